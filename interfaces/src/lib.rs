@@ -1,1 +1,64 @@
-//! (to come)
+//! The fixed D-Bus interfaces of the bridge: names, paths, errors, the XML texts, typed proxies.
+//!
+//! Model: the files `org.z25.Zocp1.*.xml` beside this crate are the source of truth; the daemon makes
+//! its introspection data from them, and the typed proxies in [`proxies`] say the same in Rust.
+//! Invariants: a name that ends in 1 only ever gains members; a removal makes a new name.
+//! Not here: the members of `Values`, `Signals` and `Methods`. They are a node's own and are made at
+//! run time; their XML holds the rule only.
+//! Spec: docs/reference/interfaces.md
+
+pub mod errors;
+pub mod proxies;
+
+pub use proxies::{BridgeProxy, ObjectProxy, PeerProxy};
+
+/// The bus name of the bridge.
+pub const BRIDGE_NAME: &str = "org.z25.Zocp1";
+/// The root object of the bridge, with [`BRIDGE_INTERFACE`] and `ObjectManager`.
+pub const BRIDGE_PATH: &str = "/org/z25/Zocp1";
+/// Below it is one object for each present peer, its last element the peer's label.
+pub const PEERS_PATH: &str = "/org/z25/Zocp1/nodes";
+/// The bus name of a mirrored node is this and the node's label.
+pub const NODE_NAME_PREFIX: &str = "org.z25.Zocp1.Node.";
+/// The root object of a mirrored node, with `ObjectManager`.
+pub const NODE_PATH: &str = "/org/z25/Zocp1/Node";
+
+/// The bridge itself.
+pub const BRIDGE_INTERFACE: &str = "org.z25.Zocp1.Bridge";
+/// One peer on the mesh.
+pub const PEER_INTERFACE: &str = "org.z25.Zocp1.Peer";
+/// What describes an object of a mirrored node.
+pub const OBJECT_INTERFACE: &str = "org.z25.Zocp1.Object";
+/// The state of an object of a mirrored node: a property for each capability with a value.
+pub const VALUES_INTERFACE: &str = "org.z25.Zocp1.Values";
+/// The events of an object of a mirrored node: a signal for each capability that emits.
+pub const SIGNALS_INTERFACE: &str = "org.z25.Zocp1.Signals";
+/// The methods of an object of a mirrored node.
+pub const METHODS_INTERFACE: &str = "org.z25.Zocp1.Methods";
+
+/// The documented introspection data of [`BRIDGE_INTERFACE`].
+pub const BRIDGE_XML: &str = include_str!("../org.z25.Zocp1.Bridge.xml");
+/// The documented introspection data of [`PEER_INTERFACE`].
+pub const PEER_XML: &str = include_str!("../org.z25.Zocp1.Peer.xml");
+/// The documented introspection data of [`OBJECT_INTERFACE`].
+pub const OBJECT_XML: &str = include_str!("../org.z25.Zocp1.Object.xml");
+/// The rule by which the members of [`VALUES_INTERFACE`] are made.
+pub const VALUES_XML: &str = include_str!("../org.z25.Zocp1.Values.xml");
+/// The rule by which the members of [`SIGNALS_INTERFACE`] are made.
+pub const SIGNALS_XML: &str = include_str!("../org.z25.Zocp1.Signals.xml");
+/// The rule by which the members of [`METHODS_INTERFACE`] are made.
+pub const METHODS_XML: &str = include_str!("../org.z25.Zocp1.Methods.xml");
+
+/// Annotations on the properties of [`VALUES_INTERFACE`]: what the node says of the capability.
+pub mod annotations {
+    /// ZOCP's `typeHint`, as it came.
+    pub const TYPE_HINT: &str = "org.z25.Zocp1.TypeHint";
+    /// ZOCP's `access`, as it came.
+    pub const ACCESS: &str = "org.z25.Zocp1.Access";
+    /// The lowest value, as JSON.
+    pub const MIN: &str = "org.z25.Zocp1.Min";
+    /// The highest value, as JSON.
+    pub const MAX: &str = "org.z25.Zocp1.Max";
+    /// The step between values, as JSON.
+    pub const STEP: &str = "org.z25.Zocp1.Step";
+}

@@ -1,0 +1,110 @@
+//! Typed clients of the fixed interfaces.
+//!
+//! Model: one proxy for each interface that has members. `BridgeProxy::new(&connection)` knows where
+//! the bridge is; a [`PeerProxy`] is made for a path that the bridge names, an [`ObjectProxy`] for the
+//! bus name of a mirrored node.
+
+use std::collections::HashMap;
+
+use zbus::{OwnedObjectPath, OwnedVariant, proxy};
+
+/// The bridge itself: `org.z25.Zocp1.Bridge`.
+#[proxy(
+    interface = "org.z25.Zocp1.Bridge",
+    default_service = "org.z25.Zocp1",
+    default_path = "/org/z25/Zocp1"
+)]
+pub trait Bridge {
+    /// The object of a present peer, by its name, its label or (the beginning of) its UUID.
+    fn find_node(&self, name_or_uuid: &str) -> zbus::Result<OwnedObjectPath>;
+    /// Meets a peer at `tcp://HOST:PORT` without beacons.
+    fn connect(&self, endpoint: &str) -> zbus::Result<()>;
+    /// Enters a group.
+    fn join(&self, group: &str) -> zbus::Result<()>;
+    /// Goes out of a group.
+    fn leave(&self, group: &str) -> zbus::Result<()>;
+    /// Sends octets to every peer in a group.
+    fn shout(&self, group: &str, content: &[u8]) -> zbus::Result<()>;
+    /// A peer shouted something that is not ZOCP.
+    #[zbus(signal)]
+    fn shouted(
+        &self,
+        peer: zbus::ObjectPath<'_>,
+        group: &str,
+        content: Vec<u8>,
+    ) -> zbus::Result<()>;
+    /// The version of the bridge.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> zbus::Result<String>;
+    /// The name that the bridge has on the mesh.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn name(&self) -> zbus::Result<String>;
+    /// The identity of the bridge on the mesh, 32 hex digits.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn uuid(&self) -> zbus::Result<String>;
+    /// Where peers reach the bridge.
+    #[zbus(property)]
+    fn endpoint(&self) -> zbus::Result<String>;
+    /// The groups that the bridge is in.
+    #[zbus(property)]
+    fn groups(&self) -> zbus::Result<Vec<String>>;
+}
+
+/// One peer on the mesh: `org.z25.Zocp1.Peer`.
+#[proxy(interface = "org.z25.Zocp1.Peer", default_service = "org.z25.Zocp1")]
+pub trait Peer {
+    /// Asks for a sign of life; how long it took, in microseconds.
+    fn ping(&self) -> zbus::Result<u64>;
+    /// Sends octets to this peer alone.
+    fn whisper(&self, content: &[u8]) -> zbus::Result<()>;
+    /// The peer whispered something that is not ZOCP.
+    #[zbus(signal)]
+    fn whispered(&self, content: Vec<u8>) -> zbus::Result<()>;
+    /// The name of the peer as it gave it.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn name(&self) -> zbus::Result<String>;
+    /// The identity of the peer on the mesh, 32 hex digits.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn uuid(&self) -> zbus::Result<String>;
+    /// The bus name of the mirrored node, or empty.
+    #[zbus(property)]
+    fn bus_name(&self) -> zbus::Result<String>;
+    /// Where the bridge reaches the peer.
+    #[zbus(property)]
+    fn endpoint(&self) -> zbus::Result<String>;
+    /// What the peer said of itself in its greeting.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn headers(&self) -> zbus::Result<HashMap<String, String>>;
+    /// The groups that the peer is in.
+    #[zbus(property)]
+    fn groups(&self) -> zbus::Result<Vec<String>>;
+    /// The peer's D-Bus services that are on this bus: original name to local bus name.
+    #[zbus(property)]
+    fn services(&self) -> zbus::Result<HashMap<String, String>>;
+    /// `ready` or `evasive`.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+    /// Whether the connections to and from the peer are encrypted.
+    #[zbus(property)]
+    fn secure(&self) -> zbus::Result<bool>;
+}
+
+/// What describes an object of a mirrored node: `org.z25.Zocp1.Object`.
+#[proxy(
+    interface = "org.z25.Zocp1.Object",
+    default_path = "/org/z25/Zocp1/Node"
+)]
+pub trait Object {
+    /// The raw name of the object; of the root object the name of the node.
+    #[zbus(property)]
+    fn name(&self) -> zbus::Result<String>;
+    /// What the object says it is, or empty.
+    #[zbus(property, name = "Type")]
+    fn kind(&self) -> zbus::Result<String>;
+    /// Of each capability, by its raw name, what describes it.
+    #[zbus(property)]
+    fn capabilities(&self) -> zbus::Result<HashMap<String, HashMap<String, OwnedVariant>>>;
+    /// Every other entry of the object's tree, by its raw name.
+    #[zbus(property)]
+    fn data(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
+}
