@@ -1,1 +1,81 @@
-//! (to come)
+//! ZMTP 3: the octets of one TCP connection to messages and back, without I/O.
+//!
+//! **The rule: after each call that takes `&mut Connection`, poll events until `None` and write what
+//! [`Connection::output`] holds.** After an error write nothing more and close.
+//!
+//! Model: a [`Connection`] is one end of one TCP connection, as a DEALER (it opened the connection)
+//! or as a ROUTER (it accepted it). Octets go in with [`Connection::handle_input`], split anywhere;
+//! [`Event`]s come out: once [`Event::Ready`], then any number of [`Event::Message`]. What is to be
+//! written gathers in one contiguous output: greeting, READY and PONG by themselves, messages by
+//! [`Connection::send`].
+//!
+//! Invariants:
+//! - I1. Nothing but greeting and READY is put out before the peer's READY has been taken in.
+//! - I2. However the input is split, the same events, output and error come of it.
+//! - I3. A length is compared with its limit when it has been read, before memory is reserved for it,
+//!   and memory grows with what arrived, never with what was announced.
+//! - I4. After an error no more input is taken. Events of before it can still be polled.
+//!
+//! Limits: [`Limits`]. All are per connection; how many connections there are is the caller's affair.
+//!
+//! Not here: time. Nothing here reads a clock, so the time that a handshake may take
+//! ([`Connection::is_ready`] tells when it is over), the time without any traffic and the sending of
+//! PING are the caller's. A new connection should be closed after a few seconds without READY, since
+//! until then a peer costs memory and has said nothing.
+//! Not here: sockets, reconnecting, routing by identity, ZRE.
+//!
+//! # Layout
+//!
+//! `greeting` and `frame` are the two layers of octets, `decoder` makes messages and commands of
+//! frames, `command` reads and writes commands, `null` is the handshake of the NULL mechanism (another
+//! mechanism is a file beside it), `connection` puts them together.
+//!
+//! # Example
+//!
+//! ```
+//! use zocp_zmtp::{Connection, Event, Limits};
+//!
+//! let mut dealer = Connection::dealer(b"lamp", Limits::default());
+//! let mut router = Connection::router(Limits::default());
+//! while !(dealer.is_ready() && router.is_ready()) {
+//!     carry(&mut dealer, &mut router)?;
+//!     carry(&mut router, &mut dealer)?;
+//! }
+//! assert!(matches!(router.poll_event(), Some(Event::Ready { identity, .. }) if identity == "lamp"));
+//!
+//! dealer.send(&[b"head", b"body"])?;
+//! carry(&mut dealer, &mut router)?;
+//! let Some(Event::Message(message)) = router.poll_event() else { panic!() };
+//! assert_eq!(message.frame(1), Some(&b"body"[..]));
+//!
+//! /// What the two sockets would do.
+//! fn carry(from: &mut Connection, to: &mut Connection) -> Result<(), zocp_zmtp::Error> {
+//!     to.handle_input(from.output())?;
+//!     from.consume_output(from.output_len());
+//!     Ok(())
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Spec: 23/ZMTP (3.0), and of 37/ZMTP (3.1) the heartbeat.
+
+mod command;
+mod connection;
+mod decoder;
+mod error;
+mod frame;
+mod greeting;
+mod limits;
+mod message;
+mod null;
+mod output;
+mod retain;
+
+pub use connection::{Connection, Event};
+pub use error::{Error, LimitExceeded, Malformed, Misbehaved, SendError, Unsupported};
+pub use limits::Limits;
+pub use message::Message;
+pub use null::SocketKind;
+
+#[cfg(test)]
+mod tests;

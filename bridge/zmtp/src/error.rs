@@ -1,0 +1,189 @@
+//! What can go wrong, by cause and by whose fault it is.
+//!
+//! "More octets are needed" is no error: nothing happens until they come.
+
+use thiserror::Error;
+
+/// Why a connection failed. All are the peer's fault except [`Error::Failed`].
+///
+/// Whatever it was, the connection takes no more input and sends no more: the caller closes it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The octets are not ZMTP.
+    #[error("malformed: {0}")]
+    Malformed(#[from] Malformed),
+    /// The octets are ZMTP, of a kind that is not spoken here.
+    #[error("unsupported: {0}")]
+    Unsupported(#[from] Unsupported),
+    /// The octets are well formed, and it was not the time for them.
+    #[error("misbehaved: {0}")]
+    Misbehaved(#[from] Misbehaved),
+    /// The peer announced more than [`Limits`](crate::Limits) allow. Nothing was reserved for it.
+    #[error("over the limit: {0}")]
+    Limit(#[from] LimitExceeded),
+    /// The peer refused us with an ERROR command.
+    #[error("refused by the peer: {reason:?}")]
+    Refused {
+        /// The peer's reason, at most 255 octets, those outside of printable ASCII escaped.
+        reason: String,
+    },
+    /// The caller's fault: the connection had failed before. The input was not looked at.
+    #[error("the connection has failed before")]
+    Failed,
+}
+
+/// Octets that are not ZMTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// The connection does not begin with the signature of ZMTP 2 and later: another protocol, or ZMTP 1.
+    #[error("no ZMTP signature")]
+    Signature,
+    /// A frame has flags that are not defined.
+    #[error("reserved bits in the frame flags {flags:#04x}")]
+    ReservedFlags {
+        /// The flags octet.
+        flags: u8,
+    },
+    /// A command is announced as one of several frames.
+    #[error("a command in more than one frame")]
+    CommandWithMore,
+    /// A command's name is empty or longer than its frame.
+    #[error("a command without a whole name")]
+    CommandName,
+    /// A property of READY is cut off, or its name is empty.
+    #[error("a READY property that is cut off or has no name")]
+    Property,
+    /// READY names a property twice that may be there once.
+    #[error("the property {name} twice in READY")]
+    PropertyTwice {
+        /// Which one.
+        name: &'static str,
+    },
+    /// READY does not say the socket type.
+    #[error("READY without Socket-Type")]
+    SocketTypeMissing,
+    /// The identity is longer than 255 octets.
+    #[error("an identity of {len} octets")]
+    Identity {
+        /// Its length.
+        len: usize,
+    },
+    /// The reason in an ERROR command has not the length that it says.
+    #[error("an ERROR command with a wrong length")]
+    Reason,
+    /// A PING has no whole TTL or a context of over 16 octets.
+    #[error("a PING with a body of {len} octets")]
+    Ping {
+        /// Length of what follows its name.
+        len: usize,
+    },
+}
+
+/// ZMTP of a kind that is not spoken here.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Unsupported {
+    /// The peer's ZMTP is older than 3.
+    #[error("the peer's ZMTP revision is {major}, at least 3 is needed")]
+    Version {
+        /// The octet behind the signature: major version, or revision before 3.
+        major: u8,
+    },
+    /// The peer wants another security mechanism than ours.
+    #[error("the peer's security mechanism is {name:?}, ours is \"NULL\"")]
+    Mechanism {
+        /// Its name, octets outside of printable ASCII escaped.
+        name: String,
+    },
+    /// The peer's socket type cannot talk to ours.
+    #[error("the peer's socket type is {name:?}, which does not go with our {ours}")]
+    SocketType {
+        /// Its name, octets outside of printable ASCII escaped.
+        name: String,
+        /// What we are.
+        ours: crate::SocketKind,
+    },
+}
+
+/// Well-formed octets out of turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Misbehaved {
+    /// A message came before READY.
+    #[error("a message before READY")]
+    MessageBeforeReady,
+    /// A command other than READY and ERROR came before READY.
+    #[error("another command before READY")]
+    CommandBeforeReady,
+    /// READY came a second time.
+    #[error("READY a second time")]
+    ReadyTwice,
+}
+
+/// More than was allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum LimitExceeded {
+    /// Over [`Limits::frame_len_max`](crate::Limits::frame_len_max).
+    #[error("a frame of {len} octets, {max} are allowed")]
+    Frame {
+        /// Its length as announced.
+        len: u64,
+        /// The limit.
+        max: usize,
+    },
+    /// Over [`Limits::message_len_max`](crate::Limits::message_len_max).
+    #[error("a message of at least {len} octets, {max} are allowed")]
+    Message {
+        /// Its length so far, with the frame announced last.
+        len: u64,
+        /// The limit.
+        max: usize,
+    },
+    /// Over [`Limits::frames_max`](crate::Limits::frames_max).
+    #[error("a message of more than {max} frames")]
+    Frames {
+        /// The limit.
+        max: usize,
+    },
+    /// Over [`Limits::command_len_max`](crate::Limits::command_len_max).
+    #[error("a command of {len} octets, {max} are allowed")]
+    Command {
+        /// Its length as announced.
+        len: u64,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// Why a message was not taken. All are for the caller to handle; the connection is as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The peer's READY has not come yet.
+    #[error("the handshake is not over")]
+    NotReady,
+    /// The connection has failed and is to be closed.
+    #[error("the connection has failed")]
+    Failed,
+    /// A message has at least one frame.
+    #[error("a message without frames")]
+    NoFrames,
+    /// The message is over a limit.
+    #[error("over the limit: {0}")]
+    Limit(#[from] LimitExceeded),
+    /// [`Limits::output_len_max`](crate::Limits::output_len_max) octets are waiting: the peer reads
+    /// slower than we send. Write first, or give the peer up.
+    #[error("{len} octets of output are waiting")]
+    Full {
+        /// How many are waiting.
+        len: usize,
+    },
+}
+
+/// Octets of the peer for an error text, with nothing in them that a terminal or a log would obey.
+pub(crate) fn printable(octets: &[u8]) -> String {
+    octets.escape_ascii().to_string()
+}

@@ -1,0 +1,95 @@
+//! The 64 octets with which each side begins: signature, version, mechanism.
+//!
+//! Model: ours is constant and goes out unasked. The peer's is read octet by octet as it comes, and
+//! refused at the first octet that rules it out, since an older peer never sends all 64.
+//!
+//! The eight octets inside the signature are ignored: libzmq puts there what ZMTP 1 wants to see. So
+//! are as-server, which means nothing to NULL, and the filler.
+//!
+//! Spec: 23/ZMTP "Greeting", "Version Negotiation".
+
+use crate::error::{Error, Malformed, Unsupported, printable};
+
+/// The peer's greeting, as far as it has come.
+#[derive(Debug)]
+pub(crate) struct Greeting {
+    octets: [u8; GREETING_LEN],
+    len: usize,
+}
+
+/// Whether all of the peer's greeting is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Waiting,
+    Done,
+}
+
+impl Greeting {
+    pub(crate) fn new() -> Self {
+        Self {
+            octets: [0; GREETING_LEN],
+            len: 0,
+        }
+    }
+
+    /// Takes what belongs to the greeting off the front of `input`.
+    pub(crate) fn read(&mut self, input: &mut &[u8]) -> Result<Progress, Error> {
+        let missing = &mut self.octets[self.len..];
+        let (taken, rest) = input.split_at(missing.len().min(input.len()));
+        missing[..taken.len()].copy_from_slice(taken);
+        self.len += taken.len();
+        *input = rest;
+        check(&self.octets[..self.len])?;
+        Ok(if self.len == GREETING_LEN {
+            Progress::Done
+        } else {
+            Progress::Waiting
+        })
+    }
+}
+
+/// Front to back, so that the first wrong octet decides, however the greeting was split.
+fn check(known: &[u8]) -> Result<(), Error> {
+    let differs = |at: usize, wanted: u8| known.get(at).is_some_and(|&octet| octet != wanted);
+    if differs(0, SIGNATURE_FIRST) || differs(SIGNATURE_LAST_AT, SIGNATURE_LAST) {
+        return Err(Malformed::Signature.into());
+    }
+    if let Some(&major) = known.get(MAJOR_AT).filter(|&&major| major < MAJOR) {
+        return Err(Unsupported::Version { major }.into());
+    }
+    match known.get(MECHANISM_AT..MECHANISM_END) {
+        Some(mechanism) if mechanism != MECHANISM_NULL => {
+            let end = mechanism.iter().rposition(|&octet| octet != 0);
+            let name = printable(&mechanism[..end.map_or(0, |last| last + 1)]);
+            Err(Unsupported::Mechanism { name }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What we send: ZMTP 3.1, NULL, not as server.
+pub(crate) const OURS: [u8; GREETING_LEN] = {
+    let mut greeting = [0; GREETING_LEN];
+    greeting[0] = SIGNATURE_FIRST;
+    greeting[SIGNATURE_LAST_AT] = SIGNATURE_LAST;
+    greeting[MAJOR_AT] = MAJOR;
+    greeting[MAJOR_AT + 1] = MINOR;
+    let mut at = 0;
+    while at < MECHANISM_NULL.len() {
+        greeting[MECHANISM_AT + at] = MECHANISM_NULL[at];
+        at += 1;
+    }
+    greeting
+};
+
+const GREETING_LEN: usize = 64;
+const SIGNATURE_FIRST: u8 = 0xff;
+const SIGNATURE_LAST: u8 = 0x7f;
+const SIGNATURE_LAST_AT: usize = 9;
+const MAJOR_AT: usize = 10;
+const MAJOR: u8 = 3;
+/// 1, since we answer PING.
+const MINOR: u8 = 1;
+const MECHANISM_AT: usize = 12;
+const MECHANISM_END: usize = 32;
+const MECHANISM_NULL: &[u8; MECHANISM_END - MECHANISM_AT] = b"NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
