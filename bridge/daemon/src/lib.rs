@@ -1,1 +1,17 @@
-//! (to come)
+//! The bridge: a ZOCP mesh as objects on D-Bus.
+//!
+//! Model: what is on the mesh comes in as events of `zocp_node`; what is on the bus is tables of
+//! [`objects`], each [`served`] by a bus connection of its own. The [`mirror`] makes the one into the
+//! other for remote nodes.
+//!
+//! # Layout
+//!
+//! - [`bus`]: which bus, and one of our own where there is none
+//! - [`label`]: names to labels and back
+//! - [`errors`]: the closed list of D-Bus errors
+//!
+//! Not here: the mesh itself (`zocp_node`), the command line (`bridge/cli`).
+
+pub mod bus;
+pub mod errors;
+pub mod label;

@@ -1,0 +1,148 @@
+//! Why the bridge refuses a call, and the one place that gives the D-Bus error its name.
+//!
+//! Model: whoever answers a method call answers with a [`Refusal`] or does not refuse. The list is
+//! closed; the names are those of [`zocp_interfaces::errors`], and each is documented in the XML of the
+//! members that can answer with it. A remote node's own error keeps its own name.
+//! Spec: docs/reference/interfaces.md, "Errors".
+
+use zbus::names::ErrorName;
+use zocp_interfaces::errors;
+
+/// Why a call is refused. State is unchanged unless the variant says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The caller's fault: count, type or content of an argument. The text says what was expected and
+    /// what was found.
+    #[error("{0}")]
+    InvalidArgs(String),
+    /// The caller's fault: the value is below `min` or above `max`.
+    #[error("{0}")]
+    OutOfRange(String),
+    /// The caller's fault: there is no such object.
+    #[error("no object at {0}")]
+    UnknownObject(String),
+    /// The caller's fault: the object has no such interface.
+    #[error("no interface {interface} at {path}")]
+    UnknownInterface {
+        /// The object.
+        path: String,
+        /// What was asked for.
+        interface: String,
+    },
+    /// The caller's fault: the interface has no such method.
+    #[error("no method {member} at {path}")]
+    UnknownMethod {
+        /// The object.
+        path: String,
+        /// What was asked for, with the interface where one was named.
+        member: String,
+    },
+    /// The caller's fault: the interface has no such property.
+    #[error("no property {property} at {path}")]
+    UnknownProperty {
+        /// The object.
+        path: String,
+        /// What was asked for, with the interface where one was named.
+        property: String,
+    },
+    /// The caller's fault: the property cannot be written.
+    #[error("{0} cannot be written")]
+    PropertyReadOnly(String),
+    /// The caller's fault: the property can only be written.
+    #[error("{0} cannot be read")]
+    NotReadable(String),
+    /// The node is not, or no longer, present. What was asked of it may or may not have happened.
+    #[error("{0} is gone from the mesh")]
+    NodeGone(String),
+    /// A queue is full, nothing was sent: try again later.
+    #[error("{0}")]
+    Busy(String),
+    /// The node did not answer in time. What was asked of it may or may not have happened.
+    #[error("{0}")]
+    Timeout(String),
+    /// The node does not know how to do this.
+    #[error("{0}")]
+    NotSupported(String),
+    /// The answer would be larger than the bus takes.
+    #[error("the answer is larger than the {max} octets that the bus takes")]
+    TooLarge {
+        /// The bus's limit for a message.
+        max: usize,
+    },
+    /// The node answered with an error of its own.
+    #[error("{message}")]
+    Remote {
+        /// The name as the node gave it. One that is no D-Bus error name is shown as `Failed`.
+        error: String,
+        /// What the node says.
+        message: String,
+    },
+    /// The bridge could not do it, and nobody's fault has a name of its own.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Refusal {
+    /// The D-Bus error name.
+    #[must_use]
+    pub fn name(&self) -> ErrorName<'_> {
+        if let Self::Remote { error, .. } = self
+            && let Ok(name) = ErrorName::try_from(error.as_str())
+        {
+            return name;
+        }
+        ErrorName::from_static_str_unchecked(self.own_name())
+    }
+
+    fn own_name(&self) -> &'static str {
+        match self {
+            Self::InvalidArgs(_) => errors::INVALID_ARGS,
+            Self::OutOfRange(_) => errors::OUT_OF_RANGE,
+            Self::UnknownObject(_) => errors::UNKNOWN_OBJECT,
+            Self::UnknownInterface { .. } => errors::UNKNOWN_INTERFACE,
+            Self::UnknownMethod { .. } => errors::UNKNOWN_METHOD,
+            Self::UnknownProperty { .. } => errors::UNKNOWN_PROPERTY,
+            Self::PropertyReadOnly(_) => errors::PROPERTY_READ_ONLY,
+            Self::NotReadable(_) => ACCESS_DENIED,
+            Self::NodeGone(_) => errors::NODE_GONE,
+            Self::Busy(_) => errors::BUSY,
+            Self::Timeout(_) => errors::TIMEOUT,
+            Self::NotSupported(_) => errors::NOT_SUPPORTED,
+            Self::TooLarge { .. } => LIMITS_EXCEEDED,
+            Self::Remote { .. } | Self::Failed(_) => errors::FAILED,
+        }
+    }
+}
+
+/// What a `Get` of a property that can only be written answers with.
+const ACCESS_DENIED: &str = "org.freedesktop.DBus.Error.AccessDenied";
+/// An answer that the bus would not take.
+const LIMITS_EXCEEDED: &str = "org.freedesktop.DBus.Error.LimitsExceeded";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_own_name_is_legal() {
+        for refusal in [
+            Refusal::InvalidArgs(String::new()),
+            Refusal::NotReadable(String::new()),
+            Refusal::TooLarge { max: 1 },
+            Refusal::Busy(String::new()),
+        ] {
+            assert!(ErrorName::try_from(refusal.own_name()).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_remote_name_that_is_none_is_shown_as_failed() {
+        let refusal = |error: &str| Refusal::Remote {
+            error: error.to_owned(),
+            message: String::new(),
+        };
+        assert_eq!(refusal("org.example.Broken").name(), "org.example.Broken");
+        assert_eq!(refusal("lamp is out").name(), errors::FAILED);
+    }
+}
