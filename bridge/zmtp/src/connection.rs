@@ -256,6 +256,12 @@ impl Connection {
     pub(crate) fn capacity(&self) -> usize {
         self.decoder.capacity() + self.output.capacity()
     }
+
+    /// Events that there is room for.
+    #[cfg(test)]
+    pub(crate) fn events_capacity(&self) -> usize {
+        self.events.capacity()
+    }
 }
 
 /// An idle connection may keep room for so many events, some 4 KiB.

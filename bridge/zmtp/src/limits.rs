@@ -7,8 +7,7 @@
 ///
 /// A connection holds at most one unfinished message (`message_len_max` octets, `frames_max` frames),
 /// one unfinished command, the output, and the events of the input that it was given last: these are
-/// bounded by the caller's reads, at worst (nothing but empty messages) some 40 octets for each octet
-/// read.
+/// bounded by the caller's reads, at worst (nothing but empty messages) by 60 octets for each octet read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Octets of one frame of a message, in both directions. Default 64 MiB.

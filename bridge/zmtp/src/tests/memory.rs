@@ -1,6 +1,7 @@
 //! What a connection holds: while data trickles in, while output waits, and when it is idle again.
 
-use super::{command, frame, message, ready_pair, ready_router};
+use super::{command, events, message, ready_pair, ready_router};
+use crate::frame::{self, FrameKind};
 use crate::output::{CAPACITY_MIN, CLEAR_MIN, Output, PONGS_MAX};
 use crate::retain::retained;
 use crate::{Event, Limits};
@@ -20,7 +21,7 @@ fn a_large_announcement_reserves_nothing() {
 fn a_message_in_pieces_takes_at_most_twice_what_has_arrived_and_ends_exact() {
     let mut router = ready_router(Limits::default());
     let before = router.capacity();
-    let octets = frame(0, &vec![7; 300_000]);
+    let octets = super::frame(0, &vec![7; 300_000]);
     let mut arrived = 0;
     for piece in octets.chunks(1460) {
         arrived += piece.len();
@@ -37,15 +38,42 @@ fn a_message_in_pieces_takes_at_most_twice_what_has_arrived_and_ends_exact() {
 #[test]
 fn a_failed_connection_holds_no_input() {
     let mut router = ready_router(Limits::default());
-    router.handle_input(&frame(1, &[7; 100_000])).unwrap();
+    router
+        .handle_input(&super::frame(1, &[7; 100_000]))
+        .unwrap();
     router.handle_input(&[0x80]).unwrap_err();
     assert!(router.capacity() < 1000);
 }
 
 #[test]
-fn an_event_is_no_larger_than_the_limits_say() {
-    // An empty message is two octets, and a queue may have room for twice what is in it.
-    assert!(size_of::<Event>() / 2 * 2 <= 72, "{}", size_of::<Event>());
+fn events_take_no_more_than_the_limits_say_and_leave_nothing_behind() {
+    let mut router = ready_router(Limits::default());
+    let idle = router.events_capacity();
+    let read = vec![0; 64 << 10];
+    router.handle_input(&read).unwrap();
+    // Each two octets are an empty message, and the queue may have room for twice what is in it.
+    assert!(router.events_capacity() * size_of::<Event>() <= 60 * read.len());
+    assert_eq!(events(&mut router).len(), read.len() / 2);
+    assert!(router.events_capacity() <= idle.max(64));
+}
+
+#[test]
+fn a_message_that_is_sent_reserves_just_what_it_takes() {
+    for len in [0, 1, 254, 255, 256, 300_000] {
+        let mut out = Vec::new();
+        frame::encode(FrameKind::Last, &vec![0; len], &mut out);
+        assert_eq!(frame::frame_len(len), out.len());
+    }
+}
+
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn a_message_is_never_allowed_more_than_its_ends_can_count() {
+    let limits = Limits {
+        message_len_max: usize::MAX,
+        ..Limits::default()
+    };
+    assert_eq!(limits.clamped().message_len_max, u32::MAX as usize);
 }
 
 #[test]
