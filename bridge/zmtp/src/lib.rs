@@ -10,7 +10,8 @@
 //! [`Connection::send`].
 //!
 //! Invariants:
-//! - I1. Nothing but greeting and READY is put out before the peer's READY has been taken in.
+//! - I1. Nothing but greeting and READY is put out before the peer's READY has been taken in: libzmq
+//!   hangs up on greeting, READY and a message in one segment.
 //! - I2. However the input is split, the same events, output and error come of it.
 //! - I3. A length is compared with its limit when it has been read, before memory is reserved for it,
 //!   and memory grows with what arrived, never with what was announced.
