@@ -67,6 +67,17 @@ impl Message {
         Some(octets)
     }
 
+    /// All frames in order without copying them. Each keeps the memory of the whole message.
+    pub fn into_frames(self) -> impl ExactSizeIterator<Item = Bytes> {
+        let octets = Bytes::from(self.octets);
+        let mut start = 0;
+        self.ends.into_iter().map(move |end| {
+            let frame = octets.slice(start..end as usize);
+            start = end as usize;
+            frame
+        })
+    }
+
     #[inline]
     fn bounds(&self, index: usize) -> Option<(usize, usize)> {
         let end = *self.ends.get(index)?;

@@ -164,6 +164,8 @@ proptest! {
             let taken = message.clone().into_frame(index);
             prop_assert_eq!(taken.as_deref(), Some(&body[..]));
         }
+        let all: Vec<_> = message.clone().into_frames().collect();
+        prop_assert_eq!(&all, &bodies);
         prop_assert_eq!(message.into_frame(bodies.len()), None);
     }
 }
