@@ -15,3 +15,4 @@
 pub mod bus;
 pub mod errors;
 pub mod label;
+pub mod objects;
