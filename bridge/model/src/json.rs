@@ -1,0 +1,19 @@
+//! JSON as the mesh writes it: Python's, with bare `NaN` and `Infinity`.
+//!
+//! Model: values are [`serde_json::Value`]; numbers keep the digits that they came with.
+//! The decoder is the model's own, because it must keep the order of the verbs,
+//! accept Python's three extra numbers without touching string contents, and refuse
+//! depth and size before memory is taken. It never recurses.
+//! Invariants: J1. What [`decode`] returns nests at most `depth_max` deep, so that
+//! printing, comparing and dropping it (which recurse) are harmless.
+//! Not here: what a message means: [`crate::message`].
+
+mod decode;
+mod measure;
+mod number;
+
+pub use decode::JsonError;
+pub(crate) use decode::{decode, starts_with_key};
+pub(crate) use measure::{Measure, VALUE_SIZE, equal, measure, merge};
+pub(crate) use number::{compare, raw_number};
+pub use number::{float, number};

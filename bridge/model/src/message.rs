@@ -1,0 +1,417 @@
+//! The verbs of ZOCP: read tolerantly, written so that every peer bears them.
+//!
+//! Read: pyZOCP's shapes and its quirks. A payload that pyZOCP sends without meaning (`SET` of a
+//! list, `MOD` of null, `REP` of anything else) is [`Verb::Nothing`].
+//! Written: Python's separators at the top, UTF-8, nothing that raises in pyZOCP.
+//! Spec: contract §5.
+
+use serde_json::{Map, Value};
+
+use crate::{JsonError, NodeId, ObjectPath, TreeError, object::OBJECTS};
+
+/// The verbs that make a JSON object a message.
+pub(crate) const VERBS: [&str; 8] = ["GET", "SET", "CALL", "SUB", "UNSUB", "REP", "MOD", "SIG"];
+
+/// One verb with its payload understood.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Verb {
+    /// The whole tree, or entries of the root by name.
+    Get(Option<Vec<String>>),
+    Set(Map<String, Value>),
+    Call(Call),
+    Sub(Wire),
+    Unsub(Wire),
+    Rep(Answer),
+    Mod(Map<String, Value>),
+    Sig(String, Value),
+    /// Known to mean nothing.
+    Nothing,
+    /// Not a verb that we know.
+    Unknown,
+}
+
+/// A call; `id` when an answer is wanted.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Call {
+    pub(crate) method: String,
+    pub(crate) args: Vec<Value>,
+    pub(crate) id: Option<u64>,
+    pub(crate) object: String,
+}
+
+/// The answer to a call: results, or an error's name and message.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) id: u64,
+    pub(crate) result: Result<Vec<Value>, (String, String)>,
+}
+
+/// The four words of `SUB` and `UNSUB`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Wire {
+    pub(crate) emitter_node: NodeId,
+    pub(crate) emitter: Option<String>,
+    pub(crate) receiver_node: NodeId,
+    pub(crate) receiver: Option<String>,
+}
+
+impl Verb {
+    pub(crate) fn parse(verb: &str, payload: Value) -> Result<Self, MessageError> {
+        match verb {
+            "GET" => get(payload),
+            "SET" => entries("SET", payload, Self::Set),
+            "MOD" => entries("MOD", payload, Self::Mod),
+            "CALL" => call(payload),
+            "SUB" => Wire::parse("SUB", &payload).map(Self::Sub),
+            "UNSUB" => Wire::parse("UNSUB", &payload).map(Self::Unsub),
+            "REP" => Ok(answer(payload).map_or(Self::Nothing, Self::Rep)),
+            "SIG" => signal(payload),
+            _ => Ok(Self::Unknown),
+        }
+    }
+}
+
+/// Python's falsehoods ask for everything; lists and objects name entries.
+fn get(payload: Value) -> Result<Verb, MessageError> {
+    let shape = MessageError::Shape {
+        verb: "GET",
+        expected: "null or names",
+    };
+    let names: Vec<String> = match payload {
+        Value::Null => return Ok(Verb::Get(None)),
+        Value::Array(names) => names
+            .into_iter()
+            .map(|name| {
+                if let Value::String(name) = name {
+                    Ok(name)
+                } else {
+                    Err(shape.clone())
+                }
+            })
+            .collect::<Result<_, _>>()?,
+        Value::Object(names) => names.into_iter().map(|(name, _)| name).collect(),
+        _ => return Err(shape),
+    };
+    Ok(Verb::Get(Some(names).filter(|names| !names.is_empty())))
+}
+
+fn entries(
+    verb: &'static str,
+    payload: Value,
+    make: fn(Map<String, Value>) -> Verb,
+) -> Result<Verb, MessageError> {
+    match payload {
+        Value::Object(entries) => Ok(make(entries)),
+        Value::Array(_) | Value::Null => Ok(Verb::Nothing),
+        _ => Err(MessageError::Shape {
+            verb,
+            expected: "an object",
+        }),
+    }
+}
+
+fn call(payload: Value) -> Result<Verb, MessageError> {
+    let shape = || MessageError::Shape {
+        verb: "CALL",
+        expected: "[method, [args], {id, object}]",
+    };
+    let Value::Array(words) = payload else {
+        return Err(shape());
+    };
+    let mut words = words.into_iter();
+    let Some(Value::String(method)) = words.next() else {
+        return Err(shape());
+    };
+    let args = match words.next() {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(args)) => args,
+        Some(_) => return Err(shape()),
+    };
+    let options = words.next().unwrap_or_default();
+    let id = match options.get("id") {
+        None | Some(Value::Null) => None,
+        Some(id) => Some(id.as_u64().ok_or_else(shape)?),
+    };
+    let object = match options.get("object") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(object)) => object.clone(),
+        Some(_) => return Err(shape()),
+    };
+    Ok(Verb::Call(Call {
+        method,
+        args,
+        id,
+        object,
+    }))
+}
+
+/// `None` for what is not ours: to pyZOCP no `REP` means anything.
+fn answer(payload: Value) -> Option<Answer> {
+    let Value::Array(words) = payload else {
+        return None;
+    };
+    let mut words = words.into_iter();
+    let id = words.next()?.as_u64()?;
+    let result = words.next()?;
+    let text = |error: &Value, key: &str| error.get(key).and_then(Value::as_str).map(str::to_owned);
+    let result = match (result, words.next()) {
+        (_, Some(error)) if error.is_object() => {
+            let name = text(&error, "error").unwrap_or_else(|| FAILED.to_owned());
+            Err((name, text(&error, "message").unwrap_or_default()))
+        }
+        (Value::Array(results), _) => Ok(results),
+        (Value::Null, _) => Ok(Vec::new()),
+        (single, _) => Ok(vec![single]),
+    };
+    Some(Answer { id, result })
+}
+
+fn signal(payload: Value) -> Result<Verb, MessageError> {
+    if let Value::Array(words) = payload
+        && let Ok([Value::String(emitter), value]) = <[Value; 2]>::try_from(words)
+    {
+        return Ok(Verb::Sig(emitter, value));
+    }
+    Err(MessageError::Shape {
+        verb: "SIG",
+        expected: "[emitter, value]",
+    })
+}
+
+impl Wire {
+    fn parse(verb: &'static str, payload: &Value) -> Result<Self, MessageError> {
+        let shape = MessageError::Shape {
+            verb,
+            expected: "[node, emitter, node, receiver]",
+        };
+        let Some([emitter_node, emitter, receiver_node, receiver]) =
+            payload.as_array().map(Vec::as_slice)
+        else {
+            return Err(shape);
+        };
+        let node = |value: &Value| {
+            value
+                .as_str()
+                .and_then(|hex| hex.parse().ok())
+                .ok_or_else(|| shape.clone())
+        };
+        let name = |value: &Value| match value {
+            Value::Null => Ok(None),
+            Value::String(name) => Ok(Some(name.clone())),
+            _ => Err(shape.clone()),
+        };
+        Ok(Self {
+            emitter_node: node(emitter_node)?,
+            emitter: name(emitter)?,
+            receiver_node: node(receiver_node)?,
+            receiver: name(receiver)?,
+        })
+    }
+
+    pub(crate) fn sub(&self) -> Vec<u8> {
+        message("SUB", &self.words())
+    }
+
+    pub(crate) fn unsub(&self) -> Vec<u8> {
+        message("UNSUB", &self.words())
+    }
+
+    fn words(&self) -> Value {
+        let name = |name: &Option<String>| name.as_deref().map_or(Value::Null, Value::from);
+        Value::from(vec![
+            Value::from(self.emitter_node.to_string()),
+            name(&self.emitter),
+            Value::from(self.receiver_node.to_string()),
+            name(&self.receiver),
+        ])
+    }
+}
+
+pub(crate) fn get_all() -> Vec<u8> {
+    b"{\"GET\": null}".to_vec()
+}
+
+pub(crate) fn modified(entries: Map<String, Value>) -> Vec<u8> {
+    message("MOD", &Value::Object(entries))
+}
+
+pub(crate) fn set(entries: Map<String, Value>) -> Vec<u8> {
+    message("SET", &Value::Object(entries))
+}
+
+pub(crate) fn sig(emitter: &str, value: &Value) -> Vec<u8> {
+    format!("{{\"SIG\": [{}, {value}]}}", Value::from(emitter)).into_bytes()
+}
+
+pub(crate) fn call_with_answer(call: Call) -> Vec<u8> {
+    let mut options = Map::new();
+    if let Some(id) = call.id {
+        options.insert("id".to_owned(), Value::from(id));
+    }
+    if !call.object.is_empty() {
+        options.insert("object".to_owned(), Value::from(call.object));
+    }
+    let words = vec![
+        Value::from(call.method),
+        Value::Array(call.args),
+        Value::Object(options),
+    ];
+    message("CALL", &Value::Array(words))
+}
+
+pub(crate) fn rep(answer: Answer) -> Vec<u8> {
+    let mut words = vec![Value::from(answer.id)];
+    match answer.result {
+        Ok(results) => words.push(Value::Array(results)),
+        Err((name, text)) => {
+            let mut error = Map::new();
+            error.insert("error".to_owned(), Value::from(name));
+            error.insert("message".to_owned(), Value::from(text));
+            words.extend([Value::Null, Value::Object(error)]);
+        }
+    }
+    message("REP", &Value::Array(words))
+}
+
+/// `entries` of an object as a part of the whole tree.
+pub(crate) fn nested(object: &ObjectPath, entries: Map<String, Value>) -> Map<String, Value> {
+    let one = |name: &str, entries| Map::from_iter([(name.to_owned(), Value::Object(entries))]);
+    object
+        .segments()
+        .iter()
+        .rev()
+        .fold(entries, |entries, name| one(OBJECTS, one(name, entries)))
+}
+
+/// A part that is one entry.
+pub(crate) fn entry(name: &str, value: Value) -> Map<String, Value> {
+    Map::from_iter([(name.to_owned(), value)])
+}
+
+fn message(verb: &str, payload: &Value) -> Vec<u8> {
+    format!("{{\"{verb}\": {payload}}}").into_bytes()
+}
+
+/// The error's name when an answer gives none.
+const FAILED: &str = "org.freedesktop.DBus.Error.Failed";
+
+/// Why a message was not taken. Fault of the sender; it stays a peer.
+///
+/// The verbs before and behind the one at fault were handled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// Nobody of this identity has entered. Fault of the caller or of timing.
+    #[error("a message of an unknown peer")]
+    UnknownPeer,
+    /// Longer than the limit; nothing of it was handled.
+    #[error("a message of {len} octets exceeds the limit of {max}")]
+    TooLong {
+        /// Its length.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// It begins as a message and is not JSON; nothing of it was handled.
+    #[error("a message that is not JSON")]
+    Json(#[from] JsonError),
+    /// The payload of a verb has another shape.
+    #[error("{verb} wants {expected}")]
+    Shape {
+        /// The verb.
+        verb: &'static str,
+        /// What its payload looks like.
+        expected: &'static str,
+    },
+    /// A `MOD` would make the peer's tree break a limit; nothing of it was merged.
+    #[error("a part of a tree that is not taken")]
+    Tree(#[from] TreeError),
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn payloads_of_the_wrong_shape_are_malformed() {
+        let table = [
+            ("GET", json!(5)),
+            ("GET", json!("abc")),
+            ("GET", json!([1])),
+            ("SET", json!(5)),
+            ("MOD", json!("x")),
+            ("CALL", json!({})),
+            ("CALL", json!([1])),
+            ("CALL", json!(["m", 5])),
+            ("CALL", json!(["m", [], {"id": -1}])),
+            ("CALL", json!(["m", [], {"id": 1, "object": 5}])),
+            ("SUB", json!([])),
+            (
+                "SUB",
+                json!(["zz", "myBool", "e7ba4d022f6e41dda9f13fe94cc647ab", null]),
+            ),
+            ("UNSUB", json!(null)),
+            ("SIG", json!(["a"])),
+            ("SIG", json!([1, 2])),
+            ("SIG", json!(["a", 1, 2])),
+        ];
+        for (verb, payload) in table {
+            let parsed = Verb::parse(verb, payload.clone());
+            assert!(
+                matches!(parsed, Err(MessageError::Shape { .. })),
+                "{verb} {payload}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_pyzocp_sends_without_meaning_means_nothing() {
+        for (verb, payload) in [
+            ("SET", json!(["myInt"])),
+            ("MOD", json!(null)),
+            ("REP", json!({})),
+            ("MOD", json!([1])),
+        ] {
+            assert_eq!(Verb::parse(verb, payload), Ok(Verb::Nothing));
+        }
+        assert_eq!(Verb::parse("GET", json!({})), Ok(Verb::Get(None)));
+        assert_eq!(Verb::parse("FOO", json!(1)), Ok(Verb::Unknown));
+    }
+
+    #[test]
+    fn calls_and_answers_read_back() {
+        let call = || Call {
+            method: "blink".into(),
+            args: vec![json!(3)],
+            id: Some(7),
+            object: "cam.pan".into(),
+        };
+        let octets = call_with_answer(call());
+        assert_eq!(
+            octets,
+            br#"{"CALL": ["blink",[3],{"id":7,"object":"cam.pan"}]}"#
+        );
+        let payload = |octets: &[u8], verb: &str| {
+            serde_json::from_slice::<Value>(octets).unwrap()[verb].clone()
+        };
+        assert_eq!(
+            Verb::parse("CALL", payload(&octets, "CALL")),
+            Ok(Verb::Call(call()))
+        );
+        let broken = || Answer {
+            id: 7,
+            result: Err(("org.example.Error.Broken".into(), "lamp is out".into())),
+        };
+        let octets = rep(broken());
+        assert_eq!(
+            octets,
+            br#"{"REP": [7,null,{"error":"org.example.Error.Broken","message":"lamp is out"}]}"#
+        );
+        assert_eq!(
+            Verb::parse("REP", payload(&octets, "REP")),
+            Ok(Verb::Rep(broken()))
+        );
+    }
+}

@@ -1,0 +1,289 @@
+//! The ZOCP side of one node: its own tree, what it knows of others, who subscribed to
+//! what, and the calls that are open.
+//!
+//! Model: a [`Model`] owns one tree of its own and a [`Peer`] for each present node. A peer owns
+//! the copy of its tree, its subscriptions to ours and ours to its, and its open calls.
+//! All is gone with the peer, as it is in pyZOCP.
+//! Invariants:
+//! M1. `CallDone` comes exactly once for each call.
+//! M2. A `SIG` or `MOD` goes only to peers that subscribed to it.
+//! M3. An old peer (without `X-ZOCP-DBUS`) is never sent `methods`, `null` in place of an
+//!     entry, `CALL` or `REP`, a subscription to an emitter that it may not have, or a wire to a sensor
+//!     that it may not have: these would raise in it, or confuse it.
+//! M4. Peers are kept in step after a refused `SET`: an extended one is told what is so.
+//! Limits: [`Limits`]; what is beyond is refused or ignored, and told.
+//! Not here: who is present (zre), the octets around a message (zmtp), waiting (node).
+
+mod calls;
+mod inbound;
+mod local;
+mod remote;
+mod wiring;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Instant,
+};
+
+use crate::{
+    CapPath, Limits, NodeId, Tree,
+    event::{CallFailure, CallId, Event, Ignored, Output, RequestId},
+    message::{self, MessageError, VERBS, Verb, Wire},
+};
+
+pub use calls::{CallError, ReplyError};
+pub use local::PublishError;
+pub use remote::SetError;
+pub use wiring::SubscribeError;
+
+/// A node's model. **After each call that takes `&mut self`, drain
+/// [`Self::poll_output`] until it gives `None`.**
+///
+/// ```
+/// use std::time::Instant;
+/// use zocp_model::{CapPath, Capability, Event, Limits, Model, NodeId, Output, PeerKind};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (now, lamp, desk) = (Instant::now(), NodeId::new([1; 16]), NodeId::new([2; 16]));
+/// let mut model = Model::new(lamp, Limits::default());
+/// model.publish(CapPath::root("dim"), Capability::new("rw", 0.5).with_range(0.0, 1.0))?;
+/// model.peer_entered(now, desk, PeerKind { zocp: true, extended: false });
+/// model.handle_message(now, desk, br#"{"SET": {"dim": {"value": 1.0}}}"#)?;
+/// let set = std::iter::from_fn(|| model.poll_output())
+///     .any(|output| matches!(output, Output::Event(Event::LocalSet { .. })));
+/// assert!(set);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Model {
+    me: NodeId,
+    limits: Limits,
+    follow: Follow,
+    tree: Tree,
+    peers: BTreeMap<NodeId, Peer>,
+    calls: BTreeMap<CallId, OpenCall>,
+    deadlines: BTreeSet<(Instant, CallId)>,
+    last_call: u64,
+    output: VecDeque<Output>,
+}
+
+/// What a peer's HELLO says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerKind {
+    /// It has the header `X-ZOCP`.
+    pub zocp: bool,
+    /// It has the header `X-ZOCP-DBUS: 1`.
+    pub extended: bool,
+}
+
+/// Whether ZOCP nodes that enter are asked for their tree and followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Follow {
+    /// All of them.
+    #[default]
+    Everyone,
+    /// None; their trees stay unknown.
+    Nobody,
+}
+
+/// What is known of a present node.
+#[derive(Debug)]
+struct Peer {
+    kind: PeerKind,
+    tree: Option<Tree>,
+    /// Its receivers, by our emitter; `None`: all of ours.
+    subscribers: BTreeMap<Option<CapPath>, BTreeSet<Option<String>>>,
+    /// Our receivers, by its emitter.
+    wires: BTreeMap<String, BTreeSet<Option<String>>>,
+    /// Its calls that await our answer.
+    requests: BTreeSet<RequestId>,
+    /// How many of our calls await its answer.
+    calls: usize,
+}
+
+/// A call of ours that awaits its answer.
+#[derive(Debug)]
+struct OpenCall {
+    peer: NodeId,
+    deadline: Instant,
+}
+
+impl Model {
+    /// The model of a node that has nothing yet and knows nobody.
+    pub fn new(me: NodeId, limits: Limits) -> Self {
+        Self {
+            me,
+            limits,
+            follow: Follow::default(),
+            tree: Tree::new(),
+            peers: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            last_call: 0,
+            output: VecDeque::new(),
+        }
+    }
+
+    /// The same, following as told: for those who enter from now on.
+    #[must_use]
+    pub fn with_follow(mut self, follow: Follow) -> Self {
+        self.follow = follow;
+        self
+    }
+
+    /// Our identity.
+    pub fn id(&self) -> NodeId {
+        self.me
+    }
+
+    /// Our own tree.
+    pub fn local(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// A peer's tree, once it came.
+    pub fn remote(&self, peer: NodeId) -> Option<&Tree> {
+        self.peers.get(&peer)?.tree.as_ref()
+    }
+
+    /// What a peer said of itself; `None` when it is not here.
+    pub fn kind(&self, peer: NodeId) -> Option<PeerKind> {
+        self.peers.get(&peer).map(|peer| peer.kind)
+    }
+
+    /// The nodes that are here.
+    pub fn peers(&self) -> impl Iterator<Item = NodeId> {
+        self.peers.keys().copied()
+    }
+
+    /// A peer is here. One that was is a new one: it has forgotten us, too.
+    pub fn peer_entered(&mut self, now: Instant, peer: NodeId, kind: PeerKind) {
+        self.peer_left(now, peer);
+        self.peers.insert(peer, Peer::new(kind));
+        if self.follow == Follow::Everyone && kind.zocp {
+            self.whisper(peer, message::get_all());
+            self.renew(peer);
+        }
+    }
+
+    /// A peer is gone, and with it its tree, subscriptions and calls.
+    pub fn peer_left(&mut self, now: Instant, peer: NodeId) {
+        self.handle_timeout(now);
+        let Some(gone) = self.peers.remove(&peer) else {
+            return;
+        };
+        let open: Vec<_> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.peer == peer)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in open {
+            self.end_call(id, Err(CallFailure::NodeGone));
+        }
+        for emitter in gone.subscribers.into_keys().flatten() {
+            self.unlist(&emitter, peer);
+        }
+    }
+
+    /// One message: the content of a WHISPER, or of a SHOUT in the group `ZOCP`.
+    ///
+    /// `Ok(false)`: it is not ZOCP (its octets do not begin as a JSON object whose first key is
+    /// a verb), and was not looked into further. An error is the peer's fault, unless it says otherwise;
+    /// what could be handled was, and the peer stays.
+    pub fn handle_message(
+        &mut self,
+        now: Instant,
+        peer: NodeId,
+        octets: &[u8],
+    ) -> Result<bool, MessageError> {
+        self.handle_timeout(now);
+        if !crate::json::starts_with_key(octets, &VERBS) {
+            return Ok(false);
+        }
+        if !self.peers.contains_key(&peer) {
+            return Err(MessageError::UnknownPeer);
+        }
+        let (len, max) = (octets.len(), self.limits.message_len_max);
+        if len > max {
+            return Err(MessageError::TooLong { len, max });
+        }
+        let mut outcome = Ok(true);
+        for (name, payload) in crate::json::decode(octets, &self.limits)? {
+            let handled = match Verb::parse(&name, payload) {
+                Ok(Verb::Unknown) => {
+                    self.ignore(peer, Ignored::UnknownVerb(name));
+                    Ok(())
+                }
+                Ok(verb) => self.handle_verb(peer, verb),
+                Err(error) => Err(error),
+            };
+            if let (Ok(_), Err(error)) = (&outcome, handled) {
+                outcome = Err(error);
+            }
+        }
+        outcome
+    }
+
+    /// Ends the calls whose deadline has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((_, id)) = self
+            .deadlines
+            .first()
+            .copied()
+            .filter(|(deadline, _)| *deadline <= now)
+        {
+            self.end_call(id, Err(CallFailure::Timeout));
+        }
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// What to send or to know next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.output.pop_front()
+    }
+
+    fn whisper(&mut self, peer: NodeId, octets: Vec<u8>) {
+        self.output.push_back(Output::Whisper { peer, octets });
+    }
+
+    fn event(&mut self, event: Event) {
+        self.output.push_back(Output::Event(event));
+    }
+
+    fn ignore(&mut self, peer: NodeId, reason: Ignored) {
+        self.event(Event::Ignored { peer, reason });
+    }
+
+    /// Subscribes to everything of a peer that we follow, again or for the first time.
+    fn renew(&mut self, peer: NodeId) {
+        let wire = Wire {
+            emitter_node: peer,
+            emitter: None,
+            receiver_node: self.me,
+            receiver: None,
+        };
+        self.whisper(peer, wire.sub());
+    }
+}
+
+impl Peer {
+    fn new(kind: PeerKind) -> Self {
+        Self {
+            kind,
+            tree: None,
+            subscribers: BTreeMap::new(),
+            wires: BTreeMap::new(),
+            requests: BTreeSet::new(),
+            calls: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

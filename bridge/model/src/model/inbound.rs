@@ -1,0 +1,266 @@
+//! What peers ask of us and tell of themselves: GET, SET, MOD, SIG.
+
+use serde_json::{Map, Value};
+
+use super::{Model, Peer};
+use crate::{
+    CapPath, Change, NodeId, ObjectPath, Tree,
+    event::{Event, Ignored},
+    json,
+    message::{MessageError, Verb, entry, modified, nested},
+    object::OBJECTS,
+    tree::{Replaced, straighten},
+};
+
+impl Model {
+    pub(super) fn handle_verb(&mut self, peer: NodeId, verb: Verb) -> Result<(), MessageError> {
+        match verb {
+            Verb::Get(names) => self.get(peer, names),
+            Verb::Set(patch) => self.set_by_peer(peer, &patch),
+            Verb::Call(call) => self.called(peer, call),
+            Verb::Sub(wire) => self.sub(peer, wire),
+            Verb::Unsub(wire) => self.unsub(peer, wire),
+            Verb::Rep(answer) => self.answered(peer, answer),
+            Verb::Mod(patch) => return self.modified(peer, patch),
+            Verb::Sig(emitter, value) => return self.signaled(peer, emitter, value),
+            Verb::Nothing | Verb::Unknown => {}
+        }
+        Ok(())
+    }
+
+    /// Entries that we do not have are told as null, as pyZOCP does.
+    fn get(&mut self, peer: NodeId, names: Option<Vec<String>>) {
+        let mut entries = self.tree_for(peer);
+        if let Some(names) = names {
+            entries = names
+                .into_iter()
+                .map(|name| (name.clone(), entries.remove(&name).unwrap_or_default()))
+                .collect();
+        }
+        self.whisper(peer, modified(entries));
+    }
+
+    /// Every value in a patch, one by one: what is refused does not hold up the rest.
+    fn set_by_peer(&mut self, peer: NodeId, patch: &Map<String, Value>) {
+        let mut open = vec![(ObjectPath::root(), patch)];
+        while let Some((object, patch)) = open.pop() {
+            for (name, part) in patch {
+                match part {
+                    Value::Object(children) if name == OBJECTS => {
+                        let children = children
+                            .iter()
+                            .filter_map(|(name, part)| Some((name, part.as_object()?)));
+                        open.extend(children.map(|(name, part)| (object.child(name), part)));
+                    }
+                    part => self.set_entry(peer, object.capability(name), part),
+                }
+            }
+        }
+    }
+
+    fn set_entry(&mut self, peer: NodeId, path: CapPath, part: &Value) {
+        let Some(capability) = self.tree.capability(&path) else {
+            return self.ignore(peer, Ignored::UnknownCapability(path.to_string()));
+        };
+        let Some(part) = part.as_object() else {
+            return self.ignore(peer, Ignored::NotAValue(path.to_string()));
+        };
+        if let Some(value) = part.get("value") {
+            let checked = capability.check_set(&merged(capability.value.as_ref(), value));
+            match checked {
+                Ok(value) => self.set_checked(peer, path.clone(), value),
+                Err(cause) => {
+                    self.correct(peer, &path);
+                    self.ignore(
+                        peer,
+                        Ignored::Refused {
+                            path: path.clone(),
+                            cause,
+                        },
+                    );
+                }
+            }
+        }
+        // An empty part is the echo of a GET and asks for nothing.
+        if part.keys().any(|key| key != "value") {
+            self.ignore(peer, Ignored::NotAValue(path.to_string()));
+        }
+    }
+
+    fn set_checked(&mut self, peer: NodeId, path: CapPath, value: Value) {
+        match self.update(&path, value.clone(), Some(peer)) {
+            Ok(()) => self.event(Event::LocalSet { peer, path, value }),
+            Err(cause) => {
+                self.correct(peer, &path);
+                self.ignore(peer, Ignored::TooLarge { path, cause });
+            }
+        }
+    }
+
+    /// Tells a peer that shows what it set at once what is so (M4). Others do not.
+    fn correct(&mut self, peer: NodeId, path: &CapPath) {
+        if !self.kind(peer).is_some_and(|kind| kind.extended) {
+            return;
+        }
+        if let Some(value) = self
+            .tree
+            .capability(path)
+            .and_then(|capability| capability.value.clone())
+        {
+            let part = entry(&path.name, Value::Object(entry("value", value)));
+            self.whisper(peer, modified(nested(&path.object, part)));
+        }
+    }
+
+    fn modified(&mut self, peer: NodeId, patch: Map<String, Value>) -> Result<(), MessageError> {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return Err(MessageError::UnknownPeer);
+        };
+        if !known.kind.zocp {
+            self.ignore(peer, Ignored::NotZocp);
+            return Ok(());
+        }
+        let Some(tree) = known.tree.as_mut() else {
+            known.tree = Some(Tree::from_json(Value::Object(patch), &self.limits)?);
+            self.event(Event::TreeKnown { peer });
+            return Ok(());
+        };
+        let patch = straighten(tree, patch);
+        let merged = tree.merge_object(&patch, &self.limits)?;
+        let emitted: Vec<_> = merged
+            .valued
+            .into_iter()
+            .filter_map(|path| {
+                let capability = tree
+                    .capability(&path)
+                    .filter(|capability| capability.info.access.emit)?;
+                Some((path, capability.value.clone()?))
+            })
+            .collect();
+        if !merged.changes.is_empty() {
+            self.event(Event::Changed {
+                peer,
+                changes: merged.changes,
+            });
+        }
+        for (path, value) in emitted {
+            self.sense(peer, &path.to_string(), &value);
+            self.event(Event::Emitted { peer, path, value });
+        }
+        Ok(())
+    }
+
+    fn signaled(
+        &mut self,
+        peer: NodeId,
+        emitter: String,
+        value: Value,
+    ) -> Result<(), MessageError> {
+        let path = CapPath::root(emitter);
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return Err(MessageError::UnknownPeer);
+        };
+        let wired = known.wires.contains_key(&*path.name);
+        let capability = known.tree.as_mut().map(|tree| {
+            let replaced = tree.replace_value(&path, value.clone(), &self.limits)?;
+            let emits = tree
+                .capability(&path)
+                .is_some_and(|capability| capability.info.access.emit);
+            Ok::<_, MessageError>((replaced, emits))
+        });
+        let (replaced, emits) = capability
+            .transpose()?
+            .unwrap_or((Replaced::Unknown, false));
+        match replaced {
+            Replaced::Unknown if !wired => {
+                let emitter = path.name.as_ref().to_owned();
+                self.ignore(peer, Ignored::UnknownEmitter(emitter));
+            }
+            Replaced::Unknown | Replaced::Equal => {}
+            Replaced::Different { reshaped } => {
+                let reshaped = reshaped.map(|capability| Change::CapabilityChanged {
+                    path: path.clone(),
+                    capability,
+                });
+                let value = Change::Value {
+                    path: path.clone(),
+                    value: value.clone(),
+                };
+                self.event(Event::Changed {
+                    peer,
+                    changes: reshaped.into_iter().chain([value]).collect(),
+                });
+            }
+        }
+        if wired {
+            self.sense(peer, &path.name, &value);
+        }
+        if emits {
+            self.event(Event::Emitted { peer, path, value });
+        }
+        Ok(())
+    }
+
+    /// Hands a signal to the sensors of ours that are wired to it.
+    fn sense(&mut self, peer: NodeId, emitter: &str, value: &Value) {
+        let receivers = self
+            .peers
+            .get(&peer)
+            .and_then(|known: &Peer| known.wires.get(emitter))
+            .cloned();
+        for receiver in receivers.into_iter().flatten() {
+            self.sense_at(peer, emitter, receiver, value);
+        }
+    }
+
+    fn sense_at(&mut self, peer: NodeId, emitter: &str, receiver: Option<String>, value: &Value) {
+        let Some(name) = receiver else {
+            let value = value.clone();
+            return self.event(Event::LocalSensed {
+                peer,
+                emitter: emitter.into(),
+                receiver: None,
+                value,
+            });
+        };
+        let Some(path) = self.tree.resolve(&name) else {
+            return self.ignore(peer, Ignored::UnknownSensor(name));
+        };
+        let Some(capability) = self.tree.capability(&path) else {
+            return;
+        };
+        if !capability.info.access.sense {
+            return self.ignore(peer, Ignored::NotASensor(path));
+        }
+        let checked = match capability.check(value) {
+            Ok(value) => value,
+            Err(cause) => return self.ignore(peer, Ignored::Refused { path, cause }),
+        };
+        // As in pyZOCP only another value is told on, so that circles of wires come to rest.
+        let differs = !capability
+            .value
+            .as_ref()
+            .is_some_and(|old| json::equal(old, &checked));
+        if differs && let Err(cause) = self.update(&path, checked.clone(), None) {
+            return self.ignore(peer, Ignored::TooLarge { path, cause });
+        }
+        self.event(Event::LocalSensed {
+            peer,
+            emitter: emitter.into(),
+            receiver: Some(path),
+            value: checked,
+        });
+    }
+}
+
+/// A value as pyZOCP sets it: objects merge.
+fn merged(old: Option<&Value>, new: &Value) -> Value {
+    match (old, new) {
+        (Some(Value::Object(old)), Value::Object(new)) => {
+            let mut both = old.clone();
+            json::merge(&mut both, new);
+            Value::Object(both)
+        }
+        _ => new.clone(),
+    }
+}

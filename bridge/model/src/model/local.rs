@@ -1,0 +1,383 @@
+//! Our own tree: what we publish, set and emit, and how the subscribers hear of it.
+//!
+//! Old peers see our tree in pyZOCP's shape: every capability has `value`, `typeHint`,
+//! `access` and `subscribers`; there are no `methods`. They are not told of
+//! what is gone, since they have no word for it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Model;
+use crate::{
+    CapPath, Capability, Change, CheckError, Method, NodeId, ObjectPath, TreeError,
+    event::Event,
+    message::{entry, modified, nested, sig},
+    object::{METHODS, Methods, OBJECTS},
+    tree::Replaced,
+};
+
+/// To whom a notice goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Audience {
+    Everyone,
+    Extended,
+}
+
+impl Model {
+    /// Publishes a capability, or describes one anew; who subscribed stays.
+    /// Objects on the way are made.
+    pub fn publish(
+        &mut self,
+        path: CapPath,
+        mut capability: Capability,
+    ) -> Result<(), PublishError> {
+        self.check_name(&path.name)?;
+        let old = self.tree.capability(&path).cloned();
+        let info = Arc::make_mut(&mut capability.info);
+        info.subscribers = Some(
+            old.as_ref()
+                .and_then(|old| old.info.subscribers.clone())
+                .unwrap_or_default(),
+        );
+        if let (None, Some(value)) = (&info.type_hint, &capability.value) {
+            info.type_hint = Some(crate::TypeHint::text_for(value).into());
+        }
+        let Some(old) = old else {
+            self.make_objects(&path.object)?;
+            self.merge(nested(
+                &path.object,
+                entry(&path.name, Value::Object(capability.to_json())),
+            ))?;
+            self.announce(&path);
+            return Ok(());
+        };
+        if old == capability {
+            return Ok(());
+        }
+        let mut changed = self.tree.clone();
+        changed.merge_object(
+            &nested(&path.object, entry(&path.name, Value::Null)),
+            &self.limits,
+        )?;
+        let whole = entry(&path.name, Value::Object(capability.to_json()));
+        changed.merge_object(&nested(&path.object, whole), &self.limits)?;
+        self.tree = changed;
+        let value = capability
+            .value
+            .clone()
+            .filter(|_| capability.value != old.value);
+        let mut changes = vec![Change::CapabilityChanged {
+            path: path.clone(),
+            capability,
+        }];
+        changes.extend(value.map(|value| Change::Value {
+            path: path.clone(),
+            value,
+        }));
+        self.event(Event::LocalChanged { changes });
+        self.announce(&path);
+        Ok(())
+    }
+
+    /// Takes a capability away. Whether there was one.
+    pub fn unpublish(&mut self, path: &CapPath) -> bool {
+        let existed = self.tree.capability(path).is_some();
+        if existed {
+            self.withdraw(&path.object, entry(&path.name, Value::Null));
+            for peer in self.peers.values_mut() {
+                peer.subscribers.remove(&Some(path.clone()));
+            }
+        }
+        existed
+    }
+
+    /// Makes an object, or gives it another kind (its entry `type`).
+    pub fn set_object(&mut self, object: &ObjectPath, kind: &str) -> Result<(), PublishError> {
+        self.set_data(object, "type", Value::from(kind))
+    }
+
+    /// Takes an object away with all that is in it. Whether there was one.
+    pub fn remove_object(&mut self, object: &ObjectPath) -> bool {
+        let (Some(parent), Some(name)) = (object.parent(), object.name()) else {
+            return false;
+        };
+        let existed = self.tree.object(object).is_some();
+        if existed {
+            self.withdraw(
+                &parent,
+                entry(OBJECTS, Value::Object(entry(name, Value::Null))),
+            );
+            for peer in self.peers.values_mut() {
+                peer.subscribers.retain(|emitter, _| {
+                    !emitter
+                        .as_ref()
+                        .is_some_and(|emitter| emitter.object.starts_with(object))
+                });
+            }
+        }
+        existed
+    }
+
+    /// Sets a plain entry of an object; null removes it.
+    pub fn set_data(
+        &mut self,
+        object: &ObjectPath,
+        name: &str,
+        value: Value,
+    ) -> Result<(), PublishError> {
+        self.check_name(name)?;
+        let there = self.tree.object(object);
+        if there.is_some_and(|there| there.capabilities.contains_key(name))
+            || value.as_object().is_some_and(crate::object::is_capability)
+        {
+            return Err(PublishError::IsCapability);
+        }
+        self.make_objects(object)?;
+        if value.is_null() {
+            self.withdraw(object, entry(name, value));
+            return Ok(());
+        }
+        let patch = nested(object, entry(name, value));
+        self.merge(patch.clone())?;
+        self.notify(Audience::Everyone, &patch);
+        Ok(())
+    }
+
+    /// Publishes a method; extended peers see it.
+    pub fn publish_method(
+        &mut self,
+        object: &ObjectPath,
+        name: &str,
+        method: &Method,
+    ) -> Result<(), PublishError> {
+        self.check_name(name)?;
+        self.make_objects(object)?;
+        self.unpublish_method(object, name);
+        let patch = nested(
+            object,
+            entry(METHODS, Value::Object(entry(name, method.to_json()))),
+        );
+        self.merge(patch.clone())?;
+        self.notify(Audience::Extended, &patch);
+        Ok(())
+    }
+
+    /// Takes a method away. Whether there was one.
+    pub fn unpublish_method(&mut self, object: &ObjectPath, name: &str) -> bool {
+        let existed = self
+            .tree
+            .object(object)
+            .is_some_and(|object| object.methods.contains_key(name));
+        if existed {
+            self.withdraw(
+                object,
+                entry(METHODS, Value::Object(entry(name, Value::Null))),
+            );
+        }
+        existed
+    }
+
+    /// Sets a value of ours. Subscribers are told if it is another one.
+    pub fn set_value(&mut self, path: &CapPath, value: Value) -> Result<(), PublishError> {
+        let capability = self
+            .tree
+            .capability(path)
+            .ok_or(PublishError::UnknownCapability)?;
+        let value = capability.check(&value)?;
+        if capability.value.as_ref() != Some(&value) {
+            self.update(path, value, None)?;
+        }
+        Ok(())
+    }
+
+    /// Emits a signal: subscribers are told in any case. Needs `e`.
+    pub fn emit(&mut self, path: &CapPath, value: Value) -> Result<(), PublishError> {
+        let capability = self
+            .tree
+            .capability(path)
+            .ok_or(PublishError::UnknownCapability)?;
+        if !capability.info.access.emit {
+            return Err(PublishError::NotAnEmitter);
+        }
+        let value = capability.check(&value)?;
+        self.update(path, value, None)?;
+        Ok(())
+    }
+
+    /// Replaces a value and tells the subscribers, except the one who did it.
+    pub(super) fn update(
+        &mut self,
+        path: &CapPath,
+        value: Value,
+        except: Option<NodeId>,
+    ) -> Result<(), TreeError> {
+        let replaced = self.tree.replace_value(path, value.clone(), &self.limits)?;
+        let octets = if path.object.is_root() {
+            sig(&path.name, &value)
+        } else {
+            let part = entry(&path.name, Value::Object(entry("value", value.clone())));
+            modified(nested(&path.object, part))
+        };
+        if let Replaced::Different { reshaped } = replaced {
+            let reshaped = reshaped.map(|capability| Change::CapabilityChanged {
+                path: path.clone(),
+                capability,
+            });
+            let value = Change::Value {
+                path: path.clone(),
+                value,
+            };
+            self.event(Event::LocalChanged {
+                changes: reshaped.into_iter().chain([value]).collect(),
+            });
+        }
+        for (peer, _) in self.subscribers(Some(path)) {
+            if Some(peer) != except {
+                self.whisper(peer, octets.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Our tree as a peer may see it.
+    pub(super) fn tree_for(&self, peer: NodeId) -> Map<String, Value> {
+        if self.kind(peer).is_some_and(|kind| kind.extended) {
+            return self.tree.root().to_json();
+        }
+        self.tree
+            .root()
+            .to_json_with(|_, capability| old_shape(capability), Methods::LeftOut)
+    }
+
+    /// The peers that subscribed to everything, or to this emitter; and whether they are extended.
+    pub(super) fn subscribers(&self, emitter: Option<&CapPath>) -> Vec<(NodeId, bool)> {
+        let emitter = emitter.map(|emitter| Some(emitter.clone()));
+        let wants = |subscribers: &std::collections::BTreeMap<_, _>| {
+            subscribers.contains_key(&None)
+                || emitter
+                    .as_ref()
+                    .is_some_and(|emitter| subscribers.contains_key(emitter))
+        };
+        let peers = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| wants(&peer.subscribers));
+        peers.map(|(id, peer)| (*id, peer.kind.extended)).collect()
+    }
+
+    /// Merges into our tree and says what changed.
+    pub(super) fn merge(&mut self, patch: Map<String, Value>) -> Result<(), TreeError> {
+        let merged = self.tree.merge_object(&patch, &self.limits)?;
+        if !merged.changes.is_empty() {
+            self.event(Event::LocalChanged {
+                changes: merged.changes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Tells the subscribers of a capability all about it.
+    fn announce(&mut self, path: &CapPath) {
+        let Some(capability) = self.tree.capability(path) else {
+            return;
+        };
+        let part = |entries| {
+            modified(nested(
+                &path.object,
+                entry(&path.name, Value::Object(entries)),
+            ))
+        };
+        let (old, extended) = (part(old_shape(capability)), part(capability.to_json()));
+        for (peer, is_extended) in self.subscribers(Some(path)) {
+            self.whisper(
+                peer,
+                if is_extended {
+                    extended.clone()
+                } else {
+                    old.clone()
+                },
+            );
+        }
+    }
+
+    /// Tells those who subscribed to everything of a part that is no capability.
+    fn notify(&mut self, audience: Audience, patch: &Map<String, Value>) {
+        let octets = modified(patch.clone());
+        for (peer, is_extended) in self.subscribers(None) {
+            if is_extended || audience == Audience::Everyone {
+                self.whisper(peer, octets.clone());
+            }
+        }
+    }
+
+    /// Removes what `entries` has as null.
+    fn withdraw(&mut self, object: &ObjectPath, entries: Map<String, Value>) {
+        let patch = nested(object, entries);
+        // Taking away breaks no limit.
+        if self.merge(patch.clone()).is_ok() {
+            self.notify(Audience::Extended, &patch);
+        }
+    }
+
+    /// Makes the objects on the way that are not there, of pyZOCP's default kind.
+    fn make_objects(&mut self, object: &ObjectPath) -> Result<(), PublishError> {
+        for len in 1..=object.segments().len() {
+            let part: ObjectPath = object.segments().iter().take(len).cloned().collect();
+            if self.tree.object(&part).is_none() {
+                let patch = nested(&part, entry("type", Value::from("Unknown")));
+                self.merge(patch.clone())?;
+                self.notify(Audience::Everyone, &patch);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), PublishError> {
+        if [OBJECTS, METHODS].contains(&name) {
+            return Err(PublishError::ReservedName);
+        }
+        Ok(())
+    }
+}
+
+/// A capability as pyZOCP's programs expect one: nothing is missing.
+fn old_shape(capability: &Capability) -> Map<String, Value> {
+    let mut entries = capability.to_json();
+    let value = entries
+        .entry("value")
+        .or_insert_with(|| capability.info.hint().default_value())
+        .clone();
+    entries
+        .entry("typeHint")
+        .or_insert_with(|| crate::TypeHint::text_for(&value).into());
+    entries.entry("access").or_insert_with(|| Value::from(""));
+    entries
+        .entry("subscribers")
+        .or_insert_with(|| Value::Array(Vec::new()));
+    entries
+}
+
+/// Why our own tree was not changed. Fault of the caller; nothing changed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// There is no such capability.
+    #[error("unknown capability")]
+    UnknownCapability,
+    /// `objects` and `methods` have a meaning of their own.
+    #[error("a reserved name")]
+    ReservedName,
+    /// A plain entry would take a capability's place, or look like one.
+    #[error("a capability is no plain entry")]
+    IsCapability,
+    /// Its `access` has no `e`.
+    #[error("the capability does not emit")]
+    NotAnEmitter,
+    /// The value is not what its description allows.
+    #[error("the value is refused")]
+    Value(#[from] CheckError),
+    /// A limit.
+    #[error("the tree does not take it")]
+    Tree(#[from] TreeError),
+}

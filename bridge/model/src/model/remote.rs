@@ -1,0 +1,59 @@
+//! What we do to others: setting their values.
+
+use serde_json::Value;
+
+use super::Model;
+use crate::{
+    CapPath, Change, CheckError, NodeId, TreeError,
+    event::Event,
+    message::{self, entry, nested},
+    tree::Replaced,
+};
+
+impl Model {
+    /// Sets a value of a peer, checked by what its tree says.
+    ///
+    /// Our copy has the new value at once: pyZOCP does not confirm to the one who set.
+    pub fn set(&mut self, peer: NodeId, path: &CapPath, value: Value) -> Result<(), SetError> {
+        let known = self.peers.get_mut(&peer).ok_or(SetError::NodeGone)?;
+        let tree = known.tree.as_mut().ok_or(SetError::UnknownCapability)?;
+        let capability = tree.capability(path).ok_or(SetError::UnknownCapability)?;
+        let value = capability.check_set(&value)?;
+        let replaced = tree.replace_value(path, value.clone(), &self.limits)?;
+        let part = entry(&path.name, Value::Object(entry("value", value.clone())));
+        self.whisper(peer, message::set(nested(&path.object, part)));
+        if let Replaced::Different { reshaped } = replaced {
+            let reshaped = reshaped.map(|capability| Change::CapabilityChanged {
+                path: path.clone(),
+                capability,
+            });
+            let value = Change::Value {
+                path: path.clone(),
+                value,
+            };
+            self.event(Event::Changed {
+                peer,
+                changes: reshaped.into_iter().chain([value]).collect(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Why a peer's value was not set. Nothing was sent, nothing changed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetError {
+    /// The peer is not here.
+    #[error("the node is gone")]
+    NodeGone,
+    /// Its tree has no such capability, or is not known yet.
+    #[error("unknown capability")]
+    UnknownCapability,
+    /// Not what its description allows. Fault of the caller.
+    #[error("the value is refused")]
+    Value(#[from] CheckError),
+    /// The value exceeds a limit.
+    #[error("the tree does not take it")]
+    Tree(#[from] TreeError),
+}

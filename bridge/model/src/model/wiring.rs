@@ -1,0 +1,485 @@
+//! Subscriptions: SUB and UNSUB, between any two nodes, at the wish of any.
+//!
+//! Model: a wire leads from an emitter (or all of a node's) to a sensor (or to the node as
+//! such). The emitter's node is told, and tells the receiver's if that is another than the
+//! one who asked. pyZOCP follows both from `subscribers` of the emitter's capability.
+//! Guards (model M3): pyZOCP raises at a SUB or UNSUB of an emitter that it does not have, and
+//! at a SIG for a sensor that it does not have. So neither is sent unless its tree is known to
+//! have them.
+
+use serde_json::Value;
+
+use super::{Model, Peer};
+use crate::{
+    CapPath, NodeId,
+    capability::Subscriber,
+    event::{Event, Ignored},
+    message::{Wire, entry, modified, nested},
+};
+
+impl Model {
+    /// Wires an emitter to a sensor; either may be ours or a peer's. `None`: all
+    /// emitters of the node; no particular sensor.
+    pub fn subscribe(
+        &mut self,
+        emitter_node: NodeId,
+        emitter: Option<&str>,
+        sensor_node: NodeId,
+        sensor: Option<&str>,
+    ) -> Result<(), SubscribeError> {
+        let wire = wire(emitter_node, emitter, sensor_node, sensor);
+        self.check(&wire)?;
+        if emitter_node == self.me {
+            self.add_subscriber(&wire)?;
+            self.whisper(sensor_node, wire.sub());
+            return Ok(());
+        }
+        if sensor_node == self.me {
+            self.remember(&wire)?;
+        }
+        self.whisper(emitter_node, wire.sub());
+        Ok(())
+    }
+
+    /// Takes such a wire away.
+    pub fn unsubscribe(
+        &mut self,
+        emitter_node: NodeId,
+        emitter: Option<&str>,
+        sensor_node: NodeId,
+        sensor: Option<&str>,
+    ) -> Result<(), SubscribeError> {
+        let wire = wire(emitter_node, emitter, sensor_node, sensor);
+        self.check_nodes(&wire)?;
+        self.check_emitter(&wire)?;
+        if emitter_node == self.me {
+            self.remove_subscriber(&wire);
+            self.whisper(sensor_node, wire.unsub());
+            return Ok(());
+        }
+        self.whisper(emitter_node, wire.unsub());
+        if sensor_node == self.me {
+            self.forget(&wire);
+            self.keep_following(&wire);
+        }
+        Ok(())
+    }
+
+    pub(super) fn sub(&mut self, peer: NodeId, wire: Wire) {
+        if let Err(reason) = self.try_sub(peer, &wire) {
+            self.ignore(peer, reason);
+        }
+    }
+
+    fn try_sub(&mut self, peer: NodeId, wire: &Wire) -> Result<(), Ignored> {
+        let error = |error: SubscribeError| error.reason(wire);
+        self.check_ours(wire)?;
+        if wire.emitter_node == self.me {
+            self.check_nodes(wire)
+                .and_then(|()| self.check_emitter(wire))
+                .map_err(error)?;
+            let forward = wire.receiver_node != peer;
+            if forward {
+                self.check_sensor(wire).map_err(error)?;
+            }
+            self.add_subscriber(wire).map_err(error)?;
+            if forward {
+                self.whisper(wire.receiver_node, wire.sub());
+            }
+            let (emitter, receiver) = (self.emitter(wire), wire.receiver.clone());
+            self.event(Event::Subscribed {
+                peer: wire.receiver_node,
+                emitter,
+                receiver,
+            });
+            return Ok(());
+        }
+        self.check_nodes(wire)
+            .and_then(|()| self.check_sensor(wire))
+            .map_err(error)?;
+        let emitter_is_known = self.check_emitter(wire);
+        if peer != wire.emitter_node {
+            // A third party took the shortcut to the receiver: the emitter must still be told.
+            emitter_is_known.map_err(error)?;
+        }
+        if self.remember(wire).map_err(error)? {
+            // pyZOCP confirms, and its emitters tell their program only then.
+            if emitter_is_known.is_ok() {
+                self.whisper(wire.emitter_node, wire.sub());
+            }
+            let Wire {
+                emitter_node,
+                emitter,
+                receiver,
+                ..
+            } = wire.clone();
+            self.event(Event::Wired {
+                peer: emitter_node,
+                emitter,
+                receiver,
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn unsub(&mut self, peer: NodeId, wire: Wire) {
+        if let Err(reason) = self.try_unsub(peer, &wire) {
+            self.ignore(peer, reason);
+        }
+    }
+
+    fn try_unsub(&mut self, peer: NodeId, wire: &Wire) -> Result<(), Ignored> {
+        let error = |error: SubscribeError| error.reason(wire);
+        self.check_ours(wire)?;
+        self.check_nodes(wire).map_err(error)?;
+        if wire.emitter_node == self.me {
+            self.check_emitter(wire).map_err(error)?;
+            let existed = self.remove_subscriber(wire);
+            if wire.receiver_node != peer {
+                self.whisper(wire.receiver_node, wire.unsub());
+            }
+            if existed {
+                let (emitter, receiver) = (self.emitter(wire), wire.receiver.clone());
+                self.event(Event::Unsubscribed {
+                    peer: wire.receiver_node,
+                    emitter,
+                    receiver,
+                });
+            }
+            return Ok(());
+        }
+        if peer != wire.emitter_node {
+            self.check_emitter(wire).map_err(error)?;
+            self.whisper(wire.emitter_node, wire.unsub());
+        }
+        if self.forget(wire) {
+            let Wire {
+                emitter_node,
+                emitter,
+                receiver,
+                ..
+            } = wire.clone();
+            self.event(Event::Unwired {
+                peer: emitter_node,
+                emitter,
+                receiver,
+            });
+        }
+        self.keep_following(wire);
+        Ok(())
+    }
+
+    /// An UNSUB makes pyZOCP forget that we follow it.
+    fn keep_following(&mut self, wire: &Wire) {
+        let kind = self.kind(wire.emitter_node);
+        if self.follow == super::Follow::Everyone
+            && kind.is_some_and(|kind| kind.zocp && !kind.extended)
+        {
+            self.renew(wire.emitter_node);
+        }
+    }
+
+    fn check_ours(&self, wire: &Wire) -> Result<(), Ignored> {
+        if (wire.emitter_node == self.me) == (wire.receiver_node == self.me) {
+            return Err(Ignored::NotOurs);
+        }
+        Ok(())
+    }
+
+    fn check(&self, wire: &Wire) -> Result<(), SubscribeError> {
+        self.check_nodes(wire)?;
+        self.check_emitter(wire)?;
+        self.check_sensor(wire)
+    }
+
+    /// Two different nodes, both here, names within the limit.
+    fn check_nodes(&self, wire: &Wire) -> Result<(), SubscribeError> {
+        if wire.emitter_node == wire.receiver_node {
+            return Err(SubscribeError::SameNode);
+        }
+        for node in [wire.emitter_node, wire.receiver_node] {
+            if node != self.me && !self.peers.contains_key(&node) {
+                return Err(SubscribeError::NodeGone(node));
+            }
+        }
+        let names = [&wire.emitter, &wire.receiver];
+        if names
+            .into_iter()
+            .flatten()
+            .any(|name| name.len() > self.limits.name_len_max)
+        {
+            return Err(SubscribeError::NameTooLong);
+        }
+        Ok(())
+    }
+
+    fn check_emitter(&self, wire: &Wire) -> Result<(), SubscribeError> {
+        let Some(emitter) = &wire.emitter else {
+            return if self.is_zocp(wire.emitter_node) {
+                Ok(())
+            } else {
+                Err(SubscribeError::UnknownEmitter)
+            };
+        };
+        let known = match self.peers.get(&wire.emitter_node) {
+            None => self.tree.resolve(emitter).is_some(),
+            Some(Peer { tree: None, .. }) => false,
+            Some(Peer {
+                tree: Some(tree),
+                kind,
+                ..
+            }) if kind.extended => tree.resolve(emitter).is_some(),
+            // pyZOCP looks at the root, for a list to which it appends.
+            Some(Peer {
+                tree: Some(tree), ..
+            }) => tree
+                .capability(&CapPath::root(emitter.as_str()))
+                .is_some_and(|c| c.info.subscribers.is_some()),
+        };
+        if known {
+            Ok(())
+        } else {
+            Err(SubscribeError::UnknownEmitter)
+        }
+    }
+
+    fn check_sensor(&self, wire: &Wire) -> Result<(), SubscribeError> {
+        let Some(sensor) = &wire.receiver else {
+            return Ok(());
+        };
+        let known = match self.peers.get(&wire.receiver_node) {
+            None => self.tree.resolve(sensor).is_some(),
+            Some(Peer { tree: None, .. }) => false,
+            Some(Peer {
+                tree: Some(tree),
+                kind,
+                ..
+            }) if kind.extended => tree.resolve(sensor).is_some(),
+            Some(Peer {
+                tree: Some(tree), ..
+            }) => tree
+                .capability(&CapPath::root(sensor.as_str()))
+                .is_some_and(|c| c.value.is_some()),
+        };
+        if known {
+            Ok(())
+        } else {
+            Err(SubscribeError::UnknownSensor)
+        }
+    }
+
+    fn is_zocp(&self, node: NodeId) -> bool {
+        node == self.me || self.kind(node).is_some_and(|kind| kind.zocp)
+    }
+
+    /// Our capability that a wire begins at.
+    fn emitter(&self, wire: &Wire) -> Option<CapPath> {
+        self.tree.resolve(wire.emitter.as_deref()?)
+    }
+
+    /// Registers a receiver at one of our emitters, or at all.
+    fn add_subscriber(&mut self, wire: &Wire) -> Result<(), SubscribeError> {
+        let emitter = self.emitter(wire);
+        let max = self.limits.subscriptions_max;
+        let Some(receiver) = self.peers.get(&wire.receiver_node) else {
+            return Err(SubscribeError::NodeGone(wire.receiver_node));
+        };
+        let has = receiver
+            .subscribers
+            .get(&emitter)
+            .is_some_and(|names| names.contains(&wire.receiver));
+        if has {
+            return Ok(());
+        }
+        if receiver
+            .subscribers
+            .values()
+            .map(|names| names.len())
+            .sum::<usize>()
+            >= max
+        {
+            return Err(SubscribeError::TooMany);
+        }
+        if let Some(emitter) = &emitter {
+            let mut list = self.listed(emitter);
+            list.push(subscriber(wire));
+            self.list(emitter, list);
+        }
+        if let Some(receiver) = self.peers.get_mut(&wire.receiver_node) {
+            receiver
+                .subscribers
+                .entry(emitter)
+                .or_default()
+                .insert(wire.receiver.clone());
+        }
+        Ok(())
+    }
+
+    /// Whether there was such a one.
+    fn remove_subscriber(&mut self, wire: &Wire) -> bool {
+        let emitter = self.emitter(wire);
+        if let Some(emitter) = &emitter {
+            let gone = subscriber(wire);
+            let (before, mut list) = (self.listed(emitter), self.listed(emitter));
+            list.retain(|listed| *listed != gone);
+            if list != before {
+                self.list(emitter, list);
+            }
+        }
+        let Some(receiver) = self.peers.get_mut(&wire.receiver_node) else {
+            return false;
+        };
+        let Some(names) = receiver.subscribers.get_mut(&emitter) else {
+            return false;
+        };
+        let existed = names.remove(&wire.receiver);
+        if names.is_empty() {
+            receiver.subscribers.remove(&emitter);
+        }
+        existed
+    }
+
+    /// Removes a node that left from an emitter's list.
+    pub(super) fn unlist(&mut self, emitter: &CapPath, node: NodeId) {
+        let node = node.to_string();
+        let mut list = self.listed(emitter);
+        list.retain(|listed| *listed.node != *node);
+        self.list(emitter, list);
+    }
+
+    fn listed(&self, emitter: &CapPath) -> Vec<Subscriber> {
+        self.tree
+            .capability(emitter)
+            .and_then(|capability| capability.info.subscribers.clone())
+            .unwrap_or_default()
+    }
+
+    /// Replaces an emitter's list and tells those who subscribed so far, as pyZOCP does.
+    fn list(&mut self, emitter: &CapPath, list: Vec<Subscriber>) {
+        let list: Value = list.iter().map(Subscriber::to_json).collect();
+        let part = nested(
+            &emitter.object,
+            entry(&emitter.name, Value::Object(entry("subscribers", list))),
+        );
+        // A list that our tree has no room for is not shown; the subscription holds.
+        if self.tree.capability(emitter).is_none() || self.merge(part.clone()).is_err() {
+            return;
+        }
+        let octets = modified(part);
+        for (peer, _) in self.subscribers(Some(emitter)) {
+            self.whisper(peer, octets.clone());
+        }
+    }
+
+    /// Remembers a wire to us. Whether it is new.
+    fn remember(&mut self, wire: &Wire) -> Result<bool, SubscribeError> {
+        let max = self.limits.subscriptions_max;
+        let Some(known) = self.peers.get_mut(&wire.emitter_node) else {
+            return Err(SubscribeError::NodeGone(wire.emitter_node));
+        };
+        // What all emitters of a node send has no sensor: there is nothing to remember.
+        let Some(emitter) = &wire.emitter else {
+            return Ok(false);
+        };
+        if known
+            .wires
+            .get(emitter)
+            .is_some_and(|sensors| sensors.contains(&wire.receiver))
+        {
+            return Ok(false);
+        }
+        if known
+            .wires
+            .values()
+            .map(|sensors| sensors.len())
+            .sum::<usize>()
+            >= max
+        {
+            return Err(SubscribeError::TooMany);
+        }
+        known
+            .wires
+            .entry(emitter.clone())
+            .or_default()
+            .insert(wire.receiver.clone());
+        Ok(true)
+    }
+
+    /// Whether there was such a wire.
+    fn forget(&mut self, wire: &Wire) -> bool {
+        let (Some(known), Some(emitter)) = (self.peers.get_mut(&wire.emitter_node), &wire.emitter)
+        else {
+            return false;
+        };
+        let Some(sensors) = known.wires.get_mut(emitter) else {
+            return false;
+        };
+        let existed = sensors.remove(&wire.receiver);
+        if sensors.is_empty() {
+            known.wires.remove(emitter);
+        }
+        existed
+    }
+}
+
+fn wire(
+    emitter_node: NodeId,
+    emitter: Option<&str>,
+    receiver_node: NodeId,
+    receiver: Option<&str>,
+) -> Wire {
+    let (emitter, receiver) = (emitter.map(str::to_owned), receiver.map(str::to_owned));
+    Wire {
+        emitter_node,
+        emitter,
+        receiver_node,
+        receiver,
+    }
+}
+
+fn subscriber(wire: &Wire) -> Subscriber {
+    Subscriber {
+        node: wire.receiver_node.to_string().into(),
+        receiver: wire.receiver.as_deref().map(Into::into),
+    }
+}
+
+/// Why a wire was not made or taken away. Nothing was sent, nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// One of the nodes is not here.
+    #[error("node {0} is not here")]
+    NodeGone(NodeId),
+    /// A wire leads from one node to another.
+    #[error("emitter and sensor are of the same node")]
+    SameNode,
+    /// The emitter's node is not known to have it, in a place that can be subscribed to.
+    #[error("unknown emitter")]
+    UnknownEmitter,
+    /// The receiver's node is not known to have it.
+    #[error("unknown sensor")]
+    UnknownSensor,
+    /// A name is longer than the limit.
+    #[error("a name is too long")]
+    NameTooLong,
+    /// More subscriptions than the limit.
+    #[error("too many subscriptions")]
+    TooMany,
+}
+
+impl SubscribeError {
+    /// The same, when a peer asked for the wire.
+    fn reason(self, wire: &Wire) -> Ignored {
+        let name = |name: &Option<String>| name.clone().unwrap_or_default();
+        match self {
+            Self::NodeGone(node) => Ignored::UnknownNode(node),
+            Self::SameNode => Ignored::NotOurs,
+            Self::UnknownEmitter | Self::NameTooLong => {
+                Ignored::UnknownEmitter(name(&wire.emitter))
+            }
+            Self::UnknownSensor => Ignored::UnknownSensor(name(&wire.receiver)),
+            Self::TooMany => Ignored::TooManySubscriptions,
+        }
+    }
+}

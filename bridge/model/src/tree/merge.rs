@@ -1,0 +1,313 @@
+//! The deep merge of a part of a tree, and the list of what it changed.
+
+use serde_json::{Map, Value};
+
+use super::{Change, Tree};
+use crate::{
+    CapPath, Method, Object, ObjectPath, json,
+    object::{METHODS, OBJECTS, is_methods},
+};
+
+/// What a merge did.
+#[derive(Debug, Default)]
+pub(crate) struct Merged {
+    /// What it changed, in order.
+    pub(crate) changes: Vec<Change>,
+    /// Capabilities known before that the patch brought a value for, also an equal one.
+    pub(crate) valued: Vec<CapPath>,
+}
+
+impl Tree {
+    /// Merges without looking at limits. The counts of capabilities and objects stay exact.
+    pub(super) fn apply(&mut self, patch: &Map<String, Value>) -> Merged {
+        let mut merged = Merged::default();
+        let mut open = vec![(ObjectPath::root(), patch)];
+        while let Some((path, patch)) = open.pop() {
+            let Some(object) = self.root.at_mut(&path) else {
+                continue;
+            };
+            let mut step = Step {
+                object,
+                path: &path,
+                merged: &mut merged,
+                children: Vec::new(),
+                data: false,
+            };
+            step.run(patch);
+            let children = step.children;
+            open.extend(
+                children
+                    .into_iter()
+                    .rev()
+                    .map(|(name, patch)| (path.child(name), patch)),
+            );
+        }
+        self.recount(&merged.changes);
+        merged
+    }
+
+    /// Follows the changes; objects that went took an unknown number along.
+    fn recount(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::ObjectAdded(_) => self.totals.objects += 1,
+                Change::CapabilityAdded { .. } => self.totals.capabilities += 1,
+                Change::CapabilityRemoved { .. } => {
+                    self.totals.capabilities = self.totals.capabilities.saturating_sub(1)
+                }
+                _ => {}
+            }
+        }
+        if changes
+            .iter()
+            .any(|change| matches!(change, Change::ObjectRemoved(_)))
+        {
+            self.totals = self.count();
+        }
+    }
+}
+
+/// The merge of one object's entries.
+struct Step<'t, 'p> {
+    object: &'t mut Object,
+    path: &'t ObjectPath,
+    merged: &'t mut Merged,
+    /// Objects in it that have a part of their own to merge.
+    children: Vec<(&'p str, &'p Map<String, Value>)>,
+    /// Whether plain entries changed.
+    data: bool,
+}
+
+impl<'p> Step<'_, 'p> {
+    fn run(&mut self, patch: &'p Map<String, Value>) {
+        for (name, part) in patch {
+            match part {
+                Value::Object(parts) if name == OBJECTS => self.objects(parts),
+                _ if name == OBJECTS => self.replace_objects(part),
+                Value::Object(parts) if name == METHODS && self.merges_methods(parts) => {
+                    self.methods(parts)
+                }
+                Value::Object(part) if self.object.capabilities.contains_key(name) => {
+                    self.capability(name, part)
+                }
+                _ => self.entry(name, part),
+            }
+        }
+        if self.data {
+            self.merged.changes.push(Change::Data {
+                object: self.path.clone(),
+            });
+        }
+    }
+
+    fn capability(&mut self, name: &str, part: &Map<String, Value>) {
+        let Some(capability) = self.object.capabilities.get_mut(name) else {
+            return;
+        };
+        let before = capability.clone();
+        capability.merge(part);
+        if capability.value.is_none() && !self.still_is_capability(name) {
+            return;
+        }
+        let Some(capability) = self.object.capabilities.get(name) else {
+            return;
+        };
+        let path = self.path.capability(name);
+        if before.info != capability.info || before.shape() != capability.shape() {
+            let capability = capability.clone();
+            self.merged.changes.push(Change::CapabilityChanged {
+                path: path.clone(),
+                capability,
+            });
+        }
+        if let Some(value) = capability
+            .value
+            .as_ref()
+            .filter(|value| before.value.as_ref() != Some(*value))
+        {
+            self.merged.changes.push(Change::Value {
+                path: path.clone(),
+                value: value.clone(),
+            });
+        }
+        if part.contains_key("value") {
+            self.merged.valued.push(path);
+        }
+    }
+
+    /// One without a value was one by its `access` alone, which a patch may have spoilt.
+    fn still_is_capability(&mut self, name: &str) -> bool {
+        let Some(capability) = self.object.capabilities.remove(name) else {
+            return false;
+        };
+        self.object
+            .insert(name.to_owned(), Value::Object(capability.to_json()));
+        if self.object.capabilities.contains_key(name) {
+            return true;
+        }
+        self.merged.changes.push(Change::CapabilityRemoved {
+            path: self.path.capability(name),
+        });
+        self.data = true;
+        false
+    }
+
+    /// An entry that is, or becomes, anything but what the other steps are for.
+    fn entry(&mut self, name: &str, part: &Value) {
+        let old = self.object.data.get(name);
+        let new = match (old, part) {
+            (_, Value::Null) => None,
+            (Some(Value::Object(old)), Value::Object(part)) => {
+                let mut new = old.clone();
+                json::merge(&mut new, part);
+                Some(Value::Object(new))
+            }
+            _ => Some(part.clone()),
+        };
+        if new.is_some() && new.as_ref() == old {
+            return;
+        }
+        self.remove(name);
+        if let Some(new) = new {
+            self.insert(name, new);
+        }
+    }
+
+    /// Removes an entry of whatever kind.
+    fn remove(&mut self, name: &str) {
+        self.data |= self.object.data.remove(name).is_some();
+        if self.object.capabilities.remove(name).is_some() {
+            self.merged.changes.push(Change::CapabilityRemoved {
+                path: self.path.capability(name),
+            });
+        }
+        if name == METHODS && !self.object.methods.is_empty() {
+            self.object.methods.clear();
+            self.merged.changes.push(Change::Methods {
+                object: self.path.clone(),
+            });
+        }
+    }
+
+    /// Puts in an entry that is not there, and tells what it became.
+    fn insert(&mut self, name: &str, value: Value) {
+        self.object.insert(name.to_owned(), value);
+        if let Some(capability) = self.object.capabilities.get(name) {
+            let added = Change::CapabilityAdded {
+                path: self.path.capability(name),
+                capability: capability.clone(),
+            };
+            self.merged.changes.push(added);
+        } else if name == METHODS && !self.object.methods.is_empty() {
+            self.merged.changes.push(Change::Methods {
+                object: self.path.clone(),
+            });
+        } else {
+            self.data = true;
+        }
+    }
+
+    /// Whether a part of `methods` is about methods: known ones make it so.
+    fn merges_methods(&self, parts: &Map<String, Value>) -> bool {
+        let is_other = self.object.capabilities.contains_key(METHODS);
+        !self.object.methods.is_empty() || (is_methods(parts) && !is_other)
+    }
+
+    fn methods(&mut self, parts: &Map<String, Value>) {
+        let before = self.object.methods.clone();
+        if self.object.data.remove(METHODS).is_some() {
+            self.data = true;
+        }
+        for (name, part) in parts {
+            if part.is_null() {
+                self.object.methods.remove(name);
+                continue;
+            }
+            let old = self.object.methods.get(name).map(Method::to_json);
+            let entry = match (old, part) {
+                (Some(Value::Object(mut old)), Value::Object(part)) => {
+                    json::merge(&mut old, part);
+                    Value::Object(old)
+                }
+                _ => part.clone(),
+            };
+            self.object
+                .methods
+                .insert(name.clone(), Method::from_json(entry));
+        }
+        if self.object.methods != before {
+            self.merged.changes.push(Change::Methods {
+                object: self.path.clone(),
+            });
+        }
+    }
+
+    /// `objects` becomes something that is no JSON object: all of them are gone.
+    fn replace_objects(&mut self, part: &Value) {
+        for name in std::mem::take(&mut self.object.objects).into_keys() {
+            self.merged
+                .changes
+                .push(Change::ObjectRemoved(self.path.child(&name)));
+        }
+        self.entry(OBJECTS, part);
+    }
+
+    fn objects(&mut self, parts: &'p Map<String, Value>) {
+        if self
+            .object
+            .data
+            .get(OBJECTS)
+            .is_some_and(|rest| !rest.is_object())
+        {
+            self.remove(OBJECTS);
+        }
+        if parts.is_empty()
+            && self.object.objects.is_empty()
+            && !self.object.data.contains_key(OBJECTS)
+        {
+            self.insert(OBJECTS, Value::Object(Map::new()));
+        }
+        for (name, part) in parts {
+            match part {
+                Value::Object(entries) if self.object.objects.contains_key(name) => {
+                    self.children.push((name, entries))
+                }
+                Value::Object(entries) => {
+                    self.leftover(name, None);
+                    // Merged into an empty object, so that `null` means the same as everywhere.
+                    self.object.objects.insert(name.clone(), Object::default());
+                    self.merged
+                        .changes
+                        .push(Change::ObjectAdded(self.path.child(name)));
+                    self.children.push((name, entries));
+                }
+                other => {
+                    if self.object.objects.remove(name).is_some() {
+                        self.merged
+                            .changes
+                            .push(Change::ObjectRemoved(self.path.child(name)));
+                    }
+                    self.leftover(name, Some(other).filter(|other| !other.is_null()));
+                }
+            }
+        }
+    }
+
+    /// Sets or removes what is in `objects` without being an object.
+    fn leftover(&mut self, name: &str, value: Option<&Value>) {
+        let mut rest = match self.object.data.remove(OBJECTS) {
+            Some(Value::Object(rest)) => rest,
+            _ => Map::new(),
+        };
+        let before = match value {
+            Some(value) => rest.insert(name.to_owned(), value.clone()),
+            None => rest.remove(name),
+        };
+        self.data |= before.as_ref() != value;
+        if !rest.is_empty() {
+            self.object
+                .data
+                .insert(OBJECTS.to_owned(), Value::Object(rest));
+        }
+    }
+}
