@@ -1,0 +1,145 @@
+//! What a node is, how patient it is, and every bound of this crate.
+//!
+//! Spec: 36/ZRE; the defaults of the times are zyre's.
+
+use std::time::Duration;
+
+use crate::command::HelloLimits;
+use crate::{GroupName, PeerId};
+
+/// A node and its manners. By value; it does not change while the node lives.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Who we are; drawn at random by the caller, once a run.
+    pub id: PeerId,
+    /// Our name for people; peers get at most 255 octets of it.
+    pub name: String,
+    /// What HELLO tells besides; peers get at most 255 octets of a key.
+    pub headers: Vec<(String, String)>,
+    /// The groups that we are in from the start.
+    pub groups: Vec<GroupName>,
+    /// The port of our mailbox, the same on every address.
+    pub mailbox_port: u16,
+    /// Whether we say on the beacon port that we are here.
+    pub beacon: bool,
+    /// Secret and random: keeps peers from choosing colliding ids, and spreads
+    /// repeated attempts.
+    pub seed: u64,
+    /// How patient we are.
+    pub times: Times,
+    /// How much we bear.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A node with everything else at its default.
+    #[must_use]
+    pub fn new(id: PeerId, name: &str, mailbox_port: u16, seed: u64) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            headers: Vec::new(),
+            groups: Vec::new(),
+            mailbox_port,
+            beacon: true,
+            seed,
+            times: Times::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Every duration of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Between two beacons of ours.
+    pub beacon_interval: Duration,
+    /// Silence of a peer, beacons included, after which it is asked with a PING.
+    pub silence_ping: Duration,
+    /// Between two PINGs to a silent peer; one that leaves the first unanswered
+    /// that long is evasive.
+    pub ping_interval: Duration,
+    /// Silence after which a peer is gone, or forgotten if it never was here.
+    pub silence_max: Duration,
+    /// For a connection to become ready; then the attempt has failed.
+    pub dial_timeout: Duration,
+    /// For a HELLO: on a connection that a peer opened, and after ours.
+    pub hello_timeout: Duration,
+    /// For the PING-OK that confirms a repeated connection, and for the one that
+    /// tells that a connection to be renewed has been read to its end.
+    pub confirm_timeout: Duration,
+    /// From the end of a connection to the next attempt. A peer's ROUTER silently
+    /// ignores a second connection of ours while it knows the first.
+    pub redial_min: Duration,
+    /// Most between two attempts that fail; they double from
+    /// [`Self::redial_min`].
+    pub redial_max: Duration,
+    /// A HELLO within this time of ours is taken for the answer to it, so that two
+    /// nodes never greet each other in circles.
+    pub hello_settle: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            beacon_interval: Duration::from_secs(1),
+            silence_ping: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(1),
+            silence_max: Duration::from_secs(30),
+            dial_timeout: Duration::from_secs(5),
+            hello_timeout: Duration::from_secs(3),
+            confirm_timeout: Duration::from_secs(3),
+            redial_min: Duration::from_millis(50),
+            redial_max: Duration::from_secs(5),
+            hello_settle: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Every bound of the crate, and what happens at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Nodes known at once, here or only heard. Beacons of further ones are ignored,
+    /// their HELLO is refused with [`RejectReason::Full`](crate::RejectReason::Full).
+    pub peers_max: usize,
+    /// Connections from peers at once; further ones are refused.
+    pub links_max: usize,
+    /// Endpoints to be met without beacons; further ones are refused.
+    pub manual_max: usize,
+    /// Bounds of a HELLO, and of a peer's groups later on.
+    pub hello: HelloLimits,
+    /// Content frames of a message. Ours beyond it is refused; a peer that sends
+    /// more is dropped.
+    pub content_frames_max: usize,
+    /// Messages that wait for a peer's connection; then sending is
+    /// [`SendError::Busy`](crate::SendError::Busy).
+    pub held_messages_max: usize,
+    /// Octets of content that wait for a peer's connection; a message is taken
+    /// while fewer wait, then sending is [`SendError::Busy`](crate::SendError::Busy).
+    pub held_bytes_max: usize,
+    /// PINGs to one peer that wait for their answer; then a ping is
+    /// [`SendError::Busy`](crate::SendError::Busy).
+    pub pings_max: usize,
+    /// Attempts in a row to reach a peer that has greeted us, until it is given up
+    /// as [`ExitReason::Unreachable`](crate::ExitReason::Unreachable).
+    pub attempts_max: u32,
+    /// Further addresses remembered of one peer; later ones are ignored.
+    pub alternatives_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            peers_max: 4096,
+            links_max: 8192,
+            manual_max: 256,
+            hello: HelloLimits::default(),
+            content_frames_max: 64,
+            held_messages_max: 16 * 1024,
+            held_bytes_max: 16 * 1024 * 1024,
+            pings_max: 64,
+            attempts_max: 8,
+            alternatives_max: 4,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Our way to one peer: the connection that we dial, and what waits for it.
+//!
+//! ```text
+//!           time to try            READY, first ever: HELLO
+//!  Closed ──────────────▶ Dialing ──────────────────────────▶ Open ◀─┐
+//!    ▲ ▲                    │  └──────────────▶ Confirming ──────────┤ PING-OK
+//!    │ └─── failed ─────────┘   READY, again:       │                │
+//!    │                          HELLO, PING         │ no answer      │
+//!    ├──────────────────────────────────────────────┘                │
+//!    └────────────── PING-OK ── Draining ◀── one number left ────────┘
+//! ```
+//!
+//! Model: a ROUTER ignores, without a word, a second connection with an identity
+//! that it still knows. So a connection that follows another one is confirmed by a
+//! PING before anything is entrusted to it; and one that must be given up, because
+//! the numbers run out, is first read to its end, which a PING-OK shows.
+//! Invariants: I1. Messages are sent in `Open` only, apart from HELLO and the PINGs
+//! above; in every other phase they are held, in order. I2. Nothing is sent under a
+//! number that the peer's kind may not have (see `sequence`).
+//! Limits: `Limits::{held_messages_max, held_bytes_max, pings_max}`.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::config::Limits;
+use crate::output::{Content, DialId};
+use crate::sequence::Outbound;
+use crate::{GroupName, SendError};
+
+/// Our way to one peer.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    pub(crate) phase: Phase,
+    pub(crate) outbound: Outbound,
+    /// PINGs without an answer yet, oldest first; answers come in order.
+    pub(crate) pings: VecDeque<Ping>,
+    /// PINGs of the peer that could not be answered yet.
+    pub(crate) pings_owed: u8,
+    held: VecDeque<Message>,
+    held_bytes: usize,
+    /// Someone was told that the mailbox is busy.
+    starved: bool,
+    /// Attempts that failed in a row.
+    pub(crate) failures: u32,
+    /// When we last said HELLO.
+    pub(crate) hello_at: Option<Instant>,
+}
+
+/// Where the connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// There is none.
+    Closed {
+        /// No attempt before, whatever happens.
+        quiet_until: Instant,
+        /// The next attempt, unless something makes it worth trying earlier.
+        retry_at: Instant,
+    },
+    /// The caller is at it.
+    Dialing { dial: DialId, until: Instant },
+    /// HELLO and PING are sent.
+    Confirming { dial: DialId, until: Instant },
+    /// Messages pass.
+    Open { dial: DialId },
+    /// The last PING is sent.
+    Draining { dial: DialId, until: Instant },
+}
+
+/// A question that is out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ping {
+    pub(crate) sent: Instant,
+    pub(crate) asker: Asker,
+}
+
+/// Who wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    Caller,
+    Protocol,
+}
+
+/// What can wait for a connection.
+#[derive(Debug, Clone)]
+pub(crate) enum Message {
+    Whisper(Content),
+    Shout(GroupName, Content),
+    Join(GroupName, u8),
+    Leave(GroupName, u8),
+}
+
+impl Message {
+    fn len(&self) -> usize {
+        match self {
+            Self::Whisper(content) | Self::Shout(_, content) => {
+                content.iter().map(bytes::Bytes::len).sum()
+            }
+            Self::Join(..) | Self::Leave(..) => 0,
+        }
+    }
+}
+
+impl Mailbox {
+    /// One to be dialed at once.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            phase: Phase::Closed {
+                quiet_until: now,
+                retry_at: now,
+            },
+            outbound: Outbound::new(),
+            pings: VecDeque::new(),
+            pings_owed: 0,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            starved: false,
+            failures: 0,
+            hello_at: None,
+        }
+    }
+
+    /// The connection, if there is one.
+    pub(crate) const fn dial(&self) -> Option<DialId> {
+        match self.phase {
+            Phase::Closed { .. } => None,
+            Phase::Dialing { dial, .. }
+            | Phase::Confirming { dial, .. }
+            | Phase::Open { dial }
+            | Phase::Draining { dial, .. } => Some(dial),
+        }
+    }
+
+    /// Whether HELLO was said on the present connection.
+    pub(crate) const fn is_greeted(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Confirming { .. } | Phase::Open { .. } | Phase::Draining { .. }
+        )
+    }
+
+    /// Forgets the connection, not what waits for the next one; but for joins and
+    /// leaves, since the next HELLO tells all groups.
+    pub(crate) fn close(&mut self, quiet_until: Instant, retry_at: Instant) {
+        self.phase = Phase::Closed {
+            quiet_until,
+            retry_at: retry_at.max(quiet_until),
+        };
+        self.outbound = Outbound::new();
+        self.pings.clear();
+        self.held
+            .retain(|message| !matches!(message, Message::Join(..) | Message::Leave(..)));
+    }
+
+    /// It is worth trying now.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        if let Phase::Closed {
+            quiet_until,
+            retry_at,
+        } = &mut self.phase
+        {
+            *retry_at = (*retry_at).min(now.max(*quiet_until));
+        }
+    }
+
+    /// Whether a message would find room.
+    pub(crate) fn check_room(&mut self, limits: &Limits) -> Result<(), SendError> {
+        let full =
+            self.held.len() >= limits.held_messages_max || self.held_bytes >= limits.held_bytes_max;
+        if full {
+            self.starved = true;
+            return Err(SendError::Busy);
+        }
+        Ok(())
+    }
+
+    /// Keeps a message for later, after [`Self::check_room`].
+    pub(crate) fn hold(&mut self, message: Message) {
+        self.held_bytes += message.len();
+        self.held.push_back(message);
+    }
+
+    /// The oldest message that waits.
+    pub(crate) fn next_held(&mut self) -> Option<Message> {
+        let message = self.held.pop_front()?;
+        self.held_bytes -= message.len();
+        Some(message)
+    }
+
+    /// Drops what waits: it was for somebody who is gone.
+    pub(crate) fn clear_held(&mut self) {
+        self.held = VecDeque::new();
+        self.held_bytes = 0;
+        self.starved = false;
+    }
+
+    /// Whether to tell that there is room again; once.
+    pub(crate) fn take_unblocked(&mut self) -> bool {
+        if self.held.is_empty() {
+            self.held.shrink_to(0);
+            return std::mem::take(&mut self.starved);
+        }
+        false
+    }
+}

@@ -1,0 +1,190 @@
+//! One peer: what we know of it and where it stands.
+//!
+//! ```text
+//!   beacon, HELLO, manual                HELLO
+//!  ──────────────────────▶ heard ──────────────────▶ present ──┐ HELLO again:
+//!                           │ ▲                       │    ▲   │ out and in
+//!            silent: forget │ └── a connection ended ─┤    └───┘
+//!                           ▼     or was misused      │
+//!                         (gone) ◀── goodbye, silent ─┘
+//! ```
+//!
+//! Model: a *heard* peer is dialed and greeted until it answers; a *present* one has
+//! greeted us. The two connections with it are the one that we dial
+//! ([`Mailbox`]) and the *link* that it dialed. A peer whose endpoint came from a
+//! user has no id until it answers; it is heard forever.
+//! Invariants: I1. A peer has an id when it is present. I2. A link is in
+//! [`Presence`] only if its HELLO was read. I3. Between our greeting a present peer
+//! afresh and its answer (`awaiting`) there may be no link; at no other time.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use crate::config::{Limits, Times};
+use crate::mailbox::{Mailbox, Phase};
+use crate::output::{Headers, LinkId};
+use crate::sequence::Wrap;
+use crate::{Endpoint, GroupName, PeerId};
+
+/// One peer, heard or present.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: Option<PeerId>,
+    pub(crate) endpoint: Endpoint,
+    /// Where else it was heard.
+    alternatives: SmallVec<[Endpoint; 1]>,
+    /// The endpoints under which a user wants it; dialed until it answers.
+    pub(crate) manual: SmallVec<[Endpoint; 1]>,
+    /// The last sign of life.
+    pub(crate) heard: Instant,
+    /// Who would be at this peer's endpoint if this peer were gone.
+    pub(crate) contender: Option<PeerId>,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) presence: Option<Presence>,
+}
+
+/// What a peer's HELLO told, and what followed.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    pub(crate) link: Option<LinkId>,
+    /// A newer link whose HELLO waits until `link` is read to its end.
+    pub(crate) successor: Option<(LinkId, Instant)>,
+    /// We greet it afresh and expect its HELLO in return.
+    pub(crate) awaiting: bool,
+    pub(crate) name: Arc<str>,
+    pub(crate) headers: Headers,
+    pub(crate) groups: Vec<GroupName>,
+    /// Its count of joins and leaves.
+    pub(crate) status: u8,
+    pub(crate) wrap: Wrap,
+    pub(crate) silence: Silence,
+}
+
+/// How long a peer has been silent, in steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// Not long.
+    None,
+    /// Asked with a PING at this time.
+    Asked(Instant),
+    /// Asked in vain, the last time at this time.
+    Evasive(Instant),
+}
+
+impl Peer {
+    pub(crate) fn new(id: Option<PeerId>, endpoint: Endpoint, now: Instant) -> Self {
+        Self {
+            id,
+            endpoint,
+            alternatives: SmallVec::new(),
+            manual: SmallVec::new(),
+            heard: now,
+            contender: None,
+            mailbox: Mailbox::new(now),
+            presence: None,
+        }
+    }
+
+    /// Whether it has greeted us and its connection lives.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.presence.as_ref().is_some_and(|p| p.link.is_some())
+    }
+
+    /// Takes note that it is heard; `true` if it was evasive.
+    pub(crate) fn end_silence(&mut self) -> bool {
+        let Some(presence) = self.presence.as_mut() else {
+            return false;
+        };
+        matches!(
+            std::mem::replace(&mut presence.silence, Silence::None),
+            Silence::Evasive(_)
+        )
+    }
+
+    /// Whether our HELLO is out and its HELLO is due.
+    pub(crate) fn awaits_hello(&self) -> bool {
+        self.mailbox.is_greeted() && self.presence.as_ref().is_none_or(|p| p.awaiting)
+    }
+
+    /// Where its numbers wrap.
+    pub(crate) fn wrap(&self) -> Wrap {
+        self.presence.as_ref().map_or(Wrap::Unknown, |p| p.wrap)
+    }
+
+    /// Whether this is an endpoint of it.
+    pub(crate) fn is_at(&self, endpoint: &Endpoint) -> bool {
+        self.endpoint == *endpoint
+            || self.alternatives.contains(endpoint)
+            || self.manual.contains(endpoint)
+    }
+
+    /// Whether this is the address of its mailbox.
+    pub(crate) fn is_on(&self, ip: IpAddr) -> bool {
+        self.endpoint.ip() == Some(ip.to_canonical())
+    }
+
+    /// Remembers a further endpoint for when the present one fails.
+    pub(crate) fn remember(&mut self, endpoint: Endpoint, limits: &Limits) {
+        let known = self.endpoint == endpoint || self.alternatives.contains(&endpoint);
+        if !known && self.alternatives.len() < limits.alternatives_max {
+            self.alternatives.push(endpoint);
+        }
+    }
+
+    /// Goes over to the next endpoint that is known.
+    pub(crate) fn next_endpoint(&mut self) {
+        if self.alternatives.is_empty() {
+            return;
+        }
+        let next = self.alternatives.remove(0);
+        let failed = std::mem::replace(&mut self.endpoint, next);
+        self.alternatives.push(failed);
+    }
+
+    /// Replaces a host name by the address that it led to.
+    pub(crate) fn resolve(&mut self, remote: SocketAddr, limits: &Limits) {
+        if self.endpoint.socket_addr().is_none() {
+            let name = std::mem::replace(&mut self.endpoint, remote.into());
+            self.remember(name, limits);
+        }
+    }
+
+    /// When it wants attention next, if nothing else happens.
+    pub(crate) fn deadline(&self, times: &Times) -> Instant {
+        let connection = match self.mailbox.phase {
+            Phase::Closed { retry_at, .. } => Some(retry_at),
+            Phase::Dialing { until, .. }
+            | Phase::Confirming { until, .. }
+            | Phase::Draining { until, .. } => Some(until),
+            Phase::Open { .. } => None,
+        };
+        let hello = self
+            .mailbox
+            .hello_at
+            .filter(|_| self.awaits_hello())
+            .map(|at| at + times.hello_timeout);
+        let silence = self.presence.as_ref().map(|p| match p.silence {
+            Silence::None => self.heard + times.silence_ping,
+            Silence::Asked(at) | Silence::Evasive(at) => at + times.ping_interval,
+        });
+        let successor = self.presence.as_ref().and_then(|p| p.successor);
+        [
+            connection,
+            hello,
+            silence,
+            successor.map(|(_, until)| until),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.expires(times), Instant::min)
+    }
+
+    /// When it is gone, or forgotten, if it stays silent. One that a user wants is
+    /// looked at then and kept.
+    pub(crate) fn expires(&self, times: &Times) -> Instant {
+        self.heard + times.silence_max
+    }
+}

@@ -1,0 +1,159 @@
+//! The core: a node on the mesh, and its view of all others.
+//!
+//! Model: this file holds the state and shows it; the verbs are in the files below,
+//! each a part of `impl Zre`: `meeting` (beacons, manual endpoints), `links` (what
+//! peers say), `greeting` (HELLO), `dials` (our connections), `sending` (messages,
+//! groups), `parting` (peers that go), `ticking` (time).
+//! Invariants: I1. `dials` holds exactly the connections of the mailboxes. I2. A link
+//! with a peer is the `link` of that peer's presence. I3. `members` holds a peer in
+//! exactly the groups of its presence. I4. After a change to a peer's phase it is
+//! armed again (`Timers`).
+
+mod dials;
+mod greeting;
+mod links;
+mod meeting;
+mod parting;
+mod sending;
+mod ticking;
+mod view;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+pub use view::PeerView;
+
+use crate::hash::IdHash;
+use crate::output::{DialId, Event, LinkId, Output, RejectReason};
+use crate::peers::{Key, Peers};
+use crate::timers::Timers;
+use crate::{Config, GroupName};
+use links::Link;
+
+/// A node on the mesh. See the crate's page for how to drive it.
+#[derive(Debug)]
+pub struct Zre {
+    config: Config,
+    /// The groups that we are in, and the count of our joins and leaves.
+    own_groups: Vec<GroupName>,
+    status: u8,
+    /// Addresses that are known to be this host's.
+    own_addresses: Vec<IpAddr>,
+    peers: Peers,
+    members: HashMap<GroupName, Vec<Key>>,
+    links: HashMap<LinkId, Link, IdHash>,
+    /// Links in the order of their opening, until their HELLO is due.
+    unhailed: VecDeque<(Instant, LinkId)>,
+    dials: HashMap<DialId, Key, IdHash>,
+    dials_made: u64,
+    timers: Timers,
+    beacon_at: Option<Instant>,
+    /// What was rejected lately, so that it is told once.
+    rejected: VecDeque<(Instant, IpAddr, RejectReason)>,
+    random: u64,
+    is_shut_down: bool,
+    outputs: VecDeque<Output>,
+}
+
+/// How long, and how many of, the rejections are remembered.
+const REJECTED_FOR: Duration = Duration::from_secs(60);
+const REJECTED_MAX: usize = 64;
+
+/// Own addresses remembered; a host with more may dial itself once in a while.
+const OWN_ADDRESSES_MAX: usize = 256;
+
+impl Zre {
+    /// A node that enters the mesh now: its first beacon waits in
+    /// [`Self::poll_output`].
+    #[must_use]
+    pub fn new(now: Instant, config: Config) -> Self {
+        let hash = IdHash::new(config.seed);
+        let mut own_groups = config.groups.clone();
+        own_groups.sort();
+        own_groups.dedup();
+        let mut zre = Self {
+            status: own_groups.len() as u8,
+            own_groups,
+            own_addresses: Vec::new(),
+            peers: Peers::new(hash),
+            members: HashMap::new(),
+            links: HashMap::with_hasher(hash),
+            unhailed: VecDeque::new(),
+            dials: HashMap::with_hasher(hash),
+            dials_made: 0,
+            timers: Timers::default(),
+            beacon_at: None,
+            rejected: VecDeque::new(),
+            random: config.seed,
+            is_shut_down: false,
+            outputs: VecDeque::new(),
+            config,
+        };
+        zre.announce(now);
+        zre
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] is due, unless something else happens first.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let unhailed = self.unhailed.front().map(|(at, _)| *at);
+        [self.beacon_at, unhailed, self.timers.next()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Sees to it that a peer's deadline is kept.
+    fn arm(&mut self, key: Key) {
+        if let Some(peer) = self.peers.at(key) {
+            let deadline = peer.deadline(&self.config.times);
+            self.timers.arm(key, deadline);
+        }
+    }
+
+    /// Tells that a node was not let in, once in a while.
+    fn tell_rejected(&mut self, now: Instant, remote: SocketAddr, why: RejectReason) {
+        let old = |at: Instant| now.saturating_duration_since(at) >= REJECTED_FOR;
+        while self.rejected.front().is_some_and(|(at, ..)| old(*at)) {
+            self.rejected.pop_front();
+        }
+        let ip = remote.ip();
+        let told = |(_, a, w): &(Instant, IpAddr, RejectReason)| *a == ip && *w == why;
+        if self.rejected.iter().any(told) {
+            return;
+        }
+        if self.rejected.len() == REJECTED_MAX {
+            self.rejected.pop_front();
+        }
+        self.rejected.push_back((now, ip, why));
+        self.event(Event::PeerRejected { remote, why });
+    }
+
+    /// Between the `failures`th failed attempt and the next: doubled each time, with
+    /// a quarter left to chance, so that two nodes do not keep meeting halfway.
+    fn backoff(&mut self, failures: u32) -> Duration {
+        let times = &self.config.times;
+        let doubled = times.redial_min.saturating_mul(1 << failures.min(16));
+        let whole = doubled.min(times.redial_max);
+        // SplitMix64.
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let chance = (z >> 32) as u32 % 256;
+        whole * 3 / 4 + whole / 4 * chance / 256
+    }
+}
+
+#[cfg(test)]
+mod tests;

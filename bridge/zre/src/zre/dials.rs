@@ -1,0 +1,245 @@
+//! The connections that we open: attempts, HELLO, confirmation, renewal.
+//!
+//! Model: the phases are those of `mailbox`. Every end of a connection goes through
+//! [`Zre::hang_up_dial`] or [`Zre::dial_closed`].
+//! Spec: 36/ZRE "Interconnection Model".
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::Endpoint;
+use crate::command::{Command, Hello};
+use crate::mailbox::{Asker, Phase, Ping};
+use crate::output::{Content, DialEnd, DialId, ExitReason, Output, RejectReason};
+use crate::peers::Key;
+
+use super::Zre;
+
+impl Zre {
+    /// A connection that was asked for is ready: the peer's READY has come. `local`
+    /// is where it starts and `remote` where it leads.
+    pub fn dial_ready(
+        &mut self,
+        now: Instant,
+        dial: DialId,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) {
+        let Some(&key) = self.dials.get(&dial) else {
+            return;
+        };
+        if remote.port() == self.config.mailbox_port && remote.ip() == local.ip() {
+            return self.dialed_self(now, key, remote);
+        }
+        if self.absorb_at(key, &remote.into()) {
+            return;
+        }
+        let limits = self.config.limits;
+        if let Some(peer) = self.peers.at_mut(key) {
+            peer.resolve(remote, &limits);
+            self.say_hello(now, key, dial, local);
+            self.attend(now, key);
+        }
+    }
+
+    /// A connection that was asked for is not, or no longer, there.
+    pub fn dial_closed(&mut self, now: Instant, dial: DialId, end: DialEnd) {
+        let Some(key) = self.dials.remove(&dial) else {
+            return;
+        };
+        let Some(peer) = self.peers.at_mut(key) else {
+            return;
+        };
+        tracing::debug!(endpoint = %peer.endpoint, ?end, "dial closed");
+        let was_open = matches!(
+            peer.mailbox.phase,
+            Phase::Open { .. } | Phase::Draining { .. }
+        );
+        // The caller closed it already: nothing to hang up.
+        peer.mailbox.close(now, now);
+        if was_open && peer.presence.is_some() {
+            self.part(now, key, ExitReason::LinkClosed);
+        } else {
+            self.attempt_failed(now, key);
+        }
+    }
+
+    /// Dials a peer if it is time, and sees to it that it gets attention again.
+    pub(super) fn attend(&mut self, now: Instant, key: Key) {
+        if self.is_shut_down {
+            return;
+        }
+        let until = now + self.config.times.dial_timeout;
+        if let Some(peer) = self.peers.at_mut(key)
+            && let Phase::Closed { retry_at, .. } = peer.mailbox.phase
+            && retry_at <= now
+        {
+            self.dials_made += 1;
+            let dial = DialId(self.dials_made);
+            peer.mailbox.phase = Phase::Dialing { dial, until };
+            let endpoint = peer.endpoint.clone();
+            self.dials.insert(dial, key);
+            self.outputs.push_back(Output::Dial { dial, endpoint });
+        }
+        self.arm(key);
+    }
+
+    /// An attempt to reach a peer, or to be greeted by it, came to nothing.
+    pub(super) fn attempt_failed(&mut self, now: Instant, key: Key) {
+        self.hang_up_dial(key);
+        let Some(peer) = self.peers.at_mut(key) else {
+            return;
+        };
+        peer.next_endpoint();
+        peer.mailbox.failures = peer.mailbox.failures.saturating_add(1);
+        let failures = peer.mailbox.failures;
+        let is_present = peer.presence.is_some();
+        if is_present && failures >= self.config.limits.attempts_max {
+            return self.part(now, key, ExitReason::Unreachable);
+        }
+        let quiet_until = now + self.config.times.redial_min;
+        let retry_at = now + self.backoff(failures);
+        if let Some(peer) = self.peers.at_mut(key) {
+            peer.mailbox.close(quiet_until, retry_at);
+        }
+        self.attend(now, key);
+    }
+
+    /// Asks the caller to close a peer's connection, after writing what is queued.
+    pub(super) fn hang_up_dial(&mut self, key: Key) {
+        let dial = self.peers.at(key).and_then(|p| p.mailbox.dial());
+        if let Some(dial) = dial
+            && self.dials.remove(&dial).is_some()
+        {
+            self.outputs.push_back(Output::HangUpDial(dial));
+        }
+    }
+
+    /// Greets a peer afresh: on a new connection, with what waits kept.
+    pub(super) fn redial(&mut self, now: Instant, key: Key) {
+        self.hang_up_dial(key);
+        let quiet_until = now + self.config.times.redial_min;
+        if let Some(peer) = self.peers.at_mut(key) {
+            peer.mailbox.close(quiet_until, quiet_until);
+        }
+        self.attend(now, key);
+    }
+
+    /// A peer answered a PING, the oldest that is out.
+    pub(super) fn ping_answered(&mut self, now: Instant, key: Key) -> Option<Ping> {
+        let peer = self.peers.at_mut(key)?;
+        let ping = peer.mailbox.pings.pop_front()?;
+        if peer.mailbox.pings.is_empty() {
+            match peer.mailbox.phase {
+                Phase::Confirming { dial, .. } => {
+                    peer.mailbox.phase = Phase::Open { dial };
+                    peer.mailbox.failures = 0;
+                    self.flush(now, key);
+                }
+                Phase::Draining { .. } => self.renew(now, key),
+                _ => {}
+            }
+        }
+        Some(ping)
+    }
+
+    /// All that was sent to a peer is read: gives the connection up for a new one.
+    pub(super) fn renew(&mut self, now: Instant, key: Key) {
+        if let Some(presence) = self.peers.at_mut(key).and_then(|p| p.presence.as_mut()) {
+            presence.awaiting = true;
+        }
+        self.redial(now, key);
+    }
+
+    /// The numbers of a peer's connection end: asks whether all is read.
+    pub(super) fn drain_if_due(&mut self, now: Instant, key: Key) {
+        let until = now + self.config.times.confirm_timeout;
+        let Some(peer) = self.peers.at_mut(key) else {
+            return;
+        };
+        let wrap = peer.wrap();
+        if let Phase::Open { dial } = peer.mailbox.phase
+            && peer.mailbox.outbound.is_last_but_one(wrap)
+        {
+            self.ask(now, key, Asker::Protocol);
+            if let Some(peer) = self.peers.at_mut(key) {
+                peer.mailbox.phase = Phase::Draining { dial, until };
+            }
+            self.arm(key);
+        }
+    }
+
+    /// Asks a peer for a PING-OK before anything else is sent to it.
+    pub(super) fn confirm(&mut self, now: Instant, key: Key) {
+        let until = now + self.config.times.confirm_timeout;
+        self.ask(now, key, Asker::Protocol);
+        if let Some(peer) = self.peers.at_mut(key)
+            && let Some(dial) = peer.mailbox.dial()
+        {
+            peer.mailbox.phase = Phase::Confirming { dial, until };
+        }
+        self.arm(key);
+    }
+
+    /// HELLO is the first message of a connection; what it tells is of this moment.
+    fn say_hello(&mut self, now: Instant, key: Key, dial: DialId, local: SocketAddr) {
+        let endpoint = Endpoint::advertised(local.ip(), self.config.mailbox_port);
+        let hello = Hello {
+            endpoint: endpoint.to_string(),
+            groups: self.own_groups.iter().map(ToString::to_string).collect(),
+            status: self.status,
+            name: self.config.name.clone(),
+            headers: self.config.headers.clone(),
+        };
+        let Some(peer) = self.peers.at_mut(key) else {
+            return;
+        };
+        let follows_another = peer.mailbox.hello_at.replace(now).is_some();
+        let owed = std::mem::take(&mut peer.mailbox.pings_owed);
+        peer.mailbox.phase = Phase::Open { dial };
+        self.transmit(key, &Command::Hello(Box::new(hello)), Content::new());
+        for _ in 0..owed {
+            self.transmit(key, &Command::PingOk, Content::new());
+        }
+        if follows_another {
+            self.confirm(now, key);
+        } else {
+            self.flush(now, key);
+        }
+    }
+
+    /// We reached our own mailbox: whoever named it was wrong.
+    fn dialed_self(&mut self, now: Instant, key: Key, remote: SocketAddr) {
+        self.own_address(remote.ip());
+        self.tell_rejected(now, remote, RejectReason::OwnEndpoint);
+        if let Some(peer) = self.peers.at_mut(key) {
+            peer.manual.clear();
+        }
+        self.part_for_good(now, key, ExitReason::Unreachable);
+    }
+
+    /// If a node without a name turns out to be at the endpoint of one that is
+    /// known, they are one: the user's wish goes over to it.
+    fn absorb_at(&mut self, key: Key, endpoint: &Endpoint) -> bool {
+        if self.peers.at(key).is_none_or(|peer| peer.id.is_some()) {
+            return false;
+        }
+        let known = |p: &crate::peer::Peer| p.id.is_some() && p.is_at(endpoint);
+        let Some(other) = self.peers.find(known) else {
+            return false;
+        };
+        self.absorb(key, other);
+        true
+    }
+
+    /// Makes a node without a name the same as another.
+    pub(super) fn absorb(&mut self, nameless: Key, other: Key) {
+        self.hang_up_dial(nameless);
+        let Some(gone) = self.peers.remove(nameless) else {
+            return;
+        };
+        if let Some(peer) = self.peers.at_mut(other) {
+            peer.manual.extend(gone.manual);
+        }
+    }
+}

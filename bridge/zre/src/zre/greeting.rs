@@ -1,0 +1,293 @@
+//! HELLO, and the groups of peers.
+//!
+//! Model: a HELLO makes a heard peer present. From a present one it is the answer to
+//! our greeting it afresh, or it means that the peer has forgotten us: then it exits
+//! and enters, and is greeted once more, unless it just has been.
+//! Invariants: I1. We never answer a HELLO that may be the answer to ours; two nodes
+//! that did would greet each other for ever. I2. Joins and leaves that change nothing
+//! are not told.
+//! Spec: 36/ZRE "HELLO", "JOIN", "LEAVE".
+
+use std::time::Instant;
+
+use crate::command::Hello;
+use crate::mailbox::Phase;
+use crate::output::{Event, ExitReason, Headers, LinkId, RejectReason};
+use crate::peer::{Peer, Presence, Silence};
+use crate::peers::Key;
+use crate::sequence::{Inbound, Wrap};
+use crate::{Endpoint, GroupName, HEADER_BRIDGE, PeerId};
+
+use super::Zre;
+
+impl Zre {
+    /// A link's HELLO, in its turn.
+    pub(super) fn hello(&mut self, now: Instant, link: LinkId, hello: Hello) {
+        let Some((id, remote)) = self.links.get(&link).map(|l| (l.id, l.remote)) else {
+            return;
+        };
+        let endpoint = hello.endpoint.parse::<Endpoint>();
+        let endpoint = endpoint.ok().map(|e| e.seen_from(remote));
+        match self.admit(now, id, endpoint) {
+            Ok(key) => self.enter(now, key, link, hello),
+            Err(why) => self.reject(now, link, why),
+        }
+    }
+
+    /// The peer that a HELLO is from, made if it is new.
+    fn admit(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        endpoint: Option<Endpoint>,
+    ) -> Result<Key, RejectReason> {
+        let limits = self.config.limits;
+        let nameless = self.find_nameless(endpoint.as_ref());
+        let key = match (self.peers.key(id), nameless) {
+            (Some(key), nameless) => {
+                if let Some(nameless) = nameless {
+                    self.absorb(nameless, key);
+                }
+                key
+            }
+            (None, Some(nameless)) => {
+                self.peers.name(nameless, id);
+                nameless
+            }
+            (None, None) => {
+                let endpoint = endpoint.ok_or(RejectReason::BadEndpoint)?;
+                self.claim(now, id, &endpoint)?;
+                if self.peers.len() >= limits.peers_max {
+                    return Err(RejectReason::Full);
+                }
+                return Ok(self.peers.insert(Peer::new(Some(id), endpoint, now)));
+            }
+        };
+        if let (Some(peer), Some(endpoint)) = (self.peers.at_mut(key), endpoint) {
+            peer.remember(endpoint, &limits);
+        }
+        Ok(key)
+    }
+
+    /// The node without a name that a HELLO is the answer of: it is where the HELLO
+    /// says, or it is the only one that has been greeted.
+    fn find_nameless(&self, endpoint: Option<&Endpoint>) -> Option<Key> {
+        let nameless = |p: &Peer| p.id.is_none();
+        let there = endpoint.and_then(|e| self.peers.find(|p| nameless(p) && p.is_at(e)));
+        there.or_else(|| {
+            let greeted = |p: &Peer| nameless(p) && p.mailbox.is_greeted();
+            let mut all = self.peers.iter().filter(|(_, p)| greeted(p));
+            let (key, _) = all.next()?;
+            all.next().is_none().then_some(key)
+        })
+    }
+
+    fn enter(&mut self, now: Instant, key: Key, link: LinkId, hello: Hello) {
+        let groups = self.names(&hello.groups);
+        let headers = Headers::from(hello.headers);
+        let former = self.peers.at_mut(key).and_then(|peer| {
+            peer.heard = now;
+            peer.presence.as_mut()
+        });
+        match former {
+            Some(presence)
+                if presence.awaiting
+                    && *presence.name == *hello.name
+                    && presence.headers == headers =>
+            {
+                presence.awaiting = false;
+                presence.status = hello.status;
+                presence.link = Some(link);
+                self.renewed(key, &groups);
+            }
+            former => {
+                let is_again = former.is_some();
+                let awaited = former.is_some_and(|presence| presence.awaiting);
+                let presence = Presence {
+                    link: Some(link),
+                    successor: None,
+                    awaiting: false,
+                    name: hello.name.into(),
+                    wrap: match headers.value(HEADER_BRIDGE) {
+                        Some(_) => Wrap::Full,
+                        None => Wrap::Unknown,
+                    },
+                    headers,
+                    groups,
+                    status: hello.status,
+                    silence: Silence::None,
+                };
+                if is_again {
+                    self.out(key, link);
+                }
+                self.welcome(key, presence);
+                if is_again && !awaited {
+                    self.greet_again(now, key);
+                }
+            }
+        }
+        if let Some(entry) = self.links.get_mut(&link) {
+            entry.peer = Some(key);
+            entry.inbound = Inbound::after_hello();
+        }
+        if let Some(peer) = self.peers.at_mut(key) {
+            peer.mailbox.pings_owed = 0;
+            peer.mailbox.failures = 0;
+            peer.mailbox.hurry(now);
+        }
+        self.attend(now, key);
+    }
+
+    /// A present peer begins anew on `link`: it is out first.
+    fn out(&mut self, key: Key, link: LinkId) {
+        if let Some(peer) = self.peers.at_mut(key) {
+            peer.mailbox.clear_held();
+            if let Some(presence) = peer.presence.as_mut() {
+                presence.link.take_if(|former| *former == link);
+            }
+        }
+        if let Some(successor) = self.exit(key, ExitReason::Replaced) {
+            self.hang_up_link(successor);
+        }
+    }
+
+    /// A peer is here.
+    fn welcome(&mut self, key: Key, presence: Presence) {
+        let Some(peer) = self.peers.at_mut(key) else {
+            return;
+        };
+        let Some(id) = peer.id else {
+            return;
+        };
+        let event = Event::Entered {
+            peer: id,
+            name: presence.name.clone(),
+            endpoint: peer.endpoint.clone(),
+            headers: presence.headers.clone(),
+            groups: presence.groups.clone(),
+        };
+        let groups = presence.groups.clone();
+        peer.presence = Some(presence);
+        for group in groups {
+            self.members.entry(group).or_default().push(key);
+        }
+        self.event(event);
+    }
+
+    /// A peer that we greeted afresh has answered. What it joined or left meanwhile
+    /// is told.
+    fn renewed(&mut self, key: Key, groups: &[GroupName]) {
+        let Some(peer) = self.peers.at(key) else {
+            return;
+        };
+        let (Some(id), Some(presence)) = (peer.id, peer.presence.as_ref()) else {
+            return;
+        };
+        let former = presence.groups.clone();
+        for group in former.iter().filter(|g| !groups.contains(g)) {
+            self.leave_group(key, id, group);
+        }
+        for group in groups.iter().filter(|g| !former.contains(g)) {
+            self.join_group(key, id, group.clone());
+        }
+        self.event(Event::Renewed { peer: id });
+    }
+
+    /// A peer has forgotten us and needs our HELLO, unless its own is the answer to
+    /// one: a PING tells.
+    fn greet_again(&mut self, now: Instant, key: Key) {
+        let settle = self.config.times.hello_settle;
+        let Some(peer) = self.peers.at(key) else {
+            return;
+        };
+        match peer.mailbox.phase {
+            Phase::Open { .. } | Phase::Draining { .. } => {
+                let lately = peer.mailbox.hello_at.is_some_and(|at| at + settle > now);
+                if lately && matches!(peer.mailbox.phase, Phase::Open { .. }) {
+                    self.confirm(now, key);
+                } else {
+                    self.redial(now, key);
+                }
+            }
+            Phase::Closed { .. } | Phase::Dialing { .. } | Phase::Confirming { .. } => {}
+        }
+    }
+
+    /// The groups of a HELLO, each once, sharing the names that are known.
+    fn names(&self, groups: &[String]) -> Vec<GroupName> {
+        let mut names: Vec<GroupName> = groups.iter().map(|group| self.group_name(group)).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    pub(super) fn group_name(&self, group: &str) -> GroupName {
+        let known = self.members.get_key_value(group);
+        known.map_or_else(|| GroupName::from_peer(group), |(name, _)| name.clone())
+    }
+
+    /// JOIN.
+    pub(super) fn joined(&mut self, now: Instant, key: Key, group: &str, status: u8) {
+        let Some((id, groups)) = self.count(key, status) else {
+            return;
+        };
+        if groups >= self.config.limits.hello.groups_max {
+            return self.part(now, key, ExitReason::OverLimit);
+        }
+        let group = self.group_name(group);
+        self.join_group(key, id, group);
+    }
+
+    /// LEAVE.
+    pub(super) fn left(&mut self, key: Key, group: &str, status: u8) {
+        if let Some((id, _)) = self.count(key, status) {
+            let group = self.group_name(group);
+            self.leave_group(key, id, &group);
+        }
+    }
+
+    /// Takes a peer's count of its joins and leaves. One that does not follow costs
+    /// nothing, since the sequence numbers tell what is lost.
+    fn count(&mut self, key: Key, status: u8) -> Option<(PeerId, usize)> {
+        let peer = self.peers.at_mut(key)?;
+        let id = peer.id?;
+        let presence = peer.presence.as_mut()?;
+        if status != presence.status.wrapping_add(1) {
+            tracing::debug!(peer = %id, status, after = presence.status, "status out of step");
+        }
+        presence.status = status;
+        Some((id, presence.groups.len()))
+    }
+
+    fn join_group(&mut self, key: Key, id: PeerId, group: GroupName) {
+        let presence = self.peers.at_mut(key).and_then(|p| p.presence.as_mut());
+        if let Some(presence) = presence
+            && !presence.groups.contains(&group)
+        {
+            presence.groups.push(group.clone());
+            self.members.entry(group.clone()).or_default().push(key);
+            self.event(Event::Joined { peer: id, group });
+        }
+    }
+
+    fn leave_group(&mut self, key: Key, id: PeerId, group: &GroupName) {
+        let presence = self.peers.at_mut(key).and_then(|p| p.presence.as_mut());
+        if let Some(presence) = presence
+            && presence.groups.contains(group)
+        {
+            presence.groups.retain(|g| g != group);
+            self.remove_member(group, key);
+            let group = group.clone();
+            self.event(Event::Left { peer: id, group });
+        }
+    }
+
+    pub(super) fn remove_member(&mut self, group: &GroupName, key: Key) {
+        if let Some(keys) = self.members.get_mut(group) {
+            keys.retain(|member| *member != key);
+            if keys.is_empty() {
+                self.members.remove(group);
+            }
+        }
+    }
+}

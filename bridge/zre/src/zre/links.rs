@@ -1,0 +1,259 @@
+//! What peers say, on the connections that they opened.
+//!
+//! Model: a link belongs to nobody until its first message, a HELLO, is taken; then
+//! every message on it counts. While a peer has a link, the HELLO on another one of
+//! its is parked with all that follows, until the first link is read to its end.
+//! Invariants: I1. A link with a peer is the link of that peer's presence. I2.
+//! Nothing on a link without a HELLO changes a peer.
+//! Limits: `Limits::{links_max, held_messages_max}`, `Times::hello_timeout`.
+//! Spec: 36/ZRE "Interconnection Model", "Protocol Grammar".
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::PeerId;
+use crate::command::{Command, DecodeError, decode};
+use crate::mailbox::Asker;
+use crate::output::{Content, Event, ExitReason, Header, LinkError, LinkId, RejectReason};
+use crate::peers::Key;
+use crate::sequence::{FIRST, Inbound};
+
+use super::Zre;
+
+/// A connection that a peer opened.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) id: PeerId,
+    pub(super) remote: SocketAddr,
+    /// Whose HELLO was taken on it.
+    pub(super) peer: Option<Key>,
+    pub(super) inbound: Inbound,
+    /// Its HELLO and what followed, until the peer's former link has ended.
+    pub(super) parked: Option<Vec<(Header, Content)>>,
+}
+
+impl Zre {
+    /// A connection came to our mailbox: READY was exchanged, with this identity.
+    ///
+    /// # Errors
+    ///
+    /// If it is not from a node of the mesh. The caller closes it.
+    pub fn link_opened(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        remote: SocketAddr,
+        identity: &[u8],
+    ) -> Result<(), LinkError> {
+        if self.is_shut_down {
+            return Err(LinkError::ShutDown);
+        }
+        let id = PeerId::from_routing_id(identity).ok_or(LinkError::BadIdentity)?;
+        if id == self.config.id {
+            self.own_address(remote.ip());
+            return Err(LinkError::Own);
+        }
+        if self.links.len() >= self.config.limits.links_max {
+            return Err(LinkError::TooMany);
+        }
+        let entry = Link {
+            id,
+            remote,
+            peer: None,
+            inbound: Inbound::after_hello(),
+            parked: None,
+        };
+        self.links.insert(link, entry);
+        let due = now + self.config.times.hello_timeout;
+        self.unhailed.push_back((due, link));
+        Ok(())
+    }
+
+    /// A whole message came on a link: its first frame and the others.
+    pub fn link_message(&mut self, now: Instant, link: LinkId, header: &[u8], content: Content) {
+        let Some(entry) = self.links.get_mut(&link) else {
+            return;
+        };
+        if self.is_shut_down {
+            return;
+        }
+        let decoded = decode(header, &self.config.limits.hello);
+        match (entry.peer, decoded) {
+            _ if entry.parked.is_some() => self.park(now, link, header, content),
+            (None, decoded) => self.first_message(now, link, decoded, (header, content)),
+            (Some(key), Err(error)) => self.part(now, key, ExitReason::Malformed(error)),
+            // 36/ZRE: HELLO from a peer that is here begins anew, with its number 1.
+            (Some(_), Ok((Command::Hello(hello), FIRST))) => self.hello(now, link, *hello),
+            (Some(key), Ok((command, number))) if entry.inbound.accept(number) => {
+                self.command(now, key, command, content);
+            }
+            (Some(key), Ok(_)) => self.part(now, key, ExitReason::SequenceGap),
+        }
+    }
+
+    /// A link is no more.
+    pub fn link_closed(&mut self, now: Instant, link: LinkId) {
+        let Some(entry) = self.links.remove(&link) else {
+            return;
+        };
+        let key = entry.peer.or_else(|| self.peers.key(entry.id));
+        let presence = key
+            .and_then(|key| self.peers.at_mut(key))
+            .and_then(|peer| peer.presence.as_mut());
+        let (Some(key), Some(presence)) = (key, presence) else {
+            return;
+        };
+        if presence.link != Some(link) {
+            presence.successor.take_if(|(next, _)| *next == link);
+        } else if presence.awaiting {
+            presence.link = None;
+            if let Some((next, _)) = presence.successor.take() {
+                self.take_over(now, next);
+            }
+        } else {
+            self.part(now, key, ExitReason::LinkClosed);
+        }
+    }
+
+    /// The first message of a link, which must be a HELLO.
+    fn first_message(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        decoded: Result<(Command<'_>, u16), DecodeError>,
+        raw: (&[u8], Content),
+    ) {
+        let Some(id) = self.links.get(&link).map(|entry| entry.id) else {
+            return;
+        };
+        let known = self.peers.key(id);
+        match decoded {
+            Ok((Command::Hello(hello), FIRST)) => {
+                let is_linked = |key| self.peers.at(key).is_some_and(|p| p.is_linked());
+                match known.filter(|key| is_linked(*key)) {
+                    Some(key) => self.succeed(now, key, link, raw),
+                    None => self.hello(now, link, *hello),
+                }
+            }
+            Err(error) => self.reject(now, link, RejectReason::Malformed(error)),
+            // An old peer's connection, silently opened again after a break. It goes
+            // on in the middle, and nothing can be made of it, until it is greeted.
+            Ok(_) => match known {
+                Some(key) if !self.peers.at(key).is_some_and(|p| p.is_linked()) => {
+                    if let Some(peer) = self.peers.at_mut(key) {
+                        peer.mailbox.hurry(now);
+                    }
+                    self.attend(now, key);
+                }
+                _ => {}
+            },
+        }
+    }
+
+    /// Parks the HELLO of a link behind the peer's present link.
+    fn succeed(&mut self, now: Instant, key: Key, link: LinkId, raw: (&[u8], Content)) {
+        let until = now + self.config.times.hello_settle;
+        let presence = self.peers.at_mut(key).and_then(|p| p.presence.as_mut());
+        let former = presence.and_then(|p| p.successor.replace((link, until)));
+        if let Some((former, _)) = former {
+            self.hang_up_link(former);
+        }
+        if let Some(entry) = self.links.get_mut(&link) {
+            entry.parked = Some(vec![(Header::from_slice(raw.0), raw.1)]);
+        }
+        self.arm(key);
+    }
+
+    /// Keeps a message behind a parked HELLO; when too many are, the former link is
+    /// not waited for any longer.
+    fn park(&mut self, now: Instant, link: LinkId, header: &[u8], content: Content) {
+        let Some(entry) = self.links.get_mut(&link) else {
+            return;
+        };
+        let Some(parked) = entry.parked.as_mut() else {
+            return;
+        };
+        parked.push((Header::from_slice(header), content));
+        if parked.len() < self.config.limits.held_messages_max {
+            return;
+        }
+        let key = self.peers.key(entry.id);
+        let presence = key
+            .and_then(|key| self.peers.at_mut(key))
+            .and_then(|peer| peer.presence.as_mut());
+        if let Some(presence) = presence {
+            presence.successor = None;
+            if let Some(former) = presence.link.take() {
+                self.hang_up_link(former);
+            }
+        }
+        self.take_over(now, link);
+    }
+
+    /// A parked link's turn: what waited on it is read.
+    pub(super) fn take_over(&mut self, now: Instant, link: LinkId) {
+        let parked = self.links.get_mut(&link).and_then(|l| l.parked.take());
+        for (header, content) in parked.into_iter().flatten() {
+            self.link_message(now, link, &header, content);
+        }
+    }
+
+    /// Closes a link that is of no use.
+    pub(super) fn reject(&mut self, now: Instant, link: LinkId, why: RejectReason) {
+        let Some(remote) = self.links.get(&link).map(|entry| entry.remote) else {
+            return;
+        };
+        self.hang_up_link(link);
+        self.tell_rejected(now, remote, why);
+    }
+
+    /// A message of a peer that is here, in its turn.
+    fn command(&mut self, now: Instant, key: Key, command: Command<'_>, content: Content) {
+        self.alive(now, key);
+        let Some(id) = self.peers.at(key).and_then(|peer| peer.id) else {
+            return;
+        };
+        match command {
+            Command::Whisper => {
+                if self.check_inbound(now, key, &content) {
+                    self.event(Event::Whispered { peer: id, content });
+                }
+            }
+            Command::Shout { group } => {
+                if self.check_inbound(now, key, &content) {
+                    let group = self.group_name(&group);
+                    let event = Event::Shouted {
+                        peer: id,
+                        group,
+                        content,
+                    };
+                    self.event(event);
+                }
+            }
+            Command::Join { group, status } => self.joined(now, key, &group, status),
+            Command::Leave { group, status } => self.left(key, &group, status),
+            Command::Ping => self.answer_ping(now, key),
+            Command::PingOk => {
+                if let Some(ping) = self.ping_answered(now, key)
+                    && ping.asker == Asker::Caller
+                {
+                    let rtt = now.saturating_duration_since(ping.sent);
+                    self.event(Event::PingAnswered { peer: id, rtt });
+                }
+            }
+            // Greeting is handled before; elections are nothing to us.
+            Command::Hello(_) | Command::Other(_) => {}
+        }
+    }
+
+    /// Whether a message has content, and not too much.
+    fn check_inbound(&mut self, now: Instant, key: Key, content: &Content) -> bool {
+        let reason = match content.len() {
+            0 => ExitReason::NoContent,
+            n if n > self.config.limits.content_frames_max => ExitReason::OverLimit,
+            _ => return true,
+        };
+        self.part(now, key, reason);
+        false
+    }
+}

@@ -1,0 +1,193 @@
+//! How nodes find each other: beacons, and endpoints that a user gives.
+//!
+//! Invariants: I1. One UUID is one peer, wherever it is heard. I2. An endpoint
+//! belongs to one peer: a newcomer gets it only from one whose connection is dead.
+//! I3. We do not dial ourselves, once we know an address to be ours.
+//! Spec: 36/ZRE "Node Discovery".
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use crate::beacon::{Beacon, encode_v1};
+use crate::output::{ConnectError, Event, ExitReason, Output, RejectReason};
+use crate::peer::Peer;
+use crate::peers::Key;
+use crate::{Endpoint, PeerId};
+
+use super::{OWN_ADDRESSES_MAX, Zre};
+
+impl Zre {
+    /// Says on the beacon port that we are here, now and then regularly; for the
+    /// caller when a network has come up. Without [`Config::beacon`] or a mailbox
+    /// (a port 0 would say goodbye) it does nothing.
+    ///
+    /// [`Config::beacon`]: crate::Config::beacon
+    pub fn announce(&mut self, now: Instant) {
+        let port = self.config.mailbox_port;
+        if !self.config.beacon || port == 0 || self.is_shut_down {
+            return;
+        }
+        let beacon = encode_v1(self.config.id, port);
+        self.outputs.push_back(Output::Beacon(beacon));
+        self.beacon_at = Some(now + self.config.times.beacon_interval);
+    }
+
+    /// Takes a datagram that came to the beacon port; most are our own or repeat
+    /// what is known.
+    pub fn handle_beacon(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        let Some(Beacon::V1 { id, port }) = Beacon::parse(datagram) else {
+            return;
+        };
+        if self.is_shut_down {
+            return;
+        }
+        if id == self.config.id {
+            self.own_address(from.ip());
+        } else if port == 0 {
+            self.goodbye(now, id, from.ip());
+        } else {
+            let mut source = from;
+            source.set_port(port);
+            self.meet(now, id, source.into());
+        }
+    }
+
+    /// Meets whoever is at an endpoint, and again whenever it went: no beacon is
+    /// needed. The endpoint of a peer that is here already is only remembered.
+    ///
+    /// # Errors
+    ///
+    /// If the text is no endpoint, our own, or one too many.
+    pub fn connect(&mut self, now: Instant, endpoint: &str) -> Result<(), ConnectError> {
+        let endpoint: Endpoint = endpoint.parse()?;
+        if self.is_own(&endpoint) {
+            return Err(ConnectError::OwnEndpoint);
+        }
+        let manual = self.peers.iter().map(|(_, peer)| peer.manual.len());
+        if manual.sum::<usize>() >= self.config.limits.manual_max {
+            return Err(ConnectError::TooMany);
+        }
+        let known = self.peers.find(|peer| peer.is_at(&endpoint));
+        match known.and_then(|key| self.peers.at_mut(key)) {
+            Some(peer) if peer.manual.contains(&endpoint) => {}
+            Some(peer) => peer.manual.push(endpoint),
+            None => self.seek(now, endpoint, now),
+        }
+        Ok(())
+    }
+
+    /// Tells an address of this host, so that it is never taken for a peer's. What
+    /// is not told is learned, from our own beacons and from dialing ourselves once.
+    pub fn own_address(&mut self, address: IpAddr) {
+        let address = address.to_canonical();
+        let room = self.own_addresses.len() < OWN_ADDRESSES_MAX;
+        if room && !self.own_addresses.contains(&address) {
+            self.own_addresses.push(address);
+        }
+    }
+
+    /// Whether our own mailbox is there.
+    pub(super) fn is_own(&self, endpoint: &Endpoint) -> bool {
+        endpoint.port() == self.config.mailbox_port
+            && endpoint
+                .ip()
+                .is_some_and(|ip| self.own_addresses.contains(&ip))
+    }
+
+    /// Keeps dialing an endpoint whose node is not known yet.
+    pub(super) fn seek(&mut self, now: Instant, endpoint: Endpoint, first: Instant) {
+        let mut peer = Peer::new(None, endpoint.clone(), now);
+        peer.manual.push(endpoint);
+        peer.mailbox.close(now, first);
+        let key = self.peers.insert(peer);
+        self.attend(now, key);
+    }
+
+    /// A node was heard at an endpoint.
+    pub(super) fn meet(&mut self, now: Instant, id: PeerId, endpoint: Endpoint) {
+        if let Some(key) = self.peers.key(id) {
+            self.alive(now, key);
+            self.heard_at(now, key, endpoint);
+        } else if let Some(key) = self.peers.find(|p| p.id.is_none() && p.is_at(&endpoint)) {
+            self.peers.name(key, id);
+            self.alive(now, key);
+        } else if self.claim(now, id, &endpoint).is_ok()
+            && self.peers.len() < self.config.limits.peers_max
+        {
+            let key = self.peers.insert(Peer::new(Some(id), endpoint, now));
+            self.attend(now, key);
+        }
+    }
+
+    /// A known node was heard: dial it if it is not connected, and remember a
+    /// further address of one that is.
+    fn heard_at(&mut self, now: Instant, key: Key, endpoint: Endpoint) {
+        let limits = self.config.limits;
+        let Some(peer) = self.peers.at_mut(key) else {
+            return;
+        };
+        if peer.mailbox.dial().is_none() && peer.presence.is_none() {
+            if peer.endpoint != endpoint {
+                let former = std::mem::replace(&mut peer.endpoint, endpoint);
+                peer.remember(former, &limits);
+            }
+            peer.mailbox.hurry(now);
+            self.attend(now, key);
+        } else {
+            peer.remember(endpoint, &limits);
+        }
+    }
+
+    /// Frees an endpoint for a node that names it, unless it is ours or belongs to
+    /// one that is here; then the node is the next in line.
+    pub(super) fn claim(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        endpoint: &Endpoint,
+    ) -> Result<(), RejectReason> {
+        if self.is_own(endpoint) {
+            return Err(RejectReason::OwnEndpoint);
+        }
+        let owner = |p: &Peer| p.id.is_some_and(|i| i != id) && p.endpoint == *endpoint;
+        let Some(key) = self.peers.find(owner) else {
+            return Ok(());
+        };
+        match self.peers.at_mut(key) {
+            Some(peer) if peer.is_linked() => {
+                peer.contender = Some(id);
+                Err(RejectReason::EndpointTaken)
+            }
+            _ => {
+                self.part_for_good(now, key, ExitReason::Replaced);
+                Ok(())
+            }
+        }
+    }
+
+    /// A node says that it leaves. Only from where it is: elsewhere anyone could
+    /// say so, and one of several networks may be all that it leaves.
+    fn goodbye(&mut self, now: Instant, id: PeerId, from: IpAddr) {
+        let Some(key) = self.peers.key(id) else {
+            return;
+        };
+        let link = self.peers.at(key).and_then(|p| p.presence.as_ref()?.link);
+        let link_is_from = link
+            .and_then(|link| self.links.get(&link))
+            .is_some_and(|link| link.remote.ip().to_canonical() == from.to_canonical());
+        if link_is_from || self.peers.at(key).is_some_and(|p| p.is_on(from)) {
+            self.part_for_good(now, key, ExitReason::Goodbye);
+        }
+    }
+
+    /// A sign of life.
+    pub(super) fn alive(&mut self, now: Instant, key: Key) {
+        let Some(peer) = self.peers.at_mut(key) else {
+            return;
+        };
+        peer.heard = now;
+        if let (Some(id), true) = (peer.id, peer.end_silence()) {
+            self.event(Event::Returned { peer: id });
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What the passing of time does.
+
+use std::time::Instant;
+
+use crate::mailbox::Phase;
+use crate::output::{Event, ExitReason, RejectReason};
+use crate::peer::Silence;
+use crate::peers::Key;
+
+use super::Zre;
+
+impl Zre {
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.is_shut_down {
+            return;
+        }
+        if self.beacon_at.is_some_and(|at| at <= now) {
+            self.announce(now);
+        }
+        while let Some(&(at, link)) = self.unhailed.front()
+            && at <= now
+        {
+            self.unhailed.pop_front();
+            self.expire_link(now, link);
+        }
+        // First all, then each: what a peer wants next is not asked twice in a call.
+        let due: Vec<Key> = std::iter::from_fn(|| self.timers.pop(now)).collect();
+        for key in due {
+            self.tick_connection(now, key);
+            self.tick_silence(now, key);
+            self.attend(now, key);
+        }
+    }
+
+    fn tick_connection(&mut self, now: Instant, key: Key) {
+        let Some(peer) = self.peers.at_mut(key) else {
+            return;
+        };
+        let hello_timeout = self.config.times.hello_timeout;
+        let hello_due = peer
+            .mailbox
+            .hello_at
+            .is_some_and(|at| at + hello_timeout <= now);
+        let successor = peer.presence.as_mut().and_then(|p| {
+            let (link, _) = p.successor.take_if(|(_, until)| *until <= now)?;
+            Some((p.link.take(), link))
+        });
+        match peer.mailbox.phase {
+            Phase::Dialing { until, .. } | Phase::Confirming { until, .. } if until <= now => {
+                self.attempt_failed(now, key);
+            }
+            Phase::Draining { until, .. } if until <= now => self.renew(now, key),
+            _ if hello_due && peer.awaits_hello() => self.attempt_failed(now, key),
+            _ => {}
+        }
+        if let Some((former, link)) = successor {
+            if let Some(former) = former {
+                self.hang_up_link(former);
+            }
+            self.take_over(now, link);
+        }
+    }
+
+    fn tick_silence(&mut self, now: Instant, key: Key) {
+        let times = self.config.times;
+        let Some(peer) = self.peers.at_mut(key) else {
+            return;
+        };
+        if peer.expires(&times) <= now {
+            if peer.presence.is_some() {
+                self.part_for_good(now, key, ExitReason::Expired);
+            } else if peer.manual.is_empty() {
+                self.forget(now, key);
+            } else {
+                peer.heard = now;
+            }
+            return;
+        }
+        let heard = peer.heard;
+        let (Some(id), Some(presence)) = (peer.id, peer.presence.as_mut()) else {
+            return;
+        };
+        let (next, tell) = match presence.silence {
+            Silence::None if heard + times.silence_ping <= now => (Silence::Asked(now), false),
+            Silence::Asked(at) if at + times.ping_interval <= now => (Silence::Evasive(now), true),
+            Silence::Evasive(at) if at + times.ping_interval <= now => {
+                (Silence::Evasive(now), false)
+            }
+            _ => return,
+        };
+        presence.silence = next;
+        if tell {
+            self.event(Event::Evasive { peer: id });
+        }
+        self.ask_if_open(now, key);
+    }
+
+    /// A link has had its time to greet us.
+    fn expire_link(&mut self, now: Instant, link: crate::LinkId) {
+        let Some(entry) = self.links.get(&link) else {
+            return;
+        };
+        if entry.peer.is_none() && entry.parked.is_none() {
+            let remote = entry.remote;
+            self.hang_up_link(link);
+            self.tell_rejected(now, remote, RejectReason::NotGreeted);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What the core knows, for those who ask.
+
+use crate::output::Headers;
+use crate::peer::{Peer, Presence, Silence};
+use crate::{Endpoint, GroupName, PeerId};
+
+use super::Zre;
+
+/// A node that is here, as it stands now.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerView<'a> {
+    id: PeerId,
+    peer: &'a Peer,
+    presence: &'a Presence,
+}
+
+impl<'a> PeerView<'a> {
+    fn new(peer: &'a Peer) -> Option<Self> {
+        Some(Self {
+            id: peer.id?,
+            peer,
+            presence: peer.presence.as_ref()?,
+        })
+    }
+
+    /// Who.
+    #[must_use]
+    pub const fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// Its name for people.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        &self.presence.name
+    }
+
+    /// Where its mailbox is, as far as we know.
+    #[must_use]
+    pub const fn endpoint(&self) -> &'a Endpoint {
+        &self.peer.endpoint
+    }
+
+    /// What its HELLO told besides.
+    #[must_use]
+    pub const fn headers(&self) -> &'a Headers {
+        &self.presence.headers
+    }
+
+    /// The groups that it is in.
+    #[must_use]
+    pub fn groups(&self) -> &'a [GroupName] {
+        &self.presence.groups
+    }
+
+    /// Whether it is silent and has not answered a PING.
+    #[must_use]
+    pub const fn is_evasive(&self) -> bool {
+        matches!(self.presence.silence, Silence::Evasive(_))
+    }
+}
+
+impl Zre {
+    /// Who we are.
+    #[must_use]
+    pub const fn id(&self) -> PeerId {
+        self.config.id
+    }
+
+    /// The groups that we are in.
+    #[must_use]
+    pub fn own_groups(&self) -> &[GroupName] {
+        &self.own_groups
+    }
+
+    /// All nodes that are here, in no order.
+    pub fn peers(&self) -> impl Iterator<Item = PeerView<'_>> {
+        self.peers
+            .iter()
+            .filter_map(|(_, peer)| PeerView::new(peer))
+    }
+
+    /// A node that is here.
+    #[must_use]
+    pub fn peer(&self, id: PeerId) -> Option<PeerView<'_>> {
+        PeerView::new(self.peers.at(self.peers.key(id)?)?)
+    }
+}
