@@ -1,1 +1,64 @@
-//! (to come)
+//! A laboratory for tests with real programs: hosts, networks, buses, peers.
+//!
+//! ```no_run
+//! use zocp_testkit::{Bridge, Lab, PyPeer, isolated};
+//!
+//! # const ZOCP: &str = "";
+//! #[test]
+//! fn a_node_of_python_is_on_the_bus() {
+//!     isolated(async |lab: Lab| {
+//!         let (stage, foh) = (lab.host("stage").await, lab.host("foh").await);
+//!         let bridge = Bridge::start(ZOCP, &foh, "foh", &[]).await;
+//!         let _lamp = PyPeer::start(&stage, "lamp", &[]).await;
+//!         bridge.bus.appears("org.z25.Zocp1.Node.lamp").await;
+//!     });
+//! }
+//! ```
+//!
+//! Model: [`isolated`] runs one test in a process and in namespaces of its own. There a [`Lab`] makes
+//! [`Host`]s, each a network namespace, on one or more [`Network`]s, each an Ethernet bridge. A [`Cmd`] starts
+//! a program on a host; a [`Program`] is one that runs. [`Bus`], [`Bridge`] and [`PyPeer`] are programs that a
+//! test talks to.
+//!
+//! Invariants:
+//! - I1. Nothing outlives its test, whatever the test does: the kernel ends all processes of the test's PID
+//!   namespace with the test, and its networks, mounts and files with them.
+//! - I2. Nothing of the user's session is seen by a test: neither its buses nor its configuration.
+//! - I3. No verb sleeps: each waits for an event, at most [`DEADLINE`], and panics with what it waited for.
+//! - I4. What a program says is printed as it comes, so a failed test shows the whole conversation.
+//! - I5. A missing tool fails the test and names the package that has it. No test is skipped.
+//!
+//! Works as root and as any user who may make user namespaces; inside a test one is always root.
+
+mod bridge;
+mod bus;
+mod cmd;
+mod isolated;
+mod lab;
+mod program;
+mod py_peer;
+mod tools;
+
+pub use bridge::Bridge;
+pub use bus::Bus;
+pub use cmd::{Cmd, Outcome};
+pub use isolated::isolated;
+pub use lab::{Host, Lab, Link, Network};
+pub use program::Program;
+pub use py_peer::PyPeer;
+
+use std::{future::Future, time::Duration};
+
+/// How long a verb waits for its event: far above what any takes on a busy machine, far below a user's patience.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Awaits `event`, at most [`DEADLINE`].
+///
+/// # Panics
+/// At the deadline, naming `what` was awaited.
+pub async fn in_time<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, event).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {DEADLINE:?} in vain for {what}"),
+    }
+}

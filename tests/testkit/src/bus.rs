@@ -1,0 +1,141 @@
+//! A message bus of the test's own.
+
+use futures_util::StreamExt;
+use zbus::{Connection, fdo::DBusProxy, names::BusName};
+
+use crate::{Cmd, Program, in_time, lab::HOME};
+
+/// A `dbus-daemon` with the configuration of a session bus and nothing to activate from the user's home.
+pub struct Bus {
+    address: String,
+    connection: Connection,
+    daemon: Program,
+}
+
+impl Bus {
+    /// Starts a bus; `name` tells it from others of the test.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(name: &str) -> Self {
+        let path = format!("{HOME}/bus-{name}");
+        let daemon = Cmd::new("dbus-daemon")
+            .args(["--session", "--nofork", "--print-address"])
+            .arg(format!("--address=unix:path={path}"))
+            .label(&format!("bus {name}"))
+            .start();
+        let address = daemon.says("unix:path=").await;
+        let connection = connect(&address).await;
+        Self {
+            address,
+            connection,
+            daemon,
+        }
+    }
+
+    /// Its address, for `DBUS_SESSION_BUS_ADDRESS`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The test's own connection.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// One more connection, with a unique name of its own.
+    ///
+    /// # Panics
+    /// When the bus refuses.
+    pub async fn connect(&self) -> Connection {
+        connect(&self.address).await
+    }
+
+    /// Waits until somebody owns `name`.
+    ///
+    /// # Panics
+    /// At the deadline.
+    pub async fn appears(&self, name: &str) {
+        self.owner_becomes(name, Owner::Somebody).await;
+    }
+
+    /// Waits until nobody owns `name`.
+    ///
+    /// # Panics
+    /// At the deadline.
+    pub async fn vanishes(&self, name: &str) {
+        self.owner_becomes(name, Owner::Nobody).await;
+    }
+
+    /// Whether somebody owns `name` now.
+    ///
+    /// # Panics
+    /// When the bus is gone.
+    pub async fn has(&self, name: &str) -> bool {
+        owned(&self.proxy().await, name).await
+    }
+
+    /// A command of this bus's session, outside all hosts.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Cmd {
+        Cmd::new(program).on(self)
+    }
+
+    /// Runs `busctl --user` with the arguments and gives back what it says.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn busctl(&self, args: &[&str]) -> String {
+        self.command("busctl")
+            .args(["--user", "--no-pager"])
+            .args(args)
+            .run()
+            .await
+    }
+
+    /// Kills the bus.
+    pub async fn kill(&mut self) {
+        self.daemon.kill().await;
+    }
+
+    async fn owner_becomes(&self, name: &str, wanted: Owner) {
+        let what = format!("{wanted:?} to own {name}");
+        let proxy = self.proxy().await;
+        let changes = proxy
+            .receive_name_owner_changed_with_args(&[(0, name)])
+            .await;
+        let mut changes = changes.unwrap_or_else(|error| panic!("{what}: {error}"));
+        in_time(&what, async {
+            while owned(&proxy, name).await != (wanted == Owner::Somebody) {
+                changes.next().await;
+            }
+        })
+        .await;
+    }
+
+    async fn proxy(&self) -> DBusProxy<'_> {
+        let proxy = DBusProxy::new(&self.connection).await;
+        proxy.unwrap_or_else(|error| panic!("the bus does not answer: {error}"))
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Owner {
+    Somebody,
+    Nobody,
+}
+
+async fn owned(proxy: &DBusProxy<'_>, name: &str) -> bool {
+    let name = BusName::try_from(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+    proxy
+        .name_has_owner(name)
+        .await
+        .unwrap_or_else(|error| panic!("the bus does not answer: {error}"))
+}
+
+async fn connect(address: &str) -> Connection {
+    let connection = zbus::connection::Builder::address(address).build();
+    let connection = in_time("a bus connection", connection).await;
+    connection.unwrap_or_else(|error| panic!("no connection to {address}: {error}"))
+}

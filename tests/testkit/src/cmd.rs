@@ -1,0 +1,131 @@
+//! A command about to run on a host, and how it ended.
+
+use std::{
+    ffi::OsStr,
+    process::{ExitStatus, Stdio},
+};
+
+use tokio::process::Command;
+
+use crate::{Bus, Program, in_time, tools};
+
+/// A command that is being put together. Ends with [`run`](Self::run), [`outcome`](Self::outcome) or
+/// [`start`](Self::start).
+pub struct Cmd {
+    label: String,
+    command: Command,
+}
+
+/// How a command ended, and all it said.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit status.
+    pub status: ExitStatus,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Cmd {
+    /// `program` where the test itself is: outside all hosts.
+    #[must_use]
+    pub fn new(program: &str) -> Self {
+        Self {
+            label: label(program),
+            command: Command::new(tools::find(program)),
+        }
+    }
+
+    /// `program` in the network namespace `namespace`.
+    pub(crate) fn on_host(namespace: &str, program: &str) -> Self {
+        let mut command = Command::new(tools::find("nsenter"));
+        command
+            .arg(format!("--net=/run/netns/{namespace}"))
+            .arg("--")
+            .arg(tools::find(program));
+        Self {
+            label: format!("{namespace} {}", label(program)),
+            command,
+        }
+    }
+
+    /// One more argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// More arguments.
+    #[must_use]
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Sets a variable of the environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Makes `bus` the command's session bus.
+    #[must_use]
+    pub fn on(self, bus: &Bus) -> Self {
+        self.env("DBUS_SESSION_BUS_ADDRESS", bus.address())
+    }
+
+    /// The name under which what it says is printed.
+    #[must_use]
+    pub fn label(mut self, label: &str) -> Self {
+        self.label = label.to_owned();
+        self
+    }
+
+    /// Runs to the end and gives back standard output.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn run(self) -> String {
+        let shown = self.shown();
+        let outcome = self.outcome().await;
+        assert!(
+            outcome.status.success(),
+            "{shown}: {}\n{}{}",
+            outcome.status,
+            outcome.out,
+            outcome.err
+        );
+        outcome.out
+    }
+
+    /// Runs to the end, well or not.
+    pub async fn outcome(mut self) -> Outcome {
+        let shown = self.shown();
+        self.command.stdin(Stdio::null()).kill_on_drop(true);
+        let output = in_time(&shown, self.command.output()).await;
+        let output = output.unwrap_or_else(|error| panic!("{shown}: {error}"));
+        Outcome {
+            status: output.status,
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Starts it and lets it run.
+    #[must_use]
+    pub fn start(self) -> Program {
+        Program::start(self.label, self.command)
+    }
+
+    fn shown(&self) -> String {
+        let args = self.command.as_std().get_args().map(OsStr::to_string_lossy);
+        format!("{}: {}", self.label, args.collect::<Vec<_>>().join(" "))
+    }
+}
+
+fn label(program: &str) -> String {
+    program.rsplit('/').next().unwrap_or(program).to_owned()
+}
