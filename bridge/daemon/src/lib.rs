@@ -9,6 +9,8 @@
 //! - [`bus`]: which bus, and one of our own where there is none
 //! - [`label`]: names to labels and back
 //! - [`errors`]: the closed list of D-Bus errors
+//! - [`objects`]: a table of D-Bus objects and its dispatcher, pure
+//! - [`served`]: the bus connection of a table
 //!
 //! Not here: the mesh itself (`zocp_node`), the command line (`bridge/cli`).
 
@@ -16,3 +18,6 @@ pub mod bus;
 pub mod errors;
 pub mod label;
 pub mod objects;
+pub mod served;
+#[cfg(test)]
+mod testbus;

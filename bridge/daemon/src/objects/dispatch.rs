@@ -245,7 +245,7 @@ impl Objects {
         }
         let refusal = match answer {
             Ok(answer) if answer.data().len() <= self.message_len_max => {
-                self.outgoing.push(answer);
+                self.push_raw(answer);
                 return;
             }
             Ok(_) | Err(zbus::Error::ExcessData) => Refusal::TooLarge {
@@ -255,7 +255,7 @@ impl Objects {
         };
         let error = Message::error(&ticket.call.header(), refusal.name());
         match error.build(&refusal.to_string()) {
-            Ok(error) => self.outgoing.push(error),
+            Ok(error) => self.push_raw(error),
             Err(error) => tracing::error!(%error, "an error reply cannot be made"),
         }
     }

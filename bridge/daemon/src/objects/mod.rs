@@ -72,6 +72,7 @@ pub struct Objects {
     announcing: bool,
     message_len_max: usize,
     outgoing: Vec<Message>,
+    outgoing_octets: usize,
 }
 
 #[derive(Debug, Default)]
@@ -100,13 +101,14 @@ impl Objects {
             announcing: false,
             message_len_max: MESSAGE_LEN_MAX,
             outgoing: Vec::new(),
+            outgoing_octets: 0,
         }
     }
 
     /// Whether changes are told: only while there is a bus to tell. What was due before is forgotten.
     pub fn set_announcing(&mut self, announcing: bool) {
         self.announcing = announcing;
-        self.outgoing.clear();
+        drop(self.take_outgoing());
         self.clear_dirty();
     }
 
@@ -118,6 +120,7 @@ impl Objects {
     /// Empties the queue of what is to be sent.
     #[must_use]
     pub fn take_outgoing(&mut self) -> Vec<Message> {
+        self.outgoing_octets = 0;
         mem::take(&mut self.outgoing)
     }
 
@@ -125,6 +128,12 @@ impl Objects {
     #[must_use]
     pub fn outgoing_len(&self) -> usize {
         self.outgoing.len()
+    }
+
+    /// How many octets they have.
+    #[must_use]
+    pub fn outgoing_octets(&self) -> usize {
+        self.outgoing_octets
     }
 
     /// Makes an object an `ObjectManager` for all that is below it; makes the object if need be.
@@ -302,6 +311,7 @@ impl Objects {
 
     /// Puts out a message that is no answer and no signal of the table, such as a call to the bus.
     pub(crate) fn push_raw(&mut self, message: Message) {
+        self.outgoing_octets += message.data().len();
         self.outgoing.push(message);
     }
 
@@ -443,9 +453,7 @@ impl Objects {
 
     fn push_signal(&mut self, message: zbus::Result<Message>) {
         match message {
-            Ok(message) if message.data().len() <= self.message_len_max => {
-                self.outgoing.push(message);
-            }
+            Ok(message) if message.data().len() <= self.message_len_max => self.push_raw(message),
             Ok(message) => tracing::warn!(
                 octets = message.data().len(),
                 max = self.message_len_max,

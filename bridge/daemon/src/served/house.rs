@@ -1,0 +1,398 @@
+//! The task behind a `Served`.
+//!
+//! Model: `Away -> connect -> Home -> (fails) -> Away …` until it is to stop. At home one loop does all:
+//! it reads, answers, waits for the owner, and writes. The write that is under way is kept between the
+//! turns of the loop, so no branch of the `select!` can drop it.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use zbus::{
+    Connection, Message, MessageStream,
+    connection::Builder,
+    fdo::RequestNameReply,
+    message::{Header, Type},
+};
+
+use super::{
+    Answer, CHANGE_INTERVAL, CLOSE_DEADLINE, CallRequest, Done, Order, Owner, PENDING_MAX,
+    Presence, SetRequest,
+};
+use crate::{
+    errors::Refusal,
+    objects::{Call, Set, Ticket, Verdict},
+};
+
+/// Serves until `stop`.
+pub(super) async fn run<O: Owner>(order: Order, owner: O, stop: CancellationToken) {
+    let mut pause = PAUSE_MIN;
+    while !stop.is_cancelled() {
+        let connected = tokio::select! {
+            () = stop.cancelled() => break,
+            // Cancel safe: nothing of ours is on a connection that is not made.
+            connected = timeout(CONNECT_DEADLINE, connect(&order)) => connected,
+        };
+        match connected.unwrap_or_else(|_| Err(zbus::Error::Failure("no answer".to_owned()))) {
+            Ok(stream) => {
+                pause = PAUSE_MIN;
+                Home::new(&order, &owner, stream).live(&stop).await;
+            }
+            Err(error) => order.tell(Presence::Unreachable(error.to_string())),
+        }
+        if !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+            }
+        }
+    }
+    order.tell(Presence::Closed);
+}
+
+async fn connect(order: &Order) -> zbus::Result<MessageStream> {
+    Builder::address(&*order.site.address)
+        .build_message_stream()
+        .await
+}
+
+impl Order {
+    fn tell(&self, presence: Presence) {
+        (self.on_presence)(presence);
+    }
+}
+
+/// A house with a connection.
+struct Home<'a, O> {
+    order: &'a Order,
+    owner: &'a O,
+    connection: Connection,
+    stream: MessageStream,
+    /// Calls that the owner has not answered.
+    pending: FuturesUnordered<BoxFuture<'a, Done>>,
+    /// The write that is under way.
+    sending: Option<BoxFuture<'static, zbus::Result<()>>>,
+    naming: Naming,
+    /// When changes of properties were last told.
+    told_at: Option<Instant>,
+    closing: Option<Closing>,
+}
+
+/// How far we are with the name.
+enum Naming {
+    /// Not to be asked for before this is cancelled.
+    Waiting(Option<CancellationToken>),
+    /// The bus was asked, with this serial, for the name of this index.
+    Asked(NonZeroU32, usize),
+    /// To be asked for again at this time.
+    Retry(Instant),
+    /// We have it, or want none.
+    Settled(Option<Arc<str>>),
+}
+
+/// A house that is to end.
+struct Closing {
+    /// With this serial the bus was asked to take the name back, and has not answered yet.
+    releasing: Option<NonZeroU32>,
+    deadline: Instant,
+}
+
+/// Why a house leaves its connection.
+enum Leave {
+    /// It is closed as it was to be.
+    Done,
+    /// The connection failed.
+    Failed(String),
+}
+
+impl<'a, O: Owner> Home<'a, O> {
+    fn new(order: &'a Order, owner: &'a O, stream: MessageStream) -> Self {
+        order.table.lock().set_announcing(true);
+        Self {
+            order,
+            owner,
+            connection: Connection::from(&stream),
+            stream,
+            pending: FuturesUnordered::new(),
+            sending: None,
+            naming: Naming::Waiting(order.after.clone()),
+            told_at: None,
+            closing: None,
+        }
+    }
+
+    async fn live(mut self, stop: &CancellationToken) {
+        let leave = loop {
+            if let Some(leave) = self.turn(stop).await {
+                break leave;
+            }
+        };
+        self.order.table.lock().set_announcing(false);
+        self.order.table.inner.room.notify_waiters();
+        match leave {
+            Leave::Done => {
+                self.connection.close().await.ok();
+            }
+            Leave::Failed(reason) => self.order.tell(Presence::Unreachable(reason)),
+        }
+    }
+
+    /// Waits for one thing and does it. Every branch is cancel safe: streams and timers keep their
+    /// place, and the write stays in `self`.
+    async fn turn(&mut self, stop: &CancellationToken) -> Option<Leave> {
+        self.write_due();
+        if self.is_closed() {
+            return Some(Leave::Done);
+        }
+        let is_sending = self.sending.is_some();
+        let may_read = self.order.table.has_room();
+        let wake_at = self.wake_at();
+        tokio::select! {
+            sent = finished(&mut self.sending) => {
+                self.sending = None;
+                self.order.table.inner.room.notify_waiters();
+                return sent.err().map(|error| Leave::Failed(error.to_string()));
+            }
+            message = self.stream.next(), if may_read => match message {
+                Some(Ok(message)) => self.receive(&message),
+                Some(Err(error)) => return Some(Leave::Failed(error.to_string())),
+                None => return Some(Leave::Failed("the bus closed the connection".to_owned())),
+            },
+            Some((ticket, answer)) = self.pending.next(), if !self.pending.is_empty() => {
+                let mut objects = self.order.table.lock();
+                objects.flush_changes();
+                objects.answer(ticket, answer);
+            }
+            () = self.order.table.inner.outgoing.notified(), if !is_sending => {}
+            () = stop.cancelled(), if self.closing.is_none() => self.begin_to_close(),
+            () = may_be_named(&self.naming), if self.closing.is_none() => self.ask_for_name(0),
+            () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {
+                self.wake();
+            }
+        }
+        None
+    }
+
+    /// Starts to write what is due, unless a write is under way.
+    fn write_due(&mut self) {
+        if self.sending.is_some() {
+            return;
+        }
+        let mut objects = self.order.table.lock();
+        if objects.has_changes() && self.tell_at() <= Instant::now() {
+            objects.flush_changes();
+            self.told_at = Some(Instant::now());
+        }
+        let messages = objects.take_outgoing();
+        drop(objects);
+        if !messages.is_empty() {
+            let connection = self.connection.clone();
+            self.sending = Some(async move { connection.send_all(&messages).await }.boxed());
+        }
+    }
+
+    /// The earliest time for the next telling of changes.
+    fn tell_at(&self) -> Instant {
+        self.told_at
+            .map_or_else(Instant::now, |told_at| told_at + CHANGE_INTERVAL)
+    }
+
+    /// When something is to be done if nothing happens before.
+    fn wake_at(&self) -> Option<Instant> {
+        let retry = match (&self.naming, &self.closing) {
+            (Naming::Retry(at), None) => Some(*at),
+            _ => None,
+        };
+        let closing = self.closing.as_ref().map(|closing| closing.deadline);
+        let changes = self.sending.is_none() && self.order.table.lock().has_changes();
+        let tell = changes.then(|| self.tell_at());
+        [retry, closing, tell].into_iter().flatten().min()
+    }
+
+    fn wake(&mut self) {
+        if let Naming::Retry(at) = self.naming
+            && at <= Instant::now()
+            && self.closing.is_none()
+        {
+            self.ask_for_name(0);
+        }
+    }
+
+    fn receive(&mut self, message: &Message) {
+        let is_answer = matches!(message.message_type(), Type::MethodReturn | Type::Error);
+        if is_answer {
+            return self.receive_answer(message);
+        }
+        let verdict = self.order.table.lock().handle(message);
+        match verdict {
+            Verdict::Done => {}
+            Verdict::Call(call) => self.pass_call(call),
+            Verdict::Set(set) => self.pass_set(set),
+        }
+    }
+
+    fn pass_call(&mut self, call: Call) {
+        let Some(ticket) = self.ticket_with_room(call.ticket) else {
+            return;
+        };
+        let request = CallRequest {
+            path: call.path,
+            interface: call.interface,
+            member: call.member,
+            arguments: call.arguments,
+            caller: ticket.caller(),
+        };
+        let answer = self.owner.call(request);
+        self.pending
+            .push(answer.map(|answer| (ticket, answer)).boxed());
+    }
+
+    fn pass_set(&mut self, set: Set) {
+        let Some(ticket) = self.ticket_with_room(set.ticket) else {
+            return;
+        };
+        let request = SetRequest {
+            path: set.path,
+            interface: set.interface,
+            property: set.property,
+            value: set.value,
+        };
+        let done = self.owner.set(request);
+        let done = done.map(|done| (ticket, done.map(|()| Vec::new())));
+        self.pending.push(done.boxed());
+    }
+
+    /// The ticket, unless too many calls wait: then it is answered.
+    fn ticket_with_room(&self, ticket: Ticket) -> Option<Ticket> {
+        if self.pending.len() < PENDING_MAX {
+            return Some(ticket);
+        }
+        let busy: Answer = Err(Refusal::Busy(format!("{PENDING_MAX} calls are waiting")));
+        self.order.table.lock().answer(ticket, busy);
+        None
+    }
+
+    fn receive_answer(&mut self, message: &Message) {
+        let header = message.header();
+        let Some(serial) = header.reply_serial() else {
+            return;
+        };
+        if let Some(closing) = &mut self.closing
+            && closing.releasing == Some(serial)
+        {
+            closing.releasing = None;
+        }
+        if let Naming::Asked(asked, at) = self.naming
+            && asked == serial
+            && self.closing.is_none()
+        {
+            self.settle_name(at, message, &header);
+        }
+    }
+
+    fn settle_name(&mut self, at: usize, message: &Message, header: &Header<'_>) {
+        let name = self.order.names[at].clone();
+        let reply = message.body().deserialize::<RequestNameReply>();
+        let presence = match (header.error_name(), reply) {
+            (None, Ok(RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner)) => {
+                self.naming = Naming::Settled(Some(name.clone()));
+                return self.order.tell(Presence::Named(name));
+            }
+            (None, Ok(_)) if at + 1 < self.order.names.len() => {
+                tracing::warn!(%name, "the name belongs to another program: trying the next");
+                return self.ask_for_name(at + 1);
+            }
+            (None, Ok(_)) => Presence::Taken(name),
+            (_, _) => Presence::Denied {
+                name,
+                reason: message.to_string(),
+            },
+        };
+        self.naming = Naming::Retry(Instant::now() + NAME_RETRY);
+        self.order.tell(presence);
+    }
+
+    fn ask_for_name(&mut self, at: usize) {
+        self.naming = match self.order.names.get(at) {
+            None => Naming::Settled(None),
+            Some(name) => match self.call_bus("RequestName", &(name.as_ref(), DO_NOT_QUEUE)) {
+                Some(serial) => Naming::Asked(serial, at),
+                None => Naming::Settled(None),
+            },
+        };
+    }
+
+    fn begin_to_close(&mut self) {
+        self.told_at = None;
+        let mut objects = self.order.table.lock();
+        objects.flush_changes();
+        objects.remove_tree("/");
+        drop(objects);
+        let name = match &self.naming {
+            Naming::Settled(name) => name.clone(),
+            Naming::Asked(_, at) => self.order.names.get(*at).cloned(),
+            Naming::Waiting(_) | Naming::Retry(_) => None,
+        };
+        let releasing = name.and_then(|name| self.call_bus("ReleaseName", &name.as_ref()));
+        self.closing = Some(Closing {
+            releasing,
+            deadline: Instant::now() + CLOSE_DEADLINE,
+        });
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| {
+            let is_quiet = closing.releasing.is_none() && self.sending.is_none();
+            is_quiet || closing.deadline <= Instant::now()
+        })
+    }
+
+    /// Puts out a call to the bus itself, behind all that is put out already.
+    fn call_bus<B>(&self, member: &'static str, body: &B) -> Option<NonZeroU32>
+    where
+        B: serde::Serialize + zbus::DynamicType,
+    {
+        let call = Message::method_call("/org/freedesktop/DBus", member)
+            .destination("org.freedesktop.DBus")
+            .interface("org.freedesktop.DBus")
+            .build(body);
+        match call {
+            Ok(call) => {
+                let serial = call.primary_header().serial_num();
+                self.order.table.lock().push_raw(call);
+                Some(serial)
+            }
+            Err(error) => {
+                tracing::error!(%error, member, "a call to the bus cannot be made");
+                None
+            }
+        }
+    }
+}
+
+/// Waits for a write, for ever if there is none.
+async fn finished(sending: &mut Option<BoxFuture<'static, zbus::Result<()>>>) -> zbus::Result<()> {
+    match sending {
+        Some(sending) => sending.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the name may be asked for, for ever if it was.
+async fn may_be_named(naming: &Naming) {
+    match naming {
+        Naming::Waiting(None) => {}
+        Naming::Waiting(Some(before)) => before.cancelled().await,
+        _ => std::future::pending().await,
+    }
+}
+
+/// `DBUS_NAME_FLAG_DO_NOT_QUEUE`: who has the name keeps it.
+const DO_NOT_QUEUE: u32 = 4;
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// Between two connections.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Before a name that another connection has is asked for again.
+const NAME_RETRY: Duration = Duration::from_secs(2);

@@ -1,0 +1,291 @@
+//! One bus connection that serves one table of objects under one name.
+//!
+//! Model: a [`Table`] is a table of objects that several tasks share; it is there and answers for itself
+//! before, between and after connections. A [`Served`] is the handle of a *house*: one task that
+//! connects, asks for a name, hands calls to the table and, where the table cannot answer, to the
+//! [`Owner`], writes what the table puts out, and makes a new connection when one fails.
+//! Invariants:
+//! V1. The name is asked for only after everything answers, and released after the last object is gone.
+//! V2. A house has one writer, its own task, and nothing cancels a write: a write dropped half way would
+//!     corrupt the connection.
+//! V3. What the table puts out goes out in that order; with a full queue its makers wait
+//!     ([`Table::room`]), nothing is dropped.
+//! V4. Changes of properties are told at once when the last telling is [`CHANGE_INTERVAL`] ago, else then.
+//! Limits: [`OUTGOING_MAX`] messages and [`OUTGOING_OCTETS_MAX`] octets wait to be written, above that
+//! neither calls are taken nor events made; [`PENDING_MAX`] calls wait for the owner, above that `Busy`.
+//! Not here: what is in the table (`crate::mirror`, `crate::hub`), which bus it is (`crate::bus`).
+//! Spec: docs/reference/interfaces.md, "One remote thing, one bus connection".
+
+mod house;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zbus::Variant;
+
+use crate::{
+    errors::Refusal,
+    objects::{Objects, Ticket},
+};
+
+/// Which bus connections are made to.
+#[derive(Debug, Clone)]
+pub struct Site {
+    address: Arc<str>,
+    message_len_max: usize,
+    machine_id: Option<Arc<str>>,
+}
+
+impl Site {
+    /// The bus at a D-Bus address; `kind` says which limits it has.
+    #[must_use]
+    pub fn new(address: &str, kind: SiteKind) -> Self {
+        let message_len_max = match kind {
+            SiteKind::Session => 128 * MIB,
+            SiteKind::System => 32 * MIB,
+        };
+        Self {
+            address: address.into(),
+            message_len_max,
+            machine_id: machine_id(),
+        }
+    }
+
+    /// An empty table with this bus's limits and this machine's id.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        let mut objects = Objects::new(self.machine_id.clone());
+        objects.set_message_len_max(self.message_len_max);
+        Table::new(objects)
+    }
+}
+
+/// Whose limits a bus has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SiteKind {
+    /// Messages up to 128 MiB.
+    Session,
+    /// Messages up to 32 MiB, also the choice for a bus of which nothing is known.
+    System,
+}
+
+/// A table of objects that several tasks share. See the [module](self).
+#[derive(Debug, Clone)]
+pub struct Table {
+    inner: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    objects: Mutex<Objects>,
+    /// The house is to look at what the table puts out.
+    outgoing: Notify,
+    /// There is room again.
+    room: Notify,
+}
+
+impl Table {
+    /// Shares a table.
+    #[must_use]
+    pub fn new(objects: Objects) -> Self {
+        Self {
+            inner: Arc::new(Shared {
+                objects: Mutex::new(objects),
+                outgoing: Notify::new(),
+                room: Notify::new(),
+            }),
+        }
+    }
+
+    /// Reads or changes the table, and has sent what that puts out. Other tasks wait meanwhile: the
+    /// function must be short and must not call the table again.
+    pub fn with<R>(&self, use_it: impl FnOnce(&mut Objects) -> R) -> R {
+        let mut objects = self.lock();
+        let result = use_it(&mut objects);
+        let is_due = objects.outgoing_len() > 0 || objects.has_changes();
+        drop(objects);
+        if is_due {
+            self.inner.outgoing.notify_one();
+        }
+        result
+    }
+
+    /// Waits until the queue has room. Whoever makes events waits here before each batch of them.
+    /// Cancel safe.
+    pub async fn room(&self) {
+        loop {
+            let room = self.inner.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            if self.has_room() {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let objects = self.lock();
+        objects.outgoing_len() < OUTGOING_MAX && objects.outgoing_octets() < OUTGOING_OCTETS_MAX
+    }
+
+    /// A panic while the lock was held has ended its task; the table itself is consistent between the
+    /// steps of every method.
+    fn lock(&self) -> MutexGuard<'_, Objects> {
+        self.inner
+            .objects
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who answers what the table cannot answer from memory.
+pub trait Owner: Send + Sync + 'static {
+    /// A call of one of the objects' own methods; its arguments have the declared types.
+    fn call(&self, call: CallRequest) -> impl Future<Output = Answer> + Send;
+
+    /// A `Set` of a property that may be written; type and range are to be checked.
+    ///
+    /// The owner puts the new value into the table; it is told before the caller gets the answer.
+    fn set(&self, set: SetRequest) -> impl Future<Output = Result<(), Refusal>> + Send;
+}
+
+/// What a call brings back: values of the declared types.
+pub type Answer = Result<Vec<Variant<'static>>, Refusal>;
+
+/// A call for the owner.
+#[derive(Debug)]
+pub struct CallRequest {
+    /// The object.
+    pub path: Arc<str>,
+    /// The interface.
+    pub interface: Arc<str>,
+    /// The method.
+    pub member: Arc<str>,
+    /// As many as the method has inputs.
+    pub arguments: Vec<Variant<'static>>,
+    /// The unique name of the caller.
+    pub caller: Option<String>,
+}
+
+/// A `Set` for the owner.
+#[derive(Debug)]
+pub struct SetRequest {
+    /// The object.
+    pub path: Arc<str>,
+    /// The interface.
+    pub interface: Arc<str>,
+    /// The property.
+    pub property: Arc<str>,
+    /// What the client sent.
+    pub value: Variant<'static>,
+}
+
+/// What a house says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Presence {
+    /// On the bus under this name.
+    Named(Arc<str>),
+    /// On the bus, but another connection has the name, or all of them. It is tried again.
+    Taken(Arc<str>),
+    /// On the bus, which does not let us have the name. It is tried again.
+    Denied {
+        /// The name.
+        name: Arc<str>,
+        /// What the bus says.
+        reason: String,
+    },
+    /// Not on the bus. It is tried again.
+    Unreachable(String),
+    /// Gone for good.
+    Closed,
+}
+
+/// What to serve.
+pub struct Order {
+    /// Where.
+    pub site: Site,
+    /// What.
+    pub table: Table,
+    /// The names to ask for, the first that is free is taken. Without any it stays unnamed.
+    pub names: Vec<Arc<str>>,
+    /// Wait with the name until this is cancelled: a connection before us still has it.
+    pub after: Option<CancellationToken>,
+    /// Told of each change; must be short.
+    pub on_presence: Box<dyn Fn(Presence) + Send + Sync>,
+}
+
+/// The handle of a house. Dropping it ends nothing, see [`Served::close`].
+#[derive(Debug)]
+#[must_use = "a house ends when it is closed"]
+pub struct Served {
+    table: Table,
+    stop: CancellationToken,
+    gone: CancellationToken,
+}
+
+impl Served {
+    /// Starts to serve.
+    pub fn spawn<O: Owner>(tasks: &TaskTracker, order: Order, owner: O) -> Self {
+        let served = Self {
+            table: order.table.clone(),
+            stop: CancellationToken::new(),
+            gone: CancellationToken::new(),
+        };
+        let (stop, gone) = (served.stop.clone(), served.gone.clone());
+        tasks.spawn(async move {
+            // Dropped, so cancelled, also when the task panics.
+            let _gone = gone.drop_guard();
+            house::run(order, owner, stop).await;
+        });
+        served
+    }
+
+    /// What is served.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Ends it: objects go leaf first, then the name, then the connection. The token that is given back
+    /// is cancelled when all that is done, at the latest after [`CLOSE_DEADLINE`].
+    pub fn close(self) -> CancellationToken {
+        self.stop.cancel();
+        self.gone
+    }
+}
+
+/// A ticket with what the owner made of it.
+type Done = (Ticket, Answer);
+
+/// The machine's id, which `Peer.GetMachineId` tells.
+fn machine_id() -> Option<Arc<str>> {
+    ["/etc/machine-id", "/var/lib/dbus/machine-id"]
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .map(|text| text.trim().to_owned())
+        .find(|id| id.len() == 32 && id.bytes().all(|octet| octet.is_ascii_hexdigit()))
+        .map(Arc::from)
+}
+
+/// The least time between two tellings of changed properties, well below the 20 ms that are promised.
+pub const CHANGE_INTERVAL: Duration = Duration::from_millis(8);
+/// How long a closing house waits for the bus.
+pub const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+/// Messages that wait to be written. A batch of events of one node is smaller.
+pub const OUTGOING_MAX: usize = 1024;
+/// Octets that wait to be written; a single message may be larger.
+pub const OUTGOING_OCTETS_MAX: usize = 8 * MIB;
+/// Calls that wait for the owner.
+pub const PENDING_MAX: usize = 256;
+
+const MIB: usize = 1024 * 1024;

@@ -1,0 +1,366 @@
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use zbus::{
+    Connection, Message, MessageStream, OwnedVariant, Signature,
+    fdo::{DBusProxy, PropertiesProxy},
+    message::{Flags, Type},
+    names::InterfaceName,
+};
+
+use super::*;
+use crate::{
+    objects::{Access, Argument, Content, Emits, Interface, Method, Property, Signal},
+    testbus::{TestBus, soon},
+};
+
+const NAME: &str = "org.example.Lamp";
+const PATH: &str = "/org/example/Lamp";
+const VALUES: &str = "org.example.Values";
+const DBUS: &str = "org.freedesktop.DBus";
+
+/// Sets what it is told, answers `blink` with its argument, never answers `never`.
+#[derive(Clone)]
+struct Lamp(Table);
+
+impl Owner for Lamp {
+    async fn call(&self, call: CallRequest) -> Answer {
+        match &*call.member {
+            "blink" => Ok(call.arguments),
+            _ => std::future::pending().await,
+        }
+    }
+
+    async fn set(&self, set: SetRequest) -> Result<(), Refusal> {
+        self.0
+            .with(|objects| objects.set(&set.path, &set.interface, &set.property, set.value))
+            .map(|_| ())
+            .map_err(|error| Refusal::InvalidArgs(error.to_string()))
+    }
+}
+
+fn lamp(site: &Site) -> Table {
+    let argument = |name: &str, signature| Argument {
+        name: name.into(),
+        signature,
+    };
+    let mut values = Interface::new(VALUES);
+    let level = Property {
+        name: "level".into(),
+        signature: Signature::I64,
+        access: Access::ReadWrite,
+        emits: Emits::Value,
+        annotations: vec![],
+    };
+    values
+        .add_property(level, Content::Plain(Variant::I64(0)))
+        .unwrap();
+    for name in ["blink", "never"] {
+        values.add_method(Method {
+            name: name.into(),
+            inputs: vec![argument("times", Signature::I64)],
+            outputs: vec![argument("times", Signature::I64)],
+            annotations: vec![],
+        });
+    }
+    values.add_signal(Signal {
+        name: "level".into(),
+        arguments: vec![argument("value", Signature::I64)],
+        annotations: vec![],
+    });
+    let table = site.table();
+    table.with(|objects| {
+        objects.add_manager("/org/example").unwrap();
+        objects.insert(PATH, [values.clone()]).unwrap();
+        objects.insert(&format!("{PATH}/pan"), [values]).unwrap();
+    });
+    table
+}
+
+struct House {
+    served: Served,
+    presence: watch::Receiver<Presence>,
+}
+
+impl House {
+    fn build(bus: &TestBus, names: &[&str], after: Option<CancellationToken>) -> Self {
+        let site = Site::new(&bus.address, SiteKind::Session);
+        let table = lamp(&site);
+        let (told, presence) = watch::channel(Presence::Closed);
+        let order = Order {
+            site,
+            table: table.clone(),
+            names: names.iter().map(|name| (*name).into()).collect(),
+            after,
+            on_presence: Box::new(move |presence| {
+                told.send_replace(presence);
+            }),
+        };
+        let served = Served::spawn(&TaskTracker::new(), order, Lamp(table));
+        Self { served, presence }
+    }
+
+    async fn until(&mut self, wanted: impl Fn(&Presence) -> bool) -> Presence {
+        soon(self.presence.wait_for(wanted)).await.unwrap().clone()
+    }
+
+    async fn named(bus: &TestBus) -> Self {
+        let mut house = Self::build(bus, &[NAME], None);
+        house.until(|it| *it == Presence::Named(NAME.into())).await;
+        house
+    }
+}
+
+async fn call<B>(client: &Connection, member: &str, body: &B) -> zbus::Result<Message>
+where
+    B: serde::Serialize + zbus::DynamicType,
+{
+    soon(client.call_method(Some(NAME), PATH, Some(VALUES), member, body)).await
+}
+
+/// The signals of the bus that a new client sees.
+async fn signals(bus: &TestBus) -> MessageStream {
+    let client = bus.client().await;
+    let rule = zbus::MatchRule::builder()
+        .msg_type(Type::Signal)
+        .build()
+        .unwrap();
+    MessageStream::for_match_rule(rule, &client, std::num::NonZeroUsize::new(65536))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_table_is_served_under_its_name() {
+    let Some(bus) = TestBus::start() else { return };
+    let house = House::named(&bus).await;
+    let client = bus.client().await;
+    let properties = PropertiesProxy::builder(&client)
+        .destination(NAME)
+        .path(PATH)
+        .build()
+        .await
+        .unwrap();
+    let values = InterfaceName::try_from(VALUES).unwrap();
+    soon(properties.set(values.clone(), "level", &Variant::I64(5)))
+        .await
+        .unwrap();
+    let level = soon(properties.get(values, "level")).await.unwrap();
+    assert_eq!(level, OwnedVariant::from(5i64));
+    let answer = call(&client, "blink", &3i64).await.unwrap();
+    assert_eq!(answer.body().deserialize::<i64>().unwrap(), 3);
+    let error = call(&client, "nope", &3i64).await.unwrap_err();
+    assert!(error.to_string().contains("UnknownMethod"), "{error}");
+
+    let xml = bus
+        .run(&[
+            "busctl",
+            "--user",
+            "introspect",
+            "--xml-interface",
+            NAME,
+            PATH,
+        ])
+        .await;
+    assert!(xml.contains("<signal name=\"level\">"));
+    let gone = house.served.close();
+    soon(gone.cancelled()).await;
+}
+
+#[tokio::test]
+async fn ten_thousand_events_arrive_in_order_and_the_state_ends_on_the_last() {
+    let Some(bus) = TestBus::start() else { return };
+    let mut seen = signals(&bus).await;
+    let house = House::named(&bus).await;
+    let table = house.served.table().clone();
+    tokio::spawn(async move {
+        for level in 1..=10_000i64 {
+            table.room().await;
+            table.with(|objects| {
+                objects.set(PATH, VALUES, "level", level).unwrap();
+                let value = vec![Variant::I64(level)];
+                objects.emit(PATH, VALUES, "level", value).unwrap();
+            });
+        }
+    });
+    let (mut expected, mut last, mut changes) = (1, 0, 0);
+    while expected <= 10_000 || last < 10_000 {
+        let message = soon(seen.next()).await.unwrap().unwrap();
+        let header = message.header();
+        match header.member().unwrap().as_str() {
+            "level" => {
+                assert_eq!(message.body().deserialize::<i64>().unwrap(), expected);
+                expected += 1;
+            }
+            "PropertiesChanged" => {
+                let body = message.body();
+                let (_, changed, _): (
+                    &str,
+                    std::collections::HashMap<&str, Variant<'_>>,
+                    Vec<&str>,
+                ) = body.deserialize().unwrap();
+                let level = i64::try_from(&changed["level"]).unwrap();
+                assert!(level > last, "in order");
+                last = level;
+                changes += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(changes < 10_000, "state is coalesced");
+    soon(house.served.close().cancelled()).await;
+}
+
+#[tokio::test]
+async fn closing_goes_from_the_leaves_to_the_name() {
+    let Some(bus) = TestBus::start() else { return };
+    let house = House::named(&bus).await;
+    let mut seen = signals(&bus).await;
+    let gone = house.served.close();
+    soon(gone.cancelled()).await;
+    let mut order = Vec::new();
+    while order.len() < 3 {
+        let message = soon(seen.next()).await.unwrap().unwrap();
+        let body = message.body();
+        match message.header().member().unwrap().as_str() {
+            "InterfacesRemoved" => {
+                let (path, _): (zbus::ObjectPath<'_>, Vec<&str>) = body.deserialize().unwrap();
+                order.push(path.to_string());
+            }
+            "NameOwnerChanged" => {
+                let (name, _, new): (&str, &str, &str) = body.deserialize().unwrap();
+                if name == NAME && new.is_empty() {
+                    order.push(name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(
+        order,
+        [format!("{PATH}/pan"), PATH.to_owned(), NAME.to_owned()]
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_leaves_the_next() {
+    let Some(bus) = TestBus::start() else { return };
+    let other = bus.client().await;
+    other.request_name(NAME).await.unwrap();
+    let mut second = House::build(&bus, &[NAME, "org.example.Second"], None);
+    second
+        .until(|it| *it == Presence::Named("org.example.Second".into()))
+        .await;
+    let mut third = House::build(&bus, &[NAME], None);
+    third.until(|it| *it == Presence::Taken(NAME.into())).await;
+    other.release_name(NAME).await.unwrap();
+    third.until(|it| *it == Presence::Named(NAME.into())).await;
+}
+
+#[tokio::test]
+async fn a_successor_waits_for_the_name() {
+    let Some(bus) = TestBus::start() else { return };
+    let first = House::named(&bus).await;
+    let gone = first.served.close();
+    let mut second = House::build(&bus, &[NAME, "org.example.Second"], Some(gone));
+    second.until(|it| matches!(it, Presence::Named(_))).await;
+    assert_eq!(*second.presence.borrow(), Presence::Named(NAME.into()));
+}
+
+#[tokio::test]
+async fn calls_that_want_no_answer_and_calls_without_one_hold_nothing_up() {
+    let Some(bus) = TestBus::start() else { return };
+    let _house = House::named(&bus).await;
+    let client = bus.client().await;
+    for member in ["blink", "never", "nope"] {
+        let message = Message::method_call(PATH, member)
+            .destination(NAME)
+            .with_flags(Flags::NO_REPLY_EXPECTED)
+            .build(&1i64)
+            .unwrap();
+        client.send(&message).await.unwrap();
+    }
+    let mut stream = MessageStream::from(&client);
+    call(&client, "blink", &1i64).await.unwrap();
+    let answer = loop {
+        let message = soon(stream.next()).await.unwrap().unwrap();
+        if message.message_type() != Type::Signal {
+            break message;
+        }
+    };
+    let value = answer.body().deserialize::<i64>();
+    assert_eq!(value.unwrap(), 1, "the only answer");
+}
+
+#[tokio::test]
+async fn more_calls_than_can_wait_are_refused_as_busy() {
+    let Some(bus) = TestBus::start() else { return };
+    let _house = House::named(&bus).await;
+    let client = bus.client().await;
+    for _ in 0..PENDING_MAX {
+        let never = Message::method_call(PATH, "never")
+            .destination(NAME)
+            .build(&1i64)
+            .unwrap();
+        client.send(&never).await.unwrap();
+    }
+    let error = call(&client, "never", &1i64).await.unwrap_err();
+    assert!(error.to_string().contains("Busy"), "{error}");
+    soon(client.call_method(
+        Some(NAME),
+        PATH,
+        Some("org.freedesktop.DBus.Peer"),
+        "Ping",
+        &(),
+    ))
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_made_anew() {
+    let Some(bus) = TestBus::start() else { return };
+    let mut house = House::named(&bus).await;
+    let client = bus.client().await;
+    let owner = DBusProxy::new(&client)
+        .await
+        .unwrap()
+        .get_name_owner(NAME.try_into().unwrap())
+        .await
+        .unwrap();
+    // A message that the bus does not take ends the connection.
+    let bad = unsafe_message();
+    house.served.table().with(|objects| objects.push_raw(bad));
+    house
+        .until(|it| matches!(it, Presence::Unreachable(_)))
+        .await;
+    house.until(|it| matches!(it, Presence::Named(_))).await;
+    let dbus = DBusProxy::new(&client).await.unwrap();
+    let again = dbus.get_name_owner(NAME.try_into().unwrap()).await.unwrap();
+    assert_ne!(owner, again);
+    call(&client, "blink", &3i64).await.unwrap();
+}
+
+/// A message from a sender that we are not: whoever sends one to a bus is disconnected.
+fn unsafe_message() -> Message {
+    Message::signal(
+        "/org/freedesktop/DBus/Local",
+        format!("{DBUS}.Local"),
+        "Disconnected",
+    )
+    .build(&())
+    .unwrap()
+}
+
+#[tokio::test]
+async fn the_loss_of_the_bus_is_told_and_closing_still_ends() {
+    let Some(mut bus) = TestBus::start() else {
+        return;
+    };
+    let mut house = House::named(&bus).await;
+    bus.kill();
+    house
+        .until(|it| matches!(it, Presence::Unreachable(_)))
+        .await;
+    soon(house.served.close().cancelled()).await;
+    assert_eq!(*house.presence.borrow(), Presence::Closed);
+}

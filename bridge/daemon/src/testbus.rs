@@ -1,0 +1,75 @@
+//! A `dbus-daemon` of a test's own, ended with the test.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+use zbus::{Connection, connection::Builder};
+
+/// A bus that ends when it is dropped.
+pub(crate) struct TestBus {
+    daemon: Child,
+    pub(crate) address: String,
+}
+
+impl TestBus {
+    /// Starts one; `None`, said on stderr, where `dbus-daemon` is not installed.
+    pub(crate) fn start() -> Option<Self> {
+        let spawned = Command::new("dbus-daemon")
+            .args(["--session", "--nofork", "--nopidfile", "--print-address"])
+            .stdout(Stdio::piped())
+            .spawn();
+        let Ok(mut daemon) = spawned else {
+            eprintln!("skipped: dbus-daemon is not installed");
+            return None;
+        };
+        let mut address = String::new();
+        let out = daemon.stdout.take().unwrap();
+        BufReader::new(out).read_line(&mut address).unwrap();
+        let address = address.trim().to_owned();
+        Some(Self { daemon, address })
+    }
+
+    /// A client.
+    pub(crate) async fn client(&self) -> Connection {
+        let address = self.address.as_str();
+        Builder::address(address).build().await.unwrap()
+    }
+
+    /// What a command prints that is run on this bus; it must succeed.
+    pub(crate) async fn run(&self, command: &[&str]) -> String {
+        let output = soon(
+            tokio::process::Command::new(command[0])
+                .args(&command[1..])
+                .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
+                .output(),
+        )
+        .await
+        .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{command:?}: {stderr}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Ends the bus now.
+    pub(crate) fn kill(&mut self) {
+        self.daemon.kill().ok();
+        self.daemon.wait().ok();
+    }
+}
+
+impl Drop for TestBus {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What is awaited, within a time that only a hang exceeds.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(20), future)
+        .await
+        .expect("within 20 s")
+}
