@@ -167,6 +167,32 @@ impl Model {
         }
     }
 
+    /// A present peer had to be greeted afresh: it saw us leave and enter and forgot our
+    /// subscriptions, which are told again. What it has of ours, and we of it, stays.
+    pub fn peer_renewed(&mut self, peer: NodeId) {
+        let Some(known) = self.peers.get(&peer) else {
+            return;
+        };
+        let followed = self.follow == Follow::Everyone && known.kind.zocp;
+        let wires: Vec<Wire> = known
+            .wires
+            .iter()
+            .flat_map(|(emitter, receivers)| receivers.iter().map(move |to| (emitter, to)))
+            .map(|(emitter, receiver)| Wire {
+                emitter_node: peer,
+                emitter: Some(emitter.clone()),
+                receiver_node: self.me,
+                receiver: receiver.clone(),
+            })
+            .collect();
+        if followed {
+            self.renew(peer);
+        }
+        for wire in wires {
+            self.whisper(peer, wire.sub());
+        }
+    }
+
     /// A peer is gone, and with it its tree, subscriptions and calls.
     pub fn peer_left(&mut self, now: Instant, peer: NodeId) {
         self.handle_timeout(now);

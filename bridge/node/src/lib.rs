@@ -1,1 +1,45 @@
-//! (to come)
+//! A node of a ZOCP mesh, on tokio: the house around the pure cores `zocp-zmtp` (octets and frames),
+//! `zocp-zre` (who is here) and `zocp-model` (what they can do).
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use zocp_node::{Capability, Config, Event, Node};
+//!
+//! let (node, mut events) = Node::start(Config::new("lamp")).await?;
+//! node.publish("brightness", Capability::new("rw", 0.5).with_range(0.0, 1.0)).await?;
+//! while let Some(event) = events.next().await {
+//!     if let Event::LocalSet { path, value, .. } = event {
+//!         println!("{path} is now {value}");
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Model: a [`Node`] is a handle; one actor task owns all state and does all waiting. What happens is
+//! told as [`Event`]s on one bounded queue.
+//! Not here: D-Bus.
+//!
+//! # Layout
+//!
+//! `start` makes the parts, `house` is the actor with `house::mesh` for the ZRE core and `house::zocp`
+//! for the model, `connection` reads and writes TCP, `beacon` is the UDP side, `interfaces` chooses
+//! networks, `gate` bounds what waits for a peer, `node` and `event` are what users see.
+
+mod beacon;
+mod config;
+mod connection;
+mod event;
+mod gate;
+mod house;
+mod interfaces;
+mod node;
+mod start;
+
+pub use config::{BeaconMode, Config, Limits};
+pub use event::{Content, Event, Events, PeerInfo};
+pub use interfaces::Network;
+pub use node::{CallResult, End, IntoCapPath, Invalid, Node, NodeError, RemoteError};
+pub use start::StartError;
+pub use zocp_model::{self as model, CapPath, Capability, ObjectPath, Value};
+pub use zocp_zre::{ExitReason, PeerId, PeerIdError};

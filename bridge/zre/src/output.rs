@@ -203,6 +203,8 @@ pub enum ExitReason {
     OverLimit,
     /// It greeted us but we cannot reach its mailbox.
     Unreachable,
+    /// It does not take what is sent to it: the caller gave it up.
+    TooSlow,
     /// We left.
     Shutdown,
 }

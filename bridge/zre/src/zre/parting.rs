@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::PeerId;
 use crate::beacon::encode_v1;
 use crate::output::{Event, ExitReason, LinkId, Output};
 use crate::peers::Key;
@@ -31,6 +32,14 @@ impl Zre {
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         links.into_iter().for_each(|link| self.hang_up_link(link));
         self.unhailed.clear();
+    }
+
+    /// Gives a present peer up, because what it should know could not be queued for
+    /// it: it is met afresh, so that nothing is silently missing.
+    pub fn give_up(&mut self, now: Instant, peer: PeerId) {
+        if let Some(key) = self.peers.key(peer) {
+            self.part(now, key, ExitReason::TooSlow);
+        }
     }
 
     /// Ends what there is with a peer. It stays known and is dialed again, later if

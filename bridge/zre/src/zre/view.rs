@@ -1,6 +1,6 @@
 //! What the core knows, for those who ask.
 
-use crate::output::Headers;
+use crate::output::{DialId, Headers};
 use crate::peer::{Peer, Presence, Silence};
 use crate::{Endpoint, GroupName, PeerId};
 
@@ -71,6 +71,12 @@ impl Zre {
     #[must_use]
     pub fn own_groups(&self) -> &[GroupName] {
         &self.own_groups
+    }
+
+    /// The node that one of our connections leads to, once it is known.
+    #[must_use]
+    pub fn dialed_peer(&self, dial: DialId) -> Option<PeerId> {
+        self.peers.at(*self.dials.get(&dial)?)?.id
     }
 
     /// All nodes that are here, in no order.

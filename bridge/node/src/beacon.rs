@@ -1,0 +1,192 @@
+//! The UDP sockets of the beacons, one for each network that carries the mesh.
+//!
+//! Model: [`Beacons`] owns the sockets; each has a task that reads datagrams into the actor's
+//! queue. Bound to the link where the kernel lets us, so that a beacon is heard only on networks
+//! that were chosen; sent from port 5670 to the subnet's broadcast address as zyre and pyre do,
+//! or to a multicast group.
+//! Limits: 64 octets a datagram (a v3 beacon has 54); when the actor's queue is full the datagram
+//! is dropped: the next comes within a second.
+//! Spec: 36/ZRE, beacons; docs/reference/protocol.md, beacons.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tracing::{debug, info, warn};
+
+use crate::config::BeaconMode;
+use crate::interfaces::Network;
+
+/// The group that pyre uses where there is no broadcast.
+pub(crate) const MULTICAST_GROUP: Ipv4Addr = Ipv4Addr::new(225, 25, 25, 25);
+
+const DATAGRAM_LEN_MAX: usize = 64;
+
+/// A datagram that came in on the beacon port.
+pub(crate) struct Datagram {
+    pub(crate) from: SocketAddr,
+    pub(crate) octets: Vec<u8>,
+}
+
+/// The beacon sockets of all networks.
+pub(crate) struct Beacons {
+    mode: BeaconMode,
+    port: u16,
+    heard: mpsc::Sender<Datagram>,
+    sockets: HashMap<Network, Beacon>,
+    /// The newest beacon, for networks that come later; `None` before the first.
+    newest: Option<Vec<u8>>,
+}
+
+struct Beacon {
+    socket: Arc<UdpSocket>,
+    to: SocketAddr,
+    reader: AbortHandle,
+    /// A network that cannot be sent to is logged once.
+    failed: bool,
+}
+
+impl Drop for Beacon {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Beacons {
+    pub(crate) fn new(mode: BeaconMode, port: u16, heard: mpsc::Sender<Datagram>) -> Self {
+        Self {
+            mode,
+            port,
+            heard,
+            sockets: HashMap::new(),
+            newest: None,
+        }
+    }
+
+    /// Follows the choice of networks: closes what is gone, opens what is new and greets there.
+    /// Returns the first failure, having gone on with the others.
+    pub(crate) fn follow(&mut self, networks: &[Network]) -> io::Result<()> {
+        if self.mode == BeaconMode::Off {
+            return Ok(());
+        }
+        self.sockets.retain(|network, _| {
+            let stays = networks.contains(network);
+            if !stays {
+                info!(interface = network.name, address = %network.address, "network is gone");
+            }
+            stays
+        });
+        let mut outcome = Ok(());
+        for network in networks {
+            if self.sockets.contains_key(network) {
+                continue;
+            }
+            match self.open(network) {
+                Ok(beacon) => {
+                    info!(interface = network.name, address = %network.address, to = %beacon.to,
+                        "beacons on this network");
+                    self.sockets.insert(network.clone(), beacon);
+                    self.greet(network);
+                }
+                Err(error) => {
+                    warn!(interface = network.name, address = %network.address, %error,
+                        "no beacons on this network");
+                    outcome = outcome.and(Err(error));
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Whether there is no socket although there should be.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.mode != BeaconMode::Off && self.sockets.is_empty()
+    }
+
+    /// Sends a beacon on every network.
+    pub(crate) fn send(&mut self, octets: &[u8]) {
+        for (network, beacon) in &mut self.sockets {
+            beacon.send(network, octets);
+        }
+        self.newest = Some(octets.to_vec());
+    }
+
+    fn greet(&mut self, network: &Network) {
+        if let (Some(octets), Some(beacon)) = (&self.newest, self.sockets.get_mut(network)) {
+            beacon.send(network, octets);
+        }
+    }
+
+    fn open(&self, network: &Network) -> io::Result<Beacon> {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.set_broadcast(true)?;
+        socket.set_nonblocking(true)?;
+        if let Err(error) = socket.bind_device(Some(network.name.as_bytes())) {
+            // Old kernels want a privilege for this; then every network is heard.
+            debug!(interface = network.name, %error, "beacon socket is not bound to its link");
+        }
+        socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, self.port).into())?;
+        let group = match (self.mode, network.broadcast) {
+            (BeaconMode::Broadcast, Some(_)) if !network.loopback => None,
+            _ => Some(MULTICAST_GROUP),
+        };
+        if let Some(group) = group {
+            let link = InterfaceIndexOrAddress::Index(network.index);
+            socket.join_multicast_v4_n(&group, &link)?;
+            socket.set_multicast_if_v4(&network.address)?;
+            socket.set_multicast_loop_v4(true)?;
+        }
+        let to = group.or(network.broadcast).unwrap_or(MULTICAST_GROUP);
+        let socket = Arc::new(UdpSocket::from_std(socket.into())?);
+        let reader = tokio::spawn(listen(Arc::clone(&socket), self.heard.clone()));
+        Ok(Beacon {
+            socket,
+            to: SocketAddr::from((to, self.port)),
+            reader: reader.abort_handle(),
+            failed: false,
+        })
+    }
+}
+
+impl Beacon {
+    fn send(&mut self, network: &Network, octets: &[u8]) {
+        match self.socket.try_send_to(octets, self.to) {
+            Ok(_) => self.failed = false,
+            Err(error) if !self.failed => {
+                self.failed = true;
+                warn!(interface = network.name, to = %self.to, %error, "beacon not sent");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Reads datagrams until the socket's owner aborts it.
+async fn listen(socket: Arc<UdpSocket>, heard: mpsc::Sender<Datagram>) {
+    let mut buffer = [0; DATAGRAM_LEN_MAX];
+    loop {
+        match socket.recv_from(&mut buffer).await {
+            Ok((len, from)) => {
+                // Full: the peer's next beacon comes within a second.
+                let _ = heard.try_send(Datagram {
+                    from,
+                    octets: buffer[..len].to_vec(),
+                });
+            }
+            Err(error) => {
+                // A link that went down; netlink tells the actor, which drops this socket.
+                debug!(%error, "beacon socket");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+const RETRY: std::time::Duration = std::time::Duration::from_millis(100);

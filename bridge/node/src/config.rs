@@ -1,0 +1,115 @@
+//! What a node is told before it starts.
+//!
+//! Limits: see [`Limits`]; those of the protocol cores are theirs and passed through.
+
+use std::time::Duration;
+
+/// What a node is told before it starts. `Config::new("stage")` is a node on every usable network.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The node's name, as its peers see it.
+    pub name: String,
+    /// Names or addresses of the interfaces to use; empty: every usable one.
+    pub interfaces: Vec<String>,
+    /// A mesh of the loopback only, for demonstrations and tests. Goes before `interfaces`.
+    pub loopback: bool,
+    /// How peers are found.
+    pub beacon: BeaconMode,
+    /// UDP port of the beacons.
+    pub beacon_port: u16,
+    /// Endpoints (`tcp://host:port`) of peers to meet without beacons.
+    pub peers: Vec<String>,
+    /// Groups to join beside `ZOCP`.
+    pub groups: Vec<String>,
+    /// Headers beside `X-ZOCP` and `X-ZOCP-DBUS`, which every node of ours sends.
+    pub headers: Vec<(String, String)>,
+    /// Whether to ask every ZOCP node for its tree and to follow its changes.
+    pub follow: bool,
+    /// Silence after which a peer is asked for a sign of life.
+    pub silence_ping: Duration,
+    /// Silence after which a peer is gone.
+    pub silence_max: Duration,
+    /// Bounds of this crate and of the cores below it.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A node of this name with every default.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: String::from("zocp"),
+            interfaces: Vec::new(),
+            loopback: false,
+            beacon: BeaconMode::Broadcast,
+            beacon_port: 5670,
+            peers: Vec::new(),
+            groups: Vec::new(),
+            headers: Vec::new(),
+            follow: true,
+            silence_ping: Duration::from_secs(5),
+            silence_max: Duration::from_secs(30),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How peers are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BeaconMode {
+    /// To the broadcast address of each network; multicast on the loopback, which has none.
+    #[default]
+    Broadcast,
+    /// To the group 225.25.25.25 on each network.
+    Multicast,
+    /// Not at all: only configured peers, and those that greet us.
+    Off,
+}
+
+/// Every bound of a node. What happens at each is said at each.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Of the ZMTP codec; at a limit the connection ends.
+    pub zmtp: zocp_zmtp::Limits,
+    /// Of the ZRE core.
+    pub zre: zocp_zre::Limits,
+    /// Of the capability trees and their messages.
+    pub model: zocp_model::Limits,
+    /// Time for TCP connect and ZMTP handshake together; then the connection ends.
+    pub handshake_max: Duration,
+    /// Connections that have not said who they are; more wait in the kernel's accept queue.
+    pub handshakes_max: usize,
+    /// Octets of whispers waiting for one peer above which [`whisper`](crate::Node::whisper) waits
+    /// and [`try_whisper`](crate::Node::try_whisper) is refused. A peer for which more than
+    /// `zmtp.output_len_max` wait, because emissions come faster than it takes them, is dropped
+    /// and met afresh.
+    pub outgoing_whispers_max: usize,
+    /// Time for the answer to a call; then it has failed. Below the customary 25 s of D-Bus clients.
+    pub call_max: Duration,
+    /// Events waiting for their reader above which nothing more is read from peers.
+    pub events_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            zmtp: zocp_zmtp::Limits::default(),
+            zre: zocp_zre::Limits::default(),
+            model: zocp_model::Limits::default(),
+            handshake_max: Duration::from_secs(5),
+            handshakes_max: 256,
+            outgoing_whispers_max: 16 << 20,
+            call_max: Duration::from_secs(20),
+            events_max: 16_384,
+        }
+    }
+}

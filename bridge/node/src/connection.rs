@@ -1,0 +1,352 @@
+//! TCP connections of the mesh: the tasks that read them.
+//!
+//! Model: a *link* is a connection that a peer opened to us (we are the ROUTER, all its traffic
+//! comes in there); a *dial* is one that we opened to a peer (we are the DEALER, all of ours goes
+//! out there). A link's task owns its socket and codec. A dial's task connects, shakes hands,
+//! hands the codec to the actor, which writes, and from then on only reads and waits.
+//! Invariants: I1. A link's messages reach the actor in order, `Closed` last. I2. Every
+//! connection's task ends when its token is cancelled or its socket closes, and says so once.
+//! Limits: one read is at most [`READ_LEN`] octets, so a batch is bounded; the actor's queue is
+//! bounded, and a full one stops reading, which TCP tells the peer. Handshakes have a deadline.
+//! Spec: 23/ZMTP; 36/ZRE "Interconnection model".
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use zocp_zmtp::{Connection, Event, Message};
+use zocp_zre::{DialEnd, DialId, LinkId};
+
+/// What connections tell the actor.
+pub(crate) enum Input {
+    /// A peer opened a connection and said who it is.
+    LinkReady {
+        link: LinkId,
+        remote: SocketAddr,
+        identity: Bytes,
+        token: CancellationToken,
+    },
+    /// Messages of one read.
+    LinkMessages {
+        link: LinkId,
+        messages: Vec<Message>,
+    },
+    /// The connection is closed.
+    LinkClosed { link: LinkId, why: String },
+    /// Our connection to a peer is up.
+    DialReady {
+        dial: DialId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        outgoing: Outgoing,
+    },
+    /// Octets from the far end of a dial: PINGs, normally nothing.
+    DialOctets { dial: DialId, octets: Vec<u8> },
+    /// A socket that was full takes octets again.
+    DialWritable { dial: DialId },
+    /// Our connection to a peer failed or is closed.
+    DialClosed {
+        dial: DialId,
+        end: DialEnd,
+        why: String,
+    },
+}
+
+/// The writing half of a dial, which the actor owns.
+pub(crate) struct Outgoing {
+    pub(crate) codec: Connection,
+    stream: Arc<TcpStream>,
+    full: Arc<Notify>,
+    waiting: bool,
+}
+
+impl Outgoing {
+    /// Writes what the socket takes of what the codec has queued; returns the octets written.
+    /// When not everything went out, [`Input::DialWritable`] follows.
+    ///
+    /// # Errors
+    /// Those of the socket: the connection is lost.
+    pub(crate) fn flush(&mut self) -> io::Result<usize> {
+        let mut written = 0;
+        while !self.waiting && self.codec.output_len() > 0 {
+            match self.stream.try_write(self.codec.output()) {
+                Ok(len) => {
+                    self.codec.consume_output(len);
+                    written += len;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.waiting = true;
+                    self.full.notify_one();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+
+    pub(crate) fn writable(&mut self) {
+        self.waiting = false;
+    }
+
+    /// Says that nothing more will be written; the peer reads what is under way, then an end.
+    pub(crate) fn finish(&self) {
+        // An error means that the connection is closed already.
+        let _ = socket2::SockRef::from(self.stream.as_ref()).shutdown(std::net::Shutdown::Write);
+    }
+}
+
+/// What both kinds of task need.
+#[derive(Clone)]
+pub(crate) struct Wiring {
+    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) limits: zocp_zmtp::Limits,
+    pub(crate) handshake_max: Duration,
+}
+
+impl Wiring {
+    async fn tell(&self, input: Input) {
+        // A closed queue means that the node is gone, and this task is ending anyway.
+        let _ = self.inputs.send(input).await;
+    }
+}
+
+/// Serves one link until it closes. `place` counts it as half open until it has shaken hands.
+pub(crate) async fn run_link(
+    link: LinkId,
+    stream: TcpStream,
+    remote: SocketAddr,
+    place: OwnedSemaphorePermit,
+    wiring: Wiring,
+    token: CancellationToken,
+) {
+    let mut codec = Connection::router(wiring.limits.clone());
+    let greeted = {
+        let shake = timeout(wiring.handshake_max, shake_hands(&stream, &mut codec));
+        tokio::select! {
+            greeted = shake => greeted.unwrap_or_else(|_| Err(too_slow())),
+            () = token.cancelled() => return,
+        }
+    };
+    drop(place);
+    let Ok(identity) = greeted.inspect_err(|error| {
+        tracing::info!(%remote, %error, "a connection did not shake hands");
+    }) else {
+        return;
+    };
+    wiring
+        .tell(Input::LinkReady {
+            link,
+            remote,
+            identity,
+            token: token.clone(),
+        })
+        .await;
+    let why = loop {
+        // What came behind the handshake in one read is delivered before more is read.
+        let messages: Vec<Message> = drain(&mut codec);
+        if !messages.is_empty() {
+            wiring.tell(Input::LinkMessages { link, messages }).await;
+        }
+        // Cancel-safe: `read_into` reads only when it returns.
+        let more = tokio::select! {
+            more = read_into(&stream, &mut codec) => more,
+            () = token.cancelled() => break String::from("closed by us"),
+        };
+        let answered = match more {
+            Ok(()) => write_out(&stream, &mut codec).await,
+            Err(error) => {
+                let messages = drain(&mut codec);
+                if !messages.is_empty() {
+                    wiring.tell(Input::LinkMessages { link, messages }).await;
+                }
+                Err(error)
+            }
+        };
+        if let Err(error) = answered {
+            break error.to_string();
+        }
+    };
+    wiring.tell(Input::LinkClosed { link, why }).await;
+}
+
+/// Connects to a peer's mailbox and serves the reading side until it closes.
+pub(crate) async fn run_dial(
+    dial: DialId,
+    endpoint: String,
+    identity: [u8; 17],
+    wiring: Wiring,
+    token: CancellationToken,
+) {
+    // Closed by us: the actor has forgotten this dial already, and ignores the report.
+    let ended = dial_until_closed(dial, &endpoint, &identity, &wiring, &token).await;
+    let (end, why) = match ended {
+        Ok(()) => (DialEnd::Closed, String::from("closed by us")),
+        Err(error) => (end_of(&error), error.to_string()),
+    };
+    wiring.tell(Input::DialClosed { dial, end, why }).await;
+}
+
+async fn dial_until_closed(
+    dial: DialId,
+    endpoint: &str,
+    identity: &[u8],
+    wiring: &Wiring,
+    token: &CancellationToken,
+) -> io::Result<()> {
+    let mut codec = Connection::dealer(identity, wiring.limits.clone());
+    let connected = timeout(wiring.handshake_max, connect(endpoint, &mut codec));
+    let stream = tokio::select! {
+        stream = connected => stream.unwrap_or_else(|_| Err(too_slow()))?,
+        () = token.cancelled() => return Ok(()),
+    };
+    let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
+    let stream = Arc::new(stream);
+    let full = Arc::new(Notify::new());
+    let outgoing = Outgoing {
+        codec,
+        stream: Arc::clone(&stream),
+        full: Arc::clone(&full),
+        waiting: false,
+    };
+    wiring
+        .tell(Input::DialReady {
+            dial,
+            local,
+            remote,
+            outgoing,
+        })
+        .await;
+    loop {
+        // Cancel-safe: each branch only waits; reading happens after it won.
+        tokio::select! {
+            readable = stream.readable() => readable?,
+            () = full.notified() => {
+                tokio::select! {
+                    writable = stream.writable() => writable?,
+                    () = token.cancelled() => return Ok(()),
+                }
+                wiring.tell(Input::DialWritable { dial }).await;
+                continue;
+            }
+            () = token.cancelled() => return Ok(()),
+        }
+        let octets = with_scratch(|scratch| {
+            try_read(&stream, scratch).map(|len| len.map(|len| scratch[..len].to_vec()))
+        })?;
+        if let Some(octets) = octets {
+            wiring.tell(Input::DialOctets { dial, octets }).await;
+        }
+    }
+}
+
+async fn connect(endpoint: &str, codec: &mut Connection) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(endpoint).await?;
+    stream.set_nodelay(true)?;
+    shake_hands(&stream, codec).await?;
+    Ok(stream)
+}
+
+/// Exchanges greeting and READY; returns the peer's identity.
+async fn shake_hands(stream: &TcpStream, codec: &mut Connection) -> io::Result<Bytes> {
+    loop {
+        write_out(stream, codec).await?;
+        if let Some(Event::Ready { identity, .. }) = codec.poll_event() {
+            return Ok(identity);
+        }
+        read_into(stream, codec).await?;
+    }
+}
+
+/// Waits for octets and gives one read's worth to the codec. Cancel-safe.
+async fn read_into(stream: &TcpStream, codec: &mut Connection) -> io::Result<()> {
+    loop {
+        stream.readable().await?;
+        let fed = with_scratch(|scratch| {
+            let Some(len) = try_read(stream, scratch)? else {
+                return Ok(false);
+            };
+            codec
+                .handle_input(&scratch[..len])
+                .map_err(io::Error::other)?;
+            Ok::<_, io::Error>(true)
+        })?;
+        if fed {
+            return Ok(());
+        }
+    }
+}
+
+/// Writes all that the codec has queued: handshake and PONGs.
+async fn write_out(stream: &TcpStream, codec: &mut Connection) -> io::Result<()> {
+    while codec.output_len() > 0 {
+        match stream.try_write(codec.output()) {
+            Ok(len) => codec.consume_output(len),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Octets read, `None` when there are none at the moment.
+fn try_read(stream: &TcpStream, scratch: &mut [u8]) -> io::Result<Option<usize>> {
+    match stream.try_read(scratch) {
+        Ok(0) => Err(closed_by_peer()),
+        Ok(len) => Ok(Some(len)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn drain(codec: &mut Connection) -> Vec<Message> {
+    std::iter::from_fn(|| codec.poll_event())
+        .filter_map(|event| match event {
+            Event::Message(message) => Some(message),
+            _ => None,
+        })
+        .collect()
+}
+
+fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.resize(READ_LEN, 0);
+        read(scratch)
+    })
+}
+
+fn end_of(error: &io::Error) -> DialEnd {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => DialEnd::Refused,
+        io::ErrorKind::TimedOut => DialEnd::TimedOut,
+        // The codec's errors.
+        io::ErrorKind::Other => DialEnd::Protocol,
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => DialEnd::Closed,
+        _ => DialEnd::Unreachable,
+    }
+}
+
+fn closed_by_peer() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the peer")
+}
+
+fn too_slow() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")
+}
+
+/// The most that one read takes: enough to batch a burst, little enough to be fair to others.
+const READ_LEN: usize = 128 << 10;
+
+thread_local! {
+    /// One buffer a thread, not one a connection: it is used between two waits only.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}

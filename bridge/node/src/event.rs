@@ -1,0 +1,194 @@
+//! What a node tells its owner.
+//!
+//! Model: [`Events`] is the one reader of a bounded queue. When nobody reads it, the node stops
+//! reading from its peers and TCP holds them back: nothing is lost, nothing grows.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use zocp_model::{CapPath, Change, ObjectPath, RequestId, Tree, Value};
+pub use zocp_zre::Content;
+use zocp_zre::{ExitReason, PeerId};
+
+use crate::interfaces::Network;
+
+/// What a node tells its owner, in the order in which it happened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer is here. Nothing of a peer comes before this, nothing after its `Exited`.
+    Entered(PeerInfo),
+    /// A peer is gone.
+    Exited {
+        /// Who.
+        peer: PeerId,
+        /// Why.
+        reason: ExitReason,
+    },
+    /// A peer joined a group.
+    Joined {
+        /// Who.
+        peer: PeerId,
+        /// The group.
+        group: String,
+    },
+    /// A peer left a group.
+    Left {
+        /// Who.
+        peer: PeerId,
+        /// The group.
+        group: String,
+    },
+    /// A peer is silent and was asked for a sign of life.
+    Evasive {
+        /// Who.
+        peer: PeerId,
+    },
+    /// An evasive peer gave a sign of life.
+    Returned {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A whisper that is not ZOCP.
+    Whispered {
+        /// From whom.
+        peer: PeerId,
+        /// What.
+        content: Content,
+    },
+    /// A shout that is not ZOCP.
+    Shouted {
+        /// From whom.
+        peer: PeerId,
+        /// In which group.
+        group: String,
+        /// What.
+        content: Content,
+    },
+    /// A node answered with its whole tree for the first time since it entered.
+    TreeKnown {
+        /// Whose.
+        peer: PeerId,
+        /// The tree. Later `Changed` events start from this.
+        tree: Box<Tree>,
+    },
+    /// A known tree changed.
+    Changed {
+        /// Whose.
+        peer: PeerId,
+        /// What changed, in order.
+        changes: Vec<Change>,
+    },
+    /// An emitter of a peer emitted: once for each emission, also of an equal value.
+    Emitted {
+        /// Whose emitter.
+        peer: PeerId,
+        /// The emitter.
+        path: CapPath,
+        /// The value.
+        value: Value,
+    },
+    /// This node's own tree changed.
+    LocalChanged {
+        /// What changed, in order.
+        changes: Vec<Change>,
+    },
+    /// A peer set a value of this node, and access, type and range allowed it.
+    LocalSet {
+        /// Who.
+        peer: PeerId,
+        /// Which value.
+        path: CapPath,
+        /// The new value.
+        value: Value,
+    },
+    /// An emission of a peer reached a sensor of this node.
+    LocalSensed {
+        /// Whose emitter.
+        peer: PeerId,
+        /// The emitter's name.
+        emitter: Arc<str>,
+        /// Our sensor, when the subscription named one.
+        sensor: Option<CapPath>,
+        /// The value.
+        value: Value,
+    },
+    /// A peer subscribed to this node's emitters.
+    Subscribed {
+        /// Who.
+        peer: PeerId,
+        /// The emitter; `None` for all.
+        emitter: Option<CapPath>,
+        /// The peer's sensor, when it named one.
+        sensor: Option<String>,
+    },
+    /// A peer's subscription ended at its wish.
+    Unsubscribed {
+        /// Who.
+        peer: PeerId,
+        /// The emitter; `None` for all.
+        emitter: Option<CapPath>,
+        /// The peer's sensor, when it named one.
+        sensor: Option<String>,
+    },
+    /// A peer calls a method of this node; answer with [`Node::reply`](crate::Node::reply).
+    Called {
+        /// Who.
+        peer: PeerId,
+        /// For the answer; `None` when the caller wants none.
+        id: Option<RequestId>,
+        /// The object.
+        object: ObjectPath,
+        /// The method's name.
+        method: String,
+        /// The arguments.
+        args: Vec<Value>,
+    },
+    /// The mesh is on these networks now.
+    Networks(Vec<Network>),
+}
+
+/// A peer as it introduced itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// Its identity, new at each of its starts.
+    pub id: PeerId,
+    /// Its name, not always unique.
+    pub name: String,
+    /// Its mailbox, `tcp://address:port`.
+    pub endpoint: String,
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+    /// The groups that it is in.
+    pub groups: Vec<String>,
+    /// Whether it speaks ZOCP (header `X-ZOCP`).
+    pub zocp: bool,
+    /// Whether it speaks our additions (header `X-ZOCP-DBUS: 1`).
+    pub extended: bool,
+    /// Whether it is silent and was asked for a sign of life.
+    pub evasive: bool,
+}
+
+/// The reader of a node's events; ends (`None`) when the node does.
+#[derive(Debug)]
+pub struct Events {
+    pub(crate) queue: mpsc::Receiver<Event>,
+}
+
+impl Events {
+    /// The next event. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.queue.recv().await
+    }
+
+    /// Appends up to `limit` events to `events` and returns how many; 0 when the node has ended.
+    /// Cancel-safe.
+    pub async fn next_many(&mut self, events: &mut Vec<Event>, limit: usize) -> usize {
+        self.queue.recv_many(events, limit).await
+    }
+
+    /// The next event if there is one already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.queue.try_recv().ok()
+    }
+}

@@ -1,0 +1,305 @@
+//! The actor: the one task that owns all state of a node and does all its waiting.
+//!
+//! Model: [`House`] owns the pure cores (`Zre`: who is here; `Model`: what they can do), the
+//! writing half of every connection and the events that wait for their reader. Reading tasks feed
+//! it inputs, handles feed it commands; after each batch it *settles*: takes what the cores put
+//! out, routes it from one to the other, and writes what goes to the wire.
+//! Invariants: I1. Between two waits nothing is left in the cores' outputs, and every connection
+//! was offered what is queued for it. I2. A peer has a gate from `Entered` to `Exited`. I3. While
+//! events wait for room in their queue, no input is taken from connections; commands, beacons and
+//! timers go on.
+//! Limits: those of the configuration; what happens at each is said there.
+//! Layout: this file has the loop; `mesh.rs` routes the ZRE core, `zocp.rs` the model.
+
+mod mesh;
+mod zocp;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+use zocp_model::{CallId, Model};
+use zocp_zre::{DialId, LinkId, PeerId, Zre};
+
+use self::mesh::Dial;
+use crate::beacon::{Beacons, Datagram};
+use crate::config::Config;
+use crate::connection::{Input, Wiring, run_link};
+use crate::event::Event;
+use crate::gate::Gates;
+use crate::interfaces::{Network, Selection, Watch, choose};
+use crate::node::{CallResult, Command};
+use crate::start::std_now;
+
+/// All state of a node.
+pub(crate) struct House {
+    id: PeerId,
+    zre: Zre,
+    model: Model,
+    beacons: Beacons,
+    wiring: Wiring,
+    tasks: TaskTracker,
+    /// Cancelled when the node ends; every connection's token is a child of it.
+    connections: CancellationToken,
+    stop: CancellationToken,
+    links: HashMap<LinkId, CancellationToken>,
+    dials: HashMap<DialId, Dial>,
+    /// Dials that have something to write, or should be looked at.
+    dirty: Vec<DialId>,
+    gates: Arc<Gates>,
+    /// What gates are owed for messages on their way.
+    owed: HashMap<PeerId, usize>,
+    pings: HashMap<PeerId, VecDeque<oneshot::Sender<Duration>>>,
+    calls: HashMap<CallId, (PeerId, oneshot::Sender<CallResult>)>,
+    /// Events that did not fit the queue.
+    events: VecDeque<Event>,
+    handshakes_max: usize,
+    call_max: Duration,
+}
+
+/// The receiving ends of the actor's queues, and the sending end of the events.
+pub(crate) struct Queues {
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) datagrams: mpsc::Receiver<Datagram>,
+    pub(crate) events: mpsc::Sender<Event>,
+}
+
+impl House {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts that `start` made, each once"
+    )]
+    pub(crate) fn new(
+        config: &Config,
+        id: PeerId,
+        zre: Zre,
+        model: Model,
+        beacons: Beacons,
+        inputs: mpsc::Sender<Input>,
+        gates: Arc<Gates>,
+        stop: CancellationToken,
+    ) -> Self {
+        let wiring = Wiring {
+            inputs,
+            limits: config.limits.zmtp.clone(),
+            handshake_max: config.limits.handshake_max,
+        };
+        Self {
+            id,
+            zre,
+            model,
+            beacons,
+            wiring,
+            tasks: TaskTracker::new(),
+            connections: CancellationToken::new(),
+            stop,
+            links: HashMap::new(),
+            dials: HashMap::new(),
+            dirty: Vec::new(),
+            gates,
+            owed: HashMap::new(),
+            pings: HashMap::new(),
+            calls: HashMap::new(),
+            events: VecDeque::new(),
+            handshakes_max: config.limits.handshakes_max,
+            call_max: config.limits.call_max,
+        }
+    }
+
+    /// Runs the node until it is told to stop.
+    pub(crate) async fn run(
+        mut self,
+        mailbox: TcpListener,
+        mut watch: Watch,
+        selection: Selection,
+        mut networks: Vec<Network>,
+        mut queues: Queues,
+    ) {
+        let accept = accept(
+            mailbox,
+            self.wiring.clone(),
+            self.tasks.clone(),
+            self.connections.clone(),
+            self.handshakes_max,
+        );
+        self.tasks.spawn(accept);
+        self.events.push_back(Event::Networks(networks.clone()));
+        let mut alarm = Box::pin(tokio::time::sleep(Duration::ZERO));
+        loop {
+            self.settle(std_now());
+            self.hand_over(&queues.events);
+            let blocked = !self.events.is_empty();
+            if let Some(deadline) = self.deadline() {
+                alarm.as_mut().reset(deadline.into());
+            }
+            // Cancel-safe: queues, netlink, a timer and a token.
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                Some(command) = queues.commands.recv() => {
+                    let now = std_now();
+                    self.command(now, command);
+                    for _ in 1..COMMAND_BATCH {
+                        let Ok(command) = queues.commands.try_recv() else { break };
+                        self.command(now, command);
+                    }
+                }
+                Some(input) = queues.inputs.recv(), if !blocked => {
+                    self.input(std_now(), input);
+                }
+                Some(datagram) = queues.datagrams.recv() => {
+                    self.zre.handle_beacon(std_now(), datagram.from, &datagram.octets);
+                }
+                room = queues.events.reserve(), if blocked => {
+                    match room {
+                        Ok(room) => self.events.pop_front().map(|event| room.send(event)),
+                        Err(_) => { self.events.clear(); None }
+                    };
+                }
+                () = watch.changed() => self.follow_networks(&watch, &selection, &mut networks).await,
+                () = alarm.as_mut() => {
+                    self.zre.handle_timeout(std_now());
+                    self.model.handle_timeout(std_now());
+                }
+            }
+        }
+        self.end(queues).await;
+    }
+
+    fn command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Whisper {
+                peer,
+                content,
+                share,
+            } => self.whisper(now, peer, content, share),
+            Command::Run(work) => work(self, now),
+        }
+    }
+
+    /// The next moment at which a core wants to be woken; far away when there is none.
+    fn deadline(&self) -> Option<tokio::time::Instant> {
+        let wakes = [self.zre.poll_timeout(), self.model.poll_timeout()];
+        let earliest = wakes.into_iter().flatten().min();
+        Some(earliest.unwrap_or_else(|| std_now() + IDLE_MAX).into())
+    }
+
+    /// Gives events to their reader as far as the queue takes them.
+    fn hand_over(&mut self, queue: &mpsc::Sender<Event>) {
+        while let Some(event) = self.events.pop_front() {
+            match queue.try_send(event) {
+                Ok(()) => {}
+                Err(TrySendError::Full(event)) => {
+                    self.events.push_front(event);
+                    return;
+                }
+                // Nobody reads any more; the node goes on without telling.
+                Err(TrySendError::Closed(_)) => self.events.clear(),
+            }
+        }
+    }
+
+    async fn follow_networks(
+        &mut self,
+        watch: &Watch,
+        selection: &Selection,
+        networks: &mut Vec<Network>,
+    ) {
+        let all = match watch.networks().await {
+            Ok(all) => all,
+            Err(error) => {
+                warn!(%error, "the list of network interfaces could not be read");
+                return;
+            }
+        };
+        let chosen = choose(&all, selection);
+        if chosen == *networks {
+            return;
+        }
+        if chosen.is_empty() {
+            warn!("no usable network at the moment");
+        }
+        // Each failure is logged where it happens; the others are used.
+        let _ = self.beacons.follow(&chosen);
+        networks.clone_from(&chosen);
+        self.events.push_back(Event::Networks(chosen));
+    }
+
+    /// Goodbye to the mesh; what is queued goes out within [`LINGER`]; then everything closes.
+    async fn end(mut self, mut queues: Queues) {
+        info!("leaving the mesh");
+        self.zre.shutdown(std_now());
+        self.settle(std_now());
+        let drained = async {
+            while self.dials.values().any(Dial::has_queued) {
+                let Some(input) = queues.inputs.recv().await else {
+                    break;
+                };
+                self.input(std_now(), input);
+                self.settle(std_now());
+            }
+        };
+        if tokio::time::timeout(LINGER, drained).await.is_err() {
+            warn!("some peers did not take what was queued for them");
+        }
+        // Cancelled tasks still tell that they closed: nobody may wait for room in the queue.
+        drop(queues.inputs);
+        self.connections.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.hand_over(&queues.events);
+    }
+}
+
+/// Accepts connections until the node ends.
+async fn accept(
+    mailbox: TcpListener,
+    wiring: Wiring,
+    tasks: TaskTracker,
+    connections: CancellationToken,
+    handshakes_max: usize,
+) {
+    let places = Arc::new(Semaphore::new(handshakes_max));
+    let mut next = 0;
+    let serve = async {
+        // The semaphore is never closed, so this goes on for ever.
+        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            match mailbox.accept().await {
+                Ok((stream, remote)) => {
+                    // Small answers must not wait for more; failing means it is closed already.
+                    let _ = stream.set_nodelay(true);
+                    let link = LinkId(next);
+                    next += 1;
+                    let token = connections.child_token();
+                    tasks.spawn(run_link(link, stream, remote, place, wiring.clone(), token));
+                }
+                Err(error) => {
+                    warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = serve => {}
+        () = connections.cancelled() => {}
+    }
+}
+
+/// Commands taken between two writes: enough to batch a burst of whispers into one write.
+const COMMAND_BATCH: usize = 512;
+
+/// How long an ending node waits for its peers to take what is queued.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The alarm of a node that waits for nothing.
+const IDLE_MAX: Duration = Duration::from_secs(3600);
+
+/// After a failure such as no free descriptors, for others to free some.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);

@@ -1,0 +1,289 @@
+//! The model's side of the house: trees, values, subscriptions, calls.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tracing::{debug, warn};
+use zocp_model::{
+    CallError, CallFailure, CapPath, Capability, Method, ObjectPath, Output, PublishError,
+    ReplyError, RequestId, SetError, SubscribeError, Tree, Value,
+};
+use zocp_zre::{PeerId, SendError};
+
+use super::House;
+use super::mesh::{node_id, peer_id};
+use crate::event::{Content, Event};
+use crate::node::{CallResult, End, Invalid, NodeError, RemoteError};
+
+impl House {
+    /// Takes what the model puts out; returns whether there was anything.
+    pub(super) fn settle_model(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(output) = self.model.poll_output() {
+            any = true;
+            match output {
+                Output::Whisper { peer, octets } => self.tell(now, peer_id(peer), octets),
+                Output::Event(event) => self.route_model_event(event),
+            }
+        }
+        any
+    }
+
+    /// Hands a ZOCP message to the mesh. What cannot be queued for a peer would leave it with a
+    /// wrong picture, so such a peer is given up and met afresh.
+    fn tell(&mut self, now: Instant, peer: PeerId, octets: Vec<u8>) {
+        match self
+            .zre
+            .whisper(now, peer, Content::from_iter([Bytes::from(octets)]))
+        {
+            Ok(()) => {}
+            Err(SendError::Busy) => {
+                warn!(peer = %peer.short(), "the peer does not keep up and is met afresh");
+                self.zre.give_up(now, peer);
+            }
+            // The peer left within this turn; the model hears of it next.
+            Err(error) => debug!(peer = %peer.short(), %error, "a message was not sent"),
+        }
+    }
+
+    /// Gives a message to the model if it is ZOCP.
+    pub(super) fn is_zocp(&mut self, now: Instant, peer: PeerId, content: &[Bytes]) -> bool {
+        let [octets] = content else { return false };
+        match self.model.handle_message(now, node_id(peer), octets) {
+            Ok(zocp) => zocp,
+            Err(error) => {
+                warn!(peer = %peer.short(), %error, "a message could not be understood");
+                true
+            }
+        }
+    }
+
+    fn route_model_event(&mut self, event: zocp_model::Event) {
+        use zocp_model::Event as Zocp;
+        let event = match event {
+            Zocp::TreeKnown { peer } => {
+                let Some(tree) = self.model.remote(peer) else {
+                    return;
+                };
+                Event::TreeKnown {
+                    peer: peer_id(peer),
+                    tree: Box::new(tree.clone()),
+                }
+            }
+            Zocp::Changed { peer, changes } => Event::Changed {
+                peer: peer_id(peer),
+                changes,
+            },
+            Zocp::Emitted { peer, path, value } => Event::Emitted {
+                peer: peer_id(peer),
+                path,
+                value,
+            },
+            Zocp::LocalChanged { changes } => Event::LocalChanged { changes },
+            Zocp::LocalSet { peer, path, value } => Event::LocalSet {
+                peer: peer_id(peer),
+                path,
+                value,
+            },
+            Zocp::LocalSensed {
+                peer,
+                emitter,
+                receiver,
+                value,
+            } => Event::LocalSensed {
+                peer: peer_id(peer),
+                emitter,
+                sensor: receiver,
+                value,
+            },
+            Zocp::Subscribed {
+                peer,
+                emitter,
+                receiver,
+            } => Event::Subscribed {
+                peer: peer_id(peer),
+                emitter,
+                sensor: receiver,
+            },
+            Zocp::Unsubscribed {
+                peer,
+                emitter,
+                receiver,
+            } => Event::Unsubscribed {
+                peer: peer_id(peer),
+                emitter,
+                sensor: receiver,
+            },
+            Zocp::Called {
+                peer,
+                id,
+                object,
+                method,
+                args,
+            } => Event::Called {
+                peer: peer_id(peer),
+                id,
+                object,
+                method,
+                args,
+            },
+            Zocp::CallDone { id, result } => {
+                if let Some((peer, answer)) = self.calls.remove(&id) {
+                    // Who called may have gone.
+                    let _ = answer.send(result.map_err(|failure| unanswered(peer, failure)));
+                }
+                return;
+            }
+            Zocp::Ignored { peer, reason } => {
+                debug!(%peer, %reason, "part of a message was ignored");
+                return;
+            }
+            _ => return,
+        };
+        self.events.push_back(event);
+    }
+}
+
+// What handles ask for.
+impl House {
+    pub(crate) fn tree(&self, peer: PeerId) -> Option<Tree> {
+        self.model.remote(node_id(peer)).cloned()
+    }
+
+    pub(crate) fn set(
+        &mut self,
+        peer: PeerId,
+        path: &CapPath,
+        value: Value,
+    ) -> Result<(), NodeError> {
+        self.refuse_when_full(peer)?;
+        self.model
+            .set(node_id(peer), path, value)
+            .map_err(|error| match error {
+                SetError::NodeGone => NodeError::NodeGone(peer),
+                other => Invalid::Set(other).into(),
+            })
+    }
+
+    pub(crate) fn call(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        object: &ObjectPath,
+        method: &str,
+        args: Vec<Value>,
+    ) -> Result<oneshot::Receiver<CallResult>, NodeError> {
+        self.refuse_when_full(peer)?;
+        let deadline = now + self.call_max;
+        let id = self
+            .model
+            .call(now, node_id(peer), object, method, args, deadline)
+            .map_err(|error| match error {
+                CallError::NodeGone => NodeError::NodeGone(peer),
+                CallError::NotSupported => NodeError::NotSupported,
+                CallError::Busy => NodeError::Busy,
+                other => Invalid::Call(other).into(),
+            })?;
+        let (answer, answered) = oneshot::channel();
+        self.calls.insert(id, (peer, answer));
+        Ok(answered)
+    }
+
+    pub(crate) fn reply(
+        &mut self,
+        peer: PeerId,
+        id: RequestId,
+        result: Result<Vec<Value>, RemoteError>,
+    ) -> Result<(), NodeError> {
+        let result = result.map_err(|error| (error.name, error.message));
+        self.model
+            .reply(node_id(peer), id, result)
+            .map_err(|error| match error {
+                ReplyError::NodeGone => NodeError::NodeGone(peer),
+                other @ ReplyError::NotOpen => Invalid::Reply(other).into(),
+            })
+    }
+
+    pub(crate) fn publish(
+        &mut self,
+        path: CapPath,
+        capability: Capability,
+    ) -> Result<(), NodeError> {
+        self.model
+            .publish(path, capability)
+            .map_err(|error| Invalid::Publish(error).into())
+    }
+
+    pub(crate) fn unpublish(&mut self, path: &CapPath) -> Result<(), NodeError> {
+        let unknown = || Invalid::Publish(PublishError::UnknownCapability).into();
+        self.model.unpublish(path).then_some(()).ok_or_else(unknown)
+    }
+
+    pub(crate) fn publish_method(
+        &mut self,
+        object: &ObjectPath,
+        name: &str,
+        method: &Method,
+    ) -> Result<(), NodeError> {
+        self.model
+            .publish_method(object, name, method)
+            .map_err(|error| Invalid::Publish(error).into())
+    }
+
+    pub(crate) fn set_local(&mut self, path: &CapPath, value: Value) -> Result<(), NodeError> {
+        self.model
+            .set_value(path, value)
+            .map_err(|error| Invalid::Publish(error).into())
+    }
+
+    pub(crate) fn emit(&mut self, path: &CapPath, value: Value) -> Result<(), NodeError> {
+        self.model
+            .emit(path, value)
+            .map_err(|error| Invalid::Publish(error).into())
+    }
+
+    pub(crate) fn subscribe(&mut self, emitter: &End, sensor: &End) -> Result<(), NodeError> {
+        let (from, to) = (node_id(emitter.node), node_id(sensor.node));
+        let (emitter, sensor) = (emitter.name.as_deref(), sensor.name.as_deref());
+        self.model
+            .subscribe(from, emitter, to, sensor)
+            .map_err(unwired)
+    }
+
+    pub(crate) fn unsubscribe(&mut self, emitter: &End, sensor: &End) -> Result<(), NodeError> {
+        let (from, to) = (node_id(emitter.node), node_id(sensor.node));
+        let (emitter, sensor) = (emitter.name.as_deref(), sensor.name.as_deref());
+        self.model
+            .unsubscribe(from, emitter, to, sensor)
+            .map_err(unwired)
+    }
+
+    /// What a caller waits for is not queued behind megabytes.
+    fn refuse_when_full(&self, peer: PeerId) -> Result<(), NodeError> {
+        if self.gates.is_full(peer) {
+            Err(NodeError::Busy)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn unanswered(peer: PeerId, failure: CallFailure) -> NodeError {
+    match failure {
+        CallFailure::Timeout => NodeError::Timeout,
+        CallFailure::NodeGone => NodeError::NodeGone(peer),
+        CallFailure::Remote { error, message } => RemoteError {
+            name: error,
+            message,
+        }
+        .into(),
+    }
+}
+
+fn unwired(error: SubscribeError) -> NodeError {
+    match error {
+        SubscribeError::NodeGone(node) => NodeError::NodeGone(peer_id(node)),
+        other => Invalid::Subscribe(other).into(),
+    }
+}

@@ -1,0 +1,242 @@
+//! Which networks of this machine carry the mesh, and when that changes.
+//!
+//! Model: a [`Network`] is one IPv4 address on one link; the kernel tells by netlink which there
+//! are. [`choose`] picks those that the mesh uses; [`Watch`] tells when to look again.
+//! Not here: the beacon sockets made from the choice (`beacon.rs`).
+//! Limits: none of its own; the kernel's list is taken as it is.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+
+use futures_util::{StreamExt, TryStreamExt};
+use rtnetlink::packet_route::address::AddressAttribute;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags};
+use rtnetlink::{MulticastGroup, new_multicast_connection};
+use tokio::sync::mpsc;
+
+/// One IPv4 address on one link.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Network {
+    /// The kernel's number of the link.
+    pub index: u32,
+    /// The link's name, such as `eth0`.
+    pub name: String,
+    /// Our address there.
+    pub address: Ipv4Addr,
+    /// Length of the network's prefix, in bits.
+    pub prefix: u8,
+    /// The subnet's broadcast address, where the link has broadcasts.
+    pub broadcast: Option<Ipv4Addr>,
+    /// Whether the link is up and has a carrier.
+    pub up: bool,
+    /// Whether the link is the loopback.
+    pub loopback: bool,
+}
+
+impl Network {
+    fn is_named(&self, name: &str) -> bool {
+        self.name == name || name.parse() == Ok(self.address)
+    }
+}
+
+/// What the user wants the mesh to use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// Every usable network; the loopback when there is no other.
+    Usable,
+    /// Those on links of these names or with these addresses.
+    Named(Vec<String>),
+    /// The loopback only.
+    Loopback,
+}
+
+/// Picks the networks that carry the mesh, in the kernel's order.
+///
+/// Usable is what is up, not loopback and not link-local; link-local addresses count when there
+/// is nothing else, the loopback when there is not even that. A name from the user counts
+/// whatever it names, as long as it is up.
+pub(crate) fn choose(all: &[Network], selection: &Selection) -> Vec<Network> {
+    let pick = |wanted: &dyn Fn(&Network) -> bool| -> Vec<Network> {
+        all.iter().filter(|n| n.up && wanted(n)).cloned().collect()
+    };
+    match selection {
+        Selection::Loopback => pick(&|n| n.loopback),
+        Selection::Named(names) => pick(&|n| names.iter().any(|name| n.is_named(name))),
+        Selection::Usable => {
+            let ranks: [&dyn Fn(&Network) -> bool; 3] = [
+                &|n| !n.loopback && !n.address.is_link_local(),
+                &|n| !n.loopback,
+                &|n| n.loopback,
+            ];
+            ranks
+                .iter()
+                .map(|rank| pick(*rank))
+                .find(|found| !found.is_empty())
+                .unwrap_or_default()
+        }
+    }
+}
+
+/// A conversation with the kernel about links and addresses.
+pub(crate) struct Watch {
+    handle: rtnetlink::Handle,
+    changes: mpsc::Receiver<()>,
+}
+
+impl Watch {
+    /// Opens the netlink socket. Needs no privilege.
+    ///
+    /// # Errors
+    /// Those of the kernel, for instance when a sandbox forbids `AF_NETLINK`.
+    pub(crate) fn open() -> io::Result<Self> {
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
+        let (connection, handle, messages) = new_multicast_connection(&groups)?;
+        // Ends by itself when `handle` is dropped.
+        tokio::spawn(connection);
+        let (changed, changes) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let mut messages = messages;
+            // One mark is enough, however much changed since the last look.
+            while messages.next().await.is_some() && !changed.is_closed() {
+                let _ = changed.try_send(());
+            }
+        });
+        Ok(Self { handle, changes })
+    }
+
+    /// Waits until links or addresses changed. Cancel-safe.
+    pub(crate) async fn changed(&mut self) {
+        if self.changes.recv().await.is_none() {
+            // The netlink socket is gone: what is known stays.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// All IPv4 addresses of this machine with their links.
+    pub(crate) async fn networks(&self) -> io::Result<Vec<Network>> {
+        let mut links = Vec::new();
+        let mut answers = self.handle.link().get().execute();
+        while let Some(link) = answers.try_next().await.map_err(io::Error::other)? {
+            let name = link.attributes.iter().find_map(|a| match a {
+                LinkAttribute::IfName(name) => Some(name.clone()),
+                _ => None,
+            });
+            links.push((
+                link.header.index,
+                name.unwrap_or_default(),
+                link.header.flags,
+            ));
+        }
+        let mut networks = Vec::new();
+        let mut answers = self.handle.address().get().execute();
+        while let Some(message) = answers.try_next().await.map_err(io::Error::other)? {
+            let index = message.header.index;
+            let Some((_, name, flags)) = links.iter().find(|(i, ..)| *i == index) else {
+                continue;
+            };
+            let mut local = None;
+            let mut broadcast = None;
+            for attribute in &message.attributes {
+                match attribute {
+                    AddressAttribute::Local(IpAddr::V4(address)) => local = Some(*address),
+                    AddressAttribute::Broadcast(address) => broadcast = Some(*address),
+                    _ => {}
+                }
+            }
+            let Some(address) = local else { continue };
+            let prefix = message.header.prefix_len;
+            networks.push(Network {
+                index,
+                name: name.clone(),
+                address,
+                prefix,
+                broadcast: broadcast_of(address, prefix, broadcast, *flags),
+                up: flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::LowerUp),
+                loopback: flags.contains(LinkFlags::Loopback),
+            });
+        }
+        Ok(networks)
+    }
+}
+
+/// The kernel's broadcast address, or the subnet's highest one where nobody set any.
+fn broadcast_of(
+    address: Ipv4Addr,
+    prefix: u8,
+    told: Option<Ipv4Addr>,
+    flags: LinkFlags,
+) -> Option<Ipv4Addr> {
+    if !flags.contains(LinkFlags::Broadcast) {
+        return None;
+    }
+    told.or_else(|| {
+        let hosts = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
+        (prefix < 31).then(|| Ipv4Addr::from(u32::from(address) | hosts))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(name: &str, address: [u8; 4]) -> Network {
+        let address = Ipv4Addr::from(address);
+        Network {
+            index: 1,
+            name: name.into(),
+            address,
+            prefix: 24,
+            broadcast: broadcast_of(address, 24, None, LinkFlags::Broadcast),
+            up: true,
+            loopback: address.is_loopback(),
+        }
+    }
+
+    fn names(networks: &[Network]) -> Vec<&str> {
+        networks.iter().map(|n| n.name.as_str()).collect()
+    }
+
+    #[test]
+    fn every_usable_network_is_chosen_by_default() {
+        let mut down = network("eth1", [10, 0, 1, 1]);
+        down.up = false;
+        let all = [
+            network("lo", [127, 0, 0, 1]),
+            network("eth0", [10, 0, 0, 1]),
+            down,
+            network("usb0", [169, 254, 1, 1]),
+            network("wlan0", [192, 168, 1, 4]),
+        ];
+        assert_eq!(names(&choose(&all, &Selection::Usable)), ["eth0", "wlan0"]);
+    }
+
+    #[test]
+    fn link_local_and_loopback_are_the_last_resorts() {
+        let all = [
+            network("lo", [127, 0, 0, 1]),
+            network("usb0", [169, 254, 1, 1]),
+        ];
+        assert_eq!(names(&choose(&all, &Selection::Usable)), ["usb0"]);
+        assert_eq!(names(&choose(&all[..1], &Selection::Usable)), ["lo"]);
+    }
+
+    #[test]
+    fn the_user_names_links_or_addresses() {
+        let all = [
+            network("eth0", [10, 0, 0, 1]),
+            network("eth1", [10, 0, 1, 1]),
+        ];
+        let named = |n: &str| Selection::Named(vec![n.into()]);
+        assert_eq!(names(&choose(&all, &named("eth1"))), ["eth1"]);
+        assert_eq!(names(&choose(&all, &named("10.0.0.1"))), ["eth0"]);
+        assert!(choose(&all, &named("eth9")).is_empty());
+    }
+
+    #[test]
+    fn the_broadcast_address_is_the_highest_of_the_subnet() {
+        let of = |prefix| broadcast_of([10, 1, 2, 3].into(), prefix, None, LinkFlags::Broadcast);
+        assert_eq!(of(24), Some([10, 1, 2, 255].into()));
+        assert_eq!(of(8), Some([10, 255, 255, 255].into()));
+        assert_eq!(of(32), None);
+    }
+}

@@ -1,0 +1,499 @@
+//! The handle of a node.
+//!
+//! Model: [`Node`] is cheap to clone and sends commands to the one actor that owns everything.
+//! A command is either a whisper, which is common and needs no answer, or a function that the
+//! actor runs on its state and whose result comes back.
+//! Limits: [`COMMANDS_MAX`] commands wait; then senders wait. See `gate.rs` for whispers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use zocp_model::{
+    CallError, CapPath, Capability, Method, ObjectPath, PathError, PublishError, ReplyError,
+    RequestId, SetError, SubscribeError, Tree, Value,
+};
+use zocp_zre::{ConnectError, PeerId, SendError};
+
+use crate::config::Config;
+use crate::event::{Content, Events, PeerInfo};
+use crate::gate::Gates;
+use crate::house::House;
+use crate::start::{StartError, start};
+
+/// A node of the mesh. Clones are the same node; it lives until [`shutdown`](Self::shutdown).
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use zocp_node::{Capability, Config, Event, Node};
+///
+/// let (node, mut events) = Node::start(Config::new("lamp")).await?;
+/// node.publish("brightness", Capability::new("rw", 0.5).with_range(0.0, 1.0)).await?;
+/// while let Some(event) = events.next().await {
+///     if let Event::LocalSet { path, value, .. } = event {
+///         println!("{path} is now {value}");
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: PeerId,
+    pub(crate) name: String,
+    pub(crate) port: u16,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) gates: Arc<Gates>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// What a handle asks of the actor.
+pub(crate) enum Command {
+    Whisper {
+        peer: PeerId,
+        content: Content,
+        share: usize,
+    },
+    Run(Box<dyn FnOnce(&mut House, Instant) + Send>),
+}
+
+/// The answer to a call: the returned values.
+pub type CallResult = Result<Vec<Value>, NodeError>;
+
+impl Node {
+    /// Starts a node: opens its mailbox, greets the mesh and meets the configured peers.
+    ///
+    /// Must be called within a tokio runtime, whose kind is the caller's choice.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: Config) -> Result<(Self, Events), StartError> {
+        let (shared, events) = start(config).await?;
+        Ok((
+            Self {
+                shared: Arc::new(shared),
+            },
+            events,
+        ))
+    }
+
+    /// This node's identity, new at each start.
+    #[must_use]
+    pub fn id(&self) -> PeerId {
+        self.shared.id
+    }
+
+    /// This node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The TCP port of this node's mailbox, the same on every network.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.shared.port
+    }
+
+    /// Sends a message to one peer. Waits while too much is queued for it.
+    ///
+    /// # Errors
+    /// `NodeGone`, `Closed`; `Invalid` when `content` has no frame.
+    pub async fn whisper(
+        &self,
+        peer: PeerId,
+        content: impl Into<Content>,
+    ) -> Result<(), NodeError> {
+        let content = checked(content.into())?;
+        let share = self.shared.gates.pass(peer, octets(&content)).await?;
+        let command = Command::Whisper {
+            peer,
+            content,
+            share,
+        };
+        self.shared
+            .commands
+            .send(command)
+            .await
+            .map_err(|_| NodeError::Closed)
+    }
+
+    /// Sends a message to one peer, or is refused where [`whisper`](Self::whisper) would wait.
+    ///
+    /// # Errors
+    /// `Busy`, `NodeGone`, `Closed`; `Invalid` when `content` has no frame.
+    pub fn try_whisper(&self, peer: PeerId, content: impl Into<Content>) -> Result<(), NodeError> {
+        let content = checked(content.into())?;
+        let room = self
+            .shared
+            .commands
+            .try_reserve()
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(()) => NodeError::Busy,
+                mpsc::error::TrySendError::Closed(()) => NodeError::Closed,
+            })?;
+        let share = self.shared.gates.try_pass(peer, octets(&content))?;
+        room.send(Command::Whisper {
+            peer,
+            content,
+            share,
+        });
+        Ok(())
+    }
+
+    /// Sends a message to every peer in a group.
+    ///
+    /// # Errors
+    /// `Closed`; `Invalid` when `content` has no frame or the group's name is not one.
+    pub async fn shout(&self, group: &str, content: impl Into<Content>) -> Result<(), NodeError> {
+        let content = checked(content.into())?;
+        let group = group.to_owned();
+        self.ask(move |house, now| house.shout(now, &group, content))
+            .await?
+    }
+
+    /// Joins a group.
+    ///
+    /// # Errors
+    /// `Closed`; `Invalid` when it is not a group's name.
+    pub async fn join(&self, group: &str) -> Result<(), NodeError> {
+        let group = group.to_owned();
+        self.ask(move |house, now| house.join(now, &group)).await?
+    }
+
+    /// Leaves a group.
+    ///
+    /// # Errors
+    /// `Closed`; `Invalid` when it is `ZOCP`, in which every node is.
+    pub async fn leave(&self, group: &str) -> Result<(), NodeError> {
+        let group = group.to_owned();
+        self.ask(move |house, now| house.leave(now, &group)).await?
+    }
+
+    /// Meets the peer at an endpoint, `tcp://host:port`, without any beacon, and tries again
+    /// whenever it is lost.
+    ///
+    /// # Errors
+    /// `Closed`; `Invalid` when it is not an endpoint.
+    pub async fn connect(&self, endpoint: &str) -> Result<(), NodeError> {
+        let endpoint = endpoint.to_owned();
+        self.ask(move |house, now| house.connect(now, &endpoint))
+            .await?
+    }
+
+    /// The peers that are present.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, NodeError> {
+        self.ask(|house, _| house.peers()).await
+    }
+
+    /// The groups that this node is in.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn groups(&self) -> Result<Vec<String>, NodeError> {
+        self.ask(|house, _| house.groups()).await
+    }
+
+    /// How long a peer takes to answer. A peer that answers nothing is gone after the mesh's
+    /// expiry, and then this fails.
+    ///
+    /// # Errors
+    /// `NodeGone`, `Closed`.
+    pub async fn ping(&self, peer: PeerId) -> Result<Duration, NodeError> {
+        let answer = self.ask(move |house, now| house.ping(now, peer)).await??;
+        answer.await.map_err(|_| NodeError::NodeGone(peer))
+    }
+
+    /// What is known of a peer's tree; `None` before its first answer.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn tree(&self, peer: PeerId) -> Result<Option<Tree>, NodeError> {
+        self.ask(move |house, _| house.tree(peer)).await
+    }
+
+    /// Sets a value of another node. Old nodes take anything and confirm nothing, so access, type
+    /// and range are checked here against what the node told.
+    ///
+    /// # Errors
+    /// `NodeGone`, `Busy` when too much is queued for the node, `Invalid` (unknown, not writable,
+    /// wrong type, out of range), `Closed`.
+    pub async fn set(&self, peer: PeerId, path: CapPath, value: Value) -> Result<(), NodeError> {
+        self.ask(move |house, _| house.set(peer, &path, value))
+            .await?
+    }
+
+    /// Calls a method of another node.
+    ///
+    /// # Errors
+    /// `NotSupported` at once by nodes that do not know calls, `Remote` with the node's own error,
+    /// `Timeout`, `NodeGone`, `Busy`, `Closed`.
+    pub async fn call(
+        &self,
+        peer: PeerId,
+        object: ObjectPath,
+        method: &str,
+        args: Vec<Value>,
+    ) -> CallResult {
+        let method = method.to_owned();
+        let answer = self
+            .ask(move |house, now| house.call(now, peer, &object, &method, args))
+            .await??;
+        answer.await.map_err(|_| NodeError::NodeGone(peer))?
+    }
+
+    /// Answers a call that came as [`Event::Called`](crate::Event::Called).
+    ///
+    /// # Errors
+    /// `NodeGone`, `Closed`.
+    pub async fn reply(
+        &self,
+        peer: PeerId,
+        id: RequestId,
+        result: Result<Vec<Value>, RemoteError>,
+    ) -> Result<(), NodeError> {
+        self.ask(move |house, _| house.reply(peer, id, result))
+            .await?
+    }
+
+    /// Makes a value of this node known to all, or changes what it is. `path` is a name, or
+    /// dotted for one in an object.
+    ///
+    /// # Errors
+    /// `Invalid` when a limit or the path forbids it, `Closed`.
+    pub async fn publish(
+        &self,
+        path: impl IntoCapPath,
+        capability: Capability,
+    ) -> Result<(), NodeError> {
+        let path = path.into_cap_path()?;
+        self.ask(move |house, _| house.publish(path, capability))
+            .await?
+    }
+
+    /// Takes a value of this node away.
+    ///
+    /// # Errors
+    /// `Invalid` when there is none, `Closed`.
+    pub async fn unpublish(&self, path: impl IntoCapPath) -> Result<(), NodeError> {
+        let path = path.into_cap_path()?;
+        self.ask(move |house, _| house.unpublish(&path)).await?
+    }
+
+    /// Offers a method; calls of it come as [`Event::Called`](crate::Event::Called).
+    ///
+    /// # Errors
+    /// `Invalid` when a limit or the name forbids it, `Closed`.
+    pub async fn publish_method(
+        &self,
+        object: ObjectPath,
+        name: &str,
+        method: Method,
+    ) -> Result<(), NodeError> {
+        let name = name.to_owned();
+        self.ask(move |house, _| house.publish_method(&object, &name, &method))
+            .await?
+    }
+
+    /// Sets a value of this node and tells those who follow it.
+    ///
+    /// # Errors
+    /// `Invalid` when there is none or the value is not of its type, `Closed`.
+    pub async fn set_local(
+        &self,
+        path: impl IntoCapPath,
+        value: impl Into<Value>,
+    ) -> Result<(), NodeError> {
+        let (path, value) = (path.into_cap_path()?, value.into());
+        self.ask(move |house, _| house.set_local(&path, value))
+            .await?
+    }
+
+    /// Emits a value of this node to exactly those who subscribed to it: an event each time, also
+    /// of an equal value.
+    ///
+    /// # Errors
+    /// `Invalid` when there is none or it does not emit, `Closed`.
+    pub async fn emit(
+        &self,
+        path: impl IntoCapPath,
+        value: impl Into<Value>,
+    ) -> Result<(), NodeError> {
+        let (path, value) = (path.into_cap_path()?, value.into());
+        self.ask(move |house, _| house.emit(&path, value)).await?
+    }
+
+    /// Subscribes a sensor of one node to an emitter of another; either may be this node. `None`
+    /// as emitter is every emitter, as sensor no particular one.
+    ///
+    /// # Errors
+    /// `NodeGone`; `Invalid` when the emitter's node has no such emitter, which would stop old
+    /// nodes; `Closed`.
+    pub async fn subscribe(&self, emitter: End, sensor: End) -> Result<(), NodeError> {
+        self.ask(move |house, _| house.subscribe(&emitter, &sensor))
+            .await?
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn unsubscribe(&self, emitter: End, sensor: End) -> Result<(), NodeError> {
+        self.ask(move |house, _| house.unsubscribe(&emitter, &sensor))
+            .await?
+    }
+
+    /// Says goodbye on the mesh, sends what is queued within a second, and ends: `Events` ends
+    /// then. Returns when that is done.
+    pub async fn shutdown(&self) {
+        self.shared.stop.cancel();
+        self.shared.commands.closed().await;
+    }
+
+    /// Runs a function on the actor's state and returns its result.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut House, Instant) -> T + Send + 'static,
+    ) -> Result<T, NodeError> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Run(Box::new(move |house, now| {
+            // The asker may have gone; the work is done all the same.
+            let _ = answer.send(work(house, now));
+        }));
+        self.shared
+            .commands
+            .send(command)
+            .await
+            .map_err(|_| NodeError::Closed)?;
+        answered.await.map_err(|_| NodeError::Closed)
+    }
+}
+
+/// What names a capability of this node: a [`CapPath`], or text, where a dot separates an object from
+/// what is in it.
+pub trait IntoCapPath {
+    /// The path.
+    ///
+    /// # Errors
+    /// `Invalid` when the text has an empty element.
+    fn into_cap_path(self) -> Result<CapPath, NodeError>;
+}
+
+impl IntoCapPath for CapPath {
+    fn into_cap_path(self) -> Result<CapPath, NodeError> {
+        Ok(self)
+    }
+}
+
+impl IntoCapPath for &str {
+    fn into_cap_path(self) -> Result<CapPath, NodeError> {
+        self.parse().map_err(|error| Invalid::Path(error).into())
+    }
+}
+
+/// One end of a subscription: a node and one of its capabilities, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// The node.
+    pub node: PeerId,
+    /// The capability's name; `None` for every emitter, or for no particular sensor.
+    pub name: Option<String>,
+}
+
+/// The error that a called method answered with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {message}")]
+pub struct RemoteError {
+    /// The name, in the form of a D-Bus error name.
+    pub name: String,
+    /// What a person should read.
+    pub message: String,
+}
+
+/// Why a node could not do what it was asked for. Nothing was changed or sent.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// No such peer is present, or it left meanwhile.
+    #[error("node {0} is not present")]
+    NodeGone(PeerId),
+    /// Too much is queued for this peer. The caller may try again later.
+    #[error("too much is queued for this node already")]
+    Busy,
+    /// The caller asked for something that cannot be; the text says what.
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
+    /// The peer is too old to know what it is asked for.
+    #[error("this node does not know calls (it sent no header X-ZOCP-DBUS)")]
+    NotSupported,
+    /// No answer came in time.
+    #[error("the node did not answer in time")]
+    Timeout,
+    /// The peer answered with an error.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// This node has ended.
+    #[error("this node has ended")]
+    Closed,
+}
+
+/// What was wrong with a request.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// A message without any frame, which would end old peers.
+    #[error("a message needs at least one frame")]
+    NoContent,
+    /// Every node is in the group `ZOCP`.
+    #[error("the group ZOCP is not left")]
+    HomeGroup,
+    /// A message or a group that cannot be sent.
+    #[error(transparent)]
+    Send(SendError),
+    /// The path of a capability has an empty element.
+    #[error(transparent)]
+    Path(PathError),
+    /// An endpoint that cannot be met.
+    #[error(transparent)]
+    Connect(ConnectError),
+    /// A value that another node would not take.
+    #[error(transparent)]
+    Set(SetError),
+    /// A call that another node would not take.
+    #[error(transparent)]
+    Call(CallError),
+    /// An answer to nothing.
+    #[error(transparent)]
+    Reply(ReplyError),
+    /// A change of this node's own tree.
+    #[error(transparent)]
+    Publish(PublishError),
+    /// A subscription that cannot be.
+    #[error(transparent)]
+    Subscribe(SubscribeError),
+}
+
+fn checked(content: Content) -> Result<Content, NodeError> {
+    if content.is_empty() {
+        Err(Invalid::NoContent.into())
+    } else {
+        Ok(content)
+    }
+}
+
+fn octets(content: &[Bytes]) -> usize {
+    content.iter().map(Bytes::len).sum()
+}
+
+/// Commands that may wait for the actor; each is short, so this is a fraction of a millisecond.
+pub(crate) const COMMANDS_MAX: usize = 1024;

@@ -1,0 +1,212 @@
+//! How a node starts: mailbox, identity, networks, beacons, actor.
+//!
+//! Not here: what it does then (`house.rs`).
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use zocp_model::{Follow, Model, NodeId};
+use zocp_zre::{GroupName, HEADER_BRIDGE, PeerId, Times, Zre};
+
+use crate::beacon::Beacons;
+use crate::config::{BeaconMode, Config};
+use crate::event::Events;
+use crate::gate::Gates;
+use crate::house::{House, Queues};
+use crate::interfaces::{Network, Selection, Watch, choose};
+use crate::node::{COMMANDS_MAX, Shared};
+
+/// Why a node could not start. Nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The TCP port for peers could not be opened.
+    #[error("no TCP port for peers could be opened: {0}")]
+    Mailbox(#[source] io::Error),
+    /// The kernel's list of links and addresses could not be read.
+    #[error("the list of network interfaces could not be read (netlink): {0}")]
+    Netlink(#[source] io::Error),
+    /// None of the interfaces that the user named is there and up.
+    #[error("no interface {} is up with an IPv4 address; there are: {there}", named.join(" or "))]
+    NoInterface {
+        /// What the user named.
+        named: Vec<String>,
+        /// What there is, as `name (address)`, with a comma between.
+        there: String,
+    },
+    /// No network could be used for beacons.
+    #[error("UDP port {port} of the beacons could not be opened: {error}")]
+    Beacon {
+        /// The port.
+        port: u16,
+        /// What the kernel said.
+        #[source]
+        error: io::Error,
+    },
+    /// The operating system gave no random numbers for the identity.
+    #[error("no random numbers for the node's identity: {0}")]
+    Random(getrandom::Error),
+    /// An endpoint, a group or a header in the configuration is not one.
+    #[error("{0}")]
+    Config(String),
+}
+
+pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError> {
+    let id = fresh_identity()?;
+    let watch = Watch::open().map_err(StartError::Netlink)?;
+    let all = watch.networks().await.map_err(StartError::Netlink)?;
+    let selection = selection(&config);
+    let networks = choose(&all, &selection);
+    if let (Selection::Named(named), true) = (&selection, networks.is_empty()) {
+        return Err(StartError::NoInterface {
+            named: named.clone(),
+            there: describe(&all),
+        });
+    }
+    let address = if config.loopback {
+        Ipv4Addr::LOCALHOST
+    } else {
+        Ipv4Addr::UNSPECIFIED
+    };
+    let mailbox = TcpListener::bind(SocketAddrV4::new(address, 0))
+        .await
+        .map_err(StartError::Mailbox)?;
+    let port = mailbox.local_addr().map_err(StartError::Mailbox)?.port();
+
+    let (heard, datagrams) = mpsc::channel(DATAGRAMS_MAX);
+    let mut beacons = Beacons::new(config.beacon, config.beacon_port, heard);
+    if let Err(error) = beacons.follow(&networks)
+        && beacons.is_silent()
+    {
+        return Err(StartError::Beacon {
+            port: config.beacon_port,
+            error,
+        });
+    }
+
+    let zre = Zre::new(std_now(), zre_config(&config, id, port)?);
+    let follow = if config.follow {
+        Follow::Everyone
+    } else {
+        Follow::Nobody
+    };
+    let me = NodeId::new(*id.as_bytes());
+    let model = Model::new(me, config.limits.model.clone()).with_follow(follow);
+    let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
+    let (inputs, input_queue) = mpsc::channel(INPUTS_MAX);
+    let (events, event_queue) = mpsc::channel(config.limits.events_max);
+    let gates = Arc::new(Gates::new(config.limits.outgoing_whispers_max));
+    let stop = CancellationToken::new();
+    let queues = Queues {
+        commands: command_queue,
+        inputs: input_queue,
+        datagrams,
+        events,
+    };
+    let mut house = House::new(
+        &config,
+        id,
+        zre,
+        model,
+        beacons,
+        inputs,
+        Arc::clone(&gates),
+        stop.clone(),
+    );
+    for endpoint in &config.peers {
+        house
+            .connect(std_now(), endpoint)
+            .map_err(|error| StartError::Config(format!("peer {endpoint}: {error}")))?;
+    }
+    tokio::spawn(house.run(mailbox, watch, selection, networks, queues));
+    let shared = Shared {
+        id,
+        name: config.name,
+        port,
+        commands,
+        gates,
+        stop,
+    };
+    Ok((shared, Events { queue: event_queue }))
+}
+
+/// The time that the cores are given: tokio's, so that a paused clock is total.
+pub(crate) fn std_now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn selection(config: &Config) -> Selection {
+    if config.loopback {
+        Selection::Loopback
+    } else if config.interfaces.is_empty() {
+        Selection::Usable
+    } else {
+        Selection::Named(config.interfaces.clone())
+    }
+}
+
+fn zre_config(config: &Config, id: PeerId, port: u16) -> Result<zocp_zre::Config, StartError> {
+    let mut headers = vec![
+        (String::from("X-ZOCP"), String::from("1")),
+        (String::from(HEADER_BRIDGE), String::from("1")),
+    ];
+    headers.extend(config.headers.iter().cloned());
+    let mut groups = vec![GroupName::new(ZOCP_GROUP)];
+    groups.extend(config.groups.iter().map(|group| GroupName::new(group)));
+    let groups = groups
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .map_err(|error| StartError::Config(format!("a group in the configuration: {error}")))?;
+    Ok(zocp_zre::Config {
+        headers,
+        groups,
+        beacon: config.beacon != BeaconMode::Off,
+        times: Times {
+            silence_ping: config.silence_ping,
+            silence_max: config.silence_max,
+            dial_timeout: config.limits.handshake_max,
+            ..Times::default()
+        },
+        limits: config.limits.zre,
+        ..zocp_zre::Config::new(id, &config.name, port, u64::from_ne_bytes(random()?))
+    })
+}
+
+/// A random UUID of version 4, as zyre and pyre make them.
+fn fresh_identity() -> Result<PeerId, StartError> {
+    let mut octets: [u8; 16] = random()?;
+    octets[6] = octets[6] & 0x0f | 0x40;
+    octets[8] = octets[8] & 0x3f | 0x80;
+    Ok(PeerId::new(octets))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut octets = [0; N];
+    getrandom::fill(&mut octets).map_err(StartError::Random)?;
+    Ok(octets)
+}
+
+fn describe(networks: &[Network]) -> String {
+    let list: Vec<String> = networks
+        .iter()
+        .map(|n| format!("{} ({})", n.name, n.address))
+        .collect();
+    if list.is_empty() {
+        String::from("none")
+    } else {
+        list.join(", ")
+    }
+}
+
+/// The group in which every ZOCP node is.
+pub(crate) const ZOCP_GROUP: &str = "ZOCP";
+
+/// Reads that wait for the actor, of at most 128 KiB each; then connections are not read.
+const INPUTS_MAX: usize = 64;
+
+/// Beacons that wait for the actor; more are dropped and come again.
+const DATAGRAMS_MAX: usize = 1024;

@@ -1,0 +1,211 @@
+//! Nodes on a mesh of the loopback: what a user of this crate sees.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+use zocp_node::{
+    BeaconMode, CapPath, Capability, Config, Content, Event, Events, Node, NodeError, PeerId,
+};
+
+#[tokio::test]
+async fn a_value_is_seen_set_and_followed_by_another_node() {
+    let (lamp, mut at_lamp) = node("lamp").await;
+    lamp.publish("level", Capability::new("rwe", 0.5).with_range(0.0, 1.0))
+        .await
+        .unwrap();
+    let (desk, mut at_desk) = met("desk", &lamp).await;
+
+    let tree = until(&mut at_desk, |event| match event {
+        Event::TreeKnown { peer, tree } if peer == lamp.id() => Some(tree),
+        _ => None,
+    })
+    .await;
+    assert_eq!(
+        tree.capabilities().next().unwrap().1.value,
+        Some(0.5.into())
+    );
+
+    desk.set(lamp.id(), CapPath::root("level"), 0.75.into())
+        .await
+        .unwrap();
+    let set = until(&mut at_lamp, |event| match event {
+        Event::LocalSet { peer, path, value } if peer == desk.id() => Some((path, value)),
+        _ => None,
+    })
+    .await;
+    assert_eq!(set, (CapPath::root("level"), 0.75.into()));
+
+    lamp.emit("level", 0.9).await.unwrap();
+    let emitted = until(&mut at_desk, |event| match event {
+        Event::Emitted { value, .. } => Some(value),
+        _ => None,
+    })
+    .await;
+    assert_eq!(emitted, 0.9);
+}
+
+#[tokio::test]
+async fn what_another_node_would_not_take_is_refused_here() {
+    let (lamp, _at_lamp) = node("lamp").await;
+    lamp.publish("level", Capability::new("rw", 0.5).with_range(0.0, 1.0))
+        .await
+        .unwrap();
+    lamp.publish("serial", Capability::new("r", "x1"))
+        .await
+        .unwrap();
+    let (desk, mut at_desk) = met("desk", &lamp).await;
+    until(&mut at_desk, |event| {
+        matches!(event, Event::TreeKnown { .. }).then_some(())
+    })
+    .await;
+    for (name, value) in [
+        ("level", "2.0"),
+        ("level", "\"x\""),
+        ("serial", "\"x2\""),
+        ("none", "1"),
+    ] {
+        let value = value.parse().unwrap();
+        let refused = desk.set(lamp.id(), CapPath::root(name), value).await;
+        assert!(
+            matches!(refused, Err(NodeError::Invalid(_))),
+            "{name}: {refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_flood_arrives_whole_and_in_order_although_nobody_reads_at_first() {
+    const COUNT: u32 = 200_000;
+    let (sink, mut at_sink) = node("sink").await;
+    let (source, mut at_source) = met("source", &sink).await;
+    entered(&mut at_source, sink.id()).await;
+    let to = sink.id();
+    let send = tokio::spawn(async move {
+        for number in 0..COUNT {
+            source
+                .whisper(to, content(&number.to_be_bytes()))
+                .await
+                .unwrap();
+        }
+        source
+    });
+    let mut expected = 0;
+    while expected < COUNT {
+        let number = until(&mut at_sink, |event| match event {
+            Event::Whispered { content, .. } => Some(content[0].clone()),
+            _ => None,
+        })
+        .await;
+        assert_eq!(number[..], expected.to_be_bytes());
+        expected += 1;
+    }
+    send.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_ends_is_gone_at_once() {
+    let (lamp, _at_lamp) = node("lamp").await;
+    let (desk, mut at_desk) = met("desk", &lamp).await;
+    entered(&mut at_desk, lamp.id()).await;
+    lamp.shutdown().await;
+    let gone = until(&mut at_desk, |event| match event {
+        Event::Exited { peer, .. } => Some(peer),
+        _ => None,
+    })
+    .await;
+    assert_eq!(gone, lamp.id());
+    let refused = desk.whisper(lamp.id(), content(b"x")).await;
+    assert_eq!(refused, Err(NodeError::NodeGone(lamp.id())));
+    assert_eq!(lamp.groups().await, Err(NodeError::Closed));
+}
+
+#[tokio::test]
+async fn groups_shouts_and_pings_work() {
+    let (lamp, mut at_lamp) = node("lamp").await;
+    let (desk, mut at_desk) = met("desk", &lamp).await;
+    entered(&mut at_desk, lamp.id()).await;
+    lamp.join("lights").await.unwrap();
+    until(&mut at_desk, |event| {
+        matches!(event, Event::Joined { group, .. } if group == "lights").then_some(())
+    })
+    .await;
+    desk.shout("lights", content(b"on")).await.unwrap();
+    let shouted = until(&mut at_lamp, |event| match event {
+        Event::Shouted { group, content, .. } => Some((group, content)),
+        _ => None,
+    })
+    .await;
+    assert_eq!(shouted, (String::from("lights"), content(b"on")));
+    assert!(desk.ping(lamp.id()).await.unwrap() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn nodes_find_each_other_by_beacons_on_the_loopback() {
+    let config = |name| Config {
+        loopback: true,
+        beacon_port: 15_670,
+        ..Config::new(name)
+    };
+    let (lamp, _at_lamp) = Node::start(config("lamp")).await.unwrap();
+    let (_desk, mut at_desk) = Node::start(config("desk")).await.unwrap();
+    entered(&mut at_desk, lamp.id()).await;
+}
+
+#[tokio::test]
+async fn an_interface_that_is_not_there_is_named_with_those_that_are() {
+    let config = Config {
+        interfaces: vec!["nix0".into()],
+        ..Config::new("lamp")
+    };
+    let error = Node::start(config).await.unwrap_err().to_string();
+    assert!(
+        error.contains("nix0") && error.contains("lo (127.0.0.1)"),
+        "{error}"
+    );
+}
+
+/// A node that nobody finds by itself.
+async fn node(name: &str) -> (Node, Events) {
+    let config = Config {
+        loopback: true,
+        beacon: BeaconMode::Off,
+        ..Config::new(name)
+    };
+    Node::start(config).await.unwrap()
+}
+
+/// A node that was told where another is.
+async fn met(name: &str, other: &Node) -> (Node, Events) {
+    let (node, events) = node(name).await;
+    node.connect(&format!("tcp://127.0.0.1:{}", other.port()))
+        .await
+        .unwrap();
+    (node, events)
+}
+
+async fn entered(events: &mut Events, id: PeerId) {
+    until(events, |event| match event {
+        Event::Entered(info) if info.id == id => Some(()),
+        _ => None,
+    })
+    .await;
+}
+
+/// Waits for an event, and fails if it does not come.
+async fn until<T>(events: &mut Events, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+    let wait = async {
+        loop {
+            if let Some(found) = wanted(events.next().await.expect("the node ended")) {
+                return found;
+            }
+        }
+    };
+    timeout(Duration::from_secs(20), wait)
+        .await
+        .expect("the event did not come")
+}
+
+fn content(octets: &[u8]) -> Content {
+    Content::from_iter([Bytes::copy_from_slice(octets)])
+}

@@ -1,0 +1,487 @@
+//! A mesh in one thread: nodes, a virtual clock, and a network that delays, loses
+//! beacons, breaks connections and falls apart, all from one seed.
+//!
+//! Model: a connection is two queues, one each way, that keep their order; a cut
+//! between two hosts holds them, loses beacons and lets no connection come about.
+//! Nodes are ours or models of the old ones (`old`), behind one trait.
+
+pub mod old;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use zocp_zre::{
+    Config, Content, DialEnd, DialId, Endpoint, Event, Header, LinkError, LinkId, Output, PeerId,
+    Zre,
+};
+
+/// What the network asks of a node.
+pub trait Node {
+    fn beacon(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]);
+    fn link_opened(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        remote: SocketAddr,
+        id: &[u8],
+    ) -> Result<(), LinkError>;
+    fn link_message(&mut self, now: Instant, link: LinkId, header: &[u8], content: Content);
+    fn link_closed(&mut self, now: Instant, link: LinkId);
+    fn dial_ready(&mut self, now: Instant, dial: DialId, local: SocketAddr, remote: SocketAddr);
+    fn dial_closed(&mut self, now: Instant, dial: DialId, end: DialEnd);
+    fn timeout(&mut self, now: Instant);
+    fn poll_timeout(&self) -> Option<Instant>;
+    fn poll_output(&mut self) -> Option<Output>;
+    fn ours(&mut self) -> &mut Zre;
+    fn old(&mut self) -> &mut old::OldPeer;
+}
+
+impl Node for Zre {
+    fn beacon(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        self.handle_beacon(now, from, datagram);
+    }
+    fn link_opened(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        remote: SocketAddr,
+        id: &[u8],
+    ) -> Result<(), LinkError> {
+        Self::link_opened(self, now, link, remote, id)
+    }
+    fn link_message(&mut self, now: Instant, link: LinkId, header: &[u8], content: Content) {
+        Self::link_message(self, now, link, header, content);
+    }
+    fn link_closed(&mut self, now: Instant, link: LinkId) {
+        Self::link_closed(self, now, link);
+    }
+    fn dial_ready(&mut self, now: Instant, dial: DialId, local: SocketAddr, remote: SocketAddr) {
+        Self::dial_ready(self, now, dial, local, remote);
+    }
+    fn dial_closed(&mut self, now: Instant, dial: DialId, end: DialEnd) {
+        Self::dial_closed(self, now, dial, end);
+    }
+    fn timeout(&mut self, now: Instant) {
+        self.handle_timeout(now);
+    }
+    fn poll_timeout(&self) -> Option<Instant> {
+        Self::poll_timeout(self)
+    }
+    fn poll_output(&mut self) -> Option<Output> {
+        Self::poll_output(self)
+    }
+    fn ours(&mut self) -> &mut Zre {
+        self
+    }
+    fn old(&mut self) -> &mut old::OldPeer {
+        panic!("this node is ours")
+    }
+}
+
+/// A host with one node.
+pub struct Host {
+    pub id: PeerId,
+    pub addr: SocketAddr,
+    pub node: Box<dyn Node>,
+    pub events: Vec<Event>,
+    /// Whether the process runs and the cable is in.
+    pub alive: bool,
+    wake: Option<Instant>,
+    dials: HashMap<DialId, usize>,
+}
+
+/// What travels on a connection.
+enum Item {
+    Message(Header, Content),
+    Close,
+}
+
+struct Connection {
+    from: usize,
+    to: usize,
+    dial: DialId,
+    forth: VecDeque<Item>,
+    back: VecDeque<Item>,
+    link_open: bool,
+    dial_open: bool,
+}
+
+enum Action {
+    Beacon {
+        to: usize,
+        from: SocketAddr,
+        octets: Vec<u8>,
+    },
+    Connect(usize),
+    Ready(usize),
+    Refused(usize, DialEnd),
+    Forth(usize),
+    Back(usize),
+    Wake(usize),
+}
+
+pub struct World {
+    pub now: Instant,
+    pub hosts: Vec<Host>,
+    pub beacon_loss: f64,
+    pub delay_max: Duration,
+    pub rng: SmallRng,
+    cuts: HashSet<(usize, usize)>,
+    connections: Vec<Connection>,
+    queue: BinaryHeap<Reverse<(Instant, u64)>>,
+    actions: HashMap<u64, Action>,
+    actions_made: u64,
+}
+
+pub const PORT: u16 = 49152;
+
+impl World {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a virtual clock needs a beginning"
+    )]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            now: Instant::now(),
+            hosts: Vec::new(),
+            beacon_loss: 0.0,
+            delay_max: Duration::from_millis(2),
+            rng: SmallRng::seed_from_u64(seed),
+            cuts: HashSet::new(),
+            connections: Vec::new(),
+            queue: BinaryHeap::new(),
+            actions: HashMap::new(),
+            actions_made: 0,
+        }
+    }
+
+    /// The configuration of the next host's node.
+    pub fn config(&mut self) -> Config {
+        let id = PeerId::new(self.rng.random());
+        let name = format!("node{}", self.hosts.len());
+        Config::new(id, &name, PORT, self.rng.random())
+    }
+
+    pub fn add(&mut self, config: Config) -> usize {
+        let id = config.id;
+        let node = Zre::new(self.now, config);
+        self.add_node(id, Box::new(node))
+    }
+
+    pub fn add_old(&mut self, kind: old::Kind) -> usize {
+        let id = PeerId::new(self.rng.random());
+        let node = old::OldPeer::new(self.now, kind, id);
+        self.add_node(id, Box::new(node))
+    }
+
+    fn add_node(&mut self, id: PeerId, node: Box<dyn Node>) -> usize {
+        let host = self.hosts.len();
+        let ip = [10, 0, (host / 250) as u8, (host % 250 + 1) as u8];
+        self.hosts.push(Host {
+            id,
+            addr: (ip, PORT).into(),
+            node,
+            events: Vec::new(),
+            alive: true,
+            wake: None,
+            dials: HashMap::new(),
+        });
+        self.drain(host);
+        host
+    }
+
+    /// Replaces a host's node, as a restart does: the kernel closes what the old
+    /// process had open.
+    pub fn restart(&mut self, host: usize, config: Config) {
+        self.kill(host);
+        self.hosts[host].alive = true;
+        self.hosts[host].id = config.id;
+        self.hosts[host].node = Box::new(Zre::new(self.now, config));
+        self.drain(host);
+    }
+
+    /// The process dies without a word; its kernel closes its connections.
+    pub fn kill(&mut self, host: usize) {
+        self.hosts[host].alive = false;
+        self.hosts[host].wake = None;
+        self.hosts[host].dials.clear();
+        for connection in 0..self.connections.len() {
+            if self.connections[connection].from == host {
+                self.end_dial(connection);
+            }
+            if self.connections[connection].to == host {
+                self.end_link(connection);
+            }
+        }
+    }
+
+    /// Breaks every connection between two hosts at both ends at once, and what is
+    /// on its way with it.
+    pub fn reset(&mut self, a: usize, b: usize) {
+        for index in 0..self.connections.len() {
+            let c = &mut self.connections[index];
+            if (c.from, c.to) == (a, b) || (c.from, c.to) == (b, a) {
+                c.forth.clear();
+                c.back.clear();
+                if c.link_open {
+                    self.post_forth(index, Item::Close);
+                }
+                if self.connections[index].dial_open {
+                    self.post_back(index, Item::Close);
+                }
+            }
+        }
+    }
+
+    pub fn cut(&mut self, a: usize, b: usize) {
+        self.cuts.insert((a.min(b), a.max(b)));
+    }
+
+    pub fn heal(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// Calls a node and carries out what it asks.
+    pub fn with<T>(&mut self, host: usize, call: impl FnOnce(&mut dyn Node, Instant) -> T) -> T {
+        let result = call(self.hosts[host].node.as_mut(), self.now);
+        self.drain(host);
+        result
+    }
+
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(Reverse((at, number))) = self.queue.peek().copied() {
+            if at > end {
+                break;
+            }
+            self.queue.pop();
+            self.now = at;
+            if let Some(action) = self.actions.remove(&number) {
+                self.act(action);
+            }
+        }
+        self.now = end;
+    }
+
+    pub fn take_events(&mut self, host: usize) -> Vec<Event> {
+        std::mem::take(&mut self.hosts[host].events)
+    }
+
+    fn is_cut(&self, a: usize, b: usize) -> bool {
+        self.cuts.contains(&(a.min(b), a.max(b)))
+    }
+
+    fn at(&mut self, at: Instant, action: Action) {
+        self.actions_made += 1;
+        self.actions.insert(self.actions_made, action);
+        self.queue.push(Reverse((at, self.actions_made)));
+    }
+
+    fn soon(&mut self, action: Action) {
+        let max = self.delay_max.as_nanos() as u64;
+        let delay = Duration::from_nanos(self.rng.random_range(max / 10..=max));
+        self.at(self.now + delay, action);
+    }
+
+    fn post_forth(&mut self, connection: usize, item: Item) {
+        self.connections[connection].forth.push_back(item);
+        self.soon(Action::Forth(connection));
+    }
+
+    fn post_back(&mut self, connection: usize, item: Item) {
+        self.connections[connection].back.push_back(item);
+        self.soon(Action::Back(connection));
+    }
+
+    /// The dialing side closes.
+    fn end_dial(&mut self, connection: usize) {
+        if std::mem::take(&mut self.connections[connection].dial_open) {
+            self.post_forth(connection, Item::Close);
+        }
+    }
+
+    /// The listening side closes, and reads no more.
+    fn end_link(&mut self, connection: usize) {
+        if std::mem::take(&mut self.connections[connection].link_open) {
+            self.post_back(connection, Item::Close);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Beacon { to, from, octets } => {
+                if self.hosts[to].alive {
+                    self.with(to, |node, now| node.beacon(now, from, &octets));
+                }
+            }
+            Action::Connect(connection) => self.connect(connection),
+            Action::Ready(connection) => {
+                let Connection { from, to, dial, .. } = self.connections[connection];
+                if self.connections[connection].dial_open {
+                    let (local, remote) = (self.hosts[from].addr, self.hosts[to].addr);
+                    let local = SocketAddr::new(local.ip(), 50000);
+                    self.with(from, |node, now| node.dial_ready(now, dial, local, remote));
+                }
+            }
+            Action::Refused(connection, end) => {
+                let Connection { from, dial, .. } = self.connections[connection];
+                if std::mem::take(&mut self.connections[connection].dial_open) {
+                    self.hosts[from].dials.remove(&dial);
+                    self.with(from, |node, now| node.dial_closed(now, dial, end));
+                }
+            }
+            Action::Forth(connection) => self.forth(connection),
+            Action::Back(connection) => self.back(connection),
+            Action::Wake(host) => {
+                if self.hosts[host].alive && self.hosts[host].wake == Some(self.now) {
+                    self.hosts[host].wake = None;
+                    self.with(host, |node, now| node.timeout(now));
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, connection: usize) {
+        let Connection { from, to, .. } = self.connections[connection];
+        if self.is_cut(from, to) {
+            let at = self.now + Duration::from_secs(4);
+            self.at(at, Action::Refused(connection, DialEnd::TimedOut));
+            return;
+        }
+        let remote = SocketAddr::new(self.hosts[from].addr.ip(), 50000);
+        let identity = self.hosts[from].id.routing_id();
+        let link = LinkId(connection as u64);
+        let taken = self.hosts[to].alive && self.connections[connection].dial_open && {
+            self.connections[connection].link_open = true;
+            let open = |node: &mut dyn Node, now| node.link_opened(now, link, remote, &identity);
+            self.with(to, open).is_ok()
+        };
+        if taken {
+            self.soon(Action::Ready(connection));
+        } else {
+            self.connections[connection].link_open = false;
+            self.soon(Action::Refused(connection, DialEnd::Refused));
+        }
+    }
+
+    fn forth(&mut self, connection: usize) {
+        let Connection { from, to, .. } = self.connections[connection];
+        if self.is_cut(from, to) {
+            self.at(
+                self.now + Duration::from_millis(200),
+                Action::Forth(connection),
+            );
+            return;
+        }
+        let link = LinkId(connection as u64);
+        let item = self.connections[connection].forth.pop_front();
+        if !self.connections[connection].link_open || !self.hosts[to].alive {
+            return;
+        }
+        match item {
+            Some(Item::Message(header, content)) => {
+                self.with(to, |node, now| {
+                    node.link_message(now, link, &header, content)
+                });
+            }
+            Some(Item::Close) => {
+                self.connections[connection].link_open = false;
+                self.with(to, |node, now| node.link_closed(now, link));
+            }
+            None => {}
+        }
+    }
+
+    fn back(&mut self, connection: usize) {
+        let Connection { from, to, dial, .. } = self.connections[connection];
+        if self.is_cut(from, to) {
+            self.at(
+                self.now + Duration::from_millis(200),
+                Action::Back(connection),
+            );
+            return;
+        }
+        if self.connections[connection].back.pop_front().is_some()
+            && std::mem::take(&mut self.connections[connection].dial_open)
+        {
+            self.hosts[from].dials.remove(&dial);
+            let end = DialEnd::Closed;
+            self.with(from, |node, now| node.dial_closed(now, dial, end));
+        }
+    }
+
+    fn drain(&mut self, host: usize) {
+        while let Some(output) = self.hosts[host].node.poll_output() {
+            self.carry_out(host, output);
+        }
+        let wake = self.hosts[host].node.poll_timeout();
+        if let Some(at) = wake
+            && self.hosts[host].wake.is_none_or(|w| at < w)
+        {
+            let at = at.max(self.now);
+            self.hosts[host].wake = Some(at);
+            self.at(at, Action::Wake(host));
+        }
+    }
+
+    fn carry_out(&mut self, host: usize, output: Output) {
+        match output {
+            Output::Beacon(octets) => self.broadcast(host, &octets),
+            Output::Dial { dial, endpoint } => self.dial(host, dial, &endpoint),
+            Output::Send {
+                dial,
+                header,
+                content,
+            } => {
+                if let Some(&connection) = self.hosts[host].dials.get(&dial) {
+                    self.post_forth(connection, Item::Message(header, content));
+                }
+            }
+            Output::HangUpDial(dial) => {
+                if let Some(connection) = self.hosts[host].dials.remove(&dial) {
+                    self.end_dial(connection);
+                }
+            }
+            Output::HangUpLink(LinkId(connection)) => self.end_link(connection as usize),
+            Output::Event(event) => self.hosts[host].events.push(event),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn broadcast(&mut self, host: usize, octets: &[u8]) {
+        let from = SocketAddr::new(self.hosts[host].addr.ip(), 5670);
+        for to in 0..self.hosts.len() {
+            let lost = self.is_cut(host, to) || self.rng.random_bool(self.beacon_loss);
+            if !lost {
+                let octets = octets.to_vec();
+                self.soon(Action::Beacon { to, from, octets });
+            }
+        }
+    }
+
+    fn dial(&mut self, host: usize, dial: DialId, endpoint: &Endpoint) {
+        let to = self
+            .hosts
+            .iter()
+            .position(|h| Some(h.addr) == endpoint.socket_addr());
+        let connection = self.connections.len();
+        self.connections.push(Connection {
+            from: host,
+            to: to.unwrap_or(host),
+            dial,
+            forth: VecDeque::new(),
+            back: VecDeque::new(),
+            link_open: false,
+            dial_open: true,
+        });
+        self.hosts[host].dials.insert(dial, connection);
+        match to {
+            Some(_) => self.soon(Action::Connect(connection)),
+            None => self.soon(Action::Refused(connection, DialEnd::Refused)),
+        }
+    }
+}
