@@ -1,0 +1,310 @@
+//! What the bridge is told: a file, the environment, flags; and what it makes of them.
+//!
+//! Model: [`Config`] is what was said, every field optional, exactly the keys of the file. Two of them
+//! are laid over each other with [`Config::over`]. [`Config::check`] makes [`Settings`], which leave
+//! nothing open; the rest of the program sees only those.
+//! Invariants: I1. flag over environment over file over default. I2. a key that is not known is an
+//! error that names its line, so that a slip of the pen is never taken for a default.
+//! Not here: reading flags and environment (`bridge/cli`).
+//! Spec: docs/reference/configuration.md
+
+mod limits;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use zocp_node::BeaconMode;
+
+pub use limits::LimitsConfig;
+
+use crate::bus::BusChoice;
+
+/// What was said about the bridge, in the file's words.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The side of the mesh.
+    pub mesh: MeshConfig,
+    /// The side of the bus.
+    pub bus: BusConfig,
+    /// Every bound of the program.
+    pub limits: LimitsConfig,
+}
+
+/// `[mesh]`: who the bridge is among the nodes, and how it finds them.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MeshConfig {
+    /// The name of the bridge as other nodes see it. Default: the host's name.
+    pub name: Option<String>,
+    /// Names or addresses of the network interfaces to use. Default: every usable one.
+    pub interface: Option<Vec<String>>,
+    /// How peers are found: "broadcast", "multicast" or "off". Default: "broadcast".
+    pub beacon: Option<Beacon>,
+    /// The UDP port of the beacons. Default: 5670.
+    pub port: Option<u16>,
+    /// Endpoints, "tcp://HOST:PORT", of peers to meet without beacons. Default: none.
+    pub peers: Option<Vec<String>>,
+    /// Groups to be in besides ZOCP. Default: none.
+    pub groups: Option<Vec<String>>,
+    /// Seconds of silence after which a peer is asked for a sign of life. Default: 5.
+    pub evasive: Option<f64>,
+    /// Seconds of silence after which a peer is gone. Default: 30.
+    pub expiry: Option<f64>,
+    /// Whether the mesh is this machine alone, on its loopback. Default: false.
+    pub loopback: Option<bool>,
+}
+
+/// `[bus]`: where the nodes appear.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BusConfig {
+    /// "session", "system", "embedded", a D-Bus address, or "auto": the session bus if there is one,
+    /// else an embedded one. Default: "auto".
+    pub address: Option<String>,
+}
+
+/// How peers are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Beacon {
+    /// A datagram each second to the broadcast address of each network.
+    Broadcast,
+    /// A datagram each second to the group 225.25.25.25.
+    Multicast,
+    /// Not at all: only configured peers, and those that greet.
+    Off,
+}
+
+/// What the bridge does; nothing is open any more.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which bus.
+    pub bus: BusChoice,
+    /// The node that the bridge is on the mesh.
+    pub node: zocp_node::Config,
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not a configuration; the error names file and line.
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable {
+            file: file.to_owned(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|error| ConfigError::Malformed {
+            file: file.to_owned(),
+            error: error.into(),
+        })
+    }
+
+    /// Reads the first of `places` that exists; none is the default.
+    ///
+    /// # Errors
+    /// As [`Config::read`]; that no file exists is no error.
+    pub fn find(places: &[PathBuf]) -> Result<Self, ConfigError> {
+        match places.iter().find(|place| place.exists()) {
+            Some(file) => Self::read(file),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Understands the text of a file.
+    ///
+    /// # Errors
+    /// When it is not TOML, or has an unknown key or a wrong type; the error names the line.
+    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    /// Lays what is said here over what is said below: what is left open here is taken from there.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            mesh: MeshConfig {
+                name: self.mesh.name.or(below.mesh.name),
+                interface: self.mesh.interface.or(below.mesh.interface),
+                beacon: self.mesh.beacon.or(below.mesh.beacon),
+                port: self.mesh.port.or(below.mesh.port),
+                peers: self.mesh.peers.or(below.mesh.peers),
+                groups: self.mesh.groups.or(below.mesh.groups),
+                evasive: self.mesh.evasive.or(below.mesh.evasive),
+                expiry: self.mesh.expiry.or(below.mesh.expiry),
+                loopback: self.mesh.loopback.or(below.mesh.loopback),
+            },
+            bus: BusConfig {
+                address: self.bus.address.or(below.bus.address),
+            },
+            limits: self.limits.over(below.limits),
+        }
+    }
+
+    /// Fills what was left open with the defaults, and checks what was said.
+    ///
+    /// # Errors
+    /// The first value that cannot be meant, by the name of its key.
+    pub fn check(self) -> Result<Settings, ConfigError> {
+        let bus = match &self.bus.address {
+            Some(text) => text
+                .parse()
+                .map_err(|error| invalid("bus.address", &error))?,
+            None => BusChoice::Auto,
+        };
+        let mut node = zocp_node::Config::new(match self.mesh.name {
+            Some(name) => checked_name("mesh.name", name)?,
+            None => host_name(),
+        });
+        node.interfaces = self.mesh.interface.unwrap_or_default();
+        node.loopback = self.mesh.loopback.unwrap_or(node.loopback);
+        node.beacon = self.mesh.beacon.map_or(node.beacon, BeaconMode::from);
+        node.beacon_port = self.mesh.port.unwrap_or(node.beacon_port);
+        if node.beacon_port == 0 {
+            return Err(invalid("mesh.port", &"0 is no port"));
+        }
+        for peer in self.mesh.peers.unwrap_or_default() {
+            node.peers.push(checked_endpoint(peer)?);
+        }
+        for group in self.mesh.groups.unwrap_or_default() {
+            node.groups.push(checked_name("mesh.groups", group)?);
+        }
+        if let Some(seconds) = self.mesh.evasive {
+            node.silence_ping = checked_seconds("mesh.evasive", seconds)?;
+        }
+        if let Some(seconds) = self.mesh.expiry {
+            node.silence_max = checked_seconds("mesh.expiry", seconds)?;
+        }
+        if node.silence_max <= node.silence_ping {
+            return Err(invalid("mesh.expiry", &"must be more than mesh.evasive"));
+        }
+        self.limits.apply(&mut node.limits)?;
+        Ok(Settings { bus, node })
+    }
+}
+
+impl From<Beacon> for BeaconMode {
+    fn from(beacon: Beacon) -> Self {
+        match beacon {
+            Beacon::Broadcast => Self::Broadcast,
+            Beacon::Multicast => Self::Multicast,
+            Beacon::Off => Self::Off,
+        }
+    }
+}
+
+/// Where the file is looked for, in this order. `home` and `config_home` are `$HOME` and
+/// `$XDG_CONFIG_HOME`; empty ones and relative ones do not count, as the XDG specification says.
+#[must_use]
+pub fn search_path(config_home: Option<PathBuf>, home: Option<PathBuf>) -> Vec<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let user = config_home
+        .filter(absolute)
+        .or_else(|| home.filter(absolute).map(|home| home.join(".config")));
+    let system = PathBuf::from("/etc");
+    user.into_iter()
+        .chain([system])
+        .map(|place| place.join("zocp/bridge.toml"))
+        .collect()
+}
+
+/// What is wrong with what the bridge was told. The user's fault; nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}", file.display())]
+    Unreadable {
+        /// Which file.
+        file: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not a configuration. The text names line, column and what was expected.
+    #[error("{}: {error}", file.display())]
+    Malformed {
+        /// Which file.
+        file: PathBuf,
+        /// Where, and what is wrong.
+        error: Box<toml::de::Error>,
+    },
+    /// A value that cannot be meant.
+    #[error("{key}: {reason}")]
+    Invalid {
+        /// Its key.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+fn invalid(key: &'static str, reason: &dyn std::fmt::Display) -> ConfigError {
+    ConfigError::Invalid {
+        key,
+        reason: reason.to_string(),
+    }
+}
+
+/// Names of nodes and groups travel with one octet for their length.
+fn checked_name(key: &'static str, name: String) -> Result<String, ConfigError> {
+    match name.len() {
+        0 => Err(invalid(key, &"must not be empty")),
+        1..=NAME_LEN_MAX => Ok(name),
+        length => Err(invalid(
+            key,
+            &format!("{length} octets are more than {NAME_LEN_MAX}"),
+        )),
+    }
+}
+
+fn checked_endpoint(endpoint: String) -> Result<String, ConfigError> {
+    let place = endpoint
+        .strip_prefix("tcp://")
+        .and_then(|rest| rest.rsplit_once(':'));
+    match place {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p != 0) => {
+            Ok(endpoint)
+        }
+        _ => Err(invalid(
+            "mesh.peers",
+            &format!("\"{endpoint}\" is not tcp://HOST:PORT"),
+        )),
+    }
+}
+
+fn checked_seconds(key: &'static str, seconds: f64) -> Result<Duration, ConfigError> {
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() && duration <= SILENCE_MAX => Ok(duration),
+        _ => {
+            let most = SILENCE_MAX.as_secs();
+            Err(invalid(
+                key,
+                &format!("{seconds} is not a number of seconds from 0 to {most}"),
+            ))
+        }
+    }
+}
+
+/// The host's name, as far as it fits a node's.
+fn host_name() -> String {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    if host.is_empty() || host.len() > NAME_LEN_MAX {
+        String::from("zocp")
+    } else {
+        host
+    }
+}
+
+/// 36/ZRE: `string` is at most 255 octets.
+const NAME_LEN_MAX: usize = 255;
+/// A day; more is a mistake.
+const SILENCE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
