@@ -7,6 +7,8 @@
 //! # Layout
 //!
 //! - [`bus`]: which bus, and one of our own where there is none
+//! - [`config`]: what the bridge is told
+//! - [`hub`]: the bridge's own objects
 //! - [`label`]: names to labels and back
 //! - [`errors`]: the closed list of D-Bus errors
 //! - [`objects`]: a table of D-Bus objects and its dispatcher, pure
@@ -15,7 +17,9 @@
 //! Not here: the mesh itself (`zocp_node`), the command line (`bridge/cli`).
 
 pub mod bus;
+pub mod config;
 pub mod errors;
+pub mod hub;
 pub mod label;
 pub mod objects;
 pub mod served;

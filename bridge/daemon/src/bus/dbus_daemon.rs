@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    process::{Child, Command},
+    process::{Child, ChildStderr, Command},
     time::timeout,
 };
 
@@ -43,6 +43,9 @@ impl DbusDaemon {
             .spawn()
             .map_err(|error| format!("cannot start /bin/sh: {error}"))?;
         await_address(&mut shell).await?;
+        if let Some(stderr) = shell.stderr.take() {
+            tokio::spawn(log(stderr));
+        }
         Ok(Self { shell })
     }
 
@@ -95,6 +98,14 @@ async fn await_address(shell: &mut Child) -> Result<(), String> {
             "dbus-daemon does not start within {} s",
             START_MAX.as_secs()
         )),
+    }
+}
+
+/// What the daemon has to say; unread it would have to wait. Ends with the daemon.
+async fn log(stderr: ChildStderr) {
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        tracing::debug!("{line}");
     }
 }
 

@@ -1,0 +1,289 @@
+//! The bridge's own objects: itself, and one for each peer that is present.
+//!
+//! Model: [`Hub`] follows the node's events and keeps a table of objects: `/org/z25/Zocp1` with
+//! `org.z25.Zocp1.Bridge`, and `/org/z25/Zocp1/nodes/LABEL` with `org.z25.Zocp1.Peer` for every peer,
+//! also for those that do not speak ZOCP. Calls are answered by [`owner::HubOwner`].
+//! Invariants: H1. everything but `Ping` is answered from memory, or as soon as the node has taken it.
+//! H2. the declared members are those of `interfaces/*.xml`, from which they are made. H3. signals of a
+//! peer come after its object was announced and before it is taken away.
+//! Limits: those of `served`; signals wait for room, property changes are merged.
+//! Not here: the nodes' trees (`mirror`).
+//! Spec: docs/reference/interfaces.md §2
+
+mod directory;
+mod owner;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zbus::Variant;
+use zocp_interfaces::{
+    BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, BRIDGE_XML, PEER_INTERFACE, PEER_XML, PEERS_PATH,
+};
+use zocp_node::{Event, Network, Node, PeerId, PeerInfo};
+
+use self::{directory::Directory, owner::HubOwner};
+use crate::{
+    objects::{Interface, SlotError, TableError, XmlError, parse_interfaces},
+    served::{Order, Presence, Served, Site, Table},
+};
+
+/// The bridge's own objects on the bus.
+#[derive(Debug)]
+pub struct Hub {
+    node: Node,
+    table: Table,
+    served: Served,
+    directory: Arc<Mutex<Directory>>,
+    /// Of each present peer the groups that it is in, sorted.
+    groups: BTreeMap<PeerId, Vec<String>>,
+    /// The members of a peer's object, without values.
+    peer: Interface,
+}
+
+impl Hub {
+    /// Puts the bridge on the bus; `on_presence` is told when its name is owned, taken or lost.
+    ///
+    /// # Errors
+    /// When the interfaces that are built in cannot be understood, which is our fault.
+    pub async fn start(
+        tasks: &TaskTracker,
+        site: &Site,
+        node: Node,
+        on_presence: impl Fn(Presence) + Send + Sync + 'static,
+    ) -> Result<Self, HubError> {
+        let peer = declared(PEER_XML, PEER_INTERFACE)?;
+        let table = site.table();
+        let bridge = bridge(&node, node.groups().await.unwrap_or_default())?;
+        table.with(|objects| {
+            objects.add_manager(BRIDGE_PATH)?;
+            objects.insert(BRIDGE_PATH, [bridge])
+        })?;
+        let directory = Arc::new(Mutex::new(Directory::default()));
+        let owner = HubOwner::new(node.clone(), directory.clone(), table.clone());
+        let order = Order {
+            site: site.clone(),
+            table: table.clone(),
+            names: vec![Arc::from(BRIDGE_NAME)],
+            after: None,
+            on_presence: Box::new(on_presence),
+        };
+        let served = Served::spawn(tasks, order, owner);
+        Ok(Self {
+            node,
+            table,
+            served,
+            directory,
+            groups: BTreeMap::new(),
+            peer,
+        })
+    }
+
+    /// Follows what happens on the mesh. Waits while the bus does not take signals.
+    pub async fn handle(&mut self, event: &Event) {
+        match event {
+            Event::Entered(info) => self.entered(info),
+            Event::Exited { peer, .. } => self.exited(*peer),
+            Event::Joined { peer, group } => self.joined(*peer, group),
+            Event::Left { peer, group } => self.left(*peer, group),
+            Event::Evasive { peer } => self.change(*peer, "State", Variant::new("evasive")),
+            Event::Returned { peer } => self.change(*peer, "State", Variant::new("ready")),
+            Event::Networks(networks) => self.moved(networks),
+            Event::Whispered { peer, content } => {
+                self.table.room().await;
+                if let Some(path) = self.path_of(*peer) {
+                    let arguments = vec![Variant::new(content.concat())];
+                    self.emit(&path, PEER_INTERFACE, "Whispered", arguments);
+                }
+            }
+            Event::Shouted {
+                peer,
+                group,
+                content,
+            } => {
+                self.table.room().await;
+                let path = self.path_of(*peer).and_then(|path| {
+                    zbus::ObjectPath::try_from(path)
+                        .ok()
+                        .map(Variant::ObjectPath)
+                });
+                if let Some(path) = path {
+                    let content = Variant::new(content.concat());
+                    let arguments = vec![path, Variant::new(group.clone()), content];
+                    self.emit(BRIDGE_PATH, BRIDGE_INTERFACE, "Shouted", arguments);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The mirror of a peer has this bus name now, or none.
+    pub fn named(&self, peer: PeerId, bus_name: Option<&str>) {
+        self.change(
+            peer,
+            "BusName",
+            Variant::new(bus_name.unwrap_or_default().to_owned()),
+        );
+    }
+
+    /// Takes the objects away, leaf first, then the name. The token is cancelled when that is done.
+    pub fn close(self) -> CancellationToken {
+        self.served.close()
+    }
+
+    fn entered(&mut self, info: &PeerInfo) {
+        let label = self.directory().enter(info.id, &info.name);
+        let mut groups = info.groups.clone();
+        groups.sort();
+        let peer = match described(self.peer.clone(), info, &groups) {
+            Ok(peer) => peer,
+            Err(error) => return tracing::error!(%error, "the interface of a peer does not fit"),
+        };
+        self.groups.insert(info.id, groups);
+        let path = format!("{PEERS_PATH}/{label}");
+        if let Err(error) = self.table.with(|objects| objects.insert(&path, [peer])) {
+            tracing::error!(%error, path, "cannot show a peer");
+        }
+    }
+
+    fn exited(&mut self, peer: PeerId) {
+        self.groups.remove(&peer);
+        let label = self.directory().leave(peer);
+        if let Some(label) = label {
+            self.table
+                .with(|objects| objects.remove_tree(&format!("{PEERS_PATH}/{label}")));
+        }
+    }
+
+    fn joined(&mut self, peer: PeerId, group: &str) {
+        let Some(groups) = self.groups.get_mut(&peer) else {
+            return;
+        };
+        if let Err(at) = groups.binary_search_by(|known| known.as_str().cmp(group)) {
+            groups.insert(at, group.to_owned());
+            let groups = Variant::new(groups.clone());
+            self.change(peer, "Groups", groups);
+        }
+    }
+
+    fn left(&mut self, peer: PeerId, group: &str) {
+        let Some(groups) = self.groups.get_mut(&peer) else {
+            return;
+        };
+        groups.retain(|known| known != group);
+        let groups = Variant::new(groups.clone());
+        self.change(peer, "Groups", groups);
+    }
+
+    fn moved(&self, networks: &[Network]) {
+        let endpoint = endpoint(networks, self.node.port());
+        self.set(
+            BRIDGE_PATH,
+            BRIDGE_INTERFACE,
+            "Endpoint",
+            Variant::new(endpoint),
+        );
+    }
+
+    fn change(&self, peer: PeerId, property: &str, value: Variant<'static>) {
+        if let Some(path) = self.path_of(peer) {
+            self.set(&path, PEER_INTERFACE, property, value);
+        }
+    }
+
+    fn set(&self, path: &str, interface: &str, property: &str, value: Variant<'static>) {
+        let outcome = self
+            .table
+            .with(|objects| objects.set(path, interface, property, value));
+        if let Err(error) = outcome {
+            tracing::error!(%error, path, "cannot change a property");
+        }
+    }
+
+    fn emit(&self, path: &str, interface: &str, signal: &str, arguments: Vec<Variant<'static>>) {
+        let outcome = self
+            .table
+            .with(|objects| objects.emit(path, interface, signal, arguments));
+        if let Err(error) = outcome {
+            tracing::error!(%error, path, "cannot emit a signal");
+        }
+    }
+
+    fn path_of(&self, peer: PeerId) -> Option<String> {
+        self.directory()
+            .label_of(peer)
+            .map(|label| format!("{PEERS_PATH}/{label}"))
+    }
+
+    fn directory(&self) -> MutexGuard<'_, Directory> {
+        locked(&self.directory)
+    }
+}
+
+/// Why the bridge cannot show itself. Our fault; nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// A built-in interface cannot be understood.
+    #[error("a built-in interface: {0}")]
+    Xml(#[from] XmlError),
+    /// A built-in file does not declare its interface.
+    #[error("{0} is not declared")]
+    Undeclared(&'static str),
+    /// A property is not what is declared.
+    #[error(transparent)]
+    Property(#[from] SlotError),
+    /// The table refuses an object.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// The directory is plain data, whole between the steps of each of its methods.
+fn locked(directory: &Mutex<Directory>) -> MutexGuard<'_, Directory> {
+    directory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn declared(xml: &str, name: &'static str) -> Result<Interface, HubError> {
+    let interfaces = parse_interfaces(xml)?;
+    let found = interfaces
+        .into_iter()
+        .find(|interface| &**interface.name() == name);
+    found.ok_or(HubError::Undeclared(name))
+}
+
+fn bridge(node: &Node, mut groups: Vec<String>) -> Result<Interface, HubError> {
+    groups.sort();
+    let bridge = declared(BRIDGE_XML, BRIDGE_INTERFACE)?
+        .with("Version", env!("CARGO_PKG_VERSION"))?
+        .with("Name", node.name().to_owned())?
+        .with("Uuid", node.id().to_string())?
+        .with("Endpoint", String::new())?
+        .with("Groups", Variant::new(groups))?;
+    Ok(bridge)
+}
+
+fn described(peer: Interface, info: &PeerInfo, groups: &[String]) -> Result<Interface, SlotError> {
+    let headers: BTreeMap<String, String> = info.headers.iter().cloned().collect();
+    peer.with("Name", info.name.clone())?
+        .with("Uuid", info.id.to_string())?
+        .with("BusName", String::new())?
+        .with("Endpoint", info.endpoint.clone())?
+        .with("Headers", Variant::new(headers))?
+        .with("Groups", Variant::new(groups.to_vec()))?
+        .with("Services", Variant::new(BTreeMap::<String, String>::new()))?
+        .with("State", "ready")?
+        .with("Secure", false)
+}
+
+/// Where peers reach us: an address of the first network that is not the loopback, if there is one.
+fn endpoint(networks: &[Network], port: u16) -> String {
+    let outside = networks.iter().find(|network| !network.loopback);
+    match outside.or_else(|| networks.first()) {
+        Some(network) => format!("tcp://{}:{port}", network.address),
+        None => String::new(),
+    }
+}

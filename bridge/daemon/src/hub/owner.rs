@@ -1,0 +1,197 @@
+//! What the bridge and its peers' objects do when they are called.
+//!
+//! Model: a call is looked up, checked, and given to the node; what waits for the mesh is `Ping` alone.
+//! Invariants: O1. each call has one answer, at the latest at [`PING_MAX`].
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+use zbus::{ObjectPath, Variant};
+use zocp_interfaces::{BRIDGE_INTERFACE, BRIDGE_PATH, PEER_INTERFACE, PEERS_PATH};
+use zocp_node::{Content, Node, NodeError, PeerId};
+
+use super::{Directory, locked};
+use crate::{
+    errors::Refusal,
+    served::{Answer, CallRequest, Owner, SetRequest, Table},
+};
+
+/// Answers what the table cannot.
+pub(super) struct HubOwner {
+    node: Node,
+    directory: Arc<Mutex<Directory>>,
+    table: Table,
+}
+
+impl HubOwner {
+    pub(super) fn new(node: Node, directory: Arc<Mutex<Directory>>, table: Table) -> Self {
+        Self {
+            node,
+            directory,
+            table,
+        }
+    }
+}
+
+impl Owner for HubOwner {
+    async fn call(&self, call: CallRequest) -> Answer {
+        let arguments = Arguments(call.arguments);
+        match (&*call.interface, &*call.member) {
+            (BRIDGE_INTERFACE, "FindNode") => self.find_node(&arguments.text(0)?),
+            (BRIDGE_INTERFACE, "Connect") => self.connect(&arguments.text(0)?).await,
+            (BRIDGE_INTERFACE, "Join") => {
+                let group = group(arguments.text(0)?)?;
+                self.regroup(self.node.join(&group)).await
+            }
+            (BRIDGE_INTERFACE, "Leave") => {
+                let group = group(arguments.text(0)?)?;
+                self.regroup(self.node.leave(&group)).await
+            }
+            (BRIDGE_INTERFACE, "Shout") => {
+                let group = group(arguments.text(0)?)?;
+                done(self.node.shout(&group, arguments.content(1)?).await)
+            }
+            (PEER_INTERFACE, "Ping") => self.ping(self.peer(&call.path)?).await,
+            (PEER_INTERFACE, "Whisper") => {
+                let peer = self.peer(&call.path)?;
+                done(self.node.try_whisper(peer, arguments.content(0)?))
+            }
+            (_, member) => Err(Refusal::UnknownMethod {
+                path: call.path.to_string(),
+                member: member.to_owned(),
+            }),
+        }
+    }
+
+    /// No property of ours can be written, so the table answers for us.
+    async fn set(&self, set: SetRequest) -> Result<(), Refusal> {
+        Err(Refusal::PropertyReadOnly(set.property.to_string()))
+    }
+}
+
+impl HubOwner {
+    fn find_node(&self, text: &str) -> Answer {
+        let directory = locked(&self.directory);
+        let found = directory.find(text).and_then(|id| directory.label_of(id));
+        let path = found.map(|label| format!("{PEERS_PATH}/{label}"));
+        match path.and_then(|path| ObjectPath::try_from(path).ok()) {
+            Some(path) => Ok(vec![Variant::ObjectPath(path)]),
+            None => Err(Refusal::NodeGone(format!("\"{text}\""))),
+        }
+    }
+
+    async fn connect(&self, endpoint: &str) -> Answer {
+        done(self.node.connect(endpoint).await)
+    }
+
+    /// Shows the groups that the bridge is in when a change of them is done.
+    async fn regroup(&self, change: impl Future<Output = Result<(), NodeError>>) -> Answer {
+        change.await.map_err(refusal)?;
+        let mut groups = self.node.groups().await.map_err(refusal)?;
+        groups.sort();
+        let shown = self.table.with(|objects| {
+            objects.set(
+                BRIDGE_PATH,
+                BRIDGE_INTERFACE,
+                "Groups",
+                Variant::new(groups),
+            )
+        });
+        shown
+            .map(|_| Vec::new())
+            .map_err(|error| Refusal::Failed(error.to_string()))
+    }
+
+    async fn ping(&self, peer: PeerId) -> Answer {
+        match timeout(PING_MAX, self.node.ping(peer)).await {
+            Ok(Ok(time)) => {
+                let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+                Ok(vec![Variant::U64(microseconds)])
+            }
+            Ok(Err(error)) => Err(refusal(error)),
+            Err(_) => {
+                let seconds = PING_MAX.as_secs();
+                Err(Refusal::Timeout(format!("no answer within {seconds} s")))
+            }
+        }
+    }
+
+    fn peer(&self, path: &str) -> Result<PeerId, Refusal> {
+        let label = path.rsplit('/').next().unwrap_or_default();
+        let found = locked(&self.directory).labelled(label);
+        found.ok_or_else(|| Refusal::NodeGone(format!("\"{label}\"")))
+    }
+}
+
+/// The arguments of a call, of the types that are declared.
+struct Arguments(Vec<Variant<'static>>);
+
+impl Arguments {
+    fn text(&self, index: usize) -> Result<String, Refusal> {
+        match self.0.get(index) {
+            Some(Variant::Str(text)) => Ok(text.to_string()),
+            _ => Err(undeclared(index)),
+        }
+    }
+
+    /// Octets as the one frame of a message.
+    fn content(&self, index: usize) -> Result<Content, Refusal> {
+        let Some(Variant::Array(array)) = self.0.get(index) else {
+            return Err(undeclared(index));
+        };
+        let octets: Option<Vec<u8>> = array
+            .inner()
+            .iter()
+            .map(|item| match item {
+                Variant::U8(octet) => Some(*octet),
+                _ => None,
+            })
+            .collect();
+        let octets = octets.ok_or_else(|| undeclared(index))?;
+        Ok(Content::from_iter([bytes::Bytes::from(octets)]))
+    }
+}
+
+fn undeclared(index: usize) -> Refusal {
+    Refusal::InvalidArgs(format!(
+        "argument {} is not of the declared type",
+        index + 1
+    ))
+}
+
+fn group(name: String) -> Result<String, Refusal> {
+    match name.len() {
+        1..=GROUP_LEN_MAX => Ok(name),
+        length => Err(Refusal::InvalidArgs(format!(
+            "the name of a group has 1 to {GROUP_LEN_MAX} octets, not {length}"
+        ))),
+    }
+}
+
+fn done(result: Result<(), NodeError>) -> Answer {
+    result.map(|()| Vec::new()).map_err(refusal)
+}
+
+/// What a caller is told when the node refuses.
+fn refusal(error: NodeError) -> Refusal {
+    match error {
+        NodeError::NodeGone(peer) => Refusal::NodeGone(peer.to_string()),
+        NodeError::Busy => Refusal::Busy(error.to_string()),
+        NodeError::Invalid(reason) => Refusal::InvalidArgs(reason.to_string()),
+        NodeError::NotSupported => Refusal::NotSupported(error.to_string()),
+        NodeError::Timeout => Refusal::Timeout(error.to_string()),
+        NodeError::Remote(remote) => Refusal::Remote {
+            error: remote.name,
+            message: remote.message,
+        },
+        _ => Refusal::Failed(error.to_string()),
+    }
+}
+
+/// Below the customary 25 s of D-Bus clients.
+const PING_MAX: Duration = Duration::from_secs(20);
+/// 36/ZRE: `string` is at most 255 octets.
+const GROUP_LEN_MAX: usize = 255;

@@ -1,0 +1,335 @@
+//! The hub on a real bus, with real nodes on the loopback.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use zbus::{Connection, OwnedVariant, fdo};
+use zocp_interfaces::{BridgeProxy, PeerProxy};
+use zocp_node::{BeaconMode, Config, Content, Events};
+
+use super::*;
+use crate::{
+    served::SiteKind,
+    testbus::{TestBus, soon},
+};
+
+/// A hub on a bus of its own, fed by a node, and a client of it.
+struct Stage {
+    client: Connection,
+    hub_node: Node,
+    peer: Node,
+    peer_events: Events,
+    _bus: TestBus,
+}
+
+impl Stage {
+    async fn start() -> Option<Self> {
+        let bus = TestBus::start()?;
+        let (hub_node, events) = Node::start(config("bridge")).await.unwrap();
+        let site = Site::new(&bus.address, SiteKind::Session);
+        let (presence, mut presences) = mpsc::channel(16);
+        let on_presence = move |told| presence.try_send(told).unwrap();
+        let tasks = TaskTracker::new();
+        let hub = Hub::start(&tasks, &site, hub_node.clone(), on_presence)
+            .await
+            .unwrap();
+        tokio::spawn(follow(hub, events));
+        let named = soon(presences.recv()).await.unwrap();
+        assert_eq!(named, Presence::Named(Arc::from("org.z25.Zocp1")));
+        let (peer, peer_events) = Node::start(config("lamp@foh")).await.unwrap();
+        let client = bus.client().await;
+        let stage = Self {
+            client,
+            hub_node,
+            peer,
+            peer_events,
+            _bus: bus,
+        };
+        stage.meet().await;
+        Some(stage)
+    }
+
+    /// Connects the two nodes over the bus, and waits for the peer's object.
+    async fn meet(&self) {
+        let bridge = self.bridge().await;
+        let manager = fdo::ObjectManagerProxy::builder(&self.client)
+            .destination("org.z25.Zocp1")
+            .path("/org/z25/Zocp1")
+            .build()
+            .await
+            .unwrap();
+        let mut added = manager.receive_interfaces_added().await.unwrap();
+        let endpoint = format!("tcp://127.0.0.1:{}", self.peer.port());
+        bridge.connect(&endpoint).await.unwrap();
+        let added = soon(added.next()).await.unwrap();
+        assert_eq!(added.args().unwrap().object_path.as_str(), PEER);
+    }
+
+    async fn bridge(&self) -> BridgeProxy<'static> {
+        BridgeProxy::new(&self.client).await.unwrap()
+    }
+
+    async fn peer_proxy(&self) -> PeerProxy<'static> {
+        PeerProxy::builder(&self.client)
+            .path(PEER)
+            .build()
+            .await
+            .unwrap()
+    }
+}
+
+const PEER: &str = "/org/z25/Zocp1/nodes/lamp_40foh";
+
+fn config(name: &str) -> Config {
+    Config {
+        loopback: true,
+        beacon: BeaconMode::Off,
+        ..Config::new(name)
+    }
+}
+
+async fn follow(mut hub: Hub, mut events: Events) {
+    while let Some(event) = events.next().await {
+        hub.handle(&event).await;
+    }
+}
+
+#[tokio::test]
+async fn a_present_peer_is_described() {
+    let Some(stage) = Stage::start().await else {
+        return;
+    };
+    let peer = stage.peer_proxy().await;
+    assert_eq!(peer.name().await.unwrap(), "lamp@foh");
+    assert_eq!(peer.uuid().await.unwrap(), stage.peer.id().to_string());
+    assert_eq!(peer.bus_name().await.unwrap(), "");
+    assert_eq!(
+        peer.endpoint().await.unwrap(),
+        format!("tcp://127.0.0.1:{}", stage.peer.port())
+    );
+    assert_eq!(peer.headers().await.unwrap()["X-ZOCP"], "1");
+    assert_eq!(peer.groups().await.unwrap(), ["ZOCP"]);
+    assert_eq!(peer.services().await.unwrap(), HashMap::new());
+    assert_eq!(peer.state().await.unwrap(), "ready");
+    assert!(!peer.secure().await.unwrap());
+    assert!(peer.ping().await.unwrap() > 0);
+}
+
+#[tokio::test]
+async fn the_bridge_describes_itself() {
+    let Some(stage) = Stage::start().await else {
+        return;
+    };
+    let bridge = stage.bridge().await;
+    assert_eq!(bridge.version().await.unwrap(), env!("CARGO_PKG_VERSION"));
+    assert_eq!(bridge.name().await.unwrap(), "bridge");
+    assert_eq!(
+        bridge.uuid().await.unwrap(),
+        stage.hub_node.id().to_string()
+    );
+    let endpoint = format!("tcp://127.0.0.1:{}", stage.hub_node.port());
+    assert_eq!(bridge.endpoint().await.unwrap(), endpoint);
+    assert_eq!(bridge.groups().await.unwrap(), ["ZOCP"]);
+}
+
+#[tokio::test]
+async fn a_node_is_found_by_name_label_and_uuid() {
+    let Some(stage) = Stage::start().await else {
+        return;
+    };
+    let bridge = stage.bridge().await;
+    let uuid = stage.peer.id().to_string();
+    for text in ["lamp@foh", "lamp_40foh", &uuid, &uuid[..8]] {
+        assert_eq!(
+            bridge.find_node(text).await.unwrap().as_str(),
+            PEER,
+            "{text}"
+        );
+    }
+    let error = bridge.find_node("nobody").await.unwrap_err();
+    assert_eq!(name_of(&error), "org.z25.Zocp1.Error.NodeGone");
+}
+
+#[tokio::test]
+async fn whispers_and_shouts_go_both_ways() {
+    let Some(mut stage) = Stage::start().await else {
+        return;
+    };
+    let (bridge, peer) = (stage.bridge().await, stage.peer_proxy().await);
+    let mut whispered = peer.receive_whispered().await.unwrap();
+    let mut shouted = bridge.receive_shouted().await.unwrap();
+
+    bridge.join("lights").await.unwrap();
+    assert_eq!(groups(&bridge).await, ["ZOCP", "lights"]);
+    stage.peer.join("lights").await.unwrap();
+    let hub = stage.hub_node.id();
+    until(
+        &mut stage.peer_events,
+        |event| matches!(event, Event::Joined { peer, group } if *peer == hub && group == "lights"),
+    )
+    .await;
+
+    stage
+        .peer
+        .whisper(hub, content(&[b"a", b"b"]))
+        .await
+        .unwrap();
+    let told = soon(whispered.next()).await.unwrap();
+    assert_eq!(told.args().unwrap().content, b"ab");
+
+    stage.peer.shout("lights", content(&[b"on"])).await.unwrap();
+    let told = soon(shouted.next()).await.unwrap();
+    let args = told.args().unwrap();
+    assert_eq!((args.peer.as_str(), args.group), (PEER, "lights"));
+    assert_eq!(args.content, b"on");
+
+    peer.whisper(b"hello").await.unwrap();
+    let heard = until(&mut stage.peer_events, |event| {
+        matches!(event, Event::Whispered { .. })
+    })
+    .await;
+    assert!(matches!(heard, Event::Whispered { content, .. } if content.concat() == b"hello"));
+
+    bridge.shout("lights", b"off").await.unwrap();
+    let heard = until(&mut stage.peer_events, |event| {
+        matches!(event, Event::Shouted { .. })
+    })
+    .await;
+    assert!(matches!(heard, Event::Shouted { content, .. } if content.concat() == b"off"));
+
+    bridge.leave("lights").await.unwrap();
+    assert_eq!(groups(&bridge).await, ["ZOCP"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_is_refused_by_name() {
+    let Some(stage) = Stage::start().await else {
+        return;
+    };
+    let bridge = stage.bridge().await;
+    let invalid = "org.freedesktop.DBus.Error.InvalidArgs";
+    assert_eq!(
+        name_of(&bridge.connect("10.0.0.7").await.unwrap_err()),
+        invalid
+    );
+    assert_eq!(name_of(&bridge.join("").await.unwrap_err()), invalid);
+    assert_eq!(
+        name_of(&bridge.join(&"x".repeat(256)).await.unwrap_err()),
+        invalid
+    );
+    assert_eq!(name_of(&bridge.leave("ZOCP").await.unwrap_err()), invalid);
+    assert_eq!(name_of(&bridge.shout("", b"x").await.unwrap_err()), invalid);
+}
+
+#[tokio::test]
+async fn changes_of_a_peer_are_announced_and_its_end_too() {
+    let Some(stage) = Stage::start().await else {
+        return;
+    };
+    let properties = fdo::PropertiesProxy::builder(&stage.client)
+        .destination("org.z25.Zocp1")
+        .path(PEER)
+        .build()
+        .await
+        .unwrap();
+    let mut changes = properties.receive_properties_changed().await.unwrap();
+    let mut removals = fdo::ObjectManagerProxy::builder(&stage.client)
+        .destination("org.z25.Zocp1")
+        .path("/org/z25/Zocp1")
+        .build()
+        .await
+        .unwrap()
+        .receive_interfaces_removed()
+        .await
+        .unwrap();
+    stage.peer.join("lights").await.unwrap();
+    let change = soon(changes.next()).await.unwrap();
+    let change = change.args().unwrap();
+    assert_eq!(change.interface_name, "org.z25.Zocp1.Peer");
+    let groups = OwnedVariant::try_from(change.changed_properties["Groups"].try_clone().unwrap());
+    assert_eq!(
+        Vec::<String>::try_from(groups.unwrap()).unwrap(),
+        ["ZOCP", "lights"]
+    );
+
+    stage.peer.shutdown().await;
+    let removal = soon(removals.next()).await.unwrap();
+    assert_eq!(removal.args().unwrap().object_path.as_str(), PEER);
+}
+
+#[tokio::test]
+async fn the_live_introspection_is_what_is_declared() {
+    let Some(stage) = Stage::start().await else {
+        return;
+    };
+    for (path, xml, name) in [
+        ("/org/z25/Zocp1", BRIDGE_XML, BRIDGE_INTERFACE),
+        (PEER, PEER_XML, PEER_INTERFACE),
+    ] {
+        let live = fdo::IntrospectableProxy::builder(&stage.client)
+            .destination("org.z25.Zocp1")
+            .path(path)
+            .build()
+            .await
+            .unwrap()
+            .introspect()
+            .await
+            .unwrap();
+        let (live, declared) = (of_name(&live, name), of_name(xml, name));
+        assert_eq!(live, declared, "{path}");
+    }
+}
+
+/// An interface of an XML text, comparable.
+fn of_name(xml: &str, name: &str) -> String {
+    let interfaces = parse_interfaces(xml).unwrap();
+    format!(
+        "{:#?}",
+        interfaces
+            .iter()
+            .find(|interface| &**interface.name() == name)
+            .unwrap()
+    )
+}
+
+async fn groups(bridge: &BridgeProxy<'_>) -> Vec<String> {
+    let get = fdo::PropertiesProxy::builder(bridge.inner().connection())
+        .destination("org.z25.Zocp1")
+        .path("/org/z25/Zocp1")
+        .build()
+        .await
+        .unwrap();
+    let interface = zbus::names::InterfaceName::from_static_str_unchecked(BRIDGE_INTERFACE);
+    Vec::<String>::try_from(get.get(interface, "Groups").await.unwrap()).unwrap()
+}
+
+async fn until(events: &mut Events, mut is_it: impl FnMut(&Event) -> bool) -> Event {
+    let found = async {
+        loop {
+            let event = events.next().await.unwrap();
+            if is_it(&event) {
+                return event;
+            }
+        }
+    };
+    soon(tokio::time::timeout(Duration::from_secs(10), found))
+        .await
+        .unwrap()
+}
+
+fn content(frames: &[&'static [u8]]) -> Content {
+    frames
+        .iter()
+        .map(|frame| Bytes::from_static(frame))
+        .collect()
+}
+
+fn name_of(error: &zbus::Error) -> String {
+    match error {
+        zbus::Error::MethodError(name, ..) => name.to_string(),
+        zbus::Error::FDO(error) => zbus::DBusError::name(&**error).to_string(),
+        other => panic!("{other}"),
+    }
+}
