@@ -18,6 +18,7 @@ mod calls;
 mod inbound;
 mod local;
 mod remote;
+mod subscribers;
 mod wiring;
 
 use std::{

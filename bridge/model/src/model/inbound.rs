@@ -59,6 +59,9 @@ impl Model {
     }
 
     fn set_entry(&mut self, peer: NodeId, path: CapPath, part: &Value) {
+        if part.as_object().is_some_and(Map::is_empty) {
+            return; // pyZOCP's echo of a GET asks for nothing.
+        }
         let Some(capability) = self.tree.capability(&path) else {
             return self.ignore(peer, Ignored::UnknownCapability(path.to_string()));
         };
@@ -81,7 +84,6 @@ impl Model {
                 }
             }
         }
-        // An empty part is the echo of a GET and asks for nothing.
         if part.keys().any(|key| key != "value") {
             self.ignore(peer, Ignored::NotAValue(path.to_string()));
         }

@@ -257,7 +257,8 @@ fn a_name_resolves_exactly_before_it_is_taken_apart() {
 #[test]
 fn a_patch_that_breaks_a_limit_changes_nothing() {
     let base = json!({"a": {"value": 1, "access": "rw"}, "objects": {"o": {}}});
-    let table: [(Value, fn(&mut Limits), TreeError); 6] = [
+    type Set = fn(&mut Limits);
+    let table: [(Value, Set, TreeError); 6] = [
         (
             json!({"b": {"value": 1}}),
             |l| l.capabilities_max = 1,

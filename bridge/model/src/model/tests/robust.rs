@@ -1,0 +1,134 @@
+//! Limits, and whatever octets may come.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{JsonError, TreeError};
+
+#[test]
+fn what_exceeds_a_limit_is_refused_and_the_tree_stays() {
+    let mut mesh = Mesh::met(2, OLD, |node| {
+        node.publish(root("a"), int("re", 1)).unwrap()
+    });
+    let limits = &mut mesh.node(2).limits;
+    (
+        limits.message_len_max,
+        limits.message_size_max,
+        limits.tree_size_max,
+    ) = (2000, 5000, 1500);
+    let long = format!(r#"{{"SIG": ["a", "{}"]}}"#, "x".repeat(2000));
+    assert!(matches!(
+        mesh.hear(2, 1, &long),
+        Err(MessageError::TooLong { max: 2000, .. })
+    ));
+    let wide = format!(r#"{{"SIG": ["a", [{}]]}}"#, ["1"; 200].join(","));
+    assert_eq!(
+        mesh.hear(2, 1, &wide),
+        Err(MessageError::Json(JsonError::TooLarge(5000)))
+    );
+    let large = format!(r#"{{"SIG": ["a", [{}]]}}"#, ["1"; 40].join(","));
+    assert_eq!(
+        mesh.hear(2, 1, &large),
+        Err(MessageError::Tree(TreeError::TooLarge { max: 1500 }))
+    );
+    let large = format!(r#"{{"MOD": {{"b": [{}]}}}}"#, ["1"; 40].join(","));
+    assert_eq!(
+        mesh.hear(2, 1, &large),
+        Err(MessageError::Tree(TreeError::TooLarge { max: 1500 }))
+    );
+    let deep = format!(r#"{{"SIG": ["a", {}"#, "[".repeat(1000));
+    assert_eq!(
+        mesh.hear(2, 1, &deep),
+        Err(MessageError::Json(JsonError::TooDeep(64)))
+    );
+    assert_eq!(mesh.nodes[1].remote(id(1)), Some(mesh.nodes[0].local()));
+}
+
+#[test]
+fn verbs_around_a_malformed_one_are_handled() {
+    let mut mesh = Mesh::met(2, OLD, |_| {});
+    let text = r#"{"MOD": {"a": {"value": 1}}, "SIG": 5, "MOD": {"b": {"value": 2}}}"#;
+    assert!(matches!(
+        mesh.hear(1, 2, text),
+        Err(MessageError::Shape { verb: "SIG", .. })
+    ));
+    assert_eq!(mesh.nodes[0].remote(id(2)).unwrap().capability_count(), 2);
+}
+
+#[test]
+fn a_message_of_nobody_is_refused() {
+    let mut mesh = Mesh::new(1);
+    assert_eq!(
+        mesh.hear(1, 5, "{\"GET\": null}"),
+        Err(MessageError::UnknownPeer)
+    );
+    assert_eq!(mesh.hear(1, 5, "hello"), Ok(false));
+}
+
+/// Messages that are almost right, between two nodes and a third.
+fn any_message() -> impl Strategy<Value = String> {
+    let name = prop_oneof![
+        Just("\"a\""),
+        Just("\"b\""),
+        Just("\"o.c\""),
+        Just("null"),
+        Just("5")
+    ];
+    let node = (1u8..5).prop_map(|n| format!("\"{}\"", id(n)));
+    let value = prop_oneof![
+        Just("1"),
+        Just("true"),
+        Just("\"x\""),
+        Just("[1,2]"),
+        Just("{\"k\":1}"),
+        Just("null"),
+        Just("NaN")
+    ];
+    let verb = prop_oneof![
+        Just("GET"),
+        Just("SET"),
+        Just("MOD"),
+        Just("SUB"),
+        Just("UNSUB"),
+        Just("CALL"),
+        Just("REP"),
+        Just("SIG")
+    ];
+    let payload = prop_oneof![
+        (node.clone(), name.clone(), node, name.clone())
+            .prop_map(|(a, b, c, d)| format!("[{a},{b},{c},{d}]")),
+        (name.clone(), value.clone()).prop_map(|(a, b)| format!("[{a},{b}]")),
+        value.clone().prop_map(|v| format!(
+            "{{\"a\":{{\"value\":{v}}},\"objects\":{{\"o\":{{\"c\":{{\"value\":{v}}}}}}}}}"
+        )),
+        (name, 0u8..4).prop_map(|(name, id)| format!("[{name},[1],{{\"id\":{id}}}]")),
+        value.prop_map(str::to_owned),
+    ];
+    (verb, payload).prop_map(|(verb, payload)| format!("{{\"{verb}\": {payload}}}"))
+}
+
+proptest! {
+    /// And what the other two make of it is at least well-formed: [`Mesh::deliver`] asserts it.
+    #[test]
+    fn whatever_a_peer_says_the_others_come_to_rest(messages in proptest::collection::vec((any_message(), 1u8..3), 1..40)) {
+        let mut mesh = Mesh::new(3);
+        for n in [1, 2] {
+            mesh.node(n).publish(root("a"), int("rwes", 1)).unwrap();
+            mesh.node(n).publish("o.c".parse().unwrap(), Capability::new("rwes", "x")).unwrap();
+            mesh.node(n).publish_method(&ObjectPath::root(), "a", &Method::default()).unwrap();
+        }
+        mesh.meet(EXTENDED);
+        for (text, at) in messages {
+            let _ = mesh.hear(at, 3, &text);
+            mesh.settle();
+        }
+    }
+
+    #[test]
+    fn any_octets_are_survived(octets in proptest::collection::vec(any::<u8>(), 0..100)) {
+        let mut mesh = Mesh::met(2, OLD, |_| {});
+        let now = mesh.now;
+        let _ = mesh.node(1).handle_message(now, id(2), &octets);
+        let _ = mesh.node(1).handle_message(now, id(2), &[b"{\"MOD\":", octets.as_slice()].concat());
+    }
+}
