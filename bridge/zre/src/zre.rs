@@ -102,6 +102,9 @@ impl Zre {
     /// When [`Self::handle_timeout`] is due, unless something else happens first.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.is_shut_down {
+            return None;
+        }
         let unhailed = self.unhailed.front().map(|(at, _)| *at);
         [self.beacon_at, unhailed, self.timers.next()]
             .into_iter()

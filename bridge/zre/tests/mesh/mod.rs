@@ -5,7 +5,7 @@
 //! between two hosts holds them, loses beacons and lets no connection come about.
 //! Nodes are ours or models of the old ones (`old`), behind one trait.
 
-pub mod old;
+pub(crate) mod old;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
@@ -20,7 +20,7 @@ use zocp_zre::{
 };
 
 /// What the network asks of a node.
-pub trait Node {
+pub(crate) trait Node {
     fn beacon(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]);
     fn link_opened(
         &mut self,
@@ -83,13 +83,13 @@ impl Node for Zre {
 }
 
 /// A host with one node.
-pub struct Host {
-    pub id: PeerId,
-    pub addr: SocketAddr,
-    pub node: Box<dyn Node>,
-    pub events: Vec<Event>,
+pub(crate) struct Host {
+    pub(crate) id: PeerId,
+    pub(crate) addr: SocketAddr,
+    pub(crate) node: Box<dyn Node>,
+    pub(crate) events: Vec<Event>,
     /// Whether the process runs and the cable is in.
-    pub alive: bool,
+    pub(crate) alive: bool,
     wake: Option<Instant>,
     dials: HashMap<DialId, usize>,
 }
@@ -124,12 +124,12 @@ enum Action {
     Wake(usize),
 }
 
-pub struct World {
-    pub now: Instant,
-    pub hosts: Vec<Host>,
-    pub beacon_loss: f64,
-    pub delay_max: Duration,
-    pub rng: SmallRng,
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) beacon_loss: f64,
+    pub(crate) delay_max: Duration,
+    pub(crate) rng: SmallRng,
     cuts: HashSet<(usize, usize)>,
     connections: Vec<Connection>,
     queue: BinaryHeap<Reverse<(Instant, u64)>>,
@@ -137,14 +137,14 @@ pub struct World {
     actions_made: u64,
 }
 
-pub const PORT: u16 = 49152;
+pub(crate) const PORT: u16 = 49152;
 
 impl World {
     #[expect(
         clippy::disallowed_methods,
         reason = "a virtual clock needs a beginning"
     )]
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             now: Instant::now(),
             hosts: Vec::new(),
@@ -160,19 +160,19 @@ impl World {
     }
 
     /// The configuration of the next host's node.
-    pub fn config(&mut self) -> Config {
+    pub(crate) fn config(&mut self) -> Config {
         let id = PeerId::new(self.rng.random());
         let name = format!("node{}", self.hosts.len());
         Config::new(id, &name, PORT, self.rng.random())
     }
 
-    pub fn add(&mut self, config: Config) -> usize {
+    pub(crate) fn add(&mut self, config: Config) -> usize {
         let id = config.id;
         let node = Zre::new(self.now, config);
         self.add_node(id, Box::new(node))
     }
 
-    pub fn add_old(&mut self, kind: old::Kind) -> usize {
+    pub(crate) fn add_old(&mut self, kind: old::Kind) -> usize {
         let id = PeerId::new(self.rng.random());
         let node = old::OldPeer::new(self.now, kind, id);
         self.add_node(id, Box::new(node))
@@ -196,7 +196,7 @@ impl World {
 
     /// Replaces a host's node, as a restart does: the kernel closes what the old
     /// process had open.
-    pub fn restart(&mut self, host: usize, config: Config) {
+    pub(crate) fn restart(&mut self, host: usize, config: Config) {
         self.kill(host);
         self.hosts[host].alive = true;
         self.hosts[host].id = config.id;
@@ -205,7 +205,7 @@ impl World {
     }
 
     /// The process dies without a word; its kernel closes its connections.
-    pub fn kill(&mut self, host: usize) {
+    pub(crate) fn kill(&mut self, host: usize) {
         self.hosts[host].alive = false;
         self.hosts[host].wake = None;
         self.hosts[host].dials.clear();
@@ -221,7 +221,7 @@ impl World {
 
     /// Breaks every connection between two hosts at both ends at once, and what is
     /// on its way with it.
-    pub fn reset(&mut self, a: usize, b: usize) {
+    pub(crate) fn reset(&mut self, a: usize, b: usize) {
         for index in 0..self.connections.len() {
             let c = &mut self.connections[index];
             if (c.from, c.to) == (a, b) || (c.from, c.to) == (b, a) {
@@ -237,22 +237,26 @@ impl World {
         }
     }
 
-    pub fn cut(&mut self, a: usize, b: usize) {
+    pub(crate) fn cut(&mut self, a: usize, b: usize) {
         self.cuts.insert((a.min(b), a.max(b)));
     }
 
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.cuts.clear();
     }
 
     /// Calls a node and carries out what it asks.
-    pub fn with<T>(&mut self, host: usize, call: impl FnOnce(&mut dyn Node, Instant) -> T) -> T {
+    pub(crate) fn with<T>(
+        &mut self,
+        host: usize,
+        call: impl FnOnce(&mut dyn Node, Instant) -> T,
+    ) -> T {
         let result = call(self.hosts[host].node.as_mut(), self.now);
         self.drain(host);
         result
     }
 
-    pub fn run(&mut self, time: Duration) {
+    pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(Reverse((at, number))) = self.queue.peek().copied() {
             if at > end {
@@ -267,7 +271,7 @@ impl World {
         self.now = end;
     }
 
-    pub fn take_events(&mut self, host: usize) -> Vec<Event> {
+    pub(crate) fn take_events(&mut self, host: usize) -> Vec<Event> {
         std::mem::take(&mut self.hosts[host].events)
     }
 

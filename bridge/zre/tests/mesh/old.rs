@@ -17,7 +17,7 @@ use zocp_zre::{
 use super::{Node, PORT};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Zyre,
     Pyre,
 }
@@ -52,7 +52,7 @@ struct Known {
     heard: Instant,
 }
 
-pub struct OldPeer {
+pub(crate) struct OldPeer {
     kind: Kind,
     id: PeerId,
     peers: HashMap<PeerId, Known>,
@@ -63,7 +63,7 @@ pub struct OldPeer {
 }
 
 impl OldPeer {
-    pub fn new(now: Instant, kind: Kind, id: PeerId) -> Self {
+    pub(crate) fn new(now: Instant, kind: Kind, id: PeerId) -> Self {
         Self {
             kind,
             id,
@@ -75,15 +75,15 @@ impl OldPeer {
         }
     }
 
-    pub fn whisper(&mut self, peer: PeerId, content: Content) {
+    pub(crate) fn whisper(&mut self, peer: PeerId, content: Content) {
         self.send(peer, Command::Whisper, content);
     }
 
-    pub fn knows(&self, peer: PeerId) -> bool {
+    pub(crate) fn knows(&self, peer: PeerId) -> bool {
         self.peers.get(&peer).is_some_and(|known| known.ready)
     }
 
-    pub fn groups_of(&self, peer: PeerId) -> HashSet<String> {
+    pub(crate) fn groups_of(&self, peer: PeerId) -> HashSet<String> {
         self.peers[&peer].groups.clone()
     }
 
@@ -308,6 +308,6 @@ impl Node for OldPeer {
 }
 
 /// A whisper that says its number.
-pub fn numbered(number: u32) -> Content {
+pub(crate) fn numbered(number: u32) -> Content {
     smallvec![number.to_be_bytes().to_vec().into()]
 }
