@@ -159,7 +159,8 @@ class Peer:
             self.send(peer, {"GET": None})
 
     def leave(self, peer, name):
-        for table in (self.names, self.subscribers, self.subscriptions, self.trees, self.sunk):
+        # A flood goes on over an EXIT: a sender may have to greet afresh in the midst of it.
+        for table in (self.names, self.subscribers, self.subscriptions, self.trees):
             table.pop(peer, None)
         tell("exit", peer=peer.hex, name=name)
 

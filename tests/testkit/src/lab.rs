@@ -72,17 +72,38 @@ impl Lab {
     pub async fn bare_host(&self, name: &str) -> Host {
         let number = next(&self.hosts) + 1;
         ip(&[], &format!("netns add {name}")).await;
-        // pyre meets its like on such a host only by multicast over the loopback.
-        ip(
-            &["-n", name],
-            "link set lo up multicast on\nroute add 224.0.0.0/4 dev lo",
-        )
-        .await;
+        ip(&["-n", name], MULTICAST_ON_LOOPBACK).await;
         Host {
             name: name.to_owned(),
             number,
             links: Cell::new(0),
         }
+    }
+
+    /// Puts the test itself on [`Lab::network`], as if it were a host; gives back its address.
+    pub async fn attach(&self) -> String {
+        let (address, device) = (format!("10.99.0.{TEST_ITSELF}"), self.network.device());
+        ip(
+            &[],
+            &format!("addr add {address}/24 broadcast + dev {device}"),
+        )
+        .await;
+        address
+    }
+
+    /// Sends multicasts of the test itself over the loopback, as pyre needs it where there is no network.
+    pub async fn route_multicasts_to_loopback(&self) {
+        ip(&[], MULTICAST_ON_LOOPBACK).await;
+    }
+
+    /// A file with `text` in the test's home; gives back its path.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn file(&self, name: &str, text: &str) -> String {
+        let path = format!("{HOME}/{name}");
+        std::fs::write(&path, text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        path
     }
 
     /// One more network.
@@ -268,6 +289,10 @@ fn next(counter: &Cell<u8>) -> u8 {
 }
 
 const NUMBER_MAX: u8 = 250;
+/// pyre meets its like on a host without a network only by multicast over the loopback.
+const MULTICAST_ON_LOOPBACK: &str = "link set lo up multicast on\nroute add 224.0.0.0/4 dev lo";
+/// The last octet of the address that [`Lab::attach`] gives the test.
+const TEST_ITSELF: u8 = 254;
 /// States of a bridge's port: BR_STATE_DISABLED and BR_STATE_FORWARDING.
 const BLOCKED: &str = "0";
 const FORWARDING: &str = "3";

@@ -19,10 +19,16 @@ impl PyPeer {
     /// # Panics
     /// When it does not come up.
     pub async fn start(host: &Host, name: &str, setup: &[Value]) -> Self {
-        let setup = setup
-            .iter()
-            .flat_map(|command| ["--setup".to_owned(), command.to_string()]);
-        Self::launch(command(host, name).args(setup)).await
+        Self::launch(command(host, name).args(setup_options(setup))).await
+    }
+
+    /// Starts a ZOCP node where the test itself is, outside all hosts.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_here(name: &str, setup: &[Value]) -> Self {
+        let command = with_script(Cmd::new(&tools::python().to_string_lossy()), name).label(name);
+        Self::launch(command.args(setup_options(setup))).await
     }
 
     /// Starts a ZRE peer that knows nothing of ZOCP.
@@ -118,12 +124,20 @@ impl PyPeer {
 }
 
 fn command(host: &Host, name: &str) -> Cmd {
-    let python = tools::python();
-    let script = tools::peers().join("zocp_peer.py");
-    host.command(&python.to_string_lossy())
-        .arg(script)
+    let command = host.command(&tools::python().to_string_lossy());
+    with_script(command, name).label(&format!("{} {name}", host.name()))
+}
+
+fn with_script(command: Cmd, name: &str) -> Cmd {
+    command
+        .arg(tools::peers().join("zocp_peer.py"))
         .args(["--name", name])
-        .label(&format!("{} {name}", host.name()))
+}
+
+fn setup_options(setup: &[Value]) -> impl Iterator<Item = String> {
+    setup
+        .iter()
+        .flat_map(|command| ["--setup".to_owned(), command.to_string()])
 }
 
 /// What pyZOCP would raise from, or a thread of pyre that has died.
