@@ -11,7 +11,10 @@
 //! Limits: none here; [`crate::Tree`] checks before it builds. No recursion: objects
 //! are read and written with an explicit stack.
 
-use std::collections::{BTreeMap, btree_map};
+use std::{
+    collections::{BTreeMap, btree_map},
+    ops::Bound,
+};
 
 use serde_json::{Map, Value};
 
@@ -109,13 +112,27 @@ impl Object {
                 );
             }
             Value::Object(entry) if name != OBJECTS && is_capability(&entry) => {
-                self.capabilities.insert(name, Capability::from_json(entry));
+                let mut capability = Capability::from_json(entry);
+                self.share_info(&name, &mut capability);
+                self.capabilities.insert(name, capability);
             }
             value => {
                 self.data.insert(name, value);
             }
         }
         Vec::new()
+    }
+
+    /// Capabilities that are alike have names that are, too (`fader 1`, `fader 2`): most of
+    /// them share one description with their neighbour.
+    fn share_info(&self, name: &str, capability: &mut Capability) {
+        let before = self
+            .capabilities
+            .range::<str, _>((Bound::Unbounded, Bound::Excluded(name)))
+            .next_back();
+        if let Some((_, neighbour)) = before.filter(|(_, other)| other.info == capability.info) {
+            capability.info = neighbour.info.clone();
+        }
     }
 
     fn insert_objects(

@@ -71,6 +71,15 @@ fn entries_are_told_apart() {
 }
 
 #[test]
+fn neighbours_that_are_alike_share_their_description() {
+    let entry = || json!({"value": 1, "typeHint": "int", "access": "rw", "min": -10});
+    let tree = tree(json!({"fader 1": entry(), "fader 2": entry(), "other": {"value": 1}}));
+    let info = |name: &str| tree.root().capabilities[name].info.clone();
+    assert!(std::sync::Arc::ptr_eq(&info("fader 1"), &info("fader 2")));
+    assert_ne!(info("fader 2"), info("other"));
+}
+
+#[test]
 fn a_new_value_is_one_change_and_an_equal_one_is_none() {
     let mut tree = stage();
     assert_eq!(
