@@ -11,17 +11,22 @@
 //! - [`hub`]: the bridge's own objects
 //! - [`label`]: names to labels and back
 //! - [`errors`]: the closed list of D-Bus errors
+//! - [`types`], [`convert`]: values of the mesh to D-Bus and back
 //! - [`objects`]: a table of D-Bus objects and its dispatcher, pure
 //! - [`served`]: the bus connection of a table
+//! - [`run`]: the whole bridge, from start to end
 //!
 //! Not here: the mesh itself (`zocp_node`), the command line (`bridge/cli`).
 
 pub mod bus;
 pub mod config;
+pub mod convert;
 pub mod errors;
 pub mod hub;
 pub mod label;
 pub mod objects;
+pub mod run;
 pub mod served;
+pub mod types;
 #[cfg(test)]
 mod testbus;
