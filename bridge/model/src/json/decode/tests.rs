@@ -126,7 +126,8 @@ proptest! {
     fn what_serde_json_refuses_is_refused(text in r#"\{"a": ?[\[\]{}0-9eE+.",:\\utrfalsn -]{0,12}\}"#) {
         let ours = decoded(&text).map(as_value);
         match serde_json::from_str::<Value>(&text) {
-            Ok(theirs) => prop_assert_eq!(ours, Ok(theirs)),
+            // serde_json rewrites exponents, `0E0` as `0e+0`; we keep what came.
+            Ok(theirs) => prop_assert!(ours.is_ok_and(|ours| crate::json::equal(&ours, &theirs))),
             // serde_json has no half surrogates.
             Err(_) => prop_assert!(ours.is_err() || text.contains("\\u")),
         }
