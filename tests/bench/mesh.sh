@@ -17,7 +17,8 @@ export target
 # shellcheck disable=SC2016 # expanded inside
 exec unshare --user --map-root-user --net bash -euc '
   ip link set lo up
-  ip link add mesh0 type dummy
+  ip link add mesh0 type veth peer name far0
+  ip link set far0 up
   ip address add 10.99.1.1/24 broadcast 10.99.1.255 dev mesh0
   ip link set mesh0 up
   "$target/release/zocp-bench" compare "$@"' bash "${rivals[@]}" "$@"
