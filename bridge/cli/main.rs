@@ -1,1 +1,93 @@
-fn main() {}
+//! `zocp`: the bridge, and the commands that talk to it.
+//!
+//! Model: [`args`] says what there is to say; each command is a file in [`command`]; all but `bridge`
+//! and `demo` are clients of a running bridge, over D-Bus alone.
+//! Invariants: I1. stdout is the result, stderr is everything else. I2. the exit codes are those of
+//! [`exit`].
+//!
+//! # Layout
+//!
+//! - [`args`], [`exit`], [`output`]: in and out
+//! - [`client`]: the bridge and its nodes as a client finds them; [`view`]: what it found
+//! - [`value`]: D-Bus values as text and JSON, and back; [`near`]: names that may have been meant
+//! - [`notify`]: what is told to a service manager
+
+mod args;
+mod client;
+mod command;
+mod exit;
+mod near;
+mod notify;
+mod output;
+mod value;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    args::{Args, Command, Common},
+    exit::Failure,
+    output::Output,
+};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    start_log(&args.common);
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return end(&Failure::from(error)),
+    };
+    match runtime.block_on(run(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => end(&failure),
+    }
+}
+
+async fn run(args: Args) -> Result<(), Failure> {
+    let Args { common, command } = args;
+    let output = Output::new(common.json);
+    let bus = common.bus;
+    match command {
+        Command::Bridge(args) => command::bridge::run(args, bus).await,
+        Command::Demo => command::demo::run(bus).await,
+        Command::List => command::list::run(&output, bus).await,
+        Command::Tree { node } => command::tree::run(&output, bus, node.as_deref()).await,
+        Command::Get { node, name } => command::get::run(&output, bus, &node, &name).await,
+        Command::Set { node, name, value } => {
+            command::set::run(&output, bus, &node, &name, &value).await
+        }
+        Command::Watch { node, name } => command::watch::run(&output, bus, node, name).await,
+        Command::Completions { shell } => command::completions::run(&output, shell),
+        Command::Man => command::man::run(&output),
+    }
+}
+
+fn end(failure: &Failure) -> ExitCode {
+    if failure.quiet {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("{failure}");
+    failure.exit.into()
+}
+
+/// Tracing goes to stderr; `ZOCP_LOG` is the filter, `-v` is more than the default.
+fn start_log(common: &Common) {
+    let level = match common.verbose {
+        0 => "warn",
+        1 => "info,zbus=warn",
+        2 => "debug,zbus=info",
+        _ => "trace,zbus=debug",
+    };
+    let filter = EnvFilter::try_from_env("ZOCP_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}

@@ -1,0 +1,202 @@
+//! The command line: the only place where a command or a flag is described.
+//!
+//! Model: help, manual page and shell completions are made from these types.
+//! Invariants: I1. a flag goes over its environment variable, which goes over the file.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use zocp_daemon::config::{Beacon, BusConfig, Config, MeshConfig};
+
+use crate::exit::EXIT_TABLE;
+
+/// Puts a zero-configuration mesh of machines on the D-Bus of every one of them.
+///
+/// `zocp bridge` finds the ZOCP nodes of the network and shows each on D-Bus as a service of its own,
+/// with native properties and signals. The other commands are clients of the bridge.
+#[derive(Debug, Parser)]
+#[command(name = "zocp", version, after_help = EXIT_TABLE, disable_help_subcommand = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// Print JSON: one value, of `watch` one value a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The bus: session, system, embedded (of `bridge` and `demo` alone) or a D-Bus address; the
+    /// session bus by default
+    #[arg(
+        long,
+        global = true,
+        value_name = "BUS",
+        env = "ZOCP_BUS",
+        hide_env_values = true
+    )]
+    pub(crate) bus: Option<String>,
+    /// Tell more on stderr; twice still more. `ZOCP_LOG` takes filters such as `zocp_node=debug`
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the bridge: show the nodes of the mesh on the bus
+    Bridge(BridgeArgs),
+    /// Show the whole thing on this machine alone: a bridge and two nodes
+    Demo,
+    /// List the peers that are present
+    List,
+    /// Show the objects and capabilities of a node, or of all
+    Tree {
+        /// Its name, its label, or the beginning of its UUID
+        node: Option<String>,
+    },
+    /// Print a value
+    Get {
+        /// The node: its name, its label, or the beginning of its UUID
+        node: String,
+        /// The capability: its name, its label, or with the objects before it, `cam.zoom`
+        name: String,
+    },
+    /// Set a value
+    Set {
+        /// The node: its name, its label, or the beginning of its UUID
+        node: String,
+        /// The capability: its name, its label, or with the objects before it, `cam.zoom`
+        name: String,
+        /// As the capability's type has it: 0.5, true, some text, 1,2,3 or [1,2,3] for vectors
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Print values and signals as they come, until Ctrl-C
+    Watch {
+        /// Only this node, also when it is not there yet
+        node: Option<String>,
+        /// Only this capability of it
+        name: Option<String>,
+    },
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// What the bridge takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BridgeArgs {
+    /// The name of the bridge on the mesh; the host's name by default
+    #[arg(long, env = "ZOCP_NAME", hide_env_values = true)]
+    name: Option<String>,
+    /// A network interface to use, by name or address; every usable one by default
+    #[arg(
+        long,
+        value_name = "INTERFACE",
+        env = "ZOCP_INTERFACE",
+        value_delimiter = ','
+    )]
+    #[arg(hide_env_values = true)]
+    interface: Option<Vec<String>>,
+    /// How peers are found; broadcast by default
+    #[arg(long, env = "ZOCP_BEACON", value_enum, hide_env_values = true)]
+    beacon: Option<BeaconArg>,
+    /// The UDP port of the beacons; 5670 by default
+    #[arg(long, env = "ZOCP_PORT", hide_env_values = true)]
+    port: Option<u16>,
+    /// A peer to meet without beacons, tcp://HOST:PORT
+    #[arg(
+        long,
+        value_name = "ENDPOINT",
+        env = "ZOCP_PEER",
+        value_delimiter = ','
+    )]
+    #[arg(hide_env_values = true)]
+    peer: Option<Vec<String>>,
+    /// The configuration file; by default $XDG_CONFIG_HOME/zocp/bridge.toml, else
+    /// /etc/zocp/bridge.toml
+    #[arg(long, value_name = "FILE", env = "ZOCP_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl BridgeArgs {
+    /// What flags and environment say, to be laid over the file.
+    pub(crate) fn into_config(self, bus: Option<String>) -> Config {
+        Config {
+            mesh: MeshConfig {
+                name: self.name,
+                interface: self.interface,
+                beacon: self.beacon.map(Beacon::from),
+                port: self.port,
+                peers: self.peer,
+                ..MeshConfig::default()
+            },
+            bus: BusConfig { address: bus },
+            ..Config::default()
+        }
+    }
+}
+
+/// How peers are found.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum BeaconArg {
+    /// A datagram each second to each network's broadcast address
+    Broadcast,
+    /// A datagram each second to the group 225.25.25.25
+    Multicast,
+    /// Only configured peers, and those that greet
+    Off,
+}
+
+impl From<BeaconArg> for Beacon {
+    fn from(beacon: BeaconArg) -> Self {
+        match beacon {
+            BeaconArg::Broadcast => Self::Broadcast,
+            BeaconArg::Multicast => Self::Multicast,
+            BeaconArg::Off => Self::Off,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_negative_number_is_a_value() {
+        let args = Args::try_parse_from(["zocp", "set", "lamp", "level", "-0.5"]).unwrap();
+        assert!(matches!(args.command, Command::Set { value, .. } if value == "-0.5"));
+    }
+
+    #[test]
+    fn flags_of_the_bridge_become_configuration() {
+        let line =
+            "zocp bridge --name a --peer tcp://h:1 --peer tcp://h:2 --interface lo --beacon off";
+        let args = Args::try_parse_from(line.split(' ')).unwrap();
+        let Command::Bridge(bridge) = args.command else {
+            panic!("not the bridge")
+        };
+        let config = bridge.into_config(Some(String::from("system")));
+        assert_eq!(config.mesh.name.as_deref(), Some("a"));
+        assert_eq!(config.mesh.peers.unwrap(), ["tcp://h:1", "tcp://h:2"]);
+        assert_eq!(config.mesh.interface.unwrap(), ["lo"]);
+        assert_eq!(config.mesh.beacon, Some(Beacon::Off));
+        assert_eq!(config.bus.address.as_deref(), Some("system"));
+        assert_eq!(config.mesh.port, None);
+    }
+}

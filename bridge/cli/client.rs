@@ -1,0 +1,238 @@
+//! The bridge and its nodes as a client finds them.
+//!
+//! Model: one connection to the bus; every question is answered by the bridge from memory, a whole
+//! subtree at once (`GetManagedObjects`).
+//! Limits: [`ANSWER_MAX`] for an answer: above the bridge's own deadline of 20 s, and an embedded busd
+//! does not answer for names that nobody owns.
+
+use std::{collections::HashMap, time::Duration};
+
+use zbus::{
+    Connection, OwnedObjectPath, OwnedVariant,
+    connection::Builder,
+    fdo::{DBusProxy, ManagedObjects, ObjectManagerProxy},
+    names::{BusName, WellKnownName},
+};
+use zocp_daemon::bus::{BusChoice, session_addresses, system_address};
+use zocp_interfaces::{BRIDGE_NAME, BRIDGE_PATH, NODE_PATH};
+
+use crate::{
+    exit::{Exit, Failure},
+    near::suggestion,
+    view::{NodeView, PeerView},
+};
+
+/// A connection to the bus on which the bridge is.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) connection: Connection,
+    addresses: Vec<String>,
+}
+
+impl Client {
+    /// Connects to the bus that the user means; the session bus when nothing is said.
+    pub(crate) async fn open(bus: Option<&str>) -> Result<Self, Failure> {
+        Self::reach(addresses(bus)?).await
+    }
+
+    /// A second connection to the same bus.
+    pub(crate) async fn again(&self) -> Result<Self, Failure> {
+        Self::reach(self.addresses.clone()).await
+    }
+
+    async fn reach(addresses: Vec<String>) -> Result<Self, Failure> {
+        let mut failure = String::from("no address");
+        for address in &addresses {
+            match connect(address).await {
+                Ok(connection) => {
+                    let addresses = vec![address.clone()];
+                    return Ok(Self {
+                        connection,
+                        addresses,
+                    });
+                }
+                Err(error) => failure = format!("{address}: {error}"),
+            }
+        }
+        Err(
+            Failure::new(Exit::NoBus, format!("cannot reach a bus: {failure}")).hint(
+                "name one with --bus, for instance the address that `zocp demo` or `zocp bridge \
+             --bus embedded` printed",
+            ),
+        )
+    }
+
+    /// Makes sure that the bridge is there, and lets the bus start it if it can.
+    pub(crate) async fn bridge(&self) -> Result<(), Failure> {
+        let bus = DBusProxy::new(&self.connection).await?;
+        let name = WellKnownName::from_static_str_unchecked(BRIDGE_NAME);
+        if bus.name_has_owner(BusName::from(name.clone())).await? {
+            return Ok(());
+        }
+        let activatable = bus.list_activatable_names().await.unwrap_or_default();
+        if activatable
+            .iter()
+            .any(|known| known.as_str() == BRIDGE_NAME)
+            && bus.start_service_by_name(name, 0).await.is_ok()
+        {
+            return Ok(());
+        }
+        Err(
+            Failure::new(Exit::NoBridge, "the bridge is not running on this bus")
+                .hint("start it with `zocp bridge`, or name the bus that it is on with --bus"),
+        )
+    }
+
+    /// Every peer that is present, by name.
+    pub(crate) async fn peers(&self) -> Result<Vec<PeerView>, Failure> {
+        self.bridge().await?;
+        let objects = self.managed(BRIDGE_NAME, BRIDGE_PATH).await?;
+        let mut peers: Vec<PeerView> = objects
+            .into_iter()
+            .filter_map(|(path, object)| PeerView::new(path, object))
+            .collect();
+        peers.sort_by(|a, b| (&a.name, &a.label).cmp(&(&b.name, &b.label)));
+        Ok(peers)
+    }
+
+    /// The node that is meant: by its name, its label, or the beginning of its UUID.
+    pub(crate) async fn node(&self, text: &str) -> Result<PeerView, Failure> {
+        let peers = self.peers().await?;
+        if let Some(peer) = find(&peers, text) {
+            let peer = peer.clone();
+            if peer.bus_name.is_empty() {
+                let message = format!("\"{text}\" is a peer that does not speak ZOCP");
+                return Err(Failure::new(Exit::NoNode, message));
+            }
+            return Ok(peer);
+        }
+        let failure = Failure::new(Exit::NoNode, format!("no node is called \"{text}\""));
+        let names = peers
+            .iter()
+            .flat_map(|peer| [peer.name.as_str(), peer.label.as_str()]);
+        Err(match suggestion(text, names) {
+            Some(suggestion) => failure.hint(suggestion),
+            None if peers.is_empty() => failure.hint("no node is present at all; see `zocp list`"),
+            None => failure.hint("see `zocp list` for those that are present"),
+        })
+    }
+
+    /// The objects of a mirrored node.
+    pub(crate) async fn tree(&self, bus_name: &str) -> Result<NodeView, Failure> {
+        let objects = self.managed(bus_name, NODE_PATH).await.map_err(|failure| {
+            if failure.exit == Exit::Unavailable {
+                failure.hint("the node has just gone; see `zocp list`")
+            } else {
+                failure
+            }
+        })?;
+        Ok(NodeView::new(bus_name, objects))
+    }
+
+    async fn managed(&self, bus_name: &str, path: &str) -> Result<ManagedObjects, Failure> {
+        let manager = ObjectManagerProxy::builder(&self.connection)
+            .destination(bus_name)
+            .path(path)
+            .build()
+            .await?;
+        Ok(manager.get_managed_objects().await?)
+    }
+}
+
+/// The properties of one interface of an object, as `GetManagedObjects` has them.
+pub(crate) type Properties = HashMap<String, OwnedVariant>;
+
+/// The interfaces of an object, as `GetManagedObjects` has them.
+pub(crate) type Interfaces = HashMap<zbus::names::OwnedInterfaceName, Properties>;
+
+/// The last element of a path.
+pub(crate) fn last_element(path: &OwnedObjectPath) -> &str {
+    path.as_str().rsplit('/').next().unwrap_or_default()
+}
+
+async fn connect(address: &str) -> zbus::Result<Connection> {
+    Builder::address(address)
+        .method_timeout(ANSWER_MAX)
+        .build()
+        .await
+}
+
+fn addresses(bus: Option<&str>) -> Result<Vec<String>, Failure> {
+    let choice = bus.unwrap_or("session").parse();
+    match choice.map_err(|error: zocp_daemon::bus::BusChoiceError| {
+        Failure::new(Exit::Usage, error.to_string())
+    })? {
+        BusChoice::Auto | BusChoice::Session => Ok(session_addresses()),
+        BusChoice::System => match system_address() {
+            Ok(address) => Ok(vec![address]),
+            Err(error) => Err(Failure::new(Exit::NoBus, error.to_string())),
+        },
+        BusChoice::Address(address) => Ok(vec![address]),
+        BusChoice::Embedded => Err(Failure::new(Exit::Usage, "which embedded bus?")
+            .hint("give --bus the address that the bridge printed when it started")),
+    }
+}
+
+/// A name goes before a label, a label before a UUID; of equal names the first that was there, whose
+/// label is the shorter one.
+fn find<'a>(peers: &'a [PeerView], text: &str) -> Option<&'a PeerView> {
+    let named = peers
+        .iter()
+        .filter(|peer| peer.name == text)
+        .min_by_key(|peer| peer.label.len());
+    let labelled = || peers.iter().find(|peer| peer.label == text);
+    let identified = || {
+        let hex = text.replace('-', "").to_lowercase();
+        let mut found = peers.iter().filter(|peer| peer.uuid.starts_with(&hex));
+        let first = found.next().filter(|_| hex.len() >= UUID_PREFIX_MIN);
+        first.filter(|_| found.next().is_none())
+    };
+    named.or_else(labelled).or_else(identified)
+}
+
+const ANSWER_MAX: Duration = Duration::from_secs(24);
+/// A shorter beginning of a UUID is more likely a slip.
+pub(crate) const UUID_PREFIX_MIN: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(name: &str, label: &str, uuid: &str) -> PeerView {
+        PeerView {
+            name: name.to_owned(),
+            label: label.to_owned(),
+            uuid: uuid.to_owned(),
+            ..PeerView::default()
+        }
+    }
+
+    #[test]
+    fn a_peer_is_found_by_name_label_and_beginning_of_its_uuid() {
+        let peers = [
+            peer("lamp@foh", "lamp_40foh", "aabbccdd00112233aabbccdd00112233"),
+            peer(
+                "fader",
+                "fader_aabb0000",
+                "aabb0000001122330011223300112233",
+            ),
+            peer("fader", "fader", "ffbb0000001122330011223300112233"),
+        ];
+        let label = |text: &str| find(&peers, text).map(|peer| peer.label.as_str());
+        assert_eq!(label("lamp@foh"), Some("lamp_40foh"));
+        assert_eq!(label("lamp_40foh"), Some("lamp_40foh"));
+        assert_eq!(label("fader"), Some("fader"));
+        assert_eq!(label("AABBCCDD"), Some("lamp_40foh"));
+        assert_eq!(label("aabb-0000"), Some("fader_aabb0000"));
+        assert_eq!(label("aabb"), None, "two begin so");
+        assert_eq!(label("ff"), None, "too short");
+        assert_eq!(label(""), None);
+    }
+
+    #[test]
+    fn a_client_has_to_be_told_which_embedded_bus() {
+        assert_eq!(addresses(Some("embedded")).unwrap_err().exit, Exit::Usage);
+        assert_eq!(addresses(Some("sesion")).unwrap_err().exit, Exit::Usage);
+        assert_eq!(addresses(Some("unix:path=/x")).unwrap(), ["unix:path=/x"]);
+    }
+}

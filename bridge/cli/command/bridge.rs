@@ -1,0 +1,117 @@
+//! `zocp bridge`: run the bridge until it is told to end.
+//!
+//! Model: flags and environment are laid over the file, the rest is `zocp_daemon::run`. SIGINT and
+//! SIGTERM end it in order; SIGHUP, at which there is nothing to read again yet, does not end it.
+
+use std::{env, path::PathBuf};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use zocp_daemon::{
+    bus::{BusError, BusKind},
+    config::{Config, ConfigError, search_path},
+    run::{RunError, Status, run as run_bridge},
+};
+
+use crate::{
+    args::BridgeArgs,
+    exit::{Exit, Failure},
+    notify::notify,
+};
+
+pub(crate) async fn run(args: BridgeArgs, bus: Option<String>) -> Result<(), Failure> {
+    let file = match &args.config {
+        Some(file) => Config::read(file)?,
+        None => Config::find(&search_path(
+            directory("XDG_CONFIG_HOME"),
+            directory("HOME"),
+        ))?,
+    };
+    let settings = args.into_config(bus).over(file).check()?;
+    let shutdown = end_signals()?;
+    Ok(run_bridge(settings, shutdown, told).await?)
+}
+
+/// Done at the first SIGINT or SIGTERM.
+///
+/// # Errors
+/// When the system does not let us listen for signals.
+pub(crate) fn end_signals() -> Result<impl Future<Output = ()>, Failure> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = outlive(hangup) => {}
+        }
+    })
+}
+
+async fn outlive(mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        tracing::info!("SIGHUP: there is nothing to read again");
+    }
+    std::future::pending().await
+}
+
+fn told(status: Status) {
+    match status {
+        Status::Ready {
+            name,
+            port,
+            kind,
+            address,
+        } => {
+            eprintln!("zocp: bridge \"{name}\" on {address}, mesh port {port}");
+            if kind == BusKind::Embedded {
+                eprintln!("zocp: this is a bus of its own; to use it from another shell:");
+                eprintln!("  export DBUS_SESSION_BUS_ADDRESS='{address}'");
+            }
+            notify(&format!(
+                "READY=1\nSTATUS=\"{name}\" on the {kind}, mesh port {port}\n"
+            ));
+        }
+        Status::Lost(reason) => {
+            eprintln!("zocp: off the bus: {reason}; trying again");
+            notify(&format!("STATUS=off the bus: {reason}\n"));
+        }
+        Status::Stopping => notify("STOPPING=1\n"),
+        _ => {}
+    }
+}
+
+fn directory(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).map(PathBuf::from)
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        let text = format!("{error}{}", cause.unwrap_or_default());
+        Self::new(Exit::Usage, text.trim_end())
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let text = error.to_string();
+        match error {
+            RunError::Bus(BusError::Unreachable {
+                kind: BusKind::Session,
+                ..
+            }) => Self::new(Exit::NoBus, text)
+                .hint("start a session, or give the bridge a bus of its own: --bus embedded"),
+            RunError::Bus(_) => Self::new(Exit::NoBus, text),
+            RunError::NameTaken { .. } => Self::new(Exit::NameTaken, text)
+                .hint("end that one, or run this one on another bus: --bus embedded"),
+            RunError::NameDenied {
+                kind: BusKind::System,
+                ..
+            } => Self::new(Exit::NoBus, text)
+                .hint("install dbus-policy/org.z25.Zocp1.conf to /usr/share/dbus-1/system.d"),
+            RunError::Mesh(_) => Self::new(Exit::NoMesh, text),
+            _ => Self::new(Exit::Failure, text),
+        }
+    }
+}

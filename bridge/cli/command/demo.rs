@@ -1,0 +1,215 @@
+//! `zocp demo`: the whole thing on this machine alone.
+//!
+//! Model: two nodes of ours, a fader that moves by itself and a lamp that can be set, and a bridge, on a
+//! mesh of the loopback without beacons: nothing leaves the machine, and it works without any network.
+//! The bus is the session bus, or an embedded one where there is none or a bridge has it already.
+
+use std::{f64::consts::TAU, fmt::Write as _, time::Duration};
+
+use tokio::{
+    sync::oneshot,
+    time::{Instant, interval, sleep, timeout},
+};
+use zocp_daemon::{
+    bus::BusKind,
+    config::{Beacon, BusConfig, Config, MeshConfig},
+    run::{RunError, Status, run as run_bridge},
+};
+use zocp_node::{BeaconMode, Capability, Event, Events, Node, NodeError, StartError};
+
+use super::bridge::end_signals;
+use crate::{
+    client::Client,
+    exit::{Exit, Failure},
+};
+
+pub(crate) async fn run(bus: Option<String>) -> Result<(), Failure> {
+    let mut end = std::pin::pin!(end_signals()?);
+    let (fader, _) = start("fader").await?;
+    let (lamp, at_lamp) = start("lamp").await?;
+    publish(&fader, &lamp).await?;
+    let nodes = async {
+        tokio::select! {
+            () = move_fader(&fader) => {}
+            () = tell_of_lamp(at_lamp) => {}
+        }
+    };
+    let peers = [&fader, &lamp].map(|node| format!("tcp://127.0.0.1:{}", node.port()));
+    let bridges = async {
+        match bridge(bus.clone(), &peers, &mut end).await {
+            Err(RunError::NameTaken { .. }) if bus.is_none() => {
+                println!("A bridge is running here already: the demo takes a bus of its own.\n");
+                bridge(Some(String::from("embedded")), &peers, &mut end).await
+            }
+            outcome => outcome,
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = bridges => outcome,
+        () = nodes => Err(RunError::MeshEnded),
+    };
+    fader.shutdown().await;
+    lamp.shutdown().await;
+    Ok(outcome?)
+}
+
+/// Runs a bridge that meets these peers, and tells what to do when all is there.
+async fn bridge(
+    bus: Option<String>,
+    peers: &[String],
+    end: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let mesh = MeshConfig {
+        name: Some(String::from("demo")),
+        beacon: Some(Beacon::Off),
+        peers: Some(peers.to_vec()),
+        loopback: Some(true),
+        ..MeshConfig::default()
+    };
+    let config = Config {
+        mesh,
+        bus: BusConfig { address: bus },
+        ..Config::default()
+    };
+    let settings = config
+        .check()
+        .map_err(|error| StartError::Config(error.to_string()))?;
+    let (ready, is_ready) = oneshot::channel();
+    let mut ready = Some(ready);
+    let tell = move |status| match (status, ready.take()) {
+        (Status::Ready { kind, address, .. }, Some(ready)) => {
+            // Nobody waits any more when the end has begun.
+            let _ = ready.send((kind, address));
+        }
+        (_, still) => ready = still,
+    };
+    let greeting = async {
+        if let Ok((kind, address)) = is_ready.await
+            && let Err(failure) = greet(kind, &address).await
+        {
+            eprintln!("{failure}");
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        outcome = run_bridge(settings, end, tell) => outcome,
+        () = greeting => Ok(()),
+    }
+}
+
+async fn start(name: &str) -> Result<(Node, Events), Failure> {
+    let config = zocp_node::Config {
+        loopback: true,
+        beacon: BeaconMode::Off,
+        ..zocp_node::Config::new(name)
+    };
+    Node::start(config)
+        .await
+        .map_err(|error| Failure::new(Exit::NoMesh, error.to_string()))
+}
+
+async fn publish(fader: &Node, lamp: &Node) -> Result<(), Failure> {
+    let capabilities = async {
+        fader
+            .publish("level", Capability::new("re", 0.5).with_range(0.0, 1.0))
+            .await?;
+        lamp.publish(
+            "brightness",
+            Capability::new("rwe", 0.2).with_range(0.0, 1.0),
+        )
+        .await?;
+        lamp.publish("on", Capability::new("rwe", true)).await?;
+        lamp.publish("label", Capability::new("rw", "front of house"))
+            .await?;
+        lamp.publish(
+            "colour",
+            Capability::new("rwe", vec![1.0, 0.9, 0.8]).with_hint("vec3f"),
+        )
+        .await
+    };
+    let outcome: Result<(), NodeError> = capabilities.await;
+    outcome.map_err(|error| Failure::new(Exit::Failure, error.to_string()))
+}
+
+/// Up and down, once in ten seconds, until the node ends.
+async fn move_fader(fader: &Node) {
+    let start = Instant::now();
+    let mut ticks = interval(FADER_STEP);
+    loop {
+        ticks.tick().await;
+        let phase = start.elapsed().as_secs_f64() / FADER_PERIOD.as_secs_f64();
+        let level = ((0.5 - 0.5 * (phase * TAU).cos()) * 1000.0).round() / 1000.0;
+        if fader.emit("level", level).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What others set is seen here, until the node ends.
+async fn tell_of_lamp(mut events: Events) {
+    while let Some(event) = events.next().await {
+        if let Event::LocalSet { path, value, .. } = event {
+            println!("lamp: {path} was set to {value}");
+        }
+    }
+}
+
+/// Waits until both nodes are on the bus, and tells what to type.
+async fn greet(kind: BusKind, address: &str) -> Result<(), Failure> {
+    let client = Client::open(Some(address)).await?;
+    let appeared = async {
+        loop {
+            let peers = client.peers().await?;
+            if peers
+                .iter()
+                .filter(|peer| !peer.bus_name.is_empty())
+                .count()
+                >= 2
+            {
+                return Ok::<_, Failure>(peers);
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    };
+    let peers = match timeout(APPEAR_MAX, appeared).await {
+        Ok(peers) => peers?,
+        Err(_) => {
+            return Err(Failure::new(
+                Exit::Failure,
+                "the nodes do not appear on the bus",
+            ));
+        }
+    };
+    let mut text =
+        String::from("Two nodes are on the mesh, and the bridge shows them on D-Bus:\n\n");
+    for peer in peers {
+        let _ = writeln!(text, "  {:<7} {}", peer.name, peer.bus_name);
+    }
+    text.push_str("\nNow, in another shell:\n\n");
+    if kind != BusKind::Session {
+        let _ = writeln!(text, "  export DBUS_SESSION_BUS_ADDRESS='{address}'\n");
+    }
+    text.push_str(NEXT);
+    println!("{text}");
+    Ok(())
+}
+
+const NEXT: &str = "\
+  zocp tree                         # what is there
+  zocp watch fader                  # see it move
+  zocp set lamp brightness 0.8      # and the lamp says so here
+  zocp set lamp brightness 2        # out of range: refused
+
+And with any D-Bus tool:
+
+  busctl --user introspect org.z25.Zocp1.Node.lamp /org/z25/Zocp1/Node
+  busctl --user set-property org.z25.Zocp1.Node.lamp /org/z25/Zocp1/Node \\
+         org.z25.Zocp1.Values brightness d 0.5
+  gdbus monitor --session --dest org.z25.Zocp1.Node.fader
+
+Ctrl-C ends the demo.";
+
+const FADER_STEP: Duration = Duration::from_millis(100);
+const FADER_PERIOD: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const APPEAR_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,56 @@
+//! `zocp list`: the peers that are present.
+
+use serde_json::Value;
+
+use crate::{
+    client::Client,
+    exit::Failure,
+    output::{Output, printable, table},
+    view::PeerView,
+};
+
+pub(crate) async fn run(output: &Output, bus: Option<String>) -> Result<(), Failure> {
+    let client = Client::open(bus.as_deref()).await?;
+    let peers = client.peers().await?;
+    if output.json {
+        let list: Vec<Value> = peers.iter().map(PeerView::to_json).collect();
+        return Ok(output.value(&Value::from(list))?);
+    }
+    if peers.is_empty() {
+        eprintln!("zocp: no peers are present yet");
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = peers.iter().map(row).collect();
+    for (peer, cells) in peers.iter().zip(table(&rows)) {
+        let (name, rest) = cells
+            .split_first()
+            .map_or((String::new(), &[][..]), |(n, r)| (n.clone(), r));
+        let name = if peer.bus_name.is_empty() {
+            output.dim(&name)
+        } else {
+            output.bold(&name)
+        };
+        output.line(&format!("{name}  {}", rest.join("  ")))?;
+    }
+    Ok(())
+}
+
+/// Name, bus name, endpoint, and the state when it is not the usual one.
+fn row(peer: &PeerView) -> Vec<String> {
+    let bus_name = if peer.bus_name.is_empty() {
+        "-"
+    } else {
+        &peer.bus_name
+    };
+    let state = if peer.state == "ready" {
+        ""
+    } else {
+        &peer.state
+    };
+    let cells = [peer.name.as_str(), bus_name, &peer.endpoint, state];
+    cells
+        .iter()
+        .filter(|cell| !cell.is_empty())
+        .map(|cell| printable(cell))
+        .collect()
+}

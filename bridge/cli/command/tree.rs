@@ -1,0 +1,149 @@
+//! `zocp tree [NODE]`: the objects and capabilities of a node, or of all.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{
+    client::Client,
+    exit::{Exit, Failure},
+    output::{Output, printable, table},
+    view::{CapabilityView, NodeView, ObjectView, PeerView},
+};
+
+pub(crate) async fn run(
+    output: &Output,
+    bus: Option<String>,
+    node: Option<&str>,
+) -> Result<(), Failure> {
+    let client = Client::open(bus.as_deref()).await?;
+    if let Some(node) = node {
+        let peer = client.node(node).await?;
+        let tree = client.tree(&peer.bus_name).await?;
+        return if output.json {
+            Ok(output.value(&tree.to_json())?)
+        } else {
+            Ok(output.text(&drawn(output, &peer, &tree))?)
+        };
+    }
+    let mut trees = Vec::new();
+    for peer in client.peers().await? {
+        match present(&client, &peer).await? {
+            Some(tree) if output.json => trees.push(tree.to_json()),
+            Some(tree) => output.text(&drawn(output, &peer, &tree))?,
+            None => {}
+        }
+    }
+    if output.json {
+        output.value(&Value::from(trees))?;
+    }
+    Ok(())
+}
+
+/// The tree of a peer that is a node; `None` as well when it went between two questions.
+async fn present(client: &Client, peer: &PeerView) -> Result<Option<NodeView>, Failure> {
+    if peer.bus_name.is_empty() {
+        return Ok(None);
+    }
+    match client.tree(&peer.bus_name).await {
+        Ok(tree) => Ok(Some(tree)),
+        Err(failure) if failure.exit == Exit::Unavailable => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn drawn(output: &Output, peer: &PeerView, tree: &NodeView) -> String {
+    let mut text = format!(
+        "{}  {}\n",
+        output.bold(&printable(&peer.name)),
+        output.dim(&peer.bus_name)
+    );
+    // Depth first with a stack of our own: how deep a node's objects go is the node's choice.
+    let mut stack = vec![(Vec::new(), String::new())];
+    while let Some((labels, indent)) = stack.pop() {
+        let Some(object) = tree.objects.get(&labels) else {
+            continue;
+        };
+        let depth = labels.len();
+        let is_child =
+            |other: &&Vec<String>| other.len() == depth + 1 && other.starts_with(&labels);
+        let children: BTreeSet<&Vec<String>> = tree.objects.keys().filter(is_child).collect();
+        if depth > 0 {
+            text.push_str(&heading(output, object, &indent));
+        }
+        let inner = if depth == 0 {
+            String::new()
+        } else {
+            format!("{indent}   ")
+        };
+        text.push_str(&capabilities(output, object, &inner));
+        stack.extend(
+            children
+                .into_iter()
+                .rev()
+                .map(|child| (child.clone(), inner.clone())),
+        );
+    }
+    text
+}
+
+fn heading(output: &Output, object: &ObjectView, indent: &str) -> String {
+    let kind = match object.kind.as_str() {
+        "" => String::new(),
+        kind => output.dim(&format!("  {}", printable(kind))),
+    };
+    format!(
+        "{indent}└─ {}{kind}\n",
+        output.bold(&printable(&object.name))
+    )
+}
+
+fn capabilities(output: &Output, object: &ObjectView, indent: &str) -> String {
+    let rows: Vec<Vec<String>> = object.capabilities.values().map(row).collect();
+    let mut text = String::new();
+    for cells in table(&rows) {
+        let [name, value, rest @ ..] = cells.as_slice() else {
+            continue;
+        };
+        let rest = output.dim(rest.join("  ").trim_end());
+        text.push_str(&format!("{indent}├─ {name}  {value}  {rest}\n"));
+    }
+    text
+}
+
+/// Name, value, type, access, range.
+fn row(capability: &CapabilityView) -> Vec<String> {
+    let value = capability.value.as_ref();
+    vec![
+        printable(&capability.name),
+        printable(&shortened(
+            value.map_or_else(|| String::from("-"), |(v, _)| v.to_string()),
+        )),
+        value.map_or_else(|| String::from("-"), |(_, signature)| signature.clone()),
+        printable(capability.described("type_hint")),
+        printable(capability.described("access")),
+        range(capability),
+    ]
+}
+
+fn range(capability: &CapabilityView) -> String {
+    let part = |name: &str| capability.description.get(name).map(Value::to_string);
+    let bounds = match (part("min"), part("max")) {
+        (None, None) => String::new(),
+        (min, max) => format!("{}..{}", min.unwrap_or_default(), max.unwrap_or_default()),
+    };
+    let step = part("step")
+        .map(|step| format!(" step {step}"))
+        .unwrap_or_default();
+    printable(&format!("{bounds}{step}"))
+}
+
+fn shortened(text: String) -> String {
+    if text.chars().count() <= VALUE_LEN_MAX {
+        return text;
+    }
+    text.chars().take(VALUE_LEN_MAX - 1).chain(['…']).collect()
+}
+
+/// A longer value is for `zocp get`.
+const VALUE_LEN_MAX: usize = 40;

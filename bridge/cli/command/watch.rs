@@ -1,0 +1,389 @@
+//! `zocp watch [NODE [NAME]]`: print values and signals as they come.
+//!
+//! Model: one connection does nothing but listen, a second one asks; so a question never waits behind
+//! the signals of a busy node. What is known of a node is read when its bus name appears.
+//! Invariants: I1. what is there at the start is printed first. I2. a node's lines are in the bus's
+//! order. I3. the end of the bus is an error, Ctrl-C is not.
+
+use std::{
+    collections::HashMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use zbus::{
+    Message, MessageStream, OwnedObjectPath, OwnedVariant,
+    fdo::DBusProxy,
+    message::{Header, Type},
+    names::BusName,
+};
+use zocp_interfaces::{NODE_NAME_PREFIX, NODE_PATH, SIGNALS_INTERFACE, VALUES_INTERFACE};
+
+use crate::{
+    client::{Client, UUID_PREFIX_MIN},
+    exit::{Exit, Failure},
+    output::{Output, printable},
+    value::to_json,
+    view::{NodeView, labels},
+};
+
+pub(crate) async fn run(
+    output: &Output,
+    bus: Option<String>,
+    node: Option<String>,
+    name: Option<String>,
+) -> Result<(), Failure> {
+    let client = Client::open(bus.as_deref()).await?;
+    client.bridge().await?;
+    let listener = client.again().await?;
+    let mut stream = MessageStream::from(&listener.connection);
+    let dbus = DBusProxy::new(&listener.connection).await?;
+    for rule in rules() {
+        dbus.add_match_rule(rule.as_str().try_into()?).await?;
+    }
+    let mut watch = Watch {
+        output,
+        client,
+        node,
+        name,
+        nodes: HashMap::new(),
+    };
+    watch.start().await?;
+    loop {
+        tokio::select! {
+            // Cancel safe: a message is taken from the stream's queue, or stays in it.
+            message = stream.next() => match message {
+                Some(message) => watch.message(&message?).await?,
+                None => return Err(Failure::new(Exit::NoBus, "the bus is gone")),
+            },
+            interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
+        }
+    }
+}
+
+/// What the listener asks the bus for.
+fn rules() -> [String; 4] {
+    let names = NODE_NAME_PREFIX.trim_end_matches('.');
+    [
+        format!(
+            "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',\
+             arg0namespace='{names}'"
+        ),
+        format!("type='signal',interface='{SIGNALS_INTERFACE}',path_namespace='{NODE_PATH}'"),
+        format!(
+            "type='signal',interface='org.freedesktop.DBus.Properties',\
+             path_namespace='{NODE_PATH}',arg0='{VALUES_INTERFACE}'"
+        ),
+        format!(
+            "type='signal',interface='org.freedesktop.DBus.ObjectManager',\
+             member='InterfacesAdded',path='{NODE_PATH}'"
+        ),
+    ]
+}
+
+struct Watch<'a> {
+    output: &'a Output,
+    client: Client,
+    /// Only this node.
+    node: Option<String>,
+    /// Only this capability.
+    name: Option<String>,
+    /// What is known of the nodes, by the unique name of their connection.
+    nodes: HashMap<String, NodeView>,
+}
+
+impl Watch<'_> {
+    async fn start(&mut self) -> Result<(), Failure> {
+        let dbus = DBusProxy::new(&self.client.connection).await?;
+        for name in dbus.list_names().await? {
+            if name.as_str().starts_with(NODE_NAME_PREFIX) {
+                // One that goes between the two questions is told by the bus.
+                if let Ok(owner) = dbus.get_name_owner(BusName::from(&name)).await {
+                    self.appeared(name.as_str(), owner.as_str()).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn message(&mut self, message: &Message) -> Result<(), Failure> {
+        let header = message.header();
+        if header.message_type() != Type::Signal {
+            return Ok(());
+        }
+        let (Some(interface), Some(member)) = (header.interface(), header.member()) else {
+            return Ok(());
+        };
+        match (interface.as_str(), member.as_str()) {
+            ("org.freedesktop.DBus", "NameOwnerChanged") => {
+                let (name, old, new): (String, String, String) = message.body().deserialize()?;
+                if !name.starts_with(NODE_NAME_PREFIX) {
+                    return Ok(());
+                }
+                self.vanished(&old)?;
+                if !new.is_empty() {
+                    self.appeared(&name, &new).await?;
+                }
+                Ok(())
+            }
+            (SIGNALS_INTERFACE, member) => self.signalled(&header, member, message),
+            ("org.freedesktop.DBus.Properties", "PropertiesChanged") => {
+                let (_, changed, _): (String, HashMap<String, OwnedVariant>, Vec<String>) =
+                    message.body().deserialize()?;
+                self.changed(&header, changed)
+            }
+            ("org.freedesktop.DBus.ObjectManager", "InterfacesAdded") => {
+                self.grown(&header, message).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn appeared(&mut self, bus_name: &str, owner: &str) -> Result<(), Failure> {
+        if self.nodes.contains_key(owner) {
+            return Ok(());
+        }
+        let view = match self.client.tree(bus_name).await {
+            Ok(view) => view,
+            // It has gone again, and the bus will say so.
+            Err(failure) if failure.exit == Exit::Unavailable => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        if !self.is_meant(&view).await? {
+            return Ok(());
+        }
+        self.tell(&view, Happening::Entered)?;
+        for labels in view.objects.keys() {
+            self.tell_object(&view, labels)?;
+        }
+        self.nodes.insert(owner.to_owned(), view);
+        Ok(())
+    }
+
+    fn vanished(&mut self, owner: &str) -> Result<(), Failure> {
+        match self.nodes.remove(owner) {
+            Some(view) => self.tell(&view, Happening::Exited),
+            None => Ok(()),
+        }
+    }
+
+    fn signalled(
+        &self,
+        header: &Header<'_>,
+        member: &str,
+        message: &Message,
+    ) -> Result<(), Failure> {
+        let Some((view, labels)) = self.source(header) else {
+            return Ok(());
+        };
+        let value = match message.body().deserialize::<zbus::Structure<'_>>() {
+            Ok(arguments) => arguments.fields().first().map(to_json).unwrap_or_default(),
+            Err(_) => Value::Null,
+        };
+        self.tell(
+            view,
+            Happening::Signal(name_of(view, &labels, member), value),
+        )
+    }
+
+    fn changed(
+        &self,
+        header: &Header<'_>,
+        changed: HashMap<String, OwnedVariant>,
+    ) -> Result<(), Failure> {
+        let Some((view, labels)) = self.source(header) else {
+            return Ok(());
+        };
+        let mut changed: Vec<_> = changed.into_iter().collect();
+        changed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (member, value) in changed {
+            let name = name_of(view, &labels, &member);
+            self.tell(view, Happening::Value(name, to_json(&value)))?;
+        }
+        Ok(())
+    }
+
+    /// An object of a known node is new, or has new members.
+    async fn grown(&mut self, header: &Header<'_>, message: &Message) -> Result<(), Failure> {
+        let Some(owner) = header.sender().map(ToString::to_string) else {
+            return Ok(());
+        };
+        let Some(known) = self.nodes.get(&owner) else {
+            return Ok(());
+        };
+        let (path, _): (OwnedObjectPath, crate::client::Interfaces) =
+            message.body().deserialize()?;
+        let Ok(view) = self.client.tree(&known.bus_name).await else {
+            return Ok(());
+        };
+        if let Some(labels) = labels(path.as_str()) {
+            self.tell_object(&view, &labels)?;
+        }
+        self.nodes.insert(owner, view);
+        Ok(())
+    }
+
+    /// The node and object that a signal is from, if it is one to tell of.
+    fn source(&self, header: &Header<'_>) -> Option<(&NodeView, Vec<String>)> {
+        let view = self.nodes.get(header.sender()?.as_str())?;
+        Some((view, labels(header.path()?.as_str())?))
+    }
+
+    async fn is_meant(&self, view: &NodeView) -> Result<bool, Failure> {
+        let Some(wanted) = &self.node else {
+            return Ok(true);
+        };
+        let label = view.bus_name.strip_prefix(NODE_NAME_PREFIX);
+        if wanted == view.name() || Some(wanted.as_str()) == label {
+            return Ok(true);
+        }
+        let hex = wanted.replace('-', "").to_lowercase();
+        if hex.len() < UUID_PREFIX_MIN || !hex.bytes().all(|octet| octet.is_ascii_hexdigit()) {
+            return Ok(false);
+        }
+        let peers = self.client.peers().await?;
+        Ok(peers
+            .iter()
+            .any(|peer| peer.bus_name == view.bus_name && peer.uuid.starts_with(&hex)))
+    }
+
+    fn tell_object(&self, view: &NodeView, labels: &[String]) -> Result<(), Failure> {
+        let Some(object) = view.objects.get(labels) else {
+            return Ok(());
+        };
+        for capability in object.capabilities.values() {
+            if let Some((value, _)) = &capability.value {
+                let name = name_of(view, labels, &capability.member);
+                self.tell(view, Happening::Value(name, value.clone()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, view: &NodeView, happening: Happening) -> Result<(), Failure> {
+        if let (Some(wanted), Some(name)) = (&self.name, happening.name())
+            && !name.is(wanted)
+        {
+            return Ok(());
+        }
+        let time = timestamp(SystemTime::now());
+        if self.output.json {
+            return Ok(self
+                .output
+                .line(&happening.to_json(view, &time).to_string())?);
+        }
+        let node = self.output.bold(&printable(view.name()));
+        let time = self.output.dim(time.get(11..).unwrap_or(&time));
+        Ok(self
+            .output
+            .line(&format!("{time}  {node}  {}", printable(&happening.text())))?)
+    }
+}
+
+/// What there is to tell of a node.
+enum Happening {
+    Entered,
+    Exited,
+    Value(Name, Value),
+    Signal(Name, Value),
+}
+
+/// A capability by both its names.
+struct Name {
+    raw: String,
+    label: String,
+}
+
+impl Name {
+    fn is(&self, wanted: &str) -> bool {
+        self.raw == wanted || self.label == wanted
+    }
+}
+
+impl Happening {
+    fn name(&self) -> Option<&Name> {
+        match self {
+            Self::Value(name, _) | Self::Signal(name, _) => Some(name),
+            Self::Entered | Self::Exited => None,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Entered => String::from("is here"),
+            Self::Exited => String::from("is gone"),
+            Self::Value(name, value) => format!("{} = {value}", name.raw),
+            Self::Signal(name, value) => format!("{} emits {value}", name.raw),
+        }
+    }
+
+    fn to_json(&self, view: &NodeView, time: &str) -> Value {
+        let mut line = json!({ "time": time, "node": view.name(), "bus_name": view.bus_name });
+        let (event, value) = match self {
+            Self::Entered => ("entered", None),
+            Self::Exited => ("exited", None),
+            Self::Value(_, value) => ("value", Some(value)),
+            Self::Signal(_, value) => ("signal", Some(value)),
+        };
+        line["event"] = json!(event);
+        if let (Some(name), Some(value)) = (self.name(), value) {
+            line["name"] = json!(name.raw);
+            line["value"] = value.clone();
+        }
+        line
+    }
+}
+
+fn name_of(view: &NodeView, labels: &[String], member: &str) -> Name {
+    let object = view.objects.get(labels);
+    let raw = object.map_or_else(|| member.to_owned(), |object| object.raw_name(member));
+    let label = [labels, &[member.to_owned()]].concat().join(".");
+    Name {
+        raw: view.dotted(labels, &raw),
+        label,
+    }
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+fn timestamp(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let millisecond = since.subsec_millis();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
+}
+
+/// The date of a day since 1970-01-01, by counting years from March so that leap days come last.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_as_rfc_3339() {
+        let at = |seconds: u64| timestamp(UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 7));
+        assert_eq!(at(0), "1970-01-01T00:00:00.007Z");
+        assert_eq!(at(951_782_399), "2000-02-28T23:59:59.007Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00.007Z");
+        assert_eq!(at(1_795_365_961), "2026-11-22T16:46:01.007Z");
+    }
+}

@@ -1,0 +1,191 @@
+//! How a command ends: the exit codes, and the one error that every command has.
+//!
+//! Model: a [`Failure`] is an exit code, a sentence that says what is wrong, and often one that says
+//! what to do. The table in `--help` and in the manual page is made from [`Exit`].
+//! Invariants: I1. a code never changes its meaning; new ones are added at the end.
+
+use std::{fmt, process::ExitCode};
+
+use zbus::fdo;
+use zocp_interfaces::errors;
+
+/// The exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Something that has no code of its own.
+    Failure = 1,
+    /// The command line or the configuration cannot be meant. Clap's code, too.
+    Usage = 2,
+    /// No bus is to be reached.
+    NoBus = 3,
+    /// The bridge is not running on the bus.
+    NoBridge = 4,
+    /// No such node.
+    NoNode = 5,
+    /// The node has no such capability.
+    NoCapability = 6,
+    /// The value was refused: its type, its range, or it cannot be written.
+    Refused = 7,
+    /// The node went, or does not answer, or a queue is full: try again.
+    Unavailable = 8,
+    /// A bridge is running on the bus already.
+    NameTaken = 9,
+    /// The mesh cannot be reached: no such network interface, or the port is taken.
+    NoMesh = 10,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// The table as it is printed.
+pub(crate) const EXIT_TABLE: &str = "\
+Exit codes:
+   0  done
+   1  something that has no code of its own
+   2  the command line or the configuration cannot be meant
+   3  no bus is to be reached
+   4  the bridge is not running on the bus
+   5  no such node
+   6  the node has no such capability
+   7  the value was refused: its type, its range, or it cannot be written
+   8  the node went, does not answer, or a queue is full: try again
+   9  a bridge is running on the bus already
+  10  the mesh cannot be reached: no such network interface, or the port is taken";
+
+/// Why a command could not do what it was asked for.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    message: String,
+    hint: Option<String>,
+    /// The reader of our output is gone: the end of the command, and nothing to tell.
+    pub(crate) quiet: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            hint: None,
+            quiet: false,
+        }
+    }
+
+    /// Adds what the user can do.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "zocp: {}", self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n  {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        let quiet = error.kind() == std::io::ErrorKind::BrokenPipe;
+        Self {
+            quiet,
+            ..Self::new(Exit::Failure, error.to_string())
+        }
+    }
+}
+
+/// What the bridge or the bus answered, by the error's name.
+impl From<zbus::Error> for Failure {
+    fn from(error: zbus::Error) -> Self {
+        let (name, text) = match &error {
+            zbus::Error::MethodError(name, text, _) => (name.to_string(), text.clone()),
+            zbus::Error::FDO(error) => (
+                zbus::DBusError::name(&**error).to_string(),
+                described(error),
+            ),
+            zbus::Error::InputOutput(source) => {
+                return Self::new(Exit::NoBus, format!("the bus is gone: {source}"));
+            }
+            _ => return Self::new(Exit::Failure, error.to_string()),
+        };
+        let text = text
+            .filter(|text| !text.is_empty())
+            .unwrap_or_else(|| name.clone());
+        Self::new(exit_of(&name), text)
+    }
+}
+
+impl From<fdo::Error> for Failure {
+    fn from(error: fdo::Error) -> Self {
+        match error {
+            fdo::Error::ZBus(error) => error.into(),
+            error => zbus::Error::FDO(Box::new(error)).into(),
+        }
+    }
+}
+
+fn described(error: &fdo::Error) -> Option<String> {
+    zbus::DBusError::description(error).map(str::to_owned)
+}
+
+fn exit_of(name: &str) -> Exit {
+    match name {
+        errors::INVALID_ARGS | errors::OUT_OF_RANGE | errors::PROPERTY_READ_ONLY => Exit::Refused,
+        errors::UNKNOWN_PROPERTY | errors::UNKNOWN_OBJECT => Exit::NoCapability,
+        errors::NODE_GONE
+        | errors::BUSY
+        | errors::TIMEOUT
+        | "org.freedesktop.DBus.Error.NoReply"
+        | "org.freedesktop.DBus.Error.ServiceUnknown"
+        | "org.freedesktop.DBus.Error.NameHasNoOwner" => Exit::Unavailable,
+        _ => Exit::Failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_in_the_table() {
+        let all = [
+            Exit::Failure,
+            Exit::Usage,
+            Exit::NoBus,
+            Exit::NoBridge,
+            Exit::NoNode,
+            Exit::NoCapability,
+            Exit::Refused,
+            Exit::Unavailable,
+            Exit::NameTaken,
+            Exit::NoMesh,
+        ];
+        let codes: Vec<u8> = all.iter().map(|exit| *exit as u8).collect();
+        let listed: Vec<u8> = EXIT_TABLE
+            .lines()
+            .filter_map(|line| line.get(..4)?.trim().parse().ok())
+            .filter(|code| *code != 0)
+            .collect();
+        assert_eq!(codes, listed);
+    }
+
+    #[test]
+    fn an_error_of_the_bridge_becomes_its_code() {
+        assert_eq!(exit_of("org.z25.Zocp1.Error.OutOfRange"), Exit::Refused);
+        assert_eq!(exit_of("org.z25.Zocp1.Error.NodeGone"), Exit::Unavailable);
+        assert_eq!(exit_of("org.example.Error.Other"), Exit::Failure);
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_is_nothing_to_tell() {
+        assert!(Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe)).quiet);
+    }
+}

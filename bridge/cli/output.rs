@@ -1,0 +1,117 @@
+//! What goes to stdout: text for people, JSON for programs.
+//!
+//! Invariants: I1. no colour when stdout is not a terminal or `NO_COLOR` is set. I2. each write is
+//! flushed, so that a pipe's reader sees it at once. I3. a reader that is gone is no error: it comes
+//! out as a quiet [`Failure`](crate::exit::Failure). I4. what peers named is printed without control
+//! characters: a node's name must not move the cursor.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde_json::Value;
+
+/// Standard output and how to write to it.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+    colour: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            json,
+            colour: !plain && io::stdout().is_terminal(),
+        }
+    }
+
+    /// Prints text as it is; its lines end with a line feed already.
+    pub(crate) fn text(&self, text: &str) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    }
+
+    /// Prints one line.
+    pub(crate) fn line(&self, line: &str) -> io::Result<()> {
+        self.text(&format!("{line}\n"))
+    }
+
+    /// Prints JSON for reading: with indentation.
+    pub(crate) fn value(&self, value: &Value) -> io::Result<()> {
+        self.line(&format!("{value:#}"))
+    }
+
+    pub(crate) fn bold(&self, text: &str) -> String {
+        self.styled("1", text)
+    }
+
+    pub(crate) fn dim(&self, text: &str) -> String {
+        self.styled("2", text)
+    }
+
+    fn styled(&self, code: &str, text: &str) -> String {
+        if self.colour && !text.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// Text of a peer, safe on a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// Lines of columns, each as wide as its widest cell; the last is not padded.
+pub(crate) fn table(rows: &[Vec<String>]) -> Vec<Vec<String>> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| width(column).unwrap_or_default())
+        .collect();
+    rows.iter()
+        .map(|row| {
+            let last = row.len().saturating_sub(1);
+            row.iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(column, (cell, &width))| {
+                    if column == last {
+                        cell.clone()
+                    } else {
+                        format!("{cell:width$}")
+                    }
+                })
+                .collect()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let row = |a: &str, b: &str| vec![a.to_owned(), b.to_owned()];
+        let lines: Vec<String> = table(&[row("a", "x"), row("long", "yy")])
+            .iter()
+            .map(|row| row.join("  "))
+            .collect();
+        assert_eq!(lines, ["a     x", "long  yy"]);
+    }
+
+    #[test]
+    fn control_characters_of_a_peer_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+}

@@ -1,0 +1,436 @@
+//! What a client found: peers, the objects of a node, their capabilities.
+//!
+//! Model: plain data made from D-Bus answers, and the same as JSON. The key of an object is its
+//! labels, of a capability its raw name.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use zbus::{OwnedObjectPath, OwnedVariant, Variant, fdo::ManagedObjects};
+use zocp_daemon::label::unlabel;
+use zocp_interfaces::{NODE_PATH, OBJECT_INTERFACE, PEER_INTERFACE, PEERS_PATH, VALUES_INTERFACE};
+
+use crate::{
+    client::{Interfaces, Properties, last_element},
+    value::to_json,
+};
+
+/// A peer, from `org.z25.Zocp1.Peer`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PeerView {
+    pub(crate) name: String,
+    pub(crate) label: String,
+    pub(crate) uuid: String,
+    pub(crate) bus_name: String,
+    pub(crate) endpoint: String,
+    pub(crate) state: String,
+    /// All properties, as JSON.
+    pub(crate) properties: Map<String, Value>,
+}
+
+impl PeerView {
+    /// `None` when the object is something else.
+    pub(crate) fn new(path: OwnedObjectPath, mut interfaces: Interfaces) -> Option<Self> {
+        let properties = interfaces.remove(PEER_INTERFACE)?;
+        path.as_str().strip_prefix(PEERS_PATH)?;
+        Some(Self {
+            name: text(&properties, "Name"),
+            label: last_element(&path).to_owned(),
+            uuid: text(&properties, "Uuid"),
+            bus_name: text(&properties, "BusName"),
+            endpoint: text(&properties, "Endpoint"),
+            state: text(&properties, "State"),
+            properties: properties
+                .iter()
+                .map(|(name, v)| (snake(name), to_json(v)))
+                .collect(),
+        })
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        let mut object = self.properties.clone();
+        object.insert(String::from("label"), json!(self.label));
+        Value::Object(object)
+    }
+}
+
+/// The objects of a mirrored node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NodeView {
+    pub(crate) bus_name: String,
+    /// By the labels on the way to it; the root has none.
+    pub(crate) objects: BTreeMap<Vec<String>, ObjectView>,
+}
+
+impl NodeView {
+    pub(crate) fn new(bus_name: &str, objects: ManagedObjects) -> Self {
+        let objects = objects
+            .into_iter()
+            .filter_map(|(path, interfaces)| {
+                Some((labels(path.as_str())?, ObjectView::new(&path, &interfaces)))
+            })
+            .collect();
+        Self {
+            bus_name: bus_name.to_owned(),
+            objects,
+        }
+    }
+
+    /// The raw name of the node; empty when it has no root object, as when it has just gone.
+    pub(crate) fn name(&self) -> &str {
+        self.objects
+            .get(&[][..])
+            .map_or("", |root| root.name.as_str())
+    }
+
+    /// The capability that is meant: by its raw name or its label, those of inner objects with the
+    /// objects before it and a dot or slash between. The root goes first, since its names may have dots.
+    pub(crate) fn find(&self, wanted: &str) -> Option<(&ObjectView, &CapabilityView)> {
+        let mut all = self.capabilities();
+        all.sort_by_key(|(labels, ..)| labels.len());
+        all.into_iter()
+            .find(|(labels, _, capability)| {
+                self.names(labels, capability)
+                    .iter()
+                    .any(|name| name == wanted)
+            })
+            .map(|(_, object, capability)| (object, capability))
+    }
+
+    /// The names by which capabilities can be meant, as people would write them.
+    pub(crate) fn all_names(&self) -> Vec<String> {
+        self.capabilities()
+            .into_iter()
+            .filter_map(|(labels, _, capability)| self.names(labels, capability).into_iter().next())
+            .collect()
+    }
+
+    /// The name of a capability with the raw names of the objects before it.
+    pub(crate) fn dotted(&self, labels: &[String], name: &str) -> String {
+        let mut parts: Vec<&str> = Vec::new();
+        for depth in 1..=labels.len() {
+            let object = self.objects.get(&labels[..depth]);
+            parts.push(object.map_or(labels[depth - 1].as_str(), |object| object.name.as_str()));
+        }
+        parts.push(name);
+        parts.join(".")
+    }
+
+    fn names(&self, labels: &[String], capability: &CapabilityView) -> [String; 3] {
+        let member = [labels, std::slice::from_ref(&capability.member)].concat();
+        [
+            self.dotted(labels, &capability.name),
+            member.join("."),
+            member.join("/"),
+        ]
+    }
+
+    fn capabilities(&self) -> Vec<(&Vec<String>, &ObjectView, &CapabilityView)> {
+        self.objects
+            .iter()
+            .flat_map(|(labels, object)| {
+                object
+                    .capabilities
+                    .values()
+                    .map(move |capability| (labels, object, capability))
+            })
+            .collect()
+    }
+
+    /// The node with its objects inside each other.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut root = Value::Null;
+        for (labels, object) in &self.objects {
+            let mut place = &mut root;
+            for label in labels {
+                place = &mut place["objects"][label];
+            }
+            merge(place, object.to_json());
+        }
+        merge(&mut root, json!({ "bus_name": self.bus_name }));
+        root
+    }
+}
+
+/// An object of a mirrored node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ObjectView {
+    pub(crate) path: String,
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) capabilities: BTreeMap<String, CapabilityView>,
+    data: Map<String, Value>,
+}
+
+impl ObjectView {
+    fn new(path: &OwnedObjectPath, interfaces: &Interfaces) -> Self {
+        let none = Properties::new();
+        let object = interfaces.get(OBJECT_INTERFACE).unwrap_or(&none);
+        let values = interfaces.get(VALUES_INTERFACE).unwrap_or(&none);
+        let capabilities = entries(object.get("Capabilities"))
+            .into_iter()
+            .map(|(name, description)| {
+                (
+                    name.clone(),
+                    CapabilityView::new(name, entries(Some(description)), values),
+                )
+            })
+            .collect();
+        let data = entries(object.get("Data"));
+        Self {
+            path: path.as_str().to_owned(),
+            name: text(object, "Name"),
+            kind: text(object, "Type"),
+            capabilities,
+            data: data
+                .into_iter()
+                .map(|(name, value)| (name, to_json(value)))
+                .collect(),
+        }
+    }
+
+    /// The raw name of a member.
+    pub(crate) fn raw_name(&self, member: &str) -> String {
+        let known = self
+            .capabilities
+            .values()
+            .find(|capability| capability.member == member);
+        match known {
+            Some(capability) => capability.name.clone(),
+            None => unlabel(member).unwrap_or_else(|| member.to_owned()),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let capabilities: Map<String, Value> = self
+            .capabilities
+            .iter()
+            .map(|(name, c)| (name.clone(), c.to_json()))
+            .collect();
+        json!({
+            "name": self.name,
+            "type": self.kind,
+            "path": self.path,
+            "capabilities": capabilities,
+            "data": self.data,
+        })
+    }
+}
+
+/// A capability of a mirrored node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CapabilityView {
+    pub(crate) name: String,
+    pub(crate) member: String,
+    /// Its value as JSON, and the D-Bus signature of it; `None` when it cannot be read.
+    pub(crate) value: Option<(Value, String)>,
+    /// `TypeHint`, `Access`, `Min`, `Max`, `Step` and so on, in lower case.
+    pub(crate) description: BTreeMap<String, Value>,
+}
+
+impl CapabilityView {
+    fn new(name: String, description: BTreeMap<String, &Variant<'_>>, values: &Properties) -> Self {
+        let description: BTreeMap<String, Value> = description
+            .into_iter()
+            .map(|(name, value)| (key(name), to_json(value)))
+            .collect();
+        let member = description
+            .get("member")
+            .and_then(Value::as_str)
+            .unwrap_or(&name)
+            .to_owned();
+        let value = values
+            .get(&member)
+            .map(|value| (to_json(value), value.value_signature().to_string()));
+        Self {
+            name,
+            member,
+            value,
+            description,
+        }
+    }
+
+    /// A part of the description that is text, such as `access`.
+    pub(crate) fn described(&self, part: &str) -> &str {
+        self.description
+            .get(part)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    fn to_json(&self) -> Value {
+        let mut object: Map<String, Value> = self
+            .description
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        if let Some((value, signature)) = &self.value {
+            object.insert(String::from("value"), value.clone());
+            object.insert(String::from("signature"), json!(signature));
+        }
+        Value::Object(object)
+    }
+}
+
+/// The labels below the root of a mirrored node; `None` for a path elsewhere.
+pub(crate) fn labels(path: &str) -> Option<Vec<String>> {
+    match path.strip_prefix(NODE_PATH)? {
+        "" => Some(Vec::new()),
+        rest => rest
+            .strip_prefix('/')
+            .map(|rest| rest.split('/').map(str::to_owned).collect()),
+    }
+}
+
+fn merge(place: &mut Value, object: Value) {
+    match (place, object) {
+        (Value::Object(place), Value::Object(object)) => place.extend(object),
+        (place, object) => *place = object,
+    }
+}
+
+fn text(properties: &Properties, name: &str) -> String {
+    properties
+        .get(name)
+        .and_then(|value| <&str>::try_from(value).ok())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// The entries of a dictionary with strings for keys; none of anything else.
+fn entries<'a>(value: Option<impl Into<Entries<'a>>>) -> BTreeMap<String, &'a Variant<'a>> {
+    let Some(Entries(Variant::Dict(dict))) = value.map(Into::into) else {
+        return BTreeMap::new();
+    };
+    dict.iter()
+        .filter_map(|(key, value)| match key {
+            Variant::Str(key) => Some((key.to_string(), inner(value))),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Something that may be a dictionary.
+struct Entries<'a>(&'a Variant<'a>);
+
+impl<'a> From<&'a OwnedVariant> for Entries<'a> {
+    fn from(value: &'a OwnedVariant) -> Self {
+        Self(inner(value))
+    }
+}
+
+impl<'a> From<&'a Variant<'a>> for Entries<'a> {
+    fn from(value: &'a Variant<'a>) -> Self {
+        Self(inner(value))
+    }
+}
+
+fn inner<'a>(value: &'a Variant<'a>) -> &'a Variant<'a> {
+    match value {
+        Variant::Variant(inner) => inner,
+        value => value,
+    }
+}
+
+/// The key of a part of a capability's description: the bridge's own words in JSON's manner, the
+/// node's as they are.
+fn key(name: String) -> String {
+    if DESCRIPTION.contains(&name.as_str()) {
+        snake(&name)
+    } else {
+        name
+    }
+}
+
+/// `TypeHint` as `type_hint`: JSON's manner.
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for (index, c) in name.chars().enumerate() {
+        if c.is_ascii_uppercase() && index > 0 {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+    }
+    snake
+}
+
+const DESCRIPTION: [&str; 7] = [
+    "Member",
+    "TypeHint",
+    "Access",
+    "Min",
+    "Max",
+    "Step",
+    "Subscribers",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> NodeView {
+        let capability = |name: &str, member: &str| CapabilityView {
+            name: name.to_owned(),
+            member: member.to_owned(),
+            value: Some((json!(1), String::from("x"))),
+            ..CapabilityView::default()
+        };
+        let object = |name: &str, capabilities: &[(&str, &str)]| ObjectView {
+            name: name.to_owned(),
+            capabilities: capabilities
+                .iter()
+                .map(|(name, member)| ((*name).to_owned(), capability(name, member)))
+                .collect(),
+            ..ObjectView::default()
+        };
+        let objects = [
+            (
+                vec![],
+                object(
+                    "stage",
+                    &[("My Float", "My_20Float"), ("cam.pan", "cam_2epan")],
+                ),
+            ),
+            (
+                vec![String::from("cam")],
+                object("cam", &[("pan", "pan"), ("zoom", "zoom")]),
+            ),
+        ];
+        NodeView {
+            bus_name: String::from("n"),
+            objects: objects.into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn a_capability_is_found_by_name_label_and_dotted_path() {
+        let node = node();
+        let find = |wanted: &str| node.find(wanted).map(|(_, found)| found.member.as_str());
+        assert_eq!(find("My Float"), Some("My_20Float"));
+        assert_eq!(find("My_20Float"), Some("My_20Float"));
+        assert_eq!(find("cam.zoom"), Some("zoom"));
+        assert_eq!(find("cam/zoom"), Some("zoom"));
+        assert_eq!(
+            find("cam.pan"),
+            Some("cam_2epan"),
+            "the root's own name goes first"
+        );
+        assert_eq!(find("cam/pan"), Some("pan"));
+        assert_eq!(find("zoom"), None);
+    }
+
+    #[test]
+    fn objects_are_inside_each_other_in_json() {
+        let json = node().to_json();
+        assert_eq!(json["name"], "stage");
+        assert_eq!(json["objects"]["cam"]["capabilities"]["zoom"]["value"], 1);
+    }
+
+    #[test]
+    fn paths_below_the_node_are_labels() {
+        assert_eq!(labels("/org/z25/Zocp1/Node"), Some(vec![]));
+        assert_eq!(labels("/org/z25/Zocp1/Node/a/b").unwrap(), ["a", "b"]);
+        assert_eq!(labels("/org/z25/Zocp1/NodeX"), None);
+        assert_eq!(labels("/org"), None);
+    }
+}

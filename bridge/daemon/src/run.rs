@@ -1,0 +1,257 @@
+//! The whole bridge: a bus, a node, the hub and the mirrors, from start to end.
+//!
+//! Model: one task follows the node's events and gives each to the hub and the mirrors, in order, so
+//! that both tell of the same world. What the bus connections say of themselves comes back to the same
+//! task.
+//! Invariants: R1. whoever is told [`Status::Ready`] finds the bridge's name on the bus. R2. the end goes
+//! from the leaf to the root: nodes' objects and names, the bridge's own, goodbye on the mesh, the bus.
+//! Limits: [`BATCH_MAX`] events are taken at once; [`CLOSE_MAX`] for the bus at the end.
+//! Not here: signals, the service manager (`bridge/cli`).
+
+use std::time::Duration;
+
+use tokio::{sync::watch, time::timeout};
+use tokio_util::task::TaskTracker;
+use zocp_interfaces::BRIDGE_NAME;
+use zocp_node::{Events, Node, StartError};
+
+use crate::{
+    bus::{Bus, BusError, BusKind, raise_descriptor_limit},
+    config::Settings,
+    hub::{Hub, HubError},
+    served::{Presence, Site, SiteKind},
+};
+
+/// What the bridge says of itself while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// On the bus under its name; told again when the bus was lost and is back.
+    Ready {
+        /// The name on the mesh.
+        name: String,
+        /// The TCP port for peers.
+        port: u16,
+        /// What kind of bus.
+        kind: BusKind,
+        /// The bus's address.
+        address: String,
+    },
+    /// The bus is gone, or another bridge has the name now; both are tried again.
+    Lost(String),
+    /// The end has begun.
+    Stopping,
+}
+
+/// Why the bridge does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// There is no bus.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The mesh cannot be reached.
+    #[error(transparent)]
+    Mesh(#[from] StartError),
+    /// Our own objects cannot be made: our fault.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// A bridge is on this bus already.
+    #[error("another bridge has the name {BRIDGE_NAME} on the {kind} at {address}")]
+    NameTaken {
+        /// What kind of bus.
+        kind: BusKind,
+        /// The bus's address.
+        address: String,
+    },
+    /// The bus does not let us have the name: a matter of its policy.
+    #[error("the {kind} at {address} refuses the name {BRIDGE_NAME}: {reason}")]
+    NameDenied {
+        /// What kind of bus.
+        kind: BusKind,
+        /// The bus's address.
+        address: String,
+        /// What it says.
+        reason: String,
+    },
+    /// The node ended by itself: our fault.
+    #[error("the node on the mesh ended")]
+    MeshEnded,
+}
+
+/// Runs the bridge until `shutdown` is done; `tell` hears how it fares.
+///
+/// # Errors
+/// When it cannot start, or cannot go on; nothing is left behind.
+pub async fn run(
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+    tell: impl FnMut(Status),
+) -> Result<(), RunError> {
+    raise_descriptors();
+    let mut bus = Bus::open(&settings.bus).await?;
+    let outcome = match Bridge::start(&bus, settings.node, tell).await {
+        Ok(bridge) => bridge.live(&mut bus, shutdown).await,
+        Err(error) => Err(error),
+    };
+    bus.close().await;
+    outcome
+}
+
+struct Bridge<T> {
+    node: Node,
+    events: Events,
+    hub: Hub,
+    tasks: TaskTracker,
+    presence: watch::Receiver<Option<Presence>>,
+    ready: Status,
+    was_ready: bool,
+    tell: T,
+}
+
+impl<T: FnMut(Status)> Bridge<T> {
+    async fn start(bus: &Bus, config: zocp_node::Config, tell: T) -> Result<Self, RunError> {
+        let (node, events) = Node::start(config).await?;
+        let site = Site::new(bus.address(), limits_of(bus.kind()));
+        let tasks = TaskTracker::new();
+        let (on_presence, presence) = watch::channel(None);
+        let hub = Hub::start(&tasks, &site, node.clone(), move |told| {
+            on_presence.send_replace(Some(told));
+        })
+        .await?;
+        let ready = Status::Ready {
+            name: node.name().to_owned(),
+            port: node.port(),
+            kind: bus.kind(),
+            address: bus.address().to_owned(),
+        };
+        Ok(Self {
+            node,
+            events,
+            hub,
+            tasks,
+            presence,
+            ready,
+            was_ready: false,
+            tell,
+        })
+    }
+
+    async fn live(
+        mut self,
+        bus: &mut Bus,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
+        let (kind, address) = (bus.kind(), bus.address().to_owned());
+        let mut shutdown = std::pin::pin!(shutdown);
+        let mut keep = std::pin::pin!(bus.keep());
+        let mut batch = Vec::new();
+        let outcome = loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break Ok(()),
+                () = &mut keep => {}
+                // Cancel safe: a change that is not seen yet stays so.
+                Ok(()) = self.presence.changed() => {
+                    if let Err(error) = self.heard(kind, &address) {
+                        break Err(error);
+                    }
+                }
+                // Cancel safe: events stay in the queue.
+                count = self.events.next_many(&mut batch, BATCH_MAX) => {
+                    if count == 0 {
+                        break Err(RunError::MeshEnded);
+                    }
+                    self.follow(&mut batch).await;
+                }
+            }
+        };
+        (self.tell)(Status::Stopping);
+        self.close().await;
+        outcome
+    }
+
+    async fn follow(&mut self, batch: &mut Vec<zocp_node::Event>) {
+        for event in batch.drain(..) {
+            self.hub.handle(&event).await;
+        }
+    }
+
+    /// The hub's connection says something of itself.
+    fn heard(&mut self, kind: BusKind, address: &str) -> Result<(), RunError> {
+        let told = self.presence.borrow_and_update().clone();
+        let address = address.to_owned();
+        match told {
+            Some(Presence::Named(_)) => {
+                self.was_ready = true;
+                (self.tell)(self.ready.clone());
+            }
+            Some(Presence::Taken(_)) if !self.was_ready => {
+                return Err(RunError::NameTaken { kind, address });
+            }
+            Some(Presence::Denied { reason, .. }) if !self.was_ready => {
+                return Err(RunError::NameDenied {
+                    kind,
+                    address,
+                    reason,
+                });
+            }
+            Some(Presence::Taken(name)) => {
+                (self.tell)(Status::Lost(format!("another program has the name {name}")));
+            }
+            Some(Presence::Denied { reason, .. } | Presence::Unreachable(reason)) => {
+                (self.tell)(Status::Lost(reason));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn close(self) {
+        let Self {
+            node,
+            events,
+            hub,
+            tasks,
+            ..
+        } = self;
+        let gone = hub.close();
+        if timeout(CLOSE_MAX, gone.cancelled()).await.is_err() {
+            tracing::warn!("the bus does not let us go");
+        }
+        // Nobody follows any more; a full queue must not hold up the goodbye.
+        drop(events);
+        node.shutdown().await;
+        tasks.close();
+        if timeout(CLOSE_MAX, tasks.wait()).await.is_err() {
+            tracing::warn!("a task does not end");
+        }
+    }
+}
+
+/// The system bus has small limits; what is behind an address is not known.
+fn limits_of(kind: BusKind) -> SiteKind {
+    match kind {
+        BusKind::Session | BusKind::Embedded => SiteKind::Session,
+        BusKind::System | BusKind::Address => SiteKind::System,
+    }
+}
+
+fn raise_descriptors() {
+    if let Some(limit) = raise_descriptor_limit()
+        && limit < DESCRIPTORS_MIN
+    {
+        tracing::warn!(
+            limit,
+            "the limit of open files is low: each node takes about four; raise it with `ulimit -Hn` \
+             or LimitNOFILE="
+        );
+    }
+}
+
+/// As many events as one node's burst often has; more only delays a shutdown.
+const BATCH_MAX: usize = 256;
+/// Longer than a connection takes for its own deadline.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+/// Enough for a thousand nodes.
+const DESCRIPTORS_MIN: u64 = 4096;
