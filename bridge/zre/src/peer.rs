@@ -109,6 +109,11 @@ impl Peer {
         self.mailbox.is_greeted() && self.presence.as_ref().is_none_or(|p| p.awaiting)
     }
 
+    /// Whether it was greeted without knowing who it is.
+    pub(crate) fn is_nameless_greeted(&self) -> bool {
+        self.id.is_none() && self.mailbox.is_greeted()
+    }
+
     /// Where its numbers wrap.
     pub(crate) fn wrap(&self) -> Wrap {
         self.presence.as_ref().map_or(Wrap::Unknown, |p| p.wrap)

@@ -1,6 +1,8 @@
 //! What zyre and pyre really sent: it decodes to what it meant and encodes to the
 //! same octets.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
+
 use zocp_zre::{Beacon, Command, HelloLimits, decode};
 
 const BEACONS: &str = include_str!(concat!(

@@ -1,6 +1,9 @@
 //! Whole meshes under a virtual clock: what the bridges of a hall live through.
 //!
-//! A failure prints its seed; put it into `SEEDS` of that test to see it again.
+//! A failure prints its seed. `SIMULATION_SEEDS=500` runs each test that many times
+//! more, with further seeds.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
 mod mesh;
 
@@ -13,7 +16,10 @@ use zocp_zre::{Event, ExitReason, HEADER_BRIDGE, PeerId, SendError};
 
 /// Runs a test for several seeds and says which one failed.
 fn for_seeds(seeds: std::ops::Range<u64>, test: impl Fn(&mut World)) {
-    for seed in seeds {
+    let more = std::env::var("SIMULATION_SEEDS").ok();
+    let more: u64 = more.map_or(0, |count| count.parse().expect("a count"));
+    let further = (0..more).map(|n| 1000 * (n + 1) + seeds.start);
+    for seed in seeds.clone().chain(further) {
         let mut world = World::new(seed);
         let run = std::panic::AssertUnwindSafe(|| test(&mut world));
         if let Err(panic) = std::panic::catch_unwind(run) {

@@ -191,9 +191,12 @@ impl Zre {
             name: self.config.name.clone(),
             headers: self.config.headers.clone(),
         };
+        // Or it may be one that we reach by another address just now.
+        let is_doubtful = self.peers.find(|p| p.is_nameless_greeted()).is_some();
         let Some(peer) = self.peers.at_mut(key) else {
             return;
         };
+        let is_doubtful = is_doubtful && peer.id.is_some();
         let follows_another = peer.mailbox.hello_at.replace(now).is_some();
         let owed = std::mem::take(&mut peer.mailbox.pings_owed);
         peer.mailbox.phase = Phase::Open { dial };
@@ -201,7 +204,7 @@ impl Zre {
         for _ in 0..owed {
             self.transmit(key, &Command::PingOk, Content::new());
         }
-        if follows_another {
+        if follows_another || is_doubtful {
             self.confirm(now, key);
         } else {
             self.flush(now, key);

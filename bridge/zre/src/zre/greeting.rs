@@ -8,6 +8,7 @@
 //! are not told.
 //! Spec: 36/ZRE "HELLO", "JOIN", "LEAVE".
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::command::Hello;
@@ -20,6 +21,12 @@ use crate::{Endpoint, GroupName, HEADER_BRIDGE, PeerId};
 
 use super::Zre;
 
+/// Where a HELLO comes from, and where it says that it does.
+struct Source<'a> {
+    remote: SocketAddr,
+    endpoint: Option<&'a Endpoint>,
+}
+
 impl Zre {
     /// A link's HELLO, in its turn.
     pub(super) fn hello(&mut self, now: Instant, link: LinkId, hello: Hello) {
@@ -28,7 +35,7 @@ impl Zre {
         };
         let endpoint = hello.endpoint.parse::<Endpoint>();
         let endpoint = endpoint.ok().map(|e| e.seen_from(remote));
-        match self.admit(now, id, endpoint) {
+        match self.admit(now, id, remote, endpoint) {
             Ok(key) => self.enter(now, key, link, hello),
             Err(why) => self.reject(now, link, why),
         }
@@ -39,10 +46,15 @@ impl Zre {
         &mut self,
         now: Instant,
         id: PeerId,
+        remote: SocketAddr,
         endpoint: Option<Endpoint>,
     ) -> Result<Key, RejectReason> {
         let limits = self.config.limits;
-        let nameless = self.find_nameless(endpoint.as_ref());
+        let source = Source {
+            remote,
+            endpoint: endpoint.as_ref(),
+        };
+        let nameless = self.find_nameless(id, source);
         let key = match (self.peers.key(id), nameless) {
             (Some(key), nameless) => {
                 if let Some(nameless) = nameless {
@@ -69,17 +81,22 @@ impl Zre {
         Ok(key)
     }
 
-    /// The node without a name that a HELLO is the answer of: it is where the HELLO
-    /// says, or it is the only one that has been greeted.
-    fn find_nameless(&self, endpoint: Option<&Endpoint>) -> Option<Key> {
+    /// The node without a name that a HELLO is the answer of. It is where the HELLO
+    /// says; or it is the only one that has been greeted, and was reached at the
+    /// address that the HELLO comes from, or the HELLO comes out of the blue from a
+    /// peer that is here, as it does when we greeted it by another of its addresses.
+    fn find_nameless(&self, id: PeerId, link: Source<'_>) -> Option<Key> {
         let nameless = |p: &Peer| p.id.is_none();
-        let there = endpoint.and_then(|e| self.peers.find(|p| nameless(p) && p.is_at(e)));
-        there.or_else(|| {
-            let greeted = |p: &Peer| nameless(p) && p.mailbox.is_greeted();
-            let mut all = self.peers.iter().filter(|(_, p)| greeted(p));
-            let (key, _) = all.next()?;
-            all.next().is_none().then_some(key)
-        })
+        let is_there = |p: &Peer| link.endpoint.is_some_and(|e| p.is_at(e));
+        if let Some(key) = self.peers.find(|p| nameless(p) && is_there(p)) {
+            return Some(key);
+        }
+        let mut greeted = self.peers.iter().filter(|(_, p)| p.is_nameless_greeted());
+        let (key, peer) = greeted.next()?;
+        let known = self.peers.key(id).and_then(|key| self.peers.at(key));
+        let is_unexpected = known.is_some_and(|p| p.presence.is_some() && !p.awaits_hello());
+        let is_it = is_unexpected || peer.is_on(link.remote.ip());
+        (is_it && greeted.next().is_none()).then_some(key)
     }
 
     fn enter(&mut self, now: Instant, key: Key, link: LinkId, hello: Hello) {
