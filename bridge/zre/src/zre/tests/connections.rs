@@ -1,0 +1,268 @@
+//! HELLO, silence, ends of connections, renewal.
+
+use super::*;
+use crate::output::SendError;
+
+#[test]
+fn a_closed_link_is_a_lost_peer_at_once() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    bench.zre.link_closed(bench.now, player.link);
+    let outputs = bench.outputs();
+    assert!(outputs.contains(&Output::HangUpDial(player.dial)));
+    assert!(bench.zre.peer(player.id).is_none());
+    bench.pass(Duration::from_millis(200));
+    assert!(bench.dialed().is_some(), "it is greeted afresh");
+}
+
+#[test]
+fn a_closed_dial_is_a_lost_peer_at_once() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    bench
+        .zre
+        .dial_closed(bench.now, player.dial, DialEnd::Closed);
+    let outputs = bench.outputs();
+    assert!(outputs.contains(&Output::HangUpLink(player.link)));
+    assert!(!outputs.contains(&Output::HangUpDial(player.dial)));
+    assert!(bench.zre.peer(player.id).is_none());
+}
+
+#[test]
+fn messages_before_the_connection_is_ready_wait_in_order() {
+    let mut bench = Bench::new();
+    let link = bench.open_link(peer_id(1), peer_addr(1));
+    let hello = Command::Hello(Box::new(hello_of(peer_addr(1))));
+    bench.say_on(link, &hello, 1, Content::new());
+    let (dial, _) = bench.dialed().unwrap();
+    bench.zre.whisper(bench.now, peer_id(1), text("a")).unwrap();
+    bench.zre.shout(bench.now, "ZOCP", text("b")).unwrap();
+    assert_eq!(bench.outputs(), []);
+    bench.ready(dial, peer_addr(1));
+    let sent = bench.sent();
+    assert!(matches!(sent[0], (Command::Hello(_), 1)));
+    assert_eq!(sent[1], (Command::Whisper, 2));
+    assert!(matches!(sent[2], (Command::Shout { .. }, 3)));
+}
+
+#[test]
+fn a_second_hello_is_exit_and_enter_and_no_circle_of_greetings() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    let hello = Command::Hello(Box::new(hello_of(player.addr)));
+    // Shortly after ours it may be the answer to it: only a PING follows.
+    bench.say_on(player.link, &hello, 1, Content::new());
+    let outputs = bench.outputs();
+    let dialed = |o: &Output| matches!(o, Output::Dial { .. } | Output::HangUpDial(_));
+    assert!(!outputs.iter().any(dialed), "{outputs:?}");
+    assert!(matches!(outputs[0], Output::Event(Event::Exited { .. })));
+    assert!(matches!(outputs[1], Output::Event(Event::Entered { .. })));
+    assert!(matches!(outputs[2], Output::Send { .. }));
+    bench.say_on(player.link, &Command::PingOk, 2, Content::new());
+    // Later it means that we are forgotten: we greet afresh.
+    bench.pass(Duration::from_secs(3));
+    bench.say_on(player.link, &hello, 1, Content::new());
+    assert!(bench.outputs().iter().any(dialed));
+}
+
+#[test]
+fn the_hello_of_a_second_link_waits_until_the_first_is_read() {
+    let mut bench = Bench::new();
+    let mut player = bench.meet(1);
+    let link = bench.open_link(player.id, player.addr);
+    let hello = Command::Hello(Box::new(hello_of(player.addr)));
+    bench.say_on(link, &hello, 1, Content::new());
+    bench.say_on(link, &Command::Whisper, 2, text("new"));
+    bench.say(&mut player, &Command::Whisper, text("old"));
+    bench.zre.link_closed(bench.now, player.link);
+    let events = bench.events();
+    let [
+        Event::Whispered { content: old, .. },
+        Event::Exited { .. },
+        Event::Entered { .. },
+        Event::Whispered { content: new, .. },
+    ] = &events[..]
+    else {
+        panic!("{events:?}");
+    };
+    assert_eq!((old, new), (&text("old"), &text("new")));
+}
+
+#[test]
+fn a_first_link_that_never_ends_is_not_waited_for_long() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    let link = bench.open_link(player.id, player.addr);
+    let hello = Command::Hello(Box::new(hello_of(player.addr)));
+    bench.say_on(link, &hello, 1, Content::new());
+    bench.pass(Duration::from_secs(3));
+    let outputs = bench.outputs();
+    assert!(outputs.contains(&Output::HangUpLink(player.link)));
+    assert!(bench.zre.peer(player.id).is_some());
+}
+
+#[test]
+fn a_message_without_a_hello_is_ignored_and_the_peer_greeted() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    bench.zre.link_closed(bench.now, player.link);
+    bench.outputs();
+    // libzmq has opened the connection again and goes on in the middle.
+    let link = bench.open_link(player.id, player.addr);
+    bench.pass(Duration::from_millis(60));
+    bench.say_on(link, &Command::Ping, 17, Content::new());
+    let (dial, _) = bench.dialed().unwrap();
+    bench.ready(dial, player.addr);
+    assert!(matches!(bench.sent()[0], (Command::Hello(_), 1)));
+    assert_eq!(bench.exits(), []);
+}
+
+#[test]
+fn a_silent_peer_is_asked_then_evasive_then_gone() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    bench.pass(Duration::from_millis(5500));
+    assert_eq!(bench.sent(), [(Command::Ping, 2)]);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.events(), [Event::Evasive { peer: player.id }]);
+    assert!(bench.zre.peer(player.id).unwrap().is_evasive());
+    bench.pass(Duration::from_secs(23));
+    assert!(bench.sent().len() >= 20, "a PING each second");
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.exits(), [ExitReason::Expired]);
+}
+
+#[test]
+fn any_sign_of_life_ends_evasiveness() {
+    let mut bench = Bench::new();
+    let mut player = bench.meet(1);
+    let returned = Event::Returned { peer: player.id };
+    bench.pass(Duration::from_secs(7));
+    bench.outputs();
+    bench.beacon(player.id, player.addr, PEER_PORT);
+    assert_eq!(bench.events(), std::slice::from_ref(&returned));
+    bench.pass(Duration::from_secs(7));
+    bench.outputs();
+    bench.say(&mut player, &Command::PingOk, Content::new());
+    assert_eq!(bench.events(), [returned]);
+}
+
+#[test]
+fn an_idle_peer_that_answers_is_never_evasive() {
+    let mut bench = Bench::new();
+    let mut player = bench.meet(1);
+    for _ in 0..20 {
+        bench.pass(Duration::from_millis(5100));
+        for (command, _) in bench.sent() {
+            assert_eq!(command, Command::Ping);
+            bench.say(&mut player, &Command::PingOk, Content::new());
+        }
+        assert_eq!(bench.events(), []);
+    }
+}
+
+#[test]
+fn a_ping_is_answered_at_once_and_ours_is_timed() {
+    let mut bench = Bench::new();
+    let mut player = bench.meet(1);
+    bench.say(&mut player, &Command::Ping, Content::new());
+    assert_eq!(bench.sent(), [(Command::PingOk, 2)]);
+    bench.zre.ping(bench.now, player.id).unwrap();
+    assert_eq!(bench.sent(), [(Command::Ping, 3)]);
+    bench.now += Duration::from_micros(300);
+    bench.say(&mut player, &Command::PingOk, Content::new());
+    let rtt = Duration::from_micros(300);
+    let peer = player.id;
+    assert_eq!(bench.events(), [Event::PingAnswered { peer, rtt }]);
+}
+
+#[test]
+fn a_repeated_connection_is_confirmed_before_messages_pass() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    bench.zre.link_closed(bench.now, player.link);
+    bench.pass(Duration::from_millis(200));
+    let (dial, _) = bench.dialed().unwrap();
+    bench.ready(dial, player.addr);
+    let sent = bench.sent();
+    assert!(matches!(
+        sent[..],
+        [(Command::Hello(_), 1), (Command::Ping, 2)]
+    ));
+    let link = bench.open_link(player.id, player.addr);
+    let hello = Command::Hello(Box::new(hello_of(player.addr)));
+    bench.say_on(link, &hello, 1, Content::new());
+    bench.whisper(&player, text("a"));
+    assert_eq!(bench.sent(), []);
+    bench.say_on(link, &Command::PingOk, 2, Content::new());
+    assert_eq!(bench.sent(), [(Command::Whisper, 3)]);
+}
+
+#[test]
+fn towards_an_unknown_kind_no_number_above_65534_is_ever_sent() {
+    let mut bench = Bench::new();
+    let mut player = bench.meet(1);
+    for number in 2..=65533 {
+        bench.whisper(&player, text("a"));
+        let sent = bench.sent();
+        assert_eq!(sent[0], (Command::Whisper, number));
+        if number == 65533 {
+            assert_eq!(sent[1..], [(Command::Ping, 65534)]);
+        }
+    }
+    bench.whisper(&player, text("held"));
+    assert_eq!(bench.outputs(), []);
+    bench.say(&mut player, &Command::PingOk, Content::new());
+    assert_eq!(bench.outputs(), [Output::HangUpDial(player.dial)]);
+    bench.pass(Duration::from_millis(60));
+    let (dial, _) = bench.dialed().unwrap();
+    bench.ready(dial, player.addr);
+    assert_eq!(bench.sent().len(), 2, "HELLO and PING");
+    // The peer drops its connection and greets us afresh.
+    bench.zre.link_closed(bench.now, player.link);
+    assert_eq!(bench.outputs(), []);
+    let link = bench.open_link(player.id, player.addr);
+    let hello = Command::Hello(Box::new(hello_of(player.addr)));
+    bench.say_on(link, &hello, 1, Content::new());
+    assert_eq!(bench.events(), [Event::Renewed { peer: player.id }]);
+    bench.say_on(link, &Command::PingOk, 2, Content::new());
+    assert_eq!(bench.sent(), [(Command::Whisper, 3)]);
+}
+
+#[test]
+fn towards_a_bridge_the_numbers_pass_65535() {
+    let mut bench = Bench::new();
+    let player = bench.meet_bridge(1);
+    let mut last = 1u16;
+    for _ in 0..70_000 {
+        bench.whisper(&player, text("a"));
+        last = last.wrapping_add(1);
+        assert_eq!(bench.sent(), [(Command::Whisper, last)]);
+    }
+}
+
+#[test]
+fn a_peer_that_cannot_be_reached_is_given_up() {
+    let mut bench = Bench::new();
+    let link = bench.open_link(peer_id(1), peer_addr(1));
+    let hello = Command::Hello(Box::new(hello_of(peer_addr(1))));
+    bench.say_on(link, &hello, 1, Content::new());
+    let mut outputs = Vec::new();
+    for _ in 0..30 {
+        for output in bench.outputs() {
+            if let Output::Dial { dial, .. } = output {
+                bench.zre.dial_closed(bench.now, dial, DialEnd::Refused);
+            }
+            outputs.push(output);
+        }
+        bench.beacon(peer_id(1), peer_addr(1), PEER_PORT);
+        bench.pass(Duration::from_secs(1));
+    }
+    let reason = outputs.iter().find_map(|output| match output {
+        Output::Event(Event::Exited { reason, .. }) => Some(*reason),
+        _ => None,
+    });
+    assert_eq!(reason, Some(ExitReason::Unreachable));
+    let result = bench.zre.whisper(bench.now, peer_id(1), text("a"));
+    assert_eq!(result, Err(SendError::NoSuchPeer));
+}

@@ -1,0 +1,146 @@
+//! Every field of `Limits`, reached.
+
+use super::*;
+use crate::config::Limits;
+use crate::output::{ConnectError, LinkError, RejectReason, SendError};
+
+fn limited(change: impl FnOnce(&mut Limits)) -> Bench {
+    Bench::with(|config| change(&mut config.limits))
+}
+
+#[test]
+fn peers_max_ignores_beacons_and_refuses_hellos() {
+    let mut bench = limited(|limits| limits.peers_max = 1);
+    bench.meet(1);
+    bench.beacon(peer_id(2), peer_addr(2), PEER_PORT);
+    assert_eq!(bench.outputs(), []);
+    let link = bench.open_link(peer_id(2), peer_addr(2));
+    let hello = Command::Hello(Box::new(hello_of(peer_addr(2))));
+    bench.say_on(link, &hello, 1, Content::new());
+    let events = bench.events();
+    let [Event::PeerRejected { why, .. }] = events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(why, RejectReason::Full);
+}
+
+#[test]
+fn links_max_refuses_connections() {
+    let mut bench = limited(|limits| limits.links_max = 1);
+    bench.open_link(peer_id(1), peer_addr(1));
+    let id = peer_id(2).routing_id();
+    let result = bench
+        .zre
+        .link_opened(bench.now, LinkId(9), peer_addr(2), &id);
+    assert_eq!(result, Err(LinkError::TooMany));
+}
+
+#[test]
+fn a_link_that_does_not_greet_is_closed() {
+    let mut bench = Bench::new();
+    let link = bench.open_link(peer_id(1), peer_addr(1));
+    bench.pass(Duration::from_secs(4));
+    assert_eq!(bench.outputs()[0], Output::HangUpLink(link));
+}
+
+#[test]
+fn manual_max_refuses_endpoints() {
+    let mut bench = limited(|limits| limits.manual_max = 1);
+    assert_eq!(bench.zre.connect(bench.now, "tcp://10.0.0.1:5"), Ok(()));
+    let result = bench.zre.connect(bench.now, "tcp://10.0.0.2:5");
+    assert_eq!(result, Err(ConnectError::TooMany));
+}
+
+#[test]
+fn groups_max_ends_the_peer_that_joins_more() {
+    let mut bench = limited(|limits| limits.hello.groups_max = 1);
+    let mut player = bench.meet(1);
+    let join = Command::Join {
+        group: "g".into(),
+        status: 2,
+    };
+    bench.say(&mut player, &join, Content::new());
+    assert_eq!(bench.exits(), [ExitReason::OverLimit]);
+}
+
+#[test]
+fn content_frames_max_holds_in_both_directions() {
+    let mut bench = limited(|limits| limits.content_frames_max = 1);
+    let mut player = bench.meet(1);
+    let two: Content = smallvec!["a".into(), "b".into()];
+    let result = bench.zre.whisper(bench.now, player.id, two.clone());
+    assert_eq!(result, Err(SendError::TooManyFrames));
+    bench.say(&mut player, &Command::Whisper, two);
+    assert_eq!(bench.exits(), [ExitReason::OverLimit]);
+}
+
+/// A peer that has greeted us and whose mailbox is being dialed.
+fn half_met(bench: &mut Bench) -> DialId {
+    let link = bench.open_link(peer_id(1), peer_addr(1));
+    let hello = Command::Hello(Box::new(hello_of(peer_addr(1))));
+    bench.say_on(link, &hello, 1, Content::new());
+    bench.dialed().unwrap().0
+}
+
+#[test]
+fn held_messages_max_is_busy_until_the_connection_is_ready() {
+    let mut bench = limited(|limits| limits.held_messages_max = 2);
+    let dial = half_met(&mut bench);
+    let whisper = |bench: &mut Bench| bench.zre.whisper(bench.now, peer_id(1), text("a"));
+    assert_eq!(whisper(&mut bench), Ok(()));
+    assert_eq!(whisper(&mut bench), Ok(()));
+    assert_eq!(whisper(&mut bench), Err(SendError::Busy));
+    let shout = bench.zre.shout(bench.now, "ZOCP", text("a"));
+    assert_eq!(shout, Err(SendError::Busy));
+    bench.ready(dial, peer_addr(1));
+    let events = bench.events();
+    assert_eq!(events, [Event::Unblocked { peer: peer_id(1) }]);
+    assert_eq!(whisper(&mut bench), Ok(()));
+}
+
+#[test]
+fn held_bytes_max_is_busy_too() {
+    let mut bench = limited(|limits| limits.held_bytes_max = 3);
+    half_met(&mut bench);
+    let whisper = |bench: &mut Bench| bench.zre.whisper(bench.now, peer_id(1), text("abc"));
+    assert_eq!(whisper(&mut bench), Ok(()));
+    assert_eq!(whisper(&mut bench), Err(SendError::Busy));
+}
+
+#[test]
+fn parked_messages_are_bounded_too() {
+    let mut bench = limited(|limits| limits.held_messages_max = 3);
+    let player = bench.meet(1);
+    let link = bench.open_link(player.id, player.addr);
+    let hello = Command::Hello(Box::new(hello_of(player.addr)));
+    bench.say_on(link, &hello, 1, Content::new());
+    bench.say_on(link, &Command::Whisper, 2, text("a"));
+    assert_eq!(bench.outputs(), []);
+    bench.say_on(link, &Command::Whisper, 3, text("b"));
+    let outputs = bench.outputs();
+    assert!(outputs.contains(&Output::HangUpLink(player.link)));
+    let whispers = outputs
+        .iter()
+        .filter(|output| matches!(output, Output::Event(Event::Whispered { .. })));
+    assert_eq!(whispers.count(), 2);
+}
+
+#[test]
+fn pings_max_is_busy() {
+    let mut bench = limited(|limits| limits.pings_max = 1);
+    let player = bench.meet(1);
+    assert_eq!(bench.zre.ping(bench.now, player.id), Ok(()));
+    let result = bench.zre.ping(bench.now, player.id);
+    assert_eq!(result, Err(SendError::Busy));
+}
+
+#[test]
+fn alternatives_max_ignores_further_addresses() {
+    let mut bench = limited(|limits| limits.alternatives_max = 0);
+    bench.beacon(peer_id(1), ([10, 0, 0, 1], 5670).into(), PEER_PORT);
+    let (dial, _) = bench.dialed().unwrap();
+    bench.beacon(peer_id(1), ([192, 168, 0, 1], 5670).into(), PEER_PORT);
+    bench.zre.dial_closed(bench.now, dial, DialEnd::Refused);
+    bench.pass(Duration::from_millis(200));
+    assert_eq!(bench.dialed().unwrap().1, "tcp://10.0.0.1:49152");
+}

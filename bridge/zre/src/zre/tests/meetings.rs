@@ -1,0 +1,214 @@
+//! Beacons, endpoints, goodbyes.
+
+use super::*;
+use crate::output::{ConnectError, LinkError, RejectReason};
+
+#[test]
+fn the_first_beacon_goes_out_at_once_and_then_every_second() {
+    let mut bench = Bench::with(|config| config.beacon = true);
+    assert!(matches!(bench.outputs()[..], [Output::Beacon(_)]));
+    bench.pass(Duration::from_secs(3));
+    let beacons = bench.outputs();
+    assert_eq!(beacons.len(), 3);
+    assert!(beacons.iter().all(|b| matches!(b, Output::Beacon(_))));
+}
+
+#[test]
+fn without_a_mailbox_there_is_no_beacon_since_port_0_says_goodbye() {
+    let mut bench = Bench::with(|config| {
+        config.beacon = true;
+        config.mailbox_port = 0;
+    });
+    assert_eq!(bench.outputs(), []);
+    bench.pass(Duration::from_secs(3));
+    assert_eq!(bench.outputs(), []);
+}
+
+#[test]
+fn who_is_heard_is_dialed_at_once_and_greeted_when_ready() {
+    let mut bench = Bench::new();
+    bench.beacon(peer_id(1), ([10, 0, 0, 1], 5670).into(), PEER_PORT);
+    let (dial, endpoint) = bench.dialed().unwrap();
+    assert_eq!(endpoint, "tcp://10.0.0.1:49152");
+    bench.ready(dial, peer_addr(1));
+    let sent = bench.sent();
+    let [(Command::Hello(hello), 1)] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    assert_eq!(hello.endpoint, "tcp://10.0.0.100:49000");
+    assert_eq!((hello.status, hello.groups.len()), (1, 1));
+}
+
+#[test]
+fn our_own_beacon_is_ignored_and_tells_our_address() {
+    let mut bench = Bench::new();
+    bench.beacon(peer_id(100), ([10, 0, 0, 100], 5670).into(), OUR_PORT);
+    assert_eq!(bench.outputs(), []);
+    let result = bench.zre.connect(bench.now, "tcp://10.0.0.100:49000");
+    assert_eq!(result, Err(ConnectError::OwnEndpoint));
+    // Somebody else's UUID with our endpoint: not dialed.
+    bench.beacon(peer_id(2), ([10, 0, 0, 100], 5670).into(), OUR_PORT);
+    assert_eq!(bench.outputs(), []);
+}
+
+#[test]
+fn who_names_our_endpoint_in_a_hello_is_refused() {
+    let mut bench = Bench::new();
+    bench.zre.own_address([10, 0, 0, 100].into());
+    let link = bench.open_link(peer_id(1), peer_addr(1));
+    let hello = hello_of(([10, 0, 0, 100], OUR_PORT).into());
+    bench.say_on(link, &Command::Hello(Box::new(hello)), 1, Content::new());
+    let outputs = bench.outputs();
+    assert_eq!(outputs[0], Output::HangUpLink(link));
+    let Output::Event(Event::PeerRejected { why, .. }) = &outputs[1] else {
+        panic!("{outputs:?}");
+    };
+    assert_eq!(*why, RejectReason::OwnEndpoint);
+}
+
+#[test]
+fn dialing_ourselves_is_noticed_and_ends_there() {
+    let mut bench = Bench::new();
+    let us = SocketAddr::new(our_addr().ip(), OUR_PORT);
+    bench
+        .zre
+        .connect(bench.now, &format!("tcp://{us}"))
+        .unwrap();
+    let (dial, _) = bench.dialed().unwrap();
+    bench.ready(dial, us);
+    assert!(bench.outputs().contains(&Output::HangUpDial(dial)));
+    bench.pass(Duration::from_secs(60));
+    assert_eq!(bench.dialed(), None);
+}
+
+#[test]
+fn a_connection_with_another_identity_is_refused() {
+    let mut bench = Bench::new();
+    let now = bench.now;
+    let mut open = |id: &[u8]| bench.zre.link_opened(now, LinkId(1), peer_addr(1), id);
+    assert_eq!(open(&[7; 16]), Err(LinkError::BadIdentity));
+    assert_eq!(open(b""), Err(LinkError::BadIdentity));
+    assert_eq!(open(&peer_id(100).routing_id()), Err(LinkError::Own));
+    assert_eq!(open(&peer_id(1).routing_id()), Ok(()));
+}
+
+#[test]
+fn a_beacon_from_a_second_network_does_not_move_a_peer() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    bench.beacon(player.id, ([192, 168, 0, 1], 5670).into(), PEER_PORT);
+    assert_eq!(bench.outputs(), []);
+    let view = bench.zre.peer(player.id).unwrap();
+    assert_eq!(view.endpoint().to_string(), "tcp://10.0.0.1:49152");
+}
+
+#[test]
+fn when_an_endpoint_fails_the_alternative_is_tried() {
+    let mut bench = Bench::new();
+    bench.beacon(peer_id(1), ([10, 0, 0, 1], 5670).into(), PEER_PORT);
+    let (dial, _) = bench.dialed().unwrap();
+    bench.beacon(peer_id(1), ([192, 168, 0, 1], 5670).into(), PEER_PORT);
+    bench.zre.dial_closed(bench.now, dial, DialEnd::Unreachable);
+    bench.pass(Duration::from_millis(200));
+    let (_, endpoint) = bench.dialed().unwrap();
+    assert_eq!(endpoint, "tcp://192.168.0.1:49152");
+}
+
+#[test]
+fn a_goodbye_counts_from_where_the_peer_is_and_nowhere_else() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    bench.beacon(player.id, ([192, 168, 0, 1], 5670).into(), 0);
+    assert_eq!(bench.outputs(), []);
+    bench.beacon(player.id, ([10, 0, 0, 1], 5670).into(), 0);
+    let outputs = bench.outputs();
+    assert!(outputs.contains(&Output::HangUpDial(player.dial)));
+    assert!(outputs.contains(&Output::HangUpLink(player.link)));
+    assert!(bench.zre.peer(player.id).is_none());
+    bench.pass(Duration::from_secs(60));
+    assert_eq!(bench.outputs(), [], "it is not sought any more");
+}
+
+#[test]
+fn a_newcomer_does_not_get_the_endpoint_of_a_peer_that_lives() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    let link = bench.open_link(peer_id(2), player.addr);
+    let hello = Command::Hello(Box::new(hello_of(player.addr)));
+    bench.say_on(link, &hello, 1, Content::new());
+    assert_eq!(bench.outputs()[0], Output::HangUpLink(link));
+    bench.beacon(peer_id(2), player.addr, PEER_PORT);
+    assert_eq!(bench.outputs(), []);
+    // When it is gone, the newcomer is met at once.
+    bench.zre.link_closed(bench.now, player.link);
+    let (_, endpoint) = bench.dialed().unwrap();
+    assert_eq!(endpoint, "tcp://10.0.0.1:49152");
+}
+
+#[test]
+fn a_rejection_is_told_once_in_a_while() {
+    let mut bench = Bench::new();
+    for expected in [1, 0, 0] {
+        let link = bench.open_link(peer_id(1), peer_addr(1));
+        let mut hello = hello_of(peer_addr(1));
+        hello.endpoint = "inproc://nowhere".into();
+        bench.say_on(link, &Command::Hello(Box::new(hello)), 1, Content::new());
+        assert_eq!(bench.events().len(), expected);
+    }
+    bench.pass(Duration::from_secs(61));
+    let link = bench.open_link(peer_id(1), peer_addr(1));
+    bench.say_on(link, &Command::Ping, 2, Content::new());
+    bench.pass(Duration::from_secs(4));
+    assert_eq!(bench.events().len(), 1);
+}
+
+#[test]
+fn a_manual_endpoint_is_dialed_until_it_answers() {
+    let mut bench = Bench::new();
+    bench.zre.connect(bench.now, "tcp://foh:49152").unwrap();
+    let mut tries = 0;
+    for _ in 0..30 {
+        if let Some((dial, endpoint)) = bench.dialed() {
+            assert_eq!(endpoint, "tcp://foh:49152");
+            bench.zre.dial_closed(bench.now, dial, DialEnd::Refused);
+            tries += 1;
+        }
+        bench.pass(Duration::from_secs(1));
+    }
+    assert!((8..=14).contains(&tries), "{tries} tries in half a minute");
+}
+
+#[test]
+fn a_host_name_is_the_peer_that_answers_from_its_address() {
+    let mut bench = Bench::new();
+    bench.zre.connect(bench.now, "tcp://foh:49152").unwrap();
+    let (dial, _) = bench.dialed().unwrap();
+    bench.ready(dial, peer_addr(1));
+    assert_eq!(bench.sent().len(), 1);
+    let link = bench.open_link(peer_id(1), peer_addr(1));
+    let hello = Command::Hello(Box::new(hello_of(peer_addr(1))));
+    bench.say_on(link, &hello, 1, Content::new());
+    let events = bench.events();
+    assert!(matches!(events[..], [Event::Entered { .. }]), "{events:?}");
+    assert_eq!(bench.dialed(), None, "there is a connection already");
+}
+
+#[test]
+fn shutdown_says_goodbye_hangs_up_and_is_the_end() {
+    let mut bench = Bench::with(|config| config.beacon = true);
+    let player = {
+        bench.outputs();
+        bench.meet(1)
+    };
+    bench.zre.shutdown(bench.now);
+    let outputs = bench.outputs();
+    let Output::Beacon(goodbye) = outputs[0] else {
+        panic!("{outputs:?}");
+    };
+    assert_eq!(&goodbye[20..], [0, 0]);
+    assert!(outputs.contains(&Output::HangUpDial(player.dial)));
+    assert!(outputs.contains(&Output::HangUpLink(player.link)));
+    assert_eq!(bench.zre.poll_timeout(), None);
+    bench.beacon(peer_id(2), peer_addr(2), PEER_PORT);
+    assert_eq!(bench.outputs(), []);
+}
