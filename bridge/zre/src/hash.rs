@@ -5,12 +5,15 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-/// Hashes ids; made from [`Config::seed`](crate::Config::seed).
+/// Hashes the ids of peers and connections, for maps of them; made from a secret number such as
+/// [`Config::seed`](crate::Config::seed).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct IdHash(u64, u64);
+pub struct IdHash(u64, u64);
 
 impl IdHash {
-    pub(crate) const fn new(seed: u64) -> Self {
+    /// From a secret random number.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
         Self(seed | 1, seed.rotate_left(32) ^ 0x9E37_79B9_7F4A_7C15)
     }
 }
@@ -28,7 +31,7 @@ impl BuildHasher for IdHash {
 
 /// The state of one hash.
 #[derive(Debug)]
-pub(crate) struct IdHasher {
+pub struct IdHasher {
     state: u64,
     secret: u64,
 }

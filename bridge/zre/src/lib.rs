@@ -62,6 +62,7 @@ pub use beacon::{Beacon, BeaconV1};
 pub use command::{Command, DecodeError, Hello, HelloLimits, decode};
 pub use config::{Config, Limits, Times};
 pub use endpoint::{Endpoint, EndpointError};
+pub use hash::{IdHash, IdHasher};
 pub use name::{GroupName, NAME_LEN_MAX, NameError};
 pub use output::{
     ConnectError, Content, DialEnd, DialId, Event, ExitReason, Header, Headers, LinkError, LinkId,

@@ -54,10 +54,13 @@ impl Peers {
         Some(peer)
     }
 
-    /// Gives an id to a peer that had none.
-    pub(crate) fn name(&mut self, key: Key, id: PeerId) {
+    /// Gives an id to a peer, which is known by it from now on.
+    pub(crate) fn rename(&mut self, key: Key, id: PeerId) {
         if let Some(peer) = self.at_mut(key) {
-            peer.id = Some(id);
+            let former = peer.id.replace(id);
+            if let Some(former) = former {
+                self.by_id.remove(&former);
+            }
             self.by_id.insert(id, key);
         }
     }

@@ -117,7 +117,7 @@ fn lost_beacons_delay_a_meeting_and_break_nothing() {
     for_seeds(10..14, |world| {
         world.beacon_loss = 0.6;
         bridges(world, 20);
-        world.run(seconds(10));
+        world.run(seconds(20));
         assert_converged(world);
         world.run(seconds(120));
         for host in 0..20 {

@@ -63,16 +63,12 @@ impl Zre {
                 key
             }
             (None, Some(nameless)) => {
-                self.peers.name(nameless, id);
+                self.peers.rename(nameless, id);
                 nameless
             }
             (None, None) => {
                 let endpoint = endpoint.ok_or(RejectReason::BadEndpoint)?;
-                self.claim(now, id, &endpoint)?;
-                if self.peers.len() >= limits.peers_max {
-                    return Err(RejectReason::Full);
-                }
-                return Ok(self.peers.insert(Peer::new(Some(id), endpoint, now)));
+                return self.claim(now, id, endpoint);
             }
         };
         if let (Some(peer), Some(endpoint)) = (self.peers.at_mut(key), endpoint) {

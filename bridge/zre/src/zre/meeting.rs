@@ -109,12 +109,9 @@ impl Zre {
             self.alive(now, key);
             self.heard_at(now, key, endpoint);
         } else if let Some(key) = self.peers.find(|p| p.id.is_none() && p.is_at(&endpoint)) {
-            self.peers.name(key, id);
+            self.peers.rename(key, id);
             self.alive(now, key);
-        } else if self.claim(now, id, &endpoint).is_ok()
-            && self.peers.len() < self.config.limits.peers_max
-        {
-            let key = self.peers.insert(Peer::new(Some(id), endpoint, now));
+        } else if let Ok(key) = self.claim(now, id, endpoint) {
             self.attend(now, key);
         }
     }
@@ -138,31 +135,38 @@ impl Zre {
         }
     }
 
-    /// Frees an endpoint for a node that names it, unless it is ours or belongs to
-    /// one that is here; then the node is the next in line.
+    /// Makes a peer of a newcomer at an endpoint, unless it is ours or belongs to one
+    /// that is here; then the newcomer is the next in line. From one that is only
+    /// sought there it takes over the place: whatever is dialed leads to the newcomer.
     pub(super) fn claim(
         &mut self,
         now: Instant,
         id: PeerId,
-        endpoint: &Endpoint,
-    ) -> Result<(), RejectReason> {
-        if self.is_own(endpoint) {
+        endpoint: Endpoint,
+    ) -> Result<Key, RejectReason> {
+        if self.is_own(&endpoint) {
             return Err(RejectReason::OwnEndpoint);
         }
-        let owner = |p: &Peer| p.id.is_some_and(|i| i != id) && p.endpoint == *endpoint;
-        let Some(key) = self.peers.find(owner) else {
-            return Ok(());
-        };
-        match self.peers.at_mut(key) {
-            Some(peer) if peer.is_linked() => {
+        let owner = self
+            .peers
+            .find(|p| p.id.is_some() && p.endpoint == endpoint);
+        if let Some((key, peer)) = owner.and_then(|key| Some((key, self.peers.at_mut(key)?))) {
+            if peer.is_linked() {
                 peer.contender = Some(id);
-                Err(RejectReason::EndpointTaken)
+                return Err(RejectReason::EndpointTaken);
             }
-            _ => {
-                self.part_for_good(now, key, ExitReason::Replaced);
-                Ok(())
+            if peer.presence.is_none() {
+                peer.heard = now;
+                self.peers.rename(key, id);
+                return Ok(key);
             }
+            self.part_for_good(now, key, ExitReason::Replaced);
         }
+        if self.peers.len() >= self.config.limits.peers_max {
+            return Err(RejectReason::Full);
+        }
+        let key = self.peers.insert(Peer::new(Some(id), endpoint, now));
+        Ok(key)
     }
 
     /// A node says that it leaves. Only from where it is: elsewhere anyone could

@@ -139,9 +139,12 @@ fn a_newcomer_does_not_get_the_endpoint_of_a_peer_that_lives() {
     assert_eq!(bench.outputs()[0], Output::HangUpLink(link));
     bench.beacon(peer_id(2), player.addr, PEER_PORT);
     assert_eq!(bench.outputs(), []);
-    // When it is gone, the newcomer is met at once.
+    // When it is gone, the newcomer is in its place.
     bench.zre.link_closed(bench.now, player.link);
+    bench.pass(Duration::from_millis(100));
     let (_, endpoint) = bench.dialed().unwrap();
+    assert!(bench.zre.peers.key(peer_id(2)).is_some());
+    assert!(bench.zre.peers.key(player.id).is_none());
     assert_eq!(endpoint, "tcp://10.0.0.1:49152");
 }
 
