@@ -95,8 +95,6 @@ pub struct Limits {
     pub outgoing_whispers_max: usize,
     /// Time for the answer to a call; then it has failed. Below the customary 25 s of D-Bus clients.
     pub call_max: Duration,
-    /// Events waiting for their reader above which nothing more is read from peers.
-    pub events_max: usize,
 }
 
 impl Default for Limits {
@@ -109,7 +107,6 @@ impl Default for Limits {
             handshakes_max: 256,
             outgoing_whispers_max: 16 << 20,
             call_max: Duration::from_secs(20),
-            events_max: 16_384,
         }
     }
 }

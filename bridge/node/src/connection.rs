@@ -45,7 +45,7 @@ pub(crate) enum Input {
         dial: DialId,
         local: SocketAddr,
         remote: SocketAddr,
-        outgoing: Outgoing,
+        outgoing: Box<Outgoing>,
     },
     /// Octets from the far end of a dial: PINGs, normally nothing.
     DialOctets { dial: DialId, octets: Vec<u8> },
@@ -209,12 +209,12 @@ async fn dial_until_closed(
     let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
     let stream = Arc::new(stream);
     let full = Arc::new(Notify::new());
-    let outgoing = Outgoing {
+    let outgoing = Box::new(Outgoing {
         codec,
         stream: Arc::clone(&stream),
         full: Arc::clone(&full),
         waiting: false,
-    };
+    });
     wiring
         .tell(Input::DialReady {
             dial,

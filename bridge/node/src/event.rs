@@ -172,23 +172,48 @@ pub struct PeerInfo {
 /// The reader of a node's events; ends (`None`) when the node does.
 #[derive(Debug)]
 pub struct Events {
-    pub(crate) queue: mpsc::Receiver<Event>,
+    queue: mpsc::Receiver<Vec<Event>>,
+    /// What is left of the batch that was received last.
+    batch: std::vec::IntoIter<Event>,
 }
 
 impl Events {
-    /// The next event. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Event> {
-        self.queue.recv().await
+    pub(crate) fn new(queue: mpsc::Receiver<Vec<Event>>) -> Self {
+        Self {
+            queue,
+            batch: Vec::new().into_iter(),
+        }
     }
 
-    /// Appends up to `limit` events to `events` and returns how many; 0 when the node has ended.
-    /// Cancel-safe.
+    /// The next event. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.batch.next() {
+                return Some(event);
+            }
+            self.batch = self.queue.recv().await?.into_iter();
+        }
+    }
+
+    /// Appends up to `limit` events to `events`, waiting for the first, and returns how many; 0 when
+    /// the node has ended. Cancel-safe.
     pub async fn next_many(&mut self, events: &mut Vec<Event>, limit: usize) -> usize {
-        self.queue.recv_many(events, limit).await
+        let Some(first) = self.next().await else {
+            return 0;
+        };
+        events.push(first);
+        let before = events.len();
+        events.extend(self.batch.by_ref().take(limit.saturating_sub(1)));
+        1 + events.len() - before
     }
 
     /// The next event if there is one already.
     pub fn try_next(&mut self) -> Option<Event> {
-        self.queue.try_recv().ok()
+        loop {
+            if let Some(event) = self.batch.next() {
+                return Some(event);
+            }
+            self.batch = self.queue.try_recv().ok()?.into_iter();
+        }
     }
 }

@@ -1,16 +1,18 @@
 //! How much may wait for one peer before its senders wait.
 //!
 //! Model: a [`Gate`] counts the octets that a peer's senders may still queue. A sender takes them
-//! before it hands a message to the actor; the actor gives them back as the peer's socket takes
-//! octets. A gate closes when its peer is gone, which wakes every sender that waits.
-//! Limits: `Limits::outgoing_whispers_max` for each peer; at it [`Gate::pass`] waits and
-//! [`Gate::try_pass`] is refused. One message larger than that takes the whole gate.
+//! before it hands a message to the actor, with the [`Pass`] that tells how many; the actor gives
+//! them back as the peer's socket takes octets. A gate closes when its peer is gone, which wakes
+//! every sender that waits.
+//! Limits: `Limits::outgoing_whispers_max` for each peer; at it [`Gates::pass`] waits and
+//! [`Gates::try_pass`] is refused. One message larger than that takes the whole gate.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, TryAcquireError};
-use zocp_zre::PeerId;
+use zocp_zre::{IdHash, PeerId};
 
 use crate::node::NodeError;
 
@@ -18,70 +20,102 @@ use crate::node::NodeError;
 #[derive(Debug)]
 pub(crate) struct Gates {
     size: usize,
-    gates: RwLock<HashMap<PeerId, Arc<Semaphore>>>,
+    gates: RwLock<HashMap<PeerId, Arc<Gate>, IdHash>>,
+}
+
+/// How much may still be queued for one peer.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    room: Semaphore,
+    /// What messages on their way have taken. Only the actor changes it.
+    owed: AtomicUsize,
+}
+
+/// A message's permission to be queued. Dropped without [`Pass::redeem`], it gives back its share.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    gate: Arc<Gate>,
+    share: usize,
 }
 
 impl Gates {
-    pub(crate) fn new(size: usize) -> Self {
+    pub(crate) fn new(size: usize, seed: u64) -> Self {
+        let gates = RwLock::new(HashMap::with_hasher(IdHash::new(seed)));
         Self {
             size: size.min(u32::MAX as usize),
-            gates: RwLock::default(),
+            gates,
         }
     }
 
     pub(crate) fn open(&self, peer: PeerId) {
-        let gate = Arc::new(Semaphore::new(self.size));
+        let gate = Gate {
+            room: Semaphore::new(self.size),
+            owed: AtomicUsize::new(0),
+        };
         let mut gates = self.gates.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(old) = gates.insert(peer, gate) {
-            old.close();
+        if let Some(old) = gates.insert(peer, Arc::new(gate)) {
+            old.room.close();
         }
     }
 
     pub(crate) fn close(&self, peer: PeerId) {
         let mut gates = self.gates.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(gate) = gates.remove(&peer) {
-            gate.close();
+            gate.room.close();
         }
     }
 
-    /// Gives back what was taken for messages that are out, or will never be.
-    pub(crate) fn release(&self, peer: PeerId, octets: usize) {
-        if let Ok(gate) = self.of(peer) {
-            gate.add_permits(octets);
-        }
-    }
-
-    /// Waits for room. Returns what to give back. Cancel-safe.
-    pub(crate) async fn pass(&self, peer: PeerId, octets: usize) -> Result<usize, NodeError> {
+    /// Waits for room. Cancel-safe.
+    pub(crate) async fn pass(&self, peer: PeerId, octets: usize) -> Result<Pass, NodeError> {
         let share = self.share(octets);
-        let permit = self.of(peer)?;
-        let permit = permit
-            .acquire_many(share)
-            .await
-            .map_err(|_| NodeError::NodeGone(peer))?;
-        permit.forget();
-        Ok(share as usize)
+        let gate = self.of(peer)?;
+        match gate.room.try_acquire_many(share) {
+            Ok(permit) => permit.forget(),
+            Err(TryAcquireError::Closed) => return Err(NodeError::NodeGone(peer)),
+            Err(TryAcquireError::NoPermits) => {
+                let permit = gate.room.acquire_many(share).await;
+                permit.map_err(|_| NodeError::NodeGone(peer))?.forget();
+            }
+        }
+        Ok(Pass {
+            gate,
+            share: share as usize,
+        })
     }
 
     /// As [`pass`](Self::pass), but refused with `Busy` where that would wait.
-    pub(crate) fn try_pass(&self, peer: PeerId, octets: usize) -> Result<usize, NodeError> {
+    pub(crate) fn try_pass(&self, peer: PeerId, octets: usize) -> Result<Pass, NodeError> {
         let share = self.share(octets);
         let gate = self.of(peer)?;
-        let permit = gate.try_acquire_many(share).map_err(|error| match error {
-            TryAcquireError::Closed => NodeError::NodeGone(peer),
-            TryAcquireError::NoPermits => NodeError::Busy,
-        })?;
-        permit.forget();
-        Ok(share as usize)
+        match gate.room.try_acquire_many(share) {
+            Ok(permit) => permit.forget(),
+            Err(TryAcquireError::Closed) => return Err(NodeError::NodeGone(peer)),
+            Err(TryAcquireError::NoPermits) => return Err(NodeError::Busy),
+        }
+        Ok(Pass {
+            gate,
+            share: share as usize,
+        })
+    }
+
+    /// Gives back what a peer's socket has taken, `usize::MAX` when nothing is queued any more.
+    pub(crate) fn release(&self, peer: PeerId, octets: usize) {
+        if let Ok(gate) = self.of(peer) {
+            let paid = octets.min(gate.owed.load(Ordering::Relaxed));
+            if paid > 0 {
+                gate.owed.fetch_sub(paid, Ordering::Relaxed);
+                gate.room.add_permits(paid);
+            }
+        }
     }
 
     /// Whether a sender would have to wait.
     pub(crate) fn is_full(&self, peer: PeerId) -> bool {
         self.of(peer)
-            .is_ok_and(|gate| gate.available_permits() == 0)
+            .is_ok_and(|gate| gate.room.available_permits() == 0)
     }
 
-    fn of(&self, peer: PeerId) -> Result<Arc<Semaphore>, NodeError> {
+    fn of(&self, peer: PeerId) -> Result<Arc<Gate>, NodeError> {
         let gates = self.gates.read().unwrap_or_else(PoisonError::into_inner);
         gates.get(&peer).cloned().ok_or(NodeError::NodeGone(peer))
     }
@@ -89,6 +123,22 @@ impl Gates {
     fn share(&self, octets: usize) -> u32 {
         // Frame headers count too, so that many small messages are bounded as well.
         u32::try_from(octets.saturating_add(OVERHEAD).min(self.size)).unwrap_or(u32::MAX)
+    }
+}
+
+impl Pass {
+    /// The message is queued: its share is given back by [`Gates::release`].
+    pub(crate) fn redeem(mut self) {
+        let share = std::mem::take(&mut self.share);
+        self.gate.owed.fetch_add(share, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if self.share > 0 {
+            self.gate.room.add_permits(self.share);
+        }
     }
 }
 

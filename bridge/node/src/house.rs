@@ -53,12 +53,10 @@ pub(crate) struct House {
     /// Dials that have something to write, or should be looked at.
     dirty: Vec<DialId>,
     gates: Arc<Gates>,
-    /// What gates are owed for messages on their way.
-    owed: HashMap<PeerId, usize>,
     pings: HashMap<PeerId, VecDeque<oneshot::Sender<Duration>>>,
     calls: HashMap<CallId, (PeerId, oneshot::Sender<CallResult>)>,
-    /// Events that did not fit the queue.
-    events: VecDeque<Event>,
+    /// Events that were not handed over yet.
+    events: Vec<Event>,
     handshakes_max: usize,
     call_max: Duration,
 }
@@ -68,7 +66,7 @@ pub(crate) struct Queues {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) datagrams: mpsc::Receiver<Datagram>,
-    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) events: mpsc::Sender<Vec<Event>>,
 }
 
 impl House {
@@ -104,10 +102,9 @@ impl House {
             dials: HashMap::new(),
             dirty: Vec::new(),
             gates,
-            owed: HashMap::new(),
             pings: HashMap::new(),
             calls: HashMap::new(),
-            events: VecDeque::new(),
+            events: Vec::new(),
             handshakes_max: config.limits.handshakes_max,
             call_max: config.limits.call_max,
         }
@@ -130,15 +127,13 @@ impl House {
             self.handshakes_max,
         );
         self.tasks.spawn(accept);
-        self.events.push_back(Event::Networks(networks.clone()));
+        self.events.push(Event::Networks(networks.clone()));
         let mut alarm = Box::pin(tokio::time::sleep(Duration::ZERO));
         loop {
             self.settle(std_now());
             self.hand_over(&queues.events);
             let blocked = !self.events.is_empty();
-            if let Some(deadline) = self.deadline() {
-                alarm.as_mut().reset(deadline.into());
-            }
+            alarm.as_mut().reset(self.deadline());
             // Cancel-safe: queues, netlink, a timer and a token.
             tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -156,12 +151,10 @@ impl House {
                 Some(datagram) = queues.datagrams.recv() => {
                     self.zre.handle_beacon(std_now(), datagram.from, &datagram.octets);
                 }
-                room = queues.events.reserve(), if blocked => {
-                    match room {
-                        Ok(room) => self.events.pop_front().map(|event| room.send(event)),
-                        Err(_) => { self.events.clear(); None }
-                    };
-                }
+                room = queues.events.reserve(), if blocked => match room {
+                    Ok(room) => room.send(std::mem::take(&mut self.events)),
+                    Err(_) => self.events.clear(),
+                },
                 () = watch.changed() => self.follow_networks(&watch, &selection, &mut networks).await,
                 () = alarm.as_mut() => {
                     self.zre.handle_timeout(std_now());
@@ -177,31 +170,29 @@ impl House {
             Command::Whisper {
                 peer,
                 content,
-                share,
-            } => self.whisper(now, peer, content, share),
+                pass,
+            } => self.whisper(now, peer, content, pass),
             Command::Run(work) => work(self, now),
         }
     }
 
     /// The next moment at which a core wants to be woken; far away when there is none.
-    fn deadline(&self) -> Option<tokio::time::Instant> {
+    fn deadline(&self) -> tokio::time::Instant {
         let wakes = [self.zre.poll_timeout(), self.model.poll_timeout()];
         let earliest = wakes.into_iter().flatten().min();
-        Some(earliest.unwrap_or_else(|| std_now() + IDLE_MAX).into())
+        earliest.unwrap_or_else(|| std_now() + IDLE_MAX).into()
     }
 
-    /// Gives events to their reader as far as the queue takes them.
-    fn hand_over(&mut self, queue: &mpsc::Sender<Event>) {
-        while let Some(event) = self.events.pop_front() {
-            match queue.try_send(event) {
-                Ok(()) => {}
-                Err(TrySendError::Full(event)) => {
-                    self.events.push_front(event);
-                    return;
-                }
-                // Nobody reads any more; the node goes on without telling.
-                Err(TrySendError::Closed(_)) => self.events.clear(),
-            }
+    /// Gives events to their reader, all that there are as one batch, if the queue has room.
+    fn hand_over(&mut self, queue: &mpsc::Sender<Vec<Event>>) {
+        if self.events.is_empty() {
+            return;
+        }
+        match queue.try_send(std::mem::take(&mut self.events)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(events)) => self.events = events,
+            // Nobody reads any more; the node goes on without telling.
+            Err(TrySendError::Closed(_)) => {}
         }
     }
 
@@ -228,7 +219,7 @@ impl House {
         // Each failure is logged where it happens; the others are used.
         let _ = self.beacons.follow(&chosen);
         networks.clone_from(&chosen);
-        self.events.push_back(Event::Networks(chosen));
+        self.events.push(Event::Networks(chosen));
     }
 
     /// Goodbye to the mesh; what is queued goes out within [`LINGER`]; then everything closes.

@@ -19,7 +19,7 @@ use zocp_zre::{ConnectError, PeerId, SendError};
 
 use crate::config::Config;
 use crate::event::{Content, Events, PeerInfo};
-use crate::gate::Gates;
+use crate::gate::{Gates, Pass};
 use crate::house::House;
 use crate::start::{StartError, start};
 
@@ -59,10 +59,13 @@ pub(crate) enum Command {
     Whisper {
         peer: PeerId,
         content: Content,
-        share: usize,
+        pass: Pass,
     },
-    Run(Box<dyn FnOnce(&mut House, Instant) + Send>),
+    Run(Work),
 }
+
+/// A function that the actor runs on its state.
+type Work = Box<dyn FnOnce(&mut House, Instant) + Send>;
 
 /// The answer to a call: the returned values.
 pub type CallResult = Result<Vec<Value>, NodeError>;
@@ -112,11 +115,11 @@ impl Node {
         content: impl Into<Content>,
     ) -> Result<(), NodeError> {
         let content = checked(content.into())?;
-        let share = self.shared.gates.pass(peer, octets(&content)).await?;
+        let pass = self.shared.gates.pass(peer, octets(&content)).await?;
         let command = Command::Whisper {
             peer,
             content,
-            share,
+            pass,
         };
         self.shared
             .commands
@@ -139,11 +142,11 @@ impl Node {
                 mpsc::error::TrySendError::Full(()) => NodeError::Busy,
                 mpsc::error::TrySendError::Closed(()) => NodeError::Closed,
             })?;
-        let share = self.shared.gates.try_pass(peer, octets(&content))?;
+        let pass = self.shared.gates.try_pass(peer, octets(&content))?;
         room.send(Command::Whisper {
             peer,
             content,
-            share,
+            pass,
         });
         Ok(())
     }

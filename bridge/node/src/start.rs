@@ -88,7 +88,8 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         });
     }
 
-    let zre = Zre::new(std_now(), zre_config(&config, id, port)?);
+    let seed = u64::from_ne_bytes(random()?);
+    let zre = Zre::new(std_now(), zre_config(&config, id, port, seed)?);
     let follow = if config.follow {
         Follow::Everyone
     } else {
@@ -98,8 +99,8 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     let model = Model::new(me, config.limits.model.clone()).with_follow(follow);
     let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
     let (inputs, input_queue) = mpsc::channel(INPUTS_MAX);
-    let (events, event_queue) = mpsc::channel(config.limits.events_max);
-    let gates = Arc::new(Gates::new(config.limits.outgoing_whispers_max));
+    let (events, event_queue) = mpsc::channel(EVENT_BATCHES_MAX);
+    let gates = Arc::new(Gates::new(config.limits.outgoing_whispers_max, seed));
     let stop = CancellationToken::new();
     let queues = Queues {
         commands: command_queue,
@@ -131,7 +132,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         gates,
         stop,
     };
-    Ok((shared, Events { queue: event_queue }))
+    Ok((shared, Events::new(event_queue)))
 }
 
 /// The time that the cores are given: tokio's, so that a paused clock is total.
@@ -149,7 +150,12 @@ fn selection(config: &Config) -> Selection {
     }
 }
 
-fn zre_config(config: &Config, id: PeerId, port: u16) -> Result<zocp_zre::Config, StartError> {
+fn zre_config(
+    config: &Config,
+    id: PeerId,
+    port: u16,
+    seed: u64,
+) -> Result<zocp_zre::Config, StartError> {
     let mut headers = vec![
         (String::from("X-ZOCP"), String::from("1")),
         (String::from(HEADER_BRIDGE), String::from("1")),
@@ -172,7 +178,7 @@ fn zre_config(config: &Config, id: PeerId, port: u16) -> Result<zocp_zre::Config
             ..Times::default()
         },
         limits: config.limits.zre,
-        ..zocp_zre::Config::new(id, &config.name, port, u64::from_ne_bytes(random()?))
+        ..zocp_zre::Config::new(id, &config.name, port, seed)
     })
 }
 
@@ -207,6 +213,10 @@ pub(crate) const ZOCP_GROUP: &str = "ZOCP";
 
 /// Reads that wait for the actor, of at most 128 KiB each; then connections are not read.
 const INPUTS_MAX: usize = 64;
+
+/// Batches of events that wait for their reader, each of what one turn of the actor brought (one read
+/// of 128 KiB, or a burst of commands); then connections are not read.
+const EVENT_BATCHES_MAX: usize = 16;
 
 /// Beacons that wait for the actor; more are dropped and come again.
 const DATAGRAMS_MAX: usize = 1024;

@@ -1,5 +1,11 @@
 //! Nodes on a mesh of the loopback: what a user of this crate sees.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -16,6 +16,7 @@ use zocp_zre::{
 use super::House;
 use crate::connection::{Input, Outgoing, run_dial};
 use crate::event::{Content, Event, PeerInfo};
+use crate::gate::Pass;
 use crate::node::{Invalid, NodeError};
 use crate::start::ZOCP_GROUP;
 
@@ -23,7 +24,7 @@ use crate::start::ZOCP_GROUP;
 pub(super) struct Dial {
     token: CancellationToken,
     /// `None` until connected.
-    outgoing: Option<Outgoing>,
+    outgoing: Option<Box<Outgoing>>,
     /// To be closed when everything is written.
     closing: bool,
 }
@@ -163,7 +164,7 @@ impl House {
                         extended: info.extended,
                     };
                     info!(peer = %peer.short(), name = info.name, endpoint = info.endpoint, "entered");
-                    self.events.push_back(Event::Entered(info));
+                    self.events.push(Event::Entered(info));
                     self.model.peer_entered(now, node_id(peer), kind);
                 }
             }
@@ -173,25 +174,21 @@ impl House {
                 self.forget(peer);
                 // What the model has to say about the peer comes before its `Exited`.
                 self.settle_model(now);
-                self.events.push_back(Event::Exited { peer, reason });
+                self.events.push(Event::Exited { peer, reason });
             }
             Zre::Joined { peer, group } => {
-                self.events.push_back(Event::Joined {
+                self.events.push(Event::Joined {
                     peer,
                     group: group.to_string(),
                 });
             }
             Zre::Left { peer, group } => {
-                self.events.push_back(Event::Left {
+                self.events.push(Event::Left {
                     peer,
                     group: group.to_string(),
                 });
             }
-            Zre::Whispered { peer, content } => {
-                if !self.is_zocp(now, peer, &content) {
-                    self.events.push_back(Event::Whispered { peer, content });
-                }
-            }
+            Zre::Whispered { peer, content } => self.whispered(now, peer, content),
             Zre::Shouted {
                 peer,
                 group,
@@ -200,15 +197,15 @@ impl House {
                 let zocp = group.as_str() == ZOCP_GROUP && self.is_zocp(now, peer, &content);
                 if !zocp {
                     let group = group.to_string();
-                    self.events.push_back(Event::Shouted {
+                    self.events.push(Event::Shouted {
                         peer,
                         group,
                         content,
                     });
                 }
             }
-            Zre::Evasive { peer } => self.events.push_back(Event::Evasive { peer }),
-            Zre::Returned { peer } => self.events.push_back(Event::Returned { peer }),
+            Zre::Evasive { peer } => self.events.push(Event::Evasive { peer }),
+            Zre::Returned { peer } => self.events.push(Event::Returned { peer }),
             Zre::PingAnswered { peer, rtt } => self.ping_answered(peer, rtt),
             Zre::Renewed { peer } => self.model.peer_renewed(node_id(peer)),
             Zre::PeerRejected { remote, why } => warn!(%remote, ?why, "a peer is refused"),
@@ -216,9 +213,14 @@ impl House {
         }
     }
 
+    fn whispered(&mut self, now: Instant, peer: PeerId, content: Content) {
+        if !self.is_zocp(now, peer, &content) {
+            self.events.push(Event::Whispered { peer, content });
+        }
+    }
+
     fn forget(&mut self, peer: PeerId) {
         self.gates.close(peer);
-        self.owed.remove(&peer);
         // Whoever waits learns that the peer is gone.
         self.pings.remove(&peer);
     }
@@ -261,7 +263,7 @@ impl House {
     }
 
     fn outgoing(&mut self, dial: DialId) -> Option<&mut Outgoing> {
-        self.dials.get_mut(&dial)?.outgoing.as_mut()
+        self.dials.get_mut(&dial)?.outgoing.as_deref_mut()
     }
 
     fn dial_lost(&mut self, now: Instant, dial: DialId, end: DialEnd, why: &str) {
@@ -313,34 +315,24 @@ impl House {
                     });
                     self.dials.remove(&dial);
                 } else if let Some(peer) = self.zre.dialed_peer(dial) {
-                    self.pay(peer, if empty { usize::MAX } else { written });
+                    self.gates
+                        .release(peer, if empty { usize::MAX } else { written });
                 }
             }
             Err(error) => self.dial_lost(now, dial, DialEnd::Closed, &error.to_string()),
-        }
-    }
-
-    /// Gives back to a peer's gate what its socket has taken.
-    fn pay(&mut self, peer: PeerId, octets: usize) {
-        let Some(owed) = self.owed.get_mut(&peer) else {
-            return;
-        };
-        let paid = octets.min(*owed);
-        *owed -= paid;
-        if paid > 0 {
-            self.gates.release(peer, paid);
         }
     }
 }
 
 // What handles ask for.
 impl House {
-    pub(super) fn whisper(&mut self, now: Instant, peer: PeerId, content: Content, share: usize) {
-        *self.owed.entry(peer).or_default() += share;
-        if let Err(error) = self.zre.whisper(now, peer, content) {
-            // The peer left after its gate had let this through, and its gate is closed by now.
-            debug!(peer = %peer.short(), %error, "a whisper was not sent");
-            self.owed.remove(&peer);
+    pub(super) fn whisper(&mut self, now: Instant, peer: PeerId, content: Content, pass: Pass) {
+        match self.zre.whisper(now, peer, content) {
+            Ok(()) => pass.redeem(),
+            Err(error) => {
+                // The peer left after its gate had let this through.
+                debug!(peer = %peer.short(), %error, "a whisper was not sent");
+            }
         }
     }
 

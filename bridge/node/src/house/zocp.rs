@@ -141,7 +141,7 @@ impl House {
             }
             _ => return,
         };
-        self.events.push_back(event);
+        self.events.push(event);
     }
 }
 
