@@ -7,7 +7,7 @@
 use std::{f64::consts::TAU, fmt::Write as _, time::Duration};
 
 use tokio::{
-    sync::oneshot,
+    sync::watch,
     time::{Instant, interval, sleep, timeout},
 };
 use zocp_daemon::{
@@ -74,27 +74,34 @@ async fn bridge(
     let settings = config
         .check()
         .map_err(|error| StartError::Config(error.to_string()))?;
-    let (ready, is_ready) = oneshot::channel();
-    let mut ready = Some(ready);
-    let tell = move |status| match (status, ready.take()) {
-        (Status::Ready { kind, address, .. }, Some(ready)) => {
-            // Nobody waits any more when the end has begun.
-            let _ = ready.send((kind, address));
-        }
-        (_, still) => ready = still,
-    };
-    let greeting = async {
-        if let Ok((kind, address)) = is_ready.await
-            && let Err(failure) = greet(kind, &address).await
-        {
-            eprintln!("{failure}");
-        }
-        std::future::pending::<()>().await;
+    let (told, status) = watch::channel(None);
+    let tell = move |status| {
+        told.send_replace(Some(status));
     };
     tokio::select! {
         outcome = run_bridge(settings, end, tell) => outcome,
-        () = greeting => Ok(()),
+        () = greet_when_ready(status) => Ok(()),
     }
+}
+
+/// Tells what to do as soon as all is there, unless the end comes first; then pends.
+async fn greet_when_ready(mut status: watch::Receiver<Option<Status>>) {
+    let ready = status
+        .wait_for(|status| matches!(status, Some(Status::Ready { .. })))
+        .await;
+    let place = ready.ok().and_then(|ready| match &*ready {
+        Some(Status::Ready { kind, address, .. }) => Some((*kind, address.clone())),
+        _ => None,
+    });
+    if let Some((kind, address)) = place {
+        tokio::select! {
+            greeted = greet(kind, &address) => if let Err(failure) = greeted {
+                eprintln!("{failure}");
+            },
+            _ = status.wait_for(|status| matches!(status, Some(Status::Stopping))) => {}
+        }
+    }
+    std::future::pending().await
 }
 
 async fn start(name: &str) -> Result<(Node, Events), Failure> {

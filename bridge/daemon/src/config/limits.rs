@@ -59,8 +59,6 @@ limits! {
     outgoing_whispers_max => outgoing_whispers_max;
     /// Octets of all that waits for one peer above which it is dropped and met afresh.
     output_len_max => zmtp.output_len_max;
-    /// Events waiting for the bus above which nothing more is read from peers.
-    events_max => events_max;
     /// Octets of one ZOCP message; a longer one is ignored.
     zocp_message_len_max => model.message_len_max;
     /// Memory of one node's tree; a change beyond it is refused.
