@@ -1,0 +1,68 @@
+//! The walls between the crates stand: who may know whom, read from `cargo metadata`.
+//! The picture is in `bridge/README.md`.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Each crate, and the crates of this project that it may know.
+const ARROWS: [(&str, &[&str]); 7] = [
+    ("zocp-zmtp", &[]),
+    ("zocp-zre", &[]),
+    ("zocp-model", &[]),
+    ("zocp-node", &["zocp-zmtp", "zocp-zre", "zocp-model"]),
+    ("zocp-interfaces", &[]),
+    ("zocp-daemon", &["zocp-node", "zocp-interfaces"]),
+    ("zocp", &["zocp-daemon", "zocp-node", "zocp-interfaces"]),
+];
+
+/// What a pure crate must not know of, whoever would bring it.
+const IMPURE: [&str; 4] = ["tokio", "socket2", "rustix", "zbus"];
+
+#[test]
+fn the_crates_know_only_whom_they_may() {
+    for (name, allowed) in ARROWS {
+        let known = dependencies(name);
+        let ours: BTreeSet<&str> =
+            known.iter().filter(|d| d.starts_with("zocp")).map(String::as_str).collect();
+        let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
+        assert!(ours.is_subset(&allowed), "{name} knows {ours:?}, may know {allowed:?}");
+    }
+}
+
+#[test]
+fn the_pure_crates_know_no_outside_world() {
+    for name in ["zocp-zmtp", "zocp-zre", "zocp-model"] {
+        let known = dependencies(name);
+        let impure: Vec<&str> =
+            IMPURE.into_iter().filter(|d| known.contains(*d)).collect();
+        assert!(impure.is_empty(), "{name} knows {impure:?}");
+    }
+}
+
+#[test]
+fn the_mesh_knows_no_d_bus() {
+    assert!(!dependencies("zocp-node").contains("zbus"));
+}
+
+/// The normal dependencies of a crate of this workspace.
+fn dependencies(name: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo tells in JSON");
+    let package = metadata["packages"]
+        .as_array()
+        .and_then(|packages| packages.iter().find(|package| package["name"] == name))
+        .unwrap_or_else(|| panic!("there is no crate {name}"));
+    package["dependencies"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|dependency| dependency["kind"].is_null())
+        .filter_map(|dependency| dependency["name"].as_str().map(str::to_owned))
+        .collect()
+}
