@@ -28,6 +28,10 @@ impl Zre {
         let Some(&key) = self.dials.get(&dial) else {
             return;
         };
+        let phase = self.peers.at(key).map(|peer| peer.mailbox.phase);
+        if !matches!(phase, Some(Phase::Dialing { .. })) {
+            return;
+        }
         if remote.port() == self.config.mailbox_port && remote.ip() == local.ip() {
             return self.dialed_self(now, key, remote);
         }

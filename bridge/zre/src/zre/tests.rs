@@ -4,6 +4,7 @@ mod connections;
 mod limits;
 mod meetings;
 mod messages;
+mod operations;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
