@@ -7,14 +7,15 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use futures_util::try_join;
 use zbus::{
     Connection, OwnedObjectPath, OwnedVariant,
     connection::Builder,
-    fdo::{DBusProxy, ManagedObjects, ObjectManagerProxy},
+    fdo::{self, DBusProxy, ManagedObjects, ObjectManagerProxy, PropertiesProxy},
     names::{BusName, WellKnownName},
 };
 use zocp_daemon::bus::{BusChoice, session_addresses, system_address};
-use zocp_interfaces::{BRIDGE_NAME, BRIDGE_PATH, NODE_PATH};
+use zocp_interfaces::{BRIDGE_NAME, BRIDGE_PATH, NODE_PATH, OBJECT_INTERFACE, VALUES_INTERFACE};
 
 use crate::{
     exit::{Exit, Failure},
@@ -119,14 +120,33 @@ impl Client {
 
     /// The objects of a mirrored node.
     pub(crate) async fn tree(&self, bus_name: &str) -> Result<NodeView, Failure> {
-        let objects = self.managed(bus_name, NODE_PATH).await.map_err(|failure| {
-            if failure.exit == Exit::Unavailable {
-                failure.hint("the node has just gone; see `zocp list`")
-            } else {
-                failure
+        // `GetManagedObjects` has what is below the root, by its specification.
+        let answers = try_join!(
+            self.managed(bus_name, NODE_PATH),
+            self.properties(bus_name, OBJECT_INTERFACE),
+            self.properties(bus_name, VALUES_INTERFACE),
+        );
+        match answers {
+            Ok((below, object, values)) => Ok(NodeView::new(bus_name, object, values, below)),
+            Err(failure) if failure.exit == Exit::Unavailable => {
+                Err(failure.hint("the node has just gone; see `zocp list`"))
             }
-        })?;
-        Ok(NodeView::new(bus_name, objects))
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The properties of an interface of a mirrored node's root; none where it has no such interface.
+    async fn properties(&self, bus_name: &str, interface: &str) -> Result<Properties, Failure> {
+        let properties = PropertiesProxy::builder(&self.connection)
+            .destination(bus_name)
+            .path(NODE_PATH)
+            .build()
+            .await?;
+        match properties.get_all(interface.try_into()?).await {
+            Ok(properties) => Ok(properties),
+            Err(fdo::Error::UnknownInterface(_)) => Ok(Properties::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn managed(&self, bus_name: &str, path: &str) -> Result<ManagedObjects, Failure> {

@@ -63,13 +63,27 @@ pub(crate) struct NodeView {
 }
 
 impl NodeView {
-    pub(crate) fn new(bus_name: &str, objects: ManagedObjects) -> Self {
-        let objects = objects
+    /// From the properties of the root, of `Object` and of `Values`, and all that is below it.
+    pub(crate) fn new(
+        bus_name: &str,
+        object: Properties,
+        values: Properties,
+        below: ManagedObjects,
+    ) -> Self {
+        let none = Properties::new();
+        let mut objects: BTreeMap<Vec<String>, ObjectView> = below
             .into_iter()
             .filter_map(|(path, interfaces)| {
-                Some((labels(path.as_str())?, ObjectView::new(&path, &interfaces)))
+                let part = |name: &str| interfaces.get(name);
+                let view = ObjectView::new(
+                    path.as_str(),
+                    part(OBJECT_INTERFACE)?,
+                    part(VALUES_INTERFACE).unwrap_or(&none),
+                );
+                Some((labels(path.as_str())?, view))
             })
             .collect();
+        objects.insert(Vec::new(), ObjectView::new(NODE_PATH, &object, &values));
         Self {
             bus_name: bus_name.to_owned(),
             objects,
@@ -163,10 +177,7 @@ pub(crate) struct ObjectView {
 }
 
 impl ObjectView {
-    fn new(path: &OwnedObjectPath, interfaces: &Interfaces) -> Self {
-        let none = Properties::new();
-        let object = interfaces.get(OBJECT_INTERFACE).unwrap_or(&none);
-        let values = interfaces.get(VALUES_INTERFACE).unwrap_or(&none);
+    fn new(path: &str, object: &Properties, values: &Properties) -> Self {
         let capabilities = entries(object.get("Capabilities"))
             .into_iter()
             .map(|(name, description)| {
@@ -178,7 +189,7 @@ impl ObjectView {
             .collect();
         let data = entries(object.get("Data"));
         Self {
-            path: path.as_str().to_owned(),
+            path: path.to_owned(),
             name: text(object, "Name"),
             kind: text(object, "Type"),
             capabilities,

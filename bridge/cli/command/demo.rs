@@ -201,8 +201,7 @@ async fn greet(kind: BusKind, address: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-const NEXT: &str = "\
-  zocp tree                         # what is there
+const NEXT: &str = "  zocp tree                         # what is there
   zocp watch fader                  # see it move
   zocp set lamp brightness 0.8      # and the lamp says so here
   zocp set lamp brightness 2        # out of range: refused

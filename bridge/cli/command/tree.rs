@@ -1,7 +1,5 @@
 //! `zocp tree [NODE]`: the objects and capabilities of a node, or of all.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use crate::{
@@ -59,56 +57,89 @@ fn drawn(output: &Output, peer: &PeerView, tree: &NodeView) -> String {
         output.dim(&peer.bus_name)
     );
     // Depth first with a stack of our own: how deep a node's objects go is the node's choice.
-    let mut stack = vec![(Vec::new(), String::new())];
-    while let Some((labels, indent)) = stack.pop() {
-        let Some(object) = tree.objects.get(&labels) else {
+    let mut stack = vec![Place::default()];
+    while let Some(place) = stack.pop() {
+        let Some(object) = tree.objects.get(&place.labels) else {
             continue;
         };
-        let depth = labels.len();
-        let is_child =
-            |other: &&Vec<String>| other.len() == depth + 1 && other.starts_with(&labels);
-        let children: BTreeSet<&Vec<String>> = tree.objects.keys().filter(is_child).collect();
-        if depth > 0 {
-            text.push_str(&heading(output, object, &indent));
+        if !place.labels.is_empty() {
+            text.push_str(&heading(output, object, &place));
         }
-        let inner = if depth == 0 {
-            String::new()
-        } else {
-            format!("{indent}   ")
-        };
-        text.push_str(&capabilities(output, object, &inner));
-        stack.extend(
-            children
-                .into_iter()
-                .rev()
-                .map(|child| (child.clone(), inner.clone())),
-        );
+        let children = children(tree, &place);
+        text.push_str(&capabilities(output, object, &place, children.is_empty()));
+        stack.extend(children.into_iter().rev());
     }
     text
 }
 
-fn heading(output: &Output, object: &ObjectView, indent: &str) -> String {
+/// Where in the drawing an object is.
+#[derive(Default)]
+struct Place {
+    labels: Vec<String>,
+    /// The lines of the objects around it.
+    indent: String,
+    is_last: bool,
+}
+
+impl Place {
+    /// Before what is inside the object.
+    fn inner(&self) -> String {
+        match (self.labels.is_empty(), self.is_last) {
+            (true, _) => String::new(),
+            (false, true) => format!("{}   ", self.indent),
+            (false, false) => format!("{}│  ", self.indent),
+        }
+    }
+}
+
+fn children(tree: &NodeView, place: &Place) -> Vec<Place> {
+    let depth = place.labels.len();
+    let mut children: Vec<Place> = tree
+        .objects
+        .keys()
+        .filter(|labels| labels.len() == depth + 1 && labels.starts_with(&place.labels))
+        .map(|labels| Place {
+            labels: labels.clone(),
+            indent: place.inner(),
+            is_last: false,
+        })
+        .collect();
+    if let Some(last) = children.last_mut() {
+        last.is_last = true;
+    }
+    children
+}
+
+fn heading(output: &Output, object: &ObjectView, place: &Place) -> String {
     let kind = match object.kind.as_str() {
         "" => String::new(),
         kind => output.dim(&format!("  {}", printable(kind))),
     };
-    format!(
-        "{indent}└─ {}{kind}\n",
-        output.bold(&printable(&object.name))
-    )
+    let name = output.bold(&printable(&object.name));
+    format!("{}{} {name}{kind}\n", place.indent, branch(place.is_last))
 }
 
-fn capabilities(output: &Output, object: &ObjectView, indent: &str) -> String {
+fn capabilities(output: &Output, object: &ObjectView, place: &Place, is_end: bool) -> String {
     let rows: Vec<Vec<String>> = object.capabilities.values().map(row).collect();
+    let indent = place.inner();
     let mut text = String::new();
-    for cells in table(&rows) {
+    for (index, cells) in table(&rows).iter().enumerate() {
         let [name, value, rest @ ..] = cells.as_slice() else {
             continue;
         };
-        let rest = output.dim(rest.join("  ").trim_end());
-        text.push_str(&format!("{indent}├─ {name}  {value}  {rest}\n"));
+        let branch = branch(is_end && index + 1 == rows.len());
+        let line = format!(
+            "{indent}{branch} {name}  {value}  {}",
+            output.dim(rest.join("  ").trim_end())
+        );
+        text.push_str(line.trim_end());
+        text.push('\n');
     }
     text
+}
+
+fn branch(is_last: bool) -> &'static str {
+    if is_last { "└─" } else { "├─" }
 }
 
 /// Name, value, type, access, range.
