@@ -121,7 +121,7 @@ impl Bench {
         let dialing = |phase| matches!(phase, Phase::Dialing { .. });
         let peer = self.zre.peers.at(key)?;
         let is_dialing = dialing(peer.mailbox.phase);
-        (is_dialing || number % 2 == 0).then_some((dial, peer.endpoint.socket_addr()?))
+        (is_dialing || number.is_multiple_of(2)).then_some((dial, peer.endpoint.socket_addr()?))
     }
 
     /// The invariants of the header of `zre`, `peer` and `peers`.
