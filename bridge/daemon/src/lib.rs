@@ -12,6 +12,7 @@
 //! - [`label`]: names to labels and back
 //! - [`errors`]: the closed list of D-Bus errors
 //! - [`types`], [`convert`]: values of the mesh to D-Bus and back
+//! - [`mirror`]: remote nodes on the bus
 //! - [`objects`]: a table of D-Bus objects and its dispatcher, pure
 //! - [`served`]: the bus connection of a table
 //! - [`run`]: the whole bridge, from start to end
@@ -24,6 +25,7 @@ pub mod convert;
 pub mod errors;
 pub mod hub;
 pub mod label;
+pub mod mirror;
 pub mod objects;
 pub mod run;
 pub mod served;

@@ -264,6 +264,19 @@ impl Objects {
         Ok(changed)
     }
 
+    /// Takes over the values of an interface that has the same members as the one in the table.
+    ///
+    /// # Errors
+    ///
+    /// As [`Objects::set`].
+    pub fn take_values(&mut self, path: &str, interface: Interface) -> Result<(), TableError> {
+        let Interface { shape, slots, .. } = interface;
+        for (property, slot) in shape.properties.iter().zip(slots) {
+            self.set_content(path, &shape.name, &property.name, slot.content)?;
+        }
+        Ok(())
+    }
+
     /// Counts how often a property was set, be it to the same value.
     #[must_use]
     pub fn revision(&self, path: &str, interface: &str, property: &str) -> Option<u32> {

@@ -238,6 +238,12 @@ impl Interface {
         shape.methods.is_empty() && shape.properties.is_empty() && shape.signals.is_empty()
     }
 
+    /// Whether it has the same members, whatever they hold.
+    #[must_use]
+    pub fn is_shaped_like(&self, other: &Self) -> bool {
+        self.shape == other.shape
+    }
+
     /// The method of this name.
     #[must_use]
     pub fn method(&self, name: &str) -> Option<&Method> {

@@ -1,0 +1,320 @@
+//! What is known of one object of a node, and the interfaces that follow from it.
+//!
+//! Model: [`Facts`] are raw names with what the node says of them; the values themselves are in the table
+//! of objects, once. The tasks that serve read facts under a lock that is taken last (see `view`).
+//! Invariants:
+//! F1. No two facts of an object have one member name. A second name with the label of another, which
+//!     takes two of more than 200 octets, is listed in `Capabilities` without a member.
+//! F2. A capability is a property if it has a value and may be read or written, a signal if it emits.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use zbus::{Dict, Signature, Variant};
+use zocp_interfaces::{METHODS_INTERFACE, SIGNALS_INTERFACE, VALUES_INTERFACE, annotations};
+use zocp_node::{
+    Capability, Value,
+    model::{self, Info, Object},
+};
+
+use crate::{
+    label::{LABEL_LEN_MAX, label},
+    objects::{Access, Annotation, Argument, Content, Emits, Interface, Method, Property, Signal},
+    types,
+};
+
+/// What is known of an object.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// By raw name.
+    pub(super) capabilities: BTreeMap<Arc<str>, Fact>,
+    /// By raw name.
+    methods: BTreeMap<String, model::Method>,
+    /// By raw name; without `type`, which is `kind`.
+    data: BTreeMap<String, Value>,
+    pub(super) kind: String,
+}
+
+/// What is known of a capability.
+#[derive(Debug, Clone)]
+pub(super) struct Fact {
+    /// Its member name; none where another has it.
+    pub(super) member: Option<Arc<str>>,
+    pub(super) info: Arc<Info>,
+    /// The type that its value has on the bus.
+    pub(super) signature: Signature,
+    pub(super) has_value: bool,
+}
+
+/// Facts that tasks share.
+pub(super) type SharedFacts = Arc<Mutex<Facts>>;
+
+/// A panic while the lock was held ended its task; facts are consistent between steps.
+pub(super) fn lock(facts: &SharedFacts) -> MutexGuard<'_, Facts> {
+    facts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The interfaces whose members are the node's own.
+pub(super) struct Members {
+    pub(super) values: Interface,
+    pub(super) signals: Interface,
+    pub(super) methods: Interface,
+}
+
+impl Fact {
+    /// Whether it is a property.
+    pub(super) fn is_property(&self) -> bool {
+        self.has_value && (self.info.access.read || self.info.access.write)
+    }
+}
+
+impl Facts {
+    /// Takes over what a node says of a capability; gives its value as it is shown.
+    pub(super) fn describe(
+        &mut self,
+        name: &Arc<str>,
+        capability: &Capability,
+    ) -> Variant<'static> {
+        let value = capability.value.as_ref().unwrap_or(&Value::Null);
+        let shown = types::show(capability.info.hint(), value);
+        let fact = Fact {
+            member: self.member_for(name),
+            info: capability.info.clone(),
+            signature: signature_of(capability, &shown),
+            has_value: capability.value.is_some(),
+        };
+        self.capabilities.insert(name.clone(), fact);
+        shown
+    }
+
+    /// Takes over what is neither capability nor object.
+    pub(super) fn adopt_rest(&mut self, object: &Object) {
+        self.kind = object.kind().unwrap_or_default().to_owned();
+        self.methods = object.methods.clone();
+        self.data = object.data.clone();
+        if object.kind().is_some() {
+            self.data.remove("type");
+        }
+    }
+
+    /// The capability that has a member name.
+    pub(super) fn capability(&self, member: &str) -> Option<(&Arc<str>, &Fact)> {
+        let has_it = |fact: &Fact| fact.member.as_deref() == Some(member);
+        if let Some(name) = crate::label::unlabel(member)
+            && let Some(found) = self.capabilities.get_key_value(name.as_str())
+            && has_it(found.1)
+        {
+            return Some(found);
+        }
+        self.capabilities.iter().find(|(_, fact)| has_it(fact))
+    }
+
+    /// The raw name and the declaration of the method that has a member name.
+    pub(super) fn method(&self, member: &str) -> Option<(&str, &model::Method)> {
+        self.methods
+            .iter()
+            .find(|(name, _)| label(name) == member)
+            .map(|(name, method)| (name.as_str(), method))
+    }
+
+    /// The member name of a capability, shared with its raw name where they are the same.
+    fn member_for(&self, name: &Arc<str>) -> Option<Arc<str>> {
+        if let Some(fact) = self.capabilities.get(name) {
+            return fact.member.clone();
+        }
+        let label = label(name);
+        let may_be_taken = label.len() == LABEL_LEN_MAX;
+        let is_taken = |fact: &Fact| fact.member.as_deref() == Some(label.as_str());
+        if may_be_taken && self.capabilities.values().any(is_taken) {
+            tracing::warn!(%label, "two capabilities have one label: the later is no member");
+            return None;
+        }
+        Some(if *label == **name {
+            name.clone()
+        } else {
+            label.into()
+        })
+    }
+
+    /// The interfaces, with the values that `value` has for raw names.
+    pub(super) fn members(
+        &self,
+        mut value: impl FnMut(&str, &Fact) -> Option<Variant<'static>>,
+    ) -> Members {
+        let mut members = Members {
+            values: Interface::new(VALUES_INTERFACE),
+            signals: Interface::new(SIGNALS_INTERFACE),
+            methods: Interface::new(METHODS_INTERFACE),
+        };
+        for (name, fact) in &self.capabilities {
+            let Some(member) = &fact.member else { continue };
+            if fact.is_property() {
+                let content = value(name, fact).map_or(Content::Missing, Content::Plain);
+                if let Err(error) = members.values.add_property(property(member, fact), content) {
+                    tracing::error!(%error, "a value has lost its type");
+                }
+            }
+            if fact.info.access.emit {
+                members.signals.add_signal(signal(member, fact));
+            }
+        }
+        for (name, declared) in &self.methods {
+            members.methods.add_method(method(name, declared));
+        }
+        members
+    }
+
+    /// The property `Capabilities` of `org.z25.Zocp1.Object`.
+    pub(super) fn capabilities_shown(&self) -> Variant<'static> {
+        let inner = zbus::signature!("a{sv}");
+        let mut dict = Dict::new(&Signature::Str, &inner);
+        for (name, fact) in &self.capabilities {
+            let name = Variant::from(types::text(name).into_owned());
+            if let Err(error) = dict.append(name, described(fact)) {
+                tracing::error!(%error, "a description has lost its type");
+            }
+        }
+        Variant::Dict(dict)
+    }
+
+    /// The property `Data` of `org.z25.Zocp1.Object`.
+    pub(super) fn data_shown(&self) -> Variant<'static> {
+        types::dictionary(
+            self.data
+                .iter()
+                .map(|(name, value)| (name.as_str(), types::natural(value))),
+        )
+    }
+}
+
+/// The type of a capability's member: one that only emits has its hint's before it has a value.
+fn signature_of(capability: &Capability, shown: &Variant<'_>) -> Signature {
+    let hinted = || types::hinted(capability.info.hint());
+    match &capability.value {
+        Some(_) => shown.value_signature().clone(),
+        None => hinted().unwrap_or(Signature::Variant),
+    }
+}
+
+fn property(member: &Arc<str>, fact: &Fact) -> Property {
+    let access = match (fact.info.access.read, fact.info.access.write) {
+        (true, true) => Access::ReadWrite,
+        (false, true) => Access::Write,
+        _ => Access::Read,
+    };
+    Property {
+        name: member.clone(),
+        signature: fact.signature.clone(),
+        access,
+        emits: Emits::Value,
+        annotations: annotated(&fact.info),
+    }
+}
+
+fn annotated(info: &Info) -> Vec<Annotation> {
+    let json = |value: &Option<Value>| value.as_ref().map(ToString::to_string);
+    [
+        (
+            annotations::TYPE_HINT,
+            info.type_hint.as_deref().map(str::to_owned),
+        ),
+        (annotations::ACCESS, Some(access_of(info))),
+        (annotations::MIN, json(&info.min)),
+        (annotations::MAX, json(&info.max)),
+        (annotations::STEP, json(&info.step)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| {
+        Some(Annotation {
+            name: name.into(),
+            value: value?.into_boxed_str(),
+        })
+    })
+    .collect()
+}
+
+/// The letters as they came, also where they are unusual.
+fn access_of(info: &Info) -> String {
+    match info.extra.get("access").and_then(Value::as_str) {
+        Some(letters) => letters.to_owned(),
+        None => info.access.to_string(),
+    }
+}
+
+fn signal(member: &Arc<str>, fact: &Fact) -> Signal {
+    Signal {
+        name: member.clone(),
+        arguments: vec![Argument {
+            name: "value".into(),
+            signature: fact.signature.clone(),
+        }],
+        annotations: Vec::new(),
+    }
+}
+
+fn method(name: &str, declared: &model::Method) -> Method {
+    let arguments = |declared: &[model::Argument]| {
+        declared
+            .iter()
+            .map(|argument| Argument {
+                name: argument.name.as_str().into(),
+                signature: types::argument(argument.type_hint.as_deref()),
+            })
+            .collect()
+    };
+    let doc = declared.doc.as_ref().map(|doc| Annotation {
+        name: DOC.into(),
+        value: doc.as_str().into(),
+    });
+    Method {
+        name: label(name).into(),
+        inputs: arguments(&declared.inputs),
+        outputs: arguments(&declared.outputs),
+        annotations: doc.into_iter().collect(),
+    }
+}
+
+/// An entry of `Capabilities`.
+fn described(fact: &Fact) -> Variant<'static> {
+    let info = &fact.info;
+    let text = |text: &str| Variant::from(types::text(text).into_owned());
+    let natural = |value: &Option<Value>| value.as_ref().map(types::natural);
+    let own = [
+        ("Member", fact.member.as_deref().map(text)),
+        ("TypeHint", info.type_hint.as_deref().map(text)),
+        ("Access", Some(text(&access_of(info)))),
+        ("Min", natural(&info.min)),
+        ("Max", natural(&info.max)),
+        ("Step", natural(&info.step)),
+        ("Subscribers", subscribers(info)),
+    ];
+    let own = own
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let extra = info.extra.iter().filter(|(name, _)| *name != "access");
+    let extra = extra.map(|(name, value)| (name.as_str(), types::natural(value)));
+    // The later of two of one name counts: what we say, over what a node calls so.
+    types::dictionary(extra.chain(own))
+}
+
+/// Pairs of a node's UUID and a sensor, which may be empty.
+fn subscribers(info: &Info) -> Option<Variant<'static>> {
+    let text = |text: &str| types::text(text).into_owned();
+    let pairs: Vec<(String, String)> = info
+        .subscribers
+        .as_ref()?
+        .iter()
+        .map(|one| {
+            (
+                text(&one.node),
+                text(one.receiver.as_deref().unwrap_or_default()),
+            )
+        })
+        .collect();
+    Some(Variant::from(pairs))
+}
+
+/// What GLib's tools show beside a member.
+const DOC: &str = "org.gtk.GDBus.DocString";

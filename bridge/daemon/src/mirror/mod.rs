@@ -1,0 +1,377 @@
+//! Remote nodes on the bus: each a connection, a name, and the node's tree as objects.
+//!
+//! Model: [`Mirrors`] follows the node's events and owns a mirror for each present ZOCP node. A mirror is
+//! a view (what the tree is made into), its table, and the house that serves it. It goes on the bus when
+//! the tree is known, or after [`TREE_PATIENCE`] with an empty one that fills later.
+//! Invariants:
+//! M1. A node has its label from its arrival to its leaving. Of several of one name the first has the
+//!     plain label, later ones the first 8 digits of their UUID behind it; also when another program has
+//!     the name.
+//! M2. A name is asked for after the one before us has given it back.
+//! M3. An event is one signal, in order; values are state and are coalesced (`crate::served`).
+//! Limits: what a tree may hold is bounded by the node (`zocp_node::Limits`). A bus connection that does
+//! not take its signals holds up the events of all nodes, and thereby the mesh: nothing is lost.
+//! Not here: peers that do not speak ZOCP (`crate::hub`).
+//! Spec: docs/reference/interfaces.md, "A mirrored node".
+
+mod commands;
+mod facts;
+mod owner;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::sleep};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zocp_interfaces::{NODE_NAME_PREFIX, OBJECT_INTERFACE, OBJECT_XML};
+use zocp_node::{Event, ObjectPath, PeerId, PeerInfo};
+
+pub use self::commands::Commands;
+use self::{owner::NodeOwner, view::View};
+use crate::{
+    label::{label, suffixed},
+    objects::{Interface, XmlError, parse_interfaces},
+    served::{Order, Presence, Served, Site, Table},
+};
+
+/// All mirrored nodes. See the [module](self).
+pub struct Mirrors<C> {
+    tasks: TaskTracker,
+    site: Site,
+    commands: C,
+    /// The members of `org.z25.Zocp1.Object`.
+    shape: Interface,
+    mirrors: HashMap<PeerId, Arc<Mirror>>,
+    /// Which present node has a label.
+    labels: HashMap<String, PeerId>,
+    /// Labels whose names are being given back.
+    leaving: HashMap<String, CancellationToken>,
+    names: Arc<Names>,
+}
+
+/// One mirrored node.
+#[derive(Debug)]
+struct Mirror {
+    peer: PeerId,
+    name: String,
+    label: String,
+    table: Table,
+    view: Mutex<View>,
+    stage: Mutex<Stage>,
+    /// Objects whose plain entries and methods are to be read anew; none while no task reads.
+    stale: Mutex<Option<BTreeSet<ObjectPath>>>,
+    /// Cancelled when the node leaves.
+    gone: CancellationToken,
+}
+
+/// How far a mirror is.
+#[derive(Debug)]
+enum Stage {
+    /// Not on the bus yet; the connection that had the name before.
+    Waiting(Option<CancellationToken>),
+    Open(Served),
+    Closed,
+}
+
+/// The bus names of mirrors that were told and not yet heard: the newest for each node.
+#[derive(Debug, Default)]
+struct Names {
+    told: Mutex<BTreeMap<PeerId, Option<Arc<str>>>>,
+    changed: Notify,
+}
+
+/// A mirror has another bus name, or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The node.
+    pub peer: PeerId,
+    /// Its bus name; none while it is not on the bus.
+    pub bus_name: Option<Arc<str>>,
+}
+
+impl<C: Commands> Mirrors<C> {
+    /// Mirrors on a bus; `tasks` has what they do in the background.
+    ///
+    /// # Errors
+    ///
+    /// The built-in declaration of an interface cannot be understood: our fault.
+    pub fn new(tasks: TaskTracker, site: Site, commands: C) -> Result<Self, XmlError> {
+        let declared = parse_interfaces(OBJECT_XML)?;
+        let shape = declared
+            .into_iter()
+            .find(|interface| &**interface.name() == OBJECT_INTERFACE)
+            .ok_or_else(|| XmlError::Misplaced("node".to_owned()))?;
+        Ok(Self {
+            tasks,
+            site,
+            commands,
+            shape,
+            mirrors: HashMap::new(),
+            labels: HashMap::new(),
+            leaving: HashMap::new(),
+            names: Arc::default(),
+        })
+    }
+
+    /// Follows an event of the mesh. Waits while the bus does not take what a node emits. Cancelling it
+    /// loses the event.
+    pub async fn handle(&mut self, event: &Event) {
+        match event {
+            Event::Entered(info) if info.zocp => self.enter(info),
+            Event::Exited { peer, .. } => self.exit(*peer),
+            Event::TreeKnown { peer, tree } => {
+                if let Some(mirror) = self.mirrors.get(peer) {
+                    mirror.view().adopt(tree);
+                    self.open(&mirror.clone());
+                }
+            }
+            Event::Changed { peer, changes } => {
+                if let Some(mirror) = self.mirrors.get(peer) {
+                    mirror.table.room().await;
+                    let stale = mirror.view().follow(changes);
+                    self.read_anew(mirror, stale);
+                }
+            }
+            Event::Emitted { peer, path, value } => {
+                if let Some(mirror) = self.mirrors.get(peer) {
+                    mirror.table.room().await;
+                    mirror.view().emit(path, value);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits until a mirror has another bus name, or none. Cancel safe. Of several changes of one mirror
+    /// the last is told; of one whose node left, none.
+    pub fn named(&self) -> impl Future<Output = Named> + Send + use<C> {
+        let names = self.names.clone();
+        async move { names.next().await }
+    }
+
+    /// Ends all mirrors. Each token is cancelled when its mirror is gone from the bus.
+    pub fn close(mut self) -> Vec<CancellationToken> {
+        let mirrors = std::mem::take(&mut self.mirrors);
+        mirrors
+            .into_values()
+            .filter_map(|mirror| mirror.close())
+            .collect()
+    }
+
+    fn enter(&mut self, info: &PeerInfo) {
+        if self.mirrors.contains_key(&info.id) {
+            self.exit(info.id);
+        }
+        self.leaving.retain(|_, gone| !gone.is_cancelled());
+        let label = self.free_label(info);
+        self.labels.insert(label.clone(), info.id);
+        let table = self.site.table();
+        let view = View::new(&info.name, table.clone(), self.shape.clone());
+        let mirror = Arc::new(Mirror {
+            peer: info.id,
+            name: info.name.clone(),
+            table,
+            view: Mutex::new(view),
+            stage: Mutex::new(Stage::Waiting(self.leaving.remove(&label))),
+            stale: Mutex::new(None),
+            label,
+            gone: CancellationToken::new(),
+        });
+        self.mirrors.insert(info.id, mirror.clone());
+        let opener = self.opener();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = mirror.gone.cancelled() => {}
+                () = sleep(TREE_PATIENCE) => opener.open(&mirror),
+            }
+        });
+    }
+
+    fn exit(&mut self, peer: PeerId) {
+        let Some(mirror) = self.mirrors.remove(&peer) else {
+            return;
+        };
+        self.labels.remove(&mirror.label);
+        self.names.forget(peer);
+        if let Some(gone) = mirror.close() {
+            self.leaving.insert(mirror.label.clone(), gone);
+        }
+    }
+
+    /// The first label for a node that no present node has.
+    fn free_label(&self, info: &PeerInfo) -> String {
+        let plain = label(&info.name);
+        let uuid = info.id.to_string();
+        [plain.clone(), suffixed(&plain, &uuid)]
+            .into_iter()
+            .find(|label| !self.labels.contains_key(label))
+            .unwrap_or_else(|| format!("{plain}_{uuid}"))
+    }
+
+    fn open(&self, mirror: &Arc<Mirror>) {
+        self.opener().open(mirror);
+    }
+
+    fn opener(&self) -> Opener<C> {
+        Opener {
+            tasks: self.tasks.clone(),
+            site: self.site.clone(),
+            commands: self.commands.clone(),
+            names: self.names.clone(),
+        }
+    }
+
+    /// Reads plain entries and methods of objects from the node's tree. Not in place: the answer comes
+    /// from who waits for us to take events. While one task of a mirror reads, it is given the rest.
+    fn read_anew(&self, mirror: &Arc<Mirror>, objects: Vec<ObjectPath>) {
+        if objects.is_empty() || !mirror.mark_stale(objects) {
+            return;
+        }
+        let (mirror, commands) = (mirror.clone(), self.commands.clone());
+        self.tasks.spawn(async move {
+            while let Some(objects) = mirror.take_stale() {
+                let tree = tokio::select! {
+                    () = mirror.gone.cancelled() => return,
+                    tree = commands.tree(mirror.peer) => tree,
+                };
+                if let Ok(Some(tree)) = tree {
+                    let mut view = mirror.view();
+                    for object in &objects {
+                        view.adopt_rest(object, &tree);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// What it takes to put a mirror on the bus.
+struct Opener<C> {
+    tasks: TaskTracker,
+    site: Site,
+    commands: C,
+    names: Arc<Names>,
+}
+
+impl<C: Commands> Opener<C> {
+    /// Puts a mirror on the bus, once.
+    fn open(&self, mirror: &Arc<Mirror>) {
+        let mut stage = mirror.stage();
+        let Stage::Waiting(after) = &mut *stage else {
+            return;
+        };
+        let after = after.take();
+        let (peer, names) = (mirror.peer, self.names.clone());
+        let order = Order {
+            site: self.site.clone(),
+            table: mirror.table.clone(),
+            names: mirror.bus_names(),
+            after,
+            on_presence: Box::new(move |presence| names.tell(peer, &presence)),
+        };
+        let owner = NodeOwner {
+            mirror: mirror.clone(),
+            commands: self.commands.clone(),
+        };
+        *stage = Stage::Open(Served::spawn(&self.tasks, order, owner));
+    }
+}
+
+impl Mirror {
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds to what is to be read anew; whether a task is to be started for it.
+    fn mark_stale(&self, objects: Vec<ObjectPath>) -> bool {
+        let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = stale.is_none();
+        stale.get_or_insert_default().extend(objects);
+        is_first
+    }
+
+    /// What is to be read anew. Nothing is to be left for the task to end.
+    fn take_stale(&self) -> Option<BTreeSet<ObjectPath>> {
+        let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
+        match stale.as_mut() {
+            Some(objects) if !objects.is_empty() => Some(std::mem::take(objects)),
+            _ => {
+                *stale = None;
+                None
+            }
+        }
+    }
+
+    /// The bus names to ask for: another program may have the first.
+    fn bus_names(&self) -> Vec<Arc<str>> {
+        let full = |label: &str| Arc::from(format!("{NODE_NAME_PREFIX}{label}"));
+        let mut names = vec![full(&self.label)];
+        let plain = label(&self.name);
+        if self.label == plain {
+            names.push(full(&suffixed(&plain, &self.peer.to_string())));
+        }
+        names
+    }
+
+    /// Takes the mirror from the bus, if it is on it.
+    fn close(&self) -> Option<CancellationToken> {
+        self.gone.cancel();
+        match std::mem::replace(&mut *self.stage(), Stage::Closed) {
+            Stage::Open(served) => Some(served.close()),
+            // Whoever had the name before still gives it back.
+            Stage::Waiting(before) => before,
+            Stage::Closed => None,
+        }
+    }
+}
+
+impl Names {
+    fn tell(&self, peer: PeerId, presence: &Presence) {
+        let bus_name = match presence {
+            Presence::Named(name) => Some(name.clone()),
+            Presence::Closed => return,
+            _ => None,
+        };
+        if let Presence::Taken(name) = presence {
+            tracing::warn!(%name, "another program has the bus name of a node");
+        }
+        if let Presence::Denied { name, reason } = presence {
+            tracing::warn!(%name, reason, "the bus refuses the name of a node");
+        }
+        self.told().insert(peer, bus_name);
+        self.changed.notify_one();
+    }
+
+    fn forget(&self, peer: PeerId) {
+        self.told().remove(&peer);
+    }
+
+    async fn next(&self) -> Named {
+        loop {
+            if let Some((peer, bus_name)) = self.told().pop_first() {
+                // There may be more, for whoever asks next.
+                self.changed.notify_one();
+                return Named { peer, bus_name };
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, BTreeMap<PeerId, Option<Arc<str>>>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long a node may take to tell its tree before it is shown without.
+pub const TREE_PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,177 @@
+//! Calls and sets on a mirrored node, passed on to the node.
+//!
+//! Model: members are found in the view, values converted by what the node declared, and the node asked.
+//! After a successful `Set` the new value is shown at once: old nodes do not confirm to who set.
+//! Limits: [`ANSWER_DEADLINE`] for an answer, below the customary 25 s of D-Bus clients.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+use zbus::Variant;
+use zocp_interfaces::VALUES_INTERFACE;
+use zocp_node::{CapPath, ObjectPath, Value, model};
+
+use super::{
+    Mirror,
+    commands::{Commands, refusal},
+    facts::{self, Fact},
+};
+use crate::{
+    convert::{self, Mismatch},
+    errors::Refusal,
+    objects::Interface,
+    served::{Answer, CallRequest, Owner, SetRequest},
+    types,
+};
+
+/// Who answers for a mirrored node.
+pub(super) struct NodeOwner<C> {
+    pub(super) mirror: Arc<Mirror>,
+    pub(super) commands: C,
+}
+
+impl<C: Commands> Owner for NodeOwner<C> {
+    async fn call(&self, call: CallRequest) -> Answer {
+        let (object, name, method) = self.method(&call)?;
+        let arguments = arguments(&method, &call.arguments)?;
+        let what = format!("{object}{}{name}", if object.is_root() { "" } else { "." });
+        let answer = self
+            .commands
+            .call(self.mirror.peer, object, &name, arguments);
+        let values = self.within(answer, &what).await?;
+        results(&method, &values)
+    }
+
+    async fn set(&self, set: SetRequest) -> Result<(), Refusal> {
+        let unknown = || Refusal::UnknownProperty {
+            path: set.path.as_ref().to_owned(),
+            property: set.property.as_ref().to_owned(),
+        };
+        let (path, fact) = self.capability(&set).ok_or_else(unknown)?;
+        let value = wanted(&fact, &set.value)
+            .map_err(|mismatch| Refusal::InvalidArgs(format!("{path}: {mismatch}")))?;
+        let before = self.revision(&set);
+        let done = self
+            .commands
+            .set(self.mirror.peer, path.clone(), value.clone());
+        self.within(done, &path.to_string()).await?;
+        self.show(&set, &fact, before, &value);
+        Ok(())
+    }
+}
+
+impl<C: Commands> NodeOwner<C> {
+    async fn within<T>(
+        &self,
+        answer: impl Future<Output = Result<T, zocp_node::NodeError>>,
+        what: &str,
+    ) -> Result<T, Refusal> {
+        let node = &self.mirror.name;
+        match timeout(ANSWER_DEADLINE, answer).await {
+            Ok(answer) => answer.map_err(|error| refusal(error, node, what)),
+            Err(_) => Err(Refusal::Timeout(format!("{node} did not answer"))),
+        }
+    }
+
+    fn capability(&self, set: &SetRequest) -> Option<(CapPath, Fact)> {
+        let (object, shared) = self.mirror.view().at(&set.path)?;
+        let facts = facts::lock(&shared);
+        let (name, fact) = facts.capability(&set.property)?;
+        let name = name.clone();
+        Some((CapPath { object, name }, fact.clone()))
+    }
+
+    fn method(&self, call: &CallRequest) -> Result<(ObjectPath, String, model::Method), Refusal> {
+        let found = || {
+            let (object, shared) = self.mirror.view().at(&call.path)?;
+            let facts = facts::lock(&shared);
+            let (name, method) = facts.method(&call.member)?;
+            Some((object, name.to_owned(), method.clone()))
+        };
+        found().ok_or_else(|| Refusal::UnknownMethod {
+            path: call.path.as_ref().to_owned(),
+            member: call.member.as_ref().to_owned(),
+        })
+    }
+
+    fn revision(&self, set: &SetRequest) -> Option<u32> {
+        self.mirror
+            .table
+            .with(|objects| objects.revision(&set.path, VALUES_INTERFACE, &set.property))
+    }
+
+    /// Shows a value that was set, unless something newer came from the node meanwhile. The change also
+    /// comes as an event; one of another type comes only so.
+    fn show(&self, set: &SetRequest, fact: &Fact, before: Option<u32>, value: &Value) {
+        let shown = types::show(fact.info.hint(), value);
+        self.mirror.table.with(|objects| {
+            let is_newest = objects.revision(&set.path, VALUES_INTERFACE, &set.property) == before;
+            let is_typed = objects
+                .interface(&set.path, VALUES_INTERFACE)
+                .and_then(|interface: &Interface| interface.property(&set.property))
+                .is_some_and(|property| property.signature == *shown.value_signature());
+            if is_newest && is_typed {
+                // It is there and of this type: nothing to refuse.
+                objects
+                    .set(&set.path, VALUES_INTERFACE, &set.property, shown)
+                    .ok();
+            }
+        });
+    }
+}
+
+/// What a client sends, as the capability wants it: by its hint, else by its present type, where a number
+/// may be any number.
+fn wanted(fact: &Fact, given: &Variant<'_>) -> Result<Value, Mismatch> {
+    let hinted = types::hinted(fact.info.hint());
+    let is_hinted = hinted.is_some();
+    let signature = hinted.unwrap_or_else(|| fact.signature.clone());
+    let is_number = |signature| types::integer_variant(signature, 0).is_some();
+    match convert::as_wanted(&signature, given) {
+        Err(Mismatch::Number { .. })
+            if !is_hinted && is_number(&signature) && convert::is_number(given) =>
+        {
+            convert::as_given(given)
+        }
+        converted => converted,
+    }
+}
+
+/// The arguments of a call, by the types that the method declares.
+fn arguments(method: &model::Method, given: &[Variant<'_>]) -> Result<Vec<Value>, Refusal> {
+    method
+        .inputs
+        .iter()
+        .zip(given)
+        .map(|(argument, given)| {
+            let signature = types::argument(argument.type_hint.as_deref());
+            convert::as_wanted(&signature, given).map_err(|mismatch| {
+                Refusal::InvalidArgs(format!("argument {:?}: {mismatch}", argument.name))
+            })
+        })
+        .collect()
+}
+
+/// The results of a call, which must be of the declared types: a caller relies on them.
+fn results(method: &model::Method, values: &[Value]) -> Answer {
+    if values.len() != method.outputs.len() {
+        return Err(Refusal::Failed(format!(
+            "the node answered with {} values instead of {}",
+            values.len(),
+            method.outputs.len()
+        )));
+    }
+    let shown = method.outputs.iter().zip(values).map(|(output, value)| {
+        let signature = types::argument(output.type_hint.as_deref());
+        types::as_type(&signature, value).ok_or_else(|| {
+            Refusal::Failed(format!(
+                "the node's answer {:?} is not of type \"{signature}\"",
+                output.name
+            ))
+        })
+    });
+    shown.collect()
+}
+
+/// The bridge's own deadline for an answer from a node.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(20);

@@ -1,0 +1,676 @@
+//! Mirrors of nodes that a test plays, on a real bus, driven by zbus and by the tools that people use.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use futures_util::StreamExt;
+use serde_json::json;
+use zbus::{
+    Connection, MatchRule, Message, MessageStream, OwnedObjectPath, OwnedVariant, Variant,
+    message::Type,
+};
+use zocp_node::{
+    CapPath, Capability, ExitReason, Invalid, NodeError, RemoteError, Value,
+    model::{Change, Limits, SetError, Tree},
+};
+
+use super::*;
+use crate::{
+    served::SiteKind,
+    testbus::{TestBus, soon},
+};
+
+const PATH: &str = "/org/z25/Zocp1/Node";
+const VALUES: &str = "org.z25.Zocp1.Values";
+
+/// A node that a test plays.
+#[derive(Clone)]
+struct FakeNode {
+    tree: Arc<Mutex<Tree>>,
+    is_gone: Arc<AtomicBool>,
+}
+
+impl FakeNode {
+    fn new(tree: Value) -> Self {
+        let tree = Tree::from_json(tree, &Limits::default()).unwrap();
+        Self {
+            tree: Arc::new(Mutex::new(tree)),
+            is_gone: Arc::default(),
+        }
+    }
+
+    /// What a `MOD` of it changes.
+    fn change(&self, patch: &Value) -> Vec<Change> {
+        self.tree
+            .lock()
+            .unwrap()
+            .merge(patch, &Limits::default())
+            .unwrap()
+    }
+}
+
+impl Commands for FakeNode {
+    async fn set(&self, peer: PeerId, path: CapPath, value: Value) -> Result<(), NodeError> {
+        if self.is_gone.load(Ordering::Relaxed) {
+            return Err(NodeError::NodeGone(peer));
+        }
+        let set = || {
+            let tree = self.tree.lock().unwrap();
+            let capability = tree.capability(&path).ok_or(SetError::UnknownCapability)?;
+            Ok::<_, SetError>(capability.check_set(&value)?)
+        };
+        set()
+            .map(|_| ())
+            .map_err(|error| Invalid::Set(error).into())
+    }
+
+    async fn call(
+        &self,
+        _: PeerId,
+        _: ObjectPath,
+        method: &str,
+        arguments: Vec<Value>,
+    ) -> Result<Vec<Value>, NodeError> {
+        match method {
+            "blink it" => Ok(vec![Value::from(arguments[0] == 3)]),
+            _ => Err(NodeError::Remote(RemoteError {
+                name: "org.example.Broken".to_owned(),
+                message: "lamp is out".to_owned(),
+            })),
+        }
+    }
+
+    async fn tree(&self, _: PeerId) -> Result<Option<Tree>, NodeError> {
+        Ok(Some(self.tree.lock().unwrap().clone()))
+    }
+}
+
+struct Play {
+    bus: TestBus,
+    mirrors: Mirrors<FakeNode>,
+    node: FakeNode,
+    client: Connection,
+}
+
+fn peer(digit: u8) -> PeerId {
+    format!("{digit:02x}").repeat(16).parse().unwrap()
+}
+
+fn info(id: PeerId, name: &str) -> PeerInfo {
+    PeerInfo {
+        id,
+        name: name.to_owned(),
+        endpoint: "tcp://127.0.0.1:1".to_owned(),
+        headers: vec![],
+        groups: vec![],
+        zocp: true,
+        extended: true,
+        evasive: false,
+    }
+}
+
+impl Play {
+    async fn new(tree: Value) -> Option<Self> {
+        let bus = TestBus::start()?;
+        let site = Site::new(&bus.address, SiteKind::Session);
+        let node = FakeNode::new(tree);
+        let client = bus.client().await;
+        Some(Self {
+            mirrors: Mirrors::new(TaskTracker::new(), site, node.clone()).unwrap(),
+            bus,
+            node,
+            client,
+        })
+    }
+
+    /// A node of this name is there, and its tree known; its bus name.
+    async fn enter(&mut self, id: PeerId, name: &str) -> String {
+        self.mirrors.handle(&Event::Entered(info(id, name))).await;
+        let tree = Box::new(self.node.tree.lock().unwrap().clone());
+        self.mirrors
+            .handle(&Event::TreeKnown { peer: id, tree })
+            .await;
+        self.named(id).await.unwrap().to_string()
+    }
+
+    async fn named(&self, id: PeerId) -> Option<Arc<str>> {
+        let named = soon(self.mirrors.named()).await;
+        assert_eq!(named.peer, id);
+        named.bus_name
+    }
+
+    async fn change(&mut self, patch: Value) {
+        let changes = self.node.change(&patch);
+        let peer = peer(1);
+        self.mirrors.handle(&Event::Changed { peer, changes }).await;
+    }
+
+    async fn emit(&mut self, path: &str, value: impl Into<Value>) {
+        let event = Event::Emitted {
+            peer: peer(1),
+            path: path.parse().unwrap(),
+            value: value.into(),
+        };
+        self.mirrors.handle(&event).await;
+    }
+
+    async fn call<B>(
+        &self,
+        path: &str,
+        interface: &str,
+        member: &str,
+        body: &B,
+    ) -> zbus::Result<Message>
+    where
+        B: serde::Serialize + zbus::DynamicType,
+    {
+        let name = Some("org.z25.Zocp1.Node.lamp");
+        soon(
+            self.client
+                .call_method(name, path, Some(interface), member, body),
+        )
+        .await
+    }
+
+    async fn get(&self, path: &str, property: &str) -> OwnedVariant {
+        let body = (VALUES, property);
+        let answer = self
+            .call(path, "org.freedesktop.DBus.Properties", "Get", &body)
+            .await;
+        answer.unwrap().body().deserialize().unwrap()
+    }
+
+    /// The error that a `Set` is answered with, if any.
+    async fn set(
+        &self,
+        path: &str,
+        property: &str,
+        value: impl Into<Variant<'static>>,
+    ) -> Option<String> {
+        let body = (VALUES, property, value.into());
+        let answer = self
+            .call(path, "org.freedesktop.DBus.Properties", "Set", &body)
+            .await;
+        match answer {
+            Ok(_) => None,
+            Err(zbus::Error::MethodError(name, ..)) => Some(name.to_string()),
+            // zbus has the well-known ones as values of their own.
+            Err(error) => error.to_string().split(": ").next().map(str::to_owned),
+        }
+    }
+
+    async fn xml(&self, path: &str) -> String {
+        let interface = "org.freedesktop.DBus.Introspectable";
+        let answer = self.call(path, interface, "Introspect", &()).await.unwrap();
+        answer.body().deserialize().unwrap()
+    }
+
+    async fn signals(&self) -> MessageStream {
+        let client = self.bus.client().await;
+        let rule = MatchRule::builder()
+            .msg_type(Type::Signal)
+            .path_namespace(PATH);
+        let queued = std::num::NonZeroUsize::new(65536);
+        let rule = rule.build().unwrap();
+        MessageStream::for_match_rule(rule, &client, queued)
+            .await
+            .unwrap()
+    }
+}
+
+/// Something of everything.
+fn lamp() -> Value {
+    json!({
+        "level": {"value": 0.5, "typeHint": "flt", "access": "rwe", "min": 0.0, "max": 1.0, "step": 0.1,
+            "subscribers": [["aa", null], ["bb", "dim\u{0}"]], "unit": "cd"},
+        "count": {"value": 5, "typeHint": "int", "access": "rwe", "min": -10, "max": 10},
+        "on": {"value": true, "typeHint": "bool", "access": "r"},
+        "secret": {"value": "x", "typeHint": "string", "access": "w"},
+        "pos": {"value": [1, 2, 3], "typeHint": "vec3f", "access": "rw"},
+        "My \"strange\" <name>/\u{fc}": {"value": [1, "a"], "access": "rwe"},
+        "bang": {"access": "e"},
+        "_location": [1.0, 2.0],
+        "methods": {"blink it": {"in": [{"name": "times", "typeHint": "int"}],
+            "out": [{"name": "ok", "typeHint": "bool"}], "doc": "Blinks & more."},
+            "fail": {"in": [], "out": []}},
+        "objects": {"cam 1": {"type": "camera", "zoom": {"value": 2, "typeHint": "int", "access": "rw"},
+            "objects": {"pan": {"angle": {"value": 1.5, "access": "r"}}}}},
+    })
+}
+
+#[tokio::test]
+async fn a_tree_is_on_the_bus_with_its_types() {
+    let Some(mut play) = Play::new(lamp()).await else {
+        return;
+    };
+    assert_eq!(play.enter(peer(1), "lamp").await, "org.z25.Zocp1.Node.lamp");
+    let strange = crate::label::label("My \"strange\" <name>/\u{fc}");
+    for (path, property, signature) in [
+        (PATH, "level", "d"),
+        (PATH, "count", "x"),
+        (PATH, "on", "b"),
+        (PATH, "pos", "(ddd)"),
+        (PATH, strange.as_str(), "av"),
+        ("/org/z25/Zocp1/Node/cam_201", "zoom", "x"),
+        ("/org/z25/Zocp1/Node/cam_201/pan", "angle", "d"),
+    ] {
+        let value = play.get(path, property).await;
+        assert_eq!(value.value_signature().to_string(), signature, "{property}");
+    }
+    let xml = play.xml(PATH).await;
+    for part in [
+        "<property name=\"secret\" type=\"s\" access=\"write\">",
+        "<annotation name=\"org.z25.Zocp1.Min\" value=\"-10\"/>",
+        "<annotation name=\"org.z25.Zocp1.TypeHint\" value=\"flt\"/>",
+        "<signal name=\"bang\">",
+        "<method name=\"blink_20it\">",
+        "value=\"Blinks &amp; more.\"",
+    ] {
+        assert!(xml.contains(part), "{part} in {xml}");
+    }
+    assert!(!xml.contains("Streams"));
+}
+
+#[tokio::test]
+async fn the_object_interface_describes_what_there_is() {
+    let Some(mut play) = Play::new(lamp()).await else {
+        return;
+    };
+    play.enter(peer(1), "lamp").await;
+    let body = OBJECT_INTERFACE;
+    let properties = "org.freedesktop.DBus.Properties";
+    let answer = play.call(PATH, properties, "GetAll", &body).await.unwrap();
+    let answer = answer.body();
+    let all: HashMap<String, Variant<'_>> = answer.deserialize().unwrap();
+    assert_eq!(all["Name"], Variant::from("lamp"));
+    assert_eq!(all["Type"], Variant::from(""));
+    let text = all["Capabilities"].to_string();
+    for part in [
+        "\"Member\": <\"level\">",
+        "\"Access\": <\"rwe\">",
+        "\"unit\": <\"cd\">",
+        "(\"bb\", \"dim\u{2400}\")",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(all["Data"].to_string().contains("\"_location\""));
+    let camera = "/org/z25/Zocp1/Node/cam_201";
+    let answer = play
+        .call(camera, properties, "GetAll", &body)
+        .await
+        .unwrap();
+    let answer = answer.body();
+    let all: HashMap<String, Variant<'_>> = answer.deserialize().unwrap();
+    assert_eq!(all["Name"], Variant::from("cam 1"));
+    assert_eq!(all["Type"], Variant::from("camera"));
+
+    let manager = "org.freedesktop.DBus.ObjectManager";
+    let managed = play
+        .call(PATH, manager, "GetManagedObjects", &())
+        .await
+        .unwrap();
+    type Managed = HashMap<OwnedObjectPath, HashMap<String, HashMap<String, OwnedVariant>>>;
+    let managed: Managed = managed.body().deserialize().unwrap();
+    assert_eq!(managed.len(), 2);
+}
+
+#[tokio::test]
+async fn a_set_is_checked_and_shown_at_once() {
+    let Some(mut play) = Play::new(lamp()).await else {
+        return;
+    };
+    play.enter(peer(1), "lamp").await;
+    for number in [
+        Variant::U8(7),
+        Variant::F64(7.0),
+        Variant::I64(7),
+        Variant::U64(7),
+    ] {
+        assert_eq!(play.set(PATH, "count", number).await, None);
+        assert_eq!(play.get(PATH, "count").await, OwnedVariant::from(7i64));
+    }
+    assert_eq!(play.set(PATH, "secret", "y").await, None);
+    assert_eq!(play.set(PATH, "pos", vec![1i32, 2, 3]).await, None);
+    let error = |name: &str| Some(format!("org.freedesktop.DBus.Error.{name}"));
+    assert_eq!(play.set(PATH, "count", "7").await, error("InvalidArgs"));
+    assert_eq!(play.set(PATH, "count", 7.5).await, error("InvalidArgs"));
+    assert_eq!(
+        play.set(PATH, "pos", vec![1.0, 2.0]).await,
+        error("InvalidArgs")
+    );
+    assert_eq!(play.set(PATH, "on", false).await, error("PropertyReadOnly"));
+    assert_eq!(
+        play.set(PATH, "nope", false).await,
+        error("UnknownProperty")
+    );
+    let ours = |name: &str| Some(format!("org.z25.Zocp1.Error.{name}"));
+    assert_eq!(play.set(PATH, "count", 11).await, ours("OutOfRange"));
+    play.node.is_gone.store(true, Ordering::Relaxed);
+    assert_eq!(play.set(PATH, "count", 1).await, ours("NodeGone"));
+}
+
+#[tokio::test]
+async fn methods_are_called_with_their_types() {
+    let Some(mut play) = Play::new(lamp()).await else {
+        return;
+    };
+    play.enter(peer(1), "lamp").await;
+    let methods = "org.z25.Zocp1.Methods";
+    let answer = play.call(PATH, methods, "blink_20it", &3i64).await.unwrap();
+    assert!(answer.body().deserialize::<bool>().unwrap());
+    let error = play.call(PATH, methods, "fail", &()).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("org.example.Broken: lamp is out"),
+        "{error}"
+    );
+    let error = play
+        .call(PATH, methods, "blink_20it", &"3")
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("InvalidArgs"), "{error}");
+}
+
+#[tokio::test]
+async fn a_change_of_type_is_told_by_removal_and_addition() {
+    let Some(mut play) = Play::new(lamp()).await else {
+        return;
+    };
+    play.enter(peer(1), "lamp").await;
+    let mut seen = play.signals().await;
+    play.change(json!({"count": {"value": 6}})).await;
+    play.change(json!({"count": {"value": "six"}})).await;
+    play.change(json!({"objects": {"lens": {"type": "lens", "f": {"value": 1, "access": "r"}}}}))
+        .await;
+    play.change(json!({"count": {"subscribers": [["cc", null]]}}))
+        .await;
+    play.change(json!({"objects": {"lens": null}})).await;
+    let mut members = Vec::new();
+    while members
+        .last()
+        .is_none_or(|last| last != "InterfacesRemoved /lens")
+    {
+        let message = soon(seen.next()).await.unwrap().unwrap();
+        let header = message.header();
+        let object = match header.member().unwrap().as_str() {
+            "PropertiesChanged" => header.path().unwrap().to_string(),
+            _ => {
+                let body = message.body();
+                let fields: zbus::Structure<'_> = body.deserialize().unwrap();
+                fields.fields()[0]
+                    .downcast_ref::<&zbus::ObjectPath<'_>>()
+                    .unwrap()
+                    .to_string()
+            }
+        };
+        let member = header.member().unwrap().to_string();
+        members.push(format!("{member} {}", object.strip_prefix(PATH).unwrap()));
+    }
+    let order: Vec<&str> = members
+        .iter()
+        .map(String::as_str)
+        .filter(|member| !member.starts_with("PropertiesChanged"))
+        .collect();
+    assert_eq!(
+        order,
+        [
+            "InterfacesRemoved ",
+            "InterfacesAdded ",
+            "InterfacesAdded /lens",
+            "InterfacesRemoved /lens"
+        ]
+    );
+    let value = play.get(PATH, "count").await;
+    assert_eq!(value, OwnedVariant::try_from(Variant::from("six")).unwrap());
+    let xml = play.xml(PATH).await;
+    assert!(
+        xml.contains("<signal name=\"count\">\n   <arg name=\"value\" type=\"s\"/>"),
+        "{xml}"
+    );
+}
+
+#[tokio::test]
+async fn plain_entries_and_methods_follow_the_tree() {
+    let Some(mut play) = Play::new(lamp()).await else {
+        return;
+    };
+    play.enter(peer(1), "lamp").await;
+    let mut seen = play.signals().await;
+    play.change(json!({"_location": [3.0], "methods": {"new": {"in": [], "out": []}}}))
+        .await;
+    loop {
+        let message = soon(seen.next()).await.unwrap().unwrap();
+        if message.header().member().unwrap() == "InterfacesAdded" {
+            break;
+        }
+    }
+    assert!(play.xml(PATH).await.contains("<method name=\"new\">"));
+}
+
+#[tokio::test]
+async fn ten_thousand_emissions_are_ten_thousand_signals() {
+    let Some(mut play) = Play::new(lamp()).await else {
+        return;
+    };
+    play.enter(peer(1), "lamp").await;
+    let mut seen = play.signals().await;
+    // A client that wants all signals and reads none.
+    let _idle = play.signals().await;
+    let reader = tokio::spawn(async move {
+        let (mut events, mut state) = (Vec::new(), 0);
+        while events.len() < 10_000 || state != 9_999 {
+            let message = soon(seen.next()).await.unwrap().unwrap();
+            let body = message.body();
+            if message.header().member().unwrap() == "count" {
+                events.push(body.deserialize::<i64>().unwrap());
+            } else {
+                let changed: (&str, HashMap<&str, Variant<'_>>, Vec<&str>) =
+                    body.deserialize().unwrap();
+                state = i64::try_from(&changed.1["count"]).unwrap();
+            }
+        }
+        events
+    });
+    for count in 0..10_000 {
+        if count % 2 == 1 {
+            play.change(json!({"count": {"value": count}})).await;
+        }
+        // Also of equal values.
+        play.emit("count", count - count % 2).await;
+    }
+    play.change(json!({"count": {"value": 9_999}})).await;
+    let events = reader.await.unwrap();
+    let expected: Vec<i64> = (0..10_000).map(|count| count - count % 2).collect();
+    assert_eq!(events, expected);
+}
+
+#[tokio::test]
+async fn two_nodes_of_one_name_are_told_apart() {
+    let Some(mut play) = Play::new(lamp()).await else {
+        return;
+    };
+    let plain = "org.z25.Zocp1.Node.lamp";
+    assert_eq!(play.enter(peer(1), "lamp").await, plain);
+    assert_eq!(
+        play.enter(peer(0x2f), "lamp").await,
+        format!("{plain}_2f2f2f2f")
+    );
+    let reason = ExitReason::Goodbye;
+    play.mirrors
+        .handle(&Event::Exited {
+            peer: peer(1),
+            reason,
+        })
+        .await;
+    // The name is free again as soon as it was given back, also for one who comes at once.
+    assert_eq!(play.enter(peer(1), "lamp").await, plain);
+    let other = play.bus.client().await;
+    other
+        .request_name("org.z25.Zocp1.Node.fader")
+        .await
+        .unwrap();
+    assert_eq!(
+        play.enter(peer(3), "fader").await,
+        "org.z25.Zocp1.Node.fader_03030303"
+    );
+    for token in play.mirrors.close() {
+        soon(token.cancelled()).await;
+    }
+    let names = play
+        .bus
+        .run(&["busctl", "--user", "list", "--no-pager"])
+        .await;
+    assert!(!names.contains(plain), "{names}");
+}
+
+#[tokio::test]
+async fn a_node_that_tells_no_tree_appears_without_and_fills_later() {
+    let Some(mut play) = Play::new(lamp()).await else {
+        return;
+    };
+    play.mirrors
+        .handle(&Event::Entered(info(peer(1), "lamp")))
+        .await;
+    assert!(play.named(peer(1)).await.is_some());
+    assert!(!play.xml(PATH).await.contains(VALUES));
+    let tree = Box::new(play.node.tree.lock().unwrap().clone());
+    play.mirrors
+        .handle(&Event::TreeKnown {
+            peer: peer(1),
+            tree,
+        })
+        .await;
+    assert_eq!(play.get(PATH, "count").await, OwnedVariant::from(5i64));
+}
+
+#[tokio::test]
+async fn the_tools_of_people_see_a_node_of_a_strange_name() {
+    let Some(mut play) = Play::new(lamp()).await else {
+        return;
+    };
+    let strange = "3 L\u{e4}mps/\"x\"";
+    let name = play.enter(peer(1), strange).await;
+    let name = name.as_str();
+    assert_eq!(name, "org.z25.Zocp1.Node._33_20L_c3_a4mps_2f_22x_22");
+    let bus = &play.bus;
+    let tree = bus.run(&["busctl", "--user", "tree", name, "--list"]).await;
+    let paths: Vec<&str> = tree.lines().filter(|line| line.starts_with(PATH)).collect();
+    assert_eq!(
+        paths,
+        [
+            PATH,
+            "/org/z25/Zocp1/Node/cam_201",
+            "/org/z25/Zocp1/Node/cam_201/pan"
+        ]
+    );
+    let shown = bus
+        .run(&["busctl", "--user", "introspect", name, PATH, "--no-pager"])
+        .await;
+    assert!(
+        shown.contains("My_20_22strange_22_20_3cname_3e_2f_c3_bc"),
+        "{shown}"
+    );
+    assert!(shown.contains(".secret"), "{shown}");
+    bus.run(&[
+        "busctl",
+        "--user",
+        "set-property",
+        name,
+        PATH,
+        VALUES,
+        "count",
+        "i",
+        "9",
+    ])
+    .await;
+    let got = bus
+        .run(&[
+            "busctl",
+            "--user",
+            "get-property",
+            name,
+            PATH,
+            VALUES,
+            "count",
+        ])
+        .await;
+    assert_eq!(got.trim(), "x 9");
+    let shown = bus
+        .run(&[
+            "gdbus",
+            "introspect",
+            "--session",
+            "--recurse",
+            "-d",
+            name,
+            "-o",
+            "/",
+        ])
+        .await;
+    assert!(shown.contains("readwrite x count = 9;"), "{shown}");
+    assert!(
+        shown.contains("node /org/z25/Zocp1/Node/cam_201/pan"),
+        "{shown}"
+    );
+    let called = bus
+        .run(&[
+            "gdbus",
+            "call",
+            "--session",
+            "-d",
+            name,
+            "-o",
+            PATH,
+            "-m",
+            "org.z25.Zocp1.Methods.blink_20it",
+            "3",
+        ])
+        .await;
+    assert_eq!(called.trim(), "(true,)");
+}
+
+#[test]
+fn an_unusual_capability_does_no_harm() {
+    let table = Table::new(crate::objects::Objects::default());
+    let shape = parse_interfaces(OBJECT_XML).unwrap().remove(0);
+    let mut view = View::new("x", table.clone(), shape);
+    let long = "\u{fc}".repeat(300);
+    let tree = json!({
+        long.clone(): {"value": 1, "access": "rw"},
+        format!("{long}x"): {"value": 2, "access": "rw"},
+        "none": {"value": null, "access": "rw", "typeHint": "int"},
+        "neither": {"value": 1, "access": "s"},
+        "odd": {"value": 1, "access": ["r"], "typeHint": 5},
+        "": {"value": 1, "access": "rwe"},
+        "objects": {"": {"objects": {"_": {}}}},
+        "deep": {"value": [[[[[[1]]]]]], "access": "r"},
+    });
+    let tree = Tree::from_json(tree, &Limits::default()).unwrap();
+    view.adopt(&tree);
+    table.with(|objects| {
+        let values = objects.interface(PATH, VALUES).unwrap();
+        assert_eq!(
+            values.value("none").unwrap().value_signature().to_string(),
+            "v"
+        );
+        assert!(values.property("neither").is_none());
+        assert!(values.property("_").is_some());
+        assert!(objects.contains("/org/z25/Zocp1/Node/_/_5f"));
+    });
+    for value in [json!(1), json!("x"), Value::Null, json!([1])] {
+        for name in ["none", "neither", "nope", "", "deep"] {
+            let value = value.clone();
+            let path = CapPath::root(name);
+            view.follow(&[Change::Value {
+                path: path.clone(),
+                value: value.clone(),
+            }]);
+            view.emit(&path, &value);
+            let capability = Capability::new("rwe", value);
+            view.follow(&[Change::CapabilityChanged { path, capability }]);
+        }
+    }
+}

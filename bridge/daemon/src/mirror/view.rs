@@ -1,0 +1,386 @@
+//! The tree of one remote node as a table of D-Bus objects.
+//!
+//! Model: a [`View`] owns what its node's tree is made into: for each object its path and its facts. It
+//! follows the tree by changes, without comparing trees, and puts the outcome into the table.
+//! Invariants:
+//! W1. Locks are taken in the order view, table, facts. What a table computes on demand takes facts only.
+//! W2. Each object of the node has an object on the bus, and no others are there but the root.
+//! W3. A change of members is told as removal and addition of the interface; a change of a value, of its
+//!     property alone.
+//! Not here: connections (`crate::served`), which node (`super`).
+
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+
+use zbus::Variant;
+use zocp_interfaces::{
+    METHODS_INTERFACE, NODE_PATH, OBJECT_INTERFACE, SIGNALS_INTERFACE, VALUES_INTERFACE,
+};
+use zocp_node::{
+    CapPath, Capability, ObjectPath, Value,
+    model::{Change, Tree},
+};
+
+use super::facts::{self, Facts, Members, SharedFacts};
+use crate::{
+    label::label,
+    objects::{Content, Interface, Objects, SlotError, TableError},
+    served::Table,
+    types,
+};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct View {
+    name: String,
+    table: Table,
+    objects: BTreeMap<ObjectPath, Shown>,
+    /// The members of `org.z25.Zocp1.Object`, without values.
+    shape: Interface,
+}
+
+/// An object on the bus.
+#[derive(Debug)]
+struct Shown {
+    path: Arc<str>,
+    facts: SharedFacts,
+}
+
+/// Values by raw name that are not in the table yet.
+type Fresh = BTreeMap<Arc<str>, Variant<'static>>;
+
+impl View {
+    /// A node of which nothing is known but the name.
+    pub(super) fn new(name: &str, table: Table, shape: Interface) -> Self {
+        let mut view = Self {
+            name: name.to_owned(),
+            table,
+            objects: BTreeMap::new(),
+            shape,
+        };
+        let made = view.table.with(|objects| objects.add_manager(NODE_PATH));
+        log(made);
+        view.add_object(&ObjectPath::root());
+        view.rebuild(&ObjectPath::root(), Fresh::new());
+        view
+    }
+
+    /// Takes over a whole tree.
+    pub(super) fn adopt(&mut self, tree: &Tree) {
+        for (path, object) in tree.root().walk() {
+            let Some(shared) = self.add_object(&path) else {
+                continue;
+            };
+            let mut facts = facts::lock(&shared);
+            facts.adopt_rest(object);
+            let fresh = object
+                .capabilities
+                .iter()
+                .map(|(name, capability)| {
+                    let name: Arc<str> = name.as_str().into();
+                    let shown = facts.describe(&name, capability);
+                    (name, shown)
+                })
+                .collect();
+            drop(facts);
+            self.rebuild(&path, fresh);
+        }
+    }
+
+    /// Follows changes of the tree. Gives the objects whose plain entries or methods are to be read anew
+    /// with [`View::adopt_rest`].
+    pub(super) fn follow(&mut self, changes: &[Change]) -> Vec<ObjectPath> {
+        let mut touched: BTreeMap<ObjectPath, Fresh> = BTreeMap::new();
+        let mut stale = Vec::new();
+        for change in changes {
+            match change {
+                Change::ObjectAdded(path) => {
+                    self.add_object(path);
+                    touched.entry(path.clone()).or_default();
+                }
+                Change::ObjectRemoved(path) => {
+                    touched.retain(|object, _| !object.starts_with(path));
+                    self.remove_object(path);
+                }
+                Change::CapabilityAdded { path, capability }
+                | Change::CapabilityChanged { path, capability } => {
+                    let shown = self.describe(path, capability);
+                    let fresh = touched.entry(path.object.clone()).or_default();
+                    fresh.extend(shown.map(|shown| (path.name.clone(), shown)));
+                }
+                Change::CapabilityRemoved { path } => {
+                    if let Some(facts) = self.facts(&path.object) {
+                        facts::lock(&facts).capabilities.remove(&path.name);
+                    }
+                    let fresh = touched.entry(path.object.clone()).or_default();
+                    fresh.remove(&path.name);
+                }
+                Change::Value { path, value } => self.follow_value(path, value, &mut touched),
+                Change::Methods { object } | Change::Data { object } => stale.push(object.clone()),
+                _ => {}
+            }
+        }
+        for (path, fresh) in touched {
+            self.rebuild(&path, fresh);
+        }
+        stale.sort();
+        stale.dedup();
+        stale
+    }
+
+    /// Emits a signal, its type made to fit if need be.
+    pub(super) fn emit(&mut self, path: &CapPath, value: &Value) {
+        let Some(fit) = self.fit(path, value) else {
+            return;
+        };
+        if !fit.is_alike {
+            self.follow(&[Change::Value {
+                path: path.clone(),
+                value: value.clone(),
+            }]);
+        }
+        let Some(member) = fit.member else { return };
+        let shown = self
+            .table
+            .with(|objects| objects.emit(&fit.object, SIGNALS_INTERFACE, &member, vec![fit.shown]));
+        log(shown);
+    }
+
+    /// Takes over the plain entries and the methods of an object.
+    pub(super) fn adopt_rest(&mut self, path: &ObjectPath, tree: &Tree) {
+        if let (Some(facts), Some(object)) = (self.facts(path), tree.object(path)) {
+            facts::lock(&facts).adopt_rest(object);
+            self.rebuild(path, Fresh::new());
+        }
+    }
+
+    /// The object at a path on the bus, with its facts.
+    pub(super) fn at(&self, path: &str) -> Option<(ObjectPath, SharedFacts)> {
+        let found = self.objects.iter().find(|(_, shown)| *shown.path == *path);
+        found.map(|(object, shown)| (object.clone(), shown.facts.clone()))
+    }
+
+    fn facts(&self, path: &ObjectPath) -> Option<SharedFacts> {
+        Some(self.objects.get(path)?.facts.clone())
+    }
+
+    fn describe(&self, path: &CapPath, capability: &Capability) -> Option<Variant<'static>> {
+        let facts = self.facts(&path.object)?;
+        Some(facts::lock(&facts).describe(&path.name, capability))
+    }
+
+    fn follow_value(
+        &self,
+        path: &CapPath,
+        value: &Value,
+        touched: &mut BTreeMap<ObjectPath, Fresh>,
+    ) {
+        let Some(fit) = self.fit(path, value) else {
+            return;
+        };
+        if let (Some(fresh), true) = (touched.get_mut(&path.object), fit.is_alike) {
+            fresh.insert(path.name.clone(), fit.shown);
+            return;
+        }
+        if fit.is_alike {
+            if let (Some(member), true) = (fit.member, fit.is_property) {
+                let set = |objects: &mut Objects| {
+                    objects.set(&fit.object, VALUES_INTERFACE, &member, fit.shown)
+                };
+                log(self.table.with(set));
+            }
+            return;
+        }
+        // The type follows the value.
+        if let Some(facts) = self.facts(&path.object) {
+            let mut facts = facts::lock(&facts);
+            if let Some(fact) = facts.capabilities.get_mut(&path.name) {
+                fact.signature = fit.shown.value_signature().clone();
+                fact.has_value = true;
+            }
+        }
+        let fresh = touched.entry(path.object.clone()).or_default();
+        fresh.insert(path.name.clone(), fit.shown);
+    }
+
+    /// How a value of a capability is shown, and whether its member is of that type.
+    fn fit(&self, path: &CapPath, value: &Value) -> Option<Fit> {
+        let object = self.objects.get(&path.object)?;
+        let facts = facts::lock(&object.facts);
+        let fact = facts.capabilities.get(&path.name)?;
+        let shown = types::show(fact.info.hint(), value);
+        let is_typed = *shown.value_signature() == fact.signature;
+        Some(Fit {
+            object: object.path.clone(),
+            member: fact.member.clone(),
+            is_property: fact.is_property(),
+            is_alike: is_typed && (fact.has_value || !is_accessible(fact)),
+            shown,
+        })
+    }
+
+    /// The facts of an object, which is made if need be. `None` where another has its path (the labels
+    /// of two names of more than 200 octets can be the same) or where what it is in has none.
+    fn add_object(&mut self, path: &ObjectPath) -> Option<SharedFacts> {
+        if let Some(shown) = self.objects.get(path) {
+            return Some(shown.facts.clone());
+        }
+        let bus_path: Arc<str> = match (path.parent(), path.name()) {
+            (Some(parent), Some(name)) => {
+                let above = &self.objects.get(&parent)?.path;
+                format!("{above}/{}", label(name)).into()
+            }
+            _ => NODE_PATH.into(),
+        };
+        if self
+            .table
+            .with(|objects| objects.interface(&bus_path, OBJECT_INTERFACE).is_some())
+        {
+            tracing::warn!(path = %bus_path, "two objects have one path: the later is not shown");
+            return None;
+        }
+        let facts = SharedFacts::default();
+        self.objects.insert(
+            path.clone(),
+            Shown {
+                path: bus_path,
+                facts: facts.clone(),
+            },
+        );
+        Some(facts)
+    }
+
+    /// Removes an object with all below it.
+    fn remove_object(&mut self, path: &ObjectPath) {
+        let Some(shown) = self.objects.get(path) else {
+            return;
+        };
+        let bus_path = shown.path.clone();
+        self.table.with(|objects| objects.remove_tree(&bus_path));
+        let below: Vec<ObjectPath> = self
+            .objects
+            .range((Bound::Included(path), Bound::Unbounded))
+            .map(|(below, _)| below)
+            .take_while(|below| below.starts_with(path))
+            .cloned()
+            .collect();
+        for path in below {
+            self.objects.remove(&path);
+        }
+    }
+
+    /// Makes an object on the bus of its facts, with values that are fresh or in the table already.
+    fn rebuild(&self, path: &ObjectPath, mut fresh: Fresh) {
+        let Some(shown) = self.objects.get(path) else {
+            return;
+        };
+        let old = self.table.with(|objects| {
+            let old = objects.interface(&shown.path, VALUES_INTERFACE);
+            old.cloned()
+        });
+        let facts = facts::lock(&shown.facts);
+        let members = facts.members(|name, fact| {
+            let kept = || old.as_ref()?.value(fact.member.as_deref()?);
+            fresh
+                .remove(name)
+                .or_else(kept)
+                .filter(|value| *value.value_signature() == fact.signature)
+        });
+        let kind = types::text(&facts.kind).into_owned();
+        drop(facts);
+        let name = types::text(path.name().unwrap_or(&self.name)).into_owned();
+        let shape = &self.shape;
+        log(self
+            .table
+            .with(|objects| put(objects, shown, shape, &name, &kind, members)));
+    }
+}
+
+/// How a value is shown.
+struct Fit {
+    object: Arc<str>,
+    member: Option<Arc<str>>,
+    shown: Variant<'static>,
+    is_property: bool,
+    /// Whether the members have its type already.
+    is_alike: bool,
+}
+
+fn is_accessible(fact: &facts::Fact) -> bool {
+    fact.info.access.read || fact.info.access.write
+}
+
+/// Puts an object into the table: new interfaces, interfaces whose members changed, and changed values.
+fn put(
+    objects: &mut Objects,
+    shown: &Shown,
+    shape: &Interface,
+    name: &str,
+    kind: &str,
+    members: Members,
+) -> Result<(), TableError> {
+    let path = &shown.path;
+    let mut changed = Vec::new();
+    if objects.interface(path, OBJECT_INTERFACE).is_none() {
+        changed.push(object_interface(shown, shape, name, kind)?);
+    } else {
+        objects.set(path, OBJECT_INTERFACE, "Type", kind.to_owned())?;
+        for (property, content) in computed(&shown.facts) {
+            objects.set_content(path, OBJECT_INTERFACE, property, content)?;
+        }
+    }
+    for interface in [members.values, members.signals, members.methods] {
+        let old = objects.interface(path, interface.name());
+        let is_alike = old.is_some_and(|old| old.is_shaped_like(&interface));
+        if is_alike {
+            objects.take_values(path, interface)?;
+        } else if !interface.is_empty() {
+            changed.push(interface);
+        } else {
+            let gone: &str = match &**interface.name() {
+                VALUES_INTERFACE => VALUES_INTERFACE,
+                SIGNALS_INTERFACE => SIGNALS_INTERFACE,
+                _ => METHODS_INTERFACE,
+            };
+            objects.remove(path, [gone]);
+        }
+    }
+    if changed.is_empty() {
+        return Ok(());
+    }
+    objects.insert(path, changed)
+}
+
+fn object_interface(
+    shown: &Shown,
+    shape: &Interface,
+    name: &str,
+    kind: &str,
+) -> Result<Interface, SlotError> {
+    let mut interface = shape
+        .clone()
+        .with("Name", name.to_owned())?
+        .with("Type", kind.to_owned())?;
+    for (property, content) in computed(&shown.facts) {
+        interface.set(property, content)?;
+    }
+    Ok(interface)
+}
+
+/// What of `org.z25.Zocp1.Object` is made when it is asked for, since it is large and rarely read.
+fn computed(facts: &SharedFacts) -> [(&'static str, Content); 2] {
+    let compute = |show: fn(&Facts) -> Variant<'static>| {
+        let facts = facts.clone();
+        Content::Computed(Arc::new(move || show(&facts::lock(&facts))))
+    };
+    [
+        ("Capabilities", compute(Facts::capabilities_shown)),
+        ("Data", compute(Facts::data_shown)),
+    ]
+}
+
+/// A table refuses only what is our fault.
+fn log<T>(result: Result<T, TableError>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "a mirror and its table differ");
+    }
+}
