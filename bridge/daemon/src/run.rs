@@ -13,12 +13,14 @@ use std::time::Duration;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::task::TaskTracker;
 use zocp_interfaces::BRIDGE_NAME;
-use zocp_node::{Events, Node, StartError};
+use zocp_node::{Event, Events, Node, StartError};
 
 use crate::{
     bus::{Bus, BusError, BusKind, raise_descriptor_limit},
     config::Settings,
     hub::{Hub, HubError},
+    mirror::Mirrors,
+    objects::XmlError,
     served::{Presence, Site, SiteKind},
 };
 
@@ -56,6 +58,9 @@ pub enum RunError {
     /// Our own objects cannot be made: our fault.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// The same of the nodes' objects.
+    #[error("a built-in interface: {0}")]
+    Mirrors(#[from] XmlError),
     /// A bridge is on this bus already.
     #[error("another bridge has the name {BRIDGE_NAME} on the {kind} at {address}")]
     NameTaken {
@@ -102,6 +107,7 @@ struct Bridge<T> {
     node: Node,
     events: Events,
     hub: Hub,
+    mirrors: Mirrors<Node>,
     tasks: TaskTracker,
     presence: watch::Receiver<Option<Presence>>,
     ready: Status,
@@ -119,6 +125,7 @@ impl<T: FnMut(Status)> Bridge<T> {
             on_presence.send_replace(Some(told));
         })
         .await?;
+        let mirrors = Mirrors::new(tasks.clone(), site, node.clone())?;
         let ready = Status::Ready {
             name: node.name().to_owned(),
             port: node.port(),
@@ -129,6 +136,7 @@ impl<T: FnMut(Status)> Bridge<T> {
             node,
             events,
             hub,
+            mirrors,
             tasks,
             presence,
             ready,
@@ -157,12 +165,21 @@ impl<T: FnMut(Status)> Bridge<T> {
                         break Err(error);
                     }
                 }
+                // Cancel safe by its promise.
+                named = self.mirrors.named() => {
+                    self.hub.named(named.peer, named.bus_name.as_deref());
+                }
                 // Cancel safe: events stay in the queue.
                 count = self.events.next_many(&mut batch, BATCH_MAX) => {
                     if count == 0 {
                         break Err(RunError::MeshEnded);
                     }
-                    self.follow(&mut batch).await;
+                    tokio::select! {
+                        biased;
+                        // Not cancel safe, and at the end it need not be.
+                        () = &mut shutdown => break Ok(()),
+                        () = self.follow(&mut batch) => {}
+                    }
                 }
             }
         };
@@ -171,9 +188,17 @@ impl<T: FnMut(Status)> Bridge<T> {
         outcome
     }
 
-    async fn follow(&mut self, batch: &mut Vec<zocp_node::Event>) {
+    /// A node's objects come after the peer's, and go before it. Waits while the bus does not take
+    /// signals.
+    async fn follow(&mut self, batch: &mut Vec<Event>) {
         for event in batch.drain(..) {
-            self.hub.handle(&event).await;
+            if let Event::Exited { .. } = event {
+                self.mirrors.handle(&event).await;
+                self.hub.handle(&event).await;
+            } else {
+                self.hub.handle(&event).await;
+                self.mirrors.handle(&event).await;
+            }
         }
     }
 
@@ -212,11 +237,17 @@ impl<T: FnMut(Status)> Bridge<T> {
             node,
             events,
             hub,
+            mirrors,
             tasks,
             ..
         } = self;
-        let gone = hub.close();
-        if timeout(CLOSE_MAX, gone.cancelled()).await.is_err() {
+        let gone = async {
+            for mirror in mirrors.close() {
+                mirror.cancelled().await;
+            }
+            hub.close().cancelled().await;
+        };
+        if timeout(CLOSE_MAX, gone).await.is_err() {
             tracing::warn!("the bus does not let us go");
         }
         // Nobody follows any more; a full queue must not hold up the goodbye.
