@@ -48,7 +48,9 @@ fn run_outside(name: &str) {
         Ok(end) => end,
         Err(error) => panic!("cannot run {name} in namespaces: {error}"),
     };
-    print!("{said}");
+    for line in said.lines().filter(|line| !line.starts_with(RESULT)) {
+        println!("{line}");
+    }
     if said.contains(NOT_PERMITTED) {
         panic!("this user may not make namespaces; `tests/run` says what to do");
     }
@@ -148,5 +150,7 @@ const SESSION_VARIABLES: [&str; 8] = [
 ];
 /// What `unshare` says where the kernel's settings forbid user namespaces.
 const NOT_PERMITTED: &str = "unshare failed";
+/// How libtest begins the line that sums up; it is the outer run's to say.
+const RESULT: &str = "test result:";
 const TEST_MAX: Duration = Duration::from_secs(240);
 const EXIT_OUTER_GONE: i32 = 101;

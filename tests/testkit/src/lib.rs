@@ -35,6 +35,7 @@ mod bus;
 mod cmd;
 mod isolated;
 mod lab;
+mod object;
 mod program;
 mod py_peer;
 mod tools;
@@ -44,6 +45,7 @@ pub use bus::Bus;
 pub use cmd::{Cmd, Outcome};
 pub use isolated::isolated;
 pub use lab::{Host, Lab, Link, Network};
+pub use object::Object;
 pub use program::Program;
 pub use py_peer::PyPeer;
 

@@ -103,6 +103,11 @@ impl Program {
         written.unwrap_or_else(|error| panic!("{label} does not listen: {error}"));
     }
 
+    /// Sends SIGINT, as Ctrl-C does.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid() {

@@ -11,6 +11,7 @@ pub struct PyPeer {
     /// Its process.
     pub program: Program,
     uuid: String,
+    endpoint: String,
 }
 
 impl PyPeer {
@@ -20,6 +21,14 @@ impl PyPeer {
     /// When it does not come up.
     pub async fn start(host: &Host, name: &str, setup: &[Value]) -> Self {
         Self::launch(command(host, name).args(setup_options(setup))).await
+    }
+
+    /// Starts a ZOCP node on a beacon port of its own, where nobody hears it.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_unheard(host: &Host, name: &str) -> Self {
+        Self::launch(command(host, name).args(["--port", "5679"])).await
     }
 
     /// Starts a ZOCP node where the test itself is, outside all hosts.
@@ -43,9 +52,11 @@ impl PyPeer {
         let mut peer = Self {
             program: command.start(),
             uuid: String::new(),
+            endpoint: String::new(),
         };
         let ready = peer.event("ready", |_| true).await;
         peer.uuid = ready["uuid"].as_str().unwrap_or_default().to_owned();
+        peer.endpoint = ready["endpoint"].as_str().unwrap_or_default().to_owned();
         peer
     }
 
@@ -53,6 +64,12 @@ impl PyPeer {
     #[must_use]
     pub fn uuid(&self) -> &str {
         &self.uuid
+    }
+
+    /// Where it is reached, `tcp://address:port`.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     /// Carries out a command, and waits until it is done.

@@ -1,0 +1,161 @@
+//! Nodes, links and bridges that come and go, politely or not.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use zocp_testkit::{Bridge, Lab, PyPeer, isolated};
+
+const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
+const LAMP: &str = "org.z25.Zocp1.Node.lamp";
+/// What the contract allows for a connection that has closed.
+const CLOSED_MAX: Duration = Duration::from_secs(2);
+
+/// A configuration in which silence is death after three seconds.
+fn impatient(lab: &Lab) -> String {
+    lab.file("impatient.toml", "[mesh]\nevasive = 1\nexpiry = 3\n")
+}
+
+#[test]
+fn a_node_that_says_goodbye_is_gone() {
+    isolated(async |lab: Lab| {
+        let bridge = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &[]).await;
+        let mut lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[]).await;
+        bridge.bus.appears(LAMP).await;
+        lamp.leave().await;
+        bridge.bus.vanishes(LAMP).await;
+    });
+}
+
+#[test]
+fn a_node_that_is_killed_is_gone_within_two_seconds() {
+    isolated(async |lab: Lab| {
+        let bridge = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &[]).await;
+        let mut lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[]).await;
+        bridge.bus.appears(LAMP).await;
+        let killed = Instant::now();
+        lamp.program.kill().await;
+        bridge.bus.vanishes(LAMP).await;
+        assert!(
+            killed.elapsed() < CLOSED_MAX,
+            "it took {:?}",
+            killed.elapsed()
+        );
+    });
+}
+
+#[test]
+fn a_node_behind_a_silent_link_is_gone_at_expiry_and_back_under_its_name() {
+    isolated(async |lab: Lab| {
+        let config = impatient(&lab);
+        let bridge =
+            Bridge::start(ZOCP, &lab.host("foh").await, "foh", &["--config", &config]).await;
+        let stage = lab.host("stage").await;
+        let level =
+            json!({"register": {"name": "level", "value": 3, "typeHint": "int", "access": "re"}});
+        let mut lamp = PyPeer::start(&stage, "lamp", &[level]).await;
+        bridge.bus.appears(LAMP).await;
+        stage.link(0).go_silent().await;
+        let silent = Instant::now();
+        bridge.bus.vanishes(LAMP).await;
+        assert!(
+            silent.elapsed() > Duration::from_secs(1),
+            "gone after {:?} already",
+            silent.elapsed()
+        );
+        lamp.program.forget_said();
+        stage.link(0).go_on().await;
+        bridge.bus.appears(LAMP).await;
+        assert_eq!(bridge.bus.node("lamp").shown_value("level").await, "x 3");
+        lamp.event("subscribed", |_| true).await;
+        lamp.command(json!({"emit": ["level", 4]})).await;
+        bridge.bus.node("lamp").becomes("level", 4_i64).await;
+    });
+}
+
+#[test]
+fn an_address_and_a_link_that_come_late_are_used() {
+    isolated(async |lab: Lab| {
+        let foh = lab.bare_host("foh").await;
+        let bridge = Bridge::start(ZOCP, &foh, "foh", &[]).await;
+        let _lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[]).await;
+        foh.plug(&lab.network).await;
+        bridge.bus.appears(LAMP).await;
+        let config = [
+            "get-property",
+            "org.z25.Zocp1",
+            "/org/z25/Zocp1",
+            "org.z25.Zocp1.Bridge",
+            "Endpoint",
+        ];
+        assert!(bridge.bus.busctl(&config).await.contains("10.99.0.1"));
+    });
+}
+
+#[test]
+fn a_node_on_two_networks_is_one_node_and_stays_when_one_of_them_goes() {
+    isolated(async |lab: Lab| {
+        let hall = lab.new_network().await;
+        let (foh, stage) = (lab.host("foh").await, lab.host("stage").await);
+        foh.plug(&hall).await;
+        stage.plug(&hall).await;
+        let config = impatient(&lab);
+        let bridge = Bridge::start(ZOCP, &foh, "foh", &["--config", &config]).await;
+        let far = Bridge::start(ZOCP, &stage, "stage", &["--config", &config]).await;
+        bridge.bus.appears("org.z25.Zocp1.Node.stage").await;
+        far.bus.appears("org.z25.Zocp1.Node.foh").await;
+        let names = bridge.bus.busctl(&["list", "--acquired"]).await;
+        assert_eq!(names.matches("org.z25.Zocp1.Node.").count(), 1, "{names}");
+        foh.link(0).unplug().await;
+        // Whichever network it was met on, it is there, or there again, by the other.
+        bridge.bus.appears("org.z25.Zocp1.Node.stage").await;
+    });
+}
+
+#[test]
+fn a_bridge_that_ends_leaves_nothing_on_its_bus_and_its_peers_know() {
+    isolated(async |lab: Lab| {
+        let mut bridge = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &[]).await;
+        let lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[]).await;
+        bridge.bus.appears(LAMP).await;
+        bridge.program.interrupt();
+        assert!(bridge.program.ended().await.success());
+        lamp.left("foh").await;
+        let names = bridge.bus.busctl(&["list", "--acquired"]).await;
+        assert!(!names.contains("org.z25"), "{names}");
+        lamp.is_unharmed();
+    });
+}
+
+#[test]
+fn a_bridge_that_is_killed_leaves_nothing_on_its_bus_and_another_takes_its_place() {
+    isolated(async |lab: Lab| {
+        let foh = lab.host("foh").await;
+        let mut bridge = Bridge::start(ZOCP, &foh, "foh", &[]).await;
+        let lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[]).await;
+        bridge.bus.appears(LAMP).await;
+        bridge.program.kill().await;
+        bridge.bus.vanishes(LAMP).await;
+        let _again = Bridge::start_on(&bridge.bus, ZOCP, &foh, "foh", &[]).await;
+        bridge.bus.appears(LAMP).await;
+        lamp.is_unharmed();
+    });
+}
+
+#[test]
+fn peers_are_met_by_their_endpoints_where_there_are_no_beacons() {
+    isolated(async |lab: Lab| {
+        let (foh, stage) = (lab.host("foh").await, lab.host("stage").await);
+        let bridge = Bridge::start(ZOCP, &foh, "foh", &["--beacon", "off"]).await;
+        let lamp = PyPeer::start_unheard(&stage, "lamp").await;
+        let address = lamp.endpoint().to_owned();
+        bridge
+            .bus
+            .bridge()
+            .call("org.z25.Zocp1.Bridge", "Connect", &address)
+            .await
+            .expect("a good endpoint");
+        bridge.bus.appears(LAMP).await;
+        lamp.entered("foh").await;
+        lamp.is_unharmed();
+    });
+}
