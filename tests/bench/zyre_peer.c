@@ -6,6 +6,8 @@
 //                                    measures round trips and a one-way flood with PEER; prints
 //                                    {"p50_us":…,"p99_us":…,"per_s":…}
 //
+//  zyre_peer zocp NAME               is a ZOCP node with one value, until killed
+//
 //  Link with -lzyre -lczmq; run.sh does so where pkg-config, or ZYRE_FLAGS, knows of them.
 
 #include <czmq.h>
@@ -111,15 +113,36 @@ static void drive (zyre_t *node, const char *peer, int trips, int flood, int siz
     fflush (stdout);
 }
 
+//  Answers every question for the tree; nothing else is asked in the benchmark.
+static void be_zocp (zyre_t *node)
+{
+    const char *tree = "{\"MOD\": {\"level\": {\"value\": 0.5, \"typeHint\": \"flt\", "
+                       "\"access\": \"rwe\", \"subscribers\": []}}}";
+    char *uuid = NULL;
+    zframe_t *frame;
+    while ((frame = next_whisper (node, &uuid))) {
+        if (zframe_size (frame) >= 6 && memcmp (zframe_data (frame), "{\"GET\"", 6) == 0)
+            whisper (node, uuid, tree, strlen (tree));
+        zframe_destroy (&frame);
+        free (uuid);
+    }
+}
+
 int main (int argc, char **argv)
 {
     if (argc < 3)
         return 2;
     zyre_t *node = zyre_new (argv[2]);
+    if (streq (argv[1], "zocp")) {
+        zyre_set_header (node, "X-ZOCP", "1");
+        zyre_join (node, "ZOCP");
+    }
     if (zyre_start (node))
         return 1;
     if (streq (argv[1], "reflect"))
         reflect (node);
+    else if (streq (argv[1], "zocp"))
+        be_zocp (node);
     else if (argc == 7)
         drive (node, argv[3], atoi (argv[4]), atoi (argv[5]), atoi (argv[6]));
     zyre_destroy (&node);

@@ -108,6 +108,7 @@ pub(crate) struct Wiring {
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) limits: zocp_zmtp::Limits,
     pub(crate) handshake_max: Duration,
+    pub(crate) silence_max: Duration,
 }
 
 impl Wiring {
@@ -201,7 +202,7 @@ async fn dial_until_closed(
     token: &CancellationToken,
 ) -> io::Result<()> {
     let mut codec = Connection::dealer(identity, wiring.limits.clone());
-    let connected = timeout(wiring.handshake_max, connect(endpoint, &mut codec));
+    let connected = timeout(wiring.handshake_max, connect(endpoint, &mut codec, wiring.silence_max));
     let stream = tokio::select! {
         stream = connected => stream.unwrap_or_else(|_| Err(too_slow()))?,
         () = token.cancelled() => return Ok(()),
@@ -246,11 +247,28 @@ async fn dial_until_closed(
     }
 }
 
-async fn connect(endpoint: &str, codec: &mut Connection) -> io::Result<TcpStream> {
+async fn connect(
+    endpoint: &str,
+    codec: &mut Connection,
+    silence_max: Duration,
+) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(endpoint).await?;
-    stream.set_nodelay(true)?;
+    prepare(&stream, silence_max)?;
     shake_hands(&stream, codec).await?;
     Ok(stream)
+}
+
+/// Small messages go out at once, and a connection whose other end is gone without a word is noticed
+/// by the kernel, also while the peer's beacons still come.
+pub(crate) fn prepare(stream: &TcpStream, silence_max: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(stream);
+    let probes = socket2::TcpKeepalive::new()
+        .with_time(silence_max / 2)
+        .with_interval(silence_max / 6)
+        .with_retries(3);
+    socket.set_tcp_keepalive(&probes)?;
+    socket.set_tcp_user_timeout(Some(silence_max))
 }
 
 /// Exchanges greeting and READY; returns the peer's identity.

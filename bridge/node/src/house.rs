@@ -30,7 +30,7 @@ use zocp_zre::{DialId, LinkId, PeerId, Zre};
 use self::mesh::Dial;
 use crate::beacon::{Beacons, Datagram};
 use crate::config::Config;
-use crate::connection::{Input, Wiring, run_link};
+use crate::connection::{Input, Wiring, prepare, run_link};
 use crate::event::Event;
 use crate::gate::Gates;
 use crate::interfaces::{Network, Selection, Watch, choose};
@@ -88,6 +88,7 @@ impl House {
             inputs,
             limits: config.limits.zmtp.clone(),
             handshake_max: config.limits.handshake_max,
+            silence_max: config.silence_max,
         };
         Self {
             id,
@@ -263,8 +264,8 @@ async fn accept(
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             match mailbox.accept().await {
                 Ok((stream, remote)) => {
-                    // Small answers must not wait for more; failing means it is closed already.
-                    let _ = stream.set_nodelay(true);
+                    // Failing means that it is closed already, which its task finds out.
+                    let _ = prepare(&stream, wiring.silence_max);
                     let link = LinkId(next);
                     next += 1;
                     let token = connections.child_token();

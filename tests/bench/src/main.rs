@@ -1,8 +1,11 @@
-//! Benchmarks of the mesh: two processes that whisper to each other, ours beside rivals.
+//! Benchmarks of the mesh and of the bridge.
 //!
-//! Model: a *driver* meets a *reflector* by its name and measures round trips, then a flood in one
+//! Model: `compare` is two processes that whisper to each other, ours beside rivals: a *driver* meets a *reflector* by its name and measures round trips, then a flood in one
 //! direction. Each contender is a pair of commands with these two roles; `compare` runs their
-//! drivers in turns, batch by batch, and prints medians and ratios, which alone count.
+//! drivers in turns, batch by batch, and prints medians and ratios, which alone count. `appear` and
+//! `swarm` (`bridge.rs`) are about a bridge: how soon nodes are on its bus, and how many.
+
+mod bridge;
 
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -24,7 +27,34 @@ enum Role {
     /// Echo whispers; count those that begin with '#', and answer "END" with the count
     Reflect { name: String },
     /// Measure against the reflector `peer`; print one line of JSON
-    Drive { name: String, peer: String, trips: usize, flood: usize, size: usize },
+    Drive {
+        name: String,
+        peer: String,
+        trips: usize,
+        flood: usize,
+        size: usize,
+    },
+    /// Time from the start of a node to its name on the bus of a running bridge
+    Appear {
+        /// The bus of the bridge
+        bus: String,
+        /// A program that takes the role `zocp NAME`, such as zyre_peer; without it: a node of ours
+        #[arg(long)]
+        program: Option<String>,
+        #[arg(long, default_value_t = 20)]
+        times: usize,
+    },
+    /// Be many nodes, that meet nobody but the bridge whose bus this is, and measure it
+    Swarm {
+        /// The bus of the bridge
+        bus: String,
+        /// Process id of the bridge
+        pid: u32,
+        #[arg(long, default_value_t = 200)]
+        nodes: usize,
+        #[arg(long, default_value_t = 50)]
+        capabilities: usize,
+    },
     /// Run contenders in turns
     Compare {
         /// `label=command`: a program that takes the roles `reflect` and `drive` as this one does.
@@ -51,11 +81,17 @@ struct Figures {
 
 fn main() -> Result<()> {
     match Cli::parse().role {
-        Role::Compare { rivals, batches, trips, flood, size } => {
-            compare(&rivals, batches, &[trips, flood, size])
-        }
+        Role::Compare {
+            rivals,
+            batches,
+            trips,
+            flood,
+            size,
+        } => compare(&rivals, batches, &[trips, flood, size]),
         role => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
             runtime.block_on(take(role))
         }
     }
@@ -64,17 +100,38 @@ fn main() -> Result<()> {
 async fn take(role: Role) -> Result<()> {
     match role {
         Role::Reflect { name } => reflect(&name).await,
-        Role::Drive { name, peer, trips, flood, size } => {
+        Role::Drive {
+            name,
+            peer,
+            trips,
+            flood,
+            size,
+        } => {
             let figures = drive(&name, &peer, trips, flood, size).await?;
             println!("{}", serde_json::to_string(&figures)?);
             Ok(())
         }
+        Role::Appear {
+            bus,
+            program,
+            times,
+        } => bridge::appear(&bus, program, times).await,
+        Role::Swarm {
+            bus,
+            pid,
+            nodes,
+            capabilities,
+        } => bridge::swarm(&bus, pid, nodes, capabilities).await,
         Role::Compare { .. } => Ok(()),
     }
 }
 
 async fn start(name: &str) -> Result<(Node, Events)> {
-    Ok(Node::start(Config { follow: false, ..Config::new(name) }).await?)
+    Ok(Node::start(Config {
+        follow: false,
+        ..Config::new(name)
+    })
+    .await?)
 }
 
 async fn reflect(name: &str) -> Result<()> {
@@ -116,7 +173,8 @@ async fn drive(name: &str, peer: &str, trips: usize, flood: usize, size: usize) 
     let start = Instant::now();
     for _ in 0..flood {
         // As a program would: each message has octets of its own.
-        node.whisper(peer, one(Bytes::copy_from_slice(&payload))).await?;
+        node.whisper(peer, one(Bytes::copy_from_slice(&payload)))
+            .await?;
     }
     node.whisper(peer, one(Bytes::from_static(b"END"))).await?;
     let (_, count) = next_whisper(&mut events).await.context("the node ended")?;
@@ -125,7 +183,11 @@ async fn drive(name: &str, peer: &str, trips: usize, flood: usize, size: usize) 
         bail!("{:?} of {flood} arrived", count[0]);
     }
     node.shutdown().await;
-    Ok(Figures { p50_us: taken[trips / 2], p99_us: taken[trips * 99 / 100], per_s })
+    Ok(Figures {
+        p50_us: taken[trips / 2],
+        p99_us: taken[trips * 99 / 100],
+        per_s,
+    })
 }
 
 async fn next_whisper(events: &mut Events) -> Option<(PeerId, Content)> {
@@ -148,7 +210,7 @@ struct Contender {
 }
 
 /// A running reflector, ended when dropped.
-struct Reflector(Child);
+pub(crate) struct Reflector(pub(crate) Child);
 
 impl Drop for Reflector {
     fn drop(&mut self) {
@@ -161,22 +223,36 @@ impl Drop for Reflector {
 impl Contender {
     fn new(label: &str, command: &str) -> Result<Self> {
         let name = format!("reflector-{label}");
-        let child = Command::new(command).args(["reflect", &name]).stdout(Stdio::null()).spawn();
+        let child = Command::new(command)
+            .args(["reflect", &name])
+            .stdout(Stdio::null())
+            .spawn();
         let reflector = Reflector(child.with_context(|| format!("cannot run {command}"))?);
         let (label, command) = (label.to_owned(), command.to_owned());
-        Ok(Self { label, command, reflector, figures: Vec::new() })
+        Ok(Self {
+            label,
+            command,
+            reflector,
+            figures: Vec::new(),
+        })
     }
 
     fn batch(&mut self, sizes: &[usize; 3]) -> Result<()> {
-        let (driver, peer) =
-            (format!("driver-{}", self.label), format!("reflector-{}", self.label));
+        let (driver, peer) = (
+            format!("driver-{}", self.label),
+            format!("reflector-{}", self.label),
+        );
         let output = Command::new(&self.command)
             .args(["drive", &driver, &peer])
             .args(sizes.map(|n| n.to_string()))
             .stderr(Stdio::inherit())
             .output()?;
         if !output.status.success() {
-            bail!("{} failed; its reflector is {:?}", self.label, self.reflector.0.try_wait());
+            bail!(
+                "{} failed; its reflector is {:?}",
+                self.label,
+                self.reflector.0.try_wait()
+            );
         }
         self.figures.push(serde_json::from_slice(&output.stdout)?);
         Ok(())
@@ -191,10 +267,14 @@ impl Contender {
 
 fn compare(rivals: &[String], batches: usize, sizes: &[usize; 3]) -> Result<()> {
     let ours = std::env::current_exe()?;
-    let ours = ours.to_str().context("the path of this program is not UTF-8")?;
+    let ours = ours
+        .to_str()
+        .context("the path of this program is not UTF-8")?;
     let mut contenders = vec![Contender::new("zocp", ours)?];
     for rival in rivals {
-        let (label, command) = rival.split_once('=').context("--rival takes label=command")?;
+        let (label, command) = rival
+            .split_once('=')
+            .context("--rival takes label=command")?;
         contenders.push(Contender::new(label, command)?);
     }
     for _ in 0..batches {
@@ -202,15 +282,24 @@ fn compare(rivals: &[String], batches: usize, sizes: &[usize; 3]) -> Result<()> 
             contender.batch(sizes)?;
         }
     }
-    let figures: [(&str, fn(&Figures) -> f64); 3] =
-        [("p50 µs", |f| f.p50_us), ("p99 µs", |f| f.p99_us), ("msgs/s", |f| f.per_s)];
-    println!("{} octets, median of {batches} alternating batches", sizes[2]);
+    let figures: [(&str, fn(&Figures) -> f64); 3] = [
+        ("p50 µs", |f| f.p50_us),
+        ("p99 µs", |f| f.p99_us),
+        ("msgs/s", |f| f.per_s),
+    ];
+    println!(
+        "{} octets, median of {batches} alternating batches",
+        sizes[2]
+    );
     for (what, figure) in figures {
         let base = contenders[0].median(figure);
         for contender in &contenders {
             let value = contender.median(figure);
             let label = &contender.label;
-            println!("{what:8} {label:12} {value:12.0}   zocp is {:.2} of it", base / value);
+            println!(
+                "{what:8} {label:12} {value:12.0}   zocp is {:.2} of it",
+                base / value
+            );
         }
     }
     Ok(())
