@@ -1,0 +1,178 @@
+//! What the command line says and how it ends, without any bus: help, manual page, completions, exit
+//! codes.
+//!
+//! The texts are in `tests/snapshots`; `UPDATE=1 cargo test --test cli` writes them anew.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+/// `zocp` in an environment of which nothing is ours.
+fn zocp(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zocp"));
+    command.args(args).env_clear().stdin(Stdio::null());
+    command.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus");
+    command
+}
+
+fn outcome(args: &[&str]) -> (Option<i32>, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = zocp(args).output().unwrap();
+    let text = |octets| String::from_utf8(octets).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// Compares with the text of this name, or makes it so.
+fn compare(name: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/snapshots")
+        .join(name);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&file, text).unwrap();
+    }
+    let known = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        known == text,
+        "{name} is not what is said now; if that is meant: UPDATE=1 cargo test --test cli\n{text}"
+    );
+}
+
+#[test]
+fn each_command_says_what_it_takes() {
+    compare("help.txt", &outcome(&["--help"]).1);
+    for command in [
+        "bridge",
+        "demo",
+        "list",
+        "tree",
+        "get",
+        "set",
+        "watch",
+        "completions",
+        "man",
+    ] {
+        let (code, out, err) = outcome(&[command, "--help"]);
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{command}");
+        compare(&format!("help-{command}.txt"), &out);
+    }
+}
+
+#[test]
+fn the_manual_page_has_each_command_and_the_exit_codes() {
+    let (code, page, _) = outcome(&["man"]);
+    assert_eq!(code, Some(0));
+    for part in [
+        ".TH zocp",
+        "ZOCP BRIDGE",
+        "ZOCP WATCH",
+        "Exit codes",
+        "ZOCP_PEER",
+        "cam.zoom",
+    ] {
+        assert!(page.contains(part), "{part} is missing");
+    }
+}
+
+#[test]
+fn each_shell_has_completions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, out, _) = outcome(&["completions", shell]);
+        assert_eq!(code, Some(0), "{shell}");
+        assert!(out.contains("watch") && out.contains("beacon"), "{shell}");
+    }
+}
+
+#[test]
+fn a_command_line_that_cannot_be_meant_ends_with_2() {
+    for args in [
+        &["frobnicate"][..],
+        &["set", "lamp"],
+        &["bridge", "--port", "many"],
+        &["list", "--bus", "nowhere"],
+        &["list", "--bus", "embedded"],
+        &["bridge", "--bus", "nowhere"],
+        &["bridge", "--config", "/nonexistent.toml"],
+        &["bridge", "--peer", "10.0.0.7"],
+        &["bridge", "--name", ""],
+    ] {
+        let (code, out, err) = outcome(args);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}: {err}");
+        assert!(!err.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_configuration_with_an_unknown_key_ends_with_2_and_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("zocp/bridge.toml");
+    fs::create_dir(directory.path().join("zocp")).unwrap();
+    fs::write(&file, "[mesh]\nname = \"a\"\nnmae = \"b\"\n").unwrap();
+    let bridge = zocp(&["bridge"])
+        .env("XDG_CONFIG_HOME", directory.path())
+        .output()
+        .unwrap();
+    let err = String::from_utf8(bridge.stderr).unwrap();
+    assert_eq!(bridge.status.code(), Some(2), "{err}");
+    assert!(
+        err.contains("bridge.toml") && err.contains("line 3"),
+        "{err}"
+    );
+}
+
+#[test]
+fn without_a_bus_a_client_ends_with_3_and_says_what_to_do() {
+    for args in [
+        &["list"][..],
+        &["tree"],
+        &["get", "a", "b"],
+        &["set", "a", "b", "1"],
+        &["watch"],
+    ] {
+        let (code, out, err) = outcome(args);
+        assert_eq!((code, out.as_str()), (Some(3), ""), "{args:?}: {err}");
+        assert!(
+            err.contains("/nonexistent/bus") && err.contains("--bus"),
+            "{args:?}: {err}"
+        );
+    }
+    let (code, _, err) = outcome(&["bridge", "--bus", "session"]);
+    assert_eq!(code, Some(3), "{err}");
+    assert!(err.contains("embedded"), "{err}");
+}
+
+#[test]
+fn an_interface_that_is_not_there_ends_with_10_and_names_those_that_are() {
+    let (code, _, err) = outcome(&["bridge", "--bus", "embedded", "--interface", "nonexistent0"]);
+    assert_eq!(code, Some(10), "{err}");
+    assert!(
+        err.contains("nonexistent0") && err.contains("lo ("),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_reader_that_goes_is_no_error() {
+    let mut child = zocp(&["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn nothing_is_coloured_where_nobody_sees_it() {
+    for args in [&["--help"][..], &["frobnicate"], &["list"]] {
+        let (_, out, err) = outcome(args);
+        assert!(!out.contains('\x1b') && !err.contains('\x1b'), "{args:?}");
+    }
+}
