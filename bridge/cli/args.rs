@@ -30,8 +30,9 @@ pub(crate) struct Common {
     /// Print JSON: one value, of `watch` one value a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// The bus: session, system, embedded (of `bridge` and `demo` alone) or a D-Bus address; the
-    /// session bus by default
+    /// The bus: session, system, embedded or a D-Bus address; by default the session bus, or an
+    /// embedded one where `bridge` and `demo` find none. The other commands reach an embedded bus
+    /// by the address that it was started with
     #[arg(
         long,
         global = true,
