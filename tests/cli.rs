@@ -6,9 +6,14 @@
 
 use std::{
     fs,
+    io::Read,
+    os::unix::net::UnixDatagram,
     path::Path,
     process::{Command, Output, Stdio},
+    time::Duration,
 };
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// `zocp` in an environment of which nothing is ours.
 fn zocp(args: &[&str]) -> Command {
@@ -71,7 +76,7 @@ fn the_manual_page_has_each_command_and_the_exit_codes() {
         ".TH zocp",
         "ZOCP BRIDGE",
         "ZOCP WATCH",
-        "Exit codes",
+        "EXIT STATUS",
         "ZOCP_PEER",
         "cam.zoom",
     ] {
@@ -167,6 +172,58 @@ fn a_reader_that_goes_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn a_bridge_tells_its_service_manager_and_ends_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let manager = directory.path().join("notify");
+    let told = UnixDatagram::bind(&manager).unwrap();
+    told.set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let next = || {
+        let mut octets = [0; 256];
+        let length = told.recv(&mut octets).unwrap();
+        String::from_utf8_lossy(&octets[..length]).into_owned()
+    };
+    let config = directory.path().join("bridge.toml");
+    fs::write(&config, "[mesh]\nloopback = true\nbeacon = \"off\"\n").unwrap();
+    // Without any PATH there is no dbus-daemon: the built-in bus it is.
+    let mut bridge = zocp(&["bridge", "--name", "stage", "--bus", "embedded"])
+        .arg("--config")
+        .arg(&config)
+        .env("NOTIFY_SOCKET", &manager)
+        .env("XDG_RUNTIME_DIR", directory.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let ready = next();
+    assert!(
+        ready.contains("READY=1\n") && ready.contains("\"stage\""),
+        "{ready}"
+    );
+    let process = Pid::from_child(&bridge);
+    kill_process(process, Signal::HUP).unwrap();
+    kill_process(process, Signal::TERM).unwrap();
+    assert_eq!(next(), "STOPPING=1\n");
+    assert!(bridge.wait().unwrap().success());
+    let mut said = String::new();
+    bridge
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    let first = said.lines().next().unwrap_or_default();
+    assert!(
+        first.starts_with("zocp: bridge \"stage\" on unix:path="),
+        "{said}"
+    );
+    let left: Vec<_> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(left.len(), 2, "nothing of the bus is left: {left:?}");
 }
 
 #[test]
