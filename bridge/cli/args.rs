@@ -72,7 +72,7 @@ pub(crate) enum Command {
         node: String,
         /// The capability: its name, its label, or with the objects before it, `cam.zoom`
         name: String,
-        /// As the capability's type has it: 0.5, true, some text, 1,2,3 or [1,2,3] for vectors
+        /// As the capability's type has it: 0.5, true, some text, `1,2,3` or `[1,2,3]` for vectors
         #[arg(allow_hyphen_values = true)]
         value: String,
     },

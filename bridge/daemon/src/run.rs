@@ -5,7 +5,7 @@
 //! task.
 //! Invariants: R1. whoever is told [`Status::Ready`] finds the bridge's name on the bus. R2. the end goes
 //! from the leaf to the root: nodes' objects and names, the bridge's own, goodbye on the mesh, the bus.
-//! Limits: [`BATCH_MAX`] events are taken at once; [`CLOSE_MAX`] for the bus at the end.
+//! Limits: `BATCH_MAX` events are taken at once; `CLOSE_MAX` for the bus at the end.
 //! Not here: signals, the service manager (`bridge/cli`).
 
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! Model: [`Hub`] follows the node's events and keeps a table of objects: `/org/z25/Zocp1` with
 //! `org.z25.Zocp1.Bridge`, and `/org/z25/Zocp1/nodes/LABEL` with `org.z25.Zocp1.Peer` for every peer,
-//! also for those that do not speak ZOCP. Calls are answered by [`owner::HubOwner`].
+//! also for those that do not speak ZOCP. Calls are answered by `owner::HubOwner`.
 //! Invariants: H1. everything but `Ping` is answered from memory, or as soon as the node has taken it.
 //! H2. the declared members are those of `interfaces/*.xml`, from which they are made. H3. signals of a
 //! peer come after its object was announced and before it is taken away.
