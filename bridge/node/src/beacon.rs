@@ -157,7 +157,10 @@ impl Beacons {
 
 impl Beacon {
     fn send(&mut self, network: &Network, octets: &[u8]) {
-        match self.socket.try_send_to(octets, self.to) {
+        // Past tokio, which takes a new socket for full until its first look; a datagram that the
+        // kernel has no room for is not worth waiting for.
+        let socket = socket2::SockRef::from(self.socket.as_ref());
+        match socket.send_to(octets, &self.to.into()) {
             Ok(_) => self.failed = false,
             Err(error) if !self.failed => {
                 self.failed = true;

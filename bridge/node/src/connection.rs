@@ -202,7 +202,10 @@ async fn dial_until_closed(
     token: &CancellationToken,
 ) -> io::Result<()> {
     let mut codec = Connection::dealer(identity, wiring.limits.clone());
-    let connected = timeout(wiring.handshake_max, connect(endpoint, &mut codec, wiring.silence_max));
+    let connected = timeout(
+        wiring.handshake_max,
+        connect(endpoint, &mut codec, wiring.silence_max),
+    );
     let stream = tokio::select! {
         stream = connected => stream.unwrap_or_else(|_| Err(too_slow()))?,
         () = token.cancelled() => return Ok(()),

@@ -98,7 +98,8 @@ impl Gates {
         })
     }
 
-    /// Gives back what a peer's socket has taken, `usize::MAX` when nothing is queued any more.
+    /// Gives back what a peer's socket has taken; `usize::MAX` when nothing is queued any more, which
+    /// also gives back what messages take beside their octets.
     pub(crate) fn release(&self, peer: PeerId, octets: usize) {
         if let Ok(gate) = self.of(peer) {
             let paid = octets.min(gate.owed.load(Ordering::Relaxed));
@@ -121,7 +122,7 @@ impl Gates {
     }
 
     fn share(&self, octets: usize) -> u32 {
-        // Frame headers count too, so that many small messages are bounded as well.
+        // So that many small messages are bounded as well.
         u32::try_from(octets.saturating_add(OVERHEAD).min(self.size)).unwrap_or(u32::MAX)
     }
 }
@@ -142,5 +143,6 @@ impl Drop for Pass {
     }
 }
 
-/// More than ZMTP and ZRE add to a whisper of one frame.
-const OVERHEAD: usize = 32;
+/// What a queued message takes beside its octets. With the default of 16 MiB for each peer, fewer
+/// messages than the ZRE core holds for one pass a gate, so that what passed is never refused there.
+const OVERHEAD: usize = 128;

@@ -186,6 +186,11 @@ impl Mailbox {
         Some(message)
     }
 
+    /// Whether anything waits.
+    pub(crate) fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Drops what waits: it was for somebody who is gone.
     pub(crate) fn clear_held(&mut self) {
         self.held = VecDeque::new();

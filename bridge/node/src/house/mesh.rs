@@ -219,6 +219,13 @@ impl House {
         }
     }
 
+    /// What was promised to a peer cannot be queued for it: it is met afresh, so that nothing is
+    /// silently missing.
+    pub(super) fn give_up(&mut self, now: Instant, peer: PeerId) {
+        warn!(peer = %peer.short(), "the peer does not keep up and is met afresh");
+        self.zre.give_up(now, peer);
+    }
+
     fn forget(&mut self, peer: PeerId) {
         self.gates.close(peer);
         // Whoever waits learns that the peer is gone.
@@ -315,8 +322,9 @@ impl House {
                     });
                     self.dials.remove(&dial);
                 } else if let Some(peer) = self.zre.dialed_peer(dial) {
+                    let done = empty && !self.zre.holds(peer);
                     self.gates
-                        .release(peer, if empty { usize::MAX } else { written });
+                        .release(peer, if done { usize::MAX } else { written });
                 }
             }
             Err(error) => self.dial_lost(now, dial, DialEnd::Closed, &error.to_string()),
@@ -329,10 +337,9 @@ impl House {
     pub(super) fn whisper(&mut self, now: Instant, peer: PeerId, content: Content, pass: Pass) {
         match self.zre.whisper(now, peer, content) {
             Ok(()) => pass.redeem(),
-            Err(error) => {
-                // The peer left after its gate had let this through.
-                debug!(peer = %peer.short(), %error, "a whisper was not sent");
-            }
+            Err(SendError::Busy) => self.give_up(now, peer),
+            // The peer left after its gate had let this through.
+            Err(error) => debug!(peer = %peer.short(), %error, "a whisper was not sent"),
         }
     }
 

@@ -30,18 +30,14 @@ impl House {
         any
     }
 
-    /// Hands a ZOCP message to the mesh. What cannot be queued for a peer would leave it with a
-    /// wrong picture, so such a peer is given up and met afresh.
+    /// Hands a ZOCP message to the mesh.
     fn tell(&mut self, now: Instant, peer: PeerId, octets: Vec<u8>) {
         match self
             .zre
             .whisper(now, peer, Content::from_iter([Bytes::from(octets)]))
         {
             Ok(()) => {}
-            Err(SendError::Busy) => {
-                warn!(peer = %peer.short(), "the peer does not keep up and is met afresh");
-                self.zre.give_up(now, peer);
-            }
+            Err(SendError::Busy) => self.give_up(now, peer),
             // The peer left within this turn; the model hears of it next.
             Err(error) => debug!(peer = %peer.short(), %error, "a message was not sent"),
         }

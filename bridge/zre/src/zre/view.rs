@@ -79,6 +79,13 @@ impl Zre {
         self.peers.at(*self.dials.get(&dial)?)?.id
     }
 
+    /// Whether messages for a node wait in here for its connection.
+    #[must_use]
+    pub fn holds(&self, id: PeerId) -> bool {
+        let peer = self.peers.key(id).and_then(|key| self.peers.at(key));
+        peer.is_some_and(|peer| peer.mailbox.holds())
+    }
+
     /// All nodes that are here, in no order.
     pub fn peers(&self) -> impl Iterator<Item = PeerView<'_>> {
         self.peers
