@@ -48,6 +48,16 @@ pub(super) struct Fact {
     pub(super) has_value: bool,
 }
 
+/// What a description came to.
+pub(super) struct Described {
+    /// The value as it is shown.
+    pub(super) shown: Variant<'static>,
+    /// The property that shows it, if one does.
+    pub(super) property: Option<Arc<str>>,
+    /// Whether all members were there already, with these types and annotations.
+    pub(super) is_alike: bool,
+}
+
 /// Facts that tasks share.
 pub(super) type SharedFacts = Arc<Mutex<Facts>>;
 
@@ -64,6 +74,17 @@ pub(super) struct Members {
 }
 
 impl Fact {
+    /// Whether the members that follow from it are the same.
+    fn is_shaped_like(&self, other: &Self) -> bool {
+        let said = |info: &Info| {
+            let bounds = [&info.min, &info.max, &info.step].map(Clone::clone);
+            (info.type_hint.clone(), info.access, access_of(info), bounds)
+        };
+        self.signature == other.signature
+            && self.has_value == other.has_value
+            && (Arc::ptr_eq(&self.info, &other.info) || said(&self.info) == said(&other.info))
+    }
+
     /// Whether it is a property.
     pub(super) fn is_property(&self) -> bool {
         self.has_value && (self.info.access.read || self.info.access.write)
@@ -71,12 +92,8 @@ impl Fact {
 }
 
 impl Facts {
-    /// Takes over what a node says of a capability; gives its value as it is shown.
-    pub(super) fn describe(
-        &mut self,
-        name: &Arc<str>,
-        capability: &Capability,
-    ) -> Variant<'static> {
+    /// Takes over what a node says of a capability.
+    pub(super) fn describe(&mut self, name: &Arc<str>, capability: &Capability) -> Described {
         let value = capability.value.as_ref().unwrap_or(&Value::Null);
         let shown = types::show(capability.info.hint(), value);
         let fact = Fact {
@@ -85,8 +102,15 @@ impl Facts {
             signature: signature_of(capability, &shown),
             has_value: capability.value.is_some(),
         };
+        let member = fact.member.clone().filter(|_| fact.is_property());
+        let old = self.capabilities.get(name);
+        let is_alike = old.is_some_and(|old| old.is_shaped_like(&fact));
         self.capabilities.insert(name.clone(), fact);
-        shown
+        Described {
+            shown,
+            property: member,
+            is_alike,
+        }
     }
 
     /// Takes over what is neither capability nor object.
@@ -208,7 +232,11 @@ fn property(member: &Arc<str>, fact: &Fact) -> Property {
         name: member.clone(),
         signature: fact.signature.clone(),
         access,
-        emits: Emits::Value,
+        emits: match access {
+            // Its value is never told.
+            Access::Write => Emits::Never,
+            _ => Emits::Value,
+        },
         annotations: annotated(&fact.info),
     }
 }
@@ -259,7 +287,7 @@ fn method(name: &str, declared: &model::Method) -> Method {
         declared
             .iter()
             .map(|argument| Argument {
-                name: argument.name.as_str().into(),
+                name: argument.name.clone().into(),
                 signature: types::argument(argument.type_hint.as_deref()),
             })
             .collect()

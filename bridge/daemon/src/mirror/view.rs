@@ -77,8 +77,8 @@ impl View {
                 .iter()
                 .map(|(name, capability)| {
                     let name: Arc<str> = name.as_str().into();
-                    let shown = facts.describe(&name, capability);
-                    (name, shown)
+                    let described = facts.describe(&name, capability);
+                    (name, described.shown)
                 })
                 .collect();
             drop(facts);
@@ -103,9 +103,7 @@ impl View {
                 }
                 Change::CapabilityAdded { path, capability }
                 | Change::CapabilityChanged { path, capability } => {
-                    let shown = self.describe(path, capability);
-                    let fresh = touched.entry(path.object.clone()).or_default();
-                    fresh.extend(shown.map(|shown| (path.name.clone(), shown)));
+                    self.follow_description(path, capability, &mut touched);
                 }
                 Change::CapabilityRemoved { path } => {
                     if let Some(facts) = self.facts(&path.object) {
@@ -163,9 +161,27 @@ impl View {
         Some(self.objects.get(path)?.facts.clone())
     }
 
-    fn describe(&self, path: &CapPath, capability: &Capability) -> Option<Variant<'static>> {
-        let facts = self.facts(&path.object)?;
-        Some(facts::lock(&facts).describe(&path.name, capability))
+    fn follow_description(
+        &self,
+        path: &CapPath,
+        capability: &Capability,
+        touched: &mut BTreeMap<ObjectPath, Fresh>,
+    ) {
+        let Some(object) = self.objects.get(&path.object) else {
+            return;
+        };
+        let described = facts::lock(&object.facts).describe(&path.name, capability);
+        if !described.is_alike || touched.contains_key(&path.object) {
+            let fresh = touched.entry(path.object.clone()).or_default();
+            fresh.insert(path.name.clone(), described.shown);
+            return;
+        }
+        log(self.table.with(|objects| {
+            if let Some(member) = described.property {
+                objects.set(&object.path, VALUES_INTERFACE, &member, described.shown)?;
+            }
+            put_computed(objects, object)
+        }));
     }
 
     fn follow_value(
@@ -324,9 +340,7 @@ fn put(
         changed.push(object_interface(shown, shape, name, kind)?);
     } else {
         objects.set(path, OBJECT_INTERFACE, "Type", kind.to_owned())?;
-        for (property, content) in computed(&shown.facts) {
-            objects.set_content(path, OBJECT_INTERFACE, property, content)?;
-        }
+        put_computed(objects, shown)?;
     }
     for interface in [members.values, members.signals, members.methods] {
         let old = objects.interface(path, interface.name());
@@ -348,6 +362,14 @@ fn put(
         return Ok(());
     }
     objects.insert(path, changed)
+}
+
+/// Has it told that the description of an object changed.
+fn put_computed(objects: &mut Objects, shown: &Shown) -> Result<(), TableError> {
+    for (property, content) in computed(&shown.facts) {
+        objects.set_content(&shown.path, OBJECT_INTERFACE, property, content)?;
+    }
+    Ok(())
 }
 
 fn object_interface(

@@ -21,66 +21,11 @@ use zbus::{
 
 use super::{
     INTROSPECTABLE, Interface, OBJECT_MANAGER, Object, Objects, PEER, PROPERTIES, Properties,
-    body_signature, build, introspection, prefix_of, readable, shape::Argument,
+    body_signature, build, introspection, prefix_of, readable,
+    request::{Call, Set, Ticket, Verdict},
+    shape::Argument,
 };
 use crate::errors::Refusal;
-
-/// What became of a message.
-#[derive(Debug)]
-#[must_use]
-pub enum Verdict {
-    /// Nothing more to do: it is answered, or it was no method call.
-    Done,
-    /// A call of one of the object's own methods, its arguments of the declared types.
-    Call(Call),
-    /// A `Set` of a property that may be written. Type and range of the value are not checked.
-    Set(Set),
-}
-
-/// A method call for the owner of the object.
-#[derive(Debug)]
-pub struct Call {
-    /// To answer by.
-    pub ticket: Ticket,
-    /// The object.
-    pub path: Arc<str>,
-    /// The interface.
-    pub interface: Arc<str>,
-    /// The method.
-    pub member: Arc<str>,
-    /// As many as the method has inputs.
-    pub arguments: Vec<Variant<'static>>,
-}
-
-/// A `Set` for the owner of the object.
-#[derive(Debug)]
-pub struct Set {
-    /// To answer by.
-    pub ticket: Ticket,
-    /// The object.
-    pub path: Arc<str>,
-    /// The interface.
-    pub interface: Arc<str>,
-    /// The property.
-    pub property: Arc<str>,
-    /// What the client sent, out of its variant.
-    pub value: Variant<'static>,
-}
-
-/// The right and the duty to answer one method call, with [`Objects::answer`].
-#[derive(Debug)]
-#[must_use = "every method call gets an answer"]
-pub struct Ticket {
-    call: Message,
-}
-
-impl Ticket {
-    /// The unique name of the caller; `None` without a bus.
-    #[must_use]
-    pub fn caller(&self) -> Option<String> {
-        self.call.header().sender().map(ToString::to_string)
-    }
-}
 
 impl Objects {
     /// Handles a message that came from the bus.
@@ -231,7 +176,7 @@ impl Objects {
                     .interfaces
                     .values()
                     .map(|interface| (interface.name().as_ref(), readable(interface)));
-                // O: only paths that are legal were let in.
+                // Only legal paths were let in.
                 (ObjectPath::from_str_unchecked(path), interfaces.collect())
             })
             .collect();

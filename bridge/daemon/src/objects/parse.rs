@@ -175,7 +175,7 @@ fn annotate(member: &mut Member, annotation: Annotation) {
     match member {
         Member::Method(method) => method.annotations.push(annotation),
         Member::Signal(signal) => signal.annotations.push(annotation),
-        Member::Property(property) if &*annotation.name == EMITS_CHANGED => {
+        Member::Property(property) if annotation.name == EMITS_CHANGED => {
             property.emits = match &*annotation.value {
                 "invalidates" => Emits::Invalidation,
                 "const" => Emits::Const,

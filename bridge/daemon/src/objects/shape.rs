@@ -9,7 +9,7 @@
 //! Not here: names are taken as legal, `crate::label` makes them so; a message with one that is not is
 //! refused when it is built.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use zbus::{Signature, Variant};
 
@@ -17,7 +17,7 @@ use zbus::{Signature, Variant};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Argument {
     /// The name, as it is shown; may be empty.
-    pub name: Arc<str>,
+    pub name: Cow<'static, str>,
     /// The type.
     pub signature: Signature,
 }
@@ -26,7 +26,7 @@ pub struct Argument {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Annotation {
     /// The name, in the form of an interface name.
-    pub name: Arc<str>,
+    pub name: Cow<'static, str>,
     /// Any text.
     pub value: Box<str>,
 }
@@ -121,11 +121,11 @@ pub enum Content {
 }
 
 impl Content {
-    pub(super) fn value(&self) -> Option<std::borrow::Cow<'_, Variant<'static>>> {
+    pub(super) fn value(&self) -> Option<Cow<'_, Variant<'static>>> {
         match self {
             Self::Missing => None,
-            Self::Plain(value) => Some(std::borrow::Cow::Borrowed(value)),
-            Self::Computed(compute) => Some(std::borrow::Cow::Owned(compute())),
+            Self::Plain(value) => Some(Cow::Borrowed(value)),
+            Self::Computed(compute) => Some(Cow::Owned(compute())),
         }
     }
 
@@ -353,7 +353,7 @@ impl Interface {
     #[must_use]
     pub fn value(&self, property: &str) -> Option<Variant<'static>> {
         let slot = self.slot(property)?;
-        slot.content.value().map(std::borrow::Cow::into_owned)
+        slot.content.value().map(Cow::into_owned)
     }
 
     pub(super) fn slot(&self, property: &str) -> Option<&Slot> {

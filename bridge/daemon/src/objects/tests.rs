@@ -40,7 +40,7 @@ fn values() -> Interface {
 }
 
 fn methods() -> Interface {
-    let argument = |name: &str, signature| Argument {
+    let argument = |name: &'static str, signature| Argument {
         name: name.into(),
         signature,
     };

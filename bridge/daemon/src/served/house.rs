@@ -154,11 +154,7 @@ impl<'a, O: Owner> Home<'a, O> {
                 self.order.table.inner.room.notify_waiters();
                 return sent.err().map(|error| Leave::Failed(error.to_string()));
             }
-            message = self.stream.next(), if may_read => match message {
-                Some(Ok(message)) => self.receive(&message),
-                Some(Err(error)) => return Some(Leave::Failed(error.to_string())),
-                None => return Some(Leave::Failed("the bus closed the connection".to_owned())),
-            },
+            message = self.stream.next(), if may_read => return self.receive_ready(message),
             Some((ticket, answer)) = self.pending.next(), if !self.pending.is_empty() => {
                 let mut objects = self.order.table.lock();
                 objects.flush_changes();
@@ -217,6 +213,26 @@ impl<'a, O: Owner> Home<'a, O> {
         {
             self.ask_for_name(0);
         }
+    }
+
+    /// Handles a message, and those that are there already: their answers go out in one write.
+    fn receive_ready(&mut self, first: Option<zbus::Result<Message>>) -> Option<Leave> {
+        let mut received = first;
+        for left in (0..RECEIVED_AT_ONCE_MAX).rev() {
+            match received {
+                Some(Ok(message)) => self.receive(&message),
+                Some(Err(error)) => return Some(Leave::Failed(error.to_string())),
+                None => return Some(Leave::Failed("the bus closed the connection".to_owned())),
+            }
+            if left == 0 || !self.order.table.has_room() {
+                break;
+            }
+            match self.stream.next().now_or_never() {
+                Some(next) => received = next,
+                None => break,
+            }
+        }
+        None
     }
 
     fn receive(&mut self, message: &Message) {
@@ -388,6 +404,8 @@ async fn may_be_named(naming: &Naming) {
     }
 }
 
+/// Then others get their turn.
+const RECEIVED_AT_ONCE_MAX: usize = 64;
 /// `DBUS_NAME_FLAG_DO_NOT_QUEUE`: who has the name keeps it.
 const DO_NOT_QUEUE: u32 = 4;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);

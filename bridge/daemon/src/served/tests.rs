@@ -39,7 +39,7 @@ impl Owner for Lamp {
 }
 
 fn lamp(site: &Site) -> Table {
-    let argument = |name: &str, signature| Argument {
+    let argument = |name: &'static str, signature| Argument {
         name: name.into(),
         signature,
     };
