@@ -13,7 +13,7 @@ use std::{
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use zbus::{
-    Message, MessageStream, OwnedObjectPath, OwnedVariant,
+    Message, MessageStream, OwnedObjectPath, OwnedVariant, Signature, Structure, Variant,
     fdo::DBusProxy,
     message::{Header, Type},
     names::BusName,
@@ -177,10 +177,7 @@ impl Watch<'_> {
         let Some((view, labels)) = self.source(header) else {
             return Ok(());
         };
-        let value = match message.body().deserialize::<zbus::Structure<'_>>() {
-            Ok(arguments) => arguments.fields().first().map(to_json).unwrap_or_default(),
-            Err(_) => Value::Null,
-        };
+        let value = argument(message)?;
         self.tell(
             view,
             Happening::Signal(name_of(view, &labels, member), value),
@@ -335,6 +332,16 @@ impl Happening {
     }
 }
 
+/// The one argument of a node's signal. zbus shows a body of one structure as one of its fields.
+fn argument(message: &Message) -> Result<Value, Failure> {
+    let body = message.body();
+    let arguments: Structure<'_> = body.deserialize()?;
+    if let Signature::Structure(_) = body.signature() {
+        return Ok(to_json(&Variant::Structure(arguments)));
+    }
+    Ok(arguments.fields().first().map(to_json).unwrap_or_default())
+}
+
 fn name_of(view: &NodeView, labels: &[String], member: &str) -> Name {
     let object = view.objects.get(labels);
     let raw = object.map_or_else(|| member.to_owned(), |object| object.raw_name(member));
@@ -377,6 +384,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn the_argument_of_a_signal_is_shown_whole() {
+        let signal = || Message::signal("/a", "a.b", "c");
+        let number = signal().build(&(0.5,)).unwrap();
+        assert_eq!(argument(&number).unwrap(), json!(0.5));
+        let vector = signal().build(&((1.0, 2.0),)).unwrap();
+        assert_eq!(argument(&vector).unwrap(), json!([1.0, 2.0]));
+        let list = signal().build(&(vec!["x"],)).unwrap();
+        assert_eq!(argument(&list).unwrap(), json!(["x"]));
+    }
 
     #[test]
     fn a_time_is_written_as_rfc_3339() {
