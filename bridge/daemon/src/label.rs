@@ -8,7 +8,7 @@
 //! L1. A label is not empty, at most [`LABEL_LEN_MAX`] octets of `A-Z a-z 0-9 _`, no leading digit.
 //! L2. `unlabel(label(name)) == Some(name)` while the label is not cut, so labels are then injective.
 //! L3. `unlabel` answers only what `label` gives back as the same label.
-//! Limits: a label that would be longer than [`LABEL_LEN_MAX`] is cut to [`CUT_LEN`] octets and gets `_`
+//! Limits: a label that would be longer than [`LABEL_LEN_MAX`] is cut to 183 octets and gets `_`
 //! and the 16 hex digits of the name's 64-bit FNV-1a hash (offset basis `cbf29ce484222325`, prime
 //! `100000001b3`, over the UTF-8 octets). That one cannot be undone, and a peer can make two that are
 //! the same: whoever keeps a table of labels checks for it.
