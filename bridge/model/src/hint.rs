@@ -3,7 +3,7 @@
 //! Model: a [`TypeHint`] is what the node wrote. A [`Shape`] is the type by which a
 //! capability is shown: the hint's, if the value converts to it without loss, else the
 //! value's own. A change of shape is a change of type.
-//! Spec: contract §3 (table of hints).
+//! Spec: docs/reference/dbus.md, "Types"; docs/reference/protocol.md §4.
 
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 //! Read: pyZOCP's shapes and its quirks. A payload that pyZOCP sends without meaning (`SET` of a
 //! list, `MOD` of null, `REP` of anything else) is [`Verb::Nothing`].
 //! Written: Python's separators at the top, UTF-8, nothing that raises in pyZOCP.
-//! Spec: contract §5.
+//! Spec: docs/reference/protocol.md §5, §6.
 
 use serde_json::{Map, Value};
 

@@ -2,7 +2,7 @@
 //!
 //! Invariants: M1. [`Method::to_json`] gives what came in: an entry that is written unusually
 //! is kept whole beside what was understood of it.
-//! Spec: contract §5.
+//! Spec: docs/reference/protocol.md §6.
 
 use serde_json::{Map, Value};
 

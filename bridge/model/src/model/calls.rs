@@ -1,6 +1,6 @@
 //! Calls with an answer, in both directions. Only between extended peers: in pyZOCP
 //! `CALL` and `REP` do nothing.
-//! Spec: contract §5.
+//! Spec: docs/reference/protocol.md §6.
 
 use std::time::Instant;
 
