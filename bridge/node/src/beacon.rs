@@ -6,7 +6,7 @@
 //! or to a multicast group.
 //! Limits: 64 octets a datagram (a v3 beacon has 54); when the actor's queue is full the datagram
 //! is dropped: the next comes within a second.
-//! Spec: 36/ZRE, beacons; docs/reference/protocol.md, beacons.
+//! Spec: 36/ZRE, beacons; docs/reference/protocol.md §1.
 
 use std::collections::HashMap;
 use std::io;
