@@ -3,7 +3,7 @@
 //! Model: whoever answers a method call answers with a [`Refusal`] or does not refuse. The list is
 //! closed; the names are those of [`zocp_interfaces::errors`], and each is documented in the XML of the
 //! members that can answer with it. A remote node's own error keeps its own name.
-//! Spec: docs/reference/interfaces.md, "Errors".
+//! Spec: docs/reference/dbus.md, "Errors".
 
 use zbus::names::ErrorName;
 use zocp_interfaces::errors;

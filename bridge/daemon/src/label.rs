@@ -13,7 +13,7 @@
 //! `100000001b3`, over the UTF-8 octets). That one cannot be undone, and a peer can make two that are
 //! the same: whoever keeps a table of labels checks for it.
 //! Not here: which of two nodes of one name gets the [`suffixed`] label, see `mirror`.
-//! Spec: docs/reference/interfaces.md, "Labels".
+//! Spec: docs/reference/dbus.md, "Labels".
 
 /// The longest label, in octets.
 pub const LABEL_LEN_MAX: usize = 200;

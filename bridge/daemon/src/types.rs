@@ -20,7 +20,7 @@
 //! Limits: a value that nests deeper than [`DEPTH_MAX`], or needs more than [`VALUE_LEN_MAX`] octets, is
 //! shown as a string with its JSON text, or the deep part of it is.
 //! Not here: what a client sets, see `convert`.
-//! Spec: docs/reference/interfaces.md, "Types".
+//! Spec: docs/reference/dbus.md, "Types".
 
 use std::borrow::Cow;
 

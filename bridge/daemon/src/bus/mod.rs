@@ -6,7 +6,7 @@
 //! Invariants: I1. an opened bus has answered one `Hello`. I2. the address of an embedded bus outlives
 //! a restart of it, so whoever reconnects finds it again.
 //! Not here: reconnecting (each connection's owner does it), bus names (`served`).
-//! Spec: docs/reference/interfaces.md §1
+//! Spec: docs/reference/dbus.md, "Connections and names".
 
 mod busd;
 mod dbus_daemon;

@@ -10,7 +10,7 @@ fn error_of(text: &str) -> String {
 }
 
 #[test]
-fn the_file_of_the_contract_is_understood() {
+fn the_file_of_the_reference_is_understood() {
     let text = r#"
         [mesh]
         name = "stage"

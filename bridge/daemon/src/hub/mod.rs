@@ -8,7 +8,7 @@
 //! peer come after its object was announced and before it is taken away.
 //! Limits: those of `served`; signals wait for room, property changes are merged.
 //! Not here: the nodes' trees (`mirror`).
-//! Spec: docs/reference/interfaces.md §2
+//! Spec: docs/reference/dbus.md, "The bridge".
 
 mod directory;
 mod owner;

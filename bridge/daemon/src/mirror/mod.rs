@@ -12,7 +12,7 @@
 //! Limits: what a tree may hold is bounded by the node (`zocp_node::Limits`). A bus connection that does
 //! not take its signals holds up the events of all nodes, and thereby the mesh: nothing is lost.
 //! Not here: peers that do not speak ZOCP (`crate::hub`).
-//! Spec: docs/reference/interfaces.md, "A mirrored node".
+//! Spec: docs/reference/dbus.md, "A mirrored node".
 
 mod commands;
 mod facts;

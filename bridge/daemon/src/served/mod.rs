@@ -14,7 +14,7 @@
 //! Limits: [`OUTGOING_MAX`] messages and [`OUTGOING_OCTETS_MAX`] octets wait to be written, above that
 //! neither calls are taken nor events made; [`PENDING_MAX`] calls wait for the owner, above that `Busy`.
 //! Not here: what is in the table (`crate::mirror`, `crate::hub`), which bus it is (`crate::bus`).
-//! Spec: docs/reference/interfaces.md, "One remote thing, one bus connection".
+//! Spec: docs/reference/dbus.md, "Connections and names".
 
 mod house;
 #[cfg(test)]
