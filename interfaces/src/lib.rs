@@ -5,7 +5,7 @@
 //! Invariants: a name that ends in 1 only ever gains members; a removal makes a new name.
 //! Not here: the members of `Values`, `Signals` and `Methods`. They are a node's own and are made at
 //! run time; their XML holds the rule only.
-//! Spec: docs/reference/interfaces.md
+//! Spec: docs/reference/dbus.md
 
 pub mod errors;
 pub mod proxies;
