@@ -7,7 +7,7 @@ use zocp_testkit::{Bridge, Lab, PyPeer, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 const LAMP: &str = "org.z25.Zocp1.Node.lamp";
-/// What the contract allows for a connection that has closed.
+/// What docs/reference/dbus.md allows for a connection that has closed.
 const CLOSED_MAX: Duration = Duration::from_secs(2);
 
 /// A configuration in which silence is death after three seconds.
