@@ -267,8 +267,8 @@ pub(crate) fn prepare(stream: &TcpStream, silence_max: Duration) -> io::Result<(
     stream.set_nodelay(true)?;
     let socket = socket2::SockRef::from(stream);
     let probes = socket2::TcpKeepalive::new()
-        .with_time(silence_max / 2)
-        .with_interval(silence_max / 6)
+        .with_time((silence_max / 2).max(KEEPALIVE_MIN))
+        .with_interval((silence_max / 6).max(KEEPALIVE_MIN))
         .with_retries(3);
     socket.set_tcp_keepalive(&probes)?;
     socket.set_tcp_user_timeout(Some(silence_max))
@@ -363,6 +363,9 @@ fn closed_by_peer() -> io::Error {
 fn too_slow() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")
 }
+
+/// The kernel counts in seconds.
+const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
 
 /// The most that one read takes: enough to batch a burst, little enough to be fair to others.
 const READ_LEN: usize = 128 << 10;

@@ -157,6 +157,11 @@ impl Zre {
             }
             if peer.presence.is_none() {
                 peer.heard = now;
+                // The newcomer's ROUTER has never heard of us: nothing to wait for.
+                if peer.mailbox.dial().is_none() {
+                    peer.mailbox.failures = 0;
+                    peer.mailbox.close(now, now);
+                }
                 self.peers.rename(key, id);
                 return Ok(key);
             }

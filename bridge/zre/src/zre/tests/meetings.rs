@@ -149,6 +149,17 @@ fn a_newcomer_does_not_get_the_endpoint_of_a_peer_that_lives() {
 }
 
 #[test]
+fn a_node_started_anew_where_another_died_is_dialed_at_once() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    bench.zre.link_closed(bench.now, player.link);
+    bench.outputs();
+    bench.beacon(peer_id(2), player.addr, PEER_PORT);
+    let (_, endpoint) = bench.dialed().unwrap();
+    assert_eq!(endpoint, "tcp://10.0.0.1:49152");
+}
+
+#[test]
 fn a_rejection_is_told_once_in_a_while() {
     let mut bench = Bench::new();
     for expected in [1, 0, 0] {
