@@ -108,8 +108,9 @@ impl From<RunError> for Failure {
             RunError::NameDenied {
                 kind: BusKind::System,
                 ..
-            } => Self::new(Exit::NoBus, text)
-                .hint("install dbus-policy/org.z25.Zocp1.conf to /usr/share/dbus-1/system.d"),
+            } => Self::new(Exit::NoBus, text).hint(
+                "install dbus-policy/system/org.z25.Zocp1.conf to /usr/share/dbus-1/system.d",
+            ),
             RunError::Mesh(_) => Self::new(Exit::NoMesh, text),
             _ => Self::new(Exit::Failure, text),
         }

@@ -4,7 +4,7 @@
 //! mesh of the loopback without beacons: nothing leaves the machine, and it works without any network.
 //! The bus is the session bus, or an embedded one where there is none or a bridge has it already.
 
-use std::{f64::consts::TAU, fmt::Write as _, time::Duration};
+use std::{env, f64::consts::TAU, fmt::Write as _, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -193,12 +193,28 @@ async fn greet(kind: BusKind, address: &str) -> Result<(), Failure> {
         let _ = writeln!(text, "  {:<7} {}", peer.name, peer.bus_name);
     }
     text.push_str("\nNow, in another shell:\n\n");
+    let unsearched = unsearched();
+    if let Some(directory) = &unsearched {
+        let _ = writeln!(text, "  export PATH='{directory}':\"$PATH\"");
+    }
     if kind != BusKind::Session {
-        let _ = writeln!(text, "  export DBUS_SESSION_BUS_ADDRESS='{address}'\n");
+        let _ = writeln!(text, "  export DBUS_SESSION_BUS_ADDRESS='{address}'");
+    }
+    if unsearched.is_some() || kind != BusKind::Session {
+        text.push('\n');
     }
     text.push_str(NEXT);
     println!("{text}");
     Ok(())
+}
+
+/// Where this program is, if a shell would not find it: as after `cargo run`.
+fn unsearched() -> Option<String> {
+    let program = env::current_exe().ok()?;
+    let directory = program.parent()?;
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_searched = env::split_paths(&path).any(|searched| searched.join("zocp").is_file());
+    (!is_searched).then(|| directory.display().to_string())
 }
 
 const NEXT: &str = "  zocp tree                         # what is there
@@ -208,7 +224,8 @@ const NEXT: &str = "  zocp tree                         # what is there
 
 And with any D-Bus tool:
 
-  busctl --user introspect org.z25.Zocp1.Node.lamp /org/z25/Zocp1/Node
+  busctl --user introspect org.z25.Zocp1.Node.lamp /org/z25/Zocp1/Node \\
+         org.z25.Zocp1.Values
   busctl --user set-property org.z25.Zocp1.Node.lamp /org/z25/Zocp1/Node \\
          org.z25.Zocp1.Values brightness d 0.5
   gdbus monitor --session --dest org.z25.Zocp1.Node.fader
