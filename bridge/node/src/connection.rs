@@ -29,6 +29,7 @@ pub(crate) enum Input {
     /// A peer opened a connection and said who it is.
     LinkReady {
         link: LinkId,
+        local: SocketAddr,
         remote: SocketAddr,
         identity: Bytes,
         token: CancellationToken,
@@ -136,7 +137,8 @@ pub(crate) async fn run_link(
         }
     };
     drop(place);
-    let Ok(identity) = greeted.inspect_err(|error| {
+    let ready = greeted.and_then(|identity| Ok((identity, stream.local_addr()?)));
+    let Ok((identity, local)) = ready.inspect_err(|error| {
         tracing::info!(%remote, %error, "a connection did not shake hands");
     }) else {
         return;
@@ -144,6 +146,7 @@ pub(crate) async fn run_link(
     wiring
         .tell(Input::LinkReady {
             link,
+            local,
             remote,
             identity,
             token: token.clone(),

@@ -15,6 +15,7 @@ mod mesh;
 mod zocp;
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,9 @@ pub(crate) struct House {
     zre: Zre,
     model: Model,
     beacons: Beacons,
+    selection: Selection,
+    /// Those that carry the mesh.
+    networks: Vec<Network>,
     wiring: Wiring,
     tasks: TaskTracker,
     /// Cancelled when the node ends; every connection's token is a child of it.
@@ -80,6 +84,7 @@ impl House {
         zre: Zre,
         model: Model,
         beacons: Beacons,
+        (selection, networks): (Selection, Vec<Network>),
         inputs: mpsc::Sender<Input>,
         gates: Arc<Gates>,
         stop: CancellationToken,
@@ -95,6 +100,8 @@ impl House {
             zre,
             model,
             beacons,
+            selection,
+            networks,
             wiring,
             tasks: TaskTracker::new(),
             connections: CancellationToken::new(),
@@ -112,14 +119,7 @@ impl House {
     }
 
     /// Runs the node until it is told to stop.
-    pub(crate) async fn run(
-        mut self,
-        mailbox: TcpListener,
-        mut watch: Watch,
-        selection: Selection,
-        mut networks: Vec<Network>,
-        mut queues: Queues,
-    ) {
+    pub(crate) async fn run(mut self, mailbox: TcpListener, mut watch: Watch, mut queues: Queues) {
         let accept = accept(
             mailbox,
             self.wiring.clone(),
@@ -128,7 +128,7 @@ impl House {
             self.handshakes_max,
         );
         self.tasks.spawn(accept);
-        self.events.push(Event::Networks(networks.clone()));
+        self.events.push(Event::Networks(self.networks.clone()));
         let mut alarm = Box::pin(tokio::time::sleep(Duration::ZERO));
         loop {
             self.settle(std_now());
@@ -156,7 +156,7 @@ impl House {
                     Ok(room) => room.send(std::mem::take(&mut self.events)),
                     Err(_) => self.events.clear(),
                 },
-                () = watch.changed() => self.follow_networks(&watch, &selection, &mut networks).await,
+                () = watch.changed() => self.follow_networks(&watch).await,
                 () = alarm.as_mut() => {
                     self.zre.handle_timeout(std_now());
                     self.model.handle_timeout(std_now());
@@ -197,12 +197,7 @@ impl House {
         }
     }
 
-    async fn follow_networks(
-        &mut self,
-        watch: &Watch,
-        selection: &Selection,
-        networks: &mut Vec<Network>,
-    ) {
+    async fn follow_networks(&mut self, watch: &Watch) {
         let all = match watch.networks().await {
             Ok(all) => all,
             Err(error) => {
@@ -210,8 +205,8 @@ impl House {
                 return;
             }
         };
-        let chosen = choose(&all, selection);
-        if chosen == *networks {
+        let chosen = choose(&all, &self.selection);
+        if chosen == self.networks {
             return;
         }
         if chosen.is_empty() {
@@ -219,8 +214,15 @@ impl House {
         }
         // Each failure is logged where it happens; the others are used.
         let _ = self.beacons.follow(&chosen);
-        networks.clone_from(&chosen);
+        self.networks.clone_from(&chosen);
         self.events.push(Event::Networks(chosen));
+    }
+
+    /// Whether a connection came in on a network that carries the mesh. Without a choice of the
+    /// user's every network does, also one that netlink has not told of yet.
+    fn admits(&self, local: SocketAddr) -> bool {
+        let chosen = |network: &Network| local.ip() == network.address;
+        !matches!(self.selection, Selection::Named(_)) || self.networks.iter().any(chosen)
     }
 
     /// Goodbye to the mesh; what is queued goes out within [`LINGER`]; then everything closes.

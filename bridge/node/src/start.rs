@@ -89,7 +89,11 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     }
 
     let seed = u64::from_ne_bytes(random()?);
-    let zre = Zre::new(std_now(), zre_config(&config, id, port, seed)?);
+    let mut zre = Zre::new(std_now(), zre_config(&config, id, port, seed)?);
+    // So that we never dial ourselves, whoever names our mailbox.
+    for network in &all {
+        zre.own_address(network.address.into());
+    }
     let follow = if config.follow {
         Follow::Everyone
     } else {
@@ -114,6 +118,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         zre,
         model,
         beacons,
+        (selection, networks),
         inputs,
         Arc::clone(&gates),
         stop.clone(),
@@ -123,7 +128,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
             .connect(std_now(), endpoint)
             .map_err(|error| StartError::Config(format!("peer {endpoint}: {error}")))?;
     }
-    tokio::spawn(house.run(mailbox, watch, selection, networks, queues));
+    tokio::spawn(house.run(mailbox, watch, queues));
     let shared = Shared {
         id,
         name: config.name,

@@ -57,18 +57,26 @@ impl House {
         match input {
             Input::LinkReady {
                 link,
+                local,
                 remote,
                 identity,
                 token,
-            } => match self.zre.link_opened(now, link, remote, &identity) {
-                Ok(()) => {
-                    self.links.insert(link, token);
-                }
-                Err(error) => {
-                    info!(%remote, %error, "refused a connection");
+            } => {
+                if !self.admits(local) {
+                    info!(%remote, %local, "refused a connection on a network not in use");
                     token.cancel();
+                    return;
                 }
-            },
+                match self.zre.link_opened(now, link, remote, &identity) {
+                    Ok(()) => {
+                        self.links.insert(link, token);
+                    }
+                    Err(error) => {
+                        info!(%remote, %error, "refused a connection");
+                        token.cancel();
+                    }
+                }
+            }
             Input::LinkMessages { link, messages } => {
                 for message in messages {
                     self.link_message(now, link, message);
