@@ -29,6 +29,6 @@ pub mod mirror;
 pub mod objects;
 pub mod run;
 pub mod served;
-pub mod types;
 #[cfg(test)]
 mod testbus;
+pub mod types;

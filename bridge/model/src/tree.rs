@@ -16,7 +16,7 @@ mod stray;
 
 use serde_json::{Map, Value};
 
-use crate::{CapPath, Capability, Limits, Object, ObjectPath, json};
+use crate::{CapPath, Capability, Limits, Method, Object, ObjectPath, json};
 
 pub(crate) use merge::Merged;
 pub(crate) use stray::straighten;
@@ -279,15 +279,23 @@ pub enum Change {
         /// The new value.
         value: Value,
     },
-    /// The methods of an object changed.
-    Methods {
-        /// Which object.
+    /// A method is new, declared anew, or gone.
+    Method {
+        /// Of which object.
         object: ObjectPath,
+        /// Its raw name.
+        name: String,
+        /// What it is now; `None` if it is gone.
+        method: Option<Method>,
     },
-    /// The plain entries of an object changed.
+    /// A plain entry is new, different, or gone.
     Data {
-        /// Which object.
+        /// Of which object.
         object: ObjectPath,
+        /// Its raw name.
+        name: String,
+        /// What it is now; `None` if it is gone.
+        value: Option<Value>,
     },
 }
 

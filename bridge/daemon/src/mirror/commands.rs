@@ -7,7 +7,7 @@ use std::future::Future;
 
 use zocp_node::{
     CapPath, Invalid, Node, NodeError, ObjectPath, PeerId, Value,
-    model::{CallError, CheckError, SetError, Tree},
+    model::{CallError, CheckError, SetError},
 };
 
 use crate::errors::Refusal;
@@ -30,9 +30,6 @@ pub trait Commands: Clone + Send + Sync + 'static {
         method: &str,
         arguments: Vec<Value>,
     ) -> impl Future<Output = Result<Vec<Value>, NodeError>> + Send;
-
-    /// What is known of a node's tree; may be newer than the last event.
-    fn tree(&self, peer: PeerId) -> impl Future<Output = Result<Option<Tree>, NodeError>> + Send;
 }
 
 impl Commands for Node {
@@ -48,10 +45,6 @@ impl Commands for Node {
         arguments: Vec<Value>,
     ) -> Result<Vec<Value>, NodeError> {
         Self::call(self, peer, object, method, arguments).await
-    }
-
-    async fn tree(&self, peer: PeerId) -> Result<Option<Tree>, NodeError> {
-        Self::tree(self, peer).await
     }
 }
 

@@ -119,8 +119,28 @@ impl Facts {
         self.methods = object.methods.clone();
         self.data = object.data.clone();
         if object.kind().is_some() {
-            self.data.remove("type");
+            self.data.remove(TYPE);
         }
+    }
+
+    /// Takes over a plain entry, or that there is none of this name.
+    pub(super) fn note(&mut self, name: &str, value: Option<&Value>) {
+        let kind = value.and_then(Value::as_str).filter(|_| name == TYPE);
+        if name == TYPE {
+            self.kind = kind.unwrap_or_default().to_owned();
+        }
+        match value {
+            Some(value) if kind.is_none() => self.data.insert(name.to_owned(), value.clone()),
+            _ => self.data.remove(name),
+        };
+    }
+
+    /// Takes over a method, or that there is none of this name.
+    pub(super) fn declare(&mut self, name: &str, method: Option<&model::Method>) {
+        match method {
+            Some(method) => self.methods.insert(name.to_owned(), method.clone()),
+            None => self.methods.remove(name),
+        };
     }
 
     /// The capability that has a member name.
@@ -346,3 +366,5 @@ fn subscribers(info: &Info) -> Option<Variant<'static>> {
 
 /// What GLib's tools show beside a member.
 const DOC: &str = "org.gtk.GDBus.DocString";
+/// The entry that says what an object is.
+const TYPE: &str = "type";

@@ -23,7 +23,7 @@ mod view;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -31,7 +31,7 @@ use std::{
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zocp_interfaces::{NODE_NAME_PREFIX, OBJECT_INTERFACE, OBJECT_XML};
-use zocp_node::{Event, ObjectPath, PeerId, PeerInfo};
+use zocp_node::{Event, PeerId, PeerInfo};
 
 pub use self::commands::Commands;
 use self::{owner::NodeOwner, view::View};
@@ -65,8 +65,6 @@ struct Mirror {
     table: Table,
     view: Mutex<View>,
     stage: Mutex<Stage>,
-    /// Objects whose plain entries and methods are to be read anew; none while no task reads.
-    stale: Mutex<Option<BTreeSet<ObjectPath>>>,
     /// Cancelled when the node leaves.
     gone: CancellationToken,
 }
@@ -135,8 +133,7 @@ impl<C: Commands> Mirrors<C> {
             Event::Changed { peer, changes } => {
                 if let Some(mirror) = self.mirrors.get(peer) {
                     mirror.table.room().await;
-                    let stale = mirror.view().follow(changes);
-                    self.read_anew(mirror, stale);
+                    mirror.view().follow(changes);
                 }
             }
             Event::Emitted { peer, path, value } => {
@@ -180,7 +177,6 @@ impl<C: Commands> Mirrors<C> {
             table,
             view: Mutex::new(view),
             stage: Mutex::new(Stage::Waiting(self.leaving.remove(&label))),
-            stale: Mutex::new(None),
             label,
             gone: CancellationToken::new(),
         });
@@ -227,29 +223,6 @@ impl<C: Commands> Mirrors<C> {
             names: self.names.clone(),
         }
     }
-
-    /// Reads plain entries and methods of objects from the node's tree. Not in place: the answer comes
-    /// from who waits for us to take events. While one task of a mirror reads, it is given the rest.
-    fn read_anew(&self, mirror: &Arc<Mirror>, objects: Vec<ObjectPath>) {
-        if objects.is_empty() || !mirror.mark_stale(objects) {
-            return;
-        }
-        let (mirror, commands) = (mirror.clone(), self.commands.clone());
-        self.tasks.spawn(async move {
-            while let Some(objects) = mirror.take_stale() {
-                let tree = tokio::select! {
-                    () = mirror.gone.cancelled() => return,
-                    tree = commands.tree(mirror.peer) => tree,
-                };
-                if let Ok(Some(tree)) = tree {
-                    let mut view = mirror.view();
-                    for object in &objects {
-                        view.adopt_rest(object, &tree);
-                    }
-                }
-            }
-        });
-    }
 }
 
 /// What it takes to put a mirror on the bus.
@@ -291,26 +264,6 @@ impl Mirror {
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds to what is to be read anew; whether a task is to be started for it.
-    fn mark_stale(&self, objects: Vec<ObjectPath>) -> bool {
-        let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_first = stale.is_none();
-        stale.get_or_insert_default().extend(objects);
-        is_first
-    }
-
-    /// What is to be read anew. Nothing is to be left for the task to end.
-    fn take_stale(&self) -> Option<BTreeSet<ObjectPath>> {
-        let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
-        match stale.as_mut() {
-            Some(objects) if !objects.is_empty() => Some(std::mem::take(objects)),
-            _ => {
-                *stale = None;
-                None
-            }
-        }
     }
 
     /// The bus names to ask for: another program may have the first.

@@ -12,7 +12,7 @@ use zbus::{
     message::Type,
 };
 use zocp_node::{
-    CapPath, Capability, ExitReason, Invalid, NodeError, RemoteError, Value,
+    CapPath, Capability, ExitReason, Invalid, NodeError, ObjectPath, RemoteError, Value,
     model::{Change, Limits, SetError, Tree},
 };
 
@@ -80,10 +80,6 @@ impl Commands for FakeNode {
                 message: "lamp is out".to_owned(),
             })),
         }
-    }
-
-    async fn tree(&self, _: PeerId) -> Result<Option<Tree>, NodeError> {
-        Ok(Some(self.tree.lock().unwrap().clone()))
     }
 }
 
@@ -439,15 +435,24 @@ async fn plain_entries_and_methods_follow_the_tree() {
     };
     play.enter(peer(1), "lamp").await;
     let mut seen = play.signals().await;
-    play.change(json!({"_location": [3.0], "methods": {"new": {"in": [], "out": []}}}))
+    play.change(json!({"_location": [3.0], "type": "lamp"}))
         .await;
-    loop {
-        let message = soon(seen.next()).await.unwrap().unwrap();
-        if message.header().member().unwrap() == "InterfacesAdded" {
-            break;
-        }
-    }
+    let changed = soon(seen.next()).await.unwrap().unwrap();
+    let body = changed.body();
+    let (interface, changed, _): (&str, HashMap<&str, Variant<'_>>, Vec<&str>) =
+        body.deserialize().unwrap();
+    assert_eq!(interface, OBJECT_INTERFACE);
+    assert_eq!(changed["Type"], Variant::from("lamp"));
+    let data = HashMap::<String, Variant<'_>>::try_from(changed["Data"].clone()).unwrap();
+    assert_eq!(data["_location"], Variant::new(vec![Variant::F64(3.0)]));
+    assert!(!data.contains_key("type"));
+    assert!(!changed.contains_key("Capabilities"), "they are as before");
+
+    play.change(json!({"methods": {"new": {"in": [], "out": []}}}))
+        .await;
     assert!(play.xml(PATH).await.contains("<method name=\"new\">"));
+    play.change(json!({"methods": null, "type": null})).await;
+    assert!(!play.xml(PATH).await.contains("<method name=\"new\">"));
 }
 
 #[tokio::test]

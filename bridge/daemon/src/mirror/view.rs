@@ -9,7 +9,11 @@
 //!     property alone.
 //! Not here: connections (`crate::served`), which node (`super`).
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::Arc,
+};
 
 use zbus::Variant;
 use zocp_interfaces::{
@@ -86,11 +90,10 @@ impl View {
         }
     }
 
-    /// Follows changes of the tree. Gives the objects whose plain entries or methods are to be read anew
-    /// with [`View::adopt_rest`].
-    pub(super) fn follow(&mut self, changes: &[Change]) -> Vec<ObjectPath> {
+    /// Follows changes of the tree.
+    pub(super) fn follow(&mut self, changes: &[Change]) {
         let mut touched: BTreeMap<ObjectPath, Fresh> = BTreeMap::new();
-        let mut stale = Vec::new();
+        let mut noted: BTreeSet<&ObjectPath> = BTreeSet::new();
         for change in changes {
             match change {
                 Change::ObjectAdded(path) => {
@@ -113,16 +116,35 @@ impl View {
                     fresh.remove(&path.name);
                 }
                 Change::Value { path, value } => self.follow_value(path, value, &mut touched),
-                Change::Methods { object } | Change::Data { object } => stale.push(object.clone()),
+                Change::Method {
+                    object,
+                    name,
+                    method,
+                } => {
+                    if let Some(facts) = self.facts(object) {
+                        facts::lock(&facts).declare(name, method.as_ref());
+                    }
+                    touched.entry(object.clone()).or_default();
+                }
+                Change::Data {
+                    object,
+                    name,
+                    value,
+                } => {
+                    if let Some(facts) = self.facts(object) {
+                        facts::lock(&facts).note(name, value.as_ref());
+                    }
+                    noted.insert(object);
+                }
                 _ => {}
             }
+        }
+        for path in noted.into_iter().filter(|path| !touched.contains_key(path)) {
+            self.retell(path);
         }
         for (path, fresh) in touched {
             self.rebuild(&path, fresh);
         }
-        stale.sort();
-        stale.dedup();
-        stale
     }
 
     /// Emits a signal, its type made to fit if need be.
@@ -141,14 +163,6 @@ impl View {
             .table
             .with(|objects| objects.emit(&fit.object, SIGNALS_INTERFACE, &member, vec![fit.shown]));
         log(shown);
-    }
-
-    /// Takes over the plain entries and the methods of an object.
-    pub(super) fn adopt_rest(&mut self, path: &ObjectPath, tree: &Tree) {
-        if let (Some(facts), Some(object)) = (self.facts(path), tree.object(path)) {
-            facts::lock(&facts).adopt_rest(object);
-            self.rebuild(path, Fresh::new());
-        }
     }
 
     /// The object at a path on the bus, with its facts.
@@ -180,7 +194,8 @@ impl View {
             if let Some(member) = described.property {
                 objects.set(&object.path, VALUES_INTERFACE, &member, described.shown)?;
             }
-            put_computed(objects, object)
+            let (property, content) = capabilities(&object.facts);
+            objects.set_content(&object.path, OBJECT_INTERFACE, property, content)
         }));
     }
 
@@ -284,6 +299,19 @@ impl View {
         }
     }
 
+    /// Has it told that the plain entries of an object changed.
+    fn retell(&self, path: &ObjectPath) {
+        let Some(shown) = self.objects.get(path) else {
+            return;
+        };
+        let kind = types::text(&facts::lock(&shown.facts).kind).into_owned();
+        log(self.table.with(|objects| {
+            objects.set(&shown.path, OBJECT_INTERFACE, "Type", kind)?;
+            let (property, content) = data(&shown.facts);
+            objects.set_content(&shown.path, OBJECT_INTERFACE, property, content)
+        }));
+    }
+
     /// Makes an object on the bus of its facts, with values that are fresh or in the table already.
     fn rebuild(&self, path: &ObjectPath, mut fresh: Fresh) {
         let Some(shown) = self.objects.get(path) else {
@@ -366,7 +394,7 @@ fn put(
 
 /// Has it told that the description of an object changed.
 fn put_computed(objects: &mut Objects, shown: &Shown) -> Result<(), TableError> {
-    for (property, content) in computed(&shown.facts) {
+    for (property, content) in [capabilities(&shown.facts), data(&shown.facts)] {
         objects.set_content(&shown.path, OBJECT_INTERFACE, property, content)?;
     }
     Ok(())
@@ -382,22 +410,26 @@ fn object_interface(
         .clone()
         .with("Name", name.to_owned())?
         .with("Type", kind.to_owned())?;
-    for (property, content) in computed(&shown.facts) {
+    for (property, content) in [capabilities(&shown.facts), data(&shown.facts)] {
         interface.set(property, content)?;
     }
     Ok(interface)
 }
 
-/// What of `org.z25.Zocp1.Object` is made when it is asked for, since it is large and rarely read.
-fn computed(facts: &SharedFacts) -> [(&'static str, Content); 2] {
-    let compute = |show: fn(&Facts) -> Variant<'static>| {
-        let facts = facts.clone();
-        Content::Computed(Arc::new(move || show(&facts::lock(&facts))))
-    };
-    [
-        ("Capabilities", compute(Facts::capabilities_shown)),
-        ("Data", compute(Facts::data_shown)),
-    ]
+/// What describes the capabilities of an object.
+fn capabilities(facts: &SharedFacts) -> (&'static str, Content) {
+    ("Capabilities", computed(facts, Facts::capabilities_shown))
+}
+
+/// The plain entries of an object.
+fn data(facts: &SharedFacts) -> (&'static str, Content) {
+    ("Data", computed(facts, Facts::data_shown))
+}
+
+/// What is made when it is asked for, since it is large and rarely read.
+fn computed(facts: &SharedFacts, show: fn(&Facts) -> Variant<'static>) -> Content {
+    let facts = facts.clone();
+    Content::Computed(Arc::new(move || show(&facts::lock(&facts))))
 }
 
 /// A table refuses only what is our fault.

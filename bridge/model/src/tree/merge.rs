@@ -1,5 +1,7 @@
 //! The deep merge of a part of a tree, and the list of what it changed.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::{Change, Tree};
@@ -31,7 +33,8 @@ impl Tree {
                 path: &path,
                 merged: &mut merged,
                 children: Vec::new(),
-                data: false,
+                data: BTreeSet::new(),
+                methods: BTreeSet::new(),
             };
             step.run(patch);
             let children = step.children;
@@ -74,8 +77,10 @@ struct Step<'t, 'p> {
     merged: &'t mut Merged,
     /// Objects in it that have a part of their own to merge.
     children: Vec<(&'p str, &'p Map<String, Value>)>,
-    /// Whether plain entries changed.
-    data: bool,
+    /// Plain entries that changed; told at the end, each once.
+    data: BTreeSet<String>,
+    /// The same of methods.
+    methods: BTreeSet<String>,
 }
 
 impl<'p> Step<'_, 'p> {
@@ -93,11 +98,24 @@ impl<'p> Step<'_, 'p> {
                 _ => self.entry(name, part),
             }
         }
-        if self.data {
-            self.merged.changes.push(Change::Data {
-                object: self.path.clone(),
-            });
-        }
+        self.tell_entries();
+    }
+
+    fn tell_entries(&mut self) {
+        let (object, path) = (&*self.object, self.path);
+        let methods = std::mem::take(&mut self.methods).into_iter();
+        let data = std::mem::take(&mut self.data).into_iter();
+        let methods = methods.map(|name| Change::Method {
+            object: path.clone(),
+            method: object.methods.get(&name).cloned(),
+            name,
+        });
+        let data = data.map(|name| Change::Data {
+            object: path.clone(),
+            value: object.data.get(&name).cloned(),
+            name,
+        });
+        self.merged.changes.extend(methods.chain(data));
     }
 
     fn capability(&mut self, name: &str, part: &Map<String, Value>) {
@@ -148,7 +166,7 @@ impl<'p> Step<'_, 'p> {
         self.merged.changes.push(Change::CapabilityRemoved {
             path: self.path.capability(name),
         });
-        self.data = true;
+        self.data.insert(name.to_owned());
         false
     }
 
@@ -175,17 +193,17 @@ impl<'p> Step<'_, 'p> {
 
     /// Removes an entry of whatever kind.
     fn remove(&mut self, name: &str) {
-        self.data |= self.object.data.remove(name).is_some();
+        if self.object.data.remove(name).is_some() {
+            self.data.insert(name.to_owned());
+        }
         if self.object.capabilities.remove(name).is_some() {
             self.merged.changes.push(Change::CapabilityRemoved {
                 path: self.path.capability(name),
             });
         }
-        if name == METHODS && !self.object.methods.is_empty() {
-            self.object.methods.clear();
-            self.merged.changes.push(Change::Methods {
-                object: self.path.clone(),
-            });
+        if name == METHODS {
+            let methods = std::mem::take(&mut self.object.methods);
+            self.methods.extend(methods.into_keys());
         }
     }
 
@@ -199,11 +217,9 @@ impl<'p> Step<'_, 'p> {
             };
             self.merged.changes.push(added);
         } else if name == METHODS && !self.object.methods.is_empty() {
-            self.merged.changes.push(Change::Methods {
-                object: self.path.clone(),
-            });
+            self.methods.extend(self.object.methods.keys().cloned());
         } else {
-            self.data = true;
+            self.data.insert(name.to_owned());
         }
     }
 
@@ -214,31 +230,19 @@ impl<'p> Step<'_, 'p> {
     }
 
     fn methods(&mut self, parts: &Map<String, Value>) {
-        let before = self.object.methods.clone();
         if self.object.data.remove(METHODS).is_some() {
-            self.data = true;
+            self.data.insert(METHODS.to_owned());
         }
+        let methods = &mut self.object.methods;
         for (name, part) in parts {
-            if part.is_null() {
-                self.object.methods.remove(name);
-                continue;
+            let old = methods.remove(name);
+            let new = merged_method(old.as_ref(), part);
+            if new != old {
+                self.methods.insert(name.clone());
             }
-            let old = self.object.methods.get(name).map(Method::to_json);
-            let entry = match (old, part) {
-                (Some(Value::Object(mut old)), Value::Object(part)) => {
-                    json::merge(&mut old, part);
-                    Value::Object(old)
-                }
-                _ => part.clone(),
-            };
-            self.object
-                .methods
-                .insert(name.clone(), Method::from_json(entry));
-        }
-        if self.object.methods != before {
-            self.merged.changes.push(Change::Methods {
-                object: self.path.clone(),
-            });
+            if let Some(new) = new {
+                methods.insert(name.clone(), new);
+            }
         }
     }
 
@@ -297,17 +301,35 @@ impl<'p> Step<'_, 'p> {
     fn leftover(&mut self, name: &str, value: Option<&Value>) {
         let mut rest = match self.object.data.remove(OBJECTS) {
             Some(Value::Object(rest)) => rest,
+            _ if value.is_none() => return,
             _ => Map::new(),
         };
+        // An empty one stood for having no objects.
+        let was_empty = rest.is_empty();
         let before = match value {
             Some(value) => rest.insert(name.to_owned(), value.clone()),
             None => rest.remove(name),
         };
-        self.data |= before.as_ref() != value;
+        if was_empty || before.as_ref() != value {
+            self.data.insert(OBJECTS.to_owned());
+        }
         if !rest.is_empty() {
             self.object
                 .data
                 .insert(OBJECTS.to_owned(), Value::Object(rest));
         }
     }
+}
+
+/// What a part of an entry of `methods` makes of it.
+fn merged_method(old: Option<&Method>, part: &Value) -> Option<Method> {
+    let entry = match (old.map(Method::to_json), part) {
+        (_, Value::Null) => return None,
+        (Some(Value::Object(mut old)), Value::Object(part)) => {
+            json::merge(&mut old, part);
+            Value::Object(old)
+        }
+        _ => part.clone(),
+    };
+    Some(Method::from_json(entry))
 }

@@ -38,6 +38,15 @@ fn value(path: &str, value: Value) -> Change {
     }
 }
 
+fn data(object: ObjectPath, name: &str, value: Option<Value>) -> Change {
+    let name = name.to_owned();
+    Change::Data {
+        object,
+        name,
+        value,
+    }
+}
+
 #[test]
 fn every_shape_on_record_reads_and_writes_back() {
     let shapes = include_str!("../../../../tests/vectors/zocp/shapes.jsonl");
@@ -129,7 +138,7 @@ fn a_new_object_is_told_with_its_parts_parents_first() {
             .collect::<Vec<_>>(),
         expected
     );
-    assert!(changes.contains(&Change::Data { object: rig }));
+    assert!(changes.contains(&data(rig, "type", Some(json!("rig")))));
     assert_eq!(merged(&mut tree, patch), []);
 }
 
@@ -155,9 +164,7 @@ fn null_removes_entries_objects_and_methods_and_is_nothing_to_the_unknown() {
     assert_eq!(tree.capability_count(), 0);
     assert_eq!(
         merged(&mut tree, json!({"_location": null})),
-        [Change::Data {
-            object: ObjectPath::root()
-        }]
+        [data(ObjectPath::root(), "_location", None)]
     );
     merged(
         &mut tree,
@@ -166,8 +173,10 @@ fn null_removes_entries_objects_and_methods_and_is_nothing_to_the_unknown() {
     let changes = merged(&mut tree, json!({"methods": {"a": null}}));
     assert_eq!(
         changes,
-        [Change::Methods {
-            object: ObjectPath::root()
+        [Change::Method {
+            object: ObjectPath::root(),
+            name: "a".to_owned(),
+            method: None,
         }]
     );
     assert_eq!(tree.root().methods.keys().collect::<Vec<_>>(), ["b"]);
@@ -210,9 +219,8 @@ fn what_pyzocp_tells_in_the_wrong_object_reaches_the_root() {
     );
     let changes = merged(&mut tree, Value::Object(patch));
     assert!(changes.iter().any(|change| matches!(change, Change::CapabilityChanged { path, .. } if *path == CapPath::root("dim"))));
-    assert!(changes.contains(&Change::Data {
-        object: ObjectPath::root()
-    }));
+    let location = data(ObjectPath::root(), "_location", Some(json!([0, 0, 0])));
+    assert!(changes.contains(&location));
     assert!(!tree.root().objects["cam"].has("dim"));
     // Another object's notice.
     let patch = straighten(&tree, told(json!({"objects": {"desk": {"type": "other"}}})));
@@ -382,25 +390,64 @@ proptest! {
     }
 
     #[test]
-    fn a_mirror_that_follows_the_changes_has_the_same_values(whole in any_tree(), patch in any_tree()) {
+    fn a_mirror_that_follows_the_changes_has_the_same_tree(whole in any_tree(), patch in any_tree()) {
         let mut tree = tree(whole);
-        let mut mirror: std::collections::BTreeMap<_, _> =
-            tree.capabilities().map(|(path, capability)| (path, capability.clone())).collect();
+        let mut mirror = tree.root().clone();
         for change in merged(&mut tree, patch) {
-            match change {
-                Change::CapabilityAdded { path, capability } | Change::CapabilityChanged { path, capability } => {
-                    mirror.insert(path, capability);
-                }
-                Change::CapabilityRemoved { path } => {
-                    mirror.remove(&path);
-                }
-                Change::ObjectRemoved(object) => mirror.retain(|path, _| !path.object.starts_with(&object)),
-                Change::Value { path, value } => mirror.get_mut(&path).unwrap().value = Some(value),
-                _ => {}
-            }
+            follow(&mut mirror, change);
         }
-        let now: std::collections::BTreeMap<_, _> =
-            tree.capabilities().map(|(path, capability)| (path, capability.clone())).collect();
-        prop_assert_eq!(mirror, now);
+        prop_assert_eq!(&mirror, tree.root());
+    }
+}
+
+/// Does to a mirror what a change tells.
+fn follow(mirror: &mut Object, change: Change) {
+    match change {
+        Change::ObjectAdded(path) => {
+            let above = mirror.at_mut(&path.parent().unwrap()).unwrap();
+            above
+                .objects
+                .insert(path.name().unwrap().to_owned(), Object::default());
+        }
+        Change::ObjectRemoved(path) => {
+            let above = mirror.at_mut(&path.parent().unwrap()).unwrap();
+            above.objects.remove(path.name().unwrap());
+        }
+        Change::CapabilityAdded { path, capability }
+        | Change::CapabilityChanged { path, capability } => {
+            let object = mirror.at_mut(&path.object).unwrap();
+            object
+                .capabilities
+                .insert(path.name.to_string(), capability);
+        }
+        Change::CapabilityRemoved { path } => {
+            mirror
+                .at_mut(&path.object)
+                .unwrap()
+                .capabilities
+                .remove(&*path.name);
+        }
+        Change::Value { path, value } => {
+            let object = mirror.at_mut(&path.object).unwrap();
+            object.capabilities.get_mut(&*path.name).unwrap().value = Some(value);
+        }
+        Change::Method {
+            object,
+            name,
+            method,
+        } => {
+            let methods = &mut mirror.at_mut(&object).unwrap().methods;
+            methods.remove(&name);
+            methods.extend(method.map(|method| (name, method)));
+        }
+        Change::Data {
+            object,
+            name,
+            value,
+        } => {
+            let data = &mut mirror.at_mut(&object).unwrap().data;
+            data.remove(&name);
+            data.extend(value.map(|value| (name, value)));
+        }
     }
 }
