@@ -6,6 +6,7 @@ use serde_json::json;
 use zocp_testkit::{Bridge, Lab, PyPeer, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
+const PEER: &str = "org.z25.Zocp1.Peer";
 const LAMP: &str = "org.z25.Zocp1.Node.lamp";
 /// What docs/reference/dbus.md allows for a connection that has closed.
 const CLOSED_MAX: Duration = Duration::from_secs(2);
@@ -92,7 +93,7 @@ fn an_address_and_a_link_that_come_late_are_used() {
 }
 
 #[test]
-fn a_node_on_two_networks_is_one_node_and_stays_when_one_of_them_goes() {
+fn a_node_on_two_networks_is_one_node_and_met_again_when_its_network_goes() {
     isolated(async |lab: Lab| {
         let hall = lab.new_network().await;
         let (foh, stage) = (lab.host("foh").await, lab.host("stage").await);
@@ -105,9 +106,55 @@ fn a_node_on_two_networks_is_one_node_and_stays_when_one_of_them_goes() {
         far.bus.appears("org.z25.Zocp1.Node.foh").await;
         let names = bridge.bus.busctl(&["list", "--acquired"]).await;
         assert_eq!(names.matches("org.z25.Zocp1.Node.").count(), 1, "{names}");
-        foh.link(0).unplug().await;
-        // Whichever network it was met on, it is there, or there again, by the other.
+        let peer = bridge.bus.peer("stage");
+        let endpoint = peer.shown(PEER, "Endpoint").await;
+        let is_in_hall = endpoint.contains(&stage.address_on(&hall));
+        foh.link(u8::from(is_in_hall)).unplug().await;
+        // The network that it was met on is gone; it is met again on the other.
+        bridge.bus.vanishes("org.z25.Zocp1.Node.stage").await;
         bridge.bus.appears("org.z25.Zocp1.Node.stage").await;
+        peer.call(PEER, "Ping", &())
+            .await
+            .expect("it answers by the other network");
+    });
+}
+
+#[test]
+fn a_bridge_that_was_told_its_interface_is_met_on_no_other() {
+    isolated(async |lab: Lab| {
+        let hall = lab.new_network().await;
+        let (foh, stage, hall_desk) = (
+            lab.host("foh").await,
+            lab.host("stage").await,
+            lab.bare_host("desk").await,
+        );
+        foh.plug(&hall).await;
+        hall_desk.plug(&hall).await;
+        let bridge = Bridge::start(ZOCP, &foh, "foh", &["--interface", "eth0", "-v"]).await;
+        let port = bridge
+            .bus
+            .bridge()
+            .shown("org.z25.Zocp1.Bridge", "Endpoint")
+            .await;
+        let port = port
+            .trim_end_matches('"')
+            .rsplit(':')
+            .next()
+            .expect("a port")
+            .to_owned();
+        // Its mailbox is open on every network, so it is the bridge that refuses.
+        let met = format!("tcp://{}:{port}", foh.address_on(&hall));
+        let _desk = Bridge::start(ZOCP, &hall_desk, "desk", &["--peer", &met]).await;
+        bridge
+            .program
+            .says_like("that it refuses", |line| {
+                line.contains("refused a connection on a network not in use")
+                    .then_some(())
+            })
+            .await;
+        let _stage = Bridge::start(ZOCP, &stage, "stage", &[]).await;
+        bridge.bus.appears("org.z25.Zocp1.Node.stage").await;
+        assert!(!bridge.bus.has("org.z25.Zocp1.Node.desk").await);
     });
 }
 
