@@ -12,7 +12,7 @@
 //! and the 16 hex digits of the name's 64-bit FNV-1a hash (offset basis `cbf29ce484222325`, prime
 //! `100000001b3`, over the UTF-8 octets). That one cannot be undone, and a peer can make two that are
 //! the same: whoever keeps a table of labels checks for it.
-//! Not here: which of two nodes of one name gets the [`suffixed`] label, see `mirror`.
+//! Not here: which of two nodes of one name gets the [`suffixed`] label, see `crate::directory`.
 //! Spec: docs/reference/dbus.md, "Labels".
 
 /// The longest label, in octets.

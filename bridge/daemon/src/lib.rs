@@ -9,6 +9,7 @@
 //! - [`bus`]: which bus, and one of our own where there is none
 //! - [`config`]: what the bridge is told
 //! - [`hub`]: the bridge's own objects
+//! - [`directory`]: who is present, under which label
 //! - [`label`]: names to labels and back
 //! - [`errors`]: the closed list of D-Bus errors
 //! - [`types`], [`convert`]: values of the mesh to D-Bus and back
@@ -22,6 +23,7 @@
 pub mod bus;
 pub mod config;
 pub mod convert;
+pub mod directory;
 pub mod errors;
 pub mod hub;
 pub mod label;

@@ -18,6 +18,7 @@ use zocp_node::{Event, Events, Node, StartError};
 use crate::{
     bus::{Bus, BusError, BusKind, raise_descriptor_limit},
     config::Settings,
+    directory::Directory,
     hub::{Hub, HubError},
     mirror::Mirrors,
     objects::XmlError,
@@ -106,6 +107,7 @@ pub async fn run(
 struct Bridge<T> {
     node: Node,
     events: Events,
+    directory: Directory,
     hub: Hub,
     mirrors: Mirrors<Node>,
     tasks: TaskTracker,
@@ -121,11 +123,18 @@ impl<T: FnMut(Status)> Bridge<T> {
         let site = Site::new(bus.address(), limits_of(bus.kind()));
         let tasks = TaskTracker::new();
         let (on_presence, presence) = watch::channel(None);
-        let hub = Hub::start(&tasks, &site, node.clone(), move |told| {
-            on_presence.send_replace(Some(told));
-        })
+        let directory = Directory::default();
+        let hub = Hub::start(
+            &tasks,
+            &site,
+            node.clone(),
+            directory.clone(),
+            move |told| {
+                on_presence.send_replace(Some(told));
+            },
+        )
         .await?;
-        let mirrors = Mirrors::new(tasks.clone(), site, node.clone())?;
+        let mirrors = Mirrors::new(tasks.clone(), site, node.clone(), directory.clone())?;
         let ready = Status::Ready {
             name: node.name().to_owned(),
             port: node.port(),
@@ -135,6 +144,7 @@ impl<T: FnMut(Status)> Bridge<T> {
         Ok(Self {
             node,
             events,
+            directory,
             hub,
             mirrors,
             tasks,
@@ -192,10 +202,14 @@ impl<T: FnMut(Status)> Bridge<T> {
     /// signals.
     async fn follow(&mut self, batch: &mut Vec<Event>) {
         for event in batch.drain(..) {
-            if let Event::Exited { .. } = event {
+            if let Event::Exited { peer, .. } = event {
                 self.mirrors.handle(&event).await;
                 self.hub.handle(&event).await;
+                self.directory.leave(peer);
             } else {
+                if let Event::Entered(info) = &event {
+                    self.directory.enter(info.id, &info.name);
+                }
                 self.hub.handle(&event).await;
                 self.mirrors.handle(&event).await;
             }

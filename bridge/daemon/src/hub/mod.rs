@@ -1,6 +1,6 @@
 //! The bridge's own objects: itself, and one for each peer that is present.
 //!
-//! Model: [`Hub`] follows the node's events and keeps a table of objects: `/org/z25/Zocp1` with
+//! Model: [`Hub`] follows the node's events, of peers that are in the directory, and keeps a table of objects: `/org/z25/Zocp1` with
 //! `org.z25.Zocp1.Bridge`, and `/org/z25/Zocp1/nodes/LABEL` with `org.z25.Zocp1.Peer` for every peer,
 //! also for those that do not speak ZOCP. Calls are answered by `owner::HubOwner`.
 //! Invariants: H1. everything but `Ping` is answered from memory, or as soon as the node has taken it.
@@ -10,15 +10,11 @@
 //! Not here: the nodes' trees (`mirror`).
 //! Spec: docs/reference/dbus.md, "The bridge".
 
-mod directory;
 mod owner;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::Variant;
@@ -27,8 +23,9 @@ use zocp_interfaces::{
 };
 use zocp_node::{Event, Network, Node, PeerId, PeerInfo};
 
-use self::{directory::Directory, owner::HubOwner};
+use self::owner::HubOwner;
 use crate::{
+    directory::Directory,
     objects::{Interface, SlotError, TableError, XmlError, parse_interfaces},
     served::{Order, Presence, Served, Site, Table},
 };
@@ -39,7 +36,7 @@ pub struct Hub {
     node: Node,
     table: Table,
     served: Served,
-    directory: Arc<Mutex<Directory>>,
+    directory: Directory,
     /// Of each present peer the groups that it is in, sorted.
     groups: BTreeMap<PeerId, Vec<String>>,
     /// The members of a peer's object, without values.
@@ -47,7 +44,8 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Puts the bridge on the bus; `on_presence` is told when its name is owned, taken or lost.
+    /// Puts the bridge on the bus; `on_presence` is told when its name is owned, taken or lost. Peers
+    /// have the labels that they have in the directory.
     ///
     /// # Errors
     /// When the interfaces that are built in cannot be understood, which is our fault.
@@ -55,6 +53,7 @@ impl Hub {
         tasks: &TaskTracker,
         site: &Site,
         node: Node,
+        directory: Directory,
         on_presence: impl Fn(Presence) + Send + Sync + 'static,
     ) -> Result<Self, HubError> {
         let peer = declared(PEER_XML, PEER_INTERFACE)?;
@@ -64,7 +63,6 @@ impl Hub {
             objects.add_manager(BRIDGE_PATH)?;
             objects.insert(BRIDGE_PATH, [bridge])
         })?;
-        let directory = Arc::new(Mutex::new(Directory::default()));
         let owner = HubOwner::new(node.clone(), directory.clone(), table.clone());
         let order = Order {
             site: site.clone(),
@@ -137,7 +135,9 @@ impl Hub {
     }
 
     fn entered(&mut self, info: &PeerInfo) {
-        let label = self.directory().enter(info.id, &info.name);
+        let Some(path) = self.path_of(info.id) else {
+            return;
+        };
         let mut groups = info.groups.clone();
         groups.sort();
         let peer = match described(self.peer.clone(), info, &groups) {
@@ -145,7 +145,6 @@ impl Hub {
             Err(error) => return tracing::error!(%error, "the interface of a peer does not fit"),
         };
         self.groups.insert(info.id, groups);
-        let path = format!("{PEERS_PATH}/{label}");
         if let Err(error) = self.table.with(|objects| objects.insert(&path, [peer])) {
             tracing::error!(%error, path, "cannot show a peer");
         }
@@ -153,10 +152,8 @@ impl Hub {
 
     fn exited(&mut self, peer: PeerId) {
         self.groups.remove(&peer);
-        let label = self.directory().leave(peer);
-        if let Some(label) = label {
-            self.table
-                .with(|objects| objects.remove_tree(&format!("{PEERS_PATH}/{label}")));
+        if let Some(path) = self.path_of(peer) {
+            self.table.with(|objects| objects.remove_tree(&path));
         }
     }
 
@@ -215,13 +212,8 @@ impl Hub {
     }
 
     fn path_of(&self, peer: PeerId) -> Option<String> {
-        self.directory()
-            .label_of(peer)
-            .map(|label| format!("{PEERS_PATH}/{label}"))
-    }
-
-    fn directory(&self) -> MutexGuard<'_, Directory> {
-        locked(&self.directory)
+        let label = self.directory.label_of(peer)?;
+        Some(format!("{PEERS_PATH}/{label}"))
     }
 }
 
@@ -240,11 +232,6 @@ pub enum HubError {
     /// The table refuses an object.
     #[error(transparent)]
     Table(#[from] TableError),
-}
-
-/// The directory is plain data, whole between the steps of each of its methods.
-fn locked(directory: &Mutex<Directory>) -> MutexGuard<'_, Directory> {
-    directory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn declared(xml: &str, name: &'static str) -> Result<Interface, HubError> {

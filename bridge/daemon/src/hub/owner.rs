@@ -3,18 +3,15 @@
 //! Model: a call is looked up, checked, and given to the node; what waits for the mesh is `Ping` alone.
 //! Invariants: O1. each call has one answer, at the latest at [`PING_MAX`].
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use tokio::time::timeout;
 use zbus::{ObjectPath, Variant};
 use zocp_interfaces::{BRIDGE_INTERFACE, BRIDGE_PATH, PEER_INTERFACE, PEERS_PATH};
 use zocp_node::{Content, Node, NodeError, PeerId};
 
-use super::{Directory, locked};
 use crate::{
+    directory::Directory,
     errors::Refusal,
     served::{Answer, CallRequest, Owner, SetRequest, Table},
 };
@@ -22,12 +19,12 @@ use crate::{
 /// Answers what the table cannot.
 pub(super) struct HubOwner {
     node: Node,
-    directory: Arc<Mutex<Directory>>,
+    directory: Directory,
     table: Table,
 }
 
 impl HubOwner {
-    pub(super) fn new(node: Node, directory: Arc<Mutex<Directory>>, table: Table) -> Self {
+    pub(super) fn new(node: Node, directory: Directory, table: Table) -> Self {
         Self {
             node,
             directory,
@@ -74,8 +71,8 @@ impl Owner for HubOwner {
 
 impl HubOwner {
     fn find_node(&self, text: &str) -> Answer {
-        let directory = locked(&self.directory);
-        let found = directory.find(text).and_then(|id| directory.label_of(id));
+        let found = self.directory.find(text);
+        let found = found.and_then(|id| self.directory.label_of(id));
         let path = found.map(|label| format!("{PEERS_PATH}/{label}"));
         match path.and_then(|path| ObjectPath::try_from(path).ok()) {
             Some(path) => Ok(vec![Variant::ObjectPath(path)]),
@@ -121,7 +118,7 @@ impl HubOwner {
 
     fn peer(&self, path: &str) -> Result<PeerId, Refusal> {
         let label = path.rsplit('/').next().unwrap_or_default();
-        let found = locked(&self.directory).labelled(label);
+        let found = self.directory.labelled(label);
         found.ok_or_else(|| Refusal::NodeGone(format!("\"{label}\"")))
     }
 }

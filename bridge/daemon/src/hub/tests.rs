@@ -32,10 +32,17 @@ impl Stage {
         let (presence, mut presences) = mpsc::channel(16);
         let on_presence = move |told| presence.try_send(told).unwrap();
         let tasks = TaskTracker::new();
-        let hub = Hub::start(&tasks, &site, hub_node.clone(), on_presence)
-            .await
-            .unwrap();
-        tokio::spawn(follow(hub, events));
+        let directory = Directory::default();
+        let hub = Hub::start(
+            &tasks,
+            &site,
+            hub_node.clone(),
+            directory.clone(),
+            on_presence,
+        )
+        .await
+        .unwrap();
+        tokio::spawn(follow(hub, directory, events));
         let named = soon(presences.recv()).await.unwrap();
         assert_eq!(named, Presence::Named(Arc::from("org.z25.Zocp1")));
         let (peer, peer_events) = Node::start(config("lamp@foh")).await.unwrap();
@@ -90,8 +97,11 @@ fn config(name: &str) -> Config {
     }
 }
 
-async fn follow(mut hub: Hub, mut events: Events) {
+async fn follow(mut hub: Hub, directory: Directory, mut events: Events) {
     while let Some(event) = events.next().await {
+        if let Event::Entered(info) = &event {
+            directory.enter(info.id, &info.name);
+        }
         hub.handle(&event).await;
     }
 }

@@ -4,9 +4,8 @@
 //! a view (what the tree is made into), its table, and the house that serves it. It goes on the bus when
 //! the tree is known, or after [`TREE_PATIENCE`] with an empty one that fills later.
 //! Invariants:
-//! M1. A node has its label from its arrival to its leaving. Of several of one name the first has the
-//!     plain label, later ones the first 8 digits of their UUID behind it; also when another program has
-//!     the name.
+//! M1. A node's bus name ends in its label in the directory, or the node has no name: one that another
+//!     program has is asked for until it is free.
 //! M2. A name is asked for after the one before us has given it back.
 //! M3. An event is one signal, in order; values are state and are coalesced (`crate::served`).
 //! Limits: what a tree may hold is bounded by the node (`zocp_node::Limits`). A bus connection that does
@@ -36,7 +35,7 @@ use zocp_node::{Event, PeerId, PeerInfo};
 pub use self::commands::Commands;
 use self::{owner::NodeOwner, view::View};
 use crate::{
-    label::{label, suffixed},
+    directory::Directory,
     objects::{Interface, XmlError, parse_interfaces},
     served::{Order, Presence, Served, Site, Table},
 };
@@ -49,10 +48,9 @@ pub struct Mirrors<C> {
     /// The members of `org.z25.Zocp1.Object`.
     shape: Interface,
     mirrors: HashMap<PeerId, Arc<Mirror>>,
-    /// Which present node has a label.
-    labels: HashMap<String, PeerId>,
+    directory: Directory,
     /// Labels whose names are being given back.
-    leaving: HashMap<String, CancellationToken>,
+    leaving: HashMap<Arc<str>, CancellationToken>,
     names: Arc<Names>,
 }
 
@@ -61,7 +59,7 @@ pub struct Mirrors<C> {
 struct Mirror {
     peer: PeerId,
     name: String,
-    label: String,
+    label: Arc<str>,
     table: Table,
     view: Mutex<View>,
     stage: Mutex<Stage>,
@@ -95,12 +93,17 @@ pub struct Named {
 }
 
 impl<C: Commands> Mirrors<C> {
-    /// Mirrors on a bus; `tasks` has what they do in the background.
+    /// Mirrors on a bus, with the labels of the directory; `tasks` has what they do in the background.
     ///
     /// # Errors
     ///
     /// The built-in declaration of an interface cannot be understood: our fault.
-    pub fn new(tasks: TaskTracker, site: Site, commands: C) -> Result<Self, XmlError> {
+    pub fn new(
+        tasks: TaskTracker,
+        site: Site,
+        commands: C,
+        directory: Directory,
+    ) -> Result<Self, XmlError> {
         let declared = parse_interfaces(OBJECT_XML)?;
         let shape = declared
             .into_iter()
@@ -112,7 +115,7 @@ impl<C: Commands> Mirrors<C> {
             commands,
             shape,
             mirrors: HashMap::new(),
-            labels: HashMap::new(),
+            directory,
             leaving: HashMap::new(),
             names: Arc::default(),
         })
@@ -167,8 +170,9 @@ impl<C: Commands> Mirrors<C> {
             self.exit(info.id);
         }
         self.leaving.retain(|_, gone| !gone.is_cancelled());
-        let label = self.free_label(info);
-        self.labels.insert(label.clone(), info.id);
+        let Some(label) = self.directory.label_of(info.id) else {
+            return;
+        };
         let table = self.site.table();
         let view = View::new(&info.name, table.clone(), self.shape.clone());
         let mirror = Arc::new(Mirror {
@@ -194,21 +198,10 @@ impl<C: Commands> Mirrors<C> {
         let Some(mirror) = self.mirrors.remove(&peer) else {
             return;
         };
-        self.labels.remove(&mirror.label);
         self.names.forget(peer);
         if let Some(gone) = mirror.close() {
             self.leaving.insert(mirror.label.clone(), gone);
         }
-    }
-
-    /// The first label for a node that no present node has.
-    fn free_label(&self, info: &PeerInfo) -> String {
-        let plain = label(&info.name);
-        let uuid = info.id.to_string();
-        [plain.clone(), suffixed(&plain, &uuid)]
-            .into_iter()
-            .find(|label| !self.labels.contains_key(label))
-            .unwrap_or_else(|| format!("{plain}_{uuid}"))
     }
 
     fn open(&self, mirror: &Arc<Mirror>) {
@@ -245,7 +238,7 @@ impl<C: Commands> Opener<C> {
         let order = Order {
             site: self.site.clone(),
             table: mirror.table.clone(),
-            names: mirror.bus_names(),
+            names: vec![format!("{NODE_NAME_PREFIX}{}", mirror.label).into()],
             after,
             on_presence: Box::new(move |presence| names.tell(peer, &presence)),
         };
@@ -264,17 +257,6 @@ impl Mirror {
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The bus names to ask for: another program may have the first.
-    fn bus_names(&self) -> Vec<Arc<str>> {
-        let full = |label: &str| Arc::from(format!("{NODE_NAME_PREFIX}{label}"));
-        let mut names = vec![full(&self.label)];
-        let plain = label(&self.name);
-        if self.label == plain {
-            names.push(full(&suffixed(&plain, &self.peer.to_string())));
-        }
-        names
     }
 
     /// Takes the mirror from the bus, if it is on it.

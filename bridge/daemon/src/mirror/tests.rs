@@ -86,6 +86,7 @@ impl Commands for FakeNode {
 struct Play {
     bus: TestBus,
     mirrors: Mirrors<FakeNode>,
+    directory: Directory,
     node: FakeNode,
     client: Connection,
 }
@@ -113,8 +114,11 @@ impl Play {
         let site = Site::new(&bus.address, SiteKind::Session);
         let node = FakeNode::new(tree);
         let client = bus.client().await;
+        let directory = Directory::default();
         Some(Self {
-            mirrors: Mirrors::new(TaskTracker::new(), site, node.clone()).unwrap(),
+            mirrors: Mirrors::new(TaskTracker::new(), site, node.clone(), directory.clone())
+                .unwrap(),
+            directory,
             bus,
             node,
             client,
@@ -123,12 +127,17 @@ impl Play {
 
     /// A node of this name is there, and its tree known; its bus name.
     async fn enter(&mut self, id: PeerId, name: &str) -> String {
+        self.show(id, name).await;
+        self.named(id).await.unwrap().to_string()
+    }
+
+    async fn show(&mut self, id: PeerId, name: &str) {
+        self.directory.enter(id, name);
         self.mirrors.handle(&Event::Entered(info(id, name))).await;
         let tree = Box::new(self.node.tree.lock().unwrap().clone());
         self.mirrors
             .handle(&Event::TreeKnown { peer: id, tree })
             .await;
-        self.named(id).await.unwrap().to_string()
     }
 
     async fn named(&self, id: PeerId) -> Option<Arc<str>> {
@@ -510,17 +519,9 @@ async fn two_nodes_of_one_name_are_told_apart() {
             reason,
         })
         .await;
+    play.directory.leave(peer(1));
     // The name is free again as soon as it was given back, also for one who comes at once.
     assert_eq!(play.enter(peer(1), "lamp").await, plain);
-    let other = play.bus.client().await;
-    other
-        .request_name("org.z25.Zocp1.Node.fader")
-        .await
-        .unwrap();
-    assert_eq!(
-        play.enter(peer(3), "fader").await,
-        "org.z25.Zocp1.Node.fader_03030303"
-    );
     for token in play.mirrors.close() {
         soon(token.cancelled()).await;
     }
@@ -532,10 +533,25 @@ async fn two_nodes_of_one_name_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_name_that_another_program_has_is_the_nodes_as_soon_as_it_is_free() {
+    let Some(mut play) = Play::new(lamp()).await else {
+        return;
+    };
+    let name = "org.z25.Zocp1.Node.lamp";
+    let other = play.bus.client().await;
+    other.request_name(name).await.unwrap();
+    play.show(peer(1), "lamp").await;
+    assert_eq!(play.named(peer(1)).await, None);
+    other.release_name(name).await.unwrap();
+    assert_eq!(play.named(peer(1)).await.as_deref(), Some(name));
+}
+
+#[tokio::test]
 async fn a_node_that_tells_no_tree_appears_without_and_fills_later() {
     let Some(mut play) = Play::new(lamp()).await else {
         return;
     };
+    play.directory.enter(peer(1), "lamp");
     play.mirrors
         .handle(&Event::Entered(info(peer(1), "lamp")))
         .await;
