@@ -8,12 +8,19 @@ use zocp_node::{Capability, Config, Event, Node};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let loopback = std::env::args().any(|argument| argument == "loopback");
-    let config = Config { loopback, ..Config::new("dimmer") };
+    let config = Config {
+        loopback,
+        ..Config::new("dimmer")
+    };
     let (node, mut events) = Node::start(config).await?;
     let brightness = Capability::new("rwe", 0.5).with_range(0.0, 1.0);
     node.publish("brightness", brightness).await?;
     node.publish("switched", Capability::event("bool")).await?;
-    println!("\"{}\" is on the mesh, TCP port {}", node.name(), node.port());
+    println!(
+        "\"{}\" is on the mesh, TCP port {}",
+        node.name(),
+        node.port()
+    );
 
     while let Some(event) = events.next().await {
         match event {

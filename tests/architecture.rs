@@ -1,5 +1,6 @@
 //! The walls between the crates stand: who may know whom, read from `cargo metadata`.
 //! The picture is in `bridge/README.md`.
+#![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -24,10 +25,16 @@ const IMPURE: [&str; 4] = ["tokio", "socket2", "rustix", "zbus"];
 fn the_crates_know_only_whom_they_may() {
     for (name, allowed) in ARROWS {
         let known = dependencies(name);
-        let ours: BTreeSet<&str> =
-            known.iter().filter(|d| d.starts_with("zocp")).map(String::as_str).collect();
+        let ours: BTreeSet<&str> = known
+            .iter()
+            .filter(|d| d.starts_with("zocp"))
+            .map(String::as_str)
+            .collect();
         let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
-        assert!(ours.is_subset(&allowed), "{name} knows {ours:?}, may know {allowed:?}");
+        assert!(
+            ours.is_subset(&allowed),
+            "{name} knows {ours:?}, may know {allowed:?}"
+        );
     }
 }
 
@@ -35,8 +42,7 @@ fn the_crates_know_only_whom_they_may() {
 fn the_pure_crates_know_no_outside_world() {
     for name in ["zocp-zmtp", "zocp-zre", "zocp-model"] {
         let known = dependencies(name);
-        let impure: Vec<&str> =
-            IMPURE.into_iter().filter(|d| known.contains(*d)).collect();
+        let impure: Vec<&str> = IMPURE.into_iter().filter(|d| known.contains(*d)).collect();
         assert!(impure.is_empty(), "{name} knows {impure:?}");
     }
 }
@@ -49,7 +55,13 @@ fn the_mesh_knows_no_d_bus() {
 /// The normal dependencies of a crate of this workspace.
 fn dependencies(name: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
