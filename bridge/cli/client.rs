@@ -52,7 +52,7 @@ impl Client {
                         addresses,
                     });
                 }
-                Err(error) => failure = format!("{address}: {error}"),
+                Err(error) => failure = at(address, &error.to_string()),
             }
         }
         Err(
@@ -168,6 +168,15 @@ pub(crate) type Interfaces = HashMap<zbus::names::OwnedInterfaceName, Properties
 /// The last element of a path.
 pub(crate) fn last_element(path: &OwnedObjectPath) -> &str {
     path.as_str().rsplit('/').next().unwrap_or_default()
+}
+
+/// What went wrong where; most errors say where themselves.
+fn at(address: &str, error: &str) -> String {
+    if error.contains(address) {
+        error.to_owned()
+    } else {
+        format!("{address}: {error}")
+    }
 }
 
 async fn connect(address: &str) -> zbus::Result<Connection> {

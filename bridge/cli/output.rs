@@ -66,13 +66,15 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
-/// Lines of columns, each as wide as its widest cell; the last is not padded.
+/// Lines of columns, each as wide as its widest cell up to [`COLUMN_MAX`]; wider cells stick out. The last
+/// is not padded.
 pub(crate) fn table(rows: &[Vec<String>]) -> Vec<Vec<String>> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
         rows.iter()
             .filter_map(|row| row.get(column))
             .map(|cell| cell.chars().count())
+            .filter(|&width| width <= COLUMN_MAX)
             .max()
     };
     let widths: Vec<usize> = (0..columns)
@@ -96,9 +98,20 @@ pub(crate) fn table(rows: &[Vec<String>]) -> Vec<Vec<String>> {
         .collect()
 }
 
+/// One endless name must not push the rest of every line off the screen.
+const COLUMN_MAX: usize = 60;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endless_cell_widens_nobody_elses() {
+        let long = "x".repeat(COLUMN_MAX + 1);
+        let rows = ["a", &long].map(|name| vec![name.to_owned(), "y".to_owned()]);
+        let lines: Vec<String> = table(&rows).iter().map(|row| row.join("  ")).collect();
+        assert_eq!(lines, ["a  y".to_owned(), format!("{long}  y")]);
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
