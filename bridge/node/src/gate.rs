@@ -39,8 +39,8 @@ pub(crate) struct Pass {
 }
 
 impl Gates {
-    pub(crate) fn new(size: usize, seed: u64) -> Self {
-        let gates = RwLock::new(HashMap::with_hasher(IdHash::new(seed)));
+    pub(crate) fn new(size: usize, hash: IdHash) -> Self {
+        let gates = RwLock::new(HashMap::with_hasher(hash));
         Self {
             size: size.min(u32::MAX as usize),
             gates,

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use zocp_model::{CallId, Model};
-use zocp_zre::{DialId, LinkId, PeerId, Zre};
+use zocp_zre::{DialId, IdHash, LinkId, PeerId, Zre};
 
 use self::mesh::Dial;
 use crate::beacon::{Beacons, Datagram};
@@ -52,8 +52,8 @@ pub(crate) struct House {
     /// Cancelled when the node ends; every connection's token is a child of it.
     connections: CancellationToken,
     stop: CancellationToken,
-    links: HashMap<LinkId, CancellationToken>,
-    dials: HashMap<DialId, Dial>,
+    links: HashMap<LinkId, CancellationToken, IdHash>,
+    dials: HashMap<DialId, Dial, IdHash>,
     /// Dials that have something to write, or should be looked at.
     dirty: Vec<DialId>,
     gates: Arc<Gates>,
@@ -88,6 +88,7 @@ impl House {
         inputs: mpsc::Sender<Input>,
         gates: Arc<Gates>,
         stop: CancellationToken,
+        hash: IdHash,
     ) -> Self {
         let wiring = Wiring {
             inputs,
@@ -106,8 +107,8 @@ impl House {
             tasks: TaskTracker::new(),
             connections: CancellationToken::new(),
             stop,
-            links: HashMap::new(),
-            dials: HashMap::new(),
+            links: HashMap::with_hasher(hash),
+            dials: HashMap::with_hasher(hash),
             dirty: Vec::new(),
             gates,
             pings: HashMap::new(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use zocp_model::{
@@ -139,8 +140,8 @@ impl Node {
             .commands
             .try_reserve()
             .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(()) => NodeError::Busy,
-                mpsc::error::TrySendError::Closed(()) => NodeError::Closed,
+                TrySendError::Full(()) => NodeError::Busy,
+                TrySendError::Closed(()) => NodeError::Closed,
             })?;
         let pass = self.shared.gates.try_pass(peer, octets(&content))?;
         room.send(Command::Whisper {

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zocp_model::{Follow, Model, NodeId};
-use zocp_zre::{GroupName, HEADER_BRIDGE, PeerId, Times, Zre};
+use zocp_zre::{GroupName, HEADER_BRIDGE, IdHash, PeerId, Times, Zre};
 
 use crate::beacon::Beacons;
 use crate::config::{BeaconMode, Config};
@@ -89,6 +89,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     }
 
     let seed = u64::from_ne_bytes(random()?);
+    let hash = IdHash::new(seed);
     let mut zre = Zre::new(std_now(), zre_config(&config, id, port, seed)?);
     // So that we never dial ourselves, whoever names our mailbox.
     for network in &all {
@@ -104,7 +105,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
     let (inputs, input_queue) = mpsc::channel(INPUTS_MAX);
     let (events, event_queue) = mpsc::channel(EVENT_BATCHES_MAX);
-    let gates = Arc::new(Gates::new(config.limits.outgoing_whispers_max, seed));
+    let gates = Arc::new(Gates::new(config.limits.outgoing_whispers_max, hash));
     let stop = CancellationToken::new();
     let queues = Queues {
         commands: command_queue,
@@ -122,6 +123,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         inputs,
         Arc::clone(&gates),
         stop.clone(),
+        hash,
     );
     for endpoint in &config.peers {
         house
