@@ -7,9 +7,10 @@
 //! Invariants:
 //! M1. `CallDone` comes exactly once for each call.
 //! M2. A `SIG` or `MOD` goes only to peers that subscribed to it.
-//! M3. An old peer (without `X-ZOCP-DBUS`) is never sent `methods`, `null` in place of an
-//!     entry, `CALL` or `REP`, a subscription to an emitter that it may not have, or a wire to a sensor
-//!     that it may not have: these would raise in it, or confuse it.
+//! M3. An old peer (without `X-ZOCP-DBUS`) is never sent `methods`, a `null` that takes an entry
+//!     away, `CALL` or `REP`, a subscription to an emitter that it may not have, or a wire to a sensor
+//!     that it may not have: these would raise in it, or confuse it. The `null` that answers a `GET` of
+//!     an unknown name takes nothing away, and pyZOCP itself answers so.
 //! M4. Peers are kept in step after a refused `SET`: an extended one is told what is so.
 //! Limits: [`Limits`]; what is beyond is refused or ignored, and told.
 //! Not here: who is present (zre), the octets around a message (zmtp), waiting (node).

@@ -28,7 +28,8 @@ impl Model {
         Ok(())
     }
 
-    /// Entries that we do not have are told as null, as pyZOCP does.
+    /// Entries that we do not have are told as null, as pyZOCP does, to old peers too: nothing is
+    /// taken away by it.
     fn get(&mut self, peer: NodeId, names: Option<Vec<String>>) {
         let mut entries = self.tree_for(peer);
         if let Some(names) = names {
