@@ -7,6 +7,7 @@
 use std::{
     fs,
     io::Read,
+    net::UdpSocket,
     os::unix::net::UnixDatagram,
     path::Path,
     process::{Command, Output, Stdio},
@@ -216,7 +217,8 @@ fn a_bridge_tells_its_service_manager_and_ends_in_order() {
         .unwrap();
     let first = said.lines().next().unwrap_or_default();
     assert!(
-        first.starts_with("zocp: bridge \"stage\" on unix:path="),
+        first.starts_with("zocp: bridge \"stage\" on unix:path=")
+            && first.ends_with(" on lo 127.0.0.1"),
         "{said}"
     );
     let left: Vec<_> = fs::read_dir(directory.path())
@@ -224,6 +226,47 @@ fn a_bridge_tells_its_service_manager_and_ends_in_order() {
         .map(|e| e.unwrap().file_name())
         .collect();
     assert_eq!(left.len(), 2, "nothing of the bus is left: {left:?}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_once_with_what_to_do() {
+    let taken = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("bridge.toml");
+    fs::write(&config, "[mesh]\nloopback = true\n").unwrap();
+    let output = zocp(&["bridge", "--bus", "embedded", "--port", &port])
+        .arg("--config")
+        .arg(&config)
+        .env("XDG_RUNTIME_DIR", directory.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(10));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    let [what, hint] = lines[..] else {
+        panic!("{said}")
+    };
+    assert!(
+        what.starts_with(&format!("zocp: UDP port {port} ")),
+        "{said}"
+    );
+    assert!(
+        hint.contains("ss -lunp") && hint.contains("--port"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_flag_that_cannot_be_meant_is_named_beside_its_key() {
+    for (flag, value, begin) in [
+        ("--peer", "10.0.0.1", "zocp: mesh.peers (--peer): "),
+        ("--port", "0", "zocp: mesh.port (--port): "),
+        ("--bus", "sesion", "zocp: bus.address (--bus): "),
+    ] {
+        let (code, _, err) = outcome(&["bridge", flag, value]);
+        assert!(code == Some(2) && err.starts_with(begin), "{flag}: {err}");
+    }
 }
 
 #[test]

@@ -146,6 +146,17 @@ impl BridgeArgs {
     }
 }
 
+/// The flag that says the same as a key of the configuration.
+pub(crate) fn flag_of(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "mesh.name" => "--name",
+        "mesh.port" => "--port",
+        "mesh.peers" => "--peer",
+        "bus.address" => "--bus",
+        _ => return None,
+    })
+}
+
 /// How peers are found.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum BeaconArg {

@@ -11,9 +11,10 @@ use zocp_daemon::{
     config::{Config, ConfigError, search_path},
     run::{RunError, Status, run as run_bridge},
 };
+use zocp_node::{Network, StartError};
 
 use crate::{
-    args::BridgeArgs,
+    args::{BridgeArgs, flag_of},
     exit::{Exit, Failure},
     notify::notify,
 };
@@ -26,7 +27,9 @@ pub(crate) async fn run(args: BridgeArgs, bus: Option<String>) -> Result<(), Fai
             directory("HOME"),
         ))?,
     };
-    let settings = args.into_config(bus).over(file).check()?;
+    let said = args.into_config(bus);
+    said.clone().check().map_err(of_flag)?;
+    let settings = said.over(file).check()?;
     let shutdown = end_signals()?;
     Ok(run_bridge(settings, shutdown, told).await?)
 }
@@ -60,10 +63,12 @@ fn told(status: Status) {
         Status::Ready {
             name,
             port,
+            networks,
             kind,
             address,
         } => {
-            eprintln!("zocp: bridge \"{name}\" on {address}, mesh port {port}");
+            let networks = listed(&networks);
+            eprintln!("zocp: bridge \"{name}\" on {address}, mesh port {port} on {networks}");
             if kind == BusKind::Embedded {
                 eprintln!("zocp: this is a bus of its own; to use it from another shell:");
                 eprintln!("  export DBUS_SESSION_BUS_ADDRESS='{address}'");
@@ -81,8 +86,31 @@ fn told(status: Status) {
     }
 }
 
+/// `eth0 10.0.0.1, wlan0 192.168.1.4`.
+fn listed(networks: &[Network]) -> String {
+    let list = networks
+        .iter()
+        .map(|network| format!("{} {}", network.name, network.address));
+    match list.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => String::from("no network"),
+        list => list,
+    }
+}
+
 fn directory(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).map(PathBuf::from)
+}
+
+/// What is wrong with what a flag or its variable said, by the flag's name too.
+fn of_flag(error: ConfigError) -> Failure {
+    match error {
+        ConfigError::Invalid { key, reason } => {
+            let flag = flag_of(key).map(|flag| format!(" ({flag})"));
+            let text = format!("{key}{}: {reason}", flag.unwrap_or_default());
+            Failure::new(Exit::Usage, text)
+        }
+        error => error.into(),
+    }
 }
 
 impl From<ConfigError> for Failure {
@@ -91,6 +119,10 @@ impl From<ConfigError> for Failure {
         let text = format!("{error}{}", cause.unwrap_or_default());
         Self::new(Exit::Usage, text.trim_end())
     }
+}
+
+fn is_taken(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::AddrInUse
 }
 
 impl From<RunError> for Failure {
@@ -111,6 +143,11 @@ impl From<RunError> for Failure {
             } => Self::new(Exit::NoBus, text).hint(
                 "install dbus-policy/system/org.z25.Zocp1.conf to /usr/share/dbus-1/system.d",
             ),
+            RunError::Mesh(StartError::Beacon { port, error }) if is_taken(&error) => {
+                Self::new(Exit::NoMesh, text).hint(format!(
+                    "see who has it: ss -lunp sport = :{port}; or move all nodes: --port"
+                ))
+            }
             RunError::Mesh(_) => Self::new(Exit::NoMesh, text),
             _ => Self::new(Exit::Failure, text),
         }

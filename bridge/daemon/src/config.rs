@@ -182,7 +182,9 @@ impl Config {
             node.silence_max = checked_seconds("mesh.expiry", seconds)?;
         }
         if node.silence_max <= node.silence_ping {
-            return Err(invalid("mesh.expiry", &"must be more than mesh.evasive"));
+            let (expiry, evasive) = (node.silence_max, node.silence_ping);
+            let reason = format!("{expiry:?} must be more than mesh.evasive, {evasive:?}");
+            return Err(invalid("mesh.expiry", &reason));
         }
         self.limits.apply(&mut node.limits)?;
         Ok(Settings { bus, node })

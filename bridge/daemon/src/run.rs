@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::task::TaskTracker;
 use zocp_interfaces::BRIDGE_NAME;
-use zocp_node::{Event, Events, Node, StartError};
+use zocp_node::{Event, Events, Network, Node, StartError};
 
 use crate::{
     bus::{Bus, BusError, BusKind, raise_descriptor_limit},
@@ -35,6 +35,8 @@ pub enum Status {
         name: String,
         /// The TCP port for peers.
         port: u16,
+        /// The networks that carry the mesh.
+        networks: Vec<Network>,
         /// What kind of bus.
         kind: BusKind,
         /// The bus's address.
@@ -112,7 +114,7 @@ struct Bridge<T> {
     mirrors: Mirrors<Node>,
     tasks: TaskTracker,
     presence: watch::Receiver<Option<Presence>>,
-    ready: Status,
+    networks: Vec<Network>,
     was_ready: bool,
     tell: T,
 }
@@ -120,6 +122,7 @@ struct Bridge<T> {
 impl<T: FnMut(Status)> Bridge<T> {
     async fn start(bus: &Bus, config: zocp_node::Config, tell: T) -> Result<Self, RunError> {
         let (node, events) = Node::start(config).await?;
+        let networks = node.networks().await.map_err(|_| RunError::MeshEnded)?;
         let site = Site::new(bus.address(), limits_of(bus.kind()));
         let tasks = TaskTracker::new();
         let (on_presence, presence) = watch::channel(None);
@@ -135,12 +138,6 @@ impl<T: FnMut(Status)> Bridge<T> {
         )
         .await?;
         let mirrors = Mirrors::new(tasks.clone(), site, node.clone(), directory.clone())?;
-        let ready = Status::Ready {
-            name: node.name().to_owned(),
-            port: node.port(),
-            kind: bus.kind(),
-            address: bus.address().to_owned(),
-        };
         Ok(Self {
             node,
             events,
@@ -149,7 +146,7 @@ impl<T: FnMut(Status)> Bridge<T> {
             mirrors,
             tasks,
             presence,
-            ready,
+            networks,
             was_ready: false,
             tell,
         })
@@ -207,8 +204,12 @@ impl<T: FnMut(Status)> Bridge<T> {
                 self.hub.handle(&event).await;
                 self.directory.leave(peer);
             } else {
-                if let Event::Entered(info) = &event {
-                    self.directory.enter(info.id, &info.name);
+                match &event {
+                    Event::Entered(info) => {
+                        self.directory.enter(info.id, &info.name);
+                    }
+                    Event::Networks(networks) => self.networks.clone_from(networks),
+                    _ => {}
                 }
                 self.hub.handle(&event).await;
                 self.mirrors.handle(&event).await;
@@ -223,7 +224,13 @@ impl<T: FnMut(Status)> Bridge<T> {
         match told {
             Some(Presence::Named(_)) => {
                 self.was_ready = true;
-                (self.tell)(self.ready.clone());
+                (self.tell)(Status::Ready {
+                    name: self.node.name().to_owned(),
+                    port: self.node.port(),
+                    networks: self.networks.clone(),
+                    kind,
+                    address,
+                });
             }
             Some(Presence::Taken(_)) if !self.was_ready => {
                 return Err(RunError::NameTaken { kind, address });

@@ -43,6 +43,20 @@ pub(crate) struct Beacons {
     newest: Option<Vec<u8>>,
 }
 
+/// A network that has no beacons, although it should.
+pub(crate) struct Failure {
+    network: Network,
+    /// What the kernel said.
+    pub(crate) error: io::Error,
+}
+
+impl Failure {
+    pub(crate) fn warn(&self) {
+        let Network { name, address, .. } = &self.network;
+        warn!(interface = name, %address, error = %self.error, "no beacons on this network");
+    }
+}
+
 struct Beacon {
     socket: Arc<UdpSocket>,
     to: SocketAddr,
@@ -69,10 +83,11 @@ impl Beacons {
     }
 
     /// Follows the choice of networks: closes what is gone, opens what is new and greets there.
-    /// Returns the first failure, having gone on with the others.
-    pub(crate) fn follow(&mut self, networks: &[Network]) -> io::Result<()> {
+    /// Returns the networks where that failed, having gone on with the others.
+    pub(crate) fn follow(&mut self, networks: &[Network]) -> Vec<Failure> {
+        let mut failures = Vec::new();
         if self.mode == BeaconMode::Off {
-            return Ok(());
+            return failures;
         }
         self.sockets.retain(|network, _| {
             let stays = networks.contains(network);
@@ -81,7 +96,6 @@ impl Beacons {
             }
             stays
         });
-        let mut outcome = Ok(());
         for network in networks {
             if self.sockets.contains_key(network) {
                 continue;
@@ -93,14 +107,13 @@ impl Beacons {
                     self.sockets.insert(network.clone(), beacon);
                     self.greet(network);
                 }
-                Err(error) => {
-                    warn!(interface = network.name, address = %network.address, %error,
-                        "no beacons on this network");
-                    outcome = outcome.and(Err(error));
-                }
+                Err(error) => failures.push(Failure {
+                    network: network.clone(),
+                    error,
+                }),
             }
         }
-        outcome
+        failures
     }
 
     /// Whether there is no socket although there should be.

@@ -29,14 +29,14 @@ use zocp_model::{CallId, Model};
 use zocp_zre::{DialId, IdHash, LinkId, PeerId, Zre};
 
 use self::mesh::Dial;
-use crate::beacon::{Beacons, Datagram};
+use crate::beacon::{Beacons, Datagram, Failure};
 use crate::config::Config;
 use crate::connection::{Input, Wiring, prepare, run_link};
 use crate::event::Event;
 use crate::gate::Gates;
 use crate::interfaces::{Network, Selection, Watch, choose};
 use crate::node::{CallResult, Command};
-use crate::start::std_now;
+use crate::start::{describe, std_now};
 
 /// All state of a node.
 pub(crate) struct House {
@@ -129,7 +129,7 @@ impl House {
             self.handshakes_max,
         );
         self.tasks.spawn(accept);
-        self.events.push(Event::Networks(self.networks.clone()));
+        self.tell_networks();
         let mut alarm = Box::pin(tokio::time::sleep(Duration::ZERO));
         loop {
             self.settle(std_now());
@@ -210,13 +210,25 @@ impl House {
         if chosen == self.networks {
             return;
         }
-        if chosen.is_empty() {
+        self.beacons.follow(&chosen).iter().for_each(Failure::warn);
+        self.networks = chosen;
+        self.tell_networks();
+    }
+
+    fn tell_networks(&mut self) {
+        let is_usable = self.selection == Selection::Usable;
+        if self.networks.is_empty() {
             warn!("no usable network at the moment");
+        } else if is_usable && self.networks.iter().all(|network| network.loopback) {
+            warn!("no network but the loopback: only nodes of this machine are met");
+        } else {
+            info!(networks = describe(&self.networks), "the mesh is on these");
         }
-        // Each failure is logged where it happens; the others are used.
-        let _ = self.beacons.follow(&chosen);
-        self.networks.clone_from(&chosen);
-        self.events.push(Event::Networks(chosen));
+        self.events.push(Event::Networks(self.networks.clone()));
+    }
+
+    pub(crate) fn networks(&self) -> Vec<Network> {
+        self.networks.clone()
     }
 
     /// Whether a connection came in on a network that carries the mesh. Without a choice of the

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::event::{Content, Events, PeerInfo};
 use crate::gate::{Gates, Pass};
 use crate::house::House;
+use crate::interfaces::Network;
 use crate::start::{StartError, start};
 
 /// A node of the mesh. Clones are the same node; it lives until [`shutdown`](Self::shutdown).
@@ -206,6 +207,15 @@ impl Node {
     /// `Closed`.
     pub async fn groups(&self) -> Result<Vec<String>, NodeError> {
         self.ask(|house, _| house.groups()).await
+    }
+
+    /// The networks that carry the mesh now. [`Event::Networks`](crate::Event::Networks) tells of
+    /// changes.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn networks(&self) -> Result<Vec<Network>, NodeError> {
+        self.ask(|house, _| house.networks()).await
     }
 
     /// How long a peer takes to answer. A peer that answers nothing is gone after the mesh's

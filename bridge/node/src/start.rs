@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use zocp_model::{Follow, Model, NodeId};
 use zocp_zre::{GroupName, HEADER_BRIDGE, IdHash, PeerId, Times, Zre};
 
-use crate::beacon::Beacons;
+use crate::beacon::{Beacons, Failure};
 use crate::config::{BeaconMode, Config};
 use crate::event::Events;
 use crate::gate::Gates;
@@ -79,12 +79,13 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
 
     let (heard, datagrams) = mpsc::channel(DATAGRAMS_MAX);
     let mut beacons = Beacons::new(config.beacon, config.beacon_port, heard);
-    if let Err(error) = beacons.follow(&networks)
-        && beacons.is_silent()
-    {
+    let failures = beacons.follow(&networks);
+    if !beacons.is_silent() {
+        failures.iter().for_each(Failure::warn);
+    } else if let Some(failure) = failures.into_iter().next() {
         return Err(StartError::Beacon {
             port: config.beacon_port,
-            error,
+            error: failure.error,
         });
     }
 
@@ -203,7 +204,8 @@ fn random<const N: usize>() -> Result<[u8; N], StartError> {
     Ok(octets)
 }
 
-fn describe(networks: &[Network]) -> String {
+/// The networks in the words of messages.
+pub(crate) fn describe(networks: &[Network]) -> String {
     let list: Vec<String> = networks
         .iter()
         .map(|n| format!("{} ({})", n.name, n.address))

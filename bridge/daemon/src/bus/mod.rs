@@ -248,6 +248,8 @@ async fn say_hello(address: &str) -> Result<(), String> {
     };
     match tokio::time::timeout(HELLO_MAX, connect).await {
         Ok(Ok(())) => Ok(()),
+        // The address is told beside the reason.
+        Ok(Err(zbus::Error::Connection(error, _))) => Err(error.to_string()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {} s", HELLO_MAX.as_secs())),
     }

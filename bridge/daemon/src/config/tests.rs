@@ -107,6 +107,17 @@ fn a_value_that_cannot_be_meant_is_named_by_its_key() {
 }
 
 #[test]
+fn an_expiry_that_is_too_short_is_named_with_what_it_must_exceed() {
+    let error = error_of("[mesh]\nexpiry = 2\nevasive = 2.5\n");
+    assert_eq!(
+        error,
+        "mesh.expiry: 2s must be more than mesh.evasive, 2.5s"
+    );
+    let error = error_of("[mesh]\nexpiry = 3\n");
+    assert!(error.ends_with("mesh.evasive, 5s"), "the default: {error}");
+}
+
+#[test]
 fn what_is_above_goes_over_what_is_below_key_by_key() {
     let above = Config::parse("[mesh]\nname = \"flag\"\n").unwrap();
     let below =
