@@ -119,6 +119,7 @@ fn a_node_on_two_networks_is_one_node_and_met_again_when_its_network_goes() {
     });
 }
 
+// protocol.md §1.9
 #[test]
 fn a_bridge_that_was_told_its_interface_is_met_on_no_other() {
     isolated(async |lab: Lab| {

@@ -5,6 +5,7 @@
 //! Invariants: C1. [`Capability::to_json`] is the exact inverse of `from_json`: what is
 //! ill-typed, unknown, or written unusually is kept in `extra` as it came.
 //! Not here: which JSON object is a capability: [`crate::Object`].
+//! Spec: docs/reference/protocol.md §4.3.
 
 use std::{cmp::Ordering, sync::Arc};
 

@@ -3,7 +3,7 @@
 //! Model: a [`TypeHint`] is what the node wrote. A [`Shape`] is the type by which a
 //! capability is shown: the hint's, if the value converts to it without loss, else the
 //! value's own. A change of shape is a change of type.
-//! Spec: docs/reference/dbus.md, "Types"; docs/reference/protocol.md §4.
+//! Spec: docs/reference/dbus.md, "Types"; docs/reference/protocol.md §4.3, §6.4.
 
 use serde_json::Value;
 
@@ -240,6 +240,7 @@ mod tests {
 
     use super::*;
 
+    // protocol.md §6.4
     #[test]
     fn hints_are_understood_and_others_are_none() {
         let table = [

@@ -2,7 +2,7 @@
 //!
 //! Invariants: M1. [`Method::to_json`] gives what came in: an entry that is written unusually
 //! is kept whole beside what was understood of it.
-//! Spec: docs/reference/protocol.md §6.
+//! Spec: docs/reference/protocol.md §6.2.
 
 use serde_json::{Map, Value};
 
@@ -103,6 +103,7 @@ mod tests {
 
     use super::*;
 
+    // protocol.md §6.2
     #[test]
     fn a_method_is_understood_and_written_back() {
         let entry = json!({

@@ -13,6 +13,7 @@
 //!     an unknown name takes nothing away, and pyZOCP itself answers so.
 //! M4. Peers are kept in step after a refused `SET`: an extended one is told what is so.
 //! Limits: [`Limits`]; what is beyond is refused or ignored, and told.
+//! Spec: docs/reference/protocol.md §4, §5; §6.1 for M3.
 //! Not here: who is present (zre), the octets around a message (zmtp), waiting (node).
 
 mod calls;
@@ -164,6 +165,7 @@ impl Model {
         self.peer_left(now, peer);
         self.peers.insert(peer, Peer::new(kind));
         if self.follow == Follow::Everyone && kind.zocp {
+            // protocol.md §5.6
             self.whisper(peer, message::get_all());
             self.renew(peer);
         }
@@ -227,6 +229,7 @@ impl Model {
         octets: &[u8],
     ) -> Result<bool, MessageError> {
         self.handle_timeout(now);
+        // protocol.md §5.8
         if !crate::json::starts_with_key(octets, &VERBS) {
             return Ok(false);
         }
@@ -238,6 +241,7 @@ impl Model {
             return Err(MessageError::TooLong { len, max });
         }
         let mut outcome = Ok(true);
+        // protocol.md §5.1
         for (name, payload) in crate::json::decode(octets, &self.limits)? {
             let handled = match Verb::parse(&name, payload) {
                 Ok(Verb::Unknown) => {

@@ -254,6 +254,7 @@ pub(crate) enum Methods {
 
 /// Whether an entry is a capability and not plain data.
 pub(crate) fn is_capability(entry: &Map<String, Value>) -> bool {
+    // protocol.md §4.2
     entry.contains_key("value") || entry.get("access").is_some_and(Value::is_string)
 }
 

@@ -6,7 +6,7 @@
 //! or to a multicast group.
 //! Limits: 64 octets a datagram (a v3 beacon has 54); when the actor's queue is full the datagram
 //! is dropped: the next comes within a second.
-//! Spec: 36/ZRE, beacons; docs/reference/protocol.md §1.
+//! Spec: 36/ZRE, beacons; docs/reference/protocol.md §1.2, §1.3.
 
 use std::collections::HashMap;
 use std::io;
@@ -141,6 +141,7 @@ impl Beacons {
         socket.set_reuse_port(true)?;
         socket.set_broadcast(true)?;
         socket.set_nonblocking(true)?;
+        // protocol.md §1.9
         if let Err(error) = socket.bind_device(Some(network.name.as_bytes())) {
             // Old kernels want a privilege for this; then every network is heard.
             debug!(interface = network.name, %error, "beacon socket is not bound to its link");

@@ -8,7 +8,7 @@
 //! connection's task ends when its token is cancelled or its socket closes, and says so once.
 //! Limits: one read is at most [`READ_LEN`] octets, so a batch is bounded; the actor's queue is
 //! bounded, and a full one stops reading, which TCP tells the peer. Handshakes have a deadline.
-//! Spec: 23/ZMTP; 36/ZRE "Interconnection model".
+//! Spec: 23/ZMTP; 36/ZRE "Interconnection model"; docs/reference/protocol.md §2.1.
 
 use std::cell::RefCell;
 use std::io;

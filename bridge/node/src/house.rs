@@ -234,6 +234,7 @@ impl House {
     /// Whether a connection came in on a network that carries the mesh. Without a choice of the
     /// user's every network does, also one that netlink has not told of yet.
     fn admits(&self, local: SocketAddr) -> bool {
+        // protocol.md §1.9
         let chosen = |network: &Network| local.ip() == network.address;
         !matches!(self.selection, Selection::Named(_)) || self.networks.iter().any(chosen)
     }

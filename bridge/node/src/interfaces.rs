@@ -4,6 +4,7 @@
 //! are. [`choose`] picks those that the mesh uses; [`Watch`] tells when to look again.
 //! Not here: the beacon sockets made from the choice (`beacon.rs`).
 //! Limits: none of its own; the kernel's list is taken as it is.
+//! Spec: docs/reference/protocol.md §1.9.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -210,6 +211,7 @@ mod tests {
         assert_eq!(names(&choose(&all, &Selection::Usable)), ["eth0", "wlan0"]);
     }
 
+    // protocol.md §1.9
     #[test]
     fn link_local_and_loopback_are_the_last_resorts() {
         let all = [

@@ -164,6 +164,7 @@ fn zre_config(
     port: u16,
     seed: u64,
 ) -> Result<zocp_zre::Config, StartError> {
+    // protocol.md §4.1, §6.1
     let mut headers = vec![
         (String::from("X-ZOCP"), String::from("1")),
         (String::from(HEADER_BRIDGE), String::from("1")),

@@ -193,6 +193,7 @@ impl Connection {
             Command::Ping { .. } | Command::Ignored if !ready => {
                 return Err(Misbehaved::CommandBeforeReady.into());
             }
+            // protocol.md §2.5
             Command::Ping { context } => self.output.push_pong(context),
             Command::Ignored => {}
         }
@@ -213,6 +214,7 @@ impl Connection {
     fn admit(&self, frames: &[&[u8]]) -> Result<usize, SendError> {
         match self.stage {
             Stage::Traffic => {}
+            // protocol.md §2.4
             Stage::Greeting { .. } | Stage::Handshake => return Err(SendError::NotReady),
             Stage::Failed => return Err(SendError::Failed),
         }

@@ -20,6 +20,8 @@
 //!   its frames have announced.
 //!
 //! Limits: see [`Limits`].
+//!
+//! Spec: 23/ZMTP "Framing"; docs/reference/protocol.md §2.6.
 
 use smallvec::SmallVec;
 

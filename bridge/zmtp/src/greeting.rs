@@ -6,7 +6,7 @@
 //! The eight octets inside the signature are ignored: libzmq puts there what ZMTP 1 wants to see. So
 //! are as-server, which means nothing to NULL, and the filler.
 //!
-//! Spec: 23/ZMTP "Greeting", "Version Negotiation".
+//! Spec: 23/ZMTP "Greeting", "Version Negotiation"; docs/reference/protocol.md §2.2.
 
 use crate::error::{Error, Malformed, Unsupported, printable};
 

@@ -5,7 +5,8 @@
 //! Invariants: I1. What [`Beacon::encode`] writes has exactly the length of its
 //! version; one old peer's thread dies of any other datagram that begins with
 //! `ZRE`. I2. Port 0 is a goodbye, so no node may announce a mailbox there.
-//! Spec: 36/ZRE "UDP Beacon Framing"; 20/ZRE for version 1's fields.
+//! Spec: 36/ZRE "UDP Beacon Framing"; 20/ZRE for version 1's fields;
+//! docs/reference/protocol.md §1.1, §1.3.
 
 use crate::PeerId;
 

@@ -7,7 +7,7 @@
 //! that any known peer chokes on: valid UTF-8, `string`s of at most 255 octets cut at
 //! a character, the headers dictionary always, ids 1 to 7 only.
 //! Limits: [`HelloLimits`]; octets behind the last field are ignored, as zyre does.
-//! Spec: 36/ZRE "Protocol Grammar".
+//! Spec: 36/ZRE "Protocol Grammar"; docs/reference/protocol.md §3.1.
 
 mod cursor;
 mod hello;
@@ -143,6 +143,7 @@ pub fn decode<'a>(
         },
         PING => Command::Ping,
         PING_OK => Command::PingOk,
+        // protocol.md §3.8
         8..=10 => Command::Other(id),
         _ => return Err(DecodeError::UnknownCommand(id)),
     };

@@ -4,7 +4,7 @@
 //! since a peer that counts characters instead of octets cuts its names in the
 //! middle of one.
 //!
-//! Spec: 36/ZRE "Protocol Grammar" (`string`).
+//! Spec: 36/ZRE "Protocol Grammar" (`string`); docs/reference/protocol.md §3.11.
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -51,6 +51,7 @@ impl PeerId {
     /// hence the leading octet. Peers ignore any other length without a word.
     #[must_use]
     pub fn routing_id(&self) -> [u8; 17] {
+        // protocol.md §2.3
         let mut routing = [1; 17];
         routing[1..].copy_from_slice(&self.0);
         routing
@@ -121,6 +122,7 @@ mod tests {
         }
     }
 
+    // protocol.md §2.3
     #[test]
     fn only_an_identity_of_17_octets_that_starts_with_1_names_a_peer() {
         let id = PeerId::new([7; 16]);

@@ -4,7 +4,7 @@
 //! and we go on from 65535 to 0, pyre from 65534 to 0.
 //! Invariants: I1. No message goes to a peer of unknown kind under a number that
 //! one of the kinds would take for a gap: the connection is renewed before.
-//! Spec: 36/ZRE "Protocol Grammar" (`sequence`); observed in zyre and pyre.
+//! Spec: 36/ZRE "Protocol Grammar" (`sequence`); docs/reference/protocol.md §3.4.
 
 /// The number of a HELLO, and so of a connection's first message.
 pub(crate) const FIRST: u16 = 1;

@@ -26,6 +26,7 @@ fn octets(hex: &str) -> Vec<u8> {
     pairs.map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
 }
 
+// protocol.md §1.1
 #[test]
 fn every_captured_beacon_comes_back_as_it_was() {
     let beacons = vectors(BEACONS);
@@ -38,6 +39,7 @@ fn every_captured_beacon_comes_back_as_it_was() {
     }
 }
 
+// protocol.md §3.1
 #[test]
 fn every_captured_command_comes_back_as_it_was() {
     let commands = vectors(COMMANDS);

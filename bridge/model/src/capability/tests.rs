@@ -74,6 +74,7 @@ fn a_value_is_checked_against_type_and_range() {
     );
 }
 
+// protocol.md §4.3
 #[test]
 fn the_bounds_of_a_vector_are_a_number_or_a_list() {
     let list = read(json!({"value": [0, 0], "typeHint": "vec2f", "access": "w", "min": [0, 5]}));

@@ -2,6 +2,7 @@
 //!
 //! Invariants: N1. A `Number` in a model holds either a JSON number's own digits or one of
 //! `NaN`, `Infinity`, `-Infinity`, which Python reads back.
+//! Spec: docs/reference/protocol.md §4.4.
 
 use std::cmp::Ordering;
 
@@ -67,6 +68,7 @@ mod tests {
         assert_eq!(compare(&parsed("1e999"), &a), Some(Ordering::Greater));
     }
 
+    // protocol.md §4.4
     #[test]
     fn python_reads_back_what_json_lacks() {
         assert_eq!(float(f64::NAN).to_string(), "NaN");

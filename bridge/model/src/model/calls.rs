@@ -1,6 +1,6 @@
 //! Calls with an answer, in both directions. Only between extended peers: in pyZOCP
 //! `CALL` and `REP` do nothing.
-//! Spec: docs/reference/protocol.md §6.
+//! Spec: docs/reference/protocol.md §6.3.
 
 use std::time::Instant;
 

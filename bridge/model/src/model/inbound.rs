@@ -31,6 +31,7 @@ impl Model {
     /// Entries that we do not have are told as null, as pyZOCP does, to old peers too: nothing is
     /// taken away by it.
     fn get(&mut self, peer: NodeId, names: Option<Vec<String>>) {
+        // protocol.md §5.2, §5.9
         let mut entries = self.tree_for(peer);
         if let Some(names) = names {
             entries = names
@@ -43,6 +44,7 @@ impl Model {
 
     /// Every value in a patch, one by one: what is refused does not hold up the rest.
     fn set_by_peer(&mut self, peer: NodeId, patch: &Map<String, Value>) {
+        // protocol.md §5.3
         let mut open = vec![(ObjectPath::root(), patch)];
         while let Some((object, patch)) = open.pop() {
             for (name, part) in patch {
@@ -130,6 +132,7 @@ impl Model {
         };
         let patch = straighten(tree, patch);
         let merged = tree.merge_object(&patch, &self.limits)?;
+        // protocol.md §5.4
         let emitted: Vec<_> = merged
             .valued
             .into_iter()

@@ -252,6 +252,7 @@ impl Model {
 
     /// The peers that subscribed to everything, or to this emitter; and whether they are extended.
     pub(super) fn subscribers(&self, emitter: Option<&CapPath>) -> Vec<(NodeId, bool)> {
+        // protocol.md §5.7
         let emitter = emitter.map(|emitter| Some(emitter.clone()));
         let wants = |subscribers: &std::collections::BTreeMap<_, _>| {
             subscribers.contains_key(&None)

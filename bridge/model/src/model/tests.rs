@@ -152,6 +152,7 @@ fn int(access: &str, value: i64) -> Capability {
     Capability::new(access, value)
 }
 
+// protocol.md §5.6
 #[test]
 fn a_node_that_enters_is_asked_and_followed() {
     let mut mesh = Mesh::new(2);
@@ -277,6 +278,7 @@ fn values_in_objects_travel_as_modifications() {
     );
 }
 
+// protocol.md §5.3, §5.7
 #[test]
 fn a_set_is_checked_applied_at_once_and_told_to_all_but_the_setter() {
     let mut mesh = Mesh::met(3, OLD, |node| {

@@ -6,6 +6,7 @@
 //! Guards (model M3): pyZOCP raises at a SUB or UNSUB of an emitter that it does not have, and
 //! at a SIG for a sensor that it does not have. So neither is sent unless its tree is known to
 //! have them.
+//! Spec: docs/reference/protocol.md §5.5.
 
 use super::{Model, Peer};
 use crate::{

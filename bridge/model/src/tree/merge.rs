@@ -1,4 +1,6 @@
 //! The deep merge of a part of a tree, and the list of what it changed.
+//!
+//! Spec: docs/reference/protocol.md §4.5.
 
 use std::collections::BTreeSet;
 

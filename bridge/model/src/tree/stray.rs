@@ -9,6 +9,8 @@
 //! have, that the root has, and that is not as registered (no `access`), belongs
 //! to the root; likewise objects that only the root has. Registrations are told where they are.
 //! What is in neither place stays where it was told: nobody can know better.
+//!
+//! Spec: docs/reference/protocol.md §4.6.
 
 use serde_json::{Map, Value};
 

@@ -57,6 +57,7 @@ fn every_shape_on_record_reads_and_writes_back() {
     }
 }
 
+// protocol.md §4.2
 #[test]
 fn entries_are_told_apart() {
     let tree = stage();
@@ -142,6 +143,7 @@ fn a_new_object_is_told_with_its_parts_parents_first() {
     assert_eq!(merged(&mut tree, patch), []);
 }
 
+// protocol.md §4.5
 #[test]
 fn null_removes_entries_objects_and_methods_and_is_nothing_to_the_unknown() {
     let mut tree = stage();
@@ -204,6 +206,7 @@ fn entries_may_become_of_another_kind() {
     assert_eq!(tree.root().data["e"], json!({"access": 5}));
 }
 
+// protocol.md §4.6
 #[test]
 fn what_pyzocp_tells_in_the_wrong_object_reaches_the_root() {
     let mut tree = stage();

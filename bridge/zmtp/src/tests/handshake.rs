@@ -89,6 +89,7 @@ fn only_the_greeting_is_put_out_before_the_peers_greeting() {
     assert_eq!(dealer.output()[64..], command(b"READY", &ready));
 }
 
+// protocol.md §2.4
 #[test]
 fn nothing_can_be_sent_before_the_peers_ready() {
     let mut dealer = Connection::dealer(b"id", Limits::default());
@@ -100,6 +101,7 @@ fn nothing_can_be_sent_before_the_peers_ready() {
     assert!(!dealer.is_ready());
 }
 
+// protocol.md §2.2
 #[test]
 fn minor_versions_and_later_majors_are_welcome() {
     for version in [[3, 0], [3, 1], [3, 9], [4, 0], [255, 255]] {

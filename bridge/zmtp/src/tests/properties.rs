@@ -78,6 +78,7 @@ fn input_max(limits: &Limits) -> usize {
 }
 
 proptest! {
+    // protocol.md §2.6
     #[test]
     fn any_split_of_a_stream_decodes_like_the_whole(
         stream in stream(),

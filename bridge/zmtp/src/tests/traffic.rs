@@ -163,6 +163,7 @@ fn a_ping_without_ttl_or_with_too_much_context_is_refused() {
     }
 }
 
+// protocol.md §2.5
 #[test]
 fn commands_between_the_frames_of_a_message_leave_it_whole() {
     let mut router = ready_router(Limits::default());

@@ -1,4 +1,6 @@
 //! HELLO: who a node is, where its mailbox is, its groups and headers.
+//!
+//! Spec: 36/ZRE "Protocol Grammar"; docs/reference/protocol.md §3.2.
 
 use super::cursor::Cursor;
 use super::{DecodeError, put_string};

@@ -108,6 +108,7 @@ fn limits_hold_before_anything_is_reserved() {
     ));
 }
 
+// protocol.md §3.11
 #[test]
 fn what_is_too_long_for_a_string_is_cut_at_a_character() {
     let mut long = hello();

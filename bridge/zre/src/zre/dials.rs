@@ -187,6 +187,7 @@ impl Zre {
 
     /// HELLO is the first message of a connection; what it tells is of this moment.
     fn say_hello(&mut self, now: Instant, key: Key, dial: DialId, local: SocketAddr) {
+        // protocol.md §3.3
         let endpoint = Endpoint::advertised(local.ip(), self.config.mailbox_port);
         let hello = Hello {
             endpoint: endpoint.to_string(),
@@ -208,6 +209,7 @@ impl Zre {
         for _ in 0..owed {
             self.transmit(key, &Command::PingOk, Content::new());
         }
+        // protocol.md §2.8
         if follows_another || is_doubtful {
             self.confirm(now, key);
         } else {

@@ -6,7 +6,7 @@
 //! Invariants: I1. We never answer a HELLO that may be the answer to ours; two nodes
 //! that did would greet each other for ever. I2. Joins and leaves that change nothing
 //! are not told.
-//! Spec: 36/ZRE "HELLO", "JOIN", "LEAVE".
+//! Spec: 36/ZRE "HELLO", "JOIN", "LEAVE"; docs/reference/protocol.md §3.10.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -262,6 +262,7 @@ impl Zre {
     /// Takes a peer's count of its joins and leaves. One that does not follow costs
     /// nothing, since the sequence numbers tell what is lost.
     fn count(&mut self, key: Key, status: u8) -> Option<(PeerId, usize)> {
+        // protocol.md §3.6
         let peer = self.peers.at_mut(key)?;
         let id = peer.id?;
         let presence = peer.presence.as_mut()?;

@@ -87,6 +87,7 @@ impl Zre {
             (Some(key), Ok((command, number))) if entry.inbound.accept(number) => {
                 self.command(now, key, command, content);
             }
+            // protocol.md §3.5
             (Some(key), Ok(_)) => self.part(now, key, ExitReason::SequenceGap),
         }
     }
@@ -152,6 +153,7 @@ impl Zre {
 
     /// Parks the HELLO of a link behind the peer's present link.
     fn succeed(&mut self, now: Instant, key: Key, link: LinkId, raw: (&[u8], Content)) {
+        // protocol.md §2.9
         let until = now + self.config.times.hello_settle;
         let presence = self.peers.at_mut(key).and_then(|p| p.presence.as_mut());
         let former = presence.and_then(|p| p.successor.replace((link, until)));

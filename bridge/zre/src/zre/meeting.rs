@@ -27,6 +27,7 @@ impl Zre {
         if !self.config.beacon || port == 0 || self.is_shut_down {
             return;
         }
+        // protocol.md §1.2
         let beacon = encode_v1(self.config.id, port);
         self.outputs.push_back(Output::Beacon(beacon));
         self.beacon_at = Some(now + self.config.times.beacon_interval);
@@ -46,6 +47,7 @@ impl Zre {
         } else if port == 0 {
             self.goodbye(now, id, from.ip());
         } else {
+            // protocol.md §1.4
             let mut source = from;
             source.set_port(port);
             self.meet(now, id, source.into());
@@ -105,6 +107,7 @@ impl Zre {
 
     /// A node was heard at an endpoint.
     pub(super) fn meet(&mut self, now: Instant, id: PeerId, endpoint: Endpoint) {
+        // protocol.md §1.5
         if let Some(key) = self.peers.key(id) {
             self.alive(now, key);
             self.heard_at(now, key, endpoint);
@@ -119,6 +122,7 @@ impl Zre {
     /// A known node was heard: dial it if it is not connected, and remember a
     /// further address of one that is.
     fn heard_at(&mut self, now: Instant, key: Key, endpoint: Endpoint) {
+        // protocol.md §1.6
         let limits = self.config.limits;
         let Some(peer) = self.peers.at_mut(key) else {
             return;
@@ -144,6 +148,7 @@ impl Zre {
         id: PeerId,
         endpoint: Endpoint,
     ) -> Result<Key, RejectReason> {
+        // protocol.md §1.7
         if self.is_own(&endpoint) {
             return Err(RejectReason::OwnEndpoint);
         }
@@ -177,6 +182,7 @@ impl Zre {
     /// A node says that it leaves. Only from where it is: elsewhere anyone could
     /// say so, and one of several networks may be all that it leaves.
     fn goodbye(&mut self, now: Instant, id: PeerId, from: IpAddr) {
+        // protocol.md §1.8
         let Some(key) = self.peers.key(id) else {
             return;
         };

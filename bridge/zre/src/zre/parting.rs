@@ -56,6 +56,7 @@ impl Zre {
     /// Who waits for the peer's endpoint is met at once, and its own next link is
     /// heard.
     fn end(&mut self, now: Instant, key: Key, reason: ExitReason, after: After) {
+        // protocol.md §2.7
         self.hang_up_dial(key);
         let Some(peer) = self.peers.at_mut(key) else {
             return;

@@ -111,6 +111,7 @@ impl Zre {
     }
 
     fn check_content(&self, content: &Content) -> Result<(), SendError> {
+        // protocol.md §3.7
         match content.len() {
             0 => Err(SendError::Empty),
             n if n > self.config.limits.content_frames_max => Err(SendError::TooManyFrames),
@@ -158,6 +159,7 @@ impl Zre {
             .map(|(key, _)| key)
             .collect();
         keys.iter().try_for_each(|key| self.check_room(*key))?;
+        // protocol.md §3.6
         self.status = self.status.wrapping_add(1);
         for key in keys {
             self.send_or_hold(now, key, message(self.status));

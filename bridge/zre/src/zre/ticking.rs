@@ -63,6 +63,7 @@ impl Zre {
     }
 
     fn tick_silence(&mut self, now: Instant, key: Key) {
+        // protocol.md §3.9
         let times = self.config.times;
         let Some(peer) = self.peers.at_mut(key) else {
             return;

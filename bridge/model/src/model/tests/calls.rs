@@ -29,6 +29,7 @@ fn call(mesh: &mut Mesh, args: Vec<Value>) -> Result<CallId, CallError> {
     )
 }
 
+// protocol.md §6.3
 #[test]
 fn a_call_is_answered_by_its_number() {
     let mut mesh = callable();

@@ -2,6 +2,7 @@
 
 use super::*;
 
+// protocol.md §6.1
 #[test]
 fn what_is_published_later_is_told_and_what_goes_is_told_to_extended_peers() {
     for kind in [OLD, EXTENDED] {

@@ -34,6 +34,7 @@ fn a_notice_in_the_wrong_object_is_an_emission_of_the_root() {
     assert_eq!(mesh.nodes[0].remote(id(2)).unwrap().capability_count(), 1);
 }
 
+// protocol.md §5.4
 #[test]
 fn a_modification_emits_only_what_was_known_and_emits() {
     let mut mesh =
@@ -99,6 +100,7 @@ fn nan_and_infinity_come_and_go() {
     }));
 }
 
+// protocol.md §5.2, §5.9
 #[test]
 fn get_with_names_is_answered_once_and_unknown_ones_are_null() {
     let mut mesh = told(r#"{"MOD": {}}"#);

@@ -44,6 +44,7 @@ fn what_exceeds_a_limit_is_refused_and_the_tree_stays() {
     assert_eq!(mesh.nodes[1].remote(id(1)), Some(mesh.nodes[0].local()));
 }
 
+// protocol.md §5.1
 #[test]
 fn verbs_around_a_malformed_one_are_handled() {
     let mut mesh = Mesh::met(2, OLD, |_| {});

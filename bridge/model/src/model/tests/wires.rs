@@ -144,6 +144,7 @@ fn the_emitters_node_can_wire_too() {
     );
 }
 
+// protocol.md §5.5
 #[test]
 fn what_would_raise_in_an_old_peer_is_not_sent() {
     let mut mesh = wired(OLD);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::output::SendError;
 
+// protocol.md §2.7
 #[test]
 fn a_closed_link_is_a_lost_peer_at_once() {
     let mut bench = Bench::new();
@@ -45,6 +46,7 @@ fn messages_before_the_connection_is_ready_wait_in_order() {
     assert!(matches!(sent[2], (Command::Shout { .. }, 3)));
 }
 
+// protocol.md §3.10
 #[test]
 fn a_second_hello_is_exit_and_enter_and_no_circle_of_greetings() {
     let mut bench = Bench::new();
@@ -65,6 +67,7 @@ fn a_second_hello_is_exit_and_enter_and_no_circle_of_greetings() {
     assert!(bench.outputs().iter().any(dialed));
 }
 
+// protocol.md §2.9
 #[test]
 fn the_hello_of_a_second_link_waits_until_the_first_is_read() {
     let mut bench = Bench::new();
@@ -101,6 +104,7 @@ fn a_first_link_that_never_ends_is_not_waited_for_long() {
     assert!(bench.zre.peer(player.id).is_some());
 }
 
+// protocol.md §3.2
 #[test]
 fn a_message_without_a_hello_is_ignored_and_the_peer_greeted() {
     let mut bench = Bench::new();
@@ -117,6 +121,7 @@ fn a_message_without_a_hello_is_ignored_and_the_peer_greeted() {
     assert_eq!(bench.exits(), []);
 }
 
+// protocol.md §3.9
 #[test]
 fn a_silent_peer_is_asked_then_evasive_then_gone() {
     let mut bench = Bench::new();
@@ -176,6 +181,7 @@ fn a_ping_is_answered_at_once_and_ours_is_timed() {
     assert_eq!(bench.events(), [Event::PingAnswered { peer, rtt }]);
 }
 
+// protocol.md §2.8
 #[test]
 fn a_repeated_connection_is_confirmed_before_messages_pass() {
     let mut bench = Bench::new();
@@ -198,6 +204,7 @@ fn a_repeated_connection_is_confirmed_before_messages_pass() {
     assert_eq!(bench.sent(), [(Command::Whisper, 3)]);
 }
 
+// protocol.md §3.4
 #[test]
 fn towards_an_unknown_kind_no_number_above_65534_is_ever_sent() {
     let mut bench = Bench::new();

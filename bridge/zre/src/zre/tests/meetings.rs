@@ -3,6 +3,7 @@
 use super::*;
 use crate::output::{ConnectError, LinkError, RejectReason};
 
+// protocol.md §1.2
 #[test]
 fn the_first_beacon_goes_out_at_once_and_then_every_second() {
     let mut bench = Bench::with(|config| config.beacon = true);
@@ -24,6 +25,7 @@ fn without_a_mailbox_there_is_no_beacon_since_port_0_says_goodbye() {
     assert_eq!(bench.outputs(), []);
 }
 
+// protocol.md §1.4, §1.5, §3.3
 #[test]
 fn who_is_heard_is_dialed_at_once_and_greeted_when_ready() {
     let mut bench = Bench::new();
@@ -92,6 +94,7 @@ fn a_connection_with_another_identity_is_refused() {
     assert_eq!(open(&peer_id(1).routing_id()), Ok(()));
 }
 
+// protocol.md §1.6
 #[test]
 fn a_beacon_from_a_second_network_does_not_move_a_peer() {
     let mut bench = Bench::new();
@@ -114,6 +117,7 @@ fn when_an_endpoint_fails_the_alternative_is_tried() {
     assert_eq!(endpoint, "tcp://192.168.0.1:49152");
 }
 
+// protocol.md §1.8
 #[test]
 fn a_goodbye_counts_from_where_the_peer_is_and_nowhere_else() {
     let mut bench = Bench::new();
@@ -129,6 +133,7 @@ fn a_goodbye_counts_from_where_the_peer_is_and_nowhere_else() {
     assert_eq!(bench.outputs(), [], "it is not sought any more");
 }
 
+// protocol.md §1.7
 #[test]
 fn a_newcomer_does_not_get_the_endpoint_of_a_peer_that_lives() {
     let mut bench = Bench::new();

@@ -32,6 +32,7 @@ fn whispers_and_shouts_arrive_with_their_frames() {
     );
 }
 
+// protocol.md §3.5
 #[test]
 fn a_gap_in_the_numbers_ends_the_peer() {
     let mut bench = Bench::new();
@@ -64,6 +65,7 @@ fn a_malformed_command_ends_the_peer_and_it_is_let_alone_for_a_while() {
     assert!(bench.dialed().is_some());
 }
 
+// protocol.md §3.8
 #[test]
 fn elections_of_zyre_count_and_do_nothing() {
     let mut bench = Bench::new();
@@ -99,6 +101,7 @@ fn joins_and_leaves_are_told_once_whatever_the_status_says() {
     assert_eq!(bench.events(), [joined, Event::Left { peer, group }]);
 }
 
+// protocol.md §3.6
 #[test]
 fn our_status_counts_on_from_the_hello_and_wraps_at_256() {
     let mut bench = Bench::new();
@@ -166,6 +169,7 @@ fn a_shout_goes_to_the_members_only() {
     assert_eq!(bench.zre.shout(bench.now, "z", text("m")), Ok(0));
 }
 
+// protocol.md §3.7
 #[test]
 fn nothing_is_sent_that_an_old_peer_dies_of() {
     let mut bench = Bench::new();
