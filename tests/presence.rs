@@ -160,6 +160,29 @@ fn a_bridge_that_was_told_its_interface_is_met_on_no_other() {
 }
 
 #[test]
+fn of_peers_with_one_name_each_has_one_label_whether_it_speaks_zocp_or_not() {
+    isolated(async |lab: Lab| {
+        let bridge = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &[]).await;
+        let plain = PyPeer::start_plain(&lab.host("hall").await, "lamp").await;
+        bridge.bus.peer_appears("lamp").await;
+        let lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[]).await;
+        let label = format!("lamp_{}", &lamp.uuid()[..8]);
+        bridge
+            .bus
+            .appears(&format!("org.z25.Zocp1.Node.{label}"))
+            .await;
+        let uuid = |peer: &PyPeer| format!("s \"{}\"", peer.uuid());
+        let shown = async |label: &str| bridge.bus.peer(label).shown(PEER, "Uuid").await;
+        assert_eq!(shown("lamp").await, uuid(&plain));
+        assert_eq!(shown(&label).await, uuid(&lamp));
+        assert!(
+            !bridge.bus.has(LAMP).await,
+            "nobody of that name speaks ZOCP"
+        );
+    });
+}
+
+#[test]
 fn a_bridge_that_ends_leaves_nothing_on_its_bus_and_its_peers_know() {
     isolated(async |lab: Lab| {
         let mut bridge = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &[]).await;
