@@ -72,6 +72,9 @@ enum Role {
     },
 }
 
+/// One of the figures of a batch.
+type Figure = fn(&Figures) -> f64;
+
 #[derive(Serialize, Deserialize, Clone, Copy)]
 struct Figures {
     p50_us: f64,
@@ -258,7 +261,7 @@ impl Contender {
         Ok(())
     }
 
-    fn median(&self, figure: fn(&Figures) -> f64) -> f64 {
+    fn median(&self, figure: Figure) -> f64 {
         let mut all: Vec<f64> = self.figures.iter().map(figure).collect();
         all.sort_by(f64::total_cmp);
         all[all.len() / 2]
@@ -282,7 +285,7 @@ fn compare(rivals: &[String], batches: usize, sizes: &[usize; 3]) -> Result<()> 
             contender.batch(sizes)?;
         }
     }
-    let figures: [(&str, fn(&Figures) -> f64); 3] = [
+    let figures: [(&str, Figure); 3] = [
         ("p50 µs", |f| f.p50_us),
         ("p99 µs", |f| f.p99_us),
         ("msgs/s", |f| f.per_s),
