@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Semaphore, TryAcquireError};
 use zocp_zre::{IdHash, PeerId};
 
-use crate::node::NodeError;
+use crate::error::NodeError;
 
 /// The gates of all present peers. Shared between the actor and the handles.
 #[derive(Debug)]

@@ -9,8 +9,10 @@
 //! events wait for room in their queue, no input is taken from connections; commands, beacons and
 //! timers go on.
 //! Limits: those of the configuration; what happens at each is said there.
-//! Layout: this file has the loop; `mesh.rs` routes the ZRE core, `zocp.rs` the model.
+//! Layout: this file has the loop; `mesh.rs` routes the ZRE core, `dials.rs` writes, `zocp.rs` routes the
+//! model.
 
+mod dials;
 mod mesh;
 mod zocp;
 
@@ -28,7 +30,7 @@ use tracing::{info, warn};
 use zocp_model::{CallId, Model};
 use zocp_zre::{DialId, IdHash, LinkId, PeerId, Zre};
 
-use self::mesh::Dial;
+use self::dials::Dial;
 use crate::beacon::{Beacons, Datagram, Failure};
 use crate::config::Config;
 use crate::connection::{Input, Wiring, prepare, run_link};

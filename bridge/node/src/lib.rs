@@ -22,13 +22,15 @@
 //!
 //! # Layout
 //!
-//! `start` makes the parts, `house` is the actor with `house::mesh` for the ZRE core and `house::zocp`
-//! for the model, `connection` reads and writes TCP, `beacon` is the UDP side, `interfaces` chooses
-//! networks, `gate` bounds what waits for a peer, `node` and `event` are what users see.
+//! `start` makes the parts, `house` is the actor with `house::mesh` for the ZRE core, `house::dials` for
+//! what is sent and `house::zocp` for the model, `connection` reads and writes TCP, `beacon` is the UDP
+//! side, `interfaces` chooses networks, `gate` bounds what waits for a peer, `config`, `node`, `event` and
+//! `error` are what users see.
 
 mod beacon;
 mod config;
 mod connection;
+mod error;
 mod event;
 mod gate;
 mod house;
@@ -37,9 +39,10 @@ mod node;
 mod start;
 
 pub use config::{BeaconMode, Config, Limits};
+pub use error::{Invalid, NodeError, RemoteError};
 pub use event::{Content, Event, Events, PeerInfo};
 pub use interfaces::Network;
-pub use node::{CallResult, End, IntoCapPath, Invalid, Node, NodeError, RemoteError};
+pub use node::{CallResult, End, IntoCapPath, Node};
 pub use start::StartError;
 pub use zocp_model::{self as model, CapPath, Capability, ObjectPath, Value};
 pub use zocp_zre::{ExitReason, PeerId, PeerIdError};

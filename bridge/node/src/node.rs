@@ -12,13 +12,11 @@ use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use zocp_model::{
-    CallError, CapPath, Capability, Method, ObjectPath, PathError, PublishError, ReplyError,
-    RequestId, SetError, SubscribeError, Tree, Value,
-};
-use zocp_zre::{ConnectError, PeerId, SendError};
+use zocp_model::{CapPath, Capability, Method, ObjectPath, RequestId, Tree, Value};
+use zocp_zre::PeerId;
 
 use crate::config::Config;
+use crate::error::{Invalid, NodeError, RemoteError};
 use crate::event::{Content, Events, PeerInfo};
 use crate::gate::{Gates, Pass};
 use crate::house::House;
@@ -422,79 +420,6 @@ pub struct End {
     pub node: PeerId,
     /// The capability's name; `None` for every emitter, or for no particular sensor.
     pub name: Option<String>,
-}
-
-/// The error that a called method answered with.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name}: {message}")]
-pub struct RemoteError {
-    /// The name, in the form of a D-Bus error name.
-    pub name: String,
-    /// What a person should read.
-    pub message: String,
-}
-
-/// Why a node could not do what it was asked for. Nothing was changed or sent.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// No such peer is present, or it left meanwhile.
-    #[error("node {0} is not present")]
-    NodeGone(PeerId),
-    /// Too much is queued for this peer. The caller may try again later.
-    #[error("too much is queued for this node already")]
-    Busy,
-    /// The caller asked for something that cannot be; the text says what.
-    #[error("{0}")]
-    Invalid(#[from] Invalid),
-    /// The peer is too old to know what it is asked for.
-    #[error("this node does not know calls (it sent no header X-ZOCP-DBUS)")]
-    NotSupported,
-    /// No answer came in time.
-    #[error("the node did not answer in time")]
-    Timeout,
-    /// The peer answered with an error.
-    #[error(transparent)]
-    Remote(#[from] RemoteError),
-    /// This node has ended.
-    #[error("this node has ended")]
-    Closed,
-}
-
-/// What was wrong with a request.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Invalid {
-    /// A message without any frame, which would end old peers.
-    #[error("a message needs at least one frame")]
-    NoContent,
-    /// Every node is in the group `ZOCP`.
-    #[error("the group ZOCP is not left")]
-    HomeGroup,
-    /// A message or a group that cannot be sent.
-    #[error(transparent)]
-    Send(SendError),
-    /// The path of a capability has an empty element.
-    #[error(transparent)]
-    Path(PathError),
-    /// An endpoint that cannot be met.
-    #[error(transparent)]
-    Connect(ConnectError),
-    /// A value that another node would not take.
-    #[error(transparent)]
-    Set(SetError),
-    /// A call that another node would not take.
-    #[error(transparent)]
-    Call(CallError),
-    /// An answer to nothing.
-    #[error(transparent)]
-    Reply(ReplyError),
-    /// A change of this node's own tree.
-    #[error(transparent)]
-    Publish(PublishError),
-    /// A subscription that cannot be.
-    #[error(transparent)]
-    Subscribe(SubscribeError),
 }
 
 fn checked(content: Content) -> Result<Content, NodeError> {

@@ -1,41 +1,26 @@
-//! The ZRE core's side of the house: connections, whispers, presence.
+//! The ZRE core's side of the house: who is here, and what is said to and by whom.
+//!
+//! Model: connections, beacons and handles feed the core; what it puts out goes to the connections
+//! (`dials.rs`), to the model as far as it is ZOCP, and to the reader of events.
+//! Invariants: I1. A peer's gate opens before `Entered` is told and closes before `Exited` is. I2. What the
+//! model says of a peer is told between the two.
+//! Spec: 36/ZRE; docs/reference/protocol.md §4.1, §5.8.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
-use bytes::Bytes;
-use smallvec::SmallVec;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use zocp_model::{NodeId, PeerKind};
 use zocp_zmtp::Message;
-use zocp_zre::{
-    DialEnd, DialId, Endpoint, HEADER_BRIDGE, Header, LinkId, Output, PeerId, PeerView, SendError,
-};
+use zocp_zre::{HEADER_BRIDGE, Header, LinkId, Output, PeerId, PeerView, SendError};
 
 use super::House;
-use crate::connection::{Input, Outgoing, run_dial};
+use crate::connection::Input;
+use crate::error::{Invalid, NodeError};
 use crate::event::{Content, Event, PeerInfo};
 use crate::gate::Pass;
-use crate::node::{Invalid, NodeError};
 use crate::start::ZOCP_GROUP;
-
-/// One connection of ours to a peer.
-pub(super) struct Dial {
-    token: CancellationToken,
-    /// `None` until connected.
-    outgoing: Option<Box<Outgoing>>,
-    /// To be closed when everything is written.
-    closing: bool,
-}
-
-impl Dial {
-    pub(super) fn has_queued(&self) -> bool {
-        self.outgoing
-            .as_ref()
-            .is_some_and(|outgoing| outgoing.codec.output_len() > 0)
-    }
-}
 
 impl House {
     /// Takes what the cores put out, until nothing is left, and writes.
@@ -44,12 +29,14 @@ impl House {
             while let Some(output) = self.zre.poll_output() {
                 self.route(now, output);
             }
-            if !self.settle_model(now) {
-                break;
+            if self.settle_model(now) {
+                continue;
             }
-        }
-        while let Some(dial) = self.dirty.pop() {
-            self.flush(now, dial);
+            // A connection that turns out to be lost is news to the cores.
+            match self.dirty.pop() {
+                Some(dial) => self.flush(now, dial),
+                None => break,
+            }
         }
     }
 
@@ -62,19 +49,10 @@ impl House {
                 identity,
                 token,
             } => {
-                if !self.admits(local) {
-                    info!(%remote, %local, "refused a connection on a network not in use");
+                if self.link_ready(now, link, (local, remote), &identity) {
+                    self.links.insert(link, token);
+                } else {
                     token.cancel();
-                    return;
-                }
-                match self.zre.link_opened(now, link, remote, &identity) {
-                    Ok(()) => {
-                        self.links.insert(link, token);
-                    }
-                    Err(error) => {
-                        info!(%remote, %error, "refused a connection");
-                        token.cancel();
-                    }
                 }
             }
             Input::LinkMessages { link, messages } => {
@@ -94,8 +72,7 @@ impl House {
                 remote,
                 outgoing,
             } => {
-                if let Some(state) = self.dials.get_mut(&dial) {
-                    state.outgoing = Some(outgoing);
+                if self.dialed(dial, outgoing) {
                     self.zre.dial_ready(now, dial, local, remote);
                 }
             }
@@ -108,6 +85,24 @@ impl House {
             }
             Input::DialClosed { dial, end, why } => self.dial_lost(now, dial, end, &why),
         }
+    }
+
+    /// Whether a connection that came to our mailbox is from a node of the mesh.
+    fn link_ready(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        (local, remote): (SocketAddr, SocketAddr),
+        identity: &[u8],
+    ) -> bool {
+        if !self.admits(local) {
+            info!(%remote, %local, "refused a connection on a network not in use");
+            return false;
+        }
+        let opened = self.zre.link_opened(now, link, remote, identity);
+        opened
+            .inspect_err(|error| info!(%remote, %error, "refused a connection"))
+            .is_ok()
     }
 
     fn link_message(&mut self, now: Instant, link: LinkId, message: Message) {
@@ -123,19 +118,6 @@ impl House {
         }
     }
 
-    /// Nobody sends messages against the stream; what comes are PINGs, which the codec answers.
-    fn dial_octets(&mut self, now: Instant, dial: DialId, octets: &[u8]) {
-        let Some(outgoing) = self.outgoing(dial) else {
-            return;
-        };
-        let outcome = outgoing.codec.handle_input(octets);
-        while outgoing.codec.poll_event().is_some() {}
-        match outcome {
-            Ok(()) => self.dirty.push(dial),
-            Err(error) => self.dial_lost(now, dial, DialEnd::Protocol, &error.to_string()),
-        }
-    }
-
     fn route(&mut self, now: Instant, output: Output) {
         match output {
             Output::Beacon(beacon) => self.beacons.send(&beacon),
@@ -145,12 +127,7 @@ impl House {
                 header,
                 content,
             } => self.send(now, dial, &header, &content),
-            Output::HangUpDial(dial) => {
-                if let Some(state) = self.dials.get_mut(&dial) {
-                    state.closing = true;
-                    self.dirty.push(dial);
-                }
-            }
+            Output::HangUpDial(dial) => self.hang_up(dial),
             Output::HangUpLink(link) => {
                 if let Some(token) = self.links.remove(&link) {
                     token.cancel();
@@ -250,92 +227,6 @@ impl House {
         }
         if waiting.is_empty() {
             self.pings.remove(&peer);
-        }
-    }
-}
-
-// Connections.
-impl House {
-    fn dial(&mut self, dial: DialId, endpoint: &Endpoint) {
-        let token = self.connections.child_token();
-        let identity = self.id.routing_id();
-        let address = format!("{}:{}", endpoint.host(), endpoint.port());
-        self.tasks.spawn(run_dial(
-            dial,
-            address,
-            identity,
-            self.wiring.clone(),
-            token.clone(),
-        ));
-        self.dials.insert(
-            dial,
-            Dial {
-                token,
-                outgoing: None,
-                closing: false,
-            },
-        );
-    }
-
-    fn outgoing(&mut self, dial: DialId) -> Option<&mut Outgoing> {
-        self.dials.get_mut(&dial)?.outgoing.as_deref_mut()
-    }
-
-    fn dial_lost(&mut self, now: Instant, dial: DialId, end: DialEnd, why: &str) {
-        let Some(state) = self.dials.remove(&dial) else {
-            return;
-        };
-        debug!(?dial, why, "our connection to a peer is closed");
-        state.token.cancel();
-        self.zre.dial_closed(now, dial, end);
-    }
-
-    fn send(&mut self, now: Instant, dial: DialId, header: &[u8], content: &[Bytes]) {
-        let Some(outgoing) = self.outgoing(dial) else {
-            return;
-        };
-        let idle = outgoing.codec.output_len() == 0;
-        let frames: SmallVec<[&[u8]; 4]> = std::iter::once(header)
-            .chain(content.iter().map(AsRef::as_ref))
-            .collect();
-        match outgoing.codec.send(&frames) {
-            Ok(()) if idle => self.dirty.push(dial),
-            Ok(()) => {}
-            // A message that cannot be sent is a gap in the sequence, so the peer is met afresh.
-            Err(error) => self.dial_lost(now, dial, DialEnd::Closed, &error.to_string()),
-        }
-    }
-
-    /// Writes what the socket takes, and lets those go on who wait for room.
-    fn flush(&mut self, now: Instant, dial: DialId) {
-        let Some(state) = self.dials.get_mut(&dial) else {
-            return;
-        };
-        let Some(outgoing) = &mut state.outgoing else {
-            if state.closing {
-                state.token.cancel();
-                self.dials.remove(&dial);
-            }
-            return;
-        };
-        match outgoing.flush() {
-            Ok(written) => {
-                let empty = outgoing.codec.output_len() == 0;
-                if empty && state.closing {
-                    outgoing.finish();
-                    let (token, tasks) = (state.token.clone(), &self.tasks);
-                    tasks.spawn(async move {
-                        tokio::time::sleep(FINISH_MAX).await;
-                        token.cancel();
-                    });
-                    self.dials.remove(&dial);
-                } else if let Some(peer) = self.zre.dialed_peer(dial) {
-                    let done = empty && !self.zre.holds(peer);
-                    self.gates
-                        .release(peer, if done { usize::MAX } else { written });
-                }
-            }
-            Err(error) => self.dial_lost(now, dial, DialEnd::Closed, &error.to_string()),
         }
     }
 }
@@ -442,6 +333,3 @@ pub(super) fn node_id(peer: PeerId) -> NodeId {
 pub(super) fn peer_id(node: NodeId) -> PeerId {
     PeerId::new(*node.octets())
 }
-
-/// How long a peer may take to close a connection that we have finished.
-const FINISH_MAX: std::time::Duration = std::time::Duration::from_secs(1);

@@ -1,4 +1,9 @@
 //! The model's side of the house: trees, values, subscriptions, calls.
+//!
+//! Model: what the model puts out becomes whispers of the mesh and events of the node; what handles ask
+//! for goes in, and the core's errors come out in the node's words.
+//! Invariants: I1. A call has its answer in `calls` until the model tells its end, once.
+//! Limits: the model's own; a request to a peer whose gate is full is `Busy`.
 
 use std::time::Instant;
 
@@ -13,8 +18,9 @@ use zocp_zre::{PeerId, SendError};
 
 use super::House;
 use super::mesh::{node_id, peer_id};
+use crate::error::{Invalid, NodeError, RemoteError};
 use crate::event::{Content, Event};
-use crate::node::{CallResult, End, Invalid, NodeError, RemoteError};
+use crate::node::{CallResult, End};
 
 impl House {
     /// Takes what the model puts out; returns whether there was anything.

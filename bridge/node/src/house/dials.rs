@@ -1,0 +1,151 @@
+//! The connections that we opened: what is sent goes out here.
+//!
+//! Model: a [`Dial`] is the actor's end of a connection; its task (`connection.rs`) reads and waits. What is
+//! sent is queued in the codec and written when the house settles, so that a burst is one write.
+//! Invariants: I1. A dial that has something to write is in `dirty`, or its task waits for room and says
+//! when there is. I2. A dial that is hung up is closed when all that was queued before is written.
+//! Limits: `Limits::zmtp.output_len_max` queued for one connection; then it is lost, and the peer met afresh.
+//! Spec: 23/ZMTP; docs/reference/protocol.md §2.1.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+use zocp_zre::{DialEnd, DialId, Endpoint};
+
+use super::House;
+use crate::connection::{Outgoing, run_dial};
+
+/// One connection of ours to a peer.
+pub(super) struct Dial {
+    token: CancellationToken,
+    /// `None` until connected.
+    outgoing: Option<Box<Outgoing>>,
+    /// To be closed when everything is written.
+    closing: bool,
+}
+
+impl Dial {
+    pub(super) fn has_queued(&self) -> bool {
+        self.outgoing
+            .as_ref()
+            .is_some_and(|outgoing| outgoing.codec.output_len() > 0)
+    }
+}
+
+impl House {
+    pub(super) fn dial(&mut self, dial: DialId, endpoint: &Endpoint) {
+        let token = self.connections.child_token();
+        let identity = self.id.routing_id();
+        let address = format!("{}:{}", endpoint.host(), endpoint.port());
+        self.tasks.spawn(run_dial(
+            dial,
+            address,
+            identity,
+            self.wiring.clone(),
+            token.clone(),
+        ));
+        self.dials.insert(
+            dial,
+            Dial {
+                token,
+                outgoing: None,
+                closing: false,
+            },
+        );
+    }
+
+    /// Takes over the writing half of a connection that is ready; `false` if it is wanted no more.
+    pub(super) fn dialed(&mut self, dial: DialId, outgoing: Box<Outgoing>) -> bool {
+        let state = self.dials.get_mut(&dial);
+        state.map(|state| state.outgoing = Some(outgoing)).is_some()
+    }
+
+    pub(super) fn outgoing(&mut self, dial: DialId) -> Option<&mut Outgoing> {
+        self.dials.get_mut(&dial)?.outgoing.as_deref_mut()
+    }
+
+    pub(super) fn dial_lost(&mut self, now: Instant, dial: DialId, end: DialEnd, why: &str) {
+        let Some(state) = self.dials.remove(&dial) else {
+            return;
+        };
+        debug!(?dial, why, "our connection to a peer is closed");
+        state.token.cancel();
+        self.zre.dial_closed(now, dial, end);
+    }
+
+    pub(super) fn send(&mut self, now: Instant, dial: DialId, header: &[u8], content: &[Bytes]) {
+        let Some(outgoing) = self.outgoing(dial) else {
+            return;
+        };
+        let idle = outgoing.codec.output_len() == 0;
+        let frames: SmallVec<[&[u8]; 4]> = std::iter::once(header)
+            .chain(content.iter().map(AsRef::as_ref))
+            .collect();
+        match outgoing.codec.send(&frames) {
+            Ok(()) if idle => self.dirty.push(dial),
+            Ok(()) => {}
+            // A message that cannot be sent is a gap in the sequence, so the peer is met afresh.
+            Err(error) => self.dial_lost(now, dial, DialEnd::Closed, &error.to_string()),
+        }
+    }
+
+    /// Writes what the socket takes, and lets those go on who wait for room.
+    pub(super) fn flush(&mut self, now: Instant, dial: DialId) {
+        let Some(state) = self.dials.get_mut(&dial) else {
+            return;
+        };
+        let Some(outgoing) = &mut state.outgoing else {
+            if state.closing {
+                state.token.cancel();
+                self.dials.remove(&dial);
+            }
+            return;
+        };
+        match outgoing.flush() {
+            Ok(written) => {
+                let empty = outgoing.codec.output_len() == 0;
+                if empty && state.closing {
+                    outgoing.finish();
+                    let (token, tasks) = (state.token.clone(), &self.tasks);
+                    tasks.spawn(async move {
+                        tokio::time::sleep(FINISH_MAX).await;
+                        token.cancel();
+                    });
+                    self.dials.remove(&dial);
+                } else if let Some(peer) = self.zre.dialed_peer(dial) {
+                    let done = empty && !self.zre.holds(peer);
+                    self.gates
+                        .release(peer, if done { usize::MAX } else { written });
+                }
+            }
+            Err(error) => self.dial_lost(now, dial, DialEnd::Closed, &error.to_string()),
+        }
+    }
+
+    /// Closes a connection as soon as all that is queued is written.
+    pub(super) fn hang_up(&mut self, dial: DialId) {
+        if let Some(state) = self.dials.get_mut(&dial) {
+            state.closing = true;
+            self.dirty.push(dial);
+        }
+    }
+
+    /// Nobody sends messages against the stream; what comes are PINGs, which the codec answers.
+    pub(super) fn dial_octets(&mut self, now: Instant, dial: DialId, octets: &[u8]) {
+        let Some(outgoing) = self.outgoing(dial) else {
+            return;
+        };
+        let outcome = outgoing.codec.handle_input(octets);
+        while outgoing.codec.poll_event().is_some() {}
+        match outcome {
+            Ok(()) => self.dirty.push(dial),
+            Err(error) => self.dial_lost(now, dial, DialEnd::Protocol, &error.to_string()),
+        }
+    }
+}
+
+/// How long a peer may take to close a connection that we have finished.
+const FINISH_MAX: Duration = Duration::from_secs(1);
