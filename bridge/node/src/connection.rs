@@ -4,8 +4,9 @@
 //! comes in there); a *dial* is one that we opened to a peer (we are the DEALER, all of ours goes
 //! out there). A link's task owns its socket and codec. A dial's task connects, shakes hands,
 //! hands the codec to the actor, which writes, and from then on only reads and waits.
-//! Invariants: I1. A link's messages reach the actor in order, `Closed` last. I2. Every
-//! connection's task ends when its token is cancelled or its socket closes, and says so once.
+//! Invariants: I1. A link's messages reach the actor in order, between `LinkReady` and `LinkClosed`.
+//! I2. Every connection's task ends when its token is cancelled or its socket closes; a dial says so
+//! once, and a link that has shaken hands.
 //! Limits: one read is at most [`READ_LEN`] octets, so a batch is bounded; the actor's queue is
 //! bounded, and a full one stops reading, which TCP tells the peer. Handshakes have a deadline.
 //! Spec: 23/ZMTP; 36/ZRE "Interconnection model"; docs/reference/protocol.md §2.1.
@@ -152,32 +153,39 @@ pub(crate) async fn run_link(
             token: token.clone(),
         })
         .await;
-    let why = loop {
-        // What came behind the handshake in one read is delivered before more is read.
-        let messages: Vec<Message> = drain(&mut codec);
+    let why = serve(link, &stream, &mut codec, &wiring, &token).await;
+    wiring.tell(Input::LinkClosed { link, why }).await;
+}
+
+/// Reads a link until it closes; returns why it did.
+async fn serve(
+    link: LinkId,
+    stream: &TcpStream,
+    codec: &mut Connection,
+    wiring: &Wiring,
+    token: &CancellationToken,
+) -> String {
+    let mut ended: Option<io::Error> = None;
+    loop {
+        // What came behind the handshake in one read is delivered before more is read, and what was
+        // whole before an error is delivered too.
+        let messages = drain(codec);
         if !messages.is_empty() {
             wiring.tell(Input::LinkMessages { link, messages }).await;
         }
-        // Cancel-safe: `read_into` reads only when it returns.
-        let more = tokio::select! {
-            more = read_into(&stream, &mut codec) => more,
-            () = token.cancelled() => break String::from("closed by us"),
-        };
-        let answered = match more {
-            Ok(()) => write_out(&stream, &mut codec).await,
-            Err(error) => {
-                let messages = drain(&mut codec);
-                if !messages.is_empty() {
-                    wiring.tell(Input::LinkMessages { link, messages }).await;
-                }
-                Err(error)
-            }
-        };
-        if let Err(error) = answered {
-            break error.to_string();
+        if let Some(error) = ended {
+            return error.to_string();
         }
-    };
-    wiring.tell(Input::LinkClosed { link, why }).await;
+        let turn = async {
+            read_into(stream, codec).await?;
+            write_out(stream, codec).await
+        };
+        tokio::select! {
+            turned = turn => ended = turned.err(),
+            // Not cancel-safe, and at the end it need not be.
+            () = token.cancelled() => return String::from("closed by us"),
+        }
+    }
 }
 
 /// Connects to a peer's mailbox and serves the reading side until it closes.

@@ -67,6 +67,22 @@ pub(crate) struct House {
     call_max: Duration,
 }
 
+/// What a house is made of, as `start` made it.
+pub(crate) struct Parts {
+    pub(crate) id: PeerId,
+    pub(crate) zre: Zre,
+    pub(crate) model: Model,
+    pub(crate) beacons: Beacons,
+    pub(crate) selection: Selection,
+    /// Those of the selection that are there.
+    pub(crate) networks: Vec<Network>,
+    /// For the tasks of connections.
+    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) gates: Arc<Gates>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) hash: IdHash,
+}
+
 /// The receiving ends of the actor's queues, and the sending end of the events.
 pub(crate) struct Queues {
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -76,43 +92,29 @@ pub(crate) struct Queues {
 }
 
 impl House {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts that `start` made, each once"
-    )]
-    pub(crate) fn new(
-        config: &Config,
-        id: PeerId,
-        zre: Zre,
-        model: Model,
-        beacons: Beacons,
-        (selection, networks): (Selection, Vec<Network>),
-        inputs: mpsc::Sender<Input>,
-        gates: Arc<Gates>,
-        stop: CancellationToken,
-        hash: IdHash,
-    ) -> Self {
+    pub(crate) fn new(config: &Config, parts: Parts) -> Self {
+        let hash = parts.hash;
         let wiring = Wiring {
-            inputs,
+            inputs: parts.inputs,
             limits: config.limits.zmtp.clone(),
             handshake_max: config.limits.handshake_max,
             silence_max: config.silence_max,
         };
         Self {
-            id,
-            zre,
-            model,
-            beacons,
-            selection,
-            networks,
+            id: parts.id,
+            zre: parts.zre,
+            model: parts.model,
+            beacons: parts.beacons,
+            selection: parts.selection,
+            networks: parts.networks,
             wiring,
             tasks: TaskTracker::new(),
             connections: CancellationToken::new(),
-            stop,
+            stop: parts.stop,
             links: HashMap::with_hasher(hash),
             dials: HashMap::with_hasher(hash),
             dirty: Vec::new(),
-            gates,
+            gates: parts.gates,
             pings: HashMap::new(),
             calls: HashMap::new(),
             events: Vec::new(),
@@ -263,6 +265,7 @@ impl House {
         self.connections.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        // If there is room: who does not read is not waited for.
         self.hand_over(&queues.events);
     }
 }

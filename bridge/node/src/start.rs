@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use zocp_model::{Follow, Model, NodeId};
 use zocp_zre::{GroupName, HEADER_BRIDGE, IdHash, PeerId, Times, Zre};
 
-use crate::beacon::{Beacons, Failure};
+use crate::beacon::{Beacons, Datagram, Failure};
 use crate::config::{BeaconMode, Config};
 use crate::event::Events;
 use crate::gate::Gates;
-use crate::house::{House, Queues};
+use crate::house::{House, Parts, Queues};
 use crate::interfaces::{Network, Selection, Watch, choose};
 use crate::node::{COMMANDS_MAX, Shared};
 
@@ -57,80 +57,50 @@ pub enum StartError {
 
 pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError> {
     let id = fresh_identity()?;
+    let seed = u64::from_ne_bytes(random()?);
     let watch = Watch::open().map_err(StartError::Netlink)?;
     let all = watch.networks().await.map_err(StartError::Netlink)?;
     let selection = selection(&config);
-    let networks = choose(&all, &selection);
-    if let (Selection::Named(named), true) = (&selection, networks.is_empty()) {
-        return Err(StartError::NoInterface {
-            named: named.clone(),
-            there: describe(&all),
-        });
-    }
-    let address = if config.loopback {
-        Ipv4Addr::LOCALHOST
-    } else {
-        Ipv4Addr::UNSPECIFIED
-    };
-    let mailbox = TcpListener::bind(SocketAddrV4::new(address, 0))
-        .await
-        .map_err(StartError::Mailbox)?;
+    let networks = chosen(&all, &selection)?;
+    let mailbox = open_mailbox(&config).await.map_err(StartError::Mailbox)?;
     let port = mailbox.local_addr().map_err(StartError::Mailbox)?.port();
-
     let (heard, datagrams) = mpsc::channel(DATAGRAMS_MAX);
-    let mut beacons = Beacons::new(config.beacon, config.beacon_port, heard);
-    let failures = beacons.follow(&networks);
-    if !beacons.is_silent() {
-        failures.iter().for_each(Failure::warn);
-    } else if let Some(failure) = failures.into_iter().next() {
-        return Err(StartError::Beacon {
-            port: config.beacon_port,
-            error: failure.error,
-        });
-    }
-
-    let seed = u64::from_ne_bytes(random()?);
-    let hash = IdHash::new(seed);
+    let beacons = open_beacons(&config, &networks, heard)?;
     let mut zre = Zre::new(std_now(), zre_config(&config, id, port, seed)?);
     // So that we never dial ourselves, whoever names our mailbox.
     for network in &all {
         zre.own_address(network.address.into());
     }
-    let follow = if config.follow {
-        Follow::Everyone
-    } else {
-        Follow::Nobody
-    };
-    let me = NodeId::new(*id.as_bytes());
-    let model = Model::new(me, config.limits.model.clone()).with_follow(follow);
     let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
     let (inputs, input_queue) = mpsc::channel(INPUTS_MAX);
     let (events, event_queue) = mpsc::channel(EVENT_BATCHES_MAX);
+    let hash = IdHash::new(seed);
     let gates = Arc::new(Gates::new(config.limits.outgoing_whispers_max, hash));
     let stop = CancellationToken::new();
+    let parts = Parts {
+        id,
+        zre,
+        model: model(&config, id),
+        beacons,
+        selection,
+        networks,
+        inputs,
+        gates: Arc::clone(&gates),
+        stop: stop.clone(),
+        hash,
+    };
+    let mut house = House::new(&config, parts);
+    for endpoint in &config.peers {
+        house
+            .connect(std_now(), endpoint)
+            .map_err(|error| StartError::Config(format!("peer {endpoint}: {error}")))?;
+    }
     let queues = Queues {
         commands: command_queue,
         inputs: input_queue,
         datagrams,
         events,
     };
-    let mut house = House::new(
-        &config,
-        id,
-        zre,
-        model,
-        beacons,
-        (selection, networks),
-        inputs,
-        Arc::clone(&gates),
-        stop.clone(),
-        hash,
-    );
-    for endpoint in &config.peers {
-        house
-            .connect(std_now(), endpoint)
-            .map_err(|error| StartError::Config(format!("peer {endpoint}: {error}")))?;
-    }
     tokio::spawn(house.run(mailbox, watch, queues));
     let shared = Shared {
         id,
@@ -156,6 +126,56 @@ fn selection(config: &Config) -> Selection {
     } else {
         Selection::Named(config.interfaces.clone())
     }
+}
+
+/// The networks to begin with. There may be none yet, unless the user named some.
+fn chosen(all: &[Network], selection: &Selection) -> Result<Vec<Network>, StartError> {
+    let networks = choose(all, selection);
+    match selection {
+        Selection::Named(named) if networks.is_empty() => Err(StartError::NoInterface {
+            named: named.clone(),
+            there: describe(all),
+        }),
+        _ => Ok(networks),
+    }
+}
+
+async fn open_mailbox(config: &Config) -> io::Result<TcpListener> {
+    let address = if config.loopback {
+        Ipv4Addr::LOCALHOST
+    } else {
+        Ipv4Addr::UNSPECIFIED
+    };
+    TcpListener::bind(SocketAddrV4::new(address, 0)).await
+}
+
+/// Opens the beacons of all networks. It is an error if that fails on every one.
+fn open_beacons(
+    config: &Config,
+    networks: &[Network],
+    heard: mpsc::Sender<Datagram>,
+) -> Result<Beacons, StartError> {
+    let mut beacons = Beacons::new(config.beacon, config.beacon_port, heard);
+    let failures = beacons.follow(networks);
+    if !beacons.is_silent() {
+        failures.iter().for_each(Failure::warn);
+    } else if let Some(failure) = failures.into_iter().next() {
+        return Err(StartError::Beacon {
+            port: config.beacon_port,
+            error: failure.error,
+        });
+    }
+    Ok(beacons)
+}
+
+fn model(config: &Config, id: PeerId) -> Model {
+    let follow = if config.follow {
+        Follow::Everyone
+    } else {
+        Follow::Nobody
+    };
+    let me = NodeId::new(*id.as_bytes());
+    Model::new(me, config.limits.model.clone()).with_follow(follow)
 }
 
 fn zre_config(

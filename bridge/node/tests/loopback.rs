@@ -9,6 +9,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use zocp_node::{
     BeaconMode, CapPath, Capability, Config, Content, Event, Events, Node, NodeError, PeerId,
@@ -124,6 +126,39 @@ async fn a_node_that_ends_is_gone_at_once() {
     let refused = desk.whisper(lamp.id(), content(b"x")).await;
     assert_eq!(refused, Err(NodeError::NodeGone(lamp.id())));
     assert_eq!(lamp.groups().await, Err(NodeError::Closed));
+}
+
+#[tokio::test]
+async fn a_peer_that_asks_and_does_not_listen_does_not_hold_up_the_end() {
+    let (lamp, _at_lamp) = node("lamp").await;
+    let socket = TcpSocket::new_v4().unwrap();
+    // Little room between the two: buffers go by the size of segments.
+    socket.set_recv_buffer_size(2048).unwrap();
+    socket2::SockRef::from(&socket).set_tcp_mss(536).unwrap();
+    let address = ([127, 0, 0, 1], lamp.port()).into();
+    let mut peer = socket.connect(address).await.unwrap();
+    let mut codec = zocp_zmtp::Connection::dealer(&[1; 17], zocp_zmtp::Limits::default());
+    let mut buffer = [0; 1024];
+    loop {
+        let written = peer.write(codec.output()).await.unwrap();
+        codec.consume_output(written);
+        if codec.is_ready() && codec.output_len() == 0 {
+            break;
+        }
+        let len = peer.read(&mut buffer).await.unwrap();
+        codec.handle_input(&buffer[..len]).unwrap();
+    }
+    let mut ping = b"\x04\x17\x04PING\0\0".to_vec();
+    ping.resize(2 + 0x17, b'x');
+    let pings = ping.repeat(64);
+    // Until the answers have filled all there is between the two.
+    while let Ok(written) = timeout(Duration::from_millis(500), peer.write_all(&pings)).await {
+        written.unwrap();
+        tokio::task::yield_now().await;
+    }
+    timeout(Duration::from_secs(5), lamp.shutdown())
+        .await
+        .expect("the end is held up");
 }
 
 #[tokio::test]
