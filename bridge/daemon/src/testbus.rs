@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::time::timeout;
-use zbus::{Connection, connection::Builder};
+use zbus::{Connection, Message, connection::Builder};
 
 /// A bus that ends when it is dropped.
 pub(crate) struct TestBus {
@@ -65,6 +65,14 @@ impl Drop for TestBus {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A message from a sender that we are not: whoever sends one to a bus is disconnected.
+pub(crate) fn unlawful_message() -> Message {
+    let local = "org.freedesktop.DBus.Local";
+    Message::signal("/org/freedesktop/DBus/Local", local, "Disconnected")
+        .build(&())
+        .unwrap()
 }
 
 /// What is awaited, within a time that only a hang exceeds.

@@ -19,7 +19,7 @@ use zocp_node::{
 use super::*;
 use crate::{
     served::SiteKind,
-    testbus::{TestBus, soon},
+    testbus::{TestBus, soon, unlawful_message},
 };
 
 const PATH: &str = "/org/z25/Zocp1/Node";
@@ -544,6 +544,27 @@ async fn a_name_that_another_program_has_is_the_nodes_as_soon_as_it_is_free() {
     assert_eq!(play.named(peer(1)).await, None);
     other.release_name(name).await.unwrap();
     assert_eq!(play.named(peer(1)).await.as_deref(), Some(name));
+}
+
+#[tokio::test]
+async fn a_mirror_that_the_bus_disconnects_is_back_under_its_name_with_what_is_new() {
+    let Some(mut play) = Play::new(lamp()).await else {
+        return;
+    };
+    let name = play.enter(peer(1), "lamp").await;
+    let mirror = &play.mirrors.mirrors[&peer(1)];
+    let bad = unlawful_message();
+    mirror.table.with(|objects| objects.push_raw(bad));
+    assert_eq!(play.named(peer(1)).await, None);
+    play.change(json!({"count": {"value": 7}, "late": {"value": true, "access": "r"}}))
+        .await;
+    assert_eq!(play.named(peer(1)).await.as_deref(), Some(name.as_str()));
+    assert_eq!(play.get(PATH, "count").await, OwnedVariant::from(7i64));
+    assert_eq!(play.get(PATH, "late").await, OwnedVariant::from(true));
+    let mut seen = play.signals().await;
+    play.emit("count", 8).await;
+    let emitted = soon(seen.next()).await.unwrap().unwrap();
+    assert_eq!(emitted.body().deserialize::<i64>().unwrap(), 8);
 }
 
 #[tokio::test]

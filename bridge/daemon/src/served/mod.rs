@@ -53,7 +53,7 @@ impl Site {
             SiteKind::System => 32 * MIB,
         };
         Self {
-            address: address.into(),
+            address: without_guid(address).into(),
             message_len_max,
             machine_id: machine_id(),
         }
@@ -266,6 +266,14 @@ impl Served {
 
 /// A ticket with what the owner made of it.
 type Done = (Ticket, Answer);
+
+/// An address without the id of the very bus: one that is started anew at the same place has another.
+fn without_guid(address: &str) -> String {
+    let is_kept = |part: &&str| !part.starts_with("guid=");
+    let (transport, parts) = address.split_once(':').unwrap_or((address, ""));
+    let parts: Vec<&str> = parts.split(',').filter(is_kept).collect();
+    format!("{transport}:{}", parts.join(","))
+}
 
 /// The machine's id, which `Peer.GetMachineId` tells.
 fn machine_id() -> Option<Arc<str>> {

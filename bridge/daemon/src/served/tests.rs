@@ -10,13 +10,12 @@ use zbus::{
 use super::*;
 use crate::{
     objects::{Access, Argument, Content, Emits, Interface, Method, Property, Signal},
-    testbus::{TestBus, soon},
+    testbus::{TestBus, soon, unlawful_message},
 };
 
 const NAME: &str = "org.example.Lamp";
 const PATH: &str = "/org/example/Lamp";
 const VALUES: &str = "org.example.Values";
-const DBUS: &str = "org.freedesktop.DBus";
 
 /// Sets what it is told, answers `blink` with its argument, never answers `never`.
 #[derive(Clone)]
@@ -328,7 +327,7 @@ async fn a_lost_connection_is_made_anew() {
         .await
         .unwrap();
     // A message that the bus does not take ends the connection.
-    let bad = unsafe_message();
+    let bad = unlawful_message();
     house.served.table().with(|objects| objects.push_raw(bad));
     house
         .until(|it| matches!(it, Presence::Unreachable(_)))
@@ -338,17 +337,6 @@ async fn a_lost_connection_is_made_anew() {
     let again = dbus.get_name_owner(NAME.try_into().unwrap()).await.unwrap();
     assert_ne!(owner, again);
     call(&client, "blink", &3i64).await.unwrap();
-}
-
-/// A message from a sender that we are not: whoever sends one to a bus is disconnected.
-fn unsafe_message() -> Message {
-    Message::signal(
-        "/org/freedesktop/DBus/Local",
-        format!("{DBUS}.Local"),
-        "Disconnected",
-    )
-    .build(&())
-    .unwrap()
 }
 
 #[tokio::test]
@@ -363,4 +351,15 @@ async fn the_loss_of_the_bus_is_told_and_closing_still_ends() {
         .await;
     soon(house.served.close().cancelled()).await;
     assert_eq!(*house.presence.borrow(), Presence::Closed);
+}
+
+#[test]
+fn an_address_is_of_a_place_not_of_one_bus() {
+    for (given, kept) in [
+        ("unix:path=/run/bus,guid=0123", "unix:path=/run/bus"),
+        ("unix:guid=0123,path=/run/bus", "unix:path=/run/bus"),
+        ("tcp:host=a,port=1", "tcp:host=a,port=1"),
+    ] {
+        assert_eq!(without_guid(given), kept);
+    }
 }

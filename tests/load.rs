@@ -1,0 +1,265 @@
+//! State and event under load: no event is lost or late for being one of many, and no reader holds others up.
+#![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use futures_util::StreamExt;
+use zbus::{MessageStream, Variant};
+use zocp_node::{BeaconMode, CapPath, Capability, Config, Event, Events, Node, PeerId};
+use zocp_testkit::{Bus, Lab, Program, in_time, isolated};
+
+const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
+const LAMP: &str = "org.z25.Zocp1.Node.lamp";
+const SIGNALS: &str = "org.z25.Zocp1.Signals";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+const EMISSIONS: i64 = 10_000;
+const SETS: i64 = 2000;
+
+/// A node `lamp` with `count` and `done`, and a bridge that meets `lamp`.
+struct Stage {
+    bus: Bus,
+    lamp: Node,
+    bridge: Program,
+}
+
+impl Stage {
+    async fn new(lab: &Lab) -> Self {
+        let bus = Bus::start("session").await;
+        let (lamp, mut at_lamp) = node("lamp").await;
+        let count = Capability::new("rwe", 0);
+        lamp.publish("count", count).await.expect("a capability");
+        let done = Capability::event("bool");
+        lamp.publish("done", done).await.expect("a capability");
+        let config = format!(
+            "[mesh]\nloopback = true\nbeacon = \"off\"\npeers = [\"{}\"]\n",
+            endpoint(&lamp)
+        );
+        let config = lab.file("bridge.toml", &config);
+        let bridge = bus.command(ZOCP).args(["bridge", "--config", &config]);
+        let bridge = bridge.start();
+        bus.appears(LAMP).await;
+        followed(&mut at_lamp).await;
+        tokio::spawn(read(at_lamp));
+        Self { bus, lamp, bridge }
+    }
+
+    async fn emit(&self, emitter: &str, value: impl Into<zocp_node::Value>) {
+        self.lamp.emit(emitter, value).await.expect("an emitter");
+    }
+}
+
+async fn node(name: &str) -> (Node, Events) {
+    let config = Config {
+        loopback: true,
+        beacon: BeaconMode::Off,
+        ..Config::new(name)
+    };
+    Node::start(config).await.expect("a node on the loopback")
+}
+
+/// Waits until the bridge has subscribed: emissions before that are for nobody.
+async fn followed(events: &mut Events) {
+    in_time("the bridge to follow the lamp", async {
+        while let Some(event) = events.next().await {
+            if let Event::Subscribed { .. } = event {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+/// The first peer whose tree is known.
+async fn known(events: &mut Events) -> PeerId {
+    loop {
+        if let Event::TreeKnown { peer, .. } = events.next().await.expect("the node lives") {
+            return peer;
+        }
+    }
+}
+
+/// A node whose events nobody reads takes nothing from its peers in the end.
+async fn read(mut events: Events) {
+    while events.next().await.is_some() {}
+}
+
+fn endpoint(node: &Node) -> String {
+    format!("tcp://127.0.0.1:{}", node.port())
+}
+
+/// The numbers that a stream of signals brings until `done`.
+async fn counted(mut signals: MessageStream) -> Vec<i64> {
+    let mut counted = Vec::new();
+    while let Some(Ok(message)) = signals.next().await {
+        if message.header().member().is_some_and(|it| it == "done") {
+            break;
+        }
+        counted.push(message.body().deserialize().expect("a number"));
+    }
+    counted
+}
+
+/// The newest `count` of a `PropertiesChanged`, if it is about that.
+fn changed_count(message: &zbus::Message) -> Option<i64> {
+    let body = message.body();
+    let (_, changed, _): (&str, HashMap<&str, Variant<'_>>, Vec<&str>) = body.deserialize().ok()?;
+    i64::try_from(changed.get("count")?).ok()
+}
+
+/// A tool that follows the lamp, what it says kept in a file; it is said when it follows and when it saw `done`.
+fn follower(stage: &Stage, lab: &Lab, tool: &str) -> (Program, String) {
+    let file = lab.file(&tool.replace(' ', "-"), "");
+    let script = format!("{tool} {LAMP} | tee {file} | grep --line-buffered -e 'owned by' -e done");
+    let program = stage.bus.command("sh").args(["-c", &script]).start();
+    (program, file)
+}
+
+/// The numbers that come behind `mark` in the lines of a file that contain `kind`.
+fn numbers(file: &str, kind: &str, mark: &str) -> Vec<i64> {
+    let text = std::fs::read_to_string(file).expect("a file of the test");
+    let lines = text.lines().filter(|line| line.contains(kind));
+    lines
+        .filter_map(|line| line.split_once(mark))
+        .map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect())
+        .filter_map(|digits: String| digits.parse().ok())
+        .collect()
+}
+
+#[test]
+fn ten_thousand_emissions_reach_all_who_follow_and_the_state_ends_on_the_last() {
+    isolated(async |lab: Lab| {
+        let stage = Stage::new(&lab).await;
+        let object = stage.bus.node("lamp");
+        let signals = tokio::spawn(counted(object.signals(SIGNALS).await));
+        let mut states = object.signals(PROPERTIES).await;
+        // One that wants everything and reads nothing.
+        let _idle = object.signals(SIGNALS).await;
+        let (busctl, seen_by_busctl) = follower(&stage, &lab, "busctl --user monitor --json=short");
+        busctl.says("Monitoring bus message stream").await;
+        let (gdbus, seen_by_gdbus) = follower(&stage, &lab, "gdbus monitor --session -d");
+        gdbus.says("is owned by").await;
+
+        for number in 1..=EMISSIONS {
+            stage.emit("count", number).await;
+        }
+        stage.emit("done", true).await;
+
+        let all: Vec<i64> = (1..=EMISSIONS).collect();
+        assert_eq!(
+            in_time("all signals", signals).await.expect("no panic"),
+            all
+        );
+        let mut last = 0;
+        in_time("the last state", async {
+            while last < EMISSIONS {
+                let change = states.next().await.expect("a signal").expect("a signal");
+                let count = changed_count(&change).expect("the count alone changes");
+                assert!(count > last, "{count} after {last}");
+                last = count;
+            }
+        })
+        .await;
+        assert_eq!(object.shown_value("count").await, format!("x {EMISSIONS}"));
+        busctl.says("done").await;
+        gdbus.says("done").await;
+        let by_busctl = numbers(&seen_by_busctl, "\"member\":\"count\"", "\"data\":[");
+        assert_eq!(by_busctl, all);
+        let by_gdbus = numbers(&seen_by_gdbus, "Zocp1.Signals.count", "(int64 ");
+        assert_eq!(by_gdbus, all);
+    });
+}
+
+#[test]
+fn values_that_others_set_a_thousand_times_a_second_are_told_within_milliseconds() {
+    isolated(async |lab: Lab| {
+        let stage = Stage::new(&lab).await;
+        let (hand, mut at_hand) = node("hand").await;
+        hand.connect(&endpoint(&stage.lamp))
+            .await
+            .expect("an endpoint");
+        let lamp = in_time("the hand to know the lamp", known(&mut at_hand)).await;
+        tokio::spawn(read(at_hand));
+        let mut states = stage.bus.node("lamp").signals(PROPERTIES).await;
+
+        let told = async {
+            let mut told: Vec<(i64, Instant)> = Vec::new();
+            while told.last().is_none_or(|(count, _)| *count < SETS) {
+                let change = states.next().await.expect("a signal").expect("a signal");
+                told.extend(changed_count(&change).map(|count| (count, Instant::now())));
+            }
+            told
+        };
+        let set = async {
+            let mut set = Vec::new();
+            let mut pace = tokio::time::interval(Duration::from_millis(1));
+            for number in 1..=SETS {
+                pace.tick().await;
+                set.push((number, Instant::now()));
+                let path = CapPath::root("count");
+                hand.set(lamp, path, number.into())
+                    .await
+                    .expect("it is writable");
+            }
+            set
+        };
+        let (set, told) = in_time("all that is set to be told", async {
+            tokio::join!(set, told)
+        })
+        .await;
+        let mut late: Vec<Duration> = set
+            .iter()
+            .map(|(number, at)| {
+                let tells = |told: &&(i64, Instant)| told.0 >= *number;
+                let (_, told_at) = told.iter().find(tells).expect("the last is told");
+                told_at.duration_since(*at)
+            })
+            .collect();
+        late.sort();
+        let median = late[late.len() / 2];
+        let (most, last) = (late[late.len() * 95 / 100], late[late.len() - 1]);
+        println!(
+            "told {} times; late: {median:?}, 95 of 100 {most:?}, at most {last:?}",
+            told.len()
+        );
+        assert!(
+            told.len() < usize::try_from(SETS).expect("few") / 4,
+            "told {} times",
+            told.len()
+        );
+        // The promise is 20 ms for all; some may meet a machine that runs other tests just then.
+        assert!(
+            median < Duration::from_millis(20),
+            "half of them within {median:?}"
+        );
+        assert!(
+            most < Duration::from_millis(200),
+            "95 of 100 within {most:?}"
+        );
+    });
+}
+
+#[test]
+fn a_bus_that_is_killed_and_comes_back_has_everything_again() {
+    isolated(async |lab: Lab| {
+        let mut stage = Stage::new(&lab).await;
+        stage.bus.kill().await;
+        stage.bridge.says("bus").await;
+        // It goes on meanwhile.
+        stage.emit("count", 77).await;
+        let bus = Bus::start("session").await;
+        bus.appears("org.z25.Zocp1").await;
+        bus.appears(LAMP).await;
+        let lamp = bus.node("lamp");
+        assert_eq!(lamp.shown_value("count").await, "x 77");
+        let peer = bus.peer("lamp");
+        assert_eq!(
+            peer.shown("org.z25.Zocp1.Peer", "BusName").await,
+            format!("s \"{LAMP}\"")
+        );
+        lamp.set("count", 78).await.expect("it is writable");
+        lamp.becomes("count", 78_i64).await;
+    });
+}
