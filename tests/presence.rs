@@ -77,10 +77,14 @@ fn a_node_behind_a_silent_link_is_gone_at_expiry_and_back_under_its_name() {
 fn an_address_and_a_link_that_come_late_are_used() {
     isolated(async |lab: Lab| {
         let foh = lab.bare_host("foh").await;
-        let bridge = Bridge::start(ZOCP, &foh, "foh", &[]).await;
+        let bridge = Bridge::start(ZOCP, &foh, "foh", &["-v"]).await;
+        bridge.program.says("no network but the loopback").await;
+        bridge.program.says(" on lo 127.0.0.1").await;
         let _lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[]).await;
         foh.plug(&lab.network).await;
         bridge.bus.appears(LAMP).await;
+        let change = "the mesh is on these networks=\"eth0 (10.99.0.1)\"";
+        bridge.program.says(change).await;
         let config = [
             "get-property",
             "org.z25.Zocp1",
