@@ -210,6 +210,7 @@ impl House {
                 return;
             }
         };
+        self.own(&all);
         let chosen = choose(&all, &self.selection);
         if chosen == self.networks {
             return;
@@ -217,6 +218,13 @@ impl House {
         self.beacons.follow(&chosen).iter().for_each(Failure::warn);
         self.networks = chosen;
         self.tell_networks();
+    }
+
+    /// So that we never dial ourselves, whoever names our mailbox.
+    pub(crate) fn own(&mut self, all: &[Network]) {
+        for network in all {
+            self.zre.own_address(network.address.into());
+        }
     }
 
     fn tell_networks(&mut self) {

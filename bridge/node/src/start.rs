@@ -66,11 +66,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     let port = mailbox.local_addr().map_err(StartError::Mailbox)?.port();
     let (heard, datagrams) = mpsc::channel(DATAGRAMS_MAX);
     let beacons = open_beacons(&config, &networks, heard)?;
-    let mut zre = Zre::new(std_now(), zre_config(&config, id, port, seed)?);
-    // So that we never dial ourselves, whoever names our mailbox.
-    for network in &all {
-        zre.own_address(network.address.into());
-    }
+    let zre = Zre::new(std_now(), zre_config(&config, id, port, seed)?);
     let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
     let (inputs, input_queue) = mpsc::channel(INPUTS_MAX);
     let (events, event_queue) = mpsc::channel(EVENT_BATCHES_MAX);
@@ -90,6 +86,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         hash,
     };
     let mut house = House::new(&config, parts);
+    house.own(&all);
     for endpoint in &config.peers {
         house
             .connect(std_now(), endpoint)
