@@ -74,11 +74,19 @@ fn refused_set(error: SetError, node: &str, what: &str) -> Refusal {
         },
         SetError::Value(CheckError::NotWritable) => Refusal::PropertyReadOnly(what.to_owned()),
         SetError::Value(CheckError::OutOfRange { min, max }) => {
-            let bound =
-                |bound: Option<Value>| bound.map_or_else(|| "…".to_owned(), |it| it.to_string());
-            Refusal::OutOfRange(format!("{what} is from {} to {}", bound(min), bound(max)))
+            Refusal::OutOfRange(format!("{what} is {}", range(min.as_ref(), max.as_ref())))
         }
         error => Refusal::InvalidArgs(format!("{what}: {error}")),
+    }
+}
+
+/// The range that a value has to be in.
+fn range(min: Option<&Value>, max: Option<&Value>) -> String {
+    match (min, max) {
+        (Some(min), Some(max)) => format!("from {min} to {max}"),
+        (Some(min), None) => format!("at least {min}"),
+        (None, Some(max)) => format!("at most {max}"),
+        (None, None) => "in no range".to_owned(),
     }
 }
 
