@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::StreamExt;
+use tokio::time::timeout;
 use zbus::{MessageStream, Variant};
 use zocp_node::{BeaconMode, CapPath, Capability, Config, Event, Events, Node, PeerId};
 use zocp_testkit::{Bus, Lab, Program, in_time, isolated};
@@ -17,8 +18,9 @@ const SIGNALS: &str = "org.z25.Zocp1.Signals";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const EMISSIONS: i64 = 10_000;
 const SETS: i64 = 2000;
+const TICK: Duration = Duration::from_millis(50);
 
-/// A node `lamp` with `count` and `done`, and a bridge that meets `lamp`.
+/// A node `lamp` with `count`, `tick` and `done`, and a bridge that meets `lamp`.
 struct Stage {
     bus: Bus,
     lamp: Node,
@@ -31,8 +33,10 @@ impl Stage {
         let (lamp, mut at_lamp) = node("lamp").await;
         let count = Capability::new("rwe", 0);
         lamp.publish("count", count).await.expect("a capability");
-        let done = Capability::event("bool");
-        lamp.publish("done", done).await.expect("a capability");
+        for event in ["tick", "done"] {
+            let capability = Capability::event("bool");
+            lamp.publish(event, capability).await.expect("a capability");
+        }
         let config = format!(
             "[mesh]\nloopback = true\nbeacon = \"off\"\npeers = [\"{}\"]\n",
             endpoint(&lamp)
@@ -44,6 +48,20 @@ impl Stage {
         followed(&mut at_lamp).await;
         tokio::spawn(read(at_lamp));
         Self { bus, lamp, bridge }
+    }
+
+    /// Emits `tick` until the program tells of it: gdbus subscribes some time after it has said so.
+    async fn is_heard_by(&self, program: &Program) {
+        in_time("the follower to follow", async {
+            let mut heard = std::pin::pin!(program.says("Signals.tick"));
+            loop {
+                self.emit("tick", true).await;
+                if timeout(TICK, &mut heard).await.is_ok() {
+                    return;
+                }
+            }
+        })
+        .await;
     }
 
     async fn emit(&self, emitter: &str, value: impl Into<zocp_node::Value>) {
@@ -94,10 +112,11 @@ fn endpoint(node: &Node) -> String {
 async fn counted(mut signals: MessageStream) -> Vec<i64> {
     let mut counted = Vec::new();
     while let Some(Ok(message)) = signals.next().await {
-        if message.header().member().is_some_and(|it| it == "done") {
-            break;
+        match message.header().member().map(|member| member.as_str()) {
+            Some("count") => counted.push(message.body().deserialize().expect("a number")),
+            Some("done") => break,
+            _ => {}
         }
-        counted.push(message.body().deserialize().expect("a number"));
     }
     counted
 }
@@ -109,10 +128,10 @@ fn changed_count(message: &zbus::Message) -> Option<i64> {
     i64::try_from(changed.get("count")?).ok()
 }
 
-/// A tool that follows the lamp, what it says kept in a file; it is said when it follows and when it saw `done`.
+/// A tool that follows the lamp, what it says kept in a file; it says when it saw `tick` and `done`.
 fn follower(stage: &Stage, lab: &Lab, tool: &str) -> (Program, String) {
     let file = lab.file(&tool.replace(' ', "-"), "");
-    let script = format!("{tool} {LAMP} | tee {file} | grep --line-buffered -e 'owned by' -e done");
+    let script = format!("{tool} {LAMP} | tee {file} | grep --line-buffered -e tick -e done");
     let program = stage.bus.command("sh").args(["-c", &script]).start();
     (program, file)
 }
@@ -140,7 +159,7 @@ fn ten_thousand_emissions_reach_all_who_follow_and_the_state_ends_on_the_last() 
         let (busctl, seen_by_busctl) = follower(&stage, &lab, "busctl --user monitor --json=short");
         busctl.says("Monitoring bus message stream").await;
         let (gdbus, seen_by_gdbus) = follower(&stage, &lab, "gdbus monitor --session -d");
-        gdbus.says("is owned by").await;
+        stage.is_heard_by(&gdbus).await;
 
         for number in 1..=EMISSIONS {
             stage.emit("count", number).await;

@@ -8,8 +8,9 @@ mod strange;
 
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
 use zocp_node::Node;
-use zocp_testkit::{Bus, Cmd, Lab, Program, isolated};
+use zocp_testkit::{Bus, Cmd, Lab, Program, in_time, isolated};
 
 use strange::LABEL;
 
@@ -18,6 +19,7 @@ const ROOT: &str = "/org/z25/Zocp1/Node";
 const CAMERA: &str = "/org/z25/Zocp1/Node/cam_201_2f_22_c3_a4_22";
 const HEAD: &str = "/org/z25/Zocp1/Node/cam_201_2f_22_c3_a4_22/_32_20pan_20_26_20_3ctilt_3e";
 const VALUES: &str = "org.z25.Zocp1.Values";
+const TICK: Duration = Duration::from_millis(50);
 /// A call without an answer holds a tool up for 25 s.
 const STALL_MIN: Duration = Duration::from_secs(10);
 
@@ -214,7 +216,14 @@ fn a_node_that_goes_is_taken_away_leaf_first_and_its_name_last() {
             .command("gdbus")
             .args(["monitor", "--session", "-d", &stage.name]);
         let monitor = monitor.start();
-        monitor.says("is owned by").await;
+        // It subscribes some time after it has said who owns the name.
+        in_time("gdbus to follow", async {
+            let mut heard = std::pin::pin!(monitor.says("Signals.tick"));
+            while timeout(TICK, &mut heard).await.is_err() {
+                stage.node.emit("tick", 1).await.expect("an emitter");
+            }
+        })
+        .await;
         stage.node.shutdown().await;
         monitor.says("does not have an owner").await;
         let removed: Vec<String> = monitor
