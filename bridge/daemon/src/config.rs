@@ -9,6 +9,7 @@
 //! Spec: docs/reference/configuration.md
 
 mod limits;
+mod services;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +22,12 @@ use serde::Deserialize;
 use zocp_node::BeaconMode;
 
 pub use limits::LimitsConfig;
+pub use services::{ExportConfig, ImportConfig, ImportNameConfig};
 
-use crate::bus::BusChoice;
+use crate::{
+    bus::BusChoice,
+    policy::{ExportPolicy, ImportRule},
+};
 
 /// What was said about the bridge, in the file's words.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -32,6 +37,10 @@ pub struct Config {
     pub mesh: MeshConfig,
     /// The side of the bus.
     pub bus: BusConfig,
+    /// What peers may use of this bus. Default: nothing. Those of a flag and of the file add up.
+    pub export: Vec<ExportConfig>,
+    /// How services of peers appear on this bus. Default: all, under their customary names.
+    pub import: Vec<ImportConfig>,
     /// Every bound of the program.
     pub limits: LimitsConfig,
 }
@@ -88,6 +97,10 @@ pub struct Settings {
     pub bus: BusChoice,
     /// The node that the bridge is on the mesh.
     pub node: zocp_node::Config,
+    /// What of this bus peers may use.
+    pub export: ExportPolicy,
+    /// How services of peers appear; the first rule that fits decides.
+    pub import: Vec<ImportRule>,
 }
 
 impl Config {
@@ -143,6 +156,8 @@ impl Config {
             bus: BusConfig {
                 address: self.bus.address.or(below.bus.address),
             },
+            export: [self.export, below.export].concat(),
+            import: [self.import, below.import].concat(),
             limits: self.limits.over(below.limits),
         }
     }
@@ -187,7 +202,12 @@ impl Config {
             return Err(invalid("mesh.expiry", &reason));
         }
         self.limits.apply(&mut node.limits)?;
-        Ok(Settings { bus, node })
+        Ok(Settings {
+            bus,
+            node,
+            export: services::exports(self.export)?,
+            import: services::imports(self.import)?,
+        })
     }
 }
 

@@ -16,6 +16,7 @@
 //! - [`mirror`]: remote nodes on the bus
 //! - [`objects`]: a table of D-Bus objects and its dispatcher, pure
 //! - [`served`]: the bus connection of a table
+//! - [`policy`]: who may use what
 //! - [`run`]: the whole bridge, from start to end
 //!
 //! Not here: the mesh itself (`zocp_node`), the command line (`bridge/cli`).
@@ -29,6 +30,7 @@ pub mod hub;
 pub mod label;
 pub mod mirror;
 pub mod objects;
+pub mod policy;
 pub mod run;
 pub mod served;
 #[cfg(test)]

@@ -165,3 +165,48 @@ fn the_error_of_a_file_names_the_file() {
         "{error}"
     );
 }
+
+#[test]
+fn exports_and_imports_become_rules() {
+    let text = r#"
+        [[export]]
+        service = "org.mpris.MediaPlayer2.*"
+        call = ["org.mpris.MediaPlayer2.Player.*@/org/mpris/MediaPlayer2"]
+        peers = ["foh"]
+
+        [[import]]
+        service = "org.mpris.MediaPlayer2.*"
+        name = "org.mpris.MediaPlayer2.{node}.{tail}"
+
+        [[import]]
+        service = "*"
+        from = "stage"
+        name = false
+    "#;
+    let settings = Config::parse(text).unwrap().check().unwrap();
+    assert!(settings.export.offers("org.mpris.MediaPlayer2.mpv"));
+    assert!(
+        !settings
+            .export
+            .grant("org.mpris.MediaPlayer2.mpv", "x", "1")
+            .may_see()
+    );
+    assert_eq!(settings.import.len(), 2);
+    assert_eq!(settings.import[1].name, crate::policy::ImportName::Never);
+}
+
+#[test]
+fn a_rule_that_says_nothing_or_nonsense_is_an_error() {
+    for text in [
+        "[[export]]\nservice = 'org.a.B'",
+        "[[export]]\nservice = 'org'\ntalk = true",
+        "[[export]]\nservice = 'org.a.B'\ncall = ['x']",
+        "[[import]]\nservice = 'org.a.B'\nname = '{nodes}'",
+    ] {
+        assert!(Config::parse(text).unwrap().check().is_err(), "{text}");
+    }
+    assert!(
+        Config::parse("[[export]]\ntalk = true").is_err(),
+        "no service"
+    );
+}

@@ -1,0 +1,356 @@
+//! Who may see, call and hear what: rules in xdg-dbus-proxy's words, denied by default.
+//!
+//! Model: a [`ServicePattern`] says which services, a [`Members`] rule which members of them, a
+//! [`Grant`] is what one peer may do with one service: the union of all rules that name both.
+//! Invariants: P1. what no rule allows is denied. P2. whoever may do anything with a service may see
+//! it, introspect it and ping it. P3. `org.freedesktop.DBus.Properties` are members like any other.
+//! Limits: none here; a rule costs one comparison of text for each message that it is asked about.
+//! Not here: asking (`crate::export` for what comes from a peer, `crate::import` for what goes to it).
+//! Spec: docs/reference/protocol.md §7.6; xdg-dbus-proxy(1)
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+/// Which services: a bus name, a name and all below it (`org.example.*`), or all (`*`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePattern {
+    /// The name, or what all names begin with; empty for all.
+    stem: Arc<str>,
+    reach: Reach,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Exact,
+    Below,
+    All,
+}
+
+impl ServicePattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// The writer's: it is neither a bus name nor one with `.*` behind it, nor `*`.
+    pub fn parse(text: &str) -> Result<Self, RuleError> {
+        let (stem, reach) = match text.strip_suffix(".*") {
+            _ if text == "*" => ("", Reach::All),
+            Some(stem) => (stem, Reach::Below),
+            None => (text, Reach::Exact),
+        };
+        let is_stem = match reach {
+            Reach::All => true,
+            Reach::Below => is_name(stem),
+            Reach::Exact => is_name(stem) && stem.contains('.'),
+        };
+        if !is_stem {
+            return Err(RuleError::Service(text.to_owned()));
+        }
+        Ok(Self {
+            stem: stem.into(),
+            reach,
+        })
+    }
+
+    /// Whether a service is meant. Unique names never are.
+    #[must_use]
+    pub fn matches(&self, service: &str) -> bool {
+        self.tail(service).is_some()
+    }
+
+    /// What `*` stands for in a service's name: empty where it stands for nothing. `None` where the
+    /// service is not meant.
+    #[must_use]
+    pub fn tail<'s>(&self, service: &'s str) -> Option<&'s str> {
+        if service.starts_with(':') {
+            return None;
+        }
+        if self.reach == Reach::All {
+            return Some(service);
+        }
+        let rest = service.strip_prefix(&*self.stem)?;
+        match self.reach {
+            _ if rest.is_empty() => Some(rest),
+            Reach::Below => rest.strip_prefix('.'),
+            _ => None,
+        }
+    }
+
+    /// The pattern as it was written.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self.reach {
+            Reach::All => "*".to_owned(),
+            Reach::Below => format!("{}.*", self.stem),
+            Reach::Exact => self.stem.to_string(),
+        }
+    }
+}
+
+/// Which members of a service's objects, `[METHOD][@PATH]`: the method `interface.member`, a whole
+/// interface as `interface.*`, or `*`; the path an object's, or with `/*` behind it also those of all
+/// below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members {
+    interface: Option<Box<str>>,
+    member: Option<Box<str>>,
+    path: Option<(Box<str>, Depth)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Here,
+    AndBelow,
+}
+
+impl Members {
+    /// Reads a rule.
+    ///
+    /// # Errors
+    /// The writer's: it names no interface, member or path that can exist.
+    pub fn parse(text: &str) -> Result<Self, RuleError> {
+        let wrong = || RuleError::Members(text.to_owned());
+        let (method, path) = match text.split_once('@') {
+            Some((method, path)) => (method, Some(path)),
+            None => (text, None),
+        };
+        let (interface, member) = match method {
+            "" | "*" => (None, None),
+            method => match method.rsplit_once('.').ok_or_else(wrong)? {
+                (interface, "*") => (Some(interface), None),
+                (interface, member) => (Some(interface), Some(member)),
+            },
+        };
+        let is_interface = interface.is_none_or(|name| name.contains('.') && is_name(name));
+        if !is_interface || !member.is_none_or(is_element) {
+            return Err(wrong());
+        }
+        Ok(Self {
+            interface: interface.map(Box::from),
+            member: member.map(Box::from),
+            path: path.map(parse_path).transpose().map_err(|()| wrong())?,
+        })
+    }
+
+    fn matches(&self, member: &Member<'_>) -> bool {
+        let path = self.path.as_ref().is_none_or(|(stem, depth)| {
+            let rest = member.path.strip_prefix(&**stem);
+            rest.is_some_and(|rest| {
+                rest.is_empty() || (*depth == Depth::AndBelow && rest.starts_with('/'))
+            })
+        });
+        let names = |wanted: &Option<Box<str>>, is: Option<&str>| {
+            wanted.as_ref().is_none_or(|wanted| is == Some(&**wanted))
+        };
+        path && names(&self.interface, member.interface) && names(&self.member, Some(member.member))
+    }
+}
+
+/// A member of an object, as a message names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// The object.
+    pub path: &'a str,
+    /// The interface; calls may leave it out.
+    pub interface: Option<&'a str>,
+    /// The method or signal.
+    pub member: &'a str,
+}
+
+/// What one peer may do with one service, or what a rule lets it do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// May know of it, introspect and ping it.
+    pub see: bool,
+    /// May call everything and hear everything.
+    pub talk: bool,
+    /// May call these.
+    pub call: Vec<Members>,
+    /// May hear these signals.
+    pub broadcast: Vec<Members>,
+}
+
+impl Grant {
+    /// What `talk = true` says.
+    #[must_use]
+    pub fn all() -> Self {
+        Self {
+            see: true,
+            talk: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the service may be seen (P2).
+    #[must_use]
+    pub fn may_see(&self) -> bool {
+        self.see || self.talk || !self.call.is_empty() || !self.broadcast.is_empty()
+    }
+
+    /// Whether a method may be called.
+    #[must_use]
+    pub fn may_call(&self, method: &Member<'_>) -> bool {
+        let is_seeing = match method.interface {
+            Some("org.freedesktop.DBus.Introspectable") => method.member == "Introspect",
+            Some("org.freedesktop.DBus.Peer") => true,
+            _ => false,
+        };
+        self.talk
+            || (is_seeing && self.may_see())
+            || self.call.iter().any(|rule| rule.matches(method))
+    }
+
+    /// Whether a signal may be heard.
+    #[must_use]
+    pub fn may_hear(&self, signal: &Member<'_>) -> bool {
+        self.talk || self.broadcast.iter().any(|rule| rule.matches(signal))
+    }
+
+    /// Whether every signal may be heard, so that who hears them knows all.
+    #[must_use]
+    pub fn hears_all(&self) -> bool {
+        self.talk
+            || self.broadcast.iter().any(|rule| {
+                rule.interface.is_none() && rule.member.is_none() && rule.path.is_none()
+            })
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.see |= other.see;
+        self.talk |= other.talk;
+        self.call.extend_from_slice(&other.call);
+        self.broadcast.extend_from_slice(&other.broadcast);
+    }
+}
+
+/// Which peers: by name or UUID; empty is every peer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peers(Vec<Box<str>>);
+
+impl Peers {
+    /// Those of these names or UUIDs; `*` among them is every peer.
+    #[must_use]
+    pub fn new(names: &[String]) -> Self {
+        if names.iter().any(|name| name == "*") {
+            return Self::default();
+        }
+        Self(names.iter().map(|name| name.as_str().into()).collect())
+    }
+
+    /// Whether a peer is meant.
+    #[must_use]
+    pub fn matches(&self, name: &str, uuid: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|peer| **peer == *name || **peer == *uuid)
+    }
+}
+
+/// One `[[export]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportRule {
+    /// Of which services.
+    pub service: ServicePattern,
+    /// To whom.
+    pub peers: Peers,
+    /// What.
+    pub grant: Grant,
+}
+
+/// All rules of the exporter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExportPolicy {
+    /// Their order does not matter: they add up.
+    pub rules: Vec<ExportRule>,
+}
+
+impl ExportPolicy {
+    /// Whether a service is exported to anybody.
+    #[must_use]
+    pub fn offers(&self, service: &str) -> bool {
+        self.rules.iter().any(|rule| rule.service.matches(service))
+    }
+
+    /// What a peer may do with a service.
+    #[must_use]
+    pub fn grant(&self, service: &str, peer_name: &str, peer_uuid: &str) -> Grant {
+        let mut grant = Grant::default();
+        for rule in &self.rules {
+            if rule.service.matches(service) && rule.peers.matches(peer_name, peer_uuid) {
+                grant.add(&rule.grant);
+            }
+        }
+        grant
+    }
+}
+
+/// One `[[import]]`: the first that names service and peer decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportRule {
+    /// Of which services.
+    pub service: ServicePattern,
+    /// From whom.
+    pub from: Peers,
+    /// Under which name.
+    pub name: ImportName,
+    /// What programs here may do with it.
+    pub grant: Grant,
+    /// Whether properties are answered from memory where that is right.
+    pub cache: bool,
+}
+
+/// Under which name a service appears here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImportName {
+    /// The customary one.
+    Default,
+    /// Not at all.
+    Never,
+    /// With `{node}`, `{service}` and `{tail}` replaced.
+    Template(Box<str>),
+}
+
+/// What is wrong with a rule. The writer's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// No bus name, and no pattern of them.
+    #[error("\"{0}\" is neither a bus name, nor one with \".*\" behind it, nor \"*\"")]
+    Service(String),
+    /// No member or path.
+    #[error(
+        "\"{0}\" is not [interface.member][@/path], where member may be * and the path end in /*"
+    )]
+    Members(String),
+}
+
+fn parse_path(text: &str) -> Result<(Box<str>, Depth), ()> {
+    let (stem, depth) = match text.strip_suffix("/*") {
+        Some(stem) => (stem, Depth::AndBelow),
+        None => (text, Depth::Here),
+    };
+    // "/*" is all: its stem is empty, and every path begins with "/".
+    let is_path = (stem.is_empty() && depth == Depth::AndBelow)
+        || stem == "/"
+        || (stem.starts_with('/') && stem[1..].split('/').all(is_path_element));
+    is_path.then(|| (stem.into(), depth)).ok_or(())
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= NAME_LEN_MAX && text.split('.').all(is_element)
+}
+
+fn is_element(text: &str) -> bool {
+    let is_legal = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'_' || octet == b'-';
+    !text.is_empty()
+        && text.bytes().all(is_legal)
+        && !text.as_bytes().first().is_some_and(u8::is_ascii_digit)
+}
+
+fn is_path_element(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|octet| octet.is_ascii_alphanumeric() || octet == b'_')
+}
+
+/// Of every name on a bus.
+const NAME_LEN_MAX: usize = 255;

@@ -1,0 +1,145 @@
+use super::*;
+
+fn member<'a>(path: &'a str, interface: &'a str, member: &'a str) -> Member<'a> {
+    Member {
+        path,
+        interface: Some(interface),
+        member,
+    }
+}
+
+fn calls(rule: &str) -> Grant {
+    Grant {
+        call: vec![Members::parse(rule).unwrap()],
+        ..Grant::default()
+    }
+}
+
+#[test]
+fn a_pattern_means_a_name_what_is_below_it_or_all() {
+    let exact = ServicePattern::parse("org.example.Lamp").unwrap();
+    assert!(exact.matches("org.example.Lamp"));
+    assert!(!exact.matches("org.example.Lamp.two") && !exact.matches("org.example.Lamps"));
+    let below = ServicePattern::parse("org.example.*").unwrap();
+    assert_eq!(below.tail("org.example.a.b"), Some("a.b"));
+    assert_eq!(below.tail("org.example"), Some(""));
+    assert_eq!(below.tail("org.examples"), None);
+    let all = ServicePattern::parse("*").unwrap();
+    assert_eq!(all.tail("org.example"), Some("org.example"));
+    assert!(!all.matches(":1.5"), "a unique name is no service");
+}
+
+#[test]
+fn a_pattern_is_shown_as_it_was_written() {
+    for text in ["*", "org.example.*", "org.example.Lamp"] {
+        assert_eq!(ServicePattern::parse(text).unwrap().text(), text);
+    }
+}
+
+#[test]
+fn a_text_that_is_no_pattern_is_refused() {
+    for text in [
+        "", "org", "org..a", "org.*.a", ".*", "a.b*", "a.1b", ":1.5", "a b.c",
+    ] {
+        assert!(ServicePattern::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_call_is_allowed_by_method_interface_and_path() {
+    let play = member("/org/mpris/MediaPlayer2", "org.mpris.Player", "Play");
+    for rule in [
+        "*",
+        "",
+        "org.mpris.Player.*",
+        "org.mpris.Player.Play",
+        "org.mpris.Player.*@/org/mpris/MediaPlayer2",
+        "*@/org/mpris/*",
+        "@/*",
+        "org.mpris.Player.Play@/org/mpris/MediaPlayer2/*",
+    ] {
+        assert!(calls(rule).may_call(&play), "{rule}");
+    }
+    for rule in [
+        "org.mpris.Player.Stop",
+        "org.mpris.*",
+        "org.mpris.Player.*@/org/mpris",
+        "*@/org/mpris/Media/*",
+        "*@/",
+    ] {
+        assert!(!calls(rule).may_call(&play), "{rule}");
+    }
+}
+
+#[test]
+fn a_call_without_interface_needs_a_rule_without_one() {
+    let bare = Member {
+        interface: None,
+        ..member("/", "", "Play")
+    };
+    assert!(calls("*").may_call(&bare));
+    assert!(!calls("org.mpris.Player.Play").may_call(&bare));
+    assert!(!calls("org.freedesktop.DBus.Introspectable.*").may_call(&bare));
+}
+
+#[test]
+fn a_text_that_is_no_rule_is_refused() {
+    for text in [
+        "Play", "a.b.", ".b", "a..b", "*.a", "a.b@", "a.b@x", "a.b@/x/", "a.b@//", "*@/a b",
+    ] {
+        assert!(Members::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn who_may_see_may_introspect_and_ping_and_nothing_else() {
+    let see = Grant {
+        see: true,
+        ..Grant::default()
+    };
+    let introspect = member("/", "org.freedesktop.DBus.Introspectable", "Introspect");
+    let ping = member("/", "org.freedesktop.DBus.Peer", "Ping");
+    let get = member("/", "org.freedesktop.DBus.Properties", "Get");
+    for grant in [&see, &calls("org.a.B.c"), &Grant::all()] {
+        assert!(grant.may_see() && grant.may_call(&introspect) && grant.may_call(&ping));
+    }
+    assert!(!see.may_call(&get) && !calls("org.a.B.c").may_call(&get));
+    assert!(Grant::all().may_call(&get));
+    assert!(!Grant::default().may_see() && !Grant::default().may_call(&ping));
+}
+
+#[test]
+fn signals_have_rules_of_their_own() {
+    let changed = member("/", "org.freedesktop.DBus.Properties", "PropertiesChanged");
+    let grant = Grant {
+        broadcast: vec![Members::parse("org.freedesktop.DBus.Properties.*@/*").unwrap()],
+        ..Grant::default()
+    };
+    assert!(grant.may_hear(&changed) && !grant.may_call(&changed));
+    assert!(!grant.hears_all() && Grant::all().hears_all());
+    assert!(!calls("*").may_hear(&changed));
+}
+
+#[test]
+fn rules_add_up_for_the_peers_that_they_name() {
+    let rule = |service: &str, peers: &[&str], grant| ExportRule {
+        service: ServicePattern::parse(service).unwrap(),
+        peers: Peers::new(&peers.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        grant,
+    };
+    let policy = ExportPolicy {
+        rules: vec![
+            rule("org.a.*", &[], calls("org.a.I.x")),
+            rule("org.a.B", &["foh"], Grant::all()),
+            rule("org.a.B", &["0123"], calls("org.a.I.y")),
+        ],
+    };
+    let (x, y) = (member("/", "org.a.I", "x"), member("/", "org.a.I", "y"));
+    let grant = |peer: &str, uuid: &str| policy.grant("org.a.B", peer, uuid);
+    assert!(grant("foh", "9").may_call(&y));
+    assert!(grant("other", "0123").may_call(&y) && grant("other", "0123").may_call(&x));
+    assert!(grant("other", "9").may_call(&x) && !grant("other", "9").may_call(&y));
+    assert!(policy.offers("org.a.Z") && !policy.offers("org.b"));
+    assert_eq!(policy.grant("org.b", "foh", "9"), Grant::default());
+    assert!(Peers::new(&["foh".into(), "*".into()]).matches("anybody", "1"));
+}
