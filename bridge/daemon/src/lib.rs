@@ -35,4 +35,5 @@ pub mod run;
 pub mod served;
 #[cfg(test)]
 mod testbus;
+pub mod transport;
 pub mod types;

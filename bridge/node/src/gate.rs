@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::sync::{Notify, Semaphore, TryAcquireError};
 use zocp_zre::{IdHash, PeerId};
 
 use crate::error::NodeError;
@@ -29,6 +29,8 @@ pub(crate) struct Gate {
     room: Semaphore,
     /// What messages on their way have taken. Only the actor changes it.
     owed: AtomicUsize,
+    /// Something of it was given back.
+    released: Notify,
 }
 
 /// A message's permission to be queued. Dropped without [`Pass::redeem`], it gives back its share.
@@ -51,17 +53,18 @@ impl Gates {
         let gate = Gate {
             room: Semaphore::new(self.size),
             owed: AtomicUsize::new(0),
+            released: Notify::new(),
         };
         let mut gates = self.gates.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = gates.insert(peer, Arc::new(gate)) {
-            old.room.close();
+            old.close();
         }
     }
 
     pub(crate) fn close(&self, peer: PeerId) {
         let mut gates = self.gates.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(gate) = gates.remove(&peer) {
-            gate.room.close();
+            gate.close();
         }
     }
 
@@ -106,7 +109,26 @@ impl Gates {
             if paid > 0 {
                 gate.owed.fetch_sub(paid, Ordering::Relaxed);
                 gate.room.add_permits(paid);
+                gate.released.notify_waiters();
             }
+        }
+    }
+
+    /// Waits until at most `octets` are queued for a peer. Cancel-safe.
+    pub(crate) async fn drained(&self, peer: PeerId, octets: usize) -> Result<(), NodeError> {
+        let gate = self.of(peer)?;
+        let room = self.size.saturating_sub(octets);
+        loop {
+            let released = gate.released.notified();
+            tokio::pin!(released);
+            released.as_mut().enable();
+            if gate.room.is_closed() {
+                return Err(NodeError::NodeGone(peer));
+            }
+            if gate.room.available_permits() >= room {
+                return Ok(());
+            }
+            released.await;
         }
     }
 
@@ -127,6 +149,14 @@ impl Gates {
     }
 }
 
+impl Gate {
+    /// Wakes all who wait: the peer is gone.
+    fn close(&self) {
+        self.room.close();
+        self.released.notify_waiters();
+    }
+}
+
 impl Pass {
     /// The message is queued: its share is given back by [`Gates::release`].
     pub(crate) fn redeem(mut self) {
@@ -139,6 +169,7 @@ impl Drop for Pass {
     fn drop(&mut self) {
         if self.share > 0 {
             self.gate.room.add_permits(self.share);
+            self.gate.released.notify_waiters();
         }
     }
 }

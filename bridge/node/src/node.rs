@@ -151,6 +151,15 @@ impl Node {
         Ok(())
     }
 
+    /// Waits until at most `octets` are queued for a peer: whoever has much to send and hands over no
+    /// more before that leaves room for others in between.
+    ///
+    /// # Errors
+    /// `NodeGone`.
+    pub async fn drained(&self, peer: PeerId, octets: usize) -> Result<(), NodeError> {
+        self.shared.gates.drained(peer, octets).await
+    }
+
     /// Sends a message to every peer in a group.
     ///
     /// # Errors
@@ -300,6 +309,30 @@ impl Node {
     pub async fn unpublish(&self, path: impl IntoCapPath) -> Result<(), NodeError> {
         let path = path.into_cap_path()?;
         self.ask(move |house, _| house.unpublish(&path)).await?
+    }
+
+    /// Makes an object of this node, or gives it other plain entries; null removes an entry. The entry
+    /// `type` says what kind of object it is.
+    ///
+    /// # Errors
+    /// `Invalid` when a limit or a name forbids it, `Closed`. Entries before the one that is refused
+    /// are set.
+    pub async fn describe(
+        &self,
+        object: ObjectPath,
+        entries: Vec<(String, Value)>,
+    ) -> Result<(), NodeError> {
+        self.ask(move |house, _| house.describe(&object, entries))
+            .await?
+    }
+
+    /// Takes an object of this node away with all that is in it.
+    ///
+    /// # Errors
+    /// `Invalid` when there is none, `Closed`.
+    pub async fn remove_object(&self, object: ObjectPath) -> Result<(), NodeError> {
+        self.ask(move |house, _| house.remove_object(&object))
+            .await?
     }
 
     /// Offers a method; calls of it come as [`Event::Called`](crate::Event::Called).

@@ -222,6 +222,25 @@ impl House {
         self.model.unpublish(path).then_some(()).ok_or_else(unknown)
     }
 
+    pub(crate) fn describe(
+        &mut self,
+        object: &ObjectPath,
+        entries: Vec<(String, Value)>,
+    ) -> Result<(), NodeError> {
+        for (name, value) in entries {
+            self.model
+                .set_data(object, &name, value)
+                .map_err(|error| NodeError::from(Invalid::Publish(error)))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove_object(&mut self, object: &ObjectPath) -> Result<(), NodeError> {
+        let unknown = || Invalid::Publish(PublishError::UnknownCapability).into();
+        let existed = self.model.remove_object(object);
+        existed.then_some(()).ok_or_else(unknown)
+    }
+
     pub(crate) fn publish_method(
         &mut self,
         object: &ObjectPath,

@@ -1,0 +1,101 @@
+//! Long packets that come in pieces.
+//!
+//! Model: a piece is the tag and one frame: the number of its packet, the length of the whole, both 32
+//! bits, little endian, then octets. Pieces of several packets come interleaved, those of one in order.
+//! Invariants: A1. memory grows with what has come, not with what is announced.
+//! Limits: [`PACKET_LEN_MAX`] octets for a packet and twice that for all of one peer; [`OPEN_MAX`]
+//! packets at once. What is beyond is refused.
+//! Spec: docs/reference/protocol.md §7.5
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::{PACKET_LEN_MAX, PIECE_TAG, PacketError};
+
+/// What has come of one peer's long packets.
+#[derive(Debug, Default)]
+pub struct Parts {
+    open: HashMap<u32, Part>,
+    held: usize,
+}
+
+#[derive(Debug)]
+struct Part {
+    len: usize,
+    octets: Vec<u8>,
+}
+
+impl Parts {
+    /// Takes a piece; the packet when it is the last one.
+    ///
+    /// # Errors
+    /// See [`PacketError`]; the whole packet is dropped.
+    pub fn add(&mut self, piece: &[u8]) -> Result<Option<Vec<u8>>, PacketError> {
+        let (number, len, octets) = split(piece).ok_or(PacketError::Misfit)?;
+        let outcome = self.extend(number, len, octets);
+        let is_done = match &outcome {
+            Ok(is_done) => *is_done,
+            Err(_) => true,
+        };
+        let part = if is_done {
+            self.open.remove(&number)
+        } else {
+            None
+        };
+        if let Some(part) = &part {
+            self.held -= part.octets.len();
+        }
+        outcome.map(|_| part.map(|part| part.octets))
+    }
+
+    fn extend(&mut self, number: u32, len: usize, octets: &[u8]) -> Result<bool, PacketError> {
+        let too_long = |len, max| Err(PacketError::TooLong { len, max });
+        if len > PACKET_LEN_MAX {
+            return too_long(len, PACKET_LEN_MAX);
+        }
+        let held = self.held + octets.len();
+        if held > 2 * PACKET_LEN_MAX {
+            return too_long(held, 2 * PACKET_LEN_MAX);
+        }
+        let count = self.open.len();
+        if count >= OPEN_MAX && !self.open.contains_key(&number) {
+            return Err(PacketError::Misfit);
+        }
+        let part = self.open.entry(number).or_insert_with(|| Part {
+            len,
+            octets: Vec::new(),
+        });
+        if part.len != len || part.octets.len() + octets.len() > len || octets.is_empty() {
+            return Err(PacketError::Misfit);
+        }
+        part.octets.extend_from_slice(octets);
+        self.held = held;
+        Ok(part.octets.len() == len)
+    }
+}
+
+/// The frame of a piece.
+pub(super) fn piece(number: u32, len: u32, octets: &[u8]) -> Bytes {
+    let mut frame = Vec::with_capacity(HEAD_LEN + octets.len());
+    frame.extend_from_slice(&number.to_le_bytes());
+    frame.extend_from_slice(&len.to_le_bytes());
+    frame.extend_from_slice(octets);
+    frame.into()
+}
+
+/// The tag of a piece.
+pub(super) fn piece_tag() -> Bytes {
+    Bytes::from_static(PIECE_TAG)
+}
+
+fn split(piece: &[u8]) -> Option<(u32, usize, &[u8])> {
+    let (number, rest) = piece.split_first_chunk::<4>()?;
+    let (len, octets) = rest.split_first_chunk::<4>()?;
+    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+    Some((u32::from_le_bytes(*number), len, octets))
+}
+
+const HEAD_LEN: usize = 8;
+/// As many as a fair sender has lanes under way; one that opens more is not ours.
+const OPEN_MAX: usize = 1024;
