@@ -27,3 +27,11 @@ pub const OUT_OF_RANGE: &str = "org.z25.Zocp1.Error.OutOfRange";
 pub const NODE_GONE: &str = "org.z25.Zocp1.Error.NodeGone";
 /// A queue is full: try again later.
 pub const BUSY: &str = "org.z25.Zocp1.Error.Busy";
+/// Caller: no rule lets it do this.
+pub const ACCESS_DENIED: &str = "org.freedesktop.DBus.Error.AccessDenied";
+/// More than is allowed at once, or a message that is too long.
+pub const LIMITS_EXCEEDED: &str = "org.freedesktop.DBus.Error.LimitsExceeded";
+/// The exported service is not, or no longer, there.
+pub const SERVICE_UNKNOWN: &str = "org.freedesktop.DBus.Error.ServiceUnknown";
+/// A message with file descriptors, which cannot travel over the mesh.
+pub const NO_FILE_DESCRIPTORS: &str = "org.z25.Zocp1.Error.NoFileDescriptors";

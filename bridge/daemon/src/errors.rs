@@ -70,6 +70,18 @@ pub enum Refusal {
         /// The bus's limit for a message.
         max: usize,
     },
+    /// The caller's fault: no rule lets it do this, here or at the exporter.
+    #[error("{0}")]
+    AccessDenied(String),
+    /// The service is not, or no longer, there.
+    #[error("{0}")]
+    ServiceUnknown(String),
+    /// More than is allowed at once.
+    #[error("{0}")]
+    LimitsExceeded(String),
+    /// File descriptors cannot travel.
+    #[error("file descriptors cannot travel over the mesh")]
+    NoFileDescriptors,
     /// The node answered with an error of its own.
     #[error("{message}")]
     Remote {
@@ -104,21 +116,18 @@ impl Refusal {
             Self::UnknownMethod { .. } => errors::UNKNOWN_METHOD,
             Self::UnknownProperty { .. } => errors::UNKNOWN_PROPERTY,
             Self::PropertyReadOnly(_) => errors::PROPERTY_READ_ONLY,
-            Self::NotReadable(_) => ACCESS_DENIED,
+            Self::NotReadable(_) | Self::AccessDenied(_) => errors::ACCESS_DENIED,
+            Self::ServiceUnknown(_) => errors::SERVICE_UNKNOWN,
+            Self::NoFileDescriptors => errors::NO_FILE_DESCRIPTORS,
             Self::NodeGone(_) => errors::NODE_GONE,
             Self::Busy(_) => errors::BUSY,
             Self::Timeout(_) => errors::TIMEOUT,
             Self::NotSupported(_) => errors::NOT_SUPPORTED,
-            Self::TooLarge { .. } => LIMITS_EXCEEDED,
+            Self::TooLarge { .. } | Self::LimitsExceeded(_) => errors::LIMITS_EXCEEDED,
             Self::Remote { .. } | Self::Failed(_) => errors::FAILED,
         }
     }
 }
-
-/// What a `Get` of a property that can only be written answers with.
-const ACCESS_DENIED: &str = "org.freedesktop.DBus.Error.AccessDenied";
-/// An answer that the bus would not take.
-const LIMITS_EXCEEDED: &str = "org.freedesktop.DBus.Error.LimitsExceeded";
 
 #[cfg(test)]
 mod tests {
@@ -130,6 +139,8 @@ mod tests {
             Refusal::InvalidArgs(String::new()),
             Refusal::NotReadable(String::new()),
             Refusal::TooLarge { max: 1 },
+            Refusal::NoFileDescriptors,
+            Refusal::ServiceUnknown(String::new()),
             Refusal::Busy(String::new()),
         ] {
             assert!(ErrorName::try_from(refusal.own_name()).is_ok());

@@ -15,6 +15,8 @@
 //! - [`types`], [`convert`]: values of the mesh to D-Bus and back
 //! - [`mirror`]: remote nodes on the bus
 //! - [`objects`]: a table of D-Bus objects and its dispatcher, pure
+//! - `services`: services of one bus on another; `export`, `import` are its two halves, [`transport`]
+//!   what is between them, `line` their bus connections
 //! - [`served`]: the bus connection of a table
 //! - [`policy`]: who may use what
 //! - [`run`]: the whole bridge, from start to end
@@ -26,13 +28,17 @@ pub mod config;
 pub mod convert;
 pub mod directory;
 pub mod errors;
+mod export;
 pub mod hub;
+mod import;
 pub mod label;
+mod line;
 pub mod mirror;
 pub mod objects;
 pub mod policy;
 pub mod run;
 pub mod served;
+pub mod services;
 #[cfg(test)]
 mod testbus;
 pub mod transport;

@@ -23,6 +23,7 @@ use crate::{
     mirror::Mirrors,
     objects::XmlError,
     served::{Presence, Site, SiteKind},
+    services::Services,
 };
 
 /// What the bridge says of itself while it runs.
@@ -98,7 +99,7 @@ pub async fn run(
 ) -> Result<(), RunError> {
     raise_descriptors();
     let mut bus = Bus::open(&settings.bus).await?;
-    let outcome = match Bridge::start(&bus, settings.node, tell).await {
+    let outcome = match Bridge::start(&bus, settings, tell).await {
         Ok(bridge) => bridge.live(&mut bus, shutdown).await,
         Err(error) => Err(error),
     };
@@ -112,6 +113,7 @@ struct Bridge<T> {
     directory: Directory,
     hub: Hub,
     mirrors: Mirrors<Node>,
+    services: Services,
     tasks: TaskTracker,
     presence: watch::Receiver<Option<Presence>>,
     networks: Vec<Network>,
@@ -120,8 +122,8 @@ struct Bridge<T> {
 }
 
 impl<T: FnMut(Status)> Bridge<T> {
-    async fn start(bus: &Bus, config: zocp_node::Config, tell: T) -> Result<Self, RunError> {
-        let (node, events) = Node::start(config).await?;
+    async fn start(bus: &Bus, settings: Settings, tell: T) -> Result<Self, RunError> {
+        let (node, events) = Node::start(settings.node).await?;
         let networks = node.networks().await.map_err(|_| RunError::MeshEnded)?;
         let site = Site::new(bus.address(), limits_of(bus.kind()));
         let tasks = TaskTracker::new();
@@ -137,6 +139,13 @@ impl<T: FnMut(Status)> Bridge<T> {
             },
         )
         .await?;
+        let services = Services::start(
+            &tasks,
+            &site,
+            node.clone(),
+            settings.export,
+            settings.import,
+        );
         let mirrors = Mirrors::new(tasks.clone(), site, node.clone(), directory.clone())?;
         Ok(Self {
             node,
@@ -144,6 +153,7 @@ impl<T: FnMut(Status)> Bridge<T> {
             directory,
             hub,
             mirrors,
+            services,
             tasks,
             presence,
             networks,
@@ -176,6 +186,8 @@ impl<T: FnMut(Status)> Bridge<T> {
                 named = self.mirrors.named() => {
                     self.hub.named(named.peer, named.bus_name.as_deref());
                 }
+                // Cancel safe by its promise.
+                (peer, names) = self.services.renamed() => self.hub.services(peer, names),
                 // Cancel safe: events stay in the queue.
                 count = self.events.next_many(&mut batch, BATCH_MAX) => {
                     if count == 0 {
@@ -200,9 +212,14 @@ impl<T: FnMut(Status)> Bridge<T> {
     async fn follow(&mut self, batch: &mut Vec<Event>) {
         for event in batch.drain(..) {
             if let Event::Exited { peer, .. } = event {
+                self.follow_services(&event).await;
                 self.mirrors.handle(&event).await;
                 self.hub.handle(&event).await;
                 self.directory.leave(peer);
+            } else if let Event::Whispered { .. } = event {
+                if !self.follow_services(&event).await {
+                    self.hub.handle(&event).await;
+                }
             } else {
                 match &event {
                     Event::Entered(info) => {
@@ -213,8 +230,16 @@ impl<T: FnMut(Status)> Bridge<T> {
                 }
                 self.hub.handle(&event).await;
                 self.mirrors.handle(&event).await;
+                self.follow_services(&event).await;
             }
         }
+    }
+
+    async fn follow_services(&mut self, event: &Event) -> bool {
+        let directory = &self.directory;
+        self.services
+            .handle(event, |peer| directory.label_of(peer))
+            .await
     }
 
     /// The hub's connection says something of itself.
@@ -259,9 +284,11 @@ impl<T: FnMut(Status)> Bridge<T> {
             events,
             hub,
             mirrors,
+            services,
             tasks,
             ..
         } = self;
+        services.close();
         let gone = async {
             for mirror in mirrors.close() {
                 mirror.cancelled().await;

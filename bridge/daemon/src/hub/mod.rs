@@ -129,6 +129,11 @@ impl Hub {
         );
     }
 
+    /// The services of a peer have these names on this bus.
+    pub fn services(&self, peer: PeerId, names: BTreeMap<String, String>) {
+        self.change(peer, "Services", Variant::new(names));
+    }
+
     /// Takes the objects away, leaf first, then the name. The token is cancelled when that is done.
     pub fn close(self) -> CancellationToken {
         self.served.close()

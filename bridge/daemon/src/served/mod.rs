@@ -59,6 +59,18 @@ impl Site {
         }
     }
 
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> &Arc<str> {
+        &self.address
+    }
+
+    /// The longest message that it takes; the sender of a longer one is thrown off it.
+    #[must_use]
+    pub fn message_len_max(&self) -> usize {
+        self.message_len_max
+    }
+
     /// An empty table with this bus's limits and this machine's id.
     #[must_use]
     pub fn table(&self) -> Table {

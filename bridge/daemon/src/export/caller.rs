@@ -1,0 +1,328 @@
+//! A remote caller on this bus: a connection of its own.
+//!
+//! Model: a [`Caller`] is made at the first call and ends when the caller leaves its bus, the link goes,
+//! or nothing that it called is imported there any more. Calls go out in the order in which they came;
+//! answers and directed signals are *held* until the watch has passed a barrier, so that what the
+//! service told all before is passed on before.
+//! Invariants: C1. each call that wants an answer is answered once: by the service, at its deadline, or
+//! when the connection ends. C2. what comes on this connection is passed on in that order.
+//! Limits: [`PENDING_MAX`] calls wait for answers; [`ANSWER_MAX`] for each. What the bus does not take is
+//! bounded by `line`: above that, `Busy`.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    num::NonZeroU32,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use zbus::{
+    Message,
+    message::{Flags, Type},
+};
+
+use super::{Exporter, HEADER_MORE, locked, refuse};
+use crate::{
+    errors::Refusal,
+    line::{Ear, Ended, Line, connect, live, unique_name},
+    services::Link,
+    transport::{Lane, PACKET_LEN_MAX, has_descriptors, octets, outgoing_answer, outgoing_signal},
+};
+
+/// A remote caller. Clones are the same.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    link: Arc<Link>,
+    name: Arc<str>,
+    line: Line,
+    calls: Mutex<Calls>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    /// By serial on this bus.
+    pending: HashMap<NonZeroU32, Pending>,
+    /// In the order of their deadlines; also of calls that are answered.
+    deadlines: VecDeque<(Instant, NonZeroU32)>,
+    /// The services that were called and are still imported there.
+    called: HashSet<Arc<str>>,
+    is_closed: bool,
+}
+
+#[derive(Debug)]
+struct Pending {
+    id: NonZeroU32,
+    service: Arc<str>,
+}
+
+impl Caller {
+    /// Has a connection made.
+    pub(super) fn connect(exporter: Exporter, link: Arc<Link>, name: Arc<str>) -> Self {
+        let caller = Self {
+            shared: Arc::new(Shared {
+                stop: link.gone.child_token(),
+                link,
+                name,
+                line: Line::default(),
+                calls: Mutex::default(),
+            }),
+        };
+        let tasks = exporter.shared.tasks.clone();
+        let task = caller.clone();
+        tasks.spawn(async move { task.run(&exporter).await });
+        caller
+    }
+
+    /// Calls a service: `call` is the call for this bus, made of `packet`.
+    pub(super) fn call(
+        &self,
+        call: Message,
+        packet: &Message,
+        service: Arc<str>,
+    ) -> Result<(), Refusal> {
+        let mut calls = locked(&self.shared.calls);
+        if calls.is_closed {
+            return Err(Refusal::Busy(
+                "the connection of the caller ends".to_owned(),
+            ));
+        }
+        if calls.pending.len() >= PENDING_MAX || !self.shared.line.has_room() {
+            let text = format!("{service}: too many calls wait");
+            return Err(Refusal::Busy(text));
+        }
+        calls.called.insert(service.clone());
+        let flags = packet.primary_header().flags();
+        if !flags.contains(Flags::NO_REPLY_EXPECTED) {
+            let serial = call.primary_header().serial_num();
+            let id = packet.primary_header().serial_num();
+            calls.pending.insert(serial, Pending { id, service });
+            calls
+                .deadlines
+                .push_back((Instant::now() + ANSWER_MAX, serial));
+        }
+        self.shared.line.push(call);
+        Ok(())
+    }
+
+    /// A service is not imported there any more; whether that was the last one.
+    pub(super) fn forget(&self, service: &str) -> bool {
+        let mut calls = locked(&self.shared.calls);
+        calls.called.remove(service) && calls.called.is_empty()
+    }
+
+    pub(super) fn close(&self) {
+        self.shared.stop.cancel();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        locked(&self.shared.calls).is_closed
+    }
+
+    async fn run(&self, exporter: &Exporter) {
+        let shared = &self.shared;
+        let connected = tokio::select! {
+            () = shared.stop.cancelled() => None,
+            connected = connect(exporter.shared.site.address()) => Some(connected),
+        };
+        let reason = match connected {
+            Some(Ok(stream)) => {
+                exporter.shared.own.add(unique_name(&stream));
+                let mut ear = CallerEar {
+                    caller: self,
+                    exporter,
+                    held: VecDeque::new(),
+                    fresh: Vec::new(),
+                };
+                let ended = live(&shared.line, stream, &mut ear, &shared.stop).await;
+                ear.release_all();
+                match ended {
+                    Ended::Stopped => "the caller is gone".to_owned(),
+                    Ended::Failed(reason) => reason,
+                }
+            }
+            Some(Err(error)) => error.to_string(),
+            None => "the caller is gone".to_owned(),
+        };
+        self.end(&reason);
+    }
+
+    /// Nothing will be answered any more (C1).
+    fn end(&self, reason: &str) {
+        let mut calls = locked(&self.shared.calls);
+        calls.is_closed = true;
+        for (_, pending) in calls.pending.drain() {
+            let refusal = Refusal::Failed(format!("{}: {reason}", pending.service));
+            self.refuse(&pending, &refusal);
+        }
+    }
+
+    fn refuse(&self, pending: &Pending, refusal: &Refusal) {
+        let shared = &self.shared;
+        refuse(
+            &shared.link,
+            &pending.service,
+            &shared.name,
+            pending.id,
+            refusal,
+        );
+    }
+}
+
+struct CallerEar<'a> {
+    caller: &'a Caller,
+    exporter: &'a Exporter,
+    /// What waits for a barrier, with its number.
+    held: VecDeque<(u64, Held)>,
+    /// What came since the last barrier was asked for.
+    fresh: Vec<Held>,
+}
+
+/// A packet for the caller.
+struct Held {
+    service: Arc<str>,
+    packet: Bytes,
+}
+
+impl Ear for CallerEar<'_> {
+    fn hear(&mut self, message: Message) {
+        match message.message_type() {
+            Type::MethodReturn | Type::Error => self.hear_answer(&message),
+            Type::Signal => self.hear_signal(&message),
+            Type::MethodCall => {
+                let text = "a caller on another bus cannot be called".to_owned();
+                let refusal = Refusal::AccessDenied(text);
+                self.caller.shared.line.refuse(&message, &refusal);
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Option<Instant> {
+        let watch = &self.exporter.shared.watch;
+        if !self.fresh.is_empty() {
+            let barrier = watch.barrier(&self.caller.shared.line);
+            let fresh = self.fresh.drain(..).map(|held| (barrier, held));
+            self.held.extend(fresh);
+        }
+        while let Some((barrier, _)) = self.held.front()
+            && watch.is_passed(*barrier)
+            && let Some((_, held)) = self.held.pop_front()
+        {
+            self.release(held);
+        }
+        self.expire()
+    }
+
+    fn busy(&self) -> Option<BoxFuture<'static, ()>> {
+        let link = &self.caller.shared.link;
+        if link.outlet.has_room() {
+            return None;
+        }
+        let link = link.clone();
+        Some(Box::pin(async move { link.outlet.room().await }))
+    }
+}
+
+impl CallerEar<'_> {
+    fn hear_answer(&mut self, answer: &Message) {
+        let shared = &self.caller.shared;
+        let serial = answer.header().reply_serial();
+        let pending = serial.and_then(|serial| locked(&shared.calls).pending.remove(&serial));
+        let Some(pending) = pending else { return };
+        if has_descriptors(answer) {
+            return self.caller.refuse(&pending, &Refusal::NoFileDescriptors);
+        }
+        let max = PACKET_LEN_MAX - HEADER_MORE;
+        if answer.data().len() > max {
+            return self.caller.refuse(&pending, &Refusal::TooLarge { max });
+        }
+        match outgoing_answer(answer, &shared.name, pending.id) {
+            Ok(packet) => self.fresh.push(Held {
+                service: pending.service,
+                packet: octets(packet),
+            }),
+            Err(error) => {
+                let refusal = Refusal::Failed(format!("the answer: {error}"));
+                self.caller.refuse(&pending, &refusal);
+            }
+        }
+    }
+
+    /// A signal for this caller alone, from a service that it called.
+    fn hear_signal(&mut self, signal: &Message) {
+        let shared = &self.caller.shared;
+        let header = signal.header();
+        let Some(sender) = header.sender().filter(|_| header.destination().is_some()) else {
+            return;
+        };
+        if sender.as_str() == "org.freedesktop.DBus" {
+            return;
+        }
+        let called = locked(&shared.calls).called.clone();
+        let found = locked(&self.exporter.shared.offers).hearer(
+            sender.as_str(),
+            shared.link.peer,
+            |name| called.contains(name),
+        );
+        let Some((service, id)) = found else { return };
+        if has_descriptors(signal) || signal.data().len() > PACKET_LEN_MAX - HEADER_MORE {
+            return tracing::warn!(service = &*service, "a signal cannot be passed on");
+        }
+        match outgoing_signal(signal, id, Some(&shared.name)) {
+            Ok(packet) => self.fresh.push(Held {
+                service,
+                packet: octets(packet),
+            }),
+            Err(error) => tracing::debug!(%error, "a signal cannot be passed on"),
+        }
+    }
+
+    fn release(&self, held: Held) {
+        let shared = &self.caller.shared;
+        let lane = Lane::Answers(held.service.clone(), shared.name.clone());
+        let before = Lane::Service(held.service);
+        shared.link.outlet.push_after(lane, held.packet, &before);
+    }
+
+    /// The connection is gone, so nothing comes any more that would have to be waited for.
+    fn release_all(&mut self) {
+        for (_, held) in std::mem::take(&mut self.held) {
+            self.release(held);
+        }
+        for held in std::mem::take(&mut self.fresh) {
+            self.release(held);
+        }
+    }
+
+    /// Answers calls whose time is over; when the next one's is.
+    fn expire(&self) -> Option<Instant> {
+        let mut calls = locked(&self.caller.shared.calls);
+        let now = Instant::now();
+        while let Some((deadline, serial)) = calls.deadlines.front().copied() {
+            if calls.pending.contains_key(&serial) && deadline > now {
+                return Some(deadline);
+            }
+            calls.deadlines.pop_front();
+            if let Some(pending) = calls.pending.remove(&serial) {
+                let seconds = ANSWER_MAX.as_secs();
+                let text = format!("{} did not answer within {seconds} s", pending.service);
+                self.caller.refuse(&pending, &Refusal::Timeout(text));
+            }
+        }
+        None
+    }
+}
+
+/// Calls of one caller that wait for answers.
+const PENDING_MAX: usize = 4096;
+/// Below the customary 25 s of D-Bus clients.
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(20);

@@ -1,0 +1,251 @@
+//! Which services are offered, who owns them, and who subscribed.
+//!
+//! Model: plain data. An offer has a revision that is another one each time its owner is: what an
+//! importer knows of the service belongs to one revision.
+//! Invariants: F1. the services of an owner are those whose offer names it.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    num::NonZeroU32,
+    sync::Arc,
+};
+
+use zocp_node::PeerId;
+
+use crate::{policy::Grant, services::Link};
+
+/// What is offered.
+#[derive(Debug, Default)]
+pub(super) struct Offers {
+    services: HashMap<Arc<str>, Service>,
+    /// By owner's unique name.
+    owned: HashMap<String, Vec<Arc<str>>>,
+    revisions: u64,
+}
+
+#[derive(Debug)]
+struct Service {
+    owner: Option<String>,
+    is_activatable: bool,
+    revision: u64,
+    subscribers: HashMap<PeerId, Subscription>,
+    listening: Listening,
+}
+
+/// Whether the bus tells us a service's signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listening {
+    No,
+    Asked,
+    Yes,
+}
+
+/// A peer that hears the signals of a service.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) link: Arc<Link>,
+    pub(super) id: NonZeroU32,
+    pub(super) grant: Arc<Grant>,
+}
+
+/// What a subscription waits for.
+#[derive(Debug)]
+pub(super) enum Subscribed {
+    /// Nothing.
+    Ready,
+    /// The bus, which is to be asked for the signals.
+    First(Arc<str>),
+    /// The bus, which was asked.
+    Waiting,
+}
+
+impl Offers {
+    /// A service is there, or can be started; its new revision if that is news.
+    pub(super) fn offer(
+        &mut self,
+        name: &str,
+        owner: Option<&str>,
+        is_activatable: bool,
+    ) -> Option<(Arc<str>, u64)> {
+        let name: Arc<str> = Arc::from(name);
+        let revision = self.revisions + 1;
+        match self.services.entry(name.clone()) {
+            Entry::Occupied(entry) => {
+                let service = entry.into_mut();
+                service.is_activatable |= is_activatable;
+                let owner = owner?;
+                if service.owner.as_deref() == Some(owner) {
+                    return None;
+                }
+                service.owner = Some(owner.to_owned());
+                service.revision = revision;
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(Service {
+                    owner: owner.map(str::to_owned),
+                    is_activatable,
+                    revision,
+                    subscribers: HashMap::new(),
+                    listening: Listening::No,
+                });
+            }
+        }
+        self.revisions = revision;
+        if let Some(owner) = owner {
+            let owned = self.owned.entry(owner.to_owned()).or_default();
+            owned.push(name.clone());
+        }
+        Some((name, revision))
+    }
+
+    /// The owner of a service is gone. The service if it is gone with it.
+    pub(super) fn owner_gone(&mut self, name: &str) -> Option<Arc<str>> {
+        let (name, service) = self.services.get_key_value(name)?;
+        let (name, is_activatable) = (name.clone(), service.is_activatable);
+        let service = self.services.get_mut(&name)?;
+        if let Some(owner) = service.owner.take()
+            && let Entry::Occupied(mut owned) = self.owned.entry(owner)
+        {
+            owned.get_mut().retain(|other| *other != name);
+            if owned.get().is_empty() {
+                owned.remove();
+            }
+        }
+        if is_activatable {
+            self.revisions += 1;
+            service.revision = self.revisions;
+            return None;
+        }
+        self.services.remove(&name);
+        Some(name)
+    }
+
+    /// Drops what is not to be kept; what that was.
+    pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
+        let gone = self.services.extract_if(|name, _| !keep(name));
+        let gone: Vec<Arc<str>> = gone.map(|(name, _)| name).collect();
+        self.owned.retain(|_, owned| {
+            owned.retain(|name| !gone.contains(name));
+            !owned.is_empty()
+        });
+        gone
+    }
+
+    /// Gives every service a new revision, and ends all subscriptions.
+    pub(super) fn revise(&mut self) -> Vec<(Arc<str>, u64)> {
+        let revisions = &mut self.revisions;
+        let revised = self.services.iter_mut().map(|(name, service)| {
+            *revisions += 1;
+            service.revision = *revisions;
+            service.subscribers.clear();
+            (name.clone(), *revisions)
+        });
+        revised.collect()
+    }
+
+    /// The revision of a service that is offered.
+    pub(super) fn revision(&self, name: &str) -> Option<(Arc<str>, u64)> {
+        let (name, service) = self.services.get_key_value(name)?;
+        Some((name.clone(), service.revision))
+    }
+
+    /// The name of a service that is offered.
+    pub(super) fn name(&self, service: &str) -> Option<Arc<str>> {
+        let (name, _) = self.services.get_key_value(service)?;
+        Some(name.clone())
+    }
+
+    /// What a peer that subscribed may do.
+    pub(super) fn granted(&self, service: &str, peer: PeerId) -> Option<Arc<Grant>> {
+        let subscription = self.services.get(service)?.subscribers.get(&peer)?;
+        Some(subscription.grant.clone())
+    }
+
+    /// Adds a subscription; `None` when there is no such service.
+    pub(super) fn subscribe(
+        &mut self,
+        service: &str,
+        link: &Arc<Link>,
+        id: NonZeroU32,
+        grant: Arc<Grant>,
+    ) -> Option<Subscribed> {
+        let name = self.name(service)?;
+        let service = self.services.get_mut(&name)?;
+        let subscription = Subscription {
+            link: link.clone(),
+            id,
+            grant,
+        };
+        service.subscribers.insert(link.peer, subscription);
+        Some(match service.listening {
+            Listening::Yes => Subscribed::Ready,
+            Listening::Asked => Subscribed::Waiting,
+            Listening::No => {
+                service.listening = Listening::Asked;
+                Subscribed::First(name)
+            }
+        })
+    }
+
+    /// The bus tells the signals of a service from now on: who waited for that.
+    pub(super) fn matched(&mut self, service: &str) -> Vec<(Arc<Link>, NonZeroU32, Arc<Grant>)> {
+        let Some(service) = self.services.get_mut(service) else {
+            return Vec::new();
+        };
+        service.listening = Listening::Yes;
+        let subscribers = service.subscribers.values();
+        subscribers
+            .map(|it| (it.link.clone(), it.id, it.grant.clone()))
+            .collect()
+    }
+
+    /// Ends a subscription; the service if nobody hears it any more.
+    pub(super) fn unsubscribe(&mut self, service: &str, peer: PeerId) -> Option<Arc<str>> {
+        let name = self.name(service)?;
+        let service = self.services.get_mut(&name)?;
+        service.subscribers.remove(&peer)?;
+        let is_last = service.subscribers.is_empty() && service.listening != Listening::No;
+        if is_last {
+            service.listening = Listening::No;
+        }
+        is_last.then_some(name)
+    }
+
+    /// Ends all subscriptions of a peer; the services that nobody hears any more.
+    pub(super) fn leave(&mut self, peer: PeerId) -> Vec<Arc<str>> {
+        let names: Vec<Arc<str>> = self.services.keys().cloned().collect();
+        let unheard = names.iter().filter_map(|name| self.unsubscribe(name, peer));
+        unheard.collect()
+    }
+
+    /// Who hears a connection, and as which service.
+    pub(super) fn hearers(&self, owner: &str) -> impl Iterator<Item = (&Arc<str>, &Subscription)> {
+        let services = self.owned.get(owner).into_iter().flatten();
+        services.flat_map(|name| {
+            let subscribers = self.services.get(name).map(|it| it.subscribers.values());
+            subscribers.into_iter().flatten().map(move |it| (name, it))
+        })
+    }
+
+    /// The subscription of one peer to a service of a connection that it called.
+    pub(super) fn hearer(
+        &self,
+        owner: &str,
+        peer: PeerId,
+        is_called: impl Fn(&str) -> bool,
+    ) -> Option<(Arc<str>, NonZeroU32)> {
+        let mut hearers = self.hearers(owner);
+        let found = hearers.find(|(name, it)| it.link.peer == peer && is_called(name));
+        found.map(|(name, subscription)| (name.clone(), subscription.id))
+    }
+
+    /// A peer that is to hear signals and takes no more at the moment.
+    pub(super) fn first_full(&self) -> Option<Arc<Link>> {
+        let mut subscribers = self
+            .services
+            .values()
+            .flat_map(|it| it.subscribers.values());
+        let full = subscribers.find(|it| !it.link.outlet.has_room());
+        full.map(|subscription| subscription.link.clone())
+    }
+}

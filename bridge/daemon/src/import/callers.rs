@@ -1,0 +1,74 @@
+//! Who calls imported services from this bus, and whose bridges know of them.
+//!
+//! Model: a caller is told of from its first call to a peer to its leaving the bus, which the watch hears
+//! of. At the first call the bus is asked whether the caller is still there: it may have left before.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use zocp_node::PeerId;
+
+use crate::{
+    services::{Link, Watch},
+    transport::{Control, Lane},
+};
+
+/// Callers on this bus.
+#[derive(Debug)]
+pub(crate) struct Callers {
+    watch: Watch,
+    known: Mutex<HashMap<Arc<str>, HashMap<PeerId, Arc<Link>>>>,
+}
+
+impl Callers {
+    pub(super) fn new(watch: Watch) -> Self {
+        Self {
+            watch,
+            known: Mutex::default(),
+        }
+    }
+
+    /// A caller calls something of a peer.
+    pub(super) fn calls(&self, caller: &Arc<str>, link: &Arc<Link>) {
+        let mut known = self.known();
+        let links = known.entry(caller.clone()).or_default();
+        if links.insert(link.peer, link.clone()).is_none() {
+            drop(known);
+            self.watch.want();
+            self.watch.ask_caller(caller);
+        }
+    }
+
+    /// A caller has left.
+    pub(crate) fn gone(&self, caller: &str) {
+        let links = self.known().remove_entry(caller);
+        if let Some((caller, links)) = links {
+            for link in links.into_values() {
+                let gone = Control::CallerGone(caller.to_string());
+                link.tell(Lane::Caller(caller.clone()), &gone);
+            }
+        }
+    }
+
+    /// Nothing is known of who left any more, so everybody may have: all are asked for again.
+    pub(crate) fn recheck(&self) {
+        let known: HashSet<Arc<str>> = self.known().keys().cloned().collect();
+        for caller in &known {
+            self.watch.ask_caller(caller);
+        }
+    }
+
+    /// A peer has left.
+    pub(super) fn forget(&self, peer: PeerId) {
+        self.known().retain(|_, links| {
+            links.remove(&peer);
+            !links.is_empty()
+        });
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Arc<str>, HashMap<PeerId, Arc<Link>>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

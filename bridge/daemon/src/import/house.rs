@@ -1,0 +1,254 @@
+//! The bus connection of an imported service.
+//!
+//! Model: connects, asks for the name, passes calls on in the order in which the bus has them. When the
+//! connection fails it is made anew. The name is asked for in line behind who has it: the bus gives it
+//! to us when that one lets go.
+//! Invariants: H1. a call is passed on, or answered here: `Ping` at once, what is not allowed, too long or
+//! carries descriptors with an error. H2. a call that was passed on is answered by [`ANSWER_MAX`].
+//! Limits: those of `line` and `services::Link`.
+
+use std::{collections::VecDeque, num::NonZeroU32, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use zbus::{
+    Message,
+    message::{Flags, Header, Type},
+};
+
+use super::{Importer, imported::Imported};
+use crate::{
+    errors::Refusal,
+    export::ANSWER_MAX,
+    line::{Ear, Ended, Line, connect, live, unique_name},
+    policy::Member,
+    services::Request,
+    transport::{Busy, Lane, PACKET_LEN_MAX, has_descriptors, octets, outgoing_call},
+};
+
+/// Serves an imported service until it is closed.
+pub(super) fn start(importer: &Importer, imported: Arc<Imported>) {
+    let importer = importer.clone();
+    let tasks = importer.shared().tasks.clone();
+    tasks.spawn(async move {
+        let mut pause = PAUSE_MIN;
+        while !imported.is_closed() {
+            let address = importer.shared().site.address();
+            match connect(address).await {
+                Ok(stream) => {
+                    importer.shared().own.add(unique_name(&stream));
+                    pause = PAUSE_MIN;
+                    let mut ear = HouseEar::new(&importer, &imported);
+                    let ended = live(imported.line(), stream, &mut ear, imported.stop()).await;
+                    imported.set_shown(None);
+                    importer.name_changed();
+                    if let Ended::Failed(reason) = ended {
+                        // Who called is gone from the bus with it, as far as we can know.
+                        imported.link().close_all(&imported);
+                        tracing::warn!(name = &**imported.name(), reason, "off the bus");
+                    }
+                }
+                Err(error) => tracing::warn!(name = &**imported.name(), %error, "not on the bus"),
+            }
+            tokio::select! {
+                () = imported.stop().cancelled() => {}
+                () = sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+            }
+        }
+    });
+}
+
+struct HouseEar<'a> {
+    importer: &'a Importer,
+    imported: &'a Arc<Imported>,
+    /// The question for the name.
+    naming: Option<NonZeroU32>,
+    /// In the order of their deadlines; also of calls that are answered.
+    deadlines: VecDeque<(Instant, NonZeroU32)>,
+}
+
+impl<'a> HouseEar<'a> {
+    fn new(importer: &'a Importer, imported: &'a Arc<Imported>) -> Self {
+        // Without flags: in line behind who has it.
+        let line = imported.line();
+        let naming = line.ask_bus("RequestName", &(&**imported.name(), 0u32));
+        Self {
+            importer,
+            imported,
+            naming,
+            deadlines: VecDeque::new(),
+        }
+    }
+
+    fn line(&self) -> &Line {
+        self.imported.line()
+    }
+
+    fn hear_call(&mut self, call: &Message) {
+        let header = call.header();
+        let is_ping = header
+            .interface()
+            .is_some_and(|name| name == "org.freedesktop.DBus.Peer")
+            && header.member().is_some_and(|name| name == "Ping");
+        if is_ping {
+            return self.pong(call);
+        }
+        if let Err(refusal) = self.pass_on(call, &header) {
+            self.line().refuse(call, &refusal);
+        }
+    }
+
+    fn pong(&self, call: &Message) {
+        match Message::method_return(&call.header()).build(&()) {
+            Ok(pong) => self.line().push(pong),
+            Err(error) => tracing::error!(%error, "an answer cannot be made"),
+        }
+    }
+
+    fn pass_on(&mut self, call: &Message, header: &Header<'_>) -> Result<(), Refusal> {
+        let imported = self.imported;
+        if has_descriptors(call) {
+            return Err(Refusal::NoFileDescriptors);
+        }
+        let max = PACKET_LEN_MAX - HEADER_MORE;
+        if call.data().len() > max {
+            return Err(Refusal::TooLarge { max });
+        }
+        let method = Member {
+            path: header.path().map_or("", |path| path.as_str()),
+            interface: header.interface().map(|name| name.as_str()),
+            member: header.member().map_or("", |name| name.as_str()),
+        };
+        if !imported.may_call(&method) {
+            return Err(Refusal::AccessDenied(format!(
+                "no rule here allows {} of {}",
+                method.member,
+                imported.service()
+            )));
+        }
+        let caller: Arc<str> = match header.sender() {
+            Some(sender) => Arc::from(sender.as_str()),
+            None => return Err(Refusal::Failed("a call without a sender".to_owned())),
+        };
+        if imported.add_caller(&caller) {
+            let callers = &self.importer.shared().callers;
+            callers.calls(&caller, imported.link());
+        }
+        self.whisper(call, caller)
+    }
+
+    fn whisper(&mut self, call: &Message, caller: Arc<str>) -> Result<(), Refusal> {
+        let link = self.imported.link();
+        let flags = call.primary_header().flags();
+        let wants_answer = !flags.contains(Flags::NO_REPLY_EXPECTED);
+        let id = if wants_answer {
+            link.open(Request::Call {
+                imported: self.imported.clone(),
+                call: call.clone(),
+            })?
+        } else {
+            NonZeroU32::MIN
+        };
+        let packet = outgoing_call(call, self.imported.service(), id);
+        let sent = packet
+            .map_err(|error| Refusal::Failed(error.to_string()))
+            .and_then(|packet| {
+                let pushed = link.outlet.try_push(Lane::Caller(caller), octets(packet));
+                let text = format!("{}: too much is queued", link.name);
+                pushed.map_err(|Busy| Refusal::Busy(text))
+            });
+        if !wants_answer {
+            return sent;
+        }
+        if sent.is_err() {
+            // Whoever took it out has answered it.
+            return match link.close(id) {
+                Some(_) => sent,
+                None => Ok(()),
+            };
+        }
+        self.deadlines.push_back((Instant::now() + ANSWER_MAX, id));
+        // It may have closed meanwhile, and what came after that is not answered by who closed it.
+        if self.imported.is_closed() && link.close(id).is_some() {
+            return Err(Refusal::NodeGone(link.name.clone()));
+        }
+        Ok(())
+    }
+
+    fn hear_answer(&mut self, answer: &Message) {
+        if self.naming.is_none() || answer.header().reply_serial() != self.naming {
+            return;
+        }
+        self.naming = None;
+        let name = self.imported.name();
+        match answer.body().deserialize::<u32>() {
+            Ok(PRIMARY_OWNER | ALREADY_OWNER) => self.shown(Some(name.clone())),
+            Ok(IN_QUEUE) => tracing::warn!(
+                name = &**name,
+                "the name belongs to another program; it is ours when that one lets go of it"
+            ),
+            _ => tracing::warn!(name = &**name, reason = %answer, "the bus refuses the name"),
+        }
+    }
+
+    fn hear_signal(&self, signal: &Message) {
+        let header = signal.header();
+        let from_bus = header
+            .sender()
+            .is_some_and(|name| name.as_str() == "org.freedesktop.DBus");
+        let body = signal.body();
+        let Ok(name) = body.deserialize::<&str>() else {
+            return;
+        };
+        if !from_bus || *name != **self.imported.name() {
+            return;
+        }
+        match header.member().map(|name| name.as_str()) {
+            Some("NameAcquired") => self.shown(Some(Arc::from(name))),
+            Some("NameLost") => self.shown(None),
+            _ => {}
+        }
+    }
+
+    fn shown(&self, name: Option<Arc<str>>) {
+        if !self.imported.is_closed() {
+            self.imported.set_shown(name);
+            self.importer.name_changed();
+        }
+    }
+}
+
+impl Ear for HouseEar<'_> {
+    fn hear(&mut self, message: Message) {
+        match message.message_type() {
+            Type::MethodCall => self.hear_call(&message),
+            Type::MethodReturn | Type::Error => self.hear_answer(&message),
+            Type::Signal => self.hear_signal(&message),
+        }
+    }
+
+    /// Answers calls whose time is over (H2).
+    fn turn(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        while let Some((deadline, id)) = self.deadlines.front().copied() {
+            if deadline > now {
+                return Some(deadline);
+            }
+            self.deadlines.pop_front();
+            if let Some(Request::Call { call, .. }) = self.imported.link().close(id) {
+                let seconds = ANSWER_MAX.as_secs();
+                let text = format!("{} did not answer within {seconds} s", self.imported.name());
+                self.line().refuse(&call, &Refusal::Timeout(text));
+            }
+        }
+        None
+    }
+}
+
+const PRIMARY_OWNER: u32 = 1;
+const IN_QUEUE: u32 = 2;
+const ALREADY_OWNER: u32 = 4;
+/// How much longer a packet's header may be than the one that came.
+const HEADER_MORE: usize = 4 << 10;
+/// Between two connections.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,134 @@
+//! One peer as the services see it: what goes to it, and what we asked of it.
+//!
+//! Model: a [`Link`] is there from the peer's arrival to its leaving. A request is numbered and kept
+//! until its answer comes; whoever takes it out is who answers it, so every call gets one answer.
+//! Invariants: K1. a number is used again only after its request was taken out.
+//! Limits: [`REQUESTS_MAX`] requests wait; above that calls are refused.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zbus::Message;
+use zocp_node::{Node, PeerId};
+
+use crate::{
+    errors::Refusal,
+    import::Imported,
+    transport::{Control, Lane, NodePost, Outlet, Parts, octets},
+};
+
+/// One peer. See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) peer: PeerId,
+    pub(crate) uuid: String,
+    pub(crate) name: String,
+    /// The peer's label on this bus.
+    pub(crate) label: String,
+    pub(crate) outlet: Outlet<NodePost>,
+    /// Cancelled when the peer leaves.
+    pub(crate) gone: CancellationToken,
+    pub(crate) parts: Mutex<Parts>,
+    requests: Mutex<Requests>,
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    last: u32,
+    open: HashMap<NonZeroU32, Request>,
+}
+
+/// What the peer was asked.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// To tell the signals of a service.
+    Subscribe(Arc<Imported>),
+    /// To call a method for a local caller.
+    Call {
+        /// Through which service.
+        imported: Arc<Imported>,
+        /// What is to be answered.
+        call: Message,
+    },
+}
+
+impl Link {
+    pub(crate) fn new(
+        node: &Node,
+        tasks: &TaskTracker,
+        peer: PeerId,
+        name: &str,
+        label: &str,
+    ) -> Arc<Self> {
+        let gone = CancellationToken::new();
+        let post = NodePost {
+            node: node.clone(),
+            peer,
+        };
+        Arc::new(Self {
+            peer,
+            uuid: peer.to_string(),
+            name: name.to_owned(),
+            label: label.to_owned(),
+            outlet: Outlet::new(post, tasks, gone.clone()),
+            gone,
+            parts: Mutex::default(),
+            requests: Mutex::default(),
+        })
+    }
+
+    /// Keeps a request; its number.
+    pub(crate) fn open(&self, request: Request) -> Result<NonZeroU32, Refusal> {
+        let mut requests = self.requests();
+        if requests.open.len() >= REQUESTS_MAX {
+            let text = format!("{REQUESTS_MAX} calls wait for {}", self.name);
+            return Err(Refusal::Busy(text));
+        }
+        loop {
+            requests.last = requests.last.wrapping_add(1);
+            if let Some(id) = NonZeroU32::new(requests.last)
+                && !requests.open.contains_key(&id)
+            {
+                requests.open.insert(id, request);
+                return Ok(id);
+            }
+        }
+    }
+
+    /// Takes a request out, to answer it.
+    pub(crate) fn close(&self, id: NonZeroU32) -> Option<Request> {
+        self.requests().open.remove(&id)
+    }
+
+    /// Takes all requests of one service out.
+    pub(crate) fn close_all(&self, of: &Arc<Imported>) -> Vec<Request> {
+        let mut requests = self.requests();
+        let is_its = |request: &mut Request| match request {
+            Request::Subscribe(imported) | Request::Call { imported, .. } => {
+                Arc::ptr_eq(imported, of)
+            }
+        };
+        let taken = requests.open.extract_if(|_, request| is_its(request));
+        taken.map(|(_, request)| request).collect()
+    }
+
+    /// Tells the peer's bridge something that needs no answer.
+    pub(crate) fn tell(&self, lane: Lane, control: &Control) {
+        // The number of what is not answered does not matter.
+        match control.packet(NonZeroU32::MIN) {
+            Ok(packet) => self.outlet.push(lane, octets(packet)),
+            Err(error) => tracing::error!(%error, ?control, "a message cannot be made"),
+        }
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Also what a misbehaving peer can make us keep by never answering, for 20 s.
+const REQUESTS_MAX: usize = 16_384;

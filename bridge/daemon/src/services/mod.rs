@@ -1,0 +1,252 @@
+//! Services of one bus on another: the two halves together.
+//!
+//! Model: [`Services`] follows the node's events. It has a link for each peer that speaks our additions,
+//! reads what comes over it, and gives calls to the exporter, answers and signals to the importer.
+//! Invariants: V1. what a peer sends is read in order, and one after the other peer's, so that nothing
+//! of one peer overtakes another thing of it.
+//! Limits: while a bus takes no more of what a peer sends, nothing more is taken from the mesh: nothing
+//! is lost.
+//! Spec: docs/reference/protocol.md §7
+
+mod link;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::future::BoxFuture;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zbus::{Message, message::Type};
+use zocp_node::{Content, Event, Node, PeerId, model::Change};
+
+use self::watch::Follower;
+pub(crate) use self::{
+    link::{Link, Request},
+    watch::{Asked, Watch},
+};
+use crate::{
+    export::{Exporter, SERVICES},
+    import::Importer,
+    policy::{ExportPolicy, ImportRule},
+    served::Site,
+    transport::{PIECE_TAG, PacketError, TAG, is_ours, read},
+};
+
+/// The unique names of this bridge's own connections: what they own is never exported.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Own(Arc<Mutex<HashSet<Arc<str>>>>);
+
+impl Own {
+    /// One of our connections. Unique names are never used again, so none is taken out.
+    pub(crate) fn add(&self, name: Arc<str>) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.insert(name);
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.contains(name)
+    }
+}
+
+/// Services of one bus on another. See the [module](self).
+#[derive(Debug)]
+pub struct Services {
+    node: Node,
+    tasks: TaskTracker,
+    exporter: Exporter,
+    importer: Importer,
+    links: HashMap<PeerId, Arc<Link>>,
+    stop: CancellationToken,
+}
+
+impl Services {
+    /// Starts with these rules; `tasks` has what it does in the background.
+    #[must_use]
+    pub fn start(
+        tasks: &TaskTracker,
+        site: &Site,
+        node: Node,
+        export: ExportPolicy,
+        import: Vec<ImportRule>,
+    ) -> Self {
+        let (watch, own, stop) = (Watch::new(), Own::default(), CancellationToken::new());
+        let exporter = Exporter::new(
+            node.clone(),
+            tasks,
+            site.clone(),
+            watch.clone(),
+            own.clone(),
+            export,
+            stop.clone(),
+        );
+        let importer = Importer::new(tasks, site.clone(), watch.clone(), own.clone(), import);
+        let follower = Arc::new(Both {
+            exporter: exporter.clone(),
+            importer: importer.clone(),
+        });
+        watch.start(tasks, site.address().clone(), own, follower, stop.clone());
+        Self {
+            node,
+            tasks: tasks.clone(),
+            exporter,
+            importer,
+            links: HashMap::new(),
+            stop,
+        }
+    }
+
+    /// Follows an event of the mesh; whether it is of services alone and nobody else's. `label` tells a
+    /// peer's label. Waits while the bus takes no more.
+    pub async fn handle(
+        &mut self,
+        event: &Event,
+        label: impl Fn(PeerId) -> Option<Arc<str>>,
+    ) -> bool {
+        match event {
+            Event::Entered(info) if info.extended => {
+                let label = label(info.id).unwrap_or_else(|| info.id.to_string().into());
+                let link = Link::new(&self.node, &self.tasks, info.id, &info.name, &label);
+                self.importer.peer_came(&link);
+                self.links.insert(info.id, link);
+            }
+            Event::Exited { peer, .. } => {
+                if let Some(link) = self.links.remove(peer) {
+                    self.exporter.peer_gone(&link);
+                    self.importer.peer_gone(&link);
+                    link.gone.cancel();
+                }
+            }
+            Event::TreeKnown { peer, tree } if self.links.contains_key(peer) => {
+                self.importer.tree_known(*peer, tree);
+            }
+            Event::Changed { peer, changes } if self.links.contains_key(peer) => {
+                if changes.iter().any(is_of_services) {
+                    self.importer.tree_changed(*peer, &self.node);
+                }
+            }
+            Event::Whispered { peer, content } if is_ours(content) => {
+                if let Some(link) = self.links.get(peer).cloned() {
+                    self.hear(&link, content).await;
+                }
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// Waits until the services of a peer have other names on this bus; all of them. Cancel safe.
+    pub fn renamed(&self) -> impl Future<Output = (PeerId, BTreeMap<String, String>)> + use<> {
+        let importer = self.importer.clone();
+        async move { importer.renamed().await }
+    }
+
+    /// Takes all from the bus and the mesh.
+    pub fn close(self) {
+        self.importer.close();
+        self.stop.cancel();
+        for link in self.links.into_values() {
+            self.exporter.peer_gone(&link);
+            link.gone.cancel();
+        }
+    }
+
+    async fn hear(&self, link: &Arc<Link>, content: &Content) {
+        match packet(link, content) {
+            Ok(Some(packet)) => self.route(link, &packet).await,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(peer = link.name, %error, "a packet is dropped"),
+        }
+    }
+
+    async fn route(&self, link: &Arc<Link>, packet: &Message) {
+        let imported = match packet.message_type() {
+            Type::MethodCall if packet.header().destination().is_none() => {
+                self.exporter.control(link, packet);
+                None
+            }
+            Type::MethodCall => {
+                self.exporter.call(link, packet);
+                None
+            }
+            Type::MethodReturn | Type::Error => self.importer.answer(link, packet),
+            Type::Signal => self.importer.signal(link, packet),
+        };
+        if let Some(imported) = imported {
+            imported.line().room().await;
+        }
+    }
+}
+
+/// What a whisper brings, when it is whole.
+fn packet(link: &Link, content: &Content) -> Result<Option<Message>, PacketError> {
+    let [tag, octets] = &content[..] else {
+        return Err(PacketError::Frames(content.len()));
+    };
+    if **tag == *TAG {
+        return read(octets).map(Some);
+    }
+    debug_assert_eq!(&**tag, PIECE_TAG, "that is what `is_ours` lets through");
+    let mut parts = link.parts.lock().unwrap_or_else(PoisonError::into_inner);
+    match parts.add(octets)? {
+        Some(whole) => read(&whole).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn is_of_services(change: &Change) -> bool {
+    let (Change::ObjectAdded(object) | Change::ObjectRemoved(object) | Change::Data { object }) =
+        change
+    else {
+        return false;
+    };
+    object
+        .segments()
+        .first()
+        .is_some_and(|name| **name == *SERVICES)
+}
+
+/// Tells both halves what the watch hears.
+struct Both {
+    exporter: Exporter,
+    importer: Importer,
+}
+
+impl Follower for Both {
+    fn connected(&self) {
+        self.exporter.connected();
+        self.importer.callers().recheck();
+    }
+
+    fn lost(&self) {
+        self.exporter.lost();
+    }
+
+    fn owner_changed(&self, name: &str, old: Option<&str>, new: Option<&str>) {
+        if old.is_some() && new.is_none() && name.starts_with(':') {
+            self.importer.callers().gone(name);
+        }
+        self.exporter.owner_changed(name, new);
+    }
+
+    fn answered(&self, asked: Asked, answer: &Message) {
+        if let Asked::Caller(caller) = &asked {
+            if matches!(answer.body().deserialize(), Ok(false)) {
+                self.importer.callers().gone(caller);
+            }
+            return;
+        }
+        self.exporter.answered(&asked, answer);
+    }
+
+    fn signal(&self, message: &Message) {
+        self.exporter.signal(message);
+    }
+
+    fn busy(&self) -> Option<BoxFuture<'static, ()>> {
+        self.exporter.busy()
+    }
+}
