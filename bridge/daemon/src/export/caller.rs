@@ -6,8 +6,8 @@
 //! service told all before is passed on before.
 //! Invariants: C1. each call that wants an answer is answered once: by the service, at its deadline, or
 //! when the connection ends. C2. what comes on this connection is passed on in that order.
-//! Limits: [`PENDING_MAX`] calls wait for answers; [`ANSWER_MAX`] for each. What the bus does not take is
-//! bounded by `line`: above that, `Busy`.
+//! Limits: [`PENDING_MAX`] calls wait for answers; [`ANSWER_MAX`] for each; [`QUEUED_MAX`] octets wait
+//! for the bus: above that, `Busy`.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -96,7 +96,7 @@ impl Caller {
                 "the connection of the caller ends".to_owned(),
             ));
         }
-        if calls.pending.len() >= PENDING_MAX || !self.shared.line.has_room() {
+        if calls.pending.len() >= PENDING_MAX || self.shared.line.octets() >= QUEUED_MAX {
             let text = format!("{service}: too many calls wait");
             return Err(Refusal::Busy(text));
         }
@@ -134,7 +134,8 @@ impl Caller {
             () = shared.stop.cancelled() => None,
             connected = connect(exporter.shared.site.address()) => Some(connected),
         };
-        let reason = match connected {
+        let gone = || Refusal::NodeGone(exporter.shared.name.clone());
+        let refusal = match connected {
             Some(Ok(stream)) => {
                 exporter.shared.own.add(unique_name(&stream));
                 let mut ear = CallerEar {
@@ -146,23 +147,22 @@ impl Caller {
                 let ended = live(&shared.line, stream, &mut ear, &shared.stop).await;
                 ear.release_all();
                 match ended {
-                    Ended::Stopped => "the caller is gone".to_owned(),
-                    Ended::Failed(reason) => reason,
+                    Ended::Stopped => gone(),
+                    Ended::Failed(reason) => Refusal::Failed(reason),
                 }
             }
-            Some(Err(error)) => error.to_string(),
-            None => "the caller is gone".to_owned(),
+            Some(Err(error)) => Refusal::Failed(error.to_string()),
+            None => gone(),
         };
-        self.end(&reason);
+        self.end(&refusal);
     }
 
     /// Nothing will be answered any more (C1).
-    fn end(&self, reason: &str) {
+    fn end(&self, refusal: &Refusal) {
         let mut calls = locked(&self.shared.calls);
         calls.is_closed = true;
         for (_, pending) in calls.pending.drain() {
-            let refusal = Refusal::Failed(format!("{}: {reason}", pending.service));
-            self.refuse(&pending, &refusal);
+            self.refuse(&pending, refusal);
         }
     }
 
@@ -322,6 +322,8 @@ impl CallerEar<'_> {
     }
 }
 
+/// Octets of one caller's calls that the bus has not taken: more than one long call.
+const QUEUED_MAX: usize = 64 << 20;
 /// Calls of one caller that wait for answers.
 const PENDING_MAX: usize = 4096;
 /// Below the customary 25 s of D-Bus clients.

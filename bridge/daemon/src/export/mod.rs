@@ -48,6 +48,8 @@ pub(crate) struct Exporter {
 
 #[derive(Debug)]
 struct Shared {
+    /// Of our node.
+    name: String,
     site: Site,
     tasks: TaskTracker,
     watch: Watch,
@@ -76,6 +78,7 @@ impl Exporter {
         }
         Self {
             shared: Arc::new(Shared {
+                name: node.name().to_owned(),
                 site,
                 tasks: tasks.clone(),
                 watch,

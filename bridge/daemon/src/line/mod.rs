@@ -121,9 +121,14 @@ impl Line {
         self.shared.wake.notify_one();
     }
 
+    /// How much waits.
+    pub(crate) fn octets(&self) -> usize {
+        self.lock().octets
+    }
+
     /// Whether little enough waits.
     pub(crate) fn has_room(&self) -> bool {
-        self.lock().octets < QUEUED_MAX
+        self.octets() < QUEUED_MAX
     }
 
     /// Waits until little enough waits. Cancel safe.

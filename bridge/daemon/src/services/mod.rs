@@ -9,6 +9,8 @@
 //! Spec: docs/reference/protocol.md §7
 
 mod link;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::{

@@ -28,6 +28,8 @@ use zbus::{
 };
 use zocp_node::Content;
 
+#[cfg(test)]
+pub(crate) use self::raw::rebuild;
 pub use self::{
     control::{Control, Offer},
     outlet::{Busy, Lane, NodePost, Outlet, Post},

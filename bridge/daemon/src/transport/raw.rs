@@ -40,7 +40,7 @@ pub(super) fn parse(octets: &[u8]) -> zbus::Result<Message> {
 ///
 /// # Errors
 /// Ours or the sender's: a field of the header is not legal, or the whole would be too long.
-pub(super) fn rebuild(header: Builder<'_>, like: &Message) -> zbus::Result<Message> {
+pub(crate) fn rebuild(header: Builder<'_>, like: &Message) -> zbus::Result<Message> {
     let body = like.body();
     let endian = Endian::from(like.primary_header().endian_sig());
     let header = header.endian(endian);

@@ -1,0 +1,166 @@
+//! Who comes and goes: services, bridges, links, buses.
+
+use zbus::Message;
+
+use super::{
+    service::{INTERFACE, Service},
+    stage::{Bridge, Client, Stage},
+};
+use crate::testbus::TestBus;
+
+const NAME: &str = "org.example.Every";
+const THERE: &str = "org.example.Every.stage";
+const TALK: &str = "[[export]]\nservice = 'org.example.*'\ntalk = true";
+
+fn plain(service: &str, member: &str) -> Message {
+    Message::method_call("/one", member)
+        .destination(service.to_owned())
+        .interface(INTERFACE)
+        .build(&())
+        .unwrap()
+}
+
+fn error_name(answer: &Message) -> String {
+    let header = answer.header();
+    header
+        .error_name()
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_service_that_restarts_is_back() {
+    let Some(stage) = Stage::start(TALK, "").await else {
+        return;
+    };
+    let mut foh = Client::on(&stage.foh).await;
+    for _ in 0..3 {
+        let service = Service::start(&stage.stage, NAME).await;
+        foh.wait(THERE, true).await;
+        assert_eq!(error_name(&foh.ask(&plain(THERE, "Echo")).await), "");
+        service.stop().await;
+        foh.wait(THERE, false).await;
+    }
+}
+
+#[tokio::test]
+async fn calls_in_flight_end_with_the_service() {
+    let Some(stage) = Stage::start(TALK, "").await else {
+        return;
+    };
+    let service = Service::start(&stage.stage, NAME).await;
+    let mut foh = Client::on(&stage.foh).await;
+    foh.wait(THERE, true).await;
+    let never = plain(THERE, "Never");
+    foh.connection.send(&never).await.unwrap();
+    foh.ask(&plain(THERE, "Echo")).await;
+    service.stop().await;
+    let answer = foh.answer(&never).await;
+    assert!(
+        [
+            "org.freedesktop.DBus.Error.NoReply",
+            "org.freedesktop.DBus.Error.ServiceUnknown"
+        ]
+        .contains(&error_name(&answer).as_str())
+    );
+}
+
+#[tokio::test]
+async fn calls_in_flight_end_with_the_bridge_and_so_does_the_name() {
+    let Some(stage) = Stage::start(TALK, "").await else {
+        return;
+    };
+    let _service = Service::start(&stage.stage, NAME).await;
+    let mut foh = Client::on(&stage.foh).await;
+    foh.wait(THERE, true).await;
+    let never = plain(THERE, "Never");
+    foh.connection.send(&never).await.unwrap();
+    foh.ask(&plain(THERE, "Echo")).await;
+    stage.exporter.stop().await;
+    let answer = foh.answer(&never).await;
+    assert_eq!(error_name(&answer), "org.z25.Zocp1.Error.NodeGone");
+    foh.wait(THERE, false).await;
+    stage.importer.stop().await;
+}
+
+#[tokio::test]
+async fn a_peer_shows_the_names_of_its_services() {
+    let Some(stage) = Stage::start(TALK, "").await else {
+        return;
+    };
+    let _service = Service::start(&stage.stage, NAME).await;
+    let mut foh = Client::on(&stage.foh).await;
+    foh.wait(THERE, true).await;
+    let get = || {
+        Message::method_call("/org/z25/Zocp1/nodes/stage", "Get")
+            .destination("org.z25.Zocp1")
+            .interface("org.freedesktop.DBus.Properties")
+            .build(&("org.z25.Zocp1.Peer", "Services"))
+            .unwrap()
+    };
+    let mut text = String::new();
+    for _ in 0..100 {
+        text = format!(
+            "{:?}",
+            foh.ask(&get())
+                .await
+                .body()
+                .deserialize::<zbus::Variant<'_>>()
+        );
+        if text.contains(THERE) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{text}");
+}
+
+#[tokio::test]
+async fn names_stay_bounded_when_both_export_everything() {
+    let all = "[[export]]\nservice = '*'\ntalk = true";
+    let Some(stage) = Stage::start(all, all).await else {
+        return;
+    };
+    let _one = Service::start(&stage.stage, "org.example.One").await;
+    let _two = Service::start(&stage.foh, "org.example.Two").await;
+    let (mut there, mut here) = (Client::on(&stage.stage).await, Client::on(&stage.foh).await);
+    here.wait("org.example.One.stage", true).await;
+    there.wait("org.example.Two.foh", true).await;
+    for client in [&mut here, &mut there] {
+        client.wait("org.example.One.stage.foh", false).await;
+        client.wait("org.example.Two.foh.stage", false).await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_is_ours_when_it_is_let_go_of() {
+    let rules = "[[import]]\nservice = 'org.example.*'\nname = '{service}'";
+    let Some(stage) = Stage::start(TALK, rules).await else {
+        return;
+    };
+    let local = Service::start(&stage.foh, NAME).await;
+    let _service = Service::start(&stage.stage, NAME).await;
+    let _marker = Service::start(&stage.stage, "org.example.Marker").await;
+    let mut foh = Client::on(&stage.foh).await;
+    foh.wait("org.example.Marker", true).await;
+    local.stop().await;
+    foh.wait(NAME, true).await;
+    assert_eq!(error_name(&foh.ask(&plain(NAME, "Echo")).await), "");
+}
+
+#[tokio::test]
+async fn a_bridge_that_comes_later_sees_what_is_there() {
+    let (Some(stage), Some(foh)) = (TestBus::start(), TestBus::start()) else {
+        return;
+    };
+    let _service = Service::start(&stage, NAME).await;
+    let exporter = Bridge::start(&stage, "stage", TALK, None).await;
+    let importer = Bridge::start(&foh, "foh", "", Some(exporter.port)).await;
+    let mut client = Client::on(&foh).await;
+    client.wait(THERE, true).await;
+    importer.stop().await;
+    client.wait(THERE, false).await;
+    let _again = Bridge::start(&foh, "foh", "", Some(exporter.port)).await;
+    client.wait(THERE, true).await;
+    assert_eq!(error_name(&client.ask(&plain(THERE, "Echo")).await), "");
+}
