@@ -200,7 +200,7 @@ fn packet(link: &Link, content: &Content) -> Result<Option<Message>, PacketError
 }
 
 fn is_of_services(change: &Change) -> bool {
-    let (Change::ObjectAdded(object) | Change::ObjectRemoved(object) | Change::Data { object }) =
+    let (Change::ObjectAdded(object) | Change::ObjectRemoved(object) | Change::Data { object, .. }) =
         change
     else {
         return false;
