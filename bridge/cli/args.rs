@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use zocp_daemon::config::{Beacon, BusConfig, Config, MeshConfig};
+use zocp_daemon::config::{Beacon, BusConfig, Config, ExportConfig, MeshConfig};
 
 use crate::exit::EXIT_TABLE;
 
@@ -122,6 +122,15 @@ pub(crate) struct BridgeArgs {
     )]
     #[arg(hide_env_values = true)]
     peer: Option<Vec<String>>,
+    /// A service of this bus that every peer may use, org.example.Name or org.example.*
+    #[arg(
+        long,
+        value_name = "SERVICE",
+        env = "ZOCP_EXPORT",
+        value_delimiter = ','
+    )]
+    #[arg(hide_env_values = true)]
+    export: Vec<String>,
     /// The configuration file; by default $XDG_CONFIG_HOME/zocp/bridge.toml, else
     /// /etc/zocp/bridge.toml
     #[arg(long, value_name = "FILE", env = "ZOCP_CONFIG", hide_env_values = true)]
@@ -141,6 +150,7 @@ impl BridgeArgs {
                 ..MeshConfig::default()
             },
             bus: BusConfig { address: bus },
+            export: self.export.into_iter().map(ExportConfig::talk).collect(),
             ..Config::default()
         }
     }
@@ -197,8 +207,8 @@ mod tests {
 
     #[test]
     fn flags_of_the_bridge_become_configuration() {
-        let line =
-            "zocp bridge --name a --peer tcp://h:1 --peer tcp://h:2 --interface lo --beacon off";
+        let line = "zocp bridge --name a --peer tcp://h:1 --peer tcp://h:2 --interface lo --beacon off \
+             --export org.a.B --export org.c.*";
         let args = Args::try_parse_from(line.split(' ')).unwrap();
         let Command::Bridge(bridge) = args.command else {
             panic!("not the bridge")
@@ -210,5 +220,8 @@ mod tests {
         assert_eq!(config.mesh.beacon, Some(Beacon::Off));
         assert_eq!(config.bus.address.as_deref(), Some("system"));
         assert_eq!(config.mesh.port, None);
+        let exported: Vec<&str> = config.export.iter().map(|it| &*it.service).collect();
+        assert_eq!(exported, ["org.a.B", "org.c.*"]);
+        assert!(config.export.iter().all(|it| it.talk));
     }
 }
