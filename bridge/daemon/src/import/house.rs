@@ -15,7 +15,7 @@ use zbus::{
     message::{Flags, Header, Type},
 };
 
-use super::{Importer, imported::Imported};
+use super::{Asked, Importer, imported::Imported};
 use crate::{
     errors::Refusal,
     export::ANSWER_MAX,
@@ -35,9 +35,10 @@ pub(super) fn start(importer: &Importer, imported: Arc<Imported>) {
             let address = importer.shared().site.address();
             match connect(address).await {
                 Ok(stream) => {
-                    importer.shared().own.add(unique_name(&stream));
+                    let unique = unique_name(&stream);
+                    importer.shared().own.add(unique.clone());
                     pause = PAUSE_MIN;
-                    let mut ear = HouseEar::new(&importer, &imported);
+                    let mut ear = HouseEar::new(&importer, &imported, unique);
                     let ended = live(imported.line(), stream, &mut ear, imported.stop()).await;
                     imported.set_shown(None);
                     importer.name_changed();
@@ -60,6 +61,8 @@ pub(super) fn start(importer: &Importer, imported: Arc<Imported>) {
 struct HouseEar<'a> {
     importer: &'a Importer,
     imported: &'a Arc<Imported>,
+    /// Our own unique name.
+    unique: Arc<str>,
     /// The question for the name.
     naming: Option<NonZeroU32>,
     /// In the order of their deadlines; also of calls that are answered.
@@ -67,13 +70,14 @@ struct HouseEar<'a> {
 }
 
 impl<'a> HouseEar<'a> {
-    fn new(importer: &'a Importer, imported: &'a Arc<Imported>) -> Self {
+    fn new(importer: &'a Importer, imported: &'a Arc<Imported>, unique: Arc<str>) -> Self {
         // Without flags: in line behind who has it.
         let line = imported.line();
         let naming = line.ask_bus("RequestName", &(&**imported.name(), 0u32));
         Self {
             importer,
             imported,
+            unique,
             naming,
             deadlines: VecDeque::new(),
         }
@@ -133,45 +137,72 @@ impl<'a> HouseEar<'a> {
             let callers = &self.importer.shared().callers;
             callers.calls(&caller, imported.link());
         }
-        self.whisper(call, caller)
+        let flags = call.primary_header().flags();
+        if flags.contains(Flags::NO_REPLY_EXPECTED) {
+            return self.send(call, caller, NonZeroU32::MIN);
+        }
+        match imported.recall(call) {
+            Ok(answer) => {
+                self.line().push(answer);
+                Ok(())
+            }
+            Err(asked) => {
+                let missing = asked.as_ref().map(|asked| imported.missing(asked));
+                self.request(call, caller, asked)?;
+                for asked in missing.into_iter().flatten() {
+                    self.ask(asked);
+                }
+                Ok(())
+            }
+        }
     }
 
-    fn whisper(&mut self, call: &Message, caller: Arc<str>) -> Result<(), Refusal> {
+    /// Passes a call on, and keeps it to be answered.
+    fn request(
+        &mut self,
+        call: &Message,
+        caller: Arc<str>,
+        asked: Option<Asked>,
+    ) -> Result<(), Refusal> {
         let link = self.imported.link();
-        let flags = call.primary_header().flags();
-        let wants_answer = !flags.contains(Flags::NO_REPLY_EXPECTED);
-        let id = if wants_answer {
-            link.open(Request::Call {
-                imported: self.imported.clone(),
-                call: call.clone(),
-            })?
-        } else {
-            NonZeroU32::MIN
-        };
-        let packet = outgoing_call(call, self.imported.service(), id);
-        let sent = packet
-            .map_err(|error| Refusal::Failed(error.to_string()))
-            .and_then(|packet| {
-                let pushed = link.outlet.try_push(Lane::Caller(caller), octets(packet));
-                let text = format!("{}: too much is queued", link.name);
-                pushed.map_err(|Busy| Refusal::Busy(text))
-            });
-        if !wants_answer {
-            return sent;
-        }
-        if sent.is_err() {
-            // Whoever took it out has answered it.
-            return match link.close(id) {
-                Some(_) => sent,
-                None => Ok(()),
-            };
-        }
+        let id = link.open(Request::Call {
+            imported: self.imported.clone(),
+            call: call.clone(),
+            asked,
+        })?;
+        let sent = self.send(call, caller, id);
         self.deadlines.push_back((Instant::now() + ANSWER_MAX, id));
-        // It may have closed meanwhile, and what came after that is not answered by who closed it.
-        if self.imported.is_closed() && link.close(id).is_some() {
-            return Err(Refusal::NodeGone(link.name.clone()));
+        // Whoever takes the request out answers it, also who closed the import meanwhile.
+        match sent {
+            Err(_) if link.close(id).is_none() => Ok(()),
+            Ok(()) if self.imported.is_closed() && link.close(id).is_some() => {
+                Err(Refusal::NodeGone(link.name.clone()))
+            }
+            sent => sent,
         }
-        Ok(())
+    }
+
+    /// Asks something for our memory alone; without an answer it is not known.
+    fn ask(&mut self, asked: Asked) {
+        let (link, service) = (self.imported.link(), self.imported.service());
+        let unasked = asked.call(service, &self.unique, NonZeroU32::MIN);
+        let request = Request::Own {
+            imported: self.imported.clone(),
+            asked,
+        };
+        if let (Some(call), Ok(id)) = (unasked, link.open(request)) {
+            self.deadlines.push_back((Instant::now() + ANSWER_MAX, id));
+            // A refusal means that it is asked for again another time.
+            self.send(&call, self.unique.clone(), id).ok();
+        }
+    }
+
+    fn send(&self, call: &Message, caller: Arc<str>, id: NonZeroU32) -> Result<(), Refusal> {
+        let link = self.imported.link();
+        let packet = outgoing_call(call, self.imported.service(), id)
+            .map_err(|error| Refusal::Failed(error.to_string()))?;
+        let pushed = link.outlet.try_push(Lane::Caller(caller), octets(packet));
+        pushed.map_err(|Busy| Refusal::Busy(format!("{}: too much is queued", link.name)))
     }
 
     fn hear_answer(&mut self, answer: &Message) {

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashSet,
+    num::NonZeroU32,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,6 +15,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
 
+use super::cache::{Cache, Key};
 use crate::{
     errors::Refusal,
     line::Line,
@@ -28,6 +30,20 @@ pub(super) struct Terms {
     pub(super) name: Arc<str>,
     pub(super) grant: Grant,
     pub(super) cache: bool,
+}
+
+/// A question whose answer is worth remembering, and when it was asked.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    key: Key,
+    at: u64,
+}
+
+impl Asked {
+    /// The question as a call of our own.
+    pub(super) fn call(&self, service: &str, caller: &str, id: NonZeroU32) -> Option<Message> {
+        self.key.call(service, caller, id)
+    }
 }
 
 /// One imported service. See the [module](self).
@@ -48,7 +64,8 @@ struct State {
     callers: HashSet<Arc<str>>,
     /// The name that it has on this bus.
     shown_as: Option<Arc<str>>,
-    hears_all: bool,
+    /// What it said; none where that is not to be answered from.
+    cache: Option<Cache>,
 }
 
 impl Imported {
@@ -88,8 +105,32 @@ impl Imported {
         self.is_closed.load(Ordering::Acquire)
     }
 
+    /// What is told of every change can be answered from memory, where a rule does not forbid it.
     pub(super) fn set_offer(&self, offer: Offer) {
-        self.state().hears_all = offer.hears_all;
+        let may_cache = offer.hears_all && self.terms.cache && self.terms.grant.hears_all();
+        self.state().cache = may_cache.then(Cache::default);
+    }
+
+    /// The answer to a question where it is known, or the place in time at which it is asked.
+    pub(super) fn recall(&self, call: &Message) -> Result<Message, Option<Asked>> {
+        let mut state = self.state();
+        let Some(cache) = &mut state.cache else {
+            return Err(None);
+        };
+        let Some(key) = Key::of(call) else {
+            return Err(None);
+        };
+        if let Key::Set(path, interface) = &key {
+            cache.wrote(path, interface);
+            return Err(None);
+        }
+        match cache.answer(&key, call) {
+            Some(answer) => Ok(answer),
+            None => Err(Some(Asked {
+                at: cache.now(),
+                key,
+            })),
+        }
     }
 
     pub(super) fn set_shown(&self, name: Option<Arc<str>>) {
@@ -117,13 +158,39 @@ impl Imported {
         self.state().callers.contains(caller)
     }
 
+    /// What is to be asked for, for the memory alone, after this was not known.
+    pub(super) fn missing(&self, asked: &Asked) -> Vec<Asked> {
+        let mut state = self.state();
+        let Some(cache) = &mut state.cache else {
+            return Vec::new();
+        };
+        let at = cache.now();
+        let keys = cache.missing(&asked.key).into_iter();
+        keys.map(|key| Asked { key, at }).collect()
+    }
+
+    /// The answer to a question of our own.
+    pub(super) fn learned(&self, asked: Asked, answer: &Message) {
+        if let Some(cache) = &mut self.state().cache {
+            cache.learn(asked.key, asked.at, answer);
+        }
+    }
+
     /// The answer to a call, made for this bus.
-    pub(super) fn answered(&self, _call: &Message, answer: &Message) {
-        self.line.push(answer.clone());
+    pub(super) fn answered(&self, asked: Option<Asked>, answer: Message) {
+        if let Some(asked) = asked {
+            self.learned(asked, &answer);
+        }
+        self.line.push(answer);
     }
 
     /// A signal, made for this bus.
     pub(super) fn signalled(&self, signal: Message) {
+        if signal.header().destination().is_none()
+            && let Some(cache) = &mut self.state().cache
+        {
+            cache.follow(&signal);
+        }
         self.line.push(signal);
     }
 

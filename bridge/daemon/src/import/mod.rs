@@ -10,10 +10,12 @@
 //! Limits: [`IMPORTS_MAX`] services of one peer.
 //! Spec: docs/reference/protocol.md §7
 
+mod cache;
 mod callers;
 mod house;
 mod imported;
 mod names;
+mod telling;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,7 +28,10 @@ use tokio_util::task::TaskTracker;
 use zbus::{Message, message::Type};
 use zocp_node::{Node, ObjectPath, PeerId, model::Tree};
 
-pub(crate) use self::{callers::Callers, imported::Imported};
+pub(crate) use self::{
+    callers::Callers,
+    imported::{Asked, Imported},
+};
 use self::{
     imported::Terms,
     names::{Naming, naming},
@@ -178,9 +183,17 @@ impl Importer {
                 self.subscribed(link, &imported, id, packet);
                 None
             }
-            Request::Call { imported, call } => {
+            Request::Own { imported, asked } => {
+                imported.learned(asked, packet);
+                None
+            }
+            Request::Call {
+                imported,
+                call,
+                asked,
+            } => {
                 match local_answer(packet, &call) {
-                    Ok(answer) => imported.answered(&call, &answer),
+                    Ok(answer) => imported.answered(asked, answer),
                     Err(error) => {
                         let refusal = Refusal::Failed(format!("the answer: {error}"));
                         imported.line().refuse(&call, &refusal);

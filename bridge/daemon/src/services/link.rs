@@ -17,7 +17,7 @@ use zocp_node::{Node, PeerId};
 
 use crate::{
     errors::Refusal,
-    import::Imported,
+    import::{Asked, Imported},
     transport::{Control, Lane, NodePost, Outlet, Parts, octets},
 };
 
@@ -47,12 +47,21 @@ struct Requests {
 pub(crate) enum Request {
     /// To tell the signals of a service.
     Subscribe(Arc<Imported>),
+    /// To say something of a service for our memory alone.
+    Own {
+        /// Of which service.
+        imported: Arc<Imported>,
+        /// What.
+        asked: Asked,
+    },
     /// To call a method for a local caller.
     Call {
         /// Through which service.
         imported: Arc<Imported>,
         /// What is to be answered.
         call: Message,
+        /// What is learned from the answer.
+        asked: Option<Asked>,
     },
 }
 
@@ -108,9 +117,9 @@ impl Link {
     pub(crate) fn close_all(&self, of: &Arc<Imported>) -> Vec<Request> {
         let mut requests = self.requests();
         let is_its = |request: &mut Request| match request {
-            Request::Subscribe(imported) | Request::Call { imported, .. } => {
-                Arc::ptr_eq(imported, of)
-            }
+            Request::Subscribe(imported)
+            | Request::Own { imported, .. }
+            | Request::Call { imported, .. } => Arc::ptr_eq(imported, of),
         };
         let taken = requests.open.extract_if(|_, request| is_its(request));
         taken.map(|(_, request)| request).collect()

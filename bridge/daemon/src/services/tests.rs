@@ -4,4 +4,5 @@ mod service;
 mod stage;
 
 mod calls;
+mod memory;
 mod presence;

@@ -1,0 +1,276 @@
+//! What an imported service has said of itself and said it would tell the changes of.
+//!
+//! Model: a [`Cache`] learns from answers: introspection data of an object, and the properties of one of
+//! its interfaces (`GetAll`). Both are asked for at the first `Get`. It answers `Introspect`, `Get` and `GetAll` where it
+//! knows, and forgets or renews at every signal that says so.
+//! Invariants:
+//! C1. a value is answered only where the service tells its changes: its introspection data
+//! say `EmitsChangedSignal` `true` or `const`, which is also what leaving it out says. C2. an answer that
+//! was asked for before a change was told is not learned. C3. `GetAll` is answered only where C1 holds for
+//! all properties of the interface.
+//! Limits: [`ENTRIES_MAX`] objects and interfaces, [`TEXT_LEN_MAX`] octets of one answer: what is beyond is
+//! asked for each time. Introspection data are kept for [`AGE_MAX`], since objects come and go unsaid.
+//! Spec: docs/reference/protocol.md §7.8
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use zbus::{Message, OwnedVariant, message::Type};
+
+use super::telling::{Telling, telling};
+
+/// What a service has said. Plain data.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    objects: HashMap<String, Object>,
+    /// By object and interface.
+    properties: HashMap<(String, String), Known>,
+    /// Counts what was told, for C2.
+    told: u64,
+}
+
+#[derive(Debug)]
+struct Object {
+    text: Arc<str>,
+    since: Instant,
+    /// Which properties of which interface tell their changes.
+    telling: Telling,
+}
+
+/// The properties of an interface of an object.
+#[derive(Debug, Default)]
+struct Known {
+    /// Empty where they are not known.
+    values: BTreeMap<String, OwnedVariant>,
+    /// When a change was told last.
+    changed: u64,
+    /// All of them were asked for, for the cache alone.
+    is_asked: bool,
+}
+
+/// A question that can be answered from memory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Introspect(String),
+    Get(String, String, String),
+    GetAll(String, String),
+    /// No question: it makes what is known of the interface old.
+    Set(String, String),
+}
+
+impl Key {
+    /// The question that a call is; `None` for every other call.
+    pub(super) fn of(call: &Message) -> Option<Self> {
+        let header = call.header();
+        let path = header.path()?.as_str();
+        let body = call.body();
+        match (header.interface()?.as_str(), header.member()?.as_str()) {
+            ("org.freedesktop.DBus.Introspectable", "Introspect") => {
+                Some(Self::Introspect(path.to_owned()))
+            }
+            ("org.freedesktop.DBus.Properties", "Get") => {
+                let (interface, name) = body.deserialize::<(String, String)>().ok()?;
+                Some(Self::Get(path.to_owned(), interface, name))
+            }
+            ("org.freedesktop.DBus.Properties", "GetAll") => {
+                let interface = body.deserialize::<String>().ok()?;
+                Some(Self::GetAll(path.to_owned(), interface))
+            }
+            ("org.freedesktop.DBus.Properties", "Set") => {
+                let (interface, _, _) = body
+                    .deserialize::<(String, String, zbus::Variant<'_>)>()
+                    .ok()?;
+                Some(Self::Set(path.to_owned(), interface))
+            }
+            _ => None,
+        }
+    }
+
+    /// The question as a call of our own.
+    pub(super) fn call(&self, service: &str, caller: &str, id: NonZeroU32) -> Option<Message> {
+        let call = |path: &str, interface: &'static str, member: &'static str| {
+            Message::method_call(path.to_owned(), member)
+                .destination(service.to_owned())
+                .sender(caller.to_owned())
+                .interface(interface)
+                .serial(id)
+        };
+        let made = match self {
+            Self::Introspect(path) => {
+                call(path, "org.freedesktop.DBus.Introspectable", "Introspect").build(&())
+            }
+            Self::GetAll(path, interface) => {
+                call(path, "org.freedesktop.DBus.Properties", "GetAll").build(interface)
+            }
+            Self::Get(..) | Self::Set(..) => return None,
+        };
+        made.ok()
+    }
+}
+
+impl Cache {
+    /// The answer to a question, where it is known.
+    pub(super) fn answer(&self, key: &Key, call: &Message) -> Option<Message> {
+        let reply = Message::method_return(&call.header());
+        match key {
+            Key::Introspect(path) => {
+                let object = self.objects.get(path)?;
+                let is_new = object.since.elapsed() < AGE_MAX;
+                is_new.then(|| reply.build(&&*object.text).ok()).flatten()
+            }
+            Key::Get(path, interface, name) => {
+                let is_telling = *self.telling(path, interface)?.get(name)?;
+                let value = self.known(path, interface)?.values.get(name)?;
+                is_telling.then(|| reply.build(value).ok()).flatten()
+            }
+            Key::GetAll(path, interface) => {
+                let telling = self.telling(path, interface)?;
+                let values = &self.known(path, interface)?.values;
+                let is_all = telling.values().all(|is_telling| *is_telling);
+                is_all.then(|| reply.build(values).ok()).flatten()
+            }
+            Key::Set(..) => None,
+        }
+    }
+
+    /// What is to be asked for so that the next question like this one is answered from memory.
+    pub(super) fn missing(&mut self, key: &Key) -> Vec<Key> {
+        let (Key::Get(path, interface, _) | Key::GetAll(path, interface)) = key else {
+            return Vec::new();
+        };
+        if self.properties.len() >= ENTRIES_MAX {
+            return Vec::new();
+        }
+        let place = (path.clone(), interface.clone());
+        let known = self.properties.entry(place).or_default();
+        if known.is_asked || !known.values.is_empty() {
+            return Vec::new();
+        }
+        known.is_asked = true;
+        let properties = Key::GetAll(path.clone(), interface.clone());
+        match self.objects.contains_key(path) {
+            true => vec![properties],
+            false => vec![Key::Introspect(path.clone()), properties],
+        }
+    }
+
+    /// Somebody sets a property: until the service tells, what is known may be old.
+    pub(super) fn wrote(&mut self, path: &str, interface: &str) {
+        let place = (path.to_owned(), interface.to_owned());
+        if let Some(known) = self.properties.get_mut(&place) {
+            self.told += 1;
+            known.changed = self.told;
+            known.values.clear();
+        }
+    }
+
+    /// The place in time at which a question is passed on.
+    pub(super) fn now(&self) -> u64 {
+        self.told
+    }
+
+    /// Learns from an answer to a question that was passed on at `asked`.
+    pub(super) fn learn(&mut self, key: Key, asked: u64, answer: &Message) {
+        let is_long = answer.body().len() > TEXT_LEN_MAX;
+        let is_full = self.objects.len() + self.properties.len() >= ENTRIES_MAX;
+        if answer.message_type() != Type::MethodReturn || is_long || is_full {
+            return;
+        }
+        let body = answer.body();
+        match key {
+            Key::Introspect(path) => {
+                if let Ok(text) = body.deserialize::<&str>()
+                    && asked == self.told
+                {
+                    let object = Object {
+                        text: text.into(),
+                        since: Instant::now(),
+                        telling: telling(text),
+                    };
+                    self.objects.insert(path, object);
+                }
+            }
+            Key::GetAll(path, interface) => {
+                let values = body.deserialize::<BTreeMap<String, OwnedVariant>>();
+                let known = self.properties.entry((path, interface)).or_default();
+                known.is_asked = false;
+                if let Ok(values) = values
+                    && known.changed <= asked
+                {
+                    known.values = values;
+                }
+            }
+            // One value alone says nothing of the others.
+            Key::Get(..) | Key::Set(..) => {}
+        }
+    }
+
+    /// Follows a signal of the service.
+    pub(super) fn follow(&mut self, signal: &Message) {
+        let header = signal.header();
+        let (Some(path), Some(interface), Some(member)) =
+            (header.path(), header.interface(), header.member())
+        else {
+            return;
+        };
+        match (interface.as_str(), member.as_str()) {
+            ("org.freedesktop.DBus.Properties", "PropertiesChanged") => {
+                self.told += 1;
+                self.change(path.as_str(), signal);
+            }
+            ("org.freedesktop.DBus.ObjectManager", "InterfacesAdded" | "InterfacesRemoved") => {
+                // Which objects an object has below it is in its introspection data, and those of what
+                // is gone are wrong: all is asked for anew.
+                self.told += 1;
+                self.objects.clear();
+                self.properties.clear();
+            }
+            _ => {}
+        }
+    }
+
+    fn change(&mut self, path: &str, signal: &Message) {
+        type Changed = (String, BTreeMap<String, OwnedVariant>, Vec<String>);
+        let body = signal.body();
+        let Ok((interface, changed, invalidated)) = body.deserialize::<Changed>() else {
+            return;
+        };
+        let key = (path.to_owned(), interface);
+        // Also of what is not known yet: an answer may be under way (C2).
+        if self.properties.len() >= ENTRIES_MAX && !self.properties.contains_key(&key) {
+            return self.properties.clear();
+        }
+        let known = self.properties.entry(key).or_default();
+        known.changed = self.told;
+        if known.values.is_empty() {
+            return;
+        }
+        known.values.extend(changed);
+        if !invalidated.is_empty() {
+            known.values.clear();
+        }
+    }
+
+    fn telling(&self, path: &str, interface: &str) -> Option<&BTreeMap<String, bool>> {
+        self.objects.get(path)?.telling.get(interface)
+    }
+
+    fn known(&self, path: &str, interface: &str) -> Option<&Known> {
+        let known = self
+            .properties
+            .get(&(path.to_owned(), interface.to_owned()))?;
+        (!known.values.is_empty()).then_some(known)
+    }
+}
+
+/// Objects and interfaces that are remembered.
+const ENTRIES_MAX: usize = 4096;
+/// Octets of one answer that is remembered.
+const TEXT_LEN_MAX: usize = 256 << 10;
+/// How long introspection data are taken for right.
+const AGE_MAX: Duration = Duration::from_secs(10);
