@@ -83,6 +83,20 @@ pub(crate) enum Command {
         /// Only this capability of it
         name: Option<String>,
     },
+    /// Let peers use a service of this bus, until Ctrl-C; lasting exports are in the configuration
+    Export {
+        /// Its name, org.example.Name, or org.example.* for all below it
+        service: String,
+        /// Only these methods: interface.member@/path, where the member may be *; all by default
+        #[arg(long, value_name = "RULE")]
+        call: Vec<String>,
+        /// Only these signals, written the same way; none with --call, else all by default
+        #[arg(long, value_name = "RULE")]
+        broadcast: Vec<String>,
+        /// Only this peer, by name or UUID; every peer by default
+        #[arg(long, value_name = "PEER")]
+        peer: Vec<String>,
+    },
     /// Print the completions of a shell
     Completions {
         /// The shell

@@ -63,6 +63,12 @@ async fn run(args: Args) -> Result<(), Failure> {
             command::set::run(&output, bus, &node, &name, &value).await
         }
         Command::Watch { node, name } => command::watch::run(&output, bus, node, name).await,
+        Command::Export {
+            service,
+            call,
+            broadcast,
+            peer,
+        } => command::export::run(bus, &service, &call, &broadcast, &peer).await,
         Command::Completions { shell } => command::completions::run(&output, shell),
         Command::Man => command::man::run(&output),
     }

@@ -10,7 +10,7 @@
 pub mod errors;
 pub mod proxies;
 
-pub use proxies::{BridgeProxy, ObjectProxy, PeerProxy};
+pub use proxies::{BridgeProxy, ExporterProxy, ObjectProxy, PeerProxy};
 
 /// The bus name of the bridge.
 pub const BRIDGE_NAME: &str = "org.z25.Zocp1";
@@ -25,6 +25,8 @@ pub const NODE_PATH: &str = "/org/z25/Zocp1/Node";
 
 /// The bridge itself.
 pub const BRIDGE_INTERFACE: &str = "org.z25.Zocp1.Bridge";
+/// Which services of this bus peers may use.
+pub const EXPORTER_INTERFACE: &str = "org.z25.Zocp1.Exporter";
 /// One peer on the mesh.
 pub const PEER_INTERFACE: &str = "org.z25.Zocp1.Peer";
 /// What describes an object of a mirrored node.
@@ -38,6 +40,8 @@ pub const METHODS_INTERFACE: &str = "org.z25.Zocp1.Methods";
 
 /// The documented introspection data of [`BRIDGE_INTERFACE`].
 pub const BRIDGE_XML: &str = include_str!("../org.z25.Zocp1.Bridge.xml");
+/// The documented introspection data of [`EXPORTER_INTERFACE`].
+pub const EXPORTER_XML: &str = include_str!("../org.z25.Zocp1.Exporter.xml");
 /// The documented introspection data of [`PEER_INTERFACE`].
 pub const PEER_XML: &str = include_str!("../org.z25.Zocp1.Peer.xml");
 /// The documented introspection data of [`OBJECT_INTERFACE`].

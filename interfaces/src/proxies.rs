@@ -50,6 +50,22 @@ pub trait Bridge {
     fn groups(&self) -> zbus::Result<Vec<String>>;
 }
 
+/// Which services of this bus peers may use: `org.z25.Zocp1.Exporter`.
+#[proxy(
+    interface = "org.z25.Zocp1.Exporter",
+    default_service = "org.z25.Zocp1",
+    default_path = "/org/z25/Zocp1"
+)]
+pub trait Exporter {
+    /// Lets peers use a service as long as the caller is on the bus.
+    fn export(&self, service: &str, rules: HashMap<&str, zbus::Variant<'_>>) -> zbus::Result<()>;
+    /// Takes that back.
+    fn unexport(&self, service: &str) -> zbus::Result<()>;
+    /// The services that are offered now.
+    #[zbus(property)]
+    fn exports(&self) -> zbus::Result<Vec<String>>;
+}
+
 /// One peer on the mesh: `org.z25.Zocp1.Peer`.
 #[proxy(interface = "org.z25.Zocp1.Peer", default_service = "org.z25.Zocp1")]
 pub trait Peer {

@@ -3,6 +3,7 @@
 pub(crate) mod bridge;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod man;

@@ -28,7 +28,7 @@ pub mod config;
 pub mod convert;
 pub mod directory;
 pub mod errors;
-mod export;
+pub mod export;
 pub mod hub;
 mod import;
 pub mod label;

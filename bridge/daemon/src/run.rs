@@ -129,16 +129,6 @@ impl<T: FnMut(Status)> Bridge<T> {
         let tasks = TaskTracker::new();
         let (on_presence, presence) = watch::channel(None);
         let directory = Directory::default();
-        let hub = Hub::start(
-            &tasks,
-            &site,
-            node.clone(),
-            directory.clone(),
-            move |told| {
-                on_presence.send_replace(Some(told));
-            },
-        )
-        .await?;
         let services = Services::start(
             &tasks,
             &site,
@@ -146,6 +136,17 @@ impl<T: FnMut(Status)> Bridge<T> {
             settings.export,
             settings.import,
         );
+        let hub = Hub::start(
+            &tasks,
+            &site,
+            node.clone(),
+            directory.clone(),
+            services.exporter(),
+            move |told| {
+                on_presence.send_replace(Some(told));
+            },
+        )
+        .await?;
         let mirrors = Mirrors::new(tasks.clone(), site, node.clone(), directory.clone())?;
         Ok(Self {
             node,
@@ -188,6 +189,8 @@ impl<T: FnMut(Status)> Bridge<T> {
                 }
                 // Cancel safe by its promise.
                 (peer, names) = self.services.renamed() => self.hub.services(peer, names),
+                // Cancel safe by its promise.
+                services = self.services.offered() => self.hub.exports(services),
                 // Cancel safe: events stay in the queue.
                 count = self.events.next_many(&mut batch, BATCH_MAX) => {
                     if count == 0 {

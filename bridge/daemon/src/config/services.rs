@@ -73,7 +73,11 @@ impl ExportConfig {
         }
     }
 
-    fn check(self) -> Result<ExportRule, ConfigError> {
+    /// The rule that it says.
+    ///
+    /// # Errors
+    /// It allows nothing, or names what cannot exist.
+    pub fn check(self) -> Result<ExportRule, ConfigError> {
         let grant = Grant {
             see: self.see,
             talk: self.talk,

@@ -13,6 +13,7 @@
 mod announce;
 mod caller;
 mod offers;
+mod rules;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,18 +22,19 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Message, message::Flags};
 use zocp_node::{Node, PeerId};
 
-use self::{announce::Announcer, caller::Caller, offers::Offers};
+use self::{announce::Announcer, caller::Caller, offers::Offers, rules::Rules};
 pub(crate) use self::{
     announce::{ORIGIN, REVISION, SERVICE_TYPE, SERVICES},
     caller::ANSWER_MAX,
 };
 use crate::{
     errors::Refusal,
-    policy::{ExportPolicy, Grant, Member},
+    policy::{ExportPolicy, ExportRule, Grant, Member, ServicePattern},
     served::Site,
     services::{Asked, Link, Own, Watch},
     transport::{
@@ -42,7 +44,7 @@ use crate::{
 
 /// The exporting half. Clones are the same.
 #[derive(Debug, Clone)]
-pub(crate) struct Exporter {
+pub struct Exporter {
     shared: Arc<Shared>,
 }
 
@@ -54,12 +56,16 @@ struct Shared {
     tasks: TaskTracker,
     watch: Watch,
     own: Own,
-    policy: Mutex<ExportPolicy>,
+    rules: Mutex<Rules>,
     offers: Mutex<Offers>,
     callers: Mutex<HashMap<(PeerId, Arc<str>), Caller>>,
     announcer: Announcer,
     /// Refusals that were logged.
     logged: Mutex<HashSet<(PeerId, String)>>,
+    /// Something else is offered, or may be.
+    changed: Notify,
+    /// What was told to be offered.
+    told: Mutex<Vec<String>>,
 }
 
 impl Exporter {
@@ -83,28 +89,79 @@ impl Exporter {
                 tasks: tasks.clone(),
                 watch,
                 own,
-                policy: Mutex::new(policy),
+                rules: Mutex::new(Rules::new(policy)),
                 offers: Mutex::default(),
                 callers: Mutex::default(),
                 announcer: Announcer::start(node, tasks, stop),
                 logged: Mutex::default(),
+                changed: Notify::new(),
+                told: Mutex::default(),
             }),
         }
     }
 
-    /// The rules are others now: what they no longer offer goes, what they offer anew comes.
-    pub(crate) fn set_policy(&self, policy: ExportPolicy) {
+    /// Lets peers use more, for as long as the program of this unique name stays on the bus.
+    pub(crate) fn export(&self, program: &str, rule: ExportRule) -> Result<(), Refusal> {
         let shared = &self.shared;
-        if !policy.rules.is_empty() {
-            shared.watch.want();
-        }
-        *locked(&shared.policy) = policy;
-        let gone = locked(&shared.offers).retain(|service| locked(&shared.policy).offers(service));
-        self.withdrawn(&gone);
-        // Grants are made anew when peers subscribe anew, which a new revision has them do.
-        let kept = locked(&shared.offers).revise();
-        self.announced(kept);
+        let pattern = rule.service.clone();
+        locked(&shared.rules).lend(program, rule)?;
+        shared.watch.want();
+        // It may have left before we could know of it.
+        shared.watch.ask_caller(&Arc::from(program));
+        self.revise(std::slice::from_ref(&pattern));
         shared.watch.ask_names();
+        Ok(())
+    }
+
+    /// Takes back what a program exported under this text.
+    pub(crate) fn unexport(&self, program: &str, service: &str) -> Result<(), Refusal> {
+        let taken = locked(&self.shared.rules).take_back(program, Some(service));
+        if taken.is_empty() {
+            let text = format!("{program} exported nothing as \"{service}\"");
+            return Err(Refusal::InvalidArgs(text));
+        }
+        self.revise(&taken);
+        Ok(())
+    }
+
+    /// A program is gone, and with it what it exported.
+    pub(crate) fn program_gone(&self, program: &str) {
+        let taken = locked(&self.shared.rules).take_back(program, None);
+        if !taken.is_empty() {
+            self.revise(&taken);
+        }
+    }
+
+    /// Waits until other services are offered; all of them, sorted. Cancel safe.
+    pub(crate) async fn offered(&self) -> Vec<String> {
+        loop {
+            if let Some(names) = self.next_offered() {
+                return names;
+            }
+            self.shared.changed.notified().await;
+        }
+    }
+
+    fn next_offered(&self) -> Option<Vec<String>> {
+        let names = locked(&self.shared.offers).names();
+        let mut told = locked(&self.shared.told);
+        if *told == names {
+            return None;
+        }
+        told.clone_from(&names);
+        Some(names)
+    }
+
+    /// The rules for these services are others: what is not offered any more goes, peers ask anew for
+    /// the rest.
+    fn revise(&self, patterns: &[ServicePattern]) {
+        let shared = &self.shared;
+        let rules = locked(&shared.rules).all.clone();
+        let gone = locked(&shared.offers).retain(|service| rules.offers(service));
+        self.withdrawn(&gone);
+        let is_meant = |service: &str| patterns.iter().any(|pattern| pattern.matches(service));
+        let kept = locked(&shared.offers).revise(is_meant);
+        self.announced(kept);
     }
 
     /// A call from a peer for a service of ours.
@@ -195,7 +252,9 @@ impl Exporter {
         }
         let is_offered = offers.name(service).is_some();
         drop(offers);
-        let grant = locked(&self.shared.policy).grant(service, &link.name, &link.uuid);
+        let grant = locked(&self.shared.rules)
+            .all
+            .grant(service, &link.name, &link.uuid);
         match (is_offered, grant.may_see()) {
             (true, true) => Ok(Arc::new(grant)),
             _ => Err(Refusal::AccessDenied(format!(
@@ -274,6 +333,7 @@ impl Exporter {
         for (service, revision) in services {
             self.shared.announcer.announce(service, revision);
         }
+        self.shared.changed.notify_one();
     }
 
     fn withdrawn(&self, services: &[Arc<str>]) {
@@ -281,6 +341,7 @@ impl Exporter {
             self.shared.announcer.withdraw(service);
             self.shared.watch.ignore(service);
         }
+        self.shared.changed.notify_one();
     }
 
     fn consider(&self, name: &str, owner: Option<&str>, is_activatable: bool) {
@@ -290,7 +351,7 @@ impl Exporter {
             let gone = locked(&shared.offers).retain(|offered| offered != name);
             return self.withdrawn(&gone);
         }
-        if is_bridge_name(name) || !locked(&shared.policy).offers(name) {
+        if is_bridge_name(name) || !locked(&shared.rules).all.offers(name) {
             return;
         }
         let changed = locked(&shared.offers).offer(name, owner, is_activatable);
@@ -330,8 +391,8 @@ impl Exporter {
         match asked {
             Asked::Names => {
                 let names: Vec<String> = body.deserialize().unwrap_or_default();
-                let policy = locked(&self.shared.policy);
-                for name in names.iter().filter(|name| policy.offers(name)) {
+                let rules = locked(&self.shared.rules);
+                for name in names.iter().filter(|name| rules.all.offers(name)) {
                     self.shared.watch.ask_owner(&Arc::from(name.as_str()));
                 }
             }

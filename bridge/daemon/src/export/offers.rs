@@ -131,16 +131,24 @@ impl Offers {
         gone
     }
 
-    /// Gives every service a new revision, and ends all subscriptions.
-    pub(super) fn revise(&mut self) -> Vec<(Arc<str>, u64)> {
+    /// Gives services a new revision and ends their subscriptions: peers ask anew.
+    pub(super) fn revise(&mut self, which: impl Fn(&str) -> bool) -> Vec<(Arc<str>, u64)> {
         let revisions = &mut self.revisions;
-        let revised = self.services.iter_mut().map(|(name, service)| {
+        let revised = self.services.iter_mut().filter(|(name, _)| which(name));
+        let revised = revised.map(|(name, service)| {
             *revisions += 1;
             service.revision = *revisions;
             service.subscribers.clear();
             (name.clone(), *revisions)
         });
         revised.collect()
+    }
+
+    /// All that is offered, sorted.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.services.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
     }
 
     /// The revision of a service that is offered.

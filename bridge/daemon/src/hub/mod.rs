@@ -19,13 +19,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::Variant;
 use zocp_interfaces::{
-    BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, BRIDGE_XML, PEER_INTERFACE, PEER_XML, PEERS_PATH,
+    BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, BRIDGE_XML, EXPORTER_INTERFACE, EXPORTER_XML,
+    PEER_INTERFACE, PEER_XML, PEERS_PATH,
 };
 use zocp_node::{Event, Network, Node, PeerId, PeerInfo};
 
 use self::owner::HubOwner;
 use crate::{
     directory::Directory,
+    export::Exporter,
     objects::{Interface, SlotError, TableError, XmlError, parse_interfaces},
     served::{Order, Presence, Served, Site, Table},
 };
@@ -54,16 +56,19 @@ impl Hub {
         site: &Site,
         node: Node,
         directory: Directory,
+        exporter: Exporter,
         on_presence: impl Fn(Presence) + Send + Sync + 'static,
     ) -> Result<Self, HubError> {
         let peer = declared(PEER_XML, PEER_INTERFACE)?;
+        let exports = declared(EXPORTER_XML, EXPORTER_INTERFACE)?
+            .with("Exports", Variant::new(Vec::<String>::new()))?;
         let table = site.table();
         let bridge = bridge(&node, node.groups().await.unwrap_or_default())?;
         table.with(|objects| {
             objects.add_manager(BRIDGE_PATH)?;
-            objects.insert(BRIDGE_PATH, [bridge])
+            objects.insert(BRIDGE_PATH, [bridge, exports])
         })?;
-        let owner = HubOwner::new(node.clone(), directory.clone(), table.clone());
+        let owner = HubOwner::new(node.clone(), directory.clone(), exporter, table.clone());
         let order = Order {
             site: site.clone(),
             table: table.clone(),
@@ -132,6 +137,12 @@ impl Hub {
     /// The services of a peer have these names on this bus.
     pub fn services(&self, peer: PeerId, names: BTreeMap<String, String>) {
         self.change(peer, "Services", Variant::new(names));
+    }
+
+    /// These services are offered to peers.
+    pub fn exports(&self, services: Vec<String>) {
+        let services = Variant::new(services);
+        self.set(BRIDGE_PATH, EXPORTER_INTERFACE, "Exports", services);
     }
 
     /// Takes the objects away, leaf first, then the name. The token is cancelled when that is done.

@@ -7,12 +7,17 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use zbus::{ObjectPath, Variant};
-use zocp_interfaces::{BRIDGE_INTERFACE, BRIDGE_PATH, PEER_INTERFACE, PEERS_PATH};
+use zocp_interfaces::{
+    BRIDGE_INTERFACE, BRIDGE_PATH, EXPORTER_INTERFACE, PEER_INTERFACE, PEERS_PATH,
+};
 use zocp_node::{Content, Node, NodeError, PeerId};
 
 use crate::{
+    config::ExportConfig,
     directory::Directory,
     errors::Refusal,
+    export::Exporter,
+    policy::ExportRule,
     served::{Answer, CallRequest, Owner, SetRequest, Table},
 };
 
@@ -20,14 +25,16 @@ use crate::{
 pub(super) struct HubOwner {
     node: Node,
     directory: Directory,
+    exporter: Exporter,
     table: Table,
 }
 
 impl HubOwner {
-    pub(super) fn new(node: Node, directory: Directory, table: Table) -> Self {
+    pub(super) fn new(node: Node, directory: Directory, exporter: Exporter, table: Table) -> Self {
         Self {
             node,
             directory,
+            exporter,
             table,
         }
     }
@@ -50,6 +57,16 @@ impl Owner for HubOwner {
             (BRIDGE_INTERFACE, "Shout") => {
                 let group = group(arguments.text(0)?)?;
                 done(self.node.shout(&group, arguments.content(1)?).await)
+            }
+            (EXPORTER_INTERFACE, "Export") => {
+                let rule = export_rule(arguments.text(0)?, arguments.0.get(1))?;
+                let exported = self.exporter.export(&program(call.caller)?, rule);
+                exported.map(|()| Vec::new())
+            }
+            (EXPORTER_INTERFACE, "Unexport") => {
+                let program = program(call.caller)?;
+                let taken = self.exporter.unexport(&program, &arguments.text(0)?);
+                taken.map(|()| Vec::new())
             }
             (PEER_INTERFACE, "Ping") => self.ping(self.peer(&call.path)?).await,
             (PEER_INTERFACE, "Whisper") => {
@@ -150,6 +167,52 @@ impl Arguments {
         let octets = octets.ok_or_else(|| undeclared(index))?;
         Ok(Content::from_iter([bytes::Bytes::from(octets)]))
     }
+}
+
+/// The program that calls; every caller on a bus has a name.
+fn program(caller: Option<String>) -> Result<String, Refusal> {
+    caller.ok_or_else(|| Refusal::Failed("a call without a sender".to_owned()))
+}
+
+/// The rule that a program wants to add.
+fn export_rule(service: String, rules: Option<&Variant<'_>>) -> Result<ExportRule, Refusal> {
+    let Some(Variant::Dict(rules)) = rules else {
+        return Err(undeclared(1));
+    };
+    let mut export = ExportConfig {
+        service,
+        ..ExportConfig::default()
+    };
+    for (key, value) in rules.iter() {
+        let (Variant::Str(key), Variant::Variant(value)) = (key, value) else {
+            return Err(undeclared(1));
+        };
+        match (key.as_str(), &**value) {
+            ("see", Variant::Bool(see)) => export.see = *see,
+            ("talk", Variant::Bool(talk)) => export.talk = *talk,
+            ("call", value) => export.call = texts(key, value)?,
+            ("broadcast", value) => export.broadcast = texts(key, value)?,
+            ("peers", value) => export.peers = texts(key, value)?,
+            (key, _) => {
+                let text = format!("\"{key}\" is no rule, or not of its type");
+                return Err(Refusal::InvalidArgs(text));
+            }
+        }
+    }
+    let rule = export.check();
+    rule.map_err(|error| Refusal::InvalidArgs(error.to_string()))
+}
+
+fn texts(key: &str, value: &Variant<'_>) -> Result<Vec<String>, Refusal> {
+    let wrong = || Refusal::InvalidArgs(format!("\"{key}\" is a list of texts"));
+    let Variant::Array(array) = value else {
+        return Err(wrong());
+    };
+    let texts = array.inner().iter().map(|item| match item {
+        Variant::Str(text) => Some(text.to_string()),
+        _ => None,
+    });
+    texts.collect::<Option<Vec<String>>>().ok_or_else(wrong)
 }
 
 fn undeclared(index: usize) -> Refusal {

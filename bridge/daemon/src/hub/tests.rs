@@ -11,7 +11,9 @@ use zocp_node::{BeaconMode, Config, Content, Events};
 
 use super::*;
 use crate::{
+    policy::ExportPolicy,
     served::SiteKind,
+    services::Services,
     testbus::{TestBus, soon},
 };
 
@@ -33,11 +35,14 @@ impl Stage {
         let on_presence = move |told| presence.try_send(told).unwrap();
         let tasks = TaskTracker::new();
         let directory = Directory::default();
+        let (rules, node) = (ExportPolicy::default(), hub_node.clone());
+        let services = Services::start(&tasks, &site, node, rules, Vec::new());
         let hub = Hub::start(
             &tasks,
             &site,
             hub_node.clone(),
             directory.clone(),
+            services.exporter(),
             on_presence,
         )
         .await
@@ -276,6 +281,7 @@ async fn the_live_introspection_is_what_is_declared() {
     };
     for (path, xml, name) in [
         ("/org/z25/Zocp1", BRIDGE_XML, BRIDGE_INTERFACE),
+        ("/org/z25/Zocp1", EXPORTER_XML, EXPORTER_INTERFACE),
         (PEER, PEER_XML, PEER_INTERFACE),
     ] {
         let live = fdo::IntrospectableProxy::builder(&stage.client)

@@ -146,6 +146,18 @@ impl Services {
         async move { importer.renamed().await }
     }
 
+    /// Waits until other services of this bus are offered; all of them. Cancel safe.
+    pub fn offered(&self) -> impl Future<Output = Vec<String>> + use<> {
+        let exporter = self.exporter.clone();
+        async move { exporter.offered().await }
+    }
+
+    /// The exporting half, for programs that export.
+    #[must_use]
+    pub fn exporter(&self) -> Exporter {
+        self.exporter.clone()
+    }
+
     /// Takes all from the bus and the mesh.
     pub fn close(self) {
         self.importer.close();
@@ -230,6 +242,7 @@ impl Follower for Both {
     fn owner_changed(&self, name: &str, old: Option<&str>, new: Option<&str>) {
         if old.is_some() && new.is_none() && name.starts_with(':') {
             self.importer.callers().gone(name);
+            self.exporter.program_gone(name);
         }
         self.exporter.owner_changed(name, new);
     }
@@ -238,6 +251,7 @@ impl Follower for Both {
         if let Asked::Caller(caller) = &asked {
             if matches!(answer.body().deserialize(), Ok(false)) {
                 self.importer.callers().gone(caller);
+                self.exporter.program_gone(caller);
             }
             return;
         }

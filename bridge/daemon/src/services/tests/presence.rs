@@ -1,6 +1,8 @@
 //! Who comes and goes: services, bridges, links, buses.
 
-use zbus::Message;
+use std::collections::HashMap;
+
+use zbus::{Message, Variant};
 
 use super::{
     service::{INTERFACE, Service},
@@ -163,4 +165,43 @@ async fn a_bridge_that_comes_later_sees_what_is_there() {
     let _again = Bridge::start(&foh, "foh", "", Some(exporter.port)).await;
     client.wait(THERE, true).await;
     assert_eq!(error_name(&client.ask(&plain(THERE, "Echo")).await), "");
+}
+
+fn exporter(member: &str, body: &(impl serde::Serialize + zbus::DynamicType)) -> Message {
+    Message::method_call("/org/z25/Zocp1", member)
+        .destination("org.z25.Zocp1")
+        .interface("org.z25.Zocp1.Exporter")
+        .build(body)
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_a_program_exports_is_there_as_long_as_the_program() {
+    let Some(stage) = Stage::start("", "").await else {
+        return;
+    };
+    let _service = Service::start(&stage.stage, NAME).await;
+    let (mut foh, mut lender) = (Client::on(&stage.foh).await, Client::on(&stage.stage).await);
+    let nothing: HashMap<&str, Variant<'_>> = HashMap::new();
+    let refused = lender.ask(&exporter("Export", &(NAME, &nothing))).await;
+    let invalid = "org.freedesktop.DBus.Error.InvalidArgs";
+    assert_eq!(error_name(&refused), invalid, "it allows nothing");
+
+    let echo = Variant::new(vec!["org.example.Every1.Echo"]);
+    let rules: HashMap<&str, Variant<'_>> = [("call", echo)].into();
+    let done = lender.ask(&exporter("Export", &(NAME, &rules))).await;
+    assert_eq!(error_name(&done), "");
+    foh.wait(THERE, true).await;
+    assert_eq!(error_name(&foh.ask(&plain(THERE, "Echo")).await), "");
+    let denied = error_name(&foh.ask(&plain(THERE, "Sender")).await);
+    assert_eq!(denied, "org.freedesktop.DBus.Error.AccessDenied");
+
+    lender.ask(&exporter("Unexport", &NAME)).await;
+    foh.wait(THERE, false).await;
+    let again = lender.ask(&exporter("Unexport", &NAME)).await;
+    assert_eq!(error_name(&again), invalid);
+    lender.ask(&exporter("Export", &(NAME, &rules))).await;
+    foh.wait(THERE, true).await;
+    lender.connection.close().await.unwrap();
+    foh.wait(THERE, false).await;
 }
