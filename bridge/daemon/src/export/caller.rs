@@ -2,8 +2,9 @@
 //!
 //! Model: a [`Caller`] is made at the first call and ends when the caller leaves its bus, the link goes,
 //! or nothing that it called is imported there any more. Calls go out in the order in which they came;
-//! answers and directed signals are *held* until the watch has passed a barrier, so that what the
-//! service told all before is passed on before.
+//! answers and directed signals are *held* until the watch has heard what was before them: when it
+//! knows that it has, or when it has passed a barrier. So what the service told all before is passed on
+//! before.
 //! Invariants: C1. each call that wants an answer is answered once: by the service, at its deadline, or
 //! when the connection ends. C2. what comes on this connection is passed on in that order.
 //! Limits: [`PENDING_MAX`] calls wait for answers; [`ANSWER_MAX`] for each; [`QUEUED_MAX`] octets wait
@@ -208,6 +209,11 @@ impl Ear for CallerEar<'_> {
 
     fn turn(&mut self) -> Option<Instant> {
         let watch = &self.exporter.shared.watch;
+        if self.held.is_empty() && !self.fresh.is_empty() && watch.is_level() {
+            for held in std::mem::take(&mut self.fresh) {
+                self.release(held);
+            }
+        }
         if !self.fresh.is_empty() {
             let barrier = watch.barrier(&self.caller.shared.line);
             let fresh = self.fresh.drain(..).map(|held| (barrier, held));

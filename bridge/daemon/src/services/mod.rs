@@ -8,6 +8,7 @@
 //! is lost.
 //! Spec: docs/reference/protocol.md §7
 
+mod gauge;
 mod link;
 #[cfg(test)]
 mod tests;

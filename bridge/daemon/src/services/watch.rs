@@ -20,9 +20,9 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use zbus::{Message, message::Type};
+use zbus::{Message, MessageStream, message::Type};
 
-use super::Own;
+use super::{Own, gauge::Gauge};
 use crate::errors::Refusal;
 use crate::line::{Ear, Ended, Line, connect, live, unique_name};
 
@@ -39,6 +39,7 @@ struct Shared {
     wanted: Notify,
     barriers: AtomicU64,
     passed: AtomicU64,
+    gauge: Mutex<Option<Gauge>>,
 }
 
 /// What the bus was asked.
@@ -103,7 +104,7 @@ impl Watch {
                 () = watch.shared.wanted.notified() => {}
             }
             while !stop.is_cancelled() {
-                match connect(&address).await {
+                match watch.connect(&address).await {
                     Ok(stream) => {
                         own.add(unique_name(&stream));
                         watch.follow_owners();
@@ -174,6 +175,29 @@ impl Watch {
         self.shared.passed.load(Ordering::Acquire) >= barrier
     }
 
+    /// Whether everything was heard that the bus had for this connection when something that has come
+    /// elsewhere was sent: then nobody needs to wait for a barrier. `false` where that is not known.
+    pub(crate) fn is_level(&self) -> bool {
+        self.gauge().as_ref().is_some_and(Gauge::is_level)
+    }
+
+    async fn connect(&self, address: &str) -> zbus::Result<MessageStream> {
+        let Some(gauged) = Gauge::connect(address).await else {
+            *self.gauge() = None;
+            return connect(address).await;
+        };
+        let (stream, gauge) = gauged?;
+        *self.gauge() = Some(gauge);
+        Ok(stream)
+    }
+
+    fn gauge(&self) -> MutexGuard<'_, Option<Gauge>> {
+        self.shared
+            .gauge
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn follow_owners(&self) {
         let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
                     member='NameOwnerChanged'";
@@ -236,6 +260,9 @@ impl Ear for WatchEar<'_> {
                 let refusal = Refusal::AccessDenied("this connection only listens".to_owned());
                 self.watch.shared.line.refuse(&message, &refusal);
             }
+        }
+        if let Some(gauge) = &*self.watch.gauge() {
+            gauge.heard();
         }
     }
 
