@@ -9,6 +9,7 @@
 //! when the connection ends. C2. what comes on this connection is passed on in that order.
 //! Limits: [`PENDING_MAX`] calls wait for answers; [`ANSWER_MAX`] for each; [`QUEUED_MAX`] octets wait
 //! for the bus: above that, `Busy`.
+//! Spec: docs/reference/protocol.md §7.7
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},

@@ -7,7 +7,7 @@
 //! peer gets and calls only what its grant allows, whatever it asks for. E3. a subscription is answered
 //! after the bus tells us the signals, so that none is missed from then on. E4. a call gets one answer.
 //! Limits: [`CALLERS_MAX`] callers of one peer; those of `caller`.
-//! Not here: the rules (`crate::policy`), their changing at run time.
+//! Not here: the rules (`crate::policy`).
 //! Spec: docs/reference/protocol.md §7
 
 mod announce;

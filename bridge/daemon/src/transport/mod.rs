@@ -10,7 +10,7 @@
 //! T2. no body reaches a bus that was not checked. T3. what is on one [`Lane`] stays in order.
 //! Limits: [`PACKET_LEN_MAX`] octets for a packet; those of `outlet` and `parts`.
 //! Not here: who may do what (`crate::policy`).
-//! Spec: docs/reference/protocol.md §7
+//! Spec: docs/reference/protocol.md §7.1, §7.4
 
 mod control;
 mod outlet;
