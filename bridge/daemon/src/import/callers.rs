@@ -15,11 +15,14 @@ use crate::{
     transport::{Control, Lane},
 };
 
+/// By unique name the peers whose bridges know of a caller.
+type Known = HashMap<Arc<str>, HashMap<PeerId, Arc<Link>>>;
+
 /// Callers on this bus.
 #[derive(Debug)]
 pub(crate) struct Callers {
     watch: Watch,
-    known: Mutex<HashMap<Arc<str>, HashMap<PeerId, Arc<Link>>>>,
+    known: Mutex<Known>,
 }
 
 impl Callers {
@@ -68,7 +71,7 @@ impl Callers {
         });
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Arc<str>, HashMap<PeerId, Arc<Link>>>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -125,10 +125,8 @@ impl Services {
             Event::TreeKnown { peer, tree } if self.links.contains_key(peer) => {
                 self.importer.tree_known(*peer, tree);
             }
-            Event::Changed { peer, changes } if self.links.contains_key(peer) => {
-                if changes.iter().any(is_of_services) {
-                    self.importer.tree_changed(*peer, &self.node);
-                }
+            Event::Changed { peer, changes } if changes.iter().any(is_of_services) => {
+                self.importer.tree_changed(*peer, &self.node);
             }
             Event::Whispered { peer, content } if is_ours(content) => {
                 if let Some(link) = self.links.get(peer).cloned() {
