@@ -83,7 +83,9 @@ pub(crate) enum Command {
         /// Only this capability of it
         name: Option<String>,
     },
-    /// Let peers use a service of this bus, until Ctrl-C; lasting exports are in the configuration
+    /// Let peers use a service of this bus, until Ctrl-C
+    ///
+    /// Lasting exports are in the configuration, as [[export]].
     Export {
         /// Its name, org.example.Name, or org.example.* for all below it
         service: String,
