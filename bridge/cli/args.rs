@@ -85,7 +85,7 @@ pub(crate) enum Command {
     },
     /// Let peers use a service of this bus, until Ctrl-C
     ///
-    /// Lasting exports are in the configuration, as [[export]].
+    /// Lasting exports are in the configuration, as `[[export]]`.
     Export {
         /// Its name, org.example.Name, or org.example.* for all below it
         service: String,

@@ -6,7 +6,7 @@
 //! Invariants: E1. what is owned by this bridge, and what bears a bridge's name, is never offered. E2. a
 //! peer gets and calls only what its grant allows, whatever it asks for. E3. a subscription is answered
 //! after the bus tells us the signals, so that none is missed from then on. E4. a call gets one answer.
-//! Limits: [`CALLERS_MAX`] callers of one peer; those of `caller`.
+//! Limits: `CALLERS_MAX` callers of one peer; those of `caller`.
 //! Not here: the rules (`crate::policy`).
 //! Spec: docs/reference/protocol.md §7
 
