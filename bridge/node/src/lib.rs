@@ -16,6 +16,9 @@
 //! # }
 //! ```
 //!
+//! **Read [`Events`], always:** a node whose events nobody takes stops reading from its peers, so that
+//! nothing is lost, and then takes no values, calls or messages any more.
+//!
 //! Model: a [`Node`] is a handle; one actor task owns all state and does all waiting. What happens is
 //! told as [`Event`]s on one bounded queue.
 //! Not here: D-Bus.
