@@ -242,6 +242,25 @@ pub(crate) enum Replaced {
     },
 }
 
+impl Replaced {
+    /// What that changed, if anything.
+    pub(crate) fn changes(self, path: &CapPath, value: Value) -> Option<Vec<Change>> {
+        let Self::Different { reshaped } = self else {
+            return None;
+        };
+        let path = path.clone();
+        let reshaped = reshaped.map(|capability| Change::CapabilityChanged {
+            path: path.clone(),
+            capability,
+        });
+        let value = Change::Value {
+            path: path.clone(),
+            value,
+        };
+        Some(reshaped.into_iter().chain([value]).collect())
+    }
+}
+
 /// What a merge changed; in order, objects before what is in them.
 ///
 /// An `Added` may name what is known already when a mirror looked at the tree in the

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{Model, Peer};
 use crate::{
-    CapPath, Change, NodeId, ObjectPath, Tree,
+    CapPath, NodeId, ObjectPath, Tree,
     event::{Event, Ignored},
     json,
     message::{MessageError, Verb, entry, modified, nested},
@@ -177,26 +177,12 @@ impl Model {
         let (replaced, emits) = capability
             .transpose()?
             .unwrap_or((Replaced::Unknown, false));
-        match replaced {
-            Replaced::Unknown if !wired => {
-                let emitter = path.name.as_ref().to_owned();
-                self.ignore(peer, Ignored::UnknownEmitter(emitter));
-            }
-            Replaced::Unknown | Replaced::Equal => {}
-            Replaced::Different { reshaped } => {
-                let reshaped = reshaped.map(|capability| Change::CapabilityChanged {
-                    path: path.clone(),
-                    capability,
-                });
-                let value = Change::Value {
-                    path: path.clone(),
-                    value: value.clone(),
-                };
-                self.event(Event::Changed {
-                    peer,
-                    changes: reshaped.into_iter().chain([value]).collect(),
-                });
-            }
+        if matches!(replaced, Replaced::Unknown) && !wired {
+            let emitter = path.name.as_ref().to_owned();
+            self.ignore(peer, Ignored::UnknownEmitter(emitter));
+        }
+        if let Some(changes) = replaced.changes(&path, value.clone()) {
+            self.event(Event::Changed { peer, changes });
         }
         if wired {
             self.sense(peer, &path.name, &value);

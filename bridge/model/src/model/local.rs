@@ -14,7 +14,6 @@ use crate::{
     event::Event,
     message::{entry, modified, nested, sig},
     object::{METHODS, Methods, OBJECTS},
-    tree::Replaced,
 };
 
 /// To whom a notice goes.
@@ -219,18 +218,8 @@ impl Model {
             let part = entry(&path.name, Value::Object(entry("value", value.clone())));
             modified(nested(&path.object, part))
         };
-        if let Replaced::Different { reshaped } = replaced {
-            let reshaped = reshaped.map(|capability| Change::CapabilityChanged {
-                path: path.clone(),
-                capability,
-            });
-            let value = Change::Value {
-                path: path.clone(),
-                value,
-            };
-            self.event(Event::LocalChanged {
-                changes: reshaped.into_iter().chain([value]).collect(),
-            });
+        if let Some(changes) = replaced.changes(path, value) {
+            self.event(Event::LocalChanged { changes });
         }
         for (peer, _) in self.subscribers(Some(path)) {
             if Some(peer) != except {

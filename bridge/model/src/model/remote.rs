@@ -4,10 +4,9 @@ use serde_json::Value;
 
 use super::Model;
 use crate::{
-    CapPath, Change, CheckError, NodeId, TreeError,
+    CapPath, CheckError, NodeId, TreeError,
     event::Event,
     message::{self, entry, nested},
-    tree::Replaced,
 };
 
 impl Model {
@@ -22,19 +21,8 @@ impl Model {
         let replaced = tree.replace_value(path, value.clone(), &self.limits)?;
         let part = entry(&path.name, Value::Object(entry("value", value.clone())));
         self.whisper(peer, message::set(nested(&path.object, part)));
-        if let Replaced::Different { reshaped } = replaced {
-            let reshaped = reshaped.map(|capability| Change::CapabilityChanged {
-                path: path.clone(),
-                capability,
-            });
-            let value = Change::Value {
-                path: path.clone(),
-                value,
-            };
-            self.event(Event::Changed {
-                peer,
-                changes: reshaped.into_iter().chain([value]).collect(),
-            });
+        if let Some(changes) = replaced.changes(path, value) {
+            self.event(Event::Changed { peer, changes });
         }
         Ok(())
     }

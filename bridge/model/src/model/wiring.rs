@@ -8,9 +8,9 @@
 //! have them.
 //! Spec: docs/reference/protocol.md §5.5.
 
-use super::{Model, Peer};
+use super::Model;
 use crate::{
-    CapPath, NodeId,
+    CapPath, Capability, NodeId,
     event::{Event, Ignored},
     message::Wire,
 };
@@ -219,51 +219,35 @@ impl Model {
                 Err(SubscribeError::UnknownEmitter)
             };
         };
-        let known = match self.peers.get(&wire.emitter_node) {
-            None => self.tree.resolve(emitter).is_some(),
-            Some(Peer { tree: None, .. }) => false,
-            Some(Peer {
-                tree: Some(tree),
-                kind,
-                ..
-            }) if kind.extended => tree.resolve(emitter).is_some(),
-            // pyZOCP looks at the root, for a list to which it appends.
-            Some(Peer {
-                tree: Some(tree), ..
-            }) => tree
-                .capability(&CapPath::root(emitter.as_str()))
-                .is_some_and(|c| c.info.subscribers.is_some()),
-        };
-        if known {
-            Ok(())
-        } else {
-            Err(SubscribeError::UnknownEmitter)
-        }
+        // pyZOCP looks at the root, for a list to which it appends.
+        let bears = |c: &Capability| c.info.subscribers.is_some();
+        self.has(wire.emitter_node, emitter, bears)
+            .then_some(())
+            .ok_or(SubscribeError::UnknownEmitter)
     }
 
     fn check_sensor(&self, wire: &Wire) -> Result<(), SubscribeError> {
         let Some(sensor) = &wire.receiver else {
             return Ok(());
         };
-        let known = match self.peers.get(&wire.receiver_node) {
-            None => self.tree.resolve(sensor).is_some(),
-            Some(Peer { tree: None, .. }) => false,
-            Some(Peer {
-                tree: Some(tree),
-                kind,
-                ..
-            }) if kind.extended => tree.resolve(sensor).is_some(),
-            Some(Peer {
-                tree: Some(tree), ..
-            }) => tree
-                .capability(&CapPath::root(sensor.as_str()))
-                .is_some_and(|c| c.value.is_some()),
+        self.has(wire.receiver_node, sensor, |c| c.value.is_some())
+            .then_some(())
+            .ok_or(SubscribeError::UnknownSensor)
+    }
+
+    /// Whether a node, which may be us, is known to have a capability that can be wired. Old
+    /// nodes look for it at their root only, and not every one `bears` being wired.
+    fn has(&self, node: NodeId, name: &str, bears: impl Fn(&Capability) -> bool) -> bool {
+        let Some(peer) = self.peers.get(&node) else {
+            return self.tree.resolve(name).is_some();
         };
-        if known {
-            Ok(())
-        } else {
-            Err(SubscribeError::UnknownSensor)
+        let Some(tree) = &peer.tree else {
+            return false;
+        };
+        if peer.kind.extended {
+            return tree.resolve(name).is_some();
         }
+        tree.capability(&CapPath::root(name)).is_some_and(bears)
     }
 
     fn is_zocp(&self, node: NodeId) -> bool {
