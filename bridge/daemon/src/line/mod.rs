@@ -72,6 +72,33 @@ pub(crate) enum Ended {
     Failed(String),
 }
 
+/// A call to the bus itself; `None`, with a line in the log, if it cannot be made.
+pub(crate) fn bus_call<B>(member: &'static str, body: &B) -> Option<Message>
+where
+    B: serde::Serialize + zbus::DynamicType,
+{
+    Message::method_call("/org/freedesktop/DBus", member)
+        .destination("org.freedesktop.DBus")
+        .interface("org.freedesktop.DBus")
+        .build(body)
+        .inspect_err(|error| tracing::error!(%error, member, "a call to the bus cannot be made"))
+        .ok()
+}
+
+/// Waits until something holds, looking again at each notice. Cancel safe.
+pub(crate) async fn until(notice: &Notify, holds: impl Fn() -> bool) {
+    loop {
+        let noticed = notice.notified();
+        tokio::pin!(noticed);
+        // Before looking, so that no notice is missed between the look and the wait.
+        noticed.as_mut().enable();
+        if holds() {
+            return;
+        }
+        noticed.await;
+    }
+}
+
 impl Line {
     /// Queues a message.
     pub(crate) fn push(&self, message: Message) {
@@ -87,21 +114,10 @@ impl Line {
     where
         B: serde::Serialize + zbus::DynamicType,
     {
-        let call = Message::method_call("/org/freedesktop/DBus", member)
-            .destination("org.freedesktop.DBus")
-            .interface("org.freedesktop.DBus")
-            .build(body);
-        match call {
-            Ok(call) => {
-                let serial = call.primary_header().serial_num();
-                self.push(call);
-                Some(serial)
-            }
-            Err(error) => {
-                tracing::error!(%error, member, "a call to the bus cannot be made");
-                None
-            }
-        }
+        let call = bus_call(member, body)?;
+        let serial = call.primary_header().serial_num();
+        self.push(call);
+        Some(serial)
     }
 
     /// Queues the refusal of a call, if it wants an answer.
@@ -133,15 +149,7 @@ impl Line {
 
     /// Waits until little enough waits. Cancel safe.
     pub(crate) async fn room(&self) {
-        loop {
-            let room = self.shared.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
-            if self.has_room() {
-                return;
-            }
-            room.await;
-        }
+        until(&self.shared.room, || self.has_room()).await;
     }
 
     /// Forgets what is queued: there is no connection that it was meant for.

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     errors::Refusal,
+    line::bus_call,
     objects::{Call, Set, Ticket, Verdict},
 };
 
@@ -369,21 +370,10 @@ impl<'a, O: Owner> Home<'a, O> {
     where
         B: serde::Serialize + zbus::DynamicType,
     {
-        let call = Message::method_call("/org/freedesktop/DBus", member)
-            .destination("org.freedesktop.DBus")
-            .interface("org.freedesktop.DBus")
-            .build(body);
-        match call {
-            Ok(call) => {
-                let serial = call.primary_header().serial_num();
-                self.order.table.lock().push_raw(call);
-                Some(serial)
-            }
-            Err(error) => {
-                tracing::error!(%error, member, "a call to the bus cannot be made");
-                None
-            }
-        }
+        let call = bus_call(member, body)?;
+        let serial = call.primary_header().serial_num();
+        self.order.table.lock().push_raw(call);
+        Some(serial)
     }
 }
 

@@ -33,6 +33,7 @@ use zbus::Variant;
 
 use crate::{
     errors::Refusal,
+    line::until,
     objects::{Objects, Ticket},
 };
 
@@ -133,15 +134,7 @@ impl Table {
     /// Waits until the queue has room. Whoever makes events waits here before each batch of them.
     /// Cancel safe.
     pub async fn room(&self) {
-        loop {
-            let room = self.inner.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
-            if self.has_room() {
-                return;
-            }
-            room.await;
-        }
+        until(&self.inner.room, || self.has_room()).await;
     }
 
     fn has_room(&self) -> bool {

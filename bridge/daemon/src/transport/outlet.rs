@@ -28,6 +28,7 @@ use super::{
     TAG,
     parts::{piece, piece_tag},
 };
+use crate::line::until;
 
 /// A row of packets whose order matters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -184,15 +185,7 @@ impl<P: Post> Outlet<P> {
 
     /// Waits until little enough waits, or the peer is gone. Cancel safe.
     pub async fn room(&self) {
-        loop {
-            let room = self.shared.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
-            if self.has_room() {
-                return;
-            }
-            room.await;
-        }
+        until(&self.shared.room, || self.has_room()).await;
     }
 
     fn enqueue(&self, lane: Lane, packet: Bytes, after: Option<&Lane>) {

@@ -39,12 +39,12 @@ fn error_name(answer: &Message) -> String {
 }
 
 /// A stage with the service, seen at the front of house.
-async fn staged() -> Option<(Stage, Service, Client)> {
-    let stage = Stage::start(TALK, "").await?;
+async fn staged() -> (Stage, Service, Client) {
+    let stage = Stage::start(TALK, "").await;
     let service = Service::start(&stage.stage, NAME).await;
     let mut client = Client::on(&stage.foh).await;
     client.wait(THERE, true).await;
-    Some((stage, service, client))
+    (stage, service, client)
 }
 
 /// Bodies of every type, in the given byte order, as calls of `Echo`.
@@ -77,9 +77,7 @@ fn bodies(service: &str, endian: Endian) -> Vec<Message> {
 
 #[tokio::test]
 async fn every_type_in_either_byte_order_is_answered_octet_by_octet() {
-    let Some((stage, _service, mut foh)) = staged().await else {
-        return;
-    };
+    let (stage, _service, mut foh) = staged().await;
     let mut direct = Client::on(&stage.stage).await;
     for endian in [Endian::Little, Endian::Big] {
         let pairs = bodies(NAME, endian).into_iter().zip(bodies(THERE, endian));
@@ -97,9 +95,7 @@ async fn every_type_in_either_byte_order_is_answered_octet_by_octet() {
 
 #[tokio::test]
 async fn an_error_arrives_with_its_name_and_its_whole_body() {
-    let Some((stage, _service, mut foh)) = staged().await else {
-        return;
-    };
+    let (stage, _service, mut foh) = staged().await;
     let mut direct = Client::on(&stage.stage).await;
     let here = direct.ask(&plain(NAME, "Fail")).await;
     let there = foh.ask(&plain(THERE, "Fail")).await;
@@ -114,9 +110,7 @@ async fn an_error_arrives_with_its_name_and_its_whole_body() {
 
 #[tokio::test]
 async fn signals_come_before_the_answer_that_was_sent_after_them() {
-    let Some((_stage, _service, mut foh)) = staged().await else {
-        return;
-    };
+    let (_stage, _service, mut foh) = staged().await;
     foh.listen(THERE).await;
     for _ in 0..20 {
         let burst = call(THERE, "Burst", Endian::Little, &50u32);
@@ -142,9 +136,7 @@ async fn signals_come_before_the_answer_that_was_sent_after_them() {
 
 #[tokio::test]
 async fn a_directed_signal_reaches_the_one_that_it_is_for() {
-    let Some((stage, _service, mut one)) = staged().await else {
-        return;
-    };
+    let (stage, _service, mut one) = staged().await;
     let mut other = Client::on(&stage.foh).await;
     other.ask(&plain(THERE, "Echo")).await;
     one.ask(&plain(THERE, "Whisper")).await;
@@ -160,9 +152,7 @@ async fn a_directed_signal_reaches_the_one_that_it_is_for() {
 
 #[tokio::test]
 async fn every_remote_caller_is_a_connection_of_its_own_and_gone_with_it() {
-    let Some((stage, _service, mut one)) = staged().await else {
-        return;
-    };
+    let (stage, _service, mut one) = staged().await;
     let mut two = Client::on(&stage.foh).await;
     let sender = |answer: Message| answer.body().deserialize::<String>().unwrap();
     let first = sender(one.ask(&plain(THERE, "Sender")).await);
@@ -178,9 +168,7 @@ async fn every_remote_caller_is_a_connection_of_its_own_and_gone_with_it() {
 
 #[tokio::test]
 async fn five_hundred_calls_at_once_are_answered_once_each() {
-    let Some((_stage, _service, mut foh)) = staged().await else {
-        return;
-    };
+    let (_stage, _service, mut foh) = staged().await;
     let lengths = [0usize, 10, 1000, 70_000, 300_000];
     let calls: Vec<Message> = (0..500)
         .map(|at| {
@@ -206,9 +194,7 @@ async fn five_hundred_calls_at_once_are_answered_once_each() {
 
 #[tokio::test]
 async fn short_calls_go_on_beside_a_long_one() {
-    let Some((stage, _service, mut long)) = staged().await else {
-        return;
-    };
+    let (stage, _service, mut long) = staged().await;
     let mut short = Client::on(&stage.foh).await;
     short.ask(&plain(THERE, "Echo")).await;
     let octets = vec![7u8; 16 << 20];
@@ -228,9 +214,7 @@ async fn short_calls_go_on_beside_a_long_one() {
 
 #[tokio::test]
 async fn a_call_that_wants_no_answer_gets_none() {
-    let Some((_stage, _service, mut foh)) = staged().await else {
-        return;
-    };
+    let (_stage, _service, mut foh) = staged().await;
     for member in ["Echo", "Fail"] {
         let quiet = Message::method_call("/one", member)
             .destination(THERE)
@@ -252,9 +236,7 @@ async fn a_call_that_wants_no_answer_gets_none() {
 async fn what_no_rule_allows_is_denied_by_the_exporter() {
     let rules =
         "[[export]]\nservice = 'org.example.Every'\ncall = ['org.example.Every1.Echo@/one']";
-    let Some(stage) = Stage::start(rules, "").await else {
-        return;
-    };
+    let stage = Stage::start(rules, "").await;
     let _service = Service::start(&stage.stage, NAME).await;
     let _hidden = Service::start(&stage.stage, "org.example.Hidden").await;
     let mut foh = Client::on(&stage.foh).await;
@@ -280,9 +262,7 @@ async fn what_no_rule_allows_is_denied_by_the_exporter() {
 async fn the_importer_enforces_its_rules_too() {
     let rules = "[[import]]\nservice = 'org.example.*'\nname = 'org.example.There'\n\
                  call = ['org.example.Every1.Echo']";
-    let Some(stage) = Stage::start(TALK, rules).await else {
-        return;
-    };
+    let stage = Stage::start(TALK, rules).await;
     let _service = Service::start(&stage.stage, NAME).await;
     let mut foh = Client::on(&stage.foh).await;
     foh.wait("org.example.There", true).await;
@@ -296,9 +276,7 @@ async fn the_importer_enforces_its_rules_too() {
 
 #[tokio::test]
 async fn descriptors_are_refused_with_their_own_error() {
-    let Some((_stage, _service, mut foh)) = staged().await else {
-        return;
-    };
+    let (_stage, _service, mut foh) = staged().await;
     let file = std::fs::File::open("/dev/null").unwrap();
     let with_file = Message::method_call("/one", "Echo")
         .destination(THERE)
@@ -311,9 +289,7 @@ async fn descriptors_are_refused_with_their_own_error() {
 
 #[tokio::test]
 async fn what_is_longer_than_a_packet_is_refused() {
-    let Some((_stage, _service, mut foh)) = staged().await else {
-        return;
-    };
+    let (_stage, _service, mut foh) = staged().await;
     let huge = call(THERE, "Echo", Endian::Little, &vec![0u8; 50 << 20]);
     let answer = foh.ask(&huge).await;
     assert_eq!(

@@ -32,9 +32,7 @@ fn error_name(answer: &Message) -> String {
 
 #[tokio::test]
 async fn a_service_that_restarts_is_back() {
-    let Some(stage) = Stage::start(TALK, "").await else {
-        return;
-    };
+    let stage = Stage::start(TALK, "").await;
     let mut foh = Client::on(&stage.foh).await;
     for _ in 0..3 {
         let service = Service::start(&stage.stage, NAME).await;
@@ -47,9 +45,7 @@ async fn a_service_that_restarts_is_back() {
 
 #[tokio::test]
 async fn calls_in_flight_end_with_the_service() {
-    let Some(stage) = Stage::start(TALK, "").await else {
-        return;
-    };
+    let stage = Stage::start(TALK, "").await;
     let service = Service::start(&stage.stage, NAME).await;
     let mut foh = Client::on(&stage.foh).await;
     foh.wait(THERE, true).await;
@@ -69,9 +65,7 @@ async fn calls_in_flight_end_with_the_service() {
 
 #[tokio::test]
 async fn calls_in_flight_end_with_the_bridge_and_so_does_the_name() {
-    let Some(stage) = Stage::start(TALK, "").await else {
-        return;
-    };
+    let stage = Stage::start(TALK, "").await;
     let _service = Service::start(&stage.stage, NAME).await;
     let mut foh = Client::on(&stage.foh).await;
     foh.wait(THERE, true).await;
@@ -87,9 +81,7 @@ async fn calls_in_flight_end_with_the_bridge_and_so_does_the_name() {
 
 #[tokio::test]
 async fn a_peer_shows_the_names_of_its_services() {
-    let Some(stage) = Stage::start(TALK, "").await else {
-        return;
-    };
+    let stage = Stage::start(TALK, "").await;
     let _service = Service::start(&stage.stage, NAME).await;
     let mut foh = Client::on(&stage.foh).await;
     foh.wait(THERE, true).await;
@@ -120,9 +112,7 @@ async fn a_peer_shows_the_names_of_its_services() {
 #[tokio::test]
 async fn names_stay_bounded_when_both_export_everything() {
     let all = "[[export]]\nservice = '*'\ntalk = true";
-    let Some(stage) = Stage::start(all, all).await else {
-        return;
-    };
+    let stage = Stage::start(all, all).await;
     let _one = Service::start(&stage.stage, "org.example.One").await;
     let _two = Service::start(&stage.foh, "org.example.Two").await;
     let (mut there, mut here) = (Client::on(&stage.stage).await, Client::on(&stage.foh).await);
@@ -137,9 +127,7 @@ async fn names_stay_bounded_when_both_export_everything() {
 #[tokio::test]
 async fn a_name_that_is_taken_is_ours_when_it_is_let_go_of() {
     let rules = "[[import]]\nservice = 'org.example.*'\nname = '{service}'";
-    let Some(stage) = Stage::start(TALK, rules).await else {
-        return;
-    };
+    let stage = Stage::start(TALK, rules).await;
     let local = Service::start(&stage.foh, NAME).await;
     let _service = Service::start(&stage.stage, NAME).await;
     let _marker = Service::start(&stage.stage, "org.example.Marker").await;
@@ -152,9 +140,7 @@ async fn a_name_that_is_taken_is_ours_when_it_is_let_go_of() {
 
 #[tokio::test]
 async fn a_bridge_that_comes_later_sees_what_is_there() {
-    let (Some(stage), Some(foh)) = (TestBus::start(), TestBus::start()) else {
-        return;
-    };
+    let (stage, foh) = (TestBus::start(), TestBus::start());
     let _service = Service::start(&stage, NAME).await;
     let exporter = Bridge::start(&stage, "stage", TALK, None).await;
     let importer = Bridge::start(&foh, "foh", "", Some(exporter.port)).await;
@@ -177,9 +163,7 @@ fn exporter(member: &str, body: &(impl serde::Serialize + zbus::DynamicType)) ->
 
 #[tokio::test]
 async fn what_a_program_exports_is_there_as_long_as_the_program() {
-    let Some(stage) = Stage::start("", "").await else {
-        return;
-    };
+    let stage = Stage::start("", "").await;
     let _service = Service::start(&stage.stage, NAME).await;
     let (mut foh, mut lender) = (Client::on(&stage.foh).await, Client::on(&stage.stage).await);
     let nothing: HashMap<&str, Variant<'_>> = HashMap::new();

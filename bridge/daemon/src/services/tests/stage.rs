@@ -77,17 +77,17 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Starts all; `None`, said on stderr, where there is no `dbus-daemon`.
-    pub(super) async fn start(exports: &str, imports: &str) -> Option<Self> {
-        let (stage, foh) = (TestBus::start()?, TestBus::start()?);
+    /// Starts all.
+    pub(super) async fn start(exports: &str, imports: &str) -> Self {
+        let (stage, foh) = (TestBus::start(), TestBus::start());
         let exporter = Bridge::start(&stage, "stage", exports, None).await;
         let importer = Bridge::start(&foh, "foh", imports, Some(exporter.port)).await;
-        Some(Self {
+        Self {
             stage,
             foh,
             exporter,
             importer,
-        })
+        }
     }
 }
 
