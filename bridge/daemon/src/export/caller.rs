@@ -27,7 +27,7 @@ use zbus::{
     message::{Flags, Type},
 };
 
-use super::{Exporter, HEADER_MORE, locked, refuse};
+use super::{Exporter, HEADER_MORE, calls::refuse, locked};
 use crate::{
     errors::Refusal,
     line::{Ear, Ended, Line, connect, live, unique_name},

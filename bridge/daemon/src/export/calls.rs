@@ -1,0 +1,149 @@
+//! Calls of peers.
+//!
+//! Model: a call is checked against its peer's grant, made a call of this bus, and given to its caller's
+//! connection. What cannot be is refused there and then.
+//! Limits: [`CALLERS_MAX`] callers of one peer.
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use zbus::{Message, message::Flags};
+
+use super::{Exporter, caller::Caller, locked};
+use crate::{
+    errors::Refusal,
+    policy::{Grant, Member},
+    services::Link,
+    transport::{Lane, local_call, octets},
+};
+
+impl Exporter {
+    /// A call from a peer for a service of ours.
+    pub(crate) fn call(&self, link: &Arc<Link>, packet: &Message) {
+        let id = packet.primary_header().serial_num();
+        let header = packet.header();
+        let (Some(caller), Some(service)) = (header.sender(), header.destination()) else {
+            return;
+        };
+        let wants_answer = !packet
+            .primary_header()
+            .flags()
+            .contains(Flags::NO_REPLY_EXPECTED);
+        if let Err(refusal) = self.try_call(link, packet, service.as_str(), caller.as_str())
+            && wants_answer
+        {
+            refuse(link, service.as_str(), caller.as_str(), id, &refusal);
+        }
+    }
+
+    fn try_call(
+        &self,
+        link: &Arc<Link>,
+        packet: &Message,
+        service: &str,
+        caller: &str,
+    ) -> Result<(), Refusal> {
+        let header = packet.header();
+        let method = Member {
+            path: header.path().map_or("", |path| path.as_str()),
+            interface: header.interface().map(|name| name.as_str()),
+            member: header.member().map_or("", |name| name.as_str()),
+        };
+        let grant = self.grant(link, service)?;
+        if !grant.may_call(&method) {
+            return Err(self.denied(link, service, &method));
+        }
+        let unmakeable = |error: zbus::Error| Refusal::Failed(error.to_string());
+        let call = local_call(packet, service).map_err(unmakeable)?;
+        let max = self.shared.site.message_len_max();
+        if call.data().len() > max {
+            return Err(Refusal::TooLarge { max });
+        }
+        let service = locked(&self.shared.offers).name(service);
+        let service = service.ok_or_else(|| unknown_service(header.destination()))?;
+        self.caller(link, caller)?.call(call, packet, service)
+    }
+
+    /// What a peer may do with a service that is offered to it. One that it may not see does not exist
+    /// for it.
+    pub(super) fn grant(&self, link: &Link, service: &str) -> Result<Arc<Grant>, Refusal> {
+        let offers = locked(&self.shared.offers);
+        if let Some(grant) = offers.granted(service, link.peer) {
+            return Ok(grant);
+        }
+        let is_offered = offers.name(service).is_some();
+        drop(offers);
+        let grant = locked(&self.shared.rules)
+            .all
+            .grant(service, &link.name, &link.uuid);
+        match (is_offered, grant.may_see()) {
+            (true, true) => Ok(Arc::new(grant)),
+            _ => Err(Refusal::AccessDenied(format!(
+                "{service} is not exported to {}",
+                link.name
+            ))),
+        }
+    }
+
+    /// Logged once for each service and peer and kind, so that a log stays readable.
+    fn denied(&self, link: &Link, service: &str, method: &Member<'_>) -> Refusal {
+        let interface = method.interface.unwrap_or("*");
+        let rule = format!("{interface}.{}@{}", method.member, method.path);
+        let is_new = {
+            let mut logged = locked(&self.shared.logged);
+            logged.len() < LOGGED_MAX && logged.insert((link.peer, format!("{service} {rule}")))
+        };
+        if is_new {
+            tracing::warn!(peer = link.name, service, rule, "denied: no rule allows it");
+        }
+        Refusal::AccessDenied(format!("no rule lets {} call {rule}", link.name))
+    }
+
+    /// The connection of a remote caller, made at its first call.
+    fn caller(&self, link: &Arc<Link>, name: &str) -> Result<Caller, Refusal> {
+        let mut callers = locked(&self.shared.callers);
+        let key = (link.peer, Arc::from(name));
+        if let Some(caller) = callers.get(&key)
+            && !caller.is_closed()
+        {
+            return Ok(caller.clone());
+        }
+        let count = callers
+            .keys()
+            .filter(|(peer, _)| *peer == link.peer)
+            .count();
+        if count >= CALLERS_MAX {
+            let text = format!("{CALLERS_MAX} callers of {} are connected", link.name);
+            return Err(Refusal::LimitsExceeded(text));
+        }
+        let caller = Caller::connect(self.clone(), link.clone(), key.1.clone());
+        callers.insert(key, caller.clone());
+        Ok(caller)
+    }
+}
+
+/// Answers a call of a peer with an error of ours, behind what its service told that caller.
+pub(super) fn refuse(link: &Link, service: &str, caller: &str, id: NonZeroU32, refusal: &Refusal) {
+    let packet = Message::method_call("/", "x")
+        .serial(id)
+        .build(&())
+        .and_then(|call| {
+            Message::error(&call.header(), refusal.name()).build(&refusal.to_string())
+        });
+    match packet {
+        Ok(packet) => {
+            let lane = Lane::Answers(service.into(), caller.into());
+            link.outlet.push(lane, octets(packet));
+        }
+        Err(error) => tracing::error!(%error, "a refusal cannot be made"),
+    }
+}
+
+fn unknown_service(name: Option<&zbus::names::BusName<'_>>) -> Refusal {
+    let name = name.map_or("the service", |name| name.as_str());
+    Refusal::ServiceUnknown(format!("{name} is gone"))
+}
+
+/// Connections of one peer's callers.
+const CALLERS_MAX: usize = 256;
+/// Refusals that are remembered as logged.
+const LOGGED_MAX: usize = 4096;

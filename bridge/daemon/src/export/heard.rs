@@ -1,0 +1,135 @@
+//! What the watch hears: names that come and go, answers of the bus, signals of services.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use zbus::Message;
+
+use super::{Exporter, HEADER_MORE, locked, peers::offered};
+use crate::{
+    policy::Member,
+    services::Asked,
+    transport::{Lane, PACKET_LEN_MAX, has_descriptors, octets, outgoing_signal},
+};
+
+impl Exporter {
+    pub(crate) fn connected(&self) {
+        self.shared.watch.ask_names();
+    }
+
+    pub(crate) fn lost(&self) {
+        let gone = locked(&self.shared.offers).retain(|_| false);
+        self.withdrawn(&gone);
+    }
+
+    pub(crate) fn owner_changed(&self, name: &str, new: Option<&str>) {
+        if name.starts_with(':') {
+            return;
+        }
+        let gone = locked(&self.shared.offers).owner_gone(name);
+        if let Some(owner) = new {
+            self.consider(name, Some(owner), false);
+        }
+        let stays = locked(&self.shared.offers).revision(name);
+        match stays {
+            // What was known of it is old.
+            Some(stays) => self.announced(vec![stays]),
+            None => self.withdrawn(gone.as_slice()),
+        }
+    }
+
+    pub(crate) fn answered(&self, asked: &Asked, answer: &Message) {
+        let body = answer.body();
+        match asked {
+            Asked::Names => {
+                let names: Vec<String> = body.deserialize().unwrap_or_default();
+                let rules = locked(&self.shared.rules);
+                for name in names.iter().filter(|name| rules.all.offers(name)) {
+                    self.shared.watch.ask_owner(&Arc::from(name.as_str()));
+                }
+            }
+            Asked::Activatable => {
+                let names: Vec<String> = body.deserialize().unwrap_or_default();
+                for name in names {
+                    self.consider(&name, None, true);
+                }
+            }
+            Asked::Owner(name) => {
+                if let Ok(owner) = body.deserialize::<&str>()
+                    && answer.header().error_name().is_none()
+                {
+                    self.consider(name, Some(owner), false);
+                }
+            }
+            Asked::Match(service) => {
+                for (link, id, grant) in locked(&self.shared.offers).matched(service) {
+                    offered(&link, service, id, &grant);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A broadcast goes to who subscribed to a service of its sender and may hear it.
+    pub(crate) fn signal(&self, message: &Message) {
+        let header = message.header();
+        let (Some(sender), Some(path), Some(member)) =
+            (header.sender(), header.path(), header.member())
+        else {
+            return;
+        };
+        let signal = Member {
+            path: path.as_str(),
+            interface: header.interface().map(|name| name.as_str()),
+            member: member.as_str(),
+        };
+        if has_descriptors(message) || message.data().len() > PACKET_LEN_MAX - HEADER_MORE {
+            return tracing::warn!(
+                sender = sender.as_str(),
+                member = member.as_str(),
+                "a signal cannot be passed on: too long, or with file descriptors"
+            );
+        }
+        let offers = locked(&self.shared.offers);
+        for (service, subscription) in offers.hearers(sender.as_str()) {
+            if !subscription.grant.may_hear(&signal) {
+                continue;
+            }
+            match outgoing_signal(message, subscription.id, None) {
+                Ok(packet) => {
+                    let lane = Lane::Service(service.clone());
+                    subscription.link.outlet.push(lane, octets(packet));
+                }
+                Err(error) => tracing::debug!(%error, "a signal cannot be passed on"),
+            }
+        }
+    }
+
+    /// Waits for the peer that takes no more.
+    pub(crate) fn busy(&self) -> Option<BoxFuture<'static, ()>> {
+        let link = locked(&self.shared.offers).first_full()?;
+        Some(Box::pin(async move { link.outlet.room().await }))
+    }
+
+    fn consider(&self, name: &str, owner: Option<&str>, is_activatable: bool) {
+        let shared = &self.shared;
+        if owner.is_some_and(|owner| shared.own.has(owner)) {
+            // Also what was offered because the bus could start it.
+            let gone = locked(&shared.offers).retain(|offered| offered != name);
+            return self.withdrawn(&gone);
+        }
+        if is_bridge_name(name) || !locked(&shared.rules).all.offers(name) {
+            return;
+        }
+        let changed = locked(&shared.offers).offer(name, owner, is_activatable);
+        self.announced(changed.into_iter().collect());
+    }
+}
+
+/// Names of the bus and of bridges, which nobody offers.
+fn is_bridge_name(name: &str) -> bool {
+    let below = name.strip_prefix(zocp_interfaces::BRIDGE_NAME);
+    name == "org.freedesktop.DBus"
+        || name.starts_with(':')
+        || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}

@@ -1,0 +1,91 @@
+//! What bridges of peers ask: to hear of a service or no more, and who of their callers is gone.
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use zbus::Message;
+use zocp_node::PeerId;
+
+use super::{Exporter, caller::Caller, calls::refuse, locked, offers::Subscribed};
+use crate::{
+    errors::Refusal,
+    policy::Grant,
+    services::Link,
+    transport::{Control, Lane, Offer, octets},
+};
+
+impl Exporter {
+    /// What a peer's bridge asks or says.
+    pub(crate) fn control(&self, link: &Arc<Link>, packet: &Message) {
+        let id = packet.primary_header().serial_num();
+        match Control::read(packet) {
+            Some(Control::Subscribe(service)) => {
+                if let Err(refusal) = self.subscribe(link, &service, id) {
+                    refuse(link, &service, "", id, &refusal);
+                }
+            }
+            Some(Control::Unsubscribe(service)) => self.unsubscribe(link, &service),
+            Some(Control::CallerGone(caller)) => {
+                let key = (link.peer, Arc::from(caller));
+                if let Some(caller) = locked(&self.shared.callers).remove(&key) {
+                    caller.close();
+                }
+            }
+            _ => tracing::debug!(peer = link.name, "an unknown message to the bridge"),
+        }
+    }
+
+    /// A peer is gone, and with it its callers and subscriptions.
+    pub(crate) fn peer_gone(&self, link: &Link) {
+        let shared = &self.shared;
+        let callers = &mut *locked(&shared.callers);
+        for (_, caller) in callers.extract_if(|(peer, _), _| *peer == link.peer) {
+            caller.close();
+        }
+        for service in locked(&shared.offers).leave(link.peer) {
+            shared.watch.ignore(&service);
+        }
+        locked(&shared.logged).retain(|(peer, _)| *peer != link.peer);
+    }
+
+    fn subscribe(&self, link: &Arc<Link>, service: &str, id: NonZeroU32) -> Result<(), Refusal> {
+        let grant = self.grant(link, service)?;
+        let mut offers = locked(&self.shared.offers);
+        match offers.subscribe(service, link, id, grant.clone()) {
+            None => Err(Refusal::ServiceUnknown(format!("{service} is gone"))),
+            Some(Subscribed::Ready) => {
+                offered(link, service, id, &grant);
+                Ok(())
+            }
+            Some(Subscribed::First(name)) => {
+                drop(offers);
+                self.shared.watch.listen(&name);
+                Ok(())
+            }
+            Some(Subscribed::Waiting) => Ok(()),
+        }
+    }
+
+    fn unsubscribe(&self, link: &Link, service: &str) {
+        if let Some(name) = locked(&self.shared.offers).unsubscribe(service, link.peer) {
+            self.shared.watch.ignore(&name);
+        }
+        let callers = &mut *locked(&self.shared.callers);
+        let is_done = |peer: PeerId, caller: &Caller| peer == link.peer && caller.forget(service);
+        for (_, caller) in callers.extract_if(|(peer, _), caller| is_done(*peer, caller)) {
+            caller.close();
+        }
+    }
+}
+
+/// Agrees to a subscription.
+pub(super) fn offered(link: &Link, service: &str, id: NonZeroU32, grant: &Grant) {
+    let offer = Offer {
+        hears_all: grant.hears_all(),
+    };
+    match offer.packet(id) {
+        Ok(packet) => link
+            .outlet
+            .push(Lane::Service(service.into()), octets(packet)),
+        Err(error) => tracing::error!(%error, "an offer cannot be made"),
+    }
+}
