@@ -4,10 +4,12 @@
 //! its interfaces (`GetAll`). Both are asked for at the first `Get`. It answers `Introspect`, `Get` and `GetAll` where it
 //! knows, and forgets or renews at every signal that says so.
 //! Invariants:
-//! C1. a value is answered only where the service tells its changes: its introspection data
-//! say `EmitsChangedSignal` `true` or `const`, which is also what leaving it out says. C2. an answer that
+//! C1. a value is answered only where the service says that it tells its changes, by
+//! `EmitsChangedSignal` `true` or `const` in its introspection data. C2. an answer that
 //! was asked for before a change was told is not learned. C3. `GetAll` is answered only where C1 holds for
-//! all properties of the interface.
+//! all properties of the interface. C4. a call may change what is known, and many services tell a change
+//! only after the answer, when they are idle: from a call until [`SETTLING`] after its answer values are
+//! asked for, and introspection data from before a call are asked for anew.
 //! Limits: [`ENTRIES_MAX`] objects and interfaces, [`TEXT_LEN_MAX`] octets of one answer: what is beyond is
 //! asked for each time. Introspection data are kept for [`AGE_MAX`], since objects come and go unsaid.
 //! Spec: docs/reference/protocol.md §7.8
@@ -32,6 +34,8 @@ pub(super) struct Cache {
     properties: HashMap<(String, String), Known>,
     /// Counts what was told, for C2.
     told: u64,
+    /// When something was called last, or such a call was answered, for C4.
+    called: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -53,7 +57,7 @@ struct Known {
     is_asked: bool,
 }
 
-/// A question that can be answered from memory.
+/// What a call means for the memory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     Introspect(String),
@@ -61,15 +65,18 @@ pub(super) enum Key {
     GetAll(String, String),
     /// No question: it makes what is known of the interface old.
     Set(String, String),
+    /// No question either: it may change anything.
+    Call,
 }
 
 impl Key {
-    /// The question that a call is; `None` for every other call.
+    /// What a call is; `None` for one that only asks, and whose answer is not remembered.
     pub(super) fn of(call: &Message) -> Option<Self> {
         let header = call.header();
         let path = header.path()?.as_str();
         let body = call.body();
-        match (header.interface()?.as_str(), header.member()?.as_str()) {
+        let interface = header.interface().map(|name| name.as_str());
+        match (interface.unwrap_or_default(), header.member()?.as_str()) {
             ("org.freedesktop.DBus.Introspectable", "Introspect") => {
                 Some(Self::Introspect(path.to_owned()))
             }
@@ -87,7 +94,14 @@ impl Key {
                     .ok()?;
                 Some(Self::Set(path.to_owned(), interface))
             }
-            _ => None,
+            (
+                "org.freedesktop.DBus.Introspectable"
+                | "org.freedesktop.DBus.ObjectManager"
+                | "org.freedesktop.DBus.Peer"
+                | "org.freedesktop.DBus.Properties",
+                _,
+            ) => None,
+            _ => Some(Self::Call),
         }
     }
 
@@ -107,7 +121,7 @@ impl Key {
             Self::GetAll(path, interface) => {
                 call(path, "org.freedesktop.DBus.Properties", "GetAll").build(interface)
             }
-            Self::Get(..) | Self::Set(..) => return None,
+            Self::Get(..) | Self::Set(..) | Self::Call => return None,
         };
         made.ok()
     }
@@ -120,9 +134,11 @@ impl Cache {
         match key {
             Key::Introspect(path) => {
                 let object = self.objects.get(path)?;
-                let is_new = object.since.elapsed() < AGE_MAX;
+                let is_new = object.since.elapsed() < AGE_MAX
+                    && self.called.is_none_or(|called| called < object.since);
                 is_new.then(|| reply.build(&&*object.text).ok()).flatten()
             }
+            Key::Get(..) | Key::GetAll(..) if !self.is_settled() => None,
             Key::Get(path, interface, name) => {
                 let is_telling = *self.telling(path, interface)?.get(name)?;
                 let value = self.known(path, interface)?.values.get(name)?;
@@ -134,7 +150,25 @@ impl Cache {
                 let is_all = telling.values().all(|is_telling| *is_telling);
                 is_all.then(|| reply.build(values).ok()).flatten()
             }
-            Key::Set(..) => None,
+            Key::Set(..) | Key::Call => None,
+        }
+    }
+
+    /// A call comes by on its way to the service (C4). A `Set` besides makes what is known of the interface
+    /// old: until the service tells, nobody knows what it made of the value.
+    pub(super) fn passes(&mut self, key: &Key) {
+        match key {
+            Key::Call => self.called(),
+            Key::Set(path, interface) => {
+                self.called();
+                let place = (path.clone(), interface.clone());
+                if let Some(known) = self.properties.get_mut(&place) {
+                    self.told += 1;
+                    known.changed = self.told;
+                    known.values.clear();
+                }
+            }
+            _ => {}
         }
     }
 
@@ -159,16 +193,6 @@ impl Cache {
         }
     }
 
-    /// Somebody sets a property: until the service tells, what is known may be old.
-    pub(super) fn wrote(&mut self, path: &str, interface: &str) {
-        let place = (path.to_owned(), interface.to_owned());
-        if let Some(known) = self.properties.get_mut(&place) {
-            self.told += 1;
-            known.changed = self.told;
-            known.values.clear();
-        }
-    }
-
     /// The place in time at which a question is passed on.
     pub(super) fn now(&self) -> u64 {
         self.told
@@ -176,6 +200,9 @@ impl Cache {
 
     /// Learns from an answer to a question that was passed on at `asked`.
     pub(super) fn learn(&mut self, key: Key, asked: u64, answer: &Message) {
+        if let Key::Set(..) | Key::Call = key {
+            return self.called();
+        }
         let is_long = answer.body().len() > TEXT_LEN_MAX;
         let is_full = self.objects.len() + self.properties.len() >= ENTRIES_MAX;
         if answer.message_type() != Type::MethodReturn || is_long || is_full {
@@ -206,7 +233,7 @@ impl Cache {
                 }
             }
             // One value alone says nothing of the others.
-            Key::Get(..) | Key::Set(..) => {}
+            Key::Get(..) | Key::Set(..) | Key::Call => {}
         }
     }
 
@@ -256,6 +283,15 @@ impl Cache {
         }
     }
 
+    fn called(&mut self) {
+        self.called = Some(Instant::now());
+    }
+
+    fn is_settled(&self) -> bool {
+        self.called
+            .is_none_or(|called| called.elapsed() >= SETTLING)
+    }
+
     fn telling(&self, path: &str, interface: &str) -> Option<&BTreeMap<String, bool>> {
         self.objects.get(path)?.telling.get(interface)
     }
@@ -274,3 +310,9 @@ const ENTRIES_MAX: usize = 4096;
 const TEXT_LEN_MAX: usize = 256 << 10;
 /// How long introspection data are taken for right.
 const AGE_MAX: Duration = Duration::from_secs(10);
+/// Within which a service tells what a call changed, counted from its answer. Idle sources of main loops
+/// take milliseconds; a busy machine may take a hundred times as long.
+const SETTLING: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;

@@ -139,6 +139,7 @@ impl<'a> HouseEar<'a> {
         }
         let flags = call.primary_header().flags();
         if flags.contains(Flags::NO_REPLY_EXPECTED) {
+            imported.unsettled(call);
             return self.send(call, caller, NonZeroU32::MIN);
         }
         match imported.recall(call) {

@@ -120,16 +120,22 @@ impl Imported {
         let Some(key) = Key::of(call) else {
             return Err(None);
         };
-        if let Key::Set(path, interface) = &key {
-            cache.wrote(path, interface);
-            return Err(None);
-        }
+        cache.passes(&key);
         match cache.answer(&key, call) {
             Some(answer) => Ok(answer),
             None => Err(Some(Asked {
                 at: cache.now(),
                 key,
             })),
+        }
+    }
+
+    /// A call whose answer nobody wants is passed on.
+    pub(super) fn unsettled(&self, call: &Message) {
+        if let Some(cache) = &mut self.state().cache
+            && let Some(key) = Key::of(call)
+        {
+            cache.passes(&key);
         }
     }
 

@@ -128,6 +128,24 @@ async fn a_property_that_tells_its_changes_is_answered_from_memory() {
 }
 
 #[tokio::test]
+async fn a_get_after_a_call_is_not_stale_though_the_service_tells_the_change_later() {
+    let rules = "[[export]]\nservice = 'org.example.*'\ntalk = true";
+    let stage = Stage::start(rules, "").await;
+    let props = Props::start(&stage.stage).await;
+    let mut foh = Client::on(&stage.foh).await;
+    foh.wait(THERE, true).await;
+    assert_eq!(until_known(&mut foh, &props).await, 1);
+    let raise = Message::method_call("/p", "Raise")
+        .destination(THERE)
+        .interface(INTERFACE)
+        .build(&())
+        .unwrap();
+    foh.ask(&raise).await;
+    let asked = props.count();
+    assert_eq!(get(&mut foh, "Told").await, 100 + asked, "from the service");
+}
+
+#[tokio::test]
 async fn nothing_is_answered_from_memory_where_a_rule_says_so() {
     let rules = "[[export]]\nservice = 'org.example.*'\ntalk = true";
     let no_cache = "[[import]]\nservice = '*'\ncache = false";

@@ -1,0 +1,111 @@
+use std::collections::HashMap;
+
+use tokio::time::advance;
+use zbus::Variant;
+
+use super::*;
+
+const PATH: &str = "/p";
+const PROPS: &str = "org.freedesktop.DBus.Properties";
+const INTERFACE: &str = "org.example.Props1";
+const XML: &str = r#"<node><interface name="org.example.Props1">
+  <property name="Told" type="u" access="readwrite">
+    <annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="true"/></property>
+  </interface></node>"#;
+
+fn call<B>(interface: &str, member: &str, body: &B) -> Message
+where
+    B: serde::Serialize + zbus::DynamicType,
+{
+    Message::method_call(PATH, member.to_owned())
+        .interface(interface.to_owned())
+        .build(body)
+        .unwrap()
+}
+
+fn get() -> Message {
+    call(PROPS, "Get", &(INTERFACE, "Told"))
+}
+
+fn introspect() -> Message {
+    call("org.freedesktop.DBus.Introspectable", "Introspect", &())
+}
+
+fn values(value: u32) -> HashMap<&'static str, Variant<'static>> {
+    [("Told", Variant::new(value))].into()
+}
+
+/// What a call is answered from memory.
+fn recall(cache: &mut Cache, call: &Message) -> Option<Message> {
+    let key = Key::of(call)?;
+    cache.passes(&key);
+    cache.answer(&key, call)
+}
+
+/// The service answers a call.
+fn answer<B>(cache: &mut Cache, call: &Message, body: &B)
+where
+    B: serde::Serialize + zbus::DynamicType,
+{
+    let answer = Message::method_return(&call.header()).build(body).unwrap();
+    let asked = cache.now();
+    cache.learn(Key::of(call).unwrap(), asked, &answer);
+}
+
+/// A memory that knows the object and that its property is 1.
+fn filled() -> Cache {
+    let mut cache = Cache::default();
+    answer(&mut cache, &introspect(), &XML);
+    answer(&mut cache, &call(PROPS, "GetAll", &INTERFACE), &values(1));
+    assert!(recall(&mut cache, &get()).is_some());
+    cache
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_makes_values_unsettled_until_some_time_after_its_answer() {
+    let mut cache = filled();
+    let method = call(INTERFACE, "Raise", &());
+    assert!(recall(&mut cache, &method).is_none());
+    assert!(
+        recall(&mut cache, &get()).is_none(),
+        "the call is under way"
+    );
+    advance(SETTLING * 3).await;
+    answer(&mut cache, &method, &());
+    assert!(
+        recall(&mut cache, &get()).is_none(),
+        "what it changed may not be told yet"
+    );
+    let changed = Message::signal(PATH, PROPS, "PropertiesChanged")
+        .build(&(INTERFACE, values(2), Vec::<&str>::new()))
+        .unwrap();
+    cache.follow(&changed);
+    advance(SETTLING).await;
+    let told = recall(&mut cache, &get()).unwrap();
+    let told: zbus::OwnedVariant = told.body().deserialize().unwrap();
+    assert_eq!(*told, Variant::U32(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_asks_leaves_the_memory_settled() {
+    let mut cache = filled();
+    let objects = "org.freedesktop.DBus.ObjectManager";
+    for question in [call(objects, "GetManagedObjects", &()), introspect(), get()] {
+        recall(&mut cache, &question);
+        assert!(recall(&mut cache, &get()).is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn introspection_data_from_before_a_call_are_asked_for_anew() {
+    let mut cache = filled();
+    assert!(recall(&mut cache, &introspect()).is_some());
+    advance(SETTLING).await;
+    recall(&mut cache, &call(INTERFACE, "AddChild", &()));
+    advance(SETTLING).await;
+    assert!(recall(&mut cache, &introspect()).is_none());
+    answer(&mut cache, &introspect(), &XML);
+    assert!(recall(&mut cache, &introspect()).is_some());
+    advance(AGE_MAX).await;
+    assert!(recall(&mut cache, &introspect()).is_none(), "too old");
+}
