@@ -3,11 +3,11 @@
 //! Model: help, manual page and shell completions are made from these types.
 //! Invariants: I1. a flag goes over its environment variable, which goes over the file.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use zocp_daemon::config::{Beacon, BusConfig, Config, ExportConfig, MeshConfig};
+use zocp_daemon::config::{Beacon, BusConfig, Config, ExportConfig, MeshConfig, StateConfig};
 
 use crate::exit::EXIT_TABLE;
 
@@ -151,6 +151,14 @@ pub(crate) struct BridgeArgs {
     /// /etc/zocp/bridge.toml
     #[arg(long, value_name = "FILE", env = "ZOCP_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
+    /// The directory for what outlives the bridge; by default $XDG_STATE_HOME/zocp; '' for none
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        env = "ZOCP_STATE",
+        hide_env_values = true
+    )]
+    state: Option<OsString>,
 }
 
 impl BridgeArgs {
@@ -166,6 +174,9 @@ impl BridgeArgs {
                 ..MeshConfig::default()
             },
             bus: BusConfig { address: bus },
+            state: StateConfig {
+                directory: self.state.map(PathBuf::from),
+            },
             export: self.export.into_iter().map(ExportConfig::talk).collect(),
             ..Config::default()
         }

@@ -8,7 +8,7 @@ use std::{env, path::PathBuf};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zocp_daemon::{
     bus::{BusError, BusKind},
-    config::{Config, ConfigError, search_path},
+    config::{Config, ConfigError, StateConfig, search_path, state_place},
     run::{RunError, Status, run as run_bridge},
 };
 use zocp_node::{Network, StartError};
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: BridgeArgs, bus: Option<String>) -> Result<(), Fai
     };
     let said = args.into_config(bus);
     said.clone().check().map_err(of_flag)?;
-    let settings = said.over(file).check()?;
+    let settings = said.over(file).over(customary()).check()?;
     let shutdown = end_signals()?;
     Ok(run_bridge(settings, shutdown, told).await?)
 }
@@ -56,6 +56,15 @@ async fn outlive(mut hangup: Signal) {
         tracing::info!("SIGHUP: there is nothing to read again");
     }
     std::future::pending().await
+}
+
+/// What is the custom on this machine, unless something else is said.
+fn customary() -> Config {
+    let directory = state_place(directory("XDG_STATE_HOME"), directory("HOME"));
+    Config {
+        state: StateConfig { directory },
+        ..Config::default()
+    }
 }
 
 fn told(status: Status) {

@@ -27,6 +27,7 @@ pub use services::{ExportConfig, ImportConfig, ImportNameConfig};
 use crate::{
     bus::BusChoice,
     policy::{ExportPolicy, ImportRule},
+    state::StateDir,
 };
 
 /// What was said about the bridge, in the file's words.
@@ -41,6 +42,8 @@ pub struct Config {
     pub export: Vec<ExportConfig>,
     /// How services of peers appear on this bus. Default: all, under their customary names.
     pub import: Vec<ImportConfig>,
+    /// What outlives the bridge.
+    pub state: StateConfig,
     /// Every bound of the program.
     pub limits: LimitsConfig,
 }
@@ -78,6 +81,14 @@ pub struct BusConfig {
     pub address: Option<String>,
 }
 
+/// `[state]`: what outlives the bridge.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateConfig {
+    /// The directory where it is kept; none, if it is empty. Default: the user's directory for state.
+    pub directory: Option<PathBuf>,
+}
+
 /// How peers are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -101,6 +112,8 @@ pub struct Settings {
     pub export: ExportPolicy,
     /// How services of peers appear; the first rule that fits decides.
     pub import: Vec<ImportRule>,
+    /// Where state is kept.
+    pub state: StateDir,
 }
 
 impl Config {
@@ -158,6 +171,9 @@ impl Config {
             },
             export: [self.export, below.export].concat(),
             import: [self.import, below.import].concat(),
+            state: StateConfig {
+                directory: self.state.directory.or(below.state.directory),
+            },
             limits: self.limits.over(below.limits),
         }
     }
@@ -207,6 +223,10 @@ impl Config {
             node,
             export: services::exports(self.export)?,
             import: services::imports(self.import)?,
+            state: match self.state.directory {
+                Some(directory) if !directory.as_os_str().is_empty() => StateDir::new(directory),
+                _ => StateDir::none(),
+            },
         })
     }
 }
@@ -225,15 +245,26 @@ impl From<Beacon> for BeaconMode {
 /// `$XDG_CONFIG_HOME`; empty ones and relative ones do not count, as the XDG specification says.
 #[must_use]
 pub fn search_path(config_home: Option<PathBuf>, home: Option<PathBuf>) -> Vec<PathBuf> {
-    let absolute = |path: &PathBuf| path.is_absolute();
-    let user = config_home
-        .filter(absolute)
-        .or_else(|| home.filter(absolute).map(|home| home.join(".config")));
+    let user = user_place(config_home, home, ".config");
     let system = PathBuf::from("/etc");
     user.into_iter()
         .chain([system])
         .map(|place| place.join("zocp/bridge.toml"))
         .collect()
+}
+
+/// Where state is kept unless something else is said. `home` and `state_home` are `$HOME` and
+/// `$XDG_STATE_HOME`, with the same exceptions; none without both.
+#[must_use]
+pub fn state_place(state_home: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    Some(user_place(state_home, home, ".local/state")?.join("zocp"))
+}
+
+fn user_place(named: Option<PathBuf>, home: Option<PathBuf>, below: &str) -> Option<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    named
+        .filter(absolute)
+        .or_else(|| home.filter(absolute).map(|home| home.join(below)))
 }
 
 /// What is wrong with what the bridge was told. The user's fault; nothing was started.

@@ -18,6 +18,7 @@
 //! - `services`: services of one bus on another; `export`, `import` are its two halves, [`transport`]
 //!   what is between them, `line` their bus connections
 //! - [`served`]: the bus connection of a table
+//! - [`state`]: what outlives the bridge
 //! - [`policy`]: who may use what
 //! - [`run`]: the whole bridge, from start to end
 //!
@@ -39,6 +40,7 @@ pub mod policy;
 pub mod run;
 pub mod served;
 pub mod services;
+pub mod state;
 #[cfg(test)]
 mod testbus;
 pub mod transport;

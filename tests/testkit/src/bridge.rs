@@ -1,6 +1,6 @@
 //! `zocp bridge` on a host, with a bus of its own.
 
-use crate::{Bus, Host, Program};
+use crate::{Bus, Host, Program, lab::HOME};
 
 /// A running bridge.
 pub struct Bridge {
@@ -11,7 +11,7 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Starts `zocp bridge --name NAME` with `options` and a bus of its own on `host`, and waits until it is on the bus.
+    /// Starts `zocp bridge --name NAME` with `options`, state and a bus of its own on `host`, and waits until it is on the bus.
     /// `zocp` is the binary: `env!("CARGO_BIN_EXE_zocp")` in a test.
     ///
     /// # Panics
@@ -37,6 +37,7 @@ impl Bridge {
             .command(zocp)
             .arg("bridge")
             .args(["--name", name])
+            .arg(format!("--state={HOME}/state-{name}"))
             .args(options);
         let program = command.on(bus).label(&format!("bridge {name}")).start();
         bus.appears("org.z25.Zocp1").await;
