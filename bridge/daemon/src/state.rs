@@ -60,7 +60,6 @@ impl StateDir {
 
     /// What was kept, which is the default where nothing was or where it cannot be understood (that is
     /// logged), and what keeps it from now on.
-    #[must_use]
     pub fn open<D: Document>(&self) -> (D, Store<D>) {
         let Some(directory) = &self.directory else {
             return (D::default(), Store::new(None));
