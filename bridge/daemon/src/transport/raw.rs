@@ -4,13 +4,14 @@
 //! and zbus marks both ways around decoding as unsafe, since they can make a malformed message.
 //! Invariants: W1. a message from [`parse`] has a header that zbus has checked and a body that
 //! [`zbus::message::Body::validate`] has checked against its signature. W2. a message from [`rebuild`]
-//! has the body, the signature and the byte order of a message that a bus has checked, or that is W1.
+//! has the body, the signature and the byte order of a message that a bus has checked, or that is W1. W3. one
+//! structure stays one: zbus reads the signatures `(dd)` and `dd` as the same value and writes both as `dd`.
 //! Neither `unsafe` touches memory by what the octets say: the danger is a malformed message, which
 //! W1 and W2 exclude.
 #![expect(unsafe_code, reason = "see the module's description")]
 
 use zbus::{
-    Message,
+    Message, Signature,
     message::{Builder, EndianSig},
     wire::{Endian, serialized},
 };
@@ -44,7 +45,51 @@ pub(crate) fn rebuild(header: Builder<'_>, like: &Message) -> zbus::Result<Messa
     let body = like.body();
     let endian = Endian::from(like.primary_header().endian_sig());
     let header = header.endian(endian);
-    let signature = body.signature().clone();
     // SAFETY: octets, signature and byte order are those of a checked message.
-    unsafe { header.build_raw_body(body.data().bytes(), signature, Vec::new()) }
+    unsafe { header.build_raw_body(body.data().bytes(), arguments(like), Vec::new()) }
 }
+
+/// The signature of a message's body as zbus has to be given it, so that it is written as it was (W3).
+fn arguments(message: &Message) -> Signature {
+    let body = message.body();
+    let signature = body.signature().clone();
+    let is_one_structure = matches!(signature, Signature::Structure(_))
+        && signature_len(message) == Some(signature.string_len());
+    match is_one_structure {
+        true => Signature::structure([signature]),
+        false => signature,
+    }
+}
+
+/// The length of a body's signature as it is written in the message's header, which zbus has checked.
+fn signature_len(message: &Message) -> Option<usize> {
+    let octets = message.data().bytes();
+    let number = |at: usize| {
+        let octets = octets.get(at..at + 4)?.try_into().ok()?;
+        match Endian::from(message.primary_header().endian_sig()) {
+            Endian::Little => usize::try_from(u32::from_le_bytes(octets)).ok(),
+            Endian::Big => usize::try_from(u32::from_be_bytes(octets)).ok(),
+        }
+    };
+    let (mut at, end) = (FIELDS_AT, FIELDS_AT + number(FIELDS_AT - 4)?);
+    // A field: its code, its type as a signature of one letter, its value.
+    while at < end {
+        let &[code, _, letter, _] = octets.get(at..at + 4)? else {
+            return None;
+        };
+        at += 4;
+        match letter {
+            b'g' if code == SIGNATURE => return octets.get(at).copied().map(usize::from),
+            b'g' => at += usize::from(*octets.get(at)?) + 2,
+            b'u' => at += 4,
+            _ => at += number(at)? + 5,
+        }
+        at = at.next_multiple_of(8);
+    }
+    None
+}
+
+/// Where the fields of a header begin, behind the number of their octets.
+const FIELDS_AT: usize = 16;
+/// The code of the field that holds the signature.
+const SIGNATURE: u8 = 8;

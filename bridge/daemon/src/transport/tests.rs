@@ -47,6 +47,39 @@ fn a_body_arrives_as_it_was_in_either_byte_order() {
     }
 }
 
+/// Whether the header has the signature in these octets: code, type, length, text.
+fn is_written(message: &Message, signature: &str) -> bool {
+    let mut field = vec![8, 1, b'g', 0, signature.len() as u8];
+    field.extend_from_slice(signature.as_bytes());
+    field.push(0);
+    let octets = message.data().bytes();
+    octets.windows(field.len()).any(|window| window == field)
+}
+
+#[test]
+fn one_structure_is_not_taken_for_several_arguments() {
+    let plain = |endian| {
+        Message::method_call("/a", "Do")
+            .interface("org.a.B")
+            .endian(endian)
+    };
+    for endian in [Endian::Little, Endian::Big] {
+        for (original, signature) in [
+            (plain(endian).build(&(1.5f64, 2.5f64)), "dd"),
+            (plain(endian).build(&((1.5f64, 2.5f64),)), "(dd)"),
+            (plain(endian).build(&(((1u8,), "x"),)), "((y)s)"),
+            (plain(endian).build(&((1u8,), ("x",))), "(y)(s)"),
+        ] {
+            let original = original.unwrap();
+            assert!(is_written(&original, signature));
+            let packet = outgoing_call(&original, "org.there", id(77)).unwrap();
+            let local = local_call(&read(&octets(packet)).unwrap(), "org.there.real").unwrap();
+            assert!(is_written(&local, signature), "{signature}: {local:?}");
+            assert_eq!(local.body().data().bytes(), original.body().data().bytes());
+        }
+    }
+}
+
 #[test]
 fn answers_and_signals_are_addressed_by_number() {
     let original = call(Endian::Little);
