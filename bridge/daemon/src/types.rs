@@ -171,8 +171,10 @@ impl Showing {
                 Some(Variant::ObjectPath(path.into_owned()))
             }
             Signature::Signature => {
-                let signature = Signature::try_from(value.as_str()?).ok()?;
-                Some(Variant::Signature(signature))
+                let text = value.as_str()?;
+                let signature = Signature::try_from(text).ok()?;
+                // zbus writes several types as one structure, which is another value and may be too long.
+                (signature.to_string() == text).then_some(Variant::Signature(signature))
             }
             Signature::Variant => {
                 let value = self.natural(value, depth + 1)?;

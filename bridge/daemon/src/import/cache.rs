@@ -10,6 +10,8 @@
 //! all properties of the interface. C4. a call may change what is known, and many services tell a change
 //! only after the answer, when they are idle: from a call until [`SETTLING`] after its answer values are
 //! asked for, and introspection data from before a call are asked for anew.
+//! C4. a value that has a signature in it is asked for each time, with all of its interface: zbus writes a
+//! signature of several types otherwise than it came.
 //! Limits: [`ENTRIES_MAX`] objects and interfaces, [`TEXT_LEN_MAX`] octets of one answer: what is beyond is
 //! asked for each time. Introspection data are kept for [`AGE_MAX`], since objects come and go unsaid.
 //! Spec: docs/reference/protocol.md §7.8
@@ -22,7 +24,7 @@ use std::{
 };
 
 use tokio::time::Instant;
-use zbus::{Message, OwnedVariant, message::Type};
+use zbus::{Message, OwnedVariant, Signature, Variant, message::Type};
 
 use super::telling::{Telling, telling};
 
@@ -229,7 +231,12 @@ impl Cache {
                 if let Ok(values) = values
                     && known.changed <= asked
                 {
-                    known.values = values;
+                    known.is_asked = values.values().any(|value| holds_signature(value));
+                    known.values = if known.is_asked {
+                        BTreeMap::new()
+                    } else {
+                        values
+                    };
                 }
             }
             // One value alone says nothing of the others.
@@ -277,8 +284,9 @@ impl Cache {
         if known.values.is_empty() {
             return;
         }
+        let is_altered = changed.values().any(|value| holds_signature(value));
         known.values.extend(changed);
-        if !invalidated.is_empty() {
+        if is_altered || !invalidated.is_empty() {
             known.values.clear();
         }
     }
@@ -302,6 +310,30 @@ impl Cache {
             .get(&(path.to_owned(), interface.to_owned()))?;
         (!known.values.is_empty()).then_some(known)
     }
+}
+
+/// Whether there is a signature in a value (C4).
+fn holds_signature(value: &Variant<'_>) -> bool {
+    let mut left = vec![value];
+    while let Some(value) = left.pop() {
+        match value {
+            Variant::Signature(_) => return true,
+            Variant::Variant(inner) => left.push(inner),
+            Variant::Array(array) if may_hold_signature(array.signature()) => {
+                left.extend(array.iter())
+            }
+            Variant::Dict(dict) if may_hold_signature(dict.signature()) => {
+                left.extend(dict.iter().flat_map(|(key, held)| [key, held]));
+            }
+            Variant::Structure(structure) => left.extend(structure.fields()),
+            _ => {}
+        }
+    }
+    false
+}
+
+fn may_hold_signature(signature: &Signature) -> bool {
+    signature.to_string().contains(['g', 'v'])
 }
 
 /// Objects and interfaces that are remembered.

@@ -81,6 +81,23 @@ fn the_type_follows_a_value_that_does_not_fit() {
 }
 
 #[test]
+fn a_signature_is_one_type_or_text() {
+    let shown = |text: &str| show(TypeHint::parse("signature:g"), &Value::from(text));
+    for (text, signature) in [
+        ("a{sv}", "g"),
+        ("", "g"),
+        ("(ii)", "g"),
+        ("ii", "s"),
+        (&*"y".repeat(255), "s"),
+    ] {
+        let message = Message::signal("/", "a.b", "c").build(&shown(text));
+        message.unwrap().body().validate().unwrap();
+        let type_of = shown(text).value_signature().to_string();
+        assert_eq!(type_of, signature, "{text}");
+    }
+}
+
+#[test]
 fn without_a_hint_the_value_tells() {
     for hint in [
         "",

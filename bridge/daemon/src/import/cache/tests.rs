@@ -109,3 +109,17 @@ async fn introspection_data_from_before_a_call_are_asked_for_anew() {
     advance(AGE_MAX).await;
     assert!(recall(&mut cache, &introspect()).is_none(), "too old");
 }
+
+#[test]
+fn what_would_come_out_otherwise_than_it_came_is_not_kept() {
+    let longest = zbus::Signature::try_from("y".repeat(255).as_str()).unwrap();
+    let held = Variant::new(vec![
+        (1u8, Variant::new("a")),
+        (2, Variant::Signature(longest)),
+    ]);
+    assert!(holds_signature(&held));
+    assert!(!holds_signature(&Variant::new(vec![(
+        1u8,
+        Variant::new("a")
+    )])));
+}
