@@ -9,7 +9,7 @@ use std::{
     io::{ErrorKind, Read},
     net::UdpSocket,
     os::unix::net::UnixDatagram,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::Duration,
 };
@@ -178,40 +178,26 @@ fn a_reader_that_goes_is_no_error() {
 #[test]
 fn a_bridge_tells_its_service_manager_and_ends_in_order() {
     let directory = tempfile::tempdir().unwrap();
-    let manager = directory.path().join("notify");
-    let told = UnixDatagram::bind(&manager).unwrap();
-    told.set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    let next = || {
-        let mut octets = [0; 256];
-        let length = loop {
-            match told.recv(&mut octets) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                length => break length.unwrap(),
-            }
-        };
-        String::from_utf8_lossy(&octets[..length]).into_owned()
-    };
+    let manager = Manager::in_directory(directory.path());
     let config = directory.path().join("bridge.toml");
     fs::write(&config, "[mesh]\nloopback = true\nbeacon = \"off\"\n").unwrap();
     // Without any PATH there is no dbus-daemon: the built-in bus it is.
     let mut bridge = zocp(&["bridge", "--name", "stage", "--bus", "embedded"])
         .arg("--config")
         .arg(&config)
-        .env("NOTIFY_SOCKET", &manager)
+        .env("NOTIFY_SOCKET", &manager.place)
         .env("XDG_RUNTIME_DIR", directory.path())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let ready = next();
+    let ready = manager.next();
     assert!(
         ready.contains("READY=1\n") && ready.contains("\"stage\""),
         "{ready}"
     );
     let process = Pid::from_child(&bridge);
-    kill_process(process, Signal::HUP).unwrap();
     kill_process(process, Signal::TERM).unwrap();
-    assert_eq!(next(), "STOPPING=1\n");
+    assert_eq!(manager.next(), "STOPPING=1\n");
     assert!(bridge.wait().unwrap().success());
     let mut said = String::new();
     bridge
@@ -231,6 +217,86 @@ fn a_bridge_tells_its_service_manager_and_ends_in_order() {
         .map(|e| e.unwrap().file_name())
         .collect();
     assert_eq!(left.len(), 2, "nothing of the bus is left: {left:?}");
+}
+
+/// A service manager that a bridge talks to.
+struct Manager {
+    told: UnixDatagram,
+    place: PathBuf,
+}
+
+impl Manager {
+    fn in_directory(directory: &Path) -> Self {
+        let place = directory.join("notify");
+        let told = UnixDatagram::bind(&place).unwrap();
+        told.set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        Self { told, place }
+    }
+
+    fn next(&self) -> String {
+        let mut octets = [0; 256];
+        let length = loop {
+            match self.told.recv(&mut octets) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                length => break length.unwrap(),
+            }
+        };
+        String::from_utf8_lossy(&octets[..length]).into_owned()
+    }
+}
+
+#[test]
+fn a_hangup_has_the_rules_read_again_and_a_wrong_file_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let manager = Manager::in_directory(directory.path());
+    let config = directory.path().join("bridge.toml");
+    let mesh = "[mesh]\nloopback = true\nbeacon = \"off\"\n";
+    fs::write(&config, mesh).unwrap();
+    let mut bridge = zocp(&["bridge", "--bus", "embedded", "--export", "org.a.Flag"])
+        .arg("--config")
+        .arg(&config)
+        .env("NOTIFY_SOCKET", &manager.place)
+        .env("XDG_RUNTIME_DIR", directory.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert!(manager.next().contains("READY=1\n"));
+    let process = Pid::from_child(&bridge);
+    let reload = |text: &str| {
+        fs::write(&config, text).unwrap();
+        kill_process(process, Signal::HUP).unwrap();
+        let reloading = manager.next();
+        assert!(
+            reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
+            "{reloading}"
+        );
+        assert_eq!(manager.next(), "READY=1\n");
+    };
+    let rule = |call: &str| format!("{mesh}[[export]]\nservice = 'org.a.B'\ncall = ['{call}']\n");
+    reload(&rule("org.a.I.x"));
+    reload(&rule("nonsense"));
+    reload(&format!("{}[limits]\npeers_max = 7\n", rule("org.a.I.y")));
+    kill_process(process, Signal::TERM).unwrap();
+    assert!(bridge.wait().unwrap().success());
+    let mut said = String::new();
+    bridge
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    let expected = [
+        "zocp: + [[export]] service = \"org.a.B\", call = [\"org.a.I.x\"]\n",
+        "bridge.toml: TOML parse error at line 6, column 8\n",
+        "zocp: the file is not followed; all stays as it was\n",
+        "zocp: - [[export]] service = \"org.a.B\", call = [\"org.a.I.x\"]\n\
+         zocp: + [[export]] service = \"org.a.B\", call = [\"org.a.I.y\"]\n\
+         zocp: [limits] is followed at the next start\n",
+    ];
+    for expected in expected {
+        assert!(said.contains(expected), "{expected} in {said}");
+    }
 }
 
 #[test]

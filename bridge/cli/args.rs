@@ -95,6 +95,15 @@ pub(crate) enum Command {
         /// Only these signals, written the same way; none with --call, else all by default
         #[arg(long, value_name = "RULE")]
         broadcast: Vec<String>,
+        /// Nothing but to know of it, to introspect and to ping it
+        #[arg(long)]
+        see: bool,
+        /// Record what is asked, and print at the end the rules that allow exactly that
+        ///
+        /// Without --see, --call and --broadcast everything is allowed meanwhile; with them only that, and
+        /// what is refused is recorded too.
+        #[arg(long)]
+        learn: bool,
         /// Only this peer, by name or UUID; every peer by default
         #[arg(long, value_name = "PEER")]
         peer: Vec<String>,

@@ -67,8 +67,20 @@ async fn run(args: Args) -> Result<(), Failure> {
             service,
             call,
             broadcast,
+            see,
+            learn,
             peer,
-        } => command::export::run(bus, &service, &call, &broadcast, &peer).await,
+        } => {
+            let export = command::export::Export {
+                service,
+                call,
+                broadcast,
+                see,
+                learn,
+                peers: peer,
+            };
+            command::export::run(&output, bus, &export).await
+        }
         Command::Completions { shell } => command::completions::run(&output, shell),
         Command::Man => command::man::run(&output),
     }

@@ -61,6 +61,8 @@ pub trait Exporter {
     fn export(&self, service: &str, rules: HashMap<&str, zbus::Variant<'_>>) -> zbus::Result<()>;
     /// Takes that back.
     fn unexport(&self, service: &str) -> zbus::Result<()>;
+    /// What peers asked since the caller exported this with `learn`, and whether that is all.
+    fn learned(&self, service: &str) -> zbus::Result<(Vec<HashMap<String, OwnedVariant>>, bool)>;
     /// The services that are offered now.
     #[zbus(property)]
     fn exports(&self) -> zbus::Result<Vec<String>>;

@@ -1,18 +1,22 @@
 //! `zocp bridge`: run the bridge until it is told to end.
 //!
 //! Model: flags and environment are laid over the file, the rest is `zocp_daemon::run`. SIGINT and
-//! SIGTERM end it in order; SIGHUP, at which there is nothing to read again yet, does not end it.
+//! SIGTERM end it in order; at SIGHUP the file is read again (`reading`).
 
-use std::{env, path::PathBuf};
+mod reading;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 use zocp_daemon::{
     bus::{BusError, BusKind},
-    config::{Config, ConfigError, StateConfig, search_path, state_place},
+    config::ConfigError,
     run::{RunError, Status, run as run_bridge},
 };
 use zocp_node::{Network, StartError};
 
+use self::reading::Reading;
 use crate::{
     args::{BridgeArgs, flag_of},
     exit::{Exit, Failure},
@@ -20,51 +24,35 @@ use crate::{
 };
 
 pub(crate) async fn run(args: BridgeArgs, bus: Option<String>) -> Result<(), Failure> {
-    let file = match &args.config {
-        Some(file) => Config::read(file)?,
-        None => Config::find(&search_path(
-            directory("XDG_CONFIG_HOME"),
-            directory("HOME"),
-        ))?,
-    };
+    let place = args.config.clone();
     let said = args.into_config(bus);
     said.clone().check().map_err(of_flag)?;
-    let settings = said.over(file).over(customary()).check()?;
-    let shutdown = end_signals()?;
-    Ok(run_bridge(settings, shutdown, told).await?)
+    let reading = Reading::new(place, said)?;
+    let settings = reading.settings()?;
+    let hangup = signal(SignalKind::hangup())?;
+    let shutdown = end_signals(&[])?;
+    // One is enough: who is faster than the bridge waits.
+    let (reload, reloads) = mpsc::channel(1);
+    tokio::select! {
+        outcome = run_bridge(settings, reloads, shutdown, told) => Ok(outcome?),
+        () = reading.follow(hangup, reload) => Ok(()),
+    }
 }
 
-/// Done at the first SIGINT or SIGTERM.
+/// Done at the first SIGINT or SIGTERM, or other one of these.
 ///
 /// # Errors
 /// When the system does not let us listen for signals.
-pub(crate) fn end_signals() -> Result<impl Future<Output = ()>, Failure> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let hangup = signal(SignalKind::hangup())?;
+pub(crate) fn end_signals(
+    others: &[SignalKind],
+) -> Result<impl Future<Output = ()> + use<>, Failure> {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+    let signals = kinds.iter().chain(others).map(|kind| signal(*kind));
+    let mut signals = signals.collect::<Result<Vec<_>, _>>()?;
     Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            () = outlive(hangup) => {}
-        }
+        let ends = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
+        futures_util::future::select_all(ends).await;
     })
-}
-
-async fn outlive(mut hangup: Signal) {
-    while hangup.recv().await.is_some() {
-        tracing::info!("SIGHUP: there is nothing to read again");
-    }
-    std::future::pending().await
-}
-
-/// What is the custom on this machine, unless something else is said.
-fn customary() -> Config {
-    let directory = state_place(directory("XDG_STATE_HOME"), directory("HOME"));
-    Config {
-        state: StateConfig { directory },
-        ..Config::default()
-    }
 }
 
 fn told(status: Status) {
@@ -86,6 +74,7 @@ fn told(status: Status) {
                 "READY=1\nSTATUS=\"{name}\" on the {kind}, mesh port {port}\n"
             ));
         }
+        Status::Reloaded => notify("READY=1\n"),
         Status::Lost(reason) => {
             eprintln!("zocp: off the bus: {reason}; trying again");
             notify(&format!("STATUS=off the bus: {reason}\n"));
@@ -104,10 +93,6 @@ fn listed(networks: &[Network]) -> String {
         none if none.is_empty() => String::from("no network"),
         list => list,
     }
-}
-
-fn directory(variable: &str) -> Option<PathBuf> {
-    env::var_os(variable).map(PathBuf::from)
 }
 
 /// What is wrong with what a flag or its variable said, by the flag's name too.

@@ -7,7 +7,8 @@
 use std::{env, f64::consts::TAU, fmt::Write as _, time::Duration};
 
 use tokio::{
-    sync::watch,
+    signal::unix::SignalKind,
+    sync::{mpsc, watch},
     time::{Instant, interval, sleep, timeout},
 };
 use zocp_daemon::{
@@ -24,7 +25,8 @@ use crate::{
 };
 
 pub(crate) async fn run(bus: Option<String>) -> Result<(), Failure> {
-    let mut end = std::pin::pin!(end_signals()?);
+    // A closed terminal ends it too.
+    let mut end = std::pin::pin!(end_signals(&[SignalKind::hangup()])?);
     let (fader, _) = start("fader").await?;
     let (lamp, at_lamp) = start("lamp").await?;
     publish(&fader, &lamp).await?;
@@ -78,8 +80,9 @@ async fn bridge(
     let tell = move |status| {
         told.send_replace(Some(status));
     };
+    let (_, never) = mpsc::channel(1);
     tokio::select! {
-        outcome = run_bridge(settings, end, tell) => outcome,
+        outcome = run_bridge(settings, never, end, tell) => outcome,
         () = greet_when_ready(status) => Ok(()),
     }
 }

@@ -1,35 +1,87 @@
 //! `zocp export SERVICE`: let peers use a service of this bus.
 //!
 //! Model: the bridge keeps an export as long as the program that made it stays on the bus, so this one
-//! stays until Ctrl-C.
+//! stays until it is told to end. With `--learn` it then asks the bridge what was asked, and prints the
+//! rules that allow it (`learned`).
+
+mod learned;
 
 use std::collections::HashMap;
 
 use futures_util::StreamExt;
+use tokio::signal::unix::{SignalKind, signal};
 use zbus::{MessageStream, Variant};
 use zocp_interfaces::ExporterProxy;
 
+use self::learned::Learned;
 use crate::{
     client::Client,
     exit::{Exit, Failure},
+    output::Output,
 };
 
+/// What is exported, and how.
+#[derive(Debug)]
+pub(crate) struct Export {
+    pub(crate) service: String,
+    pub(crate) call: Vec<String>,
+    pub(crate) broadcast: Vec<String>,
+    pub(crate) see: bool,
+    pub(crate) learn: bool,
+    pub(crate) peers: Vec<String>,
+}
+
 pub(crate) async fn run(
+    output: &Output,
     bus: Option<String>,
-    service: &str,
-    call: &[String],
-    broadcast: &[String],
-    peers: &[String],
+    export: &Export,
 ) -> Result<(), Failure> {
     let client = Client::open(bus.as_deref()).await?;
     client.bridge().await?;
+    let service = &export.service;
     // Made before the export, so that the end of the bus is not missed.
-    let mut stream = MessageStream::from(&client.connection);
+    let stream = MessageStream::from(&client.connection);
     let exporter = ExporterProxy::new(&client.connection).await?;
-    exporter
-        .export(service, rules(call, broadcast, peers))
-        .await?;
-    eprintln!("zocp: {service} is exported until Ctrl-C");
+    exporter.export(service, export.rules()).await?;
+    if export.learn {
+        eprintln!("zocp: {service} is exported, and what is asked recorded, until Ctrl-C");
+    } else {
+        eprintln!("zocp: {service} is exported until Ctrl-C");
+    }
+    until_told(stream).await?;
+    if export.learn {
+        let (asked, is_complete) = exporter.learned(service).await?;
+        Learned::new(asked, is_complete).print(output)?;
+    }
+    Ok(())
+}
+
+impl Export {
+    /// Everything, unless something is named.
+    fn rules(&self) -> HashMap<&'static str, Variant<'_>> {
+        let list = |texts: &[String]| Variant::new(texts.to_vec());
+        let mut rules = HashMap::new();
+        if !self.see && self.call.is_empty() && self.broadcast.is_empty() {
+            rules.insert("talk", Variant::new(true));
+        } else {
+            rules.insert("see", Variant::new(self.see));
+            rules.insert("call", list(&self.call));
+            rules.insert("broadcast", list(&self.broadcast));
+        }
+        if self.learn {
+            rules.insert("learn", Variant::new(true));
+        }
+        if !self.peers.is_empty() {
+            rules.insert("peers", list(&self.peers));
+        }
+        rules
+    }
+}
+
+/// Until SIGINT or SIGTERM, or the end of the bus.
+async fn until_told(mut stream: MessageStream) -> Result<(), Failure> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     loop {
         tokio::select! {
             // Cancel safe: a message is taken from the stream's queue, or stays in it.
@@ -37,30 +89,8 @@ pub(crate) async fn run(
                 Some(Ok(_)) => {}
                 _ => return Err(Failure::new(Exit::NoBus, "the bus is gone")),
             },
-            interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
         }
     }
-}
-
-/// Everything, unless something is named.
-fn rules<'r>(
-    call: &'r [String],
-    broadcast: &'r [String],
-    peers: &'r [String],
-) -> HashMap<&'static str, Variant<'r>> {
-    let list = |texts: &'r [String]| {
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        Variant::new(texts)
-    };
-    let mut rules = HashMap::new();
-    if call.is_empty() && broadcast.is_empty() {
-        rules.insert("talk", Variant::new(true));
-    } else {
-        rules.insert("call", list(call));
-        rules.insert("broadcast", list(broadcast));
-    }
-    if !peers.is_empty() {
-        rules.insert("peers", list(peers));
-    }
-    rules
 }

@@ -8,7 +8,9 @@
 //! Not here: reading flags and environment (`bridge/cli`).
 //! Spec: docs/reference/configuration.md
 
+mod difference;
 mod limits;
+mod place;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,7 @@ use std::{
 use serde::Deserialize;
 use zocp_node::BeaconMode;
 
+pub use difference::Difference;
 pub use limits::LimitsConfig;
 pub use services::{ExportConfig, ImportConfig, ImportNameConfig};
 
@@ -39,8 +42,10 @@ pub struct Config {
     /// The side of the bus.
     pub bus: BusConfig,
     /// What peers may use of this bus. Default: nothing. Those of a flag and of the file add up.
+    #[serde(deserialize_with = "services::export_tables")]
     pub export: Vec<ExportConfig>,
     /// How services of peers appear on this bus. Default: all, under their customary names.
+    #[serde(deserialize_with = "services::import_tables")]
     pub import: Vec<ImportConfig>,
     /// What outlives the bridge.
     pub state: StateConfig,
@@ -108,28 +113,45 @@ pub struct Settings {
     pub bus: BusChoice,
     /// The node that the bridge is on the mesh.
     pub node: zocp_node::Config,
+    /// D-Bus over the mesh: what can be changed while the bridge runs.
+    pub services: ServiceSettings,
+    /// Where state is kept.
+    pub state: StateDir,
+}
+
+/// What of the settings is read again at SIGHUP.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceSettings {
     /// What of this bus peers may use.
     pub export: ExportPolicy,
     /// How services of peers appear; the first rule that fits decides.
     pub import: Vec<ImportRule>,
-    /// Where state is kept.
-    pub state: StateDir,
 }
 
 impl Config {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read, or is not a configuration; the error names file and line.
+    /// When it cannot be read, or is not a configuration that can be meant; the error names file and
+    /// line.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable {
             file: file.to_owned(),
             source,
         })?;
-        Self::parse(&text).map_err(|error| ConfigError::Malformed {
+        let config = Self::parse(&text).map_err(|error| ConfigError::Malformed {
             file: file.to_owned(),
             error: error.into(),
-        })
+        })?;
+        match config.clone().check() {
+            Err(ConfigError::Invalid { key, reason }) => Err(ConfigError::InFile {
+                file: file.to_owned(),
+                line: place::line_of(&text, key),
+                key,
+                reason,
+            }),
+            _ => Ok(config),
+        }
     }
 
     /// Reads the first of `places` that exists; none is the default.
@@ -221,8 +243,10 @@ impl Config {
         Ok(Settings {
             bus,
             node,
-            export: services::exports(self.export)?,
-            import: services::imports(self.import)?,
+            services: ServiceSettings {
+                export: services::exports(self.export)?,
+                import: services::imports(self.import)?,
+            },
             state: match self.state.directory {
                 Some(directory) if !directory.as_os_str().is_empty() => StateDir::new(directory),
                 _ => StateDir::none(),
@@ -286,6 +310,18 @@ pub enum ConfigError {
         file: PathBuf,
         /// Where, and what is wrong.
         error: Box<toml::de::Error>,
+    },
+    /// A value of the file that cannot be meant.
+    #[error("{}:{line}: {key}: {reason}", file.display())]
+    InFile {
+        /// Which file.
+        file: PathBuf,
+        /// Its line.
+        line: usize,
+        /// Its key.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A value that cannot be meant.
     #[error("{key}: {reason}")]

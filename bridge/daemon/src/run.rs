@@ -10,14 +10,17 @@
 
 use std::time::Duration;
 
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_util::task::TaskTracker;
 use zocp_interfaces::BRIDGE_NAME;
 use zocp_node::{Event, Events, Network, Node, StartError};
 
 use crate::{
     bus::{Bus, BusError, BusKind, raise_descriptor_limit},
-    config::Settings,
+    config::{ServiceSettings, Settings},
     directory::Directory,
     hub::{Hub, HubError},
     mirror::Mirrors,
@@ -43,6 +46,8 @@ pub enum Status {
         /// The bus's address.
         address: String,
     },
+    /// Rules that came while it ran are followed.
+    Reloaded,
     /// The bus is gone, or another bridge has the name now; both are tried again.
     Lost(String),
     /// The end has begun.
@@ -88,19 +93,21 @@ pub enum RunError {
     MeshEnded,
 }
 
-/// Runs the bridge until `shutdown` is done; `tell` hears how it fares.
+/// Runs the bridge until `shutdown` is done; `tell` hears how it fares. What comes from `reloads` is
+/// followed from then on; nobody needs to send.
 ///
 /// # Errors
 /// When it cannot start, or cannot go on; nothing is left behind.
 pub async fn run(
     settings: Settings,
+    reloads: mpsc::Receiver<ServiceSettings>,
     shutdown: impl Future<Output = ()>,
     tell: impl FnMut(Status),
 ) -> Result<(), RunError> {
     raise_descriptors();
     let mut bus = Bus::open(&settings.bus).await?;
     let outcome = match Bridge::start(&bus, settings, tell).await {
-        Ok(bridge) => bridge.live(&mut bus, shutdown).await,
+        Ok(bridge) => bridge.live(&mut bus, reloads, shutdown).await,
         Err(error) => Err(error),
     };
     bus.close().await;
@@ -129,13 +136,7 @@ impl<T: FnMut(Status)> Bridge<T> {
         let tasks = TaskTracker::new();
         let (on_presence, presence) = watch::channel(None);
         let directory = Directory::default();
-        let services = Services::start(
-            &tasks,
-            &site,
-            node.clone(),
-            settings.export,
-            settings.import,
-        );
+        let services = Services::start(&tasks, &site, node.clone(), settings.services);
         let hub = Hub::start(
             &tasks,
             &site,
@@ -166,6 +167,7 @@ impl<T: FnMut(Status)> Bridge<T> {
     async fn live(
         mut self,
         bus: &mut Bus,
+        mut reloads: mpsc::Receiver<ServiceSettings>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         let (kind, address) = (bus.kind(), bus.address().to_owned());
@@ -191,6 +193,11 @@ impl<T: FnMut(Status)> Bridge<T> {
                 (peer, names) = self.services.renamed() => self.hub.services(peer, names),
                 // Cancel safe by its promise.
                 services = self.services.offered() => self.hub.exports(services),
+                // Cancel safe: what is not taken stays in the queue.
+                Some(settings) = reloads.recv() => {
+                    self.services.reload(settings);
+                    (self.tell)(Status::Reloaded);
+                }
                 // Cancel safe: events stay in the queue.
                 count = self.events.next_many(&mut batch, BATCH_MAX) => {
                     if count == 0 {

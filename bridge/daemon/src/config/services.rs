@@ -1,9 +1,12 @@
 //! `[[export]]` and `[[import]]`: what of this bus others may use, and what of theirs appears here.
 //!
 //! Model: exactly the keys of the file, each table made into a rule of [`crate::policy`].
-//! Invariants: S1. a table that allows nothing is an error: nobody writes one on purpose.
+//! Invariants: S1. a table that allows nothing is an error: nobody writes one on purpose. S2. what is no
+//! rule is an error of the file at its line, not only of the whole.
 
-use serde::Deserialize;
+use std::fmt::{self, Display, Formatter};
+
+use serde::{Deserialize, Deserializer, de::Error};
 
 use super::{ConfigError, invalid};
 use crate::policy::{
@@ -15,6 +18,7 @@ use crate::policy::{
 #[serde(deny_unknown_fields)]
 pub struct ExportConfig {
     /// A bus name, one with ".*" behind it for all below it, or "*".
+    #[serde(deserialize_with = "service_text")]
     pub service: String,
     /// May know of it, introspect and ping it.
     #[serde(default)]
@@ -23,14 +27,17 @@ pub struct ExportConfig {
     #[serde(default)]
     pub talk: bool,
     /// May call these: "interface.member@/path".
-    #[serde(default)]
+    #[serde(default, deserialize_with = "members_texts")]
     pub call: Vec<String>,
     /// May hear these signals: "interface.member@/path".
-    #[serde(default)]
+    #[serde(default, deserialize_with = "members_texts")]
     pub broadcast: Vec<String>,
     /// The names or UUIDs of the peers. Default: every peer.
     #[serde(default)]
     pub peers: Vec<String>,
+    /// What peers ask is recorded. Only a program on the bus may want that, so it is no key of the file.
+    #[serde(skip)]
+    pub learn: bool,
 }
 
 /// One `[[import]]`: how services of peers appear on this bus. The first that fits decides.
@@ -38,6 +45,7 @@ pub struct ExportConfig {
 #[serde(deny_unknown_fields)]
 pub struct ImportConfig {
     /// A bus name, one with ".*" behind it for all below it, or "*".
+    #[serde(deserialize_with = "service_text")]
     pub service: String,
     /// The name or UUID of the peer. Default: "*", every peer.
     pub from: Option<String>,
@@ -45,11 +53,59 @@ pub struct ImportConfig {
     /// all. Default: the customary name.
     pub name: Option<ImportNameConfig>,
     /// What programs here may call. Default: everything.
+    #[serde(default, deserialize_with = "some_members_texts")]
     pub call: Option<Vec<String>>,
     /// The signals that are let in. Default: all.
+    #[serde(default, deserialize_with = "some_members_texts")]
     pub broadcast: Option<Vec<String>>,
     /// Whether properties that announce their changes are answered from memory. Default: true.
     pub cache: Option<bool>,
+}
+
+/// On one line, as it would be written in the file.
+impl Display for ExportConfig {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "[[export]] service = {:?}", self.service)?;
+        for (key, is_said) in [("see", self.see), ("talk", self.talk)] {
+            if is_said {
+                write!(f, ", {key} = true")?;
+            }
+        }
+        for (key, texts) in [
+            ("call", &self.call),
+            ("broadcast", &self.broadcast),
+            ("peers", &self.peers),
+        ] {
+            if !texts.is_empty() {
+                write!(f, ", {key} = {texts:?}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// On one line, as it would be written in the file.
+impl Display for ImportConfig {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "[[import]] service = {:?}", self.service)?;
+        if let Some(from) = &self.from {
+            write!(f, ", from = {from:?}")?;
+        }
+        match &self.name {
+            None => {}
+            Some(ImportNameConfig::Wanted(is_wanted)) => write!(f, ", name = {is_wanted}")?,
+            Some(ImportNameConfig::Template(text)) => write!(f, ", name = {text:?}")?,
+        }
+        for (key, texts) in [("call", &self.call), ("broadcast", &self.broadcast)] {
+            if let Some(texts) = texts {
+                write!(f, ", {key} = {texts:?}")?;
+            }
+        }
+        match self.cache {
+            Some(cache) => write!(f, ", cache = {cache}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// `name` of an `[[import]]`.
@@ -83,8 +139,9 @@ impl ExportConfig {
             talk: self.talk,
             call: members("export.call", &self.call)?,
             broadcast: members("export.broadcast", &self.broadcast)?,
+            learn: self.learn,
         };
-        if !grant.may_see() {
+        if !grant.may_see() && !grant.learn {
             let reason = format!(
                 "\"{}\" allows nothing: say talk = true, see = true, call or broadcast",
                 self.service
@@ -113,6 +170,7 @@ impl ImportConfig {
             grant: Grant {
                 see: true,
                 talk: false,
+                learn: false,
                 call: members("import.call", &self.call.unwrap_or_else(everything))?,
                 broadcast: members(
                     "import.broadcast",
@@ -154,4 +212,61 @@ fn template(text: String) -> Result<ImportName, ConfigError> {
         return Err(invalid("import.name", &reason));
     }
     Ok(ImportName::Template(text.into()))
+}
+
+/// Every `[[export]]` of a file, each an error at its own line (S2).
+pub(super) fn export_tables<'de, D>(tables: D) -> Result<Vec<ExportConfig>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let tables = Vec::<Meant<ExportConfig>>::deserialize(tables)?;
+    Ok(tables.into_iter().map(|Meant(table)| table).collect())
+}
+
+/// Every `[[import]]` of a file, each an error at its own line (S2).
+pub(super) fn import_tables<'de, D>(tables: D) -> Result<Vec<ImportConfig>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let tables = Vec::<Meant<ImportConfig>>::deserialize(tables)?;
+    Ok(tables.into_iter().map(|Meant(table)| table).collect())
+}
+
+/// A table that is a rule.
+struct Meant<T>(T);
+
+impl<'de> Deserialize<'de> for Meant<ExportConfig> {
+    fn deserialize<D: Deserializer<'de>>(table: D) -> Result<Self, D::Error> {
+        let table = ExportConfig::deserialize(table)?;
+        table.clone().check().map_err(D::Error::custom)?;
+        Ok(Self(table))
+    }
+}
+
+impl<'de> Deserialize<'de> for Meant<ImportConfig> {
+    fn deserialize<D: Deserializer<'de>>(table: D) -> Result<Self, D::Error> {
+        let table = ImportConfig::deserialize(table)?;
+        table.clone().check().map_err(D::Error::custom)?;
+        Ok(Self(table))
+    }
+}
+
+fn service_text<'de, D: Deserializer<'de>>(text: D) -> Result<String, D::Error> {
+    let text = String::deserialize(text)?;
+    ServicePattern::parse(&text).map_err(D::Error::custom)?;
+    Ok(text)
+}
+
+fn members_texts<'de, D: Deserializer<'de>>(texts: D) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<String>::deserialize(texts)?;
+    for text in &texts {
+        Members::parse(text).map_err(D::Error::custom)?;
+    }
+    Ok(texts)
+}
+
+fn some_members_texts<'de, D: Deserializer<'de>>(
+    texts: D,
+) -> Result<Option<Vec<String>>, D::Error> {
+    members_texts(texts).map(Some)
 }

@@ -184,15 +184,24 @@ fn exports_and_imports_become_rules() {
         name = false
     "#;
     let settings = Config::parse(text).unwrap().check().unwrap();
-    assert!(settings.export.offers("org.mpris.MediaPlayer2.mpv"));
+    assert!(
+        settings
+            .services
+            .export
+            .offers("org.mpris.MediaPlayer2.mpv")
+    );
     assert!(
         !settings
+            .services
             .export
             .grant("org.mpris.MediaPlayer2.mpv", "x", "1")
             .may_see()
     );
-    assert_eq!(settings.import.len(), 2);
-    assert_eq!(settings.import[1].name, crate::policy::ImportName::Never);
+    assert_eq!(settings.services.import.len(), 2);
+    assert_eq!(
+        settings.services.import[1].name,
+        crate::policy::ImportName::Never
+    );
 }
 
 #[test]
@@ -203,10 +212,40 @@ fn a_rule_that_says_nothing_or_nonsense_is_an_error() {
         "[[export]]\nservice = 'org.a.B'\ncall = ['x']",
         "[[import]]\nservice = 'org.a.B'\nname = '{nodes}'",
     ] {
-        assert!(Config::parse(text).unwrap().check().is_err(), "{text}");
+        let error = Config::parse(text).unwrap_err().to_string();
+        assert!(error.contains("line "), "{error}");
     }
     assert!(
         Config::parse("[[export]]\ntalk = true").is_err(),
         "no service"
     );
+}
+
+#[test]
+fn a_rule_that_is_wrong_is_named_by_file_and_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("bridge.toml");
+    for (text, line, key) in [
+        (
+            "[[export]]\nservice = 'org.a.B'\ncall = ['x']\n",
+            "line 3",
+            "call",
+        ),
+        ("\n[[export]]\nservice = 'org.a.B'\n", "line 2", "export"),
+        (
+            "[mesh]\nname = 'a'\nport = 0\n",
+            "bridge.toml:3",
+            "mesh.port",
+        ),
+        (
+            "[limits]\n\npeers_max = 0\n",
+            "bridge.toml:3",
+            "limits.peers_max",
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let error = Config::read(&file).unwrap_err().to_string();
+        assert!(error.contains("bridge.toml"), "{error}");
+        assert!(error.contains(line) && error.contains(key), "{error}");
+    }
 }

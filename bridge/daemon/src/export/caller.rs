@@ -122,6 +122,17 @@ impl Caller {
         calls.called.remove(service) && calls.called.is_empty()
     }
 
+    /// Answers the calls of a service that wait.
+    pub(super) fn refuse_all(&self, service: &str, refusal: &Refusal) {
+        let calls = &mut *locked(&self.shared.calls);
+        let its = calls
+            .pending
+            .extract_if(|_, pending| *pending.service == *service);
+        for (_, pending) in its {
+            self.refuse(&pending, refusal);
+        }
+    }
+
     pub(super) fn close(&self) {
         self.shared.stop.cancel();
     }

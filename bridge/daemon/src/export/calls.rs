@@ -8,7 +8,7 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use zbus::{Message, message::Flags};
 
-use super::{Exporter, caller::Caller, locked};
+use super::{Exporter, caller::Caller, learning::Note, locked};
 use crate::{
     errors::Refusal,
     policy::{Grant, Member},
@@ -49,7 +49,12 @@ impl Exporter {
             member: header.member().map_or("", |name| name.as_str()),
         };
         let grant = self.grant(link, service)?;
-        if !grant.may_call(&method) {
+        let is_allowed = grant.may_call(&method);
+        if grant.learn {
+            let note = Note::member(service, &link.name, &method, packet);
+            self.note(link, &note, is_allowed);
+        }
+        if !is_allowed {
             return Err(self.denied(link, service, &method));
         }
         let unmakeable = |error: zbus::Error| Refusal::Failed(error.to_string());
@@ -75,27 +80,37 @@ impl Exporter {
         let grant = locked(&self.shared.rules)
             .all
             .grant(service, &link.name, &link.uuid);
-        match (is_offered, grant.may_see()) {
-            (true, true) => Ok(Arc::new(grant)),
-            _ => Err(Refusal::AccessDenied(format!(
-                "{service} is not exported to {}",
-                link.name
-            ))),
+        if is_offered && grant.may_see() {
+            return Ok(Arc::new(grant));
         }
+        if grant.learn {
+            self.note(link, &Note::see(service, &link.name), false);
+        }
+        Err(Refusal::AccessDenied(format!(
+            "{service} is not exported to {}",
+            link.name
+        )))
     }
 
-    /// Logged once for each service and peer and kind, so that a log stays readable.
+    /// Logged once for each rule and peer; `zocp export --learn` tells each call.
     fn denied(&self, link: &Link, service: &str, method: &Member<'_>) -> Refusal {
-        let interface = method.interface.unwrap_or("*");
-        let rule = format!("{interface}.{}@{}", method.member, method.path);
-        let is_new = {
-            let mut logged = locked(&self.shared.logged);
-            logged.len() < LOGGED_MAX && logged.insert((link.peer, format!("{service} {rule}")))
-        };
-        if is_new {
-            tracing::warn!(peer = link.name, service, rule, "denied: no rule allows it");
+        let call = method.rule();
+        let rules = locked(&self.shared.rules).all.clone();
+        let rule = rules.about(service).map(|rule| rule.service.text());
+        let rule = rule.as_deref().unwrap_or_default();
+        if locked(&self.shared.refused).is_new(link.peer, rule) {
+            let peer = &link.name;
+            tracing::warn!(
+                peer,
+                service,
+                rule,
+                call,
+                "denied: the rule does not allow it"
+            );
+        } else {
+            tracing::debug!(peer = link.name, service, rule, call, "denied");
         }
-        Refusal::AccessDenied(format!("no rule lets {} call {rule}", link.name))
+        Refusal::AccessDenied(format!("no rule lets {} call {call}", link.name))
     }
 
     /// The connection of a remote caller, made at its first call.
@@ -123,6 +138,12 @@ impl Exporter {
 
 /// Answers a call of a peer with an error of ours, behind what its service told that caller.
 pub(super) fn refuse(link: &Link, service: &str, caller: &str, id: NonZeroU32, refusal: &Refusal) {
+    let lane = Lane::Answers(service.into(), caller.into());
+    refuse_on(lane, link, id, refusal);
+}
+
+/// The same on the lane that its answer would be on.
+pub(super) fn refuse_on(lane: Lane, link: &Link, id: NonZeroU32, refusal: &Refusal) {
     let packet = Message::method_call("/", "x")
         .serial(id)
         .build(&())
@@ -130,10 +151,7 @@ pub(super) fn refuse(link: &Link, service: &str, caller: &str, id: NonZeroU32, r
             Message::error(&call.header(), refusal.name()).build(&refusal.to_string())
         });
     match packet {
-        Ok(packet) => {
-            let lane = Lane::Answers(service.into(), caller.into());
-            link.outlet.push(lane, octets(packet));
-        }
+        Ok(packet) => link.outlet.push(lane, octets(packet)),
         Err(error) => tracing::error!(%error, "a refusal cannot be made"),
     }
 }
@@ -145,5 +163,3 @@ fn unknown_service(name: Option<&zbus::names::BusName<'_>>) -> Refusal {
 
 /// Connections of one peer's callers.
 const CALLERS_MAX: usize = 256;
-/// Refusals that are remembered as logged.
-const LOGGED_MAX: usize = 4096;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use zbus::Message;
 
-use super::{Exporter, HEADER_MORE, locked, peers::offered};
+use super::{Exporter, HEADER_MORE, learning::Note, locked, peers::offered};
 use crate::{
     policy::Member,
     services::Asked,
@@ -92,7 +92,13 @@ impl Exporter {
         }
         let offers = locked(&self.shared.offers);
         for (service, subscription) in offers.hearers(sender.as_str()) {
-            if !subscription.grant.may_hear(&signal) {
+            let is_allowed = subscription.grant.may_hear(&signal);
+            if subscription.grant.learn {
+                let link = &subscription.link;
+                let note = Note::member(service, &link.name, &signal, message);
+                self.note(link, &note, is_allowed);
+            }
+            if !is_allowed {
                 continue;
             }
             match outgoing_signal(message, subscription.id, None) {

@@ -14,12 +14,13 @@ mod announce;
 mod caller;
 mod calls;
 mod heard;
+mod learning;
 mod offers;
 mod peers;
 mod rules;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -31,12 +32,12 @@ use self::{announce::Announcer, caller::Caller, offers::Offers, rules::Rules};
 pub(crate) use self::{
     announce::{ORIGIN, REVISION, SERVICE_TYPE, SERVICES},
     caller::ANSWER_MAX,
+    learning::Learned,
 };
 use crate::{
-    errors::Refusal,
-    policy::{ExportPolicy, ExportRule, ServicePattern},
+    policy::ExportPolicy,
     served::Site,
-    services::{Own, Watch},
+    services::{Link, Own, Refused, Watch},
 };
 
 /// The exporting half. Clones are the same.
@@ -55,10 +56,10 @@ struct Shared {
     own: Own,
     rules: Mutex<Rules>,
     offers: Mutex<Offers>,
+    peers: Mutex<HashMap<PeerId, Arc<Link>>>,
     callers: Mutex<HashMap<(PeerId, Arc<str>), Caller>>,
     announcer: Announcer,
-    /// Refusals that were logged.
-    logged: Mutex<HashSet<(PeerId, String)>>,
+    refused: Mutex<Refused>,
     /// Something else is offered, or may be.
     changed: Notify,
     /// What was told to be offered.
@@ -88,44 +89,13 @@ impl Exporter {
                 own,
                 rules: Mutex::new(Rules::new(policy)),
                 offers: Mutex::default(),
+                peers: Mutex::default(),
                 callers: Mutex::default(),
                 announcer: Announcer::start(node, tasks, stop),
-                logged: Mutex::default(),
+                refused: Mutex::default(),
                 changed: Notify::new(),
                 told: Mutex::default(),
             }),
-        }
-    }
-
-    /// Lets peers use more, for as long as the program of this unique name stays on the bus.
-    pub(crate) fn export(&self, program: &str, rule: ExportRule) -> Result<(), Refusal> {
-        let shared = &self.shared;
-        let pattern = rule.service.clone();
-        locked(&shared.rules).lend(program, rule)?;
-        shared.watch.want();
-        // It may have left before we could know of it.
-        shared.watch.ask_caller(&Arc::from(program));
-        self.revise(std::slice::from_ref(&pattern));
-        shared.watch.ask_names();
-        Ok(())
-    }
-
-    /// Takes back what a program exported under this text.
-    pub(crate) fn unexport(&self, program: &str, service: &str) -> Result<(), Refusal> {
-        let taken = locked(&self.shared.rules).take_back(program, Some(service));
-        if taken.is_empty() {
-            let text = format!("{program} exported nothing as \"{service}\"");
-            return Err(Refusal::InvalidArgs(text));
-        }
-        self.revise(&taken);
-        Ok(())
-    }
-
-    /// A program is gone, and with it what it exported.
-    pub(crate) fn program_gone(&self, program: &str) {
-        let taken = locked(&self.shared.rules).take_back(program, None);
-        if !taken.is_empty() {
-            self.revise(&taken);
         }
     }
 
@@ -147,18 +117,6 @@ impl Exporter {
         }
         told.clone_from(&names);
         Some(names)
-    }
-
-    /// The rules for these services are others: what is not offered any more goes, peers ask anew for
-    /// the rest.
-    fn revise(&self, patterns: &[ServicePattern]) {
-        let shared = &self.shared;
-        let rules = locked(&shared.rules).all.clone();
-        let gone = locked(&shared.offers).retain(|service| rules.offers(service));
-        self.withdrawn(&gone);
-        let is_meant = |service: &str| patterns.iter().any(|pattern| pattern.matches(service));
-        let kept = locked(&shared.offers).revise(is_meant);
-        self.announced(kept);
     }
 
     fn announced(&self, services: Vec<(Arc<str>, u64)>) {

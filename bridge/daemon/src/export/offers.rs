@@ -131,17 +131,12 @@ impl Offers {
         gone
     }
 
-    /// Gives services a new revision and ends their subscriptions: peers ask anew.
-    pub(super) fn revise(&mut self, which: impl Fn(&str) -> bool) -> Vec<(Arc<str>, u64)> {
-        let revisions = &mut self.revisions;
-        let revised = self.services.iter_mut().filter(|(name, _)| which(name));
-        let revised = revised.map(|(name, service)| {
-            *revisions += 1;
-            service.revision = *revisions;
-            service.subscribers.clear();
-            (name.clone(), *revisions)
-        });
-        revised.collect()
+    /// A peer that subscribed may do something else.
+    pub(super) fn regrant(&mut self, service: &str, peer: PeerId, grant: Grant) {
+        let service = self.services.get_mut(service);
+        if let Some(subscription) = service.and_then(|it| it.subscribers.get_mut(&peer)) {
+            subscription.grant = Arc::new(grant);
+        }
     }
 
     /// All that is offered, sorted.

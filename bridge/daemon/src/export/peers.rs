@@ -2,10 +2,11 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use zbus::Message;
 use zocp_node::PeerId;
 
-use super::{Exporter, caller::Caller, calls::refuse, locked, offers::Subscribed};
+use super::{
+    Exporter, caller::Caller, calls::refuse_on, learning::Note, locked, offers::Subscribed,
+};
 use crate::{
     errors::Refusal,
     policy::Grant,
@@ -14,29 +15,35 @@ use crate::{
 };
 
 impl Exporter {
-    /// What a peer's bridge asks or says.
-    pub(crate) fn control(&self, link: &Arc<Link>, packet: &Message) {
-        let id = packet.primary_header().serial_num();
-        match Control::read(packet) {
-            Some(Control::Subscribe(service)) => {
+    /// What a peer's bridge asks or says, under this number.
+    pub(crate) fn control(&self, link: &Arc<Link>, control: Control, id: NonZeroU32) {
+        match control {
+            Control::Subscribe(service) => {
                 if let Err(refusal) = self.subscribe(link, &service, id) {
-                    refuse(link, &service, "", id, &refusal);
+                    refuse_on(Lane::Service(service.into()), link, id, &refusal);
                 }
             }
-            Some(Control::Unsubscribe(service)) => self.unsubscribe(link, &service),
-            Some(Control::CallerGone(caller)) => {
+            Control::Unsubscribe(service) => self.unsubscribe(link, &service),
+            Control::CallerGone(caller) => {
                 let key = (link.peer, Arc::from(caller));
                 if let Some(caller) = locked(&self.shared.callers).remove(&key) {
                     caller.close();
                 }
             }
-            _ => tracing::debug!(peer = link.name, "an unknown message to the bridge"),
+            // For the importer.
+            Control::Revised(_) => {}
         }
+    }
+
+    /// A peer is here.
+    pub(crate) fn peer_came(&self, link: &Arc<Link>) {
+        locked(&self.shared.peers).insert(link.peer, link.clone());
     }
 
     /// A peer is gone, and with it its callers and subscriptions.
     pub(crate) fn peer_gone(&self, link: &Link) {
         let shared = &self.shared;
+        locked(&shared.peers).remove(&link.peer);
         let callers = &mut *locked(&shared.callers);
         for (_, caller) in callers.extract_if(|(peer, _), _| *peer == link.peer) {
             caller.close();
@@ -44,11 +51,14 @@ impl Exporter {
         for service in locked(&shared.offers).leave(link.peer) {
             shared.watch.ignore(&service);
         }
-        locked(&shared.logged).retain(|(peer, _)| *peer != link.peer);
+        locked(&shared.refused).forget(link.peer);
     }
 
     fn subscribe(&self, link: &Arc<Link>, service: &str, id: NonZeroU32) -> Result<(), Refusal> {
         let grant = self.grant(link, service)?;
+        if grant.learn {
+            self.note(link, &Note::see(service, &link.name), true);
+        }
         let mut offers = locked(&self.shared.offers);
         match offers.subscribe(service, link, id, grant.clone()) {
             None => Err(Refusal::ServiceUnknown(format!("{service} is gone"))),
@@ -63,6 +73,18 @@ impl Exporter {
             }
             Some(Subscribed::Waiting) => Ok(()),
         }
+    }
+
+    /// A peer may not see a service any more: calls under way are refused.
+    pub(super) fn revoke(&self, link: &Link, service: &str) {
+        let text = format!("{service} is not exported to {} any more", link.name);
+        let refusal = Refusal::AccessDenied(text);
+        let callers = locked(&self.shared.callers);
+        for (_, caller) in callers.iter().filter(|((peer, _), _)| *peer == link.peer) {
+            caller.refuse_all(service, &refusal);
+        }
+        drop(callers);
+        self.unsubscribe(link, service);
     }
 
     fn unsubscribe(&self, link: &Link, service: &str) {
@@ -80,7 +102,7 @@ impl Exporter {
 /// Agrees to a subscription.
 pub(super) fn offered(link: &Link, service: &str, id: NonZeroU32, grant: &Grant) {
     let offer = Offer {
-        hears_all: grant.hears_all(),
+        hears_all: grant.may_remember(),
     };
     match offer.packet(id) {
         Ok(packet) => link

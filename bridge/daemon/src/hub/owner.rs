@@ -3,7 +3,7 @@
 //! Model: a call is looked up, checked, and given to the node; what waits for the mesh is `Ping` alone.
 //! Invariants: O1. each call has one answer, at the latest at [`PING_MAX`].
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::timeout;
 use zbus::{ObjectPath, Variant};
@@ -16,7 +16,7 @@ use crate::{
     config::ExportConfig,
     directory::Directory,
     errors::Refusal,
-    export::Exporter,
+    export::{Exporter, Learned},
     policy::ExportRule,
     served::{Answer, CallRequest, Owner, SetRequest, Table},
 };
@@ -67,6 +67,11 @@ impl Owner for HubOwner {
                 let program = program(call.caller)?;
                 let taken = self.exporter.unexport(&program, &arguments.text(0)?);
                 taken.map(|()| Vec::new())
+            }
+            (EXPORTER_INTERFACE, "Learned") => {
+                let program = program(call.caller)?;
+                let learned = self.exporter.learned(&program, &arguments.text(0)?)?;
+                Ok(told(learned))
             }
             (PEER_INTERFACE, "Ping") => self.ping(self.peer(&call.path)?).await,
             (PEER_INTERFACE, "Whisper") => {
@@ -174,6 +179,27 @@ fn program(caller: Option<String>) -> Result<String, Refusal> {
     caller.ok_or_else(|| Refusal::Failed("a call without a sender".to_owned()))
 }
 
+/// What a program learned, as `Learned` answers it.
+fn told(learned: Learned) -> Vec<Variant<'static>> {
+    let notes = learned.notes.into_iter().map(|(note, is_allowed)| {
+        let mut told = BTreeMap::from([
+            ("service", Variant::new(note.service)),
+            ("peer", Variant::new(note.peer)),
+            ("word", Variant::new(note.word.text())),
+            ("allowed", Variant::new(is_allowed)),
+        ]);
+        if !note.rule.is_empty() {
+            told.insert("rule", Variant::new(note.rule));
+        }
+        if let Some(property) = note.property {
+            told.insert("property", Variant::new(property));
+        }
+        told
+    });
+    let notes: Vec<BTreeMap<&str, Variant<'static>>> = notes.collect();
+    vec![Variant::new(notes), Variant::new(learned.is_complete)]
+}
+
 /// The rule that a program wants to add.
 fn export_rule(service: String, rules: Option<&Variant<'_>>) -> Result<ExportRule, Refusal> {
     let Some(Variant::Dict(rules)) = rules else {
@@ -192,6 +218,7 @@ fn export_rule(service: String, rules: Option<&Variant<'_>>) -> Result<ExportRul
             ("talk", Variant::Bool(talk)) => export.talk = *talk,
             ("call", value) => export.call = texts(key, value)?,
             ("broadcast", value) => export.broadcast = texts(key, value)?,
+            ("learn", Variant::Bool(learn)) => export.learn = *learn,
             ("peers", value) => export.peers = texts(key, value)?,
             (key, _) => {
                 let text = format!("\"{key}\" is no rule, or not of its type");

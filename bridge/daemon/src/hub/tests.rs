@@ -11,7 +11,7 @@ use zocp_node::{BeaconMode, Config, Content, Events};
 
 use super::*;
 use crate::{
-    policy::ExportPolicy,
+    config::ServiceSettings,
     served::SiteKind,
     services::Services,
     testbus::{TestBus, soon},
@@ -35,8 +35,8 @@ impl Stage {
         let on_presence = move |told| presence.try_send(told).unwrap();
         let tasks = TaskTracker::new();
         let directory = Directory::default();
-        let (rules, node) = (ExportPolicy::default(), hub_node.clone());
-        let services = Services::start(&tasks, &site, node, rules, Vec::new());
+        let (rules, node) = (ServiceSettings::default(), hub_node.clone());
+        let services = Services::start(&tasks, &site, node, rules);
         let hub = Hub::start(
             &tasks,
             &site,

@@ -10,13 +10,13 @@ use zocp_node::{Node, ObjectPath, PeerId, model::Tree};
 
 use super::{
     Importer, Reading, house,
-    imported::{Imported, Terms},
+    imported::{Imported, Rule, Terms},
     names::{Naming, naming},
 };
 use crate::{
     errors::Refusal,
     export::{ORIGIN, REVISION, SERVICE_TYPE, SERVICES},
-    policy::Grant,
+    policy::{Grant, ImportRule},
     services::{Link, Request},
     transport::{Control, Lane, Offer, octets},
 };
@@ -80,9 +80,6 @@ impl Importer {
                 closed.push(imported);
             }
         }
-        known
-            .by_subscription
-            .retain(|_, it| !closed.iter().any(|closed| Arc::ptr_eq(closed, it)));
         let before = std::mem::replace(&mut known.told, told);
         let new: Vec<Arc<str>> = known
             .told
@@ -92,42 +89,99 @@ impl Importer {
             .collect();
         drop(imports);
         for imported in closed {
-            link.tell(
-                Lane::Service(imported.service().clone()),
-                &Control::Unsubscribe(imported.service().to_string()),
-            );
             let text = format!("{} has left the bus of {}", imported.service(), link.name);
-            imported.close(&Refusal::ServiceUnknown(text));
+            self.drop_import(&link, &imported, &Refusal::ServiceUnknown(text));
         }
         for service in new {
-            self.ask_for(&link, service);
+            let terms = terms(&self.rules(), &service, &link);
+            if let Some(terms) = terms {
+                self.ask_for(&link, service, terms);
+            }
         }
         self.name_changed();
     }
 
-    /// Asks a peer's bridge for a service.
-    fn ask_for(&self, link: &Arc<Link>, service: Arc<str>) {
-        let rules = self.rules();
-        let peer = (link.name.as_str(), link.uuid.as_str());
-        let terms = match naming(&rules, &service, peer, &link.label) {
-            Naming::Shown(name, rule) => Terms {
-                name: name.into(),
-                grant: rule.map_or_else(Grant::all, |rule| rule.grant.clone()),
-                cache: rule.is_none_or(|rule| rule.cache),
-            },
-            Naming::Hidden => return,
-            Naming::Illegal(name) => {
-                return tracing::warn!(service = &*service, name, "not imported: no legal name");
+    /// The rules here are others: what they say of a service is followed at once.
+    pub(crate) fn reload(&self, rules: Vec<ImportRule>) {
+        let before = std::mem::replace(&mut *self.rules(), rules);
+        let rules = self.rules().clone();
+        let mut told: Vec<(Arc<Link>, Arc<str>)> = Vec::new();
+        for peer in self.imports().values() {
+            let services = peer.told.keys();
+            told.extend(services.map(|service| (peer.link.clone(), service.clone())));
+        }
+        self.refused().clear();
+        for (link, service) in told {
+            self.follow_rule(&link, service, &before, &rules);
+        }
+        self.name_changed();
+    }
+
+    /// Whether the exporter refused a service does not depend on rules here, so it is asked for again
+    /// only if it was not before.
+    fn follow_rule(
+        &self,
+        link: &Arc<Link>,
+        service: Arc<str>,
+        before: &[ImportRule],
+        now: &[ImportRule],
+    ) {
+        let imported = self.imported(link.peer, &service);
+        match (imported, terms(now, &service, link)) {
+            (Some(imported), Some(terms)) if *imported.name() == terms.name => {
+                imported.set_rule(terms.rule);
             }
-        };
-        drop(rules);
+            (Some(imported), terms) => {
+                let text = format!("the rules here do not show {service} as this any more");
+                self.drop_import(link, &imported, &Refusal::ServiceUnknown(text));
+                if let Some(terms) = terms {
+                    self.ask_for(link, service, terms);
+                }
+            }
+            (None, Some(now)) if terms(before, &service, link).is_none() => {
+                self.ask_for(link, service, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// A peer's bridge says that we may do something else with a service than before. While it has
+    /// not answered what was asked, there is nothing to ask anew: it answers by its newest rules.
+    pub(crate) fn revised(&self, link: &Arc<Link>, service: &str) {
+        let told = self.imports().get(&link.peer).and_then(|known| {
+            let (name, _) = known.told.get_key_value(service)?;
+            Some(name.clone())
+        });
+        let Some(service) = told else { return };
+        match self.imported(link.peer, &service) {
+            Some(imported) if imported.is_asked() => {}
+            Some(imported) => self.subscribe(link, imported),
+            None => {
+                let terms = terms(&self.rules(), &service, link);
+                if let Some(terms) = terms {
+                    self.ask_for(link, service, terms);
+                }
+            }
+        }
+    }
+
+    /// Asks a peer's bridge for a service.
+    fn ask_for(&self, link: &Arc<Link>, service: Arc<str>, terms: Terms) {
         let imported = Imported::new(service.clone(), link.clone(), terms);
+        if let Some(known) = self.imports().get_mut(&link.peer) {
+            known.imports.insert(service, imported.clone());
+        }
+        self.subscribe(link, imported);
+    }
+
+    fn subscribe(&self, link: &Arc<Link>, imported: Arc<Imported>) {
+        let service = imported.service().clone();
         let id = match link.open(Request::Subscribe(imported.clone())) {
             Ok(id) => id,
             Err(error) => return tracing::warn!(%error, "a service is not asked for"),
         };
+        imported.set_asked(id);
         if let Some(known) = self.imports().get_mut(&link.peer) {
-            known.imports.insert(service.clone(), imported.clone());
             known.by_subscription.insert(id, imported);
         }
         match Control::Subscribe(service.to_string()).packet(id) {
@@ -152,8 +206,7 @@ impl Importer {
             return;
         }
         if let Some(offer) = Offer::read(packet) {
-            imported.set_offer(offer);
-            house::start(self, imported.clone());
+            self.offered(link, imported, id, offer);
             return;
         }
         let reason = match packet.message_type() {
@@ -166,9 +219,67 @@ impl Importer {
             reason,
             "not imported"
         );
+        let text = format!("{} does not export {} to us", link.name, imported.service());
+        self.drop_import(link, imported, &Refusal::AccessDenied(text));
+        self.name_changed();
+    }
+
+    /// From now on signals come under this number. Under the one before nothing more comes.
+    fn offered(&self, link: &Link, imported: &Arc<Imported>, id: NonZeroU32, offer: Offer) {
+        let Some(was_offered) = imported.set_offer(id, offer) else {
+            return;
+        };
+        if was_offered {
+            if let Some(known) = self.imports().get_mut(&link.peer) {
+                let is_old = |other: &NonZeroU32, it: &Arc<Imported>| {
+                    *other != id && Arc::ptr_eq(it, imported)
+                };
+                known.by_subscription.retain(|other, it| !is_old(other, it));
+            }
+        } else {
+            house::start(self, imported.clone());
+        }
+    }
+
+    /// Ends an import, and says so to its exporter.
+    fn drop_import(&self, link: &Link, imported: &Arc<Imported>, refusal: &Refusal) {
         if let Some(known) = self.imports().get_mut(&link.peer) {
-            known.by_subscription.remove(&id);
+            known
+                .by_subscription
+                .retain(|_, it| !Arc::ptr_eq(it, imported));
             known.imports.remove(imported.service());
+        }
+        link.tell(
+            Lane::Service(imported.service().clone()),
+            &Control::Unsubscribe(imported.service().to_string()),
+        );
+        imported.close(refusal);
+    }
+
+    fn imported(&self, peer: PeerId, service: &str) -> Option<Arc<Imported>> {
+        let imports = self.imports();
+        imports.get(&peer)?.imports.get(service).cloned()
+    }
+}
+
+/// How a service of a peer is to appear here; `None` where it is not to.
+fn terms(rules: &[ImportRule], service: &str, link: &Link) -> Option<Terms> {
+    let peer = (link.name.as_str(), link.uuid.as_str());
+    match naming(rules, service, peer, &link.label) {
+        Naming::Shown(name, rule) => Some(Terms {
+            name: name.into(),
+            rule: Rule {
+                text: rule
+                    .map_or_else(String::new, |rule| rule.service.text())
+                    .into(),
+                grant: rule.map_or_else(Grant::all, |rule| rule.grant.clone()),
+                cache: rule.is_none_or(|rule| rule.cache),
+            },
+        }),
+        Naming::Hidden => None,
+        Naming::Illegal(name) => {
+            tracing::warn!(service, name, "not imported: no legal name");
+            None
         }
     }
 }

@@ -123,11 +123,7 @@ impl<'a> HouseEar<'a> {
             member: header.member().map_or("", |name| name.as_str()),
         };
         if !imported.may_call(&method) {
-            return Err(Refusal::AccessDenied(format!(
-                "no rule here allows {} of {}",
-                method.member,
-                imported.service()
-            )));
+            return Err(self.denied(&method));
         }
         let caller: Arc<str> = match header.sender() {
             Some(sender) => Arc::from(sender.as_str()),
@@ -156,6 +152,23 @@ impl<'a> HouseEar<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Logged once for each rule and peer.
+    fn denied(&self, method: &Member<'_>) -> Refusal {
+        let (service, peer) = (self.imported.service(), self.imported.link());
+        let (rule, call) = (self.imported.rule_text(), method.rule());
+        if self.importer.refused().is_new(peer.peer, &rule) {
+            let (peer, service, rule) = (&peer.name, &**service, &*rule);
+            tracing::warn!(
+                peer,
+                service,
+                rule,
+                call,
+                "denied: the rule here does not allow it"
+            );
+        }
+        Refusal::AccessDenied(format!("no rule here allows {call} of {service}"))
     }
 
     /// Passes a call on, and keeps it to be answered.

@@ -28,6 +28,14 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Terms {
     pub(super) name: Arc<str>,
+    pub(super) rule: Rule,
+}
+
+/// What the rules here say of it.
+#[derive(Debug, Clone)]
+pub(super) struct Rule {
+    /// What of the configuration it is; empty where nothing is said.
+    pub(super) text: Box<str>,
     pub(super) grant: Grant,
     pub(super) cache: bool,
 }
@@ -51,15 +59,20 @@ impl Asked {
 pub(crate) struct Imported {
     service: Arc<str>,
     link: Arc<Link>,
-    terms: Terms,
+    name: Arc<str>,
     line: Line,
     stop: CancellationToken,
     is_closed: AtomicBool,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    rule: Rule,
+    /// The subscription that was asked for last, while it is not answered.
+    asked: Option<NonZeroU32>,
+    /// What its bridge offers, once it does.
+    offer: Option<Offer>,
     /// Who called it; only they get directed signals.
     callers: HashSet<Arc<str>>,
     /// The name that it has on this bus.
@@ -73,11 +86,18 @@ impl Imported {
         Arc::new(Self {
             service,
             link,
-            terms,
+            name: terms.name,
             line: Line::default(),
             stop: CancellationToken::new(),
             is_closed: AtomicBool::new(false),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                rule: terms.rule,
+                asked: None,
+                offer: None,
+                callers: HashSet::new(),
+                shown_as: None,
+                cache: None,
+            }),
         })
     }
 
@@ -94,7 +114,7 @@ impl Imported {
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
-        &self.terms.name
+        &self.name
     }
 
     pub(super) fn stop(&self) -> &CancellationToken {
@@ -105,10 +125,35 @@ impl Imported {
         self.is_closed.load(Ordering::Acquire)
     }
 
-    /// What is told of every change can be answered from memory, where a rule does not forbid it.
-    pub(super) fn set_offer(&self, offer: Offer) {
-        let may_cache = offer.hears_all && self.terms.cache && self.terms.grant.hears_all();
-        self.state().cache = may_cache.then(Cache::default);
+    /// A subscription is asked for.
+    pub(super) fn set_asked(&self, id: NonZeroU32) {
+        self.state().asked = Some(id);
+    }
+
+    /// Whether a subscription was asked for and that is not answered.
+    pub(super) fn is_asked(&self) -> bool {
+        self.state().asked.is_some()
+    }
+
+    /// What its bridge offers; whether it did so before. Nothing if it is not what was asked for last.
+    pub(super) fn set_offer(&self, id: NonZeroU32, offer: Offer) -> Option<bool> {
+        let mut state = self.state();
+        state.asked.take_if(|asked| *asked == id)?;
+        let was_offered = state.offer.replace(offer).is_some();
+        state.settle_memory();
+        Some(was_offered)
+    }
+
+    /// What the rules here say now.
+    pub(super) fn set_rule(&self, rule: Rule) {
+        let mut state = self.state();
+        state.rule = rule;
+        state.settle_memory();
+    }
+
+    /// What of the configuration says how it is used here.
+    pub(super) fn rule_text(&self) -> Box<str> {
+        self.state().rule.text.clone()
     }
 
     /// The answer to a question where it is known, or the place in time at which it is asked.
@@ -148,11 +193,11 @@ impl Imported {
     }
 
     pub(super) fn may_call(&self, method: &Member<'_>) -> bool {
-        self.terms.grant.may_call(method)
+        self.state().rule.grant.may_call(method)
     }
 
     pub(super) fn may_hear(&self, signal: &Member<'_>) -> bool {
-        self.terms.grant.may_hear(signal)
+        self.state().rule.grant.may_hear(signal)
     }
 
     /// A caller; whether it is new.
@@ -214,5 +259,18 @@ impl Imported {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// What is told of every change can be answered from memory, where a rule does not forbid it.
+    fn settle_memory(&mut self) {
+        let hears_all = self.offer.is_some_and(|offer| offer.hears_all);
+        let may_cache = hears_all && self.rule.cache && self.rule.grant.hears_all();
+        if !may_cache {
+            self.cache = None;
+        } else if self.cache.is_none() {
+            self.cache = Some(Cache::default());
+        }
     }
 }

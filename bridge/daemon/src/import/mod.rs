@@ -37,7 +37,7 @@ use crate::{
     errors::Refusal,
     policy::{ImportRule, Member},
     served::Site,
-    services::{Link, Own, Request, Watch},
+    services::{Link, Own, Refused, Request, Watch},
     transport::{local_answer, local_signal},
 };
 
@@ -53,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     pub(crate) own: Own,
     pub(crate) callers: Callers,
+    pub(crate) refused: Mutex<Refused>,
     rules: Mutex<Vec<ImportRule>>,
     imports: Mutex<HashMap<PeerId, Peer>>,
     changed: Notify,
@@ -94,6 +95,7 @@ impl Importer {
                 tasks: tasks.clone(),
                 own,
                 callers: Callers::new(watch),
+                refused: Mutex::default(),
                 rules: Mutex::new(rules),
                 imports: Mutex::default(),
                 changed: Notify::new(),
@@ -126,6 +128,7 @@ impl Importer {
             imported.close(&Refusal::NodeGone(link.name.clone()));
         }
         self.shared.callers.forget(link.peer);
+        self.refused().forget(link.peer);
     }
 
     /// An answer from a peer.
@@ -235,6 +238,11 @@ impl Importer {
     fn imports(&self) -> MutexGuard<'_, HashMap<PeerId, Peer>> {
         let imports = self.shared.imports.lock();
         imports.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn refused(&self) -> MutexGuard<'_, Refused> {
+        let refused = self.shared.refused.lock();
+        refused.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn rules(&self) -> MutexGuard<'_, Vec<ImportRule>> {

@@ -77,6 +77,12 @@ impl ServicePattern {
         }
     }
 
+    /// Whether it names one service and no other.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.reach == Reach::Exact
+    }
+
     /// The pattern as it was written.
     #[must_use]
     pub fn text(&self) -> String {
@@ -158,6 +164,27 @@ pub struct Member<'a> {
     pub member: &'a str,
 }
 
+impl Member<'_> {
+    /// Whether it is a call that whoever may see a service may make (P2).
+    #[must_use]
+    pub fn is_seeing(&self) -> bool {
+        match self.interface {
+            Some("org.freedesktop.DBus.Introspectable") => self.member == "Introspect",
+            Some("org.freedesktop.DBus.Peer") => true,
+            _ => false,
+        }
+    }
+
+    /// The narrowest rule that names it. One without an interface may be of any.
+    #[must_use]
+    pub fn rule(&self) -> String {
+        match self.interface {
+            Some(interface) => format!("{interface}.{}@{}", self.member, self.path),
+            None => format!("*@{}", self.path),
+        }
+    }
+}
+
 /// What one peer may do with one service, or what a rule lets it do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant {
@@ -169,6 +196,8 @@ pub struct Grant {
     pub call: Vec<Members>,
     /// May hear these signals.
     pub broadcast: Vec<Members>,
+    /// What is asked is recorded, allowed or not; allows nothing by itself.
+    pub learn: bool,
 }
 
 impl Grant {
@@ -191,13 +220,8 @@ impl Grant {
     /// Whether a method may be called.
     #[must_use]
     pub fn may_call(&self, method: &Member<'_>) -> bool {
-        let is_seeing = match method.interface {
-            Some("org.freedesktop.DBus.Introspectable") => method.member == "Introspect",
-            Some("org.freedesktop.DBus.Peer") => true,
-            _ => false,
-        };
         self.talk
-            || (is_seeing && self.may_see())
+            || (method.is_seeing() && self.may_see())
             || self.call.iter().any(|rule| rule.matches(method))
     }
 
@@ -216,9 +240,17 @@ impl Grant {
             })
     }
 
+    /// Whether who hears the signals may answer from memory what they tell of. Not while what is asked
+    /// is recorded: it has to arrive to be.
+    #[must_use]
+    pub fn may_remember(&self) -> bool {
+        !self.learn && self.hears_all()
+    }
+
     fn add(&mut self, other: &Self) {
         self.see |= other.see;
         self.talk |= other.talk;
+        self.learn |= other.learn;
         self.call.extend_from_slice(&other.call);
         self.broadcast.extend_from_slice(&other.broadcast);
     }
@@ -256,6 +288,15 @@ pub struct ExportRule {
     pub grant: Grant,
 }
 
+impl ExportRule {
+    /// Whether it is about a service. One that only mirrors others ([`MIRRORS`]) is meant by its own
+    /// name alone, not by a pattern: with what it mirrors it would be there twice.
+    #[must_use]
+    pub fn names(&self, service: &str) -> bool {
+        self.service.matches(service) && (self.service.is_exact() || !MIRRORS.contains(&service))
+    }
+}
+
 /// All rules of the exporter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExportPolicy {
@@ -267,7 +308,7 @@ impl ExportPolicy {
     /// Whether a service is exported to anybody.
     #[must_use]
     pub fn offers(&self, service: &str) -> bool {
-        self.rules.iter().any(|rule| rule.service.matches(service))
+        self.rules.iter().any(|rule| rule.names(service))
     }
 
     /// What a peer may do with a service.
@@ -275,11 +316,18 @@ impl ExportPolicy {
     pub fn grant(&self, service: &str, peer_name: &str, peer_uuid: &str) -> Grant {
         let mut grant = Grant::default();
         for rule in &self.rules {
-            if rule.service.matches(service) && rule.peers.matches(peer_name, peer_uuid) {
+            if rule.names(service) && rule.peers.matches(peer_name, peer_uuid) {
                 grant.add(&rule.grant);
             }
         }
         grant
+    }
+
+    /// The first rule about a service, also one for other peers: whoever looks for the reason of a
+    /// refusal begins there.
+    #[must_use]
+    pub fn about(&self, service: &str) -> Option<&ExportRule> {
+        self.rules.iter().find(|rule| rule.names(service))
     }
 }
 
@@ -354,3 +402,5 @@ fn is_path_element(text: &str) -> bool {
 
 /// Of every name on a bus.
 const NAME_LEN_MAX: usize = 255;
+/// Services that show what other services of the same bus are, under one name.
+const MIRRORS: [&str; 1] = ["org.mpris.MediaPlayer2.playerctld"];

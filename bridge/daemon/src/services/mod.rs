@@ -10,6 +10,7 @@
 
 mod gauge;
 mod link;
+mod refused;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -27,14 +28,15 @@ use zocp_node::{Content, Event, Node, PeerId, model::Change};
 use self::watch::Follower;
 pub(crate) use self::{
     link::{Link, Request},
+    refused::Refused,
     watch::{Asked, Watch},
 };
 use crate::{
+    config::ServiceSettings,
     export::{Exporter, SERVICES},
     import::Importer,
-    policy::{ExportPolicy, ImportRule},
     served::Site,
-    transport::{PIECE_TAG, PacketError, TAG, is_ours, read},
+    transport::{Control, PIECE_TAG, PacketError, TAG, is_ours, read},
 };
 
 /// The unique names of this bridge's own connections: what they own is never exported.
@@ -68,13 +70,8 @@ pub struct Services {
 impl Services {
     /// Starts with these rules; `tasks` has what it does in the background.
     #[must_use]
-    pub fn start(
-        tasks: &TaskTracker,
-        site: &Site,
-        node: Node,
-        export: ExportPolicy,
-        import: Vec<ImportRule>,
-    ) -> Self {
+    pub fn start(tasks: &TaskTracker, site: &Site, node: Node, settings: ServiceSettings) -> Self {
+        let ServiceSettings { export, import } = settings;
         let (watch, own, stop) = (Watch::new(), Own::default(), CancellationToken::new());
         let exporter = Exporter::new(
             node.clone(),
@@ -112,6 +109,7 @@ impl Services {
             Event::Entered(info) if info.extended => {
                 let label = label(info.id).unwrap_or_else(|| info.id.to_string().into());
                 let link = Link::new(&self.node, &self.tasks, info.id, &info.name, &label);
+                self.exporter.peer_came(&link);
                 self.importer.peer_came(&link);
                 self.links.insert(info.id, link);
             }
@@ -167,6 +165,24 @@ impl Services {
         }
     }
 
+    /// The rules are others.
+    pub fn reload(&self, settings: ServiceSettings) {
+        let ServiceSettings { export, import } = settings;
+        self.exporter.reload(export);
+        self.importer.reload(import);
+    }
+
+    fn control(&self, link: &Arc<Link>, packet: &Message) {
+        match Control::read(packet) {
+            Some(Control::Revised(service)) => self.importer.revised(link, &service),
+            Some(control) => {
+                let id = packet.primary_header().serial_num();
+                self.exporter.control(link, control, id);
+            }
+            None => tracing::debug!(peer = link.name, "an unknown message to the bridge"),
+        }
+    }
+
     async fn hear(&self, link: &Arc<Link>, content: &Content) {
         match packet(link, content) {
             Ok(Some(packet)) => self.route(link, &packet).await,
@@ -178,7 +194,7 @@ impl Services {
     async fn route(&self, link: &Arc<Link>, packet: &Message) {
         let imported = match packet.message_type() {
             Type::MethodCall if packet.header().destination().is_none() => {
-                self.exporter.control(link, packet);
+                self.control(link, packet);
                 None
             }
             Type::MethodCall => {

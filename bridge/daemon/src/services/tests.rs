@@ -4,5 +4,7 @@ mod service;
 mod stage;
 
 mod calls;
+mod learning;
 mod memory;
 mod presence;
+mod reloading;

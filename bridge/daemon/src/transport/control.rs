@@ -18,6 +18,8 @@ pub enum Control {
     Unsubscribe(String),
     /// This caller has left its bus.
     CallerGone(String),
+    /// To the importer: you may do something else with this service than before; ask for it anew.
+    Revised(String),
 }
 
 /// What the exporter says of a service to who subscribed.
@@ -37,6 +39,7 @@ impl Control {
             Self::Subscribe(service) => ("Subscribe", service),
             Self::Unsubscribe(service) => ("Unsubscribe", service),
             Self::CallerGone(caller) => ("CallerGone", caller),
+            Self::Revised(service) => ("Revised", service),
         };
         let call = Message::method_call(PATH, member)
             .interface(INTERFACE)
@@ -60,6 +63,7 @@ impl Control {
         match header.member()?.as_str() {
             "Subscribe" => Some(Self::Subscribe(text)),
             "Unsubscribe" => Some(Self::Unsubscribe(text)),
+            "Revised" => Some(Self::Revised(text)),
             "CallerGone" => UniqueName::try_from(text.as_str())
                 .is_ok()
                 .then_some(Self::CallerGone(text)),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use zbus::{Message, Variant};
 
 use super::{
-    service::{INTERFACE, Service},
+    service::{Service, error_name, plain},
     stage::{Bridge, Client, Stage},
 };
 use crate::testbus::TestBus;
@@ -13,22 +13,6 @@ use crate::testbus::TestBus;
 const NAME: &str = "org.example.Every";
 const THERE: &str = "org.example.Every.stage";
 const TALK: &str = "[[export]]\nservice = 'org.example.*'\ntalk = true";
-
-fn plain(service: &str, member: &str) -> Message {
-    Message::method_call("/one", member)
-        .destination(service.to_owned())
-        .interface(INTERFACE)
-        .build(&())
-        .unwrap()
-}
-
-fn error_name(answer: &Message) -> String {
-    let header = answer.header();
-    header
-        .error_name()
-        .map(ToString::to_string)
-        .unwrap_or_default()
-}
 
 #[tokio::test]
 async fn a_service_that_restarts_is_back() {

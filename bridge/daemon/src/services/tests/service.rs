@@ -1,6 +1,7 @@
 //! A service with every kind of answer and signal.
 
 use futures_util::StreamExt;
+use tokio::sync::mpsc;
 use zbus::{
     Message, MessageStream,
     connection::Builder,
@@ -13,10 +14,29 @@ use crate::{testbus::TestBus, transport::rebuild};
 /// The interface of the service.
 pub(super) const INTERFACE: &str = "org.example.Every1";
 
+/// A call of it without arguments.
+pub(super) fn plain(service: &str, member: &str) -> Message {
+    Message::method_call("/one", member)
+        .destination(service.to_owned())
+        .interface(INTERFACE)
+        .build(&())
+        .unwrap()
+}
+
+/// The name of the error that an answer is; empty if it is none.
+pub(super) fn error_name(answer: &Message) -> String {
+    let header = answer.header();
+    header
+        .error_name()
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
+
 /// A service that runs until it is dropped.
 pub(super) struct Service {
     task: tokio::task::JoinHandle<()>,
     pub(super) connection: zbus::Connection,
+    answer_now: mpsc::Sender<()>,
 }
 
 impl Drop for Service {
@@ -34,10 +54,17 @@ impl Service {
             .unwrap();
         let connection = zbus::Connection::from(&stream);
         let serving = connection.clone();
+        let (answer_now, answers) = mpsc::channel(1);
         Self {
-            task: tokio::spawn(serve(serving, stream)),
+            task: tokio::spawn(serve(serving, stream, answers)),
             connection,
+            answer_now,
         }
+    }
+
+    /// Has it answer the calls of `Later` that came.
+    pub(super) async fn answer_now(&self) {
+        self.answer_now.send(()).await.unwrap();
     }
 
     /// Leaves the bus.
@@ -46,11 +73,31 @@ impl Service {
     }
 }
 
-async fn serve(connection: zbus::Connection, mut stream: MessageStream) {
-    while let Some(Ok(call)) = stream.next().await {
-        if call.message_type() == Type::MethodCall {
-            for message in answers(&call) {
-                connection.send(&message).await.unwrap();
+async fn serve(
+    connection: zbus::Connection,
+    mut stream: MessageStream,
+    mut answer_now: mpsc::Receiver<()>,
+) {
+    let mut later = Vec::new();
+    loop {
+        tokio::select! {
+            call = stream.next() => {
+                let Some(Ok(call)) = call else { return };
+                if call.message_type() != Type::MethodCall {
+                    continue;
+                }
+                for message in answers(&call) {
+                    connection.send(&message).await.unwrap();
+                }
+                if call.header().member().is_some_and(|name| name == "Later") {
+                    later.push(call);
+                }
+            }
+            Some(()) = answer_now.recv() => {
+                for call in later.drain(..) {
+                    let answer = Message::method_return(&call.header()).build(&()).unwrap();
+                    connection.send(&answer).await.unwrap();
+                }
             }
         }
     }
@@ -69,7 +116,7 @@ fn answers(call: &Message) -> Vec<Message> {
                 .unwrap(),
         ],
         "Burst" => burst(call, &header),
-        "Never" => vec![],
+        "Never" | "Later" => vec![],
         "Whisper" => vec![
             Message::signal("/one", INTERFACE, "Psst")
                 .destination(header.sender().unwrap().to_owned())

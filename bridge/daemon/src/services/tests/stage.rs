@@ -3,13 +3,17 @@
 use std::{collections::VecDeque, num::NonZeroUsize};
 
 use futures_util::StreamExt;
-use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 use zbus::{Connection, Message, MessageStream, connection::Builder, message::Type};
 use zocp_node::BeaconMode;
 
 use crate::{
     bus::BusChoice,
-    config::{Config, Settings},
+    config::{Config, ServiceSettings, Settings},
     run::{Status, run},
     testbus::{TestBus, soon},
 };
@@ -18,6 +22,8 @@ use crate::{
 pub(super) struct Bridge {
     stop: Option<oneshot::Sender<()>>,
     done: JoinHandle<()>,
+    reload: mpsc::Sender<ServiceSettings>,
+    reloaded: watch::Receiver<usize>,
     pub(super) port: u16,
 }
 
@@ -28,24 +34,38 @@ impl Bridge {
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, is_ready) = oneshot::channel();
         let mut ready = Some(ready);
+        let (reload, reloads) = mpsc::channel(1);
+        let (count, reloaded) = watch::channel(0);
         let done = tokio::spawn(async move {
             let stopped = async {
                 stopped.await.ok();
             };
-            let told = |status| {
-                if let Status::Ready { port, .. } = status
-                    && let Some(ready) = ready.take()
-                {
-                    ready.send(port).unwrap();
+            let told = |status| match status {
+                Status::Ready { port, .. } => {
+                    if let Some(ready) = ready.take() {
+                        ready.send(port).unwrap();
+                    }
                 }
+                Status::Reloaded => count.send_modify(|count| *count += 1),
+                _ => {}
             };
-            run(settings, stopped, told).await.unwrap();
+            run(settings, reloads, stopped, told).await.unwrap();
         });
         Self {
             stop: Some(stop),
             done,
+            reload,
+            reloaded,
             port: soon(is_ready).await.unwrap(),
         }
+    }
+
+    /// Gives it other rules, and waits until it follows them.
+    pub(super) async fn reload(&mut self, rules: &str) {
+        let settings = Config::parse(rules).unwrap().check().unwrap();
+        self.reloaded.borrow_and_update();
+        self.reload.send(settings.services).await.unwrap();
+        soon(self.reloaded.changed()).await.unwrap();
     }
 
     /// Ends it in order.
