@@ -1,10 +1,13 @@
 //! Commands: a name, then what the name says.
 //!
-//! Model: READY and ERROR are the handshake's (`null` reads what is in READY); PING and PONG are the
-//! heartbeat; every other name is ignored by who receives it, SUBSCRIBE and CANCEL with them, since
-//! neither DEALER nor ROUTER has subscriptions.
+//! Model: READY and ERROR are the handshake's, of every mechanism (`handshake` reads what is in READY);
+//! HELLO, WELCOME and INITIATE are that of CURVE; PING and PONG are the heartbeat; every other name is
+//! ignored by who receives it after the handshake, SUBSCRIBE and CANCEL with them, since neither DEALER nor
+//! ROUTER has subscriptions.
 //!
-//! Spec: 23/ZMTP "Commands", "The ERROR Command"; 37/ZMTP "Heartbeating".
+//! Spec: 23/ZMTP "Commands", "The ERROR Command"; 26/CURVEZMQ; 37/ZMTP "Heartbeating".
+
+use smallvec::SmallVec;
 
 use crate::error::{Error, Malformed, printable};
 use crate::frame::{self, FrameKind};
@@ -18,8 +21,8 @@ pub(crate) enum Command<'a> {
     Refused(Refusal),
     /// PING. Its TTL says when the peer would like us to give it up; time is the caller's.
     Ping { context: &'a [u8] },
-    /// PONG, and what nobody here knows.
-    Ignored,
+    /// Any other: its name, and what follows it.
+    Other(&'a [u8], &'a [u8]),
 }
 
 /// The reason of an ERROR command, fit for an error text.
@@ -43,7 +46,7 @@ impl<'a> Command<'a> {
                 }
                 _ => Err(Malformed::Ping { len: data.len() }),
             },
-            _ => Ok(Self::Ignored),
+            _ => Ok(Self::Other(name, data)),
         }
     }
 }
@@ -54,17 +57,27 @@ impl From<Refusal> for Error {
     }
 }
 
-/// Appends the READY command with these properties.
-pub(crate) fn encode_ready(properties: &[u8], out: &mut Vec<u8>) {
-    encode(READY, properties, out);
+/// The body of an answer to a PING.
+pub(crate) type Pong = SmallVec<[u8; PONG_LEN_MAX]>;
+
+/// The body of the answer to a PING with this context.
+pub(crate) fn pong(context: &[u8]) -> Pong {
+    let mut body = Pong::new();
+    body.push(PONG.len() as u8);
+    body.extend_from_slice(PONG);
+    body.extend_from_slice(context);
+    body
 }
 
-/// Appends the answer to a PING with this context.
-pub(crate) fn encode_pong(context: &[u8], out: &mut Vec<u8>) {
-    encode(PONG, context, out);
+/// Appends ERROR with this reason, at most 255 octets of it.
+pub(crate) fn encode_error(reason: &str, out: &mut Vec<u8>) {
+    let reason = reason.as_bytes();
+    let len = reason.len().min(usize::from(u8::MAX));
+    encode(ERROR, &[&[len as u8], &reason[..len]].concat(), out);
 }
 
-fn encode(name: &[u8], data: &[u8], out: &mut Vec<u8>) {
+/// Appends the command of this name.
+pub(crate) fn encode(name: &[u8], data: &[u8], out: &mut Vec<u8>) {
     let mut body = Vec::with_capacity(1 + name.len() + data.len());
     body.push(name.len() as u8);
     body.extend_from_slice(name);
@@ -78,9 +91,13 @@ pub(crate) fn split_short(octets: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::from(len))
 }
 
-const READY: &[u8] = b"READY";
+pub(crate) const READY: &[u8] = b"READY";
+pub(crate) const HELLO: &[u8] = b"HELLO";
+pub(crate) const WELCOME: &[u8] = b"WELCOME";
+pub(crate) const INITIATE: &[u8] = b"INITIATE";
 const ERROR: &[u8] = b"ERROR";
 const PING: &[u8] = b"PING";
 const PONG: &[u8] = b"PONG";
 const TTL_LEN: usize = 2;
 const CONTEXT_LEN_MAX: usize = 16;
+const PONG_LEN_MAX: usize = 1 + PONG.len() + CONTEXT_LEN_MAX;

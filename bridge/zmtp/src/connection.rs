@@ -4,29 +4,32 @@
 //! out, and the events that the caller has not polled yet.
 //!
 //! ```text
-//! Greeting --peer's greeting--> Handshake --peer's READY--> Traffic
-//!     +-----------------------------+--------------------------+-----> Failed, at any error
+//! Greeting --peer's greeting--> Handshake --its end--> Traffic, with a session if it is sealed
+//!     +-----------------------------+---------------------+-----> Failed, at any error or refusal
 //! ```
+//!
+//! Not here: the handshakes (`handshake`), what is sealed (`curve`).
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::command::Command;
+use crate::command::{self, Command, Pong};
+use crate::curve::{self, Entropy, KeyPair, PublicKey, Session};
 use crate::decoder::{Decoder, Item};
-use crate::error::{Error, LimitExceeded, Misbehaved, SendError};
+use crate::error::{Error, LimitExceeded, Misbehaved, NoncesSpent, SendError};
 use crate::frame::{self, FrameKind};
 use crate::greeting::{self, Greeting, Progress};
+use crate::handshake::{Handshake, Step};
 use crate::limits::Limits;
 use crate::message::Message;
-use crate::null::{self, Peer, SocketKind};
+use crate::metadata::{Peer, SocketKind};
 use crate::output::Output;
 use crate::retain::retained;
 
 /// One end of one TCP connection. See the [crate] for the rule of its use.
 #[derive(Debug)]
 pub struct Connection {
-    ours: SocketKind,
     limits: Limits,
     stage: Stage,
     decoder: Decoder,
@@ -40,11 +43,17 @@ pub struct Connection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The handshake is over: messages may be sent. Always the first event, and only once.
+    /// The peer has proved that it has this key, and waits to be let in: the owner of a connection by
+    /// [`Connection::curve_router`] calls [`Connection::accept`] or [`Connection::refuse`]. The first event
+    /// of such a connection, and only once.
+    PeerKey(PublicKey),
+    /// The handshake is over: messages may be sent. The first event but for [`Event::PeerKey`], and only
+    /// once.
     Ready {
         /// What the peer is; it goes with what we are.
         socket_type: SocketKind,
-        /// What the peer calls itself, at most 255 octets, often none. It has proved nothing.
+        /// What the peer calls itself, at most 255 octets, often none. It has proved nothing; with CURVE
+        /// only that it is the one with its key who calls itself so.
         identity: Bytes,
     },
     /// A message, whole.
@@ -54,14 +63,11 @@ pub enum Event {
 /// How far the connection is.
 #[derive(Debug)]
 enum Stage {
-    /// The peer's greeting is not whole. Our READY follows it.
-    Greeting {
-        greeting: Greeting,
-        ready: Vec<u8>,
-    },
-    /// The peer's READY is to come.
-    Handshake,
-    Traffic,
+    /// The peer's greeting is not whole.
+    Greeting(Greeting, Handshake),
+    Handshake(Handshake),
+    /// Messages go either way, sealed where there is a session.
+    Traffic(Option<Box<Session>>),
     Failed,
 }
 
@@ -69,27 +75,45 @@ impl Connection {
     /// The end that opened the connection. `identity` is what a ROUTER will know us by; a peer refuses
     /// one of more than 255 octets.
     pub fn dealer(identity: &[u8], limits: Limits) -> Self {
-        Self::new(SocketKind::Dealer, identity, limits)
+        Self::new(Handshake::null(SocketKind::Dealer, identity), limits)
     }
 
     /// The end that accepted the connection.
     pub fn router(limits: Limits) -> Self {
-        Self::new(SocketKind::Router, b"", limits)
+        Self::new(Handshake::null(SocketKind::Router, b""), limits)
     }
 
-    fn new(ours: SocketKind, identity: &[u8], limits: Limits) -> Self {
+    /// The end that opened the connection to whoever has the key `server`, and to nobody else: it proves
+    /// that it has `keys`, and all that is said is sealed.
+    pub fn curve_dealer(
+        identity: &[u8],
+        keys: &KeyPair,
+        server: PublicKey,
+        entropy: Entropy,
+        limits: Limits,
+    ) -> Self {
+        let client = curve::Client::new(keys, server, entropy);
+        let handshake = Handshake::client(SocketKind::Dealer, identity, client);
+        Self::new(handshake, limits)
+    }
+
+    /// The end that accepted the connection, with this key, for whom it lets in when
+    /// [`Event::PeerKey`] has told who it is.
+    pub fn curve_router(keys: &KeyPair, entropy: Entropy, limits: Limits) -> Self {
+        let server = curve::Server::new(keys, entropy);
+        Self::new(Handshake::server(SocketKind::Router, b"", server), limits)
+    }
+
+    fn new(handshake: Handshake, limits: Limits) -> Self {
         let limits = limits.clamped();
         let mut output = Output::default();
-        let greeting = &greeting::OURS;
-        output.reserve(greeting.len()).extend_from_slice(greeting);
+        let (mechanism, end) = handshake.mechanism();
+        let greeting = greeting::ours(mechanism, end);
+        output.reserve(greeting.len()).extend_from_slice(&greeting);
         Self {
-            ours,
             decoder: Decoder::new(limits.clone()),
             limits,
-            stage: Stage::Greeting {
-                greeting: Greeting::new(),
-                ready: null::ready(ours, identity),
-            },
+            stage: Stage::Greeting(Greeting::new(mechanism), handshake),
             output,
             events: VecDeque::new(),
             events_peak: 0,
@@ -103,8 +127,7 @@ impl Connection {
     pub fn handle_input(&mut self, octets: &[u8]) -> Result<(), Error> {
         let result = self.advance(octets);
         if result.is_err() {
-            self.stage = Stage::Failed;
-            self.decoder = Decoder::new(self.limits.clone());
+            self.fail();
         }
         self.events_peak = self.events_peak.max(self.events.len());
         result
@@ -130,7 +153,13 @@ impl Connection {
         let Some((last, parts)) = frames.split_last() else {
             return Err(SendError::NoFrames);
         };
+        let Stage::Traffic(session) = &mut self.stage else {
+            return Err(SendError::NotReady);
+        };
         let out = self.output.reserve(wire_len);
+        if let Some(session) = session {
+            return session.seal_message(parts, last, out);
+        }
         for part in parts {
             frame::encode(FrameKind::More, part, out);
         }
@@ -138,9 +167,34 @@ impl Connection {
         Ok(())
     }
 
+    /// Lets the peer of [`Event::PeerKey`] in: [`Event::Ready`] follows. `false` if there is nothing to
+    /// decide (any more).
+    pub fn accept(&mut self) -> bool {
+        let Stage::Handshake(handshake) = &mut self.stage else {
+            return false;
+        };
+        let Some((peer, session)) = handshake.accept(self.output.reserve(0)) else {
+            return false;
+        };
+        self.begin_traffic(peer, Some(Box::new(session)));
+        true
+    }
+
+    /// Does not let the peer of [`Event::PeerKey`] in: an ERROR tells it so, and the connection has failed.
+    /// Write what [`Connection::output`] holds, then close. `false` if there is nothing to decide.
+    pub fn refuse(&mut self) -> bool {
+        let undecided =
+            matches!(&self.stage, Stage::Handshake(handshake) if handshake.is_undecided());
+        if undecided {
+            command::encode_error(NOT_ADMITTED, self.output.reserve(0));
+            self.fail();
+        }
+        undecided
+    }
+
     /// Whether the handshake is over and nothing has failed.
     pub fn is_ready(&self) -> bool {
-        matches!(self.stage, Stage::Traffic)
+        matches!(self.stage, Stage::Traffic(_))
     }
 
     /// The octets to write next, all that wait.
@@ -161,16 +215,14 @@ impl Connection {
     }
 
     fn advance(&mut self, mut input: &[u8]) -> Result<(), Error> {
-        match &mut self.stage {
-            Stage::Failed => return Err(Error::Failed),
-            Stage::Greeting { greeting, ready } => {
-                if greeting.read(&mut input)? == Progress::Waiting {
-                    return Ok(());
-                }
-                self.output.reserve(ready.len()).extend_from_slice(ready);
-                self.stage = Stage::Handshake;
+        if matches!(self.stage, Stage::Failed) {
+            return Err(Error::Failed);
+        }
+        if let Stage::Greeting(greeting, _) = &mut self.stage {
+            if greeting.read(&mut input)? == Progress::Waiting {
+                return Ok(());
             }
-            Stage::Handshake | Stage::Traffic => {}
+            self.begin_handshake();
         }
         while let Some(item) = self.decoder.decode(&mut input)? {
             match item {
@@ -181,43 +233,92 @@ impl Connection {
         Ok(())
     }
 
+    fn begin_handshake(&mut self) {
+        if let Stage::Greeting(_, mut handshake) = self.replace_stage(Stage::Failed) {
+            handshake.open(self.output.reserve(0));
+            self.stage = Stage::Handshake(handshake);
+        }
+    }
+
     fn handle_command(&mut self) -> Result<(), Error> {
-        let ready = self.is_ready();
-        match Command::parse(self.decoder.command())? {
-            Command::Refused(refusal) => return Err(refusal.into()),
-            Command::Ready(_) if ready => return Err(Misbehaved::ReadyTwice.into()),
-            Command::Ready(properties) => {
-                let peer = null::parse_ready(self.ours, properties)?;
-                self.begin_traffic(peer);
+        match &mut self.stage {
+            Stage::Handshake(handshake) => {
+                let step = handshake.take(self.decoder.command(), self.output.reserve(0))?;
+                match step {
+                    Step::Waiting => {}
+                    Step::Ask(key) => self.events.push_back(Event::PeerKey(key)),
+                    Step::Done(peer, session) => self.begin_traffic(peer, session),
+                }
+                Ok(())
             }
-            Command::Ping { .. } | Command::Ignored if !ready => {
-                return Err(Misbehaved::CommandBeforeReady.into());
+            Stage::Traffic(Some(_)) => self.handle_sealed(),
+            Stage::Traffic(None) => {
+                let Some(pong) = answer(self.decoder.command())? else {
+                    return Ok(());
+                };
+                self.output.push_pong(|out| {
+                    frame::encode(FrameKind::Command, &pong, out);
+                    Ok(())
+                })
             }
-            // protocol.md §2.5
-            Command::Ping { context } => self.output.push_pong(context),
-            Command::Ignored => {}
+            Stage::Greeting(..) | Stage::Failed => Err(Error::Failed),
+        }
+    }
+
+    /// Opens a sealed frame: a part of a message, or a command.
+    fn handle_sealed(&mut self) -> Result<(), Error> {
+        let Stage::Traffic(Some(session)) = &mut self.stage else {
+            return Err(Error::Failed);
+        };
+        let (kind, body) = session.open(self.decoder.sealed())?;
+        if kind == FrameKind::Command {
+            let Some(pong) = answer(&self.decoder.command()[body])? else {
+                return Ok(());
+            };
+            let seal = |out: &mut Vec<u8>| session.seal(FrameKind::Command, &pong, out);
+            return Ok(self.output.push_pong(seal)?);
+        }
+        let last = kind == FrameKind::Last;
+        if let Some(message) = self.decoder.add_opened(body, last)? {
+            self.events.push_back(Event::Message(message));
         }
         Ok(())
     }
 
-    fn begin_traffic(&mut self, peer: Peer) {
-        self.stage = Stage::Traffic;
-        self.decoder.begin_traffic();
+    fn begin_traffic(&mut self, peer: Peer, session: Option<Box<Session>>) {
+        match session {
+            Some(_) => self.decoder.begin_sealed(),
+            None => self.decoder.begin_traffic(),
+        }
+        self.stage = Stage::Traffic(session);
         self.events.push_back(Event::Ready {
             socket_type: peer.socket_type,
             identity: peer.identity,
         });
     }
 
+    fn fail(&mut self) {
+        self.stage = Stage::Failed;
+        self.decoder = Decoder::new(self.limits.clone());
+    }
+
+    fn replace_stage(&mut self, stage: Stage) -> Stage {
+        std::mem::replace(&mut self.stage, stage)
+    }
+
     /// The octets that the message takes in the output, if it may go there.
     #[inline]
     fn admit(&self, frames: &[&[u8]]) -> Result<usize, SendError> {
-        match self.stage {
-            Stage::Traffic => {}
+        let overhead = match &self.stage {
+            Stage::Traffic(None) => 0,
+            Stage::Traffic(Some(session)) if !session.can_seal(frames.len()) => {
+                return Err(NoncesSpent.into());
+            }
+            Stage::Traffic(Some(_)) => curve::SEALED_LEN_MIN,
             // protocol.md §2.4
-            Stage::Greeting { .. } | Stage::Handshake => return Err(SendError::NotReady),
+            Stage::Greeting(..) | Stage::Handshake(_) => return Err(SendError::NotReady),
             Stage::Failed => return Err(SendError::Failed),
-        }
+        };
         let limits = &self.limits;
         if frames.len() > limits.frames_max {
             let max = limits.frames_max;
@@ -230,7 +331,8 @@ impl Connection {
                 return Err(LimitExceeded::Frame { len, max }.into());
             }
             len = len.saturating_add(frame.len());
-            wire_len = wire_len.saturating_add(frame::frame_len(frame.len()));
+            let sealed_len = frame.len().saturating_add(overhead);
+            wire_len = wire_len.saturating_add(frame::frame_len(sealed_len));
         }
         if len > limits.message_len_max {
             let (len, max) = (len as u64, limits.message_len_max);
@@ -253,6 +355,21 @@ impl Connection {
         self.events_peak = 0;
     }
 
+    /// The keys of a connection that is sealed, and its output.
+    #[cfg(test)]
+    pub(crate) fn session(&mut self) -> (&mut Session, &mut Vec<u8>) {
+        match &mut self.stage {
+            Stage::Traffic(Some(session)) => (session, self.output.reserve(0)),
+            stage => unreachable!("{stage:?}"),
+        }
+    }
+
+    /// Sends what the peer may find too much.
+    #[cfg(test)]
+    pub(crate) fn lift_limits(&mut self) {
+        self.limits = Limits::default();
+    }
+
     /// Octets of memory that are held, events aside.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
@@ -266,5 +383,19 @@ impl Connection {
     }
 }
 
+/// The body of the answer to a command between messages, if there is to be one.
+fn answer(body: &[u8]) -> Result<Option<Pong>, Error> {
+    match Command::parse(body)? {
+        Command::Refused(refusal) => Err(refusal.into()),
+        Command::Ready(_) => Err(Misbehaved::ReadyTwice.into()),
+        // protocol.md §2.5
+        Command::Ping { context } => Ok(Some(command::pong(context))),
+        Command::Other(..) => Ok(None),
+    }
+}
+
+/// As libzmq says it: the status of a failed authentication, after which a client does not try again.
+/// Spec: docs/reference/protocol.md §8.3.
+const NOT_ADMITTED: &str = "400";
 /// An idle connection may keep room for so many events, some 4 KiB.
 const EVENTS_MIN: usize = 64;

@@ -12,7 +12,8 @@
 //!   +--------------------------> Command ------------------------> Header, a command is out
 //! ```
 //!
-//! A command may stand between the frames of a message, so the two gather in buffers of their own.
+//! A command may stand between the frames of a message, so the two gather in buffers of their own. A
+//! sealed frame takes the way of a command; what was in it comes back by `add_opened`.
 //!
 //! Invariants:
 //! - I1. A body is begun only after its length passed `admit`, on both ways.
@@ -23,15 +24,17 @@
 //!
 //! Spec: 23/ZMTP "Framing"; docs/reference/protocol.md §2.6.
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
 
+use crate::curve::SEALED_LEN_MIN;
 use crate::error::{Error, LimitExceeded, Misbehaved};
 use crate::frame::{FrameKind, Header, LONG_SIZE};
 use crate::limits::Limits;
 use crate::message::{Ends, Message};
 
 /// One connection's decoder.
-#[derive(Debug)]
 pub(crate) struct Decoder {
     limits: Limits,
     phase: Phase,
@@ -49,13 +52,15 @@ pub(crate) enum Phase {
     Handshake,
     /// Messages and commands.
     Traffic,
+    /// Sealed frames only, each of which is given out before it is known what is in it.
+    Sealed,
 }
 
 /// What has come out.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Item {
     Message(Message),
-    /// A command: its body is [`Decoder::command`] until the next call.
+    /// A command, or a sealed frame: its body is [`Decoder::command`] until the next call.
     Command,
 }
 
@@ -91,9 +96,42 @@ impl Decoder {
         self.phase = Phase::Traffic;
     }
 
+    /// Sealed frames, and nothing else, are accepted from now on.
+    pub(crate) fn begin_sealed(&mut self) {
+        self.phase = Phase::Sealed;
+    }
+
     /// The body of the command that came out last.
     pub(crate) fn command(&self) -> &[u8] {
         &self.command
+    }
+
+    /// The sealed frame that came out last, to be opened where it lies.
+    pub(crate) fn sealed(&mut self) -> &mut [u8] {
+        &mut self.command
+    }
+
+    /// Adds what was in the sealed frame to the message: `body` of [`Decoder::sealed`]. The message, if
+    /// this was its last frame.
+    pub(crate) fn add_opened(
+        &mut self,
+        body: Range<usize>,
+        last: bool,
+    ) -> Result<Option<Message>, LimitExceeded> {
+        let body = &self.command[body];
+        self.admit_part(body.len() as u64, self.octets.len(), self.ends.len())?;
+        self.octets.reserve_exact(body.len());
+        self.octets.extend_from_slice(body);
+        self.ends.push(self.octets.len() as u32);
+        self.release_sealed();
+        Ok(last.then(|| self.finish_message()))
+    }
+
+    /// What a long frame needed is given back: the next may be far away.
+    fn release_sealed(&mut self) {
+        if self.command.capacity() > SEALED_CAPACITY_MAX {
+            self.command = Vec::new();
+        }
     }
 
     /// Takes octets off the front of `input` until something is whole; `None` when all are taken.
@@ -202,11 +240,18 @@ impl Decoder {
 
     fn begin_body(&mut self, header: Header) -> Result<(), Error> {
         self.state = match (header.kind, self.phase) {
+            (FrameKind::Command, Phase::Sealed) => return Err(Misbehaved::Plain.into()),
             (FrameKind::Command, _) => {
                 self.command.clear();
                 let missing = self.admit_command(header.len)?;
                 State::Command { missing }
             }
+            (FrameKind::Last, Phase::Sealed) => {
+                self.command.clear();
+                let missing = self.admit_sealed(header.len)?;
+                State::Command { missing }
+            }
+            (FrameKind::More, Phase::Sealed) => return Err(Misbehaved::Plain.into()),
             (_, Phase::Handshake) => return Err(Misbehaved::MessageBeforeReady.into()),
             (kind, Phase::Traffic) => State::Part {
                 missing: self.admit_part(header.len, self.octets.len(), self.ends.len())?,
@@ -246,6 +291,19 @@ impl Decoder {
         within(len, max).ok_or(LimitExceeded::Command { len, max })
     }
 
+    /// Whether a sealed frame may have so many octets, as far as can be said before it is opened: no
+    /// more than the longest frame that still fits into the message, or the longest command.
+    fn admit_sealed(&self, len: u64) -> Result<usize, LimitExceeded> {
+        let body_len = len.saturating_sub(SEALED_LEN_MIN as u64);
+        if within(body_len, self.limits.command_len_max).is_none() {
+            self.admit_part(body_len, self.octets.len(), self.ends.len())?;
+        }
+        within(len, usize::MAX).ok_or(LimitExceeded::Frame {
+            len,
+            max: self.limits.frame_len_max,
+        })
+    }
+
     fn finish_message(&mut self) -> Message {
         Message::new(
             std::mem::take(&mut self.octets),
@@ -265,6 +323,18 @@ impl Decoder {
     }
 }
 
+/// Where it is, without what peers say to each other.
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder")
+            .field("phase", &self.phase)
+            .field("state", &self.state)
+            .field("octets", &self.octets.len())
+            .field("frames", &self.ends.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// The bodies of these frames, which end there.
 #[inline]
 fn without_headers(mut frames: &[u8], ends: &[u32], octet_len: usize) -> Vec<u8> {
@@ -278,6 +348,9 @@ fn without_headers(mut frames: &[u8], ends: &[u32], octet_len: usize) -> Vec<u8>
     }
     octets
 }
+
+/// A sealed frame that needed more leaves nothing behind.
+const SEALED_CAPACITY_MAX: usize = 16 << 10;
 
 fn within(len: u64, max: usize) -> Option<usize> {
     usize::try_from(len).ok().filter(|&len| len <= max)

@@ -4,7 +4,7 @@
 
 use thiserror::Error;
 
-/// Why a connection failed. All are the peer's fault except [`Error::Failed`].
+/// Why a connection failed. All are the peer's fault except [`Error::Failed`] and [`Error::NoncesSpent`].
 ///
 /// Whatever it was, the connection takes no more input and sends no more: the caller closes it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -22,12 +22,18 @@ pub enum Error {
     /// The peer announced more than [`Limits`](crate::Limits) allow. Nothing was reserved for it.
     #[error("over the limit: {0}")]
     Limit(#[from] LimitExceeded),
-    /// The peer refused us with an ERROR command.
+    /// The octets are not from whom they should be, or were changed on the way.
+    #[error("not proved: {0}")]
+    Forged(#[from] Forged),
+    /// The peer refused us with an ERROR command. Of CURVE it is not proved that the peer said so.
     #[error("refused by the peer: {reason:?}")]
     Refused {
         /// The peer's reason, at most 255 octets, those outside of printable ASCII escaped.
         reason: String,
     },
+    /// Nobody's fault: a new connection is needed.
+    #[error(transparent)]
+    NoncesSpent(#[from] NoncesSpent),
     /// The caller's fault: the connection had failed before. The input was not looked at.
     #[error("the connection has failed before")]
     Failed,
@@ -73,6 +79,15 @@ pub enum Malformed {
     /// The reason in an ERROR command has not the length that it says.
     #[error("an ERROR command with a wrong length")]
     Reason,
+    /// A command of CURVE does not have its fields, its length, its version or its padding.
+    #[error("a {command} that is not laid out as one")]
+    Curve {
+        /// Which one.
+        command: &'static str,
+    },
+    /// The peer's key makes every shared secret known to everybody.
+    #[error("a key of low order")]
+    LowOrderKey,
     /// A PING has no whole TTL or a context of over 16 octets.
     #[error("a PING with a body of {len} octets")]
     Ping {
@@ -92,10 +107,12 @@ pub enum Unsupported {
         major: u8,
     },
     /// The peer wants another security mechanism than ours.
-    #[error("the peer's security mechanism is {name:?}, ours is \"NULL\"")]
+    #[error("the peer's security mechanism is {name:?}, ours is {ours}")]
     Mechanism {
         /// Its name, octets outside of printable ASCII escaped.
         name: String,
+        /// What we want.
+        ours: crate::Mechanism,
     },
     /// The peer's socket type cannot talk to ours.
     #[error("the peer's socket type is {name:?}, which does not go with our {ours}")]
@@ -114,12 +131,46 @@ pub enum Misbehaved {
     /// A message came before READY.
     #[error("a message before READY")]
     MessageBeforeReady,
-    /// A command other than READY and ERROR came before READY.
+    /// A command other than ERROR and the next one of the handshake came before it was over.
     #[error("another command before READY")]
     CommandBeforeReady,
     /// READY came a second time.
     #[error("READY a second time")]
     ReadyTwice,
+    /// A number of CURVE is not above the one before: something is sent again or out of its order.
+    #[error("a nonce that is not above the last one")]
+    NonceNotRising,
+    /// What is no MESSAGE came where all is sealed.
+    #[error("plain traffic on a sealed connection")]
+    Plain,
+}
+
+/// A box of CURVE that does not open, or that does not have in it what proves its sender: it was made
+/// with another key or for another, belongs to another connection, or was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Forged {
+    /// Not made for our key; most often the client has an outdated or a wrong one.
+    #[error("a HELLO that is not for our key")]
+    Hello,
+    /// Not made by the server whose key we know.
+    #[error("a WELCOME that is not from the key that we know")]
+    Welcome,
+    /// No cookie of this connection.
+    #[error("a cookie that is not of this connection")]
+    Cookie,
+    /// Not made by who said HELLO.
+    #[error("an INITIATE that is not from who said HELLO")]
+    Initiate,
+    /// The client does not have the key that it names.
+    #[error("a vouch that does not prove the client's key")]
+    Vouch,
+    /// Not made by who said WELCOME.
+    #[error("a READY that is not from who said WELCOME")]
+    Ready,
+    /// Not made by the peer, or changed.
+    #[error("a MESSAGE that does not open")]
+    Message,
 }
 
 /// More than was allowed.
@@ -158,6 +209,11 @@ pub enum LimitExceeded {
     },
 }
 
+/// All 2^64 - 1 numbers of a sealed connection were used, and none is used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the numbers of this connection are spent")]
+pub struct NoncesSpent;
+
 /// Why a message was not taken. All are for the caller to handle; the connection is as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -165,6 +221,9 @@ pub enum SendError {
     /// The peer's READY has not come yet.
     #[error("the handshake is not over")]
     NotReady,
+    /// Nobody's fault: a new connection is needed.
+    #[error(transparent)]
+    NoncesSpent(#[from] NoncesSpent),
     /// The connection has failed and is to be closed.
     #[error("the connection has failed")]
     Failed,

@@ -73,19 +73,25 @@ pub(crate) fn frame_len(len: usize) -> usize {
 /// Appends one frame, its length in the shorter form that holds it.
 #[inline]
 pub(crate) fn encode(kind: FrameKind, body: &[u8], out: &mut Vec<u8>) {
+    encode_header(kind, body.len(), out);
+    out.extend_from_slice(body);
+}
+
+/// Appends the header of a frame with a body of `len` octets.
+#[inline]
+pub(crate) fn encode_header(kind: FrameKind, len: usize, out: &mut Vec<u8>) {
     let flags = match kind {
         FrameKind::More => FLAG_MORE,
         FrameKind::Last => 0,
         FrameKind::Command => FLAG_COMMAND,
     };
-    match u8::try_from(body.len()) {
+    match u8::try_from(len) {
         Ok(len) => out.extend_from_slice(&[flags, len]),
         Err(_) => {
             out.push(flags | FLAG_LONG);
-            out.extend_from_slice(&(body.len() as u64).to_be_bytes());
+            out.extend_from_slice(&(len as u64).to_be_bytes());
         }
     }
-    out.extend_from_slice(body);
 }
 
 /// The size of the longest header.

@@ -3,16 +3,49 @@
 //! Model: ours is constant and goes out unasked. The peer's is read octet by octet as it comes, and
 //! refused at the first octet that rules it out, since an older peer never sends all 64.
 //!
-//! The eight octets inside the signature are ignored: libzmq puts there what ZMTP 1 wants to see. So
-//! are as-server, which means nothing to NULL, and the filler.
+//! Invariant: the peer's mechanism is ours, or there is no connection. Nothing is negotiated, so nobody
+//! in between can talk two ends of CURVE into NULL.
 //!
-//! Spec: 23/ZMTP "Greeting", "Version Negotiation"; docs/reference/protocol.md §2.2.
+//! The eight octets inside the signature are ignored: libzmq puts there what ZMTP 1 wants to see. So
+//! are the filler and as-server, which means nothing to NULL, and which libzmq leaves at 0 also as a
+//! server of CURVE; we set it.
+//!
+//! Spec: 23/ZMTP "Greeting", "Version Negotiation"; docs/reference/protocol.md §2.2, §8.1.
 
 use crate::error::{Error, Malformed, Unsupported, printable};
+
+/// How a connection is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// Not at all.
+    Null,
+    /// Each end proves its key, and all traffic is sealed.
+    Curve,
+}
+
+impl Mechanism {
+    /// As in the greeting.
+    fn name(self) -> &'static [u8; MECHANISM_LEN] {
+        match self {
+            Self::Null => b"NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            Self::Curve => b"CURVE\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        }
+    }
+}
+
+impl std::fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Null => "NULL",
+            Self::Curve => "CURVE",
+        })
+    }
+}
 
 /// The peer's greeting, as far as it has come.
 #[derive(Debug)]
 pub(crate) struct Greeting {
+    ours: Mechanism,
     octets: [u8; GREETING_LEN],
     len: usize,
 }
@@ -25,8 +58,9 @@ pub(crate) enum Progress {
 }
 
 impl Greeting {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(ours: Mechanism) -> Self {
         Self {
+            ours,
             octets: [0; GREETING_LEN],
             len: 0,
         }
@@ -39,7 +73,7 @@ impl Greeting {
         missing[..taken.len()].copy_from_slice(taken);
         self.len += taken.len();
         *input = rest;
-        check(&self.octets[..self.len])?;
+        check(&self.octets[..self.len], self.ours)?;
         Ok(if self.len == GREETING_LEN {
             Progress::Done
         } else {
@@ -49,7 +83,7 @@ impl Greeting {
 }
 
 /// Front to back, so that the first wrong octet decides, however the greeting was split.
-fn check(known: &[u8]) -> Result<(), Error> {
+fn check(known: &[u8], ours: Mechanism) -> Result<(), Error> {
     let differs = |at: usize, wanted: u8| known.get(at).is_some_and(|&octet| octet != wanted);
     if differs(0, SIGNATURE_FIRST) || differs(SIGNATURE_LAST_AT, SIGNATURE_LAST) {
         return Err(Malformed::Signature.into());
@@ -58,29 +92,33 @@ fn check(known: &[u8]) -> Result<(), Error> {
         return Err(Unsupported::Version { major }.into());
     }
     match known.get(MECHANISM_AT..MECHANISM_END) {
-        Some(mechanism) if mechanism != MECHANISM_NULL => {
+        Some(mechanism) if mechanism != ours.name() => {
             let end = mechanism.iter().rposition(|&octet| octet != 0);
             let name = printable(&mechanism[..end.map_or(0, |last| last + 1)]);
-            Err(Unsupported::Mechanism { name }.into())
+            Err(Unsupported::Mechanism { name, ours }.into())
         }
         _ => Ok(()),
     }
 }
 
-/// What we send: ZMTP 3.1, NULL, not as server.
-pub(crate) const OURS: [u8; GREETING_LEN] = {
+/// What we send: ZMTP 3.1.
+pub(crate) fn ours(mechanism: Mechanism, end: End) -> [u8; GREETING_LEN] {
     let mut greeting = [0; GREETING_LEN];
     greeting[0] = SIGNATURE_FIRST;
     greeting[SIGNATURE_LAST_AT] = SIGNATURE_LAST;
     greeting[MAJOR_AT] = MAJOR;
     greeting[MAJOR_AT + 1] = MINOR;
-    let mut at = 0;
-    while at < MECHANISM_NULL.len() {
-        greeting[MECHANISM_AT + at] = MECHANISM_NULL[at];
-        at += 1;
-    }
+    greeting[MECHANISM_AT..MECHANISM_END].copy_from_slice(mechanism.name());
+    greeting[AS_SERVER_AT] = u8::from(end == End::Server);
     greeting
-};
+}
+
+/// Which end of the mechanism we are; NULL has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Peer,
+    Server,
+}
 
 const GREETING_LEN: usize = 64;
 const SIGNATURE_FIRST: u8 = 0xff;
@@ -92,4 +130,5 @@ const MAJOR: u8 = 3;
 const MINOR: u8 = 1;
 const MECHANISM_AT: usize = 12;
 const MECHANISM_END: usize = 32;
-const MECHANISM_NULL: &[u8; MECHANISM_END - MECHANISM_AT] = b"NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+const MECHANISM_LEN: usize = MECHANISM_END - MECHANISM_AT;
+const AS_SERVER_AT: usize = 32;

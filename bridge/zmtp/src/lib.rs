@@ -6,11 +6,16 @@
 //! Model: a [`Connection`] is one end of one TCP connection, as a DEALER (it opened the connection)
 //! or as a ROUTER (it accepted it). Octets go in with [`Connection::handle_input`], split anywhere;
 //! [`Event`]s come out: once [`Event::Ready`], then any number of [`Event::Message`]. What is to be
-//! written gathers in one contiguous output: greeting, READY and PONG by themselves, messages by
+//! written gathers in one contiguous output: greeting, handshake and PONG by themselves, messages by
 //! [`Connection::send`].
 //!
+//! In the clear a connection is made by [`Connection::dealer`] and [`Connection::router`]; with CURVE, by
+//! [`Connection::curve_dealer`] and [`Connection::curve_router`]: then each end proves that it has its key,
+//! the router's owner decides about the dealer's at [`Event::PeerKey`], and all traffic is sealed. An end of
+//! one kind and an end of the other refuse each other.
+//!
 //! Invariants:
-//! - I1. Nothing but greeting and READY is put out before the peer's READY has been taken in: libzmq
+//! - I1. Nothing but greeting and handshake is put out before the peer's READY has been taken in: libzmq
 //!   hangs up on greeting, READY and a message in one segment.
 //! - I2. However the input is split, the same events, output and error come of it.
 //! - I3. A length is compared with its limit when it has been read, before memory is reserved for it,
@@ -23,13 +28,15 @@
 //! ([`Connection::is_ready`] tells when it is over), the time without any traffic and the sending of
 //! PING are the caller's. A new connection should be closed after a few seconds without READY, since
 //! until then a peer costs memory and has said nothing.
-//! Not here: sockets, reconnecting, routing by identity, ZRE.
+//! Not here: sockets, reconnecting, routing by identity, ZRE. Not here: randomness, which is an argument
+//! ([`Entropy`], [`KeyPair::draw`]).
 //!
 //! # Layout
 //!
 //! `greeting` and `frame` are the two layers of octets, `decoder` makes messages and commands of
-//! frames, `command` reads and writes commands, `null` is the handshake of the NULL mechanism (another
-//! mechanism is a file beside it), `connection` puts them together.
+//! frames, `command` reads and writes commands, `handshake` drives those of a mechanism until the other end
+//! is known (`metadata`: what each tells of itself; `curve`: the keys and boxes of CURVE), `connection` puts
+//! them together.
 //!
 //! # Example
 //!
@@ -58,25 +65,31 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Spec: 23/ZMTP (3.0), and of 37/ZMTP (3.1) the heartbeat.
+//! Spec: 23/ZMTP (3.0), and of 37/ZMTP (3.1) the heartbeat; 25/ZMTP-CURVE, 26/CURVEZMQ, 32/Z85.
 
 mod command;
 mod connection;
+mod curve;
 mod decoder;
 mod error;
 mod frame;
 mod greeting;
+mod handshake;
 mod limits;
 mod message;
-mod null;
+mod metadata;
 mod output;
 mod retain;
 
 pub use connection::{Connection, Event};
-pub use error::{Error, LimitExceeded, Malformed, Misbehaved, SendError, Unsupported};
+pub use curve::{Entropy, KeyError, KeyPair, PublicKey, Z85Error};
+pub use error::{
+    Error, Forged, LimitExceeded, Malformed, Misbehaved, NoncesSpent, SendError, Unsupported,
+};
+pub use greeting::Mechanism;
 pub use limits::Limits;
 pub use message::Message;
-pub use null::SocketKind;
+pub use metadata::SocketKind;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,6 @@
 //! the peer does not read, and whatever it reads first shows it that we live. How much else may wait is
 //! the connection's affair.
 
-use crate::command;
 use crate::retain::retained;
 
 /// The output of a connection.
@@ -37,13 +36,17 @@ impl Output {
         &mut self.buffer
     }
 
-    /// Adds the answer to a PING.
-    pub(crate) fn push_pong(&mut self, context: &[u8]) {
+    /// Adds the answer to a PING, which `encode` appends, if there is room for it.
+    pub(crate) fn push_pong<E>(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
         if self.pongs < PONGS_MAX {
-            command::encode_pong(context, &mut self.buffer);
+            encode(&mut self.buffer)?;
             self.pongs += 1;
             self.pongs_end = self.written + self.waiting().len() as u64;
         }
+        Ok(())
     }
 
     /// Takes `len` octets away from the front, or all there are.

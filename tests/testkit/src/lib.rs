@@ -33,6 +33,7 @@
 mod bridge;
 mod bus;
 mod cmd;
+mod curve_peer;
 mod isolated;
 mod lab;
 mod object;
@@ -43,6 +44,7 @@ mod tools;
 pub use bridge::Bridge;
 pub use bus::Bus;
 pub use cmd::{Cmd, Outcome};
+pub use curve_peer::CurvePeer;
 pub use isolated::isolated;
 pub use lab::{Host, Lab, Link, Network};
 pub use object::Object;

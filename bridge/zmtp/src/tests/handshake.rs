@@ -140,7 +140,13 @@ fn an_older_zmtp_is_refused_without_waiting_for_64_octets() {
 
 #[test]
 fn another_mechanism_is_refused_by_name() {
-    let name = |name: &str| Unsupported::Mechanism { name: name.into() }.into();
+    let name = |name: &str| {
+        Unsupported::Mechanism {
+            name: name.into(),
+            ours: crate::Mechanism::Null,
+        }
+        .into()
+    };
     assert_eq!(refusal(&greeting_with(12, b"CURVE")), name("CURVE"));
     assert_eq!(refusal(&greeting_with(12, b"NULLS")), name("NULLS"));
     assert_eq!(refusal(&greeting_with(12, b"\0\0\0\0")), name(""));

@@ -289,7 +289,7 @@ fn error_texts_say_what_and_by_whom() {
     let error = router.handle_input(&curve).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "unsupported: the peer's security mechanism is \"CURVE\", ours is \"NULL\""
+        "unsupported: the peer's security mechanism is \"CURVE\", ours is NULL"
     );
     let error = Unsupported::SocketType {
         name: "PUB".into(),

@@ -15,7 +15,7 @@ macro_rules! vector {
 }
 
 /// One connection, captured.
-struct Vector {
+pub(super) struct Vector {
     lines: Vec<Line>,
 }
 
@@ -27,7 +27,7 @@ struct Line {
 
 impl Vector {
     /// See `tests/vectors/zmtp/README.md`.
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let lines = lines.map(|line| {
             let mut words = line.split(' ');
@@ -47,7 +47,7 @@ impl Vector {
     }
 
     /// All that one side sent, with a greeting if the capture lacks it.
-    fn octets(&self, from: &str) -> Vec<u8> {
+    pub(super) fn octets(&self, from: &str) -> Vec<u8> {
         let captured = self.of(from).flat_map(|line| &line.octets).copied();
         if self.of(from).any(|line| line.kind == "greeting") {
             captured.collect()

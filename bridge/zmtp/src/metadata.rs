@@ -1,13 +1,13 @@
-//! The handshake of the NULL mechanism: each side sends READY with its properties, once.
+//! What each side tells of itself in the handshake, whatever the mechanism: its properties.
 //!
 //! Properties that are not known are skipped, names are compared without regard to case. Their number
 //! is bounded by the length of a command.
 //!
-//! Spec: 23/ZMTP "The NULL Security Mechanism", "Connection Metadata", "Socket Type Property".
+//! Spec: 23/ZMTP "Connection Metadata", "Socket Type Property".
 
 use bytes::Bytes;
 
-use crate::command::{self, split_short};
+use crate::command::split_short;
 use crate::error::{Error, Malformed, Unsupported, printable};
 
 /// The kinds of ZMTP socket that can talk to a DEALER or a ROUTER. Ours is one of these two.
@@ -57,17 +57,15 @@ impl std::fmt::Display for SocketKind {
     }
 }
 
-/// Our READY, as a frame.
-pub(crate) fn ready(ours: SocketKind, identity: &[u8]) -> Vec<u8> {
+/// Our properties.
+pub(crate) fn encode(ours: SocketKind, identity: &[u8]) -> Vec<u8> {
     let mut properties = Vec::new();
     push_property(SOCKET_TYPE, ours.name().as_bytes(), &mut properties);
     push_property(IDENTITY, identity, &mut properties);
-    let mut frame = Vec::new();
-    command::encode_ready(&properties, &mut frame);
-    frame
+    properties
 }
 
-/// What the peer's READY says.
+/// What the peer says of itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) socket_type: SocketKind,
@@ -75,8 +73,8 @@ pub(crate) struct Peer {
     pub(crate) identity: Bytes,
 }
 
-/// Reads the properties of the peer's READY, and whether it can talk to us.
-pub(crate) fn parse_ready(ours: SocketKind, mut properties: &[u8]) -> Result<Peer, Error> {
+/// Reads the peer's properties, and whether it can talk to us.
+pub(crate) fn parse(ours: SocketKind, mut properties: &[u8]) -> Result<Peer, Error> {
     let (mut socket_type, mut identity) = (None, None);
     while !properties.is_empty() {
         let (name, value, rest) = split_property(properties).ok_or(Malformed::Property)?;
