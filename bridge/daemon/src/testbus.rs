@@ -18,8 +18,18 @@ pub(crate) struct TestBus {
 impl TestBus {
     /// Starts one.
     pub(crate) fn start() -> Self {
+        Self::spawn(None)
+    }
+
+    /// Starts one that listens at this address.
+    pub(crate) fn listening(address: &str) -> Self {
+        Self::spawn(Some(address))
+    }
+
+    fn spawn(address: Option<&str>) -> Self {
         let spawned = Command::new("dbus-daemon")
             .args(["--session", "--nofork", "--nopidfile", "--print-address"])
+            .args(address.map(|address| format!("--address={address}")))
             .stdout(Stdio::piped())
             .spawn();
         let mut daemon = spawned.expect("dbus-daemon runs: Debian's package dbus-daemon has it");

@@ -30,9 +30,11 @@ use zbus::{
 use super::{Exporter, HEADER_MORE, calls::refuse, locked};
 use crate::{
     errors::Refusal,
-    line::{Ear, Ended, Line, connect, live, unique_name},
+    line::{Ear, Ended, Line, connect, live},
     services::Link,
-    transport::{Lane, PACKET_LEN_MAX, has_descriptors, octets, outgoing_answer, outgoing_signal},
+    transport::{
+        Lane, PACKET_LEN_MAX, has_descriptors, local_call, outgoing_answer, outgoing_signal,
+    },
 };
 
 /// A remote caller. Clones are the same.
@@ -85,13 +87,19 @@ impl Caller {
         caller
     }
 
-    /// Calls a service: `call` is the call for this bus, made of `packet`.
+    /// Calls a service, with a call that is not longer than `max` on this bus.
     pub(super) fn call(
         &self,
-        call: Message,
         packet: &Message,
         service: Arc<str>,
+        max: usize,
     ) -> Result<(), Refusal> {
+        let serial = self.shared.line.serial();
+        let call = local_call(packet, &service, serial)
+            .map_err(|error| Refusal::Failed(error.to_string()))?;
+        if call.len() > max {
+            return Err(Refusal::TooLarge { max });
+        }
         let mut calls = locked(&self.shared.calls);
         if calls.is_closed {
             return Err(Refusal::Busy(
@@ -105,7 +113,6 @@ impl Caller {
         calls.called.insert(service.clone());
         let flags = packet.primary_header().flags();
         if !flags.contains(Flags::NO_REPLY_EXPECTED) {
-            let serial = call.primary_header().serial_num();
             let id = packet.primary_header().serial_num();
             calls.pending.insert(serial, Pending { id, service });
             calls
@@ -149,15 +156,15 @@ impl Caller {
         };
         let gone = || Refusal::NodeGone(exporter.shared.name.clone());
         let refusal = match connected {
-            Some(Ok(stream)) => {
-                exporter.shared.own.add(unique_name(&stream));
+            Some(Ok(connected)) => {
+                exporter.shared.own.add(connected.unique_name());
                 let mut ear = CallerEar {
                     caller: self,
                     exporter,
                     held: VecDeque::new(),
                     fresh: Vec::new(),
                 };
-                let ended = live(&shared.line, stream, &mut ear, &shared.stop).await;
+                let ended = live(&shared.line, connected, &mut ear, &shared.stop).await;
                 ear.release_all();
                 match ended {
                     Ended::Stopped => gone(),
@@ -266,7 +273,7 @@ impl CallerEar<'_> {
         match outgoing_answer(answer, &shared.name, pending.id) {
             Ok(packet) => self.fresh.push(Held {
                 service: pending.service,
-                packet: octets(packet),
+                packet,
             }),
             Err(error) => {
                 let refusal = Refusal::Failed(format!("the answer: {error}"));
@@ -296,10 +303,7 @@ impl CallerEar<'_> {
             return tracing::warn!(service = &*service, "a signal cannot be passed on");
         }
         match outgoing_signal(signal, id, Some(&shared.name)) {
-            Ok(packet) => self.fresh.push(Held {
-                service,
-                packet: octets(packet),
-            }),
+            Ok(packet) => self.fresh.push(Held { service, packet }),
             Err(error) => tracing::debug!(%error, "a signal cannot be passed on"),
         }
     }

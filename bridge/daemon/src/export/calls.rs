@@ -13,7 +13,7 @@ use crate::{
     errors::Refusal,
     policy::{Grant, Member},
     services::Link,
-    transport::{Lane, local_call, octets},
+    transport::{Lane, octets},
 };
 
 impl Exporter {
@@ -57,15 +57,10 @@ impl Exporter {
         if !is_allowed {
             return Err(self.denied(link, service, &method));
         }
-        let unmakeable = |error: zbus::Error| Refusal::Failed(error.to_string());
-        let call = local_call(packet, service).map_err(unmakeable)?;
-        let max = self.shared.site.message_len_max();
-        if call.data().len() > max {
-            return Err(Refusal::TooLarge { max });
-        }
         let service = locked(&self.shared.offers).name(service);
         let service = service.ok_or_else(|| unknown_service(header.destination()))?;
-        self.caller(link, caller)?.call(call, packet, service)
+        let max = self.shared.site.message_len_max();
+        self.caller(link, caller)?.call(packet, service, max)
     }
 
     /// What a peer may do with a service that is offered to it. One that it may not see does not exist

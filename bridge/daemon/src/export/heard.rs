@@ -9,7 +9,7 @@ use super::{Exporter, HEADER_MORE, learning::Note, locked, peers::offered};
 use crate::{
     policy::Member,
     services::Asked,
-    transport::{Lane, PACKET_LEN_MAX, has_descriptors, octets, outgoing_signal},
+    transport::{Lane, PACKET_LEN_MAX, has_descriptors, outgoing_signal},
 };
 
 impl Exporter {
@@ -104,7 +104,7 @@ impl Exporter {
             match outgoing_signal(message, subscription.id, None) {
                 Ok(packet) => {
                     let lane = Lane::Service(service.clone());
-                    subscription.link.outlet.push(lane, octets(packet));
+                    subscription.link.outlet.push(lane, packet);
                 }
                 Err(error) => tracing::debug!(%error, "a signal cannot be passed on"),
             }

@@ -19,7 +19,7 @@ use super::{Asked, Importer, imported::Imported};
 use crate::{
     errors::Refusal,
     export::ANSWER_MAX,
-    line::{Ear, Ended, Line, connect, live, unique_name},
+    line::{Ear, Ended, Line, connect, live},
     policy::Member,
     services::Request,
     transport::{Busy, Lane, PACKET_LEN_MAX, has_descriptors, octets, outgoing_call},
@@ -34,12 +34,12 @@ pub(super) fn start(importer: &Importer, imported: Arc<Imported>) {
         while !imported.is_closed() {
             let address = importer.shared().site.address();
             match connect(address).await {
-                Ok(stream) => {
-                    let unique = unique_name(&stream);
+                Ok(connected) => {
+                    let unique = connected.unique_name();
                     importer.shared().own.add(unique.clone());
                     pause = PAUSE_MIN;
                     let mut ear = HouseEar::new(&importer, &imported, unique);
-                    let ended = live(imported.line(), stream, &mut ear, imported.stop()).await;
+                    let ended = live(imported.line(), connected, &mut ear, imported.stop()).await;
                     imported.set_shown(None);
                     importer.name_changed();
                     if let Ended::Failed(reason) = ended {
@@ -103,7 +103,7 @@ impl<'a> HouseEar<'a> {
 
     fn pong(&self, call: &Message) {
         match Message::method_return(&call.header()).build(&()) {
-            Ok(pong) => self.line().push(pong),
+            Ok(pong) => self.line().push(octets(pong)),
             Err(error) => tracing::error!(%error, "an answer cannot be made"),
         }
     }
@@ -140,7 +140,7 @@ impl<'a> HouseEar<'a> {
         }
         match imported.recall(call) {
             Ok(answer) => {
-                self.line().push(answer);
+                self.line().push(octets(answer));
                 Ok(())
             }
             Err(asked) => {
@@ -215,7 +215,7 @@ impl<'a> HouseEar<'a> {
         let link = self.imported.link();
         let packet = outgoing_call(call, self.imported.service(), id)
             .map_err(|error| Refusal::Failed(error.to_string()))?;
-        let pushed = link.outlet.try_push(Lane::Caller(caller), octets(packet));
+        let pushed = link.outlet.try_push(Lane::Caller(caller), packet);
         pushed.map_err(|Busy| Refusal::Busy(format!("{}: too much is queued", link.name)))
     }
 

@@ -12,6 +12,7 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
 
@@ -227,20 +228,20 @@ impl Imported {
         }
     }
 
-    /// The answer to a call, made for this bus.
-    pub(super) fn answered(&self, asked: Option<Asked>, answer: Message) {
+    /// The answer to a call: as it came, and made for this bus.
+    pub(super) fn answered(&self, asked: Option<Asked>, packet: &Message, answer: Bytes) {
         if let Some(asked) = asked {
-            self.learned(asked, &answer);
+            self.learned(asked, packet);
         }
         self.line.push(answer);
     }
 
-    /// A signal, made for this bus.
-    pub(super) fn signalled(&self, signal: Message) {
-        if signal.header().destination().is_none()
+    /// A signal: as it came, and made for this bus.
+    pub(super) fn signalled(&self, packet: &Message, signal: Bytes) {
+        if packet.header().destination().is_none()
             && let Some(cache) = &mut self.state().cache
         {
-            cache.follow(&signal);
+            cache.follow(packet);
         }
         self.line.push(signal);
     }

@@ -149,7 +149,7 @@ impl Importer {
                 asked,
             } => {
                 match local_answer(packet, &call) {
-                    Ok(answer) => imported.answered(asked, answer),
+                    Ok(answer) => imported.answered(asked, packet, answer),
                     Err(error) => {
                         let refusal = Refusal::Failed(format!("the answer: {error}"));
                         imported.line().refuse(&call, &refusal);
@@ -182,7 +182,7 @@ impl Importer {
             return None;
         }
         match local_signal(packet) {
-            Ok(signal) => imported.signalled(signal),
+            Ok(signal) => imported.signalled(packet, signal),
             Err(error) => tracing::debug!(peer = link.name, %error, "a signal is dropped"),
         }
         Some(imported)

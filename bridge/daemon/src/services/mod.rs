@@ -8,7 +8,6 @@
 //! is lost.
 //! Spec: docs/reference/protocol.md §7
 
-mod gauge;
 mod link;
 mod refused;
 #[cfg(test)]

@@ -20,11 +20,11 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use zbus::{Message, MessageStream, message::Type};
+use zbus::{Message, message::Type};
 
-use super::{Own, gauge::Gauge};
+use super::Own;
 use crate::errors::Refusal;
-use crate::line::{Ear, Ended, Line, connect, live, unique_name};
+use crate::line::{Ear, Ended, Gauge, Line, connect, live};
 
 /// The connection that watches the bus. Clones are the same.
 #[derive(Debug, Clone)]
@@ -104,16 +104,17 @@ impl Watch {
                 () = watch.shared.wanted.notified() => {}
             }
             while !stop.is_cancelled() {
-                match watch.connect(&address).await {
-                    Ok(stream) => {
-                        own.add(unique_name(&stream));
+                match connect(&address).await {
+                    Ok(connected) => {
+                        own.add(connected.unique_name());
+                        *watch.gauge() = Some(connected.gauge());
                         watch.follow_owners();
                         follower.connected();
                         let mut ear = WatchEar {
                             watch: &watch,
                             follower: &*follower,
                         };
-                        let ended = live(&watch.shared.line, stream, &mut ear, &stop).await;
+                        let ended = live(&watch.shared.line, connected, &mut ear, &stop).await;
                         watch.forget();
                         follower.lost();
                         if let Ended::Failed(reason) = ended {
@@ -179,16 +180,6 @@ impl Watch {
     /// elsewhere was sent: then nobody needs to wait for a barrier. `false` where that is not known.
     pub(crate) fn is_level(&self) -> bool {
         self.gauge().as_ref().is_some_and(Gauge::is_level)
-    }
-
-    async fn connect(&self, address: &str) -> zbus::Result<MessageStream> {
-        let Some(gauged) = Gauge::connect(address).await else {
-            *self.gauge() = None;
-            return connect(address).await;
-        };
-        let (stream, gauge) = gauged?;
-        *self.gauge() = Some(gauge);
-        Ok(stream)
     }
 
     fn gauge(&self) -> MutexGuard<'_, Option<Gauge>> {
@@ -260,9 +251,6 @@ impl Ear for WatchEar<'_> {
                 let refusal = Refusal::AccessDenied("this connection only listens".to_owned());
                 self.watch.shared.line.refuse(&message, &refusal);
             }
-        }
-        if let Some(gauge) = &*self.watch.gauge() {
-            gauge.heard();
         }
     }
 

@@ -13,6 +13,7 @@
 //! Spec: docs/reference/protocol.md §7.1, §7.4
 
 mod control;
+mod header;
 mod outlet;
 mod parts;
 mod raw;
@@ -24,12 +25,14 @@ use std::num::NonZeroU32;
 use bytes::Bytes;
 use zbus::{
     Message,
-    message::{Flags, Type},
+    message::{Flags, Header, Type},
 };
 use zocp_node::Content;
 
+use self::header::Heading;
+pub(crate) use self::raw::received;
 #[cfg(test)]
-pub(crate) use self::raw::rebuild;
+pub(crate) use self::tests::answer_with_body_of;
 pub use self::{
     control::{Control, Offer},
     outlet::{Busy, Lane, NodePost, Outlet, Post},
@@ -117,129 +120,138 @@ pub fn octets(packet: Message) -> Bytes {
 /// A local call as a packet for the exporter of `service`.
 ///
 /// # Errors
-/// A field of the header is not legal.
-pub fn outgoing_call(call: &Message, service: &str, id: NonZeroU32) -> zbus::Result<Message> {
+/// The call is one that no bus takes, or too long.
+pub fn outgoing_call(call: &Message, service: &str, id: NonZeroU32) -> zbus::Result<Bytes> {
     let header = call.header();
-    let packet = call_like(call, service)?;
-    let packet = match header.sender() {
-        Some(sender) => packet.sender(sender.to_owned()),
-        None => packet,
-    };
-    raw::rebuild(packet.serial(id), call)
+    let sender = header.sender().map(|sender| sender.as_str());
+    call_like(call, &header, service, sender, id)
 }
 
-/// A packet as a call on this bus.
+/// A packet as a call on this bus, with this serial.
 ///
 /// # Errors
-/// A field of the header is not legal, or one that a call needs is missing.
-pub fn local_call(packet: &Message, service: &str) -> zbus::Result<Message> {
-    raw::rebuild(call_like(packet, service)?, packet)
+/// The call is one that no bus takes, or too long.
+pub fn local_call(packet: &Message, service: &str, serial: NonZeroU32) -> zbus::Result<Bytes> {
+    call_like(packet, &packet.header(), service, None, serial)
 }
 
-fn call_like<'m>(
-    message: &'m Message,
-    service: &'m str,
-) -> zbus::Result<zbus::message::Builder<'m>> {
-    let header = message.header();
-    if is_reserved(&header) {
+fn call_like(
+    message: &Message,
+    header: &Header<'_>,
+    service: &str,
+    sender: Option<&str>,
+    serial: NonZeroU32,
+) -> zbus::Result<Bytes> {
+    let (Some(path), Some(member)) = (header.path(), header.member()) else {
+        return Err(zbus::Error::InvalidField);
+    };
+    if is_reserved(header) {
         return Err(zbus::Error::InvalidField);
     }
-    let path = header.path().ok_or(zbus::Error::InvalidField)?.to_owned();
-    let member = header.member().ok_or(zbus::Error::InvalidField)?.to_owned();
-    let flags = message.primary_header().flags() & forwarded();
-    let call = Message::method_call(path, member)
-        .destination(service)
-        .with_flags(flags);
-    Ok(match header.interface() {
-        Some(interface) => call.interface(interface.to_owned()),
-        None => call,
-    })
+    let heading = Heading {
+        flags: message.primary_header().flags() & FORWARDED,
+        path: Some(path),
+        interface: header.interface().map(|name| name.as_str()),
+        member: Some(member),
+        destination: Some(service),
+        sender,
+        ..Heading::new(Type::MethodCall, serial)
+    };
+    heading.around(message)
 }
 
 /// A local answer as a packet: to the call of this number, of this caller.
 ///
 /// # Errors
-/// A field of the header is not legal.
-pub fn outgoing_answer(answer: &Message, caller: &str, id: NonZeroU32) -> zbus::Result<Message> {
-    let packet = answer_like(answer, answer)?;
-    let packet = packet.reply_serial(Some(id)).destination(caller);
-    raw::rebuild(packet, answer)
+/// It is no answer, or too long.
+pub fn outgoing_answer(answer: &Message, caller: &str, id: NonZeroU32) -> zbus::Result<Bytes> {
+    answer_like(answer, id, Some(caller))
 }
 
 /// A packet as the answer to a call on this bus.
 ///
 /// # Errors
-/// A field of the header is not legal.
-pub fn local_answer(packet: &Message, call: &Message) -> zbus::Result<Message> {
-    raw::rebuild(answer_like(packet, call)?, packet)
+/// It is no answer, or too long.
+pub fn local_answer(packet: &Message, call: &Message) -> zbus::Result<Bytes> {
+    let header = call.header();
+    let caller = header.sender().map(|sender| sender.as_str());
+    answer_like(packet, call.primary_header().serial_num(), caller)
 }
 
-fn answer_like<'m>(
-    answer: &'m Message,
-    call: &'m Message,
-) -> zbus::Result<zbus::message::Builder<'m>> {
+fn answer_like(answer: &Message, to: NonZeroU32, caller: Option<&str>) -> zbus::Result<Bytes> {
     let header = answer.header();
-    match (answer.message_type(), header.error_name()) {
-        (Type::Error, Some(name)) => Ok(Message::error(&call.header(), name.to_owned())),
-        (Type::MethodReturn, _) => Ok(Message::method_return(&call.header())),
-        _ => Err(zbus::Error::InvalidField),
+    let error_name = header.error_name().map(|name| name.as_str());
+    let kind = answer.message_type();
+    match (kind, error_name) {
+        (Type::Error, Some(_)) | (Type::MethodReturn, _) => {}
+        _ => return Err(zbus::Error::InvalidField),
     }
+    let heading = Heading {
+        error_name: error_name.filter(|_| kind == Type::Error),
+        reply_serial: Some(to),
+        destination: caller,
+        ..Heading::new(kind, UNANSWERED)
+    };
+    heading.around(answer)
 }
 
 /// A local signal as a packet for a subscription; for `caller` alone if one is named.
 ///
 /// # Errors
-/// A field of the header is not legal.
+/// The signal is one that no bus takes, or too long.
 pub fn outgoing_signal(
     signal: &Message,
     subscription: NonZeroU32,
     caller: Option<&str>,
-) -> zbus::Result<Message> {
-    let packet = signal_like(signal)?.reply_serial(Some(subscription));
-    let packet = match caller {
-        Some(caller) => packet.destination(caller),
-        None => packet,
-    };
-    raw::rebuild(packet, signal)
+) -> zbus::Result<Bytes> {
+    signal_like(signal, &signal.header(), Some(subscription), caller)
 }
 
 /// A packet as a signal on this bus.
 ///
 /// # Errors
-/// A field of the header is not legal, or one that a signal needs is missing.
-pub fn local_signal(packet: &Message) -> zbus::Result<Message> {
-    let signal = signal_like(packet)?;
+/// The signal is one that no bus takes, or too long.
+pub fn local_signal(packet: &Message) -> zbus::Result<Bytes> {
     let header = packet.header();
-    let signal = match header.destination() {
-        Some(caller) => signal.destination(caller.to_owned()),
-        None => signal,
-    };
-    raw::rebuild(signal, packet)
+    let caller = header.destination().map(|name| name.as_str());
+    signal_like(packet, &header, None, caller)
 }
 
-fn signal_like(signal: &Message) -> zbus::Result<zbus::message::Builder<'_>> {
-    let header = signal.header();
-    if is_reserved(&header) {
+fn signal_like(
+    signal: &Message,
+    header: &Header<'_>,
+    subscription: Option<NonZeroU32>,
+    caller: Option<&str>,
+) -> zbus::Result<Bytes> {
+    let (Some(path), Some(interface), Some(member)) =
+        (header.path(), header.interface(), header.member())
+    else {
+        return Err(zbus::Error::InvalidField);
+    };
+    if is_reserved(header) {
         return Err(zbus::Error::InvalidField);
     }
-    match (header.path(), header.interface(), header.member()) {
-        (Some(path), Some(interface), Some(member)) => Ok(Message::signal(
-            path.to_owned(),
-            interface.to_owned(),
-            member.to_owned(),
-        )),
-        _ => Err(zbus::Error::InvalidField),
-    }
+    let heading = Heading {
+        path: Some(path),
+        interface: Some(interface),
+        member: Some(member),
+        reply_serial: subscription,
+        destination: caller,
+        ..Heading::new(Type::Signal, UNANSWERED)
+    };
+    heading.around(signal)
 }
 
 /// Libraries keep this path and this interface for themselves, and a bus hangs up on whoever sends them.
-fn is_reserved(header: &zbus::message::Header<'_>) -> bool {
+fn is_reserved(header: &Header<'_>) -> bool {
     let path = header.path().map(|path| path.as_str());
     let interface = header.interface().map(|interface| interface.as_str());
     path == Some("/org/freedesktop/DBus/Local") || interface == Some("org.freedesktop.DBus.Local")
 }
 
 /// What a call's flags may carry to another bus.
-fn forwarded() -> Flags {
-    Flags::NO_REPLY_EXPECTED | Flags::NO_AUTO_START | Flags::ALLOW_INTERACTIVE_AUTH
-}
+const FORWARDED: Flags = Flags::NO_REPLY_EXPECTED
+    .union(Flags::NO_AUTO_START)
+    .union(Flags::ALLOW_INTERACTIVE_AUTH);
+/// The serial of what is not answered, which does not matter.
+const UNANSWERED: NonZeroU32 = NonZeroU32::MIN;

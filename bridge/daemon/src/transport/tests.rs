@@ -16,6 +16,22 @@ fn id(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
 }
 
+/// An answer to a call that gives its octets back.
+pub(crate) fn answer_with_body_of(call: &Message) -> Message {
+    let header = call.header();
+    let heading = Heading {
+        reply_serial: Some(call.primary_header().serial_num()),
+        destination: header.sender().map(|sender| sender.as_str()),
+        ..Heading::new(Type::MethodReturn, id(1))
+    };
+    message(&heading.around(call).unwrap())
+}
+
+/// What a bus would take these octets for.
+fn message(octets: &[u8]) -> Message {
+    received(octets.to_vec(), &mut Vec::new()).unwrap()
+}
+
 fn call(endian: Endian) -> Message {
     let body: BTreeMap<&str, Variant<'_>> =
         [("a", Variant::new(7u32)), ("b", Variant::new("x"))].into();
@@ -34,10 +50,11 @@ fn a_body_arrives_as_it_was_in_either_byte_order() {
     for endian in [Endian::Little, Endian::Big] {
         let original = call(endian);
         let packet = outgoing_call(&original, "org.there", id(77)).unwrap();
-        let arrived = read(&octets(packet)).unwrap();
+        let arrived = read(&packet).unwrap();
         assert_eq!(arrived.primary_header().serial_num(), id(77));
         assert_eq!(arrived.header().sender().unwrap(), ":1.5");
-        let local = local_call(&arrived, "org.there.real").unwrap();
+        let local = message(&local_call(&arrived, "org.there.real", id(8)).unwrap());
+        assert_eq!(local.primary_header().serial_num(), id(8));
         assert_eq!(local.body().data().bytes(), original.body().data().bytes());
         assert_eq!(local.body().signature(), original.body().signature());
         assert_eq!(Endian::from(local.primary_header().endian_sig()), endian);
@@ -73,7 +90,8 @@ fn one_structure_is_not_taken_for_several_arguments() {
             let original = original.unwrap();
             assert!(is_written(&original, signature));
             let packet = outgoing_call(&original, "org.there", id(77)).unwrap();
-            let local = local_call(&read(&octets(packet)).unwrap(), "org.there.real").unwrap();
+            let local = local_call(&read(&packet).unwrap(), "org.there.real", id(8)).unwrap();
+            let local = message(&local);
             assert!(is_written(&local, signature), "{signature}: {local:?}");
             assert_eq!(local.body().data().bytes(), original.body().data().bytes());
         }
@@ -85,9 +103,9 @@ fn answers_and_signals_are_addressed_by_number() {
     let original = call(Endian::Little);
     let error = Message::error(&original.header(), "org.a.Error.Bad").endian(Endian::Big);
     let error = error.build(&("no", 3u32)).unwrap();
-    let packet = read(&octets(outgoing_answer(&error, ":1.9", id(5)).unwrap())).unwrap();
+    let packet = read(&outgoing_answer(&error, ":1.9", id(5)).unwrap()).unwrap();
     assert_eq!(packet.header().reply_serial(), Some(id(5)));
-    let local = local_answer(&packet, &original).unwrap();
+    let local = message(&local_answer(&packet, &original).unwrap());
     assert_eq!(
         local.header().reply_serial(),
         Some(original.primary_header().serial_num())
@@ -100,26 +118,23 @@ fn answers_and_signals_are_addressed_by_number() {
         .sender(":1.7")
         .build(&"far")
         .unwrap();
-    let packet = read(&octets(
-        outgoing_signal(&signal, id(6), Some(":1.5")).unwrap(),
-    ))
-    .unwrap();
+    let packet = read(&outgoing_signal(&signal, id(6), Some(":1.5")).unwrap()).unwrap();
     assert_eq!(packet.header().reply_serial(), Some(id(6)));
-    let local = local_signal(&packet).unwrap();
+    let local = message(&local_signal(&packet).unwrap());
     assert_eq!(local.header().destination().unwrap(), ":1.5");
     assert!(local.header().reply_serial().is_none() && local.header().sender().is_none());
 }
 
 #[test]
 fn what_no_bus_would_take_is_refused() {
-    let good = octets(outgoing_call(&call(Endian::Little), "org.there", id(1)).unwrap());
+    let good = outgoing_call(&call(Endian::Little), "org.there", id(1)).unwrap();
     assert!(read(&good[..good.len() - 1]).is_err(), "cut");
     assert!(read(b"").is_err() && read(b"lxyz").is_err() && read(&[0; 64]).is_err());
     let mut more = good.to_vec();
     more.push(0);
     assert!(read(&more).is_err(), "longer than it says");
     let text = Message::method_call("/", "Do").build(&"abc").unwrap();
-    let mut broken = octets(outgoing_call(&text, "org.there", id(1)).unwrap()).to_vec();
+    let mut broken = outgoing_call(&text, "org.there", id(1)).unwrap().to_vec();
     let end = broken.len() - 2;
     broken[end] = 0xff;
     assert!(read(&broken).is_err(), "no UTF-8");
@@ -127,7 +142,7 @@ fn what_no_bus_would_take_is_refused() {
         .build(&())
         .unwrap();
     assert!(
-        local_call(&local, "org.there").is_err(),
+        local_call(&local, "org.there", id(1)).is_err(),
         "a bus hangs up on that"
     );
 }

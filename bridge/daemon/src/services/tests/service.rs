@@ -9,7 +9,7 @@ use zbus::{
     wire::Endian,
 };
 
-use crate::{testbus::TestBus, transport::rebuild};
+use crate::{testbus::TestBus, transport::answer_with_body_of};
 
 /// The interface of the service.
 pub(super) const INTERFACE: &str = "org.example.Every1";
@@ -108,7 +108,7 @@ fn answers(call: &Message) -> Vec<Message> {
     let header = call.header();
     match header.member().unwrap().as_str() {
         // The caller's octets, as they are.
-        "Echo" => vec![rebuild(Message::method_return(&header), call).unwrap()],
+        "Echo" => vec![answer_with_body_of(call)],
         "Fail" => vec![
             Message::error(&header, "org.example.Error.Broken")
                 .endian(Endian::Big)

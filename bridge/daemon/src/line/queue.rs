@@ -1,0 +1,146 @@
+//! What waits to be written to a bus.
+//!
+//! Model: messages as octets, in order, and how much of the first one is written. Whoever writes takes as
+//! many at once as the kernel takes.
+//! Invariants: Q1. a message that is written in part is continued before anything else is written.
+
+use std::{collections::VecDeque, io, io::IoSlice};
+
+use bytes::Bytes;
+
+use super::socket::Socket;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    messages: VecDeque<Bytes>,
+    /// Octets of the first message that are written.
+    written: usize,
+    /// What all of them take.
+    octets: usize,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    All,
+    /// The socket takes no more at the moment.
+    Some,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, message: Bytes) {
+        self.octets += message.len() + OVERHEAD;
+        self.messages.push_back(message);
+    }
+
+    /// What waits.
+    pub(super) fn octets(&self) -> usize {
+        self.octets
+    }
+
+    /// Writes what the socket takes.
+    pub(super) fn write(&mut self, socket: &Socket) -> io::Result<Written> {
+        self.write_by(|slices| socket.try_write(slices))
+    }
+
+    fn write_by(
+        &mut self,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<Option<usize>>,
+    ) -> io::Result<Written> {
+        while !self.messages.is_empty() {
+            let mut slices = [IoSlice::new(&[]); AT_ONCE_MAX];
+            let mut count = 0;
+            for (slice, message) in slices.iter_mut().zip(&self.messages) {
+                let from = if count == 0 { self.written } else { 0 };
+                *slice = IoSlice::new(&message[from..]);
+                count += 1;
+            }
+            match write(&slices[..count])? {
+                Some(len) => self.advance(len),
+                None => return Ok(Written::Some),
+            }
+        }
+        Ok(Written::All)
+    }
+
+    fn advance(&mut self, len: usize) {
+        self.written += len;
+        while let Some(first) = self.messages.front()
+            && first.len() <= self.written
+        {
+            self.written -= first.len();
+            self.octets -= first.len() + OVERHEAD;
+            self.messages.pop_front();
+        }
+    }
+}
+
+/// Messages in one write.
+const AT_ONCE_MAX: usize = 64;
+/// What a message takes beside its octets.
+const OVERHEAD: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A socket that takes at most `max` octets at once, and nothing at every third write.
+    fn trickle(queue: &mut Queue, max: usize) -> (Vec<u8>, usize) {
+        let (mut taken, mut pauses, mut turn) = (Vec::new(), 0, 0);
+        loop {
+            let written = queue.write_by(|slices| {
+                turn += 1;
+                if turn % 3 == 0 {
+                    return Ok(None);
+                }
+                let before = taken.len();
+                for slice in slices {
+                    let room = max - (taken.len() - before);
+                    taken.extend_from_slice(&slice[..room.min(slice.len())]);
+                }
+                Ok(Some(taken.len() - before))
+            });
+            match written.unwrap() {
+                Written::All => return (taken, pauses),
+                Written::Some => pauses += 1,
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_in_part_is_continued_where_it_stopped() {
+        let messages: Vec<Bytes> = (1..200u8).map(|n| vec![n; usize::from(n)].into()).collect();
+        let all = messages.concat();
+        for max in [1, 7, 64, 1000, all.len()] {
+            let mut queue = Queue::default();
+            messages
+                .iter()
+                .for_each(|message| queue.push(message.clone()));
+            assert!(queue.octets() > all.len());
+            let (taken, pauses) = trickle(&mut queue, max);
+            assert!(taken == all, "in writes of {max}");
+            assert!(pauses > 0 && queue.octets() == 0);
+        }
+    }
+
+    #[test]
+    fn what_waits_goes_out_in_one_write() {
+        let mut queue = Queue::default();
+        (0..AT_ONCE_MAX).for_each(|_| queue.push(Bytes::from_static(b"message")));
+        let mut writes = 0;
+        let written = queue.write_by(|slices| {
+            writes += 1;
+            Ok(Some(slices.iter().map(|slice| slice.len()).sum()))
+        });
+        assert_eq!((written.unwrap(), writes), (Written::All, 1));
+    }
+
+    #[test]
+    fn an_error_ends_the_writing() {
+        let mut queue = Queue::default();
+        queue.push(Bytes::from_static(b"message"));
+        let written = queue.write_by(|_| Err(io::ErrorKind::BrokenPipe.into()));
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+}

@@ -1,0 +1,248 @@
+use std::sync::Mutex;
+
+use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
+use zbus::{MessageStream, message::Type};
+
+use super::*;
+use crate::testbus::{TestBus, soon};
+
+/// Keeps what it hears.
+#[derive(Default, Clone)]
+struct Kept {
+    messages: Arc<Mutex<Vec<Message>>>,
+    heard: Arc<Notify>,
+}
+
+impl Ear for Kept {
+    fn hear(&mut self, message: Message) {
+        self.messages.lock().unwrap().push(message);
+        self.heard.notify_waiters();
+    }
+}
+
+impl Kept {
+    async fn first(&self, is_it: impl Fn(&Message) -> bool) -> Message {
+        let find = || {
+            self.messages
+                .lock()
+                .unwrap()
+                .iter()
+                .find(|it| is_it(it))
+                .cloned()
+        };
+        soon(until(&self.heard, || find().is_some())).await;
+        find().unwrap()
+    }
+}
+
+/// A line on a bus.
+struct Stage {
+    bus: TestBus,
+    line: Line,
+    name: String,
+    gauge: Gauge,
+    kept: Kept,
+    stop: CancellationToken,
+    living: tokio::task::JoinHandle<Ended>,
+}
+
+impl Stage {
+    async fn start() -> Self {
+        let bus = TestBus::start();
+        let connected = connect(&bus.address).await.unwrap();
+        let (line, kept, stop) = (Line::default(), Kept::default(), CancellationToken::new());
+        let (name, gauge) = (connected.unique_name().to_string(), connected.gauge());
+        let living = {
+            let (line, mut kept, stop) = (line.clone(), kept.clone(), stop.clone());
+            tokio::spawn(async move { live(&line, connected, &mut kept, &stop).await })
+        };
+        Self {
+            bus,
+            line,
+            name,
+            gauge,
+            kept,
+            stop,
+            living,
+        }
+    }
+
+    fn signal(&self, to: &str, body: &Vec<u8>) -> Message {
+        let signal = Message::signal("/", "org.a.B", "C").destination(to.to_owned());
+        signal.build(body).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn what_is_longer_than_any_buffer_passes_whole_and_in_order() {
+    let stage = Stage::start().await;
+    let client = stage.bus.client().await;
+    let mut told = MessageStream::from(&client);
+    let client_name = client.unique_name().unwrap().to_string();
+    let bodies: Vec<Vec<u8>> = [3, 8 << 20, 70_000, 0, 1 << 20]
+        .iter()
+        .map(|len| (0..*len).map(|at: usize| at.to_le_bytes()[0]).collect())
+        .collect();
+    // Far more than a socket takes at once, so they are written in parts.
+    for body in &bodies {
+        stage.line.push(octets(stage.signal(&client_name, body)));
+    }
+    for body in &bodies {
+        let message = loop {
+            let message = soon(told.next()).await.unwrap().unwrap();
+            if message.header().member().is_some_and(|name| name == "C") {
+                break message;
+            }
+        };
+        assert!(message.body().deserialize::<Vec<u8>>().unwrap() == *body);
+        client.send(&stage.signal(&stage.name, body)).await.unwrap();
+    }
+    let last = bodies.last().unwrap().len();
+    stage
+        .kept
+        .first(|it| {
+            it.body()
+                .deserialize::<Vec<u8>>()
+                .is_ok_and(|body| body.len() == 1 << 20)
+        })
+        .await;
+    let heard: Vec<usize> = {
+        let messages = stage.kept.messages.lock().unwrap();
+        let bodies = messages.iter().map(|it| it.body().deserialize::<Vec<u8>>());
+        bodies.filter_map(|body| Some(body.ok()?.len())).collect()
+    };
+    assert_eq!(heard, bodies.iter().map(Vec::len).collect::<Vec<_>>());
+    assert_eq!(last, 1 << 20);
+}
+
+#[tokio::test]
+async fn what_is_queued_when_a_line_ends_goes_out_first() {
+    let stage = Stage::start().await;
+    let client = stage.bus.client().await;
+    let mut told = MessageStream::from(&client);
+    let client_name = client.unique_name().unwrap().to_string();
+    let body = vec![7; 4 << 20];
+    stage.line.push(octets(stage.signal(&client_name, &body)));
+    stage.stop.cancel();
+    assert!(matches!(soon(stage.living).await.unwrap(), Ended::Stopped));
+    loop {
+        let message = soon(told.next()).await.unwrap().unwrap();
+        if message.header().member().is_some_and(|name| name == "C") {
+            assert!(message.body().deserialize::<Vec<u8>>().unwrap() == body);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_ends_with_its_bus() {
+    let mut stage = Stage::start().await;
+    stage
+        .kept
+        .first(|it| it.message_type() == Type::Signal)
+        .await;
+    stage.bus.kill();
+    assert!(matches!(
+        soon(&mut stage.living).await.unwrap(),
+        Ended::Failed(_)
+    ));
+    stage.line.push(octets(stage.signal(":1.1", &vec![1])));
+    assert!(!stage.gauge.is_level(), "nothing is known any more");
+}
+
+#[tokio::test]
+async fn a_gauge_is_level_when_all_was_heard() {
+    let bus = TestBus::start();
+    let connected = connect(&bus.address).await.unwrap();
+    let gauge = connected.gauge();
+    let client = bus.client().await;
+    // The bus has answered the client, so it has written what it had for us before; nobody reads.
+    zbus::fdo::DBusProxy::new(&client)
+        .await
+        .unwrap()
+        .get_id()
+        .await
+        .unwrap();
+    assert!(!gauge.is_level());
+    let (line, mut kept, stop) = (Line::default(), Kept::default(), CancellationToken::new());
+    let heard = kept.clone();
+    let living = live(&line, connected, &mut kept, &stop);
+    tokio::pin!(living);
+    tokio::select! {
+        _ = &mut living => panic!("it goes on"),
+        _ = heard.first(|it| it.message_type() == Type::Signal) => {}
+    }
+    assert!(gauge.is_level());
+}
+
+#[tokio::test]
+async fn descriptors_come_with_the_message_that_brought_them() {
+    let stage = Stage::start().await;
+    let client = stage.bus.client().await;
+    let file = std::fs::File::open("/dev/null").unwrap();
+    client
+        .send(&stage.signal(&stage.name, &vec![1]))
+        .await
+        .unwrap();
+    let brings = Message::signal("/", "org.a.B", "Brings").destination(stage.name.clone());
+    let brings = brings
+        .build(&zbus::Fd::from(std::os::fd::OwnedFd::from(file)))
+        .unwrap();
+    client.send(&brings).await.unwrap();
+    client
+        .send(&stage.signal(&stage.name, &vec![2]))
+        .await
+        .unwrap();
+    let is = |name: &'static str| move |it: &Message| it.header().member().unwrap() == name;
+    let brought = stage.kept.first(is("Brings")).await;
+    assert_eq!(brought.data().fds().len(), 1);
+    let plain = stage.kept.first(is("C")).await;
+    assert!(plain.data().fds().is_empty());
+}
+
+#[tokio::test]
+async fn who_is_no_bus_is_not_taken_for_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        std::io::Write::write_all(&mut stream, b"REJECTED ANONYMOUS\r\n").unwrap();
+        drop(stream);
+        listener.accept().unwrap();
+    });
+    let address = format!("unix:path={}", path.display());
+    let refused = connect(&address).await.unwrap_err();
+    assert!(refused.to_string().contains("REJECTED"), "{refused}");
+    assert!(connect(&address).await.is_err(), "it hung up");
+    answering.join().unwrap();
+    let nowhere = connect("unix:path=/nonexistent/socket").await.unwrap_err();
+    assert!(
+        nowhere.to_string().contains("cannot be reached"),
+        "{nowhere}"
+    );
+    assert!(connect("nonsense").await.is_err());
+}
+
+#[tokio::test]
+async fn buses_are_reached_by_abstract_names_and_over_tcp_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = directory.path().join("bus");
+    let bus = TestBus::listening(&format!("unix:abstract={}", name.display()));
+    let connected = connect(&bus.address).await.unwrap();
+    assert!(connected.unique_name().starts_with(':'));
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let near = TestBus::start();
+    let path = near.address.strip_prefix("unix:path=").unwrap();
+    let path = path.split(',').next().unwrap().to_owned();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bus = tokio::net::UnixStream::connect(path).await.unwrap();
+        tokio::io::copy_bidirectional(&mut stream, &mut bus).await
+    });
+    let connected = connect(&format!("tcp:host=127.0.0.1,port={port}")).await;
+    assert!(connected.unwrap().unique_name().starts_with(':'));
+}
