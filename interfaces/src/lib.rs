@@ -10,7 +10,7 @@
 pub mod errors;
 pub mod proxies;
 
-pub use proxies::{BridgeProxy, ExporterProxy, ObjectProxy, PeerProxy};
+pub use proxies::{BridgeProxy, ExporterProxy, ObjectProxy, PeerProxy, WireProxy};
 
 /// The bus name of the bridge.
 pub const BRIDGE_NAME: &str = "org.z25.Zocp1";
@@ -18,6 +18,8 @@ pub const BRIDGE_NAME: &str = "org.z25.Zocp1";
 pub const BRIDGE_PATH: &str = "/org/z25/Zocp1";
 /// Below it is one object for each present peer, its last element the peer's label.
 pub const PEERS_PATH: &str = "/org/z25/Zocp1/nodes";
+/// Below it is one object for each wire, its last element a number.
+pub const WIRES_PATH: &str = "/org/z25/Zocp1/wires";
 /// The bus name of a mirrored node is this and the node's label.
 pub const NODE_NAME_PREFIX: &str = "org.z25.Zocp1.Node.";
 /// The root object of a mirrored node, with `ObjectManager`.
@@ -29,6 +31,8 @@ pub const BRIDGE_INTERFACE: &str = "org.z25.Zocp1.Bridge";
 pub const EXPORTER_INTERFACE: &str = "org.z25.Zocp1.Exporter";
 /// One peer on the mesh.
 pub const PEER_INTERFACE: &str = "org.z25.Zocp1.Peer";
+/// One wire.
+pub const WIRE_INTERFACE: &str = "org.z25.Zocp1.Wire";
 /// What describes an object of a mirrored node.
 pub const OBJECT_INTERFACE: &str = "org.z25.Zocp1.Object";
 /// The state of an object of a mirrored node: a property for each capability with a value.
@@ -44,6 +48,8 @@ pub const BRIDGE_XML: &str = include_str!("../org.z25.Zocp1.Bridge.xml");
 pub const EXPORTER_XML: &str = include_str!("../org.z25.Zocp1.Exporter.xml");
 /// The documented introspection data of [`PEER_INTERFACE`].
 pub const PEER_XML: &str = include_str!("../org.z25.Zocp1.Peer.xml");
+/// The documented introspection data of [`WIRE_INTERFACE`].
+pub const WIRE_XML: &str = include_str!("../org.z25.Zocp1.Wire.xml");
 /// The documented introspection data of [`OBJECT_INTERFACE`].
 pub const OBJECT_XML: &str = include_str!("../org.z25.Zocp1.Object.xml");
 /// The rule by which the members of [`VALUES_INTERFACE`] are made.

@@ -25,6 +25,29 @@ pub trait Bridge {
     fn leave(&self, group: &str) -> zbus::Result<()>;
     /// Sends octets to every peer in a group.
     fn shout(&self, group: &str, content: &[u8]) -> zbus::Result<()>;
+    /// Has what an emitter emits arrive at a sensor.
+    fn wire(
+        &self,
+        emitter_node: &str,
+        emitter: &str,
+        sensor_node: &str,
+        sensor: &str,
+    ) -> zbus::Result<()>;
+    /// Takes the wire between two capabilities away.
+    fn unwire(
+        &self,
+        emitter_node: &str,
+        emitter: &str,
+        sensor_node: &str,
+        sensor: &str,
+    ) -> zbus::Result<()>;
+    /// Makes a wire between two ends of any kind, with a conversion.
+    fn wire_with(
+        &self,
+        from: &str,
+        to: &str,
+        options: HashMap<&str, zbus::Variant<'_>>,
+    ) -> zbus::Result<OwnedObjectPath>;
     /// A peer shouted something that is not ZOCP.
     #[zbus(signal)]
     fn shouted(
@@ -125,4 +148,44 @@ pub trait Object {
     /// Every other entry of the object's tree, by its raw name.
     #[zbus(property)]
     fn data(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
+}
+
+/// One wire: `org.z25.Zocp1.Wire`.
+#[proxy(interface = "org.z25.Zocp1.Wire", default_service = "org.z25.Zocp1")]
+pub trait Wire {
+    /// Takes it away.
+    fn remove(&self) -> zbus::Result<()>;
+    /// Where it begins.
+    #[zbus(property)]
+    fn from(&self) -> zbus::Result<String>;
+    /// Where it ends.
+    #[zbus(property)]
+    fn to(&self) -> zbus::Result<String>;
+    /// `active`, `waiting` or `failed`.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+    /// Whether values go from node to node without the bridge.
+    #[zbus(property)]
+    fn direct(&self) -> zbus::Result<bool>;
+    /// Whether somebody else made it.
+    #[zbus(property)]
+    fn foreign(&self) -> zbus::Result<bool>;
+    /// The values that were passed on.
+    #[zbus(property)]
+    fn count(&self) -> zbus::Result<u64>;
+    /// The values that were not.
+    #[zbus(property)]
+    fn lost(&self) -> zbus::Result<u64>;
+    /// The last value that was passed on.
+    #[zbus(property)]
+    fn last_value(&self) -> zbus::Result<OwnedVariant>;
+    /// Why the last value that was not passed on was not.
+    #[zbus(property)]
+    fn last_error(&self) -> zbus::Result<String>;
+    /// What it makes of values.
+    #[zbus(property)]
+    fn conversion(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
+    /// Whether it is kept when the bridge ends.
+    #[zbus(property)]
+    fn lasting(&self) -> zbus::Result<bool>;
 }

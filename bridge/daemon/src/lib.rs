@@ -45,3 +45,4 @@ pub mod state;
 mod testbus;
 pub mod transport;
 pub mod types;
+pub mod wires;

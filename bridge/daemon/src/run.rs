@@ -27,6 +27,7 @@ use crate::{
     objects::XmlError,
     served::{Presence, Site, SiteKind},
     services::Services,
+    wires::Wires,
 };
 
 /// What the bridge says of itself while it runs.
@@ -121,6 +122,7 @@ struct Bridge<T> {
     hub: Hub,
     mirrors: Mirrors<Node>,
     services: Services,
+    wires: Wires,
     tasks: TaskTracker,
     presence: watch::Receiver<Option<Presence>>,
     networks: Vec<Network>,
@@ -137,12 +139,14 @@ impl<T: FnMut(Status)> Bridge<T> {
         let (on_presence, presence) = watch::channel(None);
         let directory = Directory::default();
         let services = Services::start(&tasks, &site, node.clone(), settings.services);
+        let wires = Wires::start(&tasks, node.clone())?;
         let hub = Hub::start(
             &tasks,
             &site,
             node.clone(),
             directory.clone(),
             services.exporter(),
+            &wires,
             move |told| {
                 on_presence.send_replace(Some(told));
             },
@@ -156,6 +160,7 @@ impl<T: FnMut(Status)> Bridge<T> {
             hub,
             mirrors,
             services,
+            wires,
             tasks,
             presence,
             networks,
@@ -223,6 +228,7 @@ impl<T: FnMut(Status)> Bridge<T> {
         for event in batch.drain(..) {
             if let Event::Exited { peer, .. } = event {
                 self.follow_services(&event).await;
+                self.wires.handle(&event).await;
                 self.mirrors.handle(&event).await;
                 self.hub.handle(&event).await;
                 self.directory.leave(peer);
@@ -240,6 +246,7 @@ impl<T: FnMut(Status)> Bridge<T> {
                 }
                 self.hub.handle(&event).await;
                 self.mirrors.handle(&event).await;
+                self.wires.handle(&event).await;
                 self.follow_services(&event).await;
             }
         }
@@ -295,10 +302,12 @@ impl<T: FnMut(Status)> Bridge<T> {
             hub,
             mirrors,
             services,
+            wires,
             tasks,
             ..
         } = self;
         services.close();
+        wires.close();
         let gone = async {
             for mirror in mirrors.close() {
                 mirror.cancelled().await;

@@ -30,6 +30,7 @@ use crate::{
     export::Exporter,
     objects::{Interface, SlotError, TableError, XmlError, parse_interfaces},
     served::{Order, Presence, Served, Site, Table},
+    wires::Wires,
 };
 
 /// The bridge's own objects on the bus.
@@ -57,6 +58,7 @@ impl Hub {
         node: Node,
         directory: Directory,
         exporter: Exporter,
+        wires: &Wires,
         on_presence: impl Fn(Presence) + Send + Sync + 'static,
     ) -> Result<Self, HubError> {
         let peer = declared(PEER_XML, PEER_INTERFACE)?;
@@ -68,7 +70,14 @@ impl Hub {
             objects.add_manager(BRIDGE_PATH)?;
             objects.insert(BRIDGE_PATH, [bridge, exports])
         })?;
-        let owner = HubOwner::new(node.clone(), directory.clone(), exporter, table.clone());
+        wires.show_on(&table);
+        let owner = HubOwner::new(
+            node.clone(),
+            directory.clone(),
+            exporter,
+            wires.clone(),
+            table.clone(),
+        );
         let order = Order {
             site: site.clone(),
             table: table.clone(),

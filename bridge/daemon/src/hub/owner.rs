@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::timeout;
 use zbus::{ObjectPath, Variant};
 use zocp_interfaces::{
-    BRIDGE_INTERFACE, BRIDGE_PATH, EXPORTER_INTERFACE, PEER_INTERFACE, PEERS_PATH,
+    BRIDGE_INTERFACE, BRIDGE_PATH, EXPORTER_INTERFACE, PEER_INTERFACE, PEERS_PATH, WIRE_INTERFACE,
 };
 use zocp_node::{Content, Node, NodeError, PeerId};
 
@@ -19,6 +19,7 @@ use crate::{
     export::{Exporter, Learned},
     policy::ExportRule,
     served::{Answer, CallRequest, Owner, SetRequest, Table},
+    wires::Wires,
 };
 
 /// Answers what the table cannot.
@@ -26,15 +27,23 @@ pub(super) struct HubOwner {
     node: Node,
     directory: Directory,
     exporter: Exporter,
+    wires: Wires,
     table: Table,
 }
 
 impl HubOwner {
-    pub(super) fn new(node: Node, directory: Directory, exporter: Exporter, table: Table) -> Self {
+    pub(super) fn new(
+        node: Node,
+        directory: Directory,
+        exporter: Exporter,
+        wires: Wires,
+        table: Table,
+    ) -> Self {
         Self {
             node,
             directory,
             exporter,
+            wires,
             table,
         }
     }
@@ -42,6 +51,12 @@ impl HubOwner {
 
 impl Owner for HubOwner {
     async fn call(&self, call: CallRequest) -> Answer {
+        if matches!(
+            (&*call.interface, &*call.member),
+            (BRIDGE_INTERFACE, "Wire" | "Unwire" | "WireWith") | (WIRE_INTERFACE, _)
+        ) {
+            return self.wires.call(&call).await;
+        }
         let arguments = Arguments(call.arguments);
         match (&*call.interface, &*call.member) {
             (BRIDGE_INTERFACE, "FindNode") => self.find_node(&arguments.text(0)?),

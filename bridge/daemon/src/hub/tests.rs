@@ -37,12 +37,14 @@ impl Stage {
         let directory = Directory::default();
         let (rules, node) = (ServiceSettings::default(), hub_node.clone());
         let services = Services::start(&tasks, &site, node, rules);
+        let wires = Wires::start(&tasks, hub_node.clone()).unwrap();
         let hub = Hub::start(
             &tasks,
             &site,
             hub_node.clone(),
             directory.clone(),
             services.exporter(),
+            &wires,
             on_presence,
         )
         .await

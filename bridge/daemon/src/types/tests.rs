@@ -128,10 +128,13 @@ fn without_a_hint_the_value_tells() {
 
 #[test]
 fn what_is_too_deep_or_too_large_is_shown_as_its_text() {
-    let deep = "[".repeat(100) + &"]".repeat(100);
+    let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
     let shown = natural(&json(&deep));
     assert_eq!(shown.value_signature().to_string(), "av");
-    assert!(plain(&shown).contains(&format!("{:?}", "[".repeat(78) + &"]".repeat(78))));
+    assert!(plain(&shown).contains(&format!(
+        "{:?}",
+        format!("{}{}", "[".repeat(78), "]".repeat(78))
+    )));
 
     let large = Value::Array(vec![Value::from(0); VALUE_LEN_MAX / 16]);
     assert_eq!(natural(&large).value_signature(), &Signature::Str);

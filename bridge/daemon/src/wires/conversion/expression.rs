@@ -1,0 +1,197 @@
+//! Expressions over a value, in the words of rhai, of which nothing but expressions is let in.
+//!
+//! Model: a [`Calculator`] knows the functions; an [`Expression`] is a text that it understood, with the
+//! variable `value`. Numbers of integer and floating point capabilities are such; lists are arrays.
+//! Invariants: E1. no statements, loops, functions, modules, clocks, output or `eval`: an expression is
+//! a function of its value. E2. a result is a scalar or a list of scalars, or `()`, which is no value.
+//! Limits: [`TEXT_LEN_MAX`], [`OPERATIONS_MAX`], [`DEPTH_MAX`], [`TEXT_SIZE_MAX`], [`ARRAY_SIZE_MAX`]: above
+//! each the expression is refused, or has no result for that value.
+
+use std::{fmt, sync::Arc};
+
+use rhai::{
+    AST, Array, Dynamic, Engine, INT, Scope,
+    packages::{
+        ArithmeticPackage, BasicArrayPackage, BasicMathPackage, LogicPackage, MoreStringPackage,
+        Package,
+    },
+};
+use zocp_node::model::{Value, float, number};
+
+use super::{ConversionError, Kind, shown};
+
+/// Understands expressions. Cheap to clone.
+#[derive(Clone)]
+pub struct Calculator {
+    engine: Arc<Engine>,
+}
+
+/// An expression that was understood. Two are the same when their texts are.
+#[derive(Clone)]
+pub struct Expression {
+    text: Arc<str>,
+    ast: Arc<AST>,
+    engine: Arc<Engine>,
+}
+
+/// Why a text is no expression. Fault of whoever wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExpressionError {
+    /// Longer than the limit.
+    #[error("an expression has at most {TEXT_LEN_MAX} octets")]
+    TooLong,
+    /// Not understood; the text says where.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+impl Default for Calculator {
+    fn default() -> Self {
+        let mut engine = Engine::new_raw();
+        ArithmeticPackage::new().register_into_engine(&mut engine);
+        LogicPackage::new().register_into_engine(&mut engine);
+        BasicMathPackage::new().register_into_engine(&mut engine);
+        BasicArrayPackage::new().register_into_engine(&mut engine);
+        MoreStringPackage::new().register_into_engine(&mut engine);
+        engine
+            .set_max_operations(OPERATIONS_MAX)
+            .set_max_expr_depths(DEPTH_MAX)
+            .set_max_string_size(TEXT_SIZE_MAX)
+            .set_max_array_size(ARRAY_SIZE_MAX)
+            .set_max_map_size(ARRAY_SIZE_MAX)
+            .disable_symbol("eval");
+        Self {
+            engine: Arc::new(engine),
+        }
+    }
+}
+
+impl Calculator {
+    /// Understands a text.
+    ///
+    /// # Errors
+    /// It is too long, or no expression.
+    pub fn understand(&self, text: &str) -> Result<Expression, ExpressionError> {
+        if text.len() > TEXT_LEN_MAX {
+            return Err(ExpressionError::TooLong);
+        }
+        let ast = self
+            .engine
+            .compile_expression(text)
+            .map_err(|error| ExpressionError::Malformed(error.to_string()))?;
+        Ok(Expression {
+            text: text.into(),
+            ast: Arc::new(ast),
+            engine: self.engine.clone(),
+        })
+    }
+}
+
+impl Expression {
+    /// As it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its result for a value of this kind; `None` for `()`.
+    pub(super) fn evaluate(
+        &self,
+        value: &Value,
+        kind: Kind,
+    ) -> Result<Option<Value>, ConversionError> {
+        let failed = |error: String| ConversionError::Expression(error);
+        let mut scope = Scope::new();
+        scope.push_constant_dynamic("value", given(value, kind)?);
+        let result = self
+            .engine
+            .eval_ast_with_scope::<Dynamic>(&mut scope, &self.ast)
+            .map_err(|error| failed(error.to_string()))?;
+        if result.is_unit() {
+            return Ok(None);
+        }
+        let kind = result.type_name();
+        let unknown = || failed(format!("its result is a {kind}"));
+        if result.is_array() {
+            let values = result.clone().cast::<Array>();
+            let values = values.iter().map(scalar).collect::<Option<Vec<_>>>();
+            return values
+                .map(|values| Some(Value::Array(values)))
+                .ok_or_else(unknown);
+        }
+        scalar(&result).map(Some).ok_or_else(unknown)
+    }
+}
+
+/// A value as the expression has it.
+fn given(value: &Value, kind: Kind) -> Result<Dynamic, ConversionError> {
+    let unknown = || ConversionError::Expression(format!("{} is not understood", shown(value)));
+    let Value::Array(values) = value else {
+        return given_scalar(value, kind).ok_or_else(unknown);
+    };
+    let kind = match kind {
+        Kind::Vector(_) => Kind::Float,
+        kind => kind,
+    };
+    let values: Option<Array> = values
+        .iter()
+        .map(|value| given_scalar(value, kind))
+        .collect();
+    values.map(Dynamic::from_array).ok_or_else(unknown)
+}
+
+fn given_scalar(value: &Value, kind: Kind) -> Option<Dynamic> {
+    Some(match value {
+        Value::Bool(truth) => Dynamic::from_bool(*truth),
+        Value::String(text) if text.len() <= TEXT_SIZE_MAX => text.clone().into(),
+        Value::Number(digits) => match digits.as_str().parse::<INT>() {
+            Ok(integer) if kind != Kind::Float => Dynamic::from_int(integer),
+            _ => Dynamic::from_float(number(value)?),
+        },
+        _ => return None,
+    })
+}
+
+/// A scalar of a result as JSON.
+fn scalar(result: &Dynamic) -> Option<Value> {
+    if let Ok(truth) = result.as_bool() {
+        return Some(Value::Bool(truth));
+    }
+    if let Ok(integer) = result.as_int() {
+        return Some(Value::from(integer));
+    }
+    if let Ok(number) = result.as_float() {
+        return number.is_finite().then(|| float(number));
+    }
+    let text = result.as_immutable_string_ref().ok()?;
+    Some(Value::from(text.as_str()))
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Expression({:?})", self.text)
+    }
+}
+
+impl fmt::Debug for Calculator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Calculator")
+    }
+}
+
+/// Octets of an expression.
+const TEXT_LEN_MAX: usize = 1024;
+/// Steps of one evaluation: some milliseconds at most.
+const OPERATIONS_MAX: u64 = 10_000;
+/// Nesting of an expression.
+const DEPTH_MAX: usize = 32;
+/// Octets of a text within an expression.
+const TEXT_SIZE_MAX: usize = 64 * 1024;
+/// Elements of a list within an expression.
+const ARRAY_SIZE_MAX: usize = 1024;

@@ -1,0 +1,344 @@
+//! What a wire makes of a value on its way, without any I/O.
+//!
+//! Model: a [`Conversion`] is what was asked for. A [`Converter`] is that, for a source and a target whose
+//! [`Side`]s are known; it takes values one after the other. The steps, each only where it is asked for:
+//! expression, scale, clamp, invert, threshold; at the end the value becomes what the target takes.
+//! Invariants: C1. the same values in the same order give the same results: a converter remembers only
+//! whether it was over its threshold. C2. what cannot be converted is an error and changes nothing.
+//! C3. no recursion: what is looked into is a scalar, or a list of scalars.
+//! Limits: those of [`expression`].
+//! Not here: from where values come and where they go (`super::worker`).
+//! Spec: docs/reference/dbus.md, "Conversion".
+
+mod expression;
+mod range;
+#[cfg(test)]
+mod tests;
+
+use zocp_node::model::{Info, TypeHint, Value, float, number};
+
+pub use self::{
+    expression::{Calculator, Expression, ExpressionError},
+    range::{Range, RangeError, Scale},
+};
+
+/// What a wire makes of a value. The default leaves everything as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Conversion {
+    /// Applied first.
+    pub expression: Option<Expression>,
+    /// From range to range.
+    pub scale: Option<Scale>,
+    /// Keeps the value in the range that it goes to.
+    pub clamp: bool,
+    /// Turns the range that it goes to around: its high becomes its low. With a threshold: the value
+    /// triggers when it falls below.
+    pub invert: bool,
+    /// The value triggers once each time it rises to this; nothing else passes.
+    pub threshold: Option<f64>,
+}
+
+/// What is known of the capability, property or argument at one end.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Side {
+    /// What it takes or gives.
+    pub kind: Kind,
+    /// From its lowest to its highest value.
+    pub range: Option<Range>,
+}
+
+/// What a target takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// An integer.
+    Int,
+    /// A number.
+    Float,
+    /// True or false.
+    Bool,
+    /// A text.
+    Text,
+    /// So many numbers.
+    Vector(usize),
+    /// Whatever comes.
+    #[default]
+    Any,
+}
+
+/// Why a value is not passed on. Fault of whoever made the wire, or of the emitter; later values are not
+/// affected.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConversionError {
+    /// The expression has no result for this value.
+    #[error("the expression: {0}")]
+    Expression(String),
+    /// Not a number, where one is needed.
+    #[error("{found} is not a number")]
+    NotANumber {
+        /// What it is, cut.
+        found: String,
+    },
+    /// A number that is none, or too large.
+    #[error("the result is not a finite number")]
+    NotFinite,
+    /// The target takes something else.
+    #[error("{found} cannot become {wanted}")]
+    Unfit {
+        /// What it is, cut.
+        found: String,
+        /// What the target takes.
+        wanted: Kind,
+    },
+    /// A range is needed, and that end has none.
+    #[error("the {0} has no range: its min and max are not known")]
+    NoRange(&'static str),
+}
+
+impl Conversion {
+    /// Whether it leaves everything as it is.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Side {
+    /// What a node says of a capability. A bound of 0 is left out by pyZOCP, so where there is one bound
+    /// the other is 0; percent has 0 to 100 where nothing else is said.
+    #[must_use]
+    pub fn of(info: &Info) -> Self {
+        let bound = |bound: Option<&Value>| bound.and_then(number);
+        let (low, high) = (bound(info.min.as_ref()), bound(info.max.as_ref()));
+        let range = match (low, high) {
+            (None, None) if info.type_hint.as_deref() == Some("percent") => {
+                Range::new(0.0, 100.0).ok()
+            }
+            (None, None) => None,
+            (low, high) => Range::new(low.unwrap_or(0.0), high.unwrap_or(0.0)).ok(),
+        };
+        Self {
+            kind: Kind::of(info.hint()),
+            range,
+        }
+    }
+}
+
+impl Kind {
+    fn of(hint: TypeHint<'_>) -> Self {
+        match hint {
+            TypeHint::Int => Self::Int,
+            TypeHint::Float => Self::Float,
+            TypeHint::Bool => Self::Bool,
+            TypeHint::Text => Self::Text,
+            TypeHint::Vector(count) => Self::Vector(count),
+            TypeHint::Signature(_) | TypeHint::Other => Self::Any,
+        }
+    }
+
+    /// Whether every value of this kind is one of `other` as it is.
+    #[must_use]
+    pub fn suits(self, other: Self) -> bool {
+        self == other || other == Self::Any || (self, other) == (Self::Int, Self::Float)
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Int => f.write_str("an integer"),
+            Self::Float => f.write_str("a number"),
+            Self::Bool => f.write_str("true or false"),
+            Self::Text => f.write_str("a text"),
+            Self::Vector(count) => write!(f, "a list of {count} numbers"),
+            Self::Any => f.write_str("anything"),
+        }
+    }
+}
+
+/// A conversion at work between two ends.
+#[derive(Debug, Clone)]
+pub struct Converter {
+    conversion: Conversion,
+    source: Side,
+    target: Side,
+    was_over: bool,
+}
+
+impl Converter {
+    /// For these two ends.
+    #[must_use]
+    pub fn new(conversion: Conversion, source: Side, target: Side) -> Self {
+        Self {
+            conversion,
+            source,
+            target,
+            was_over: false,
+        }
+    }
+
+    /// What the target is given for a value; `None` when it is given nothing: a threshold that is not
+    /// crossed, an expression that results in `()`.
+    ///
+    /// # Errors
+    /// It cannot be converted.
+    pub fn convert(&mut self, value: &Value) -> Result<Option<Value>, ConversionError> {
+        let mut value = value.clone();
+        if let Some(expression) = &self.conversion.expression {
+            match expression.evaluate(&value, self.source.kind)? {
+                Some(result) => value = result,
+                None => return Ok(None),
+            }
+        }
+        if let Some(scale) = self.conversion.scale {
+            let (from, to) = self.ranges(scale)?;
+            value = each_number(&value, |number| from.map(number, to))?;
+        }
+        if self.conversion.clamp {
+            let range = self.range_after()?;
+            value = each_number(&value, |number| range.clamp(number))?;
+        }
+        if let Some(threshold) = self.conversion.threshold {
+            if !self.crosses(threshold, as_number(&value)?) {
+                return Ok(None);
+            }
+            value = Value::Bool(true);
+        } else if self.conversion.invert {
+            value = self.inverted(&value)?;
+        }
+        fit(value, self.target.kind).map(Some)
+    }
+
+    fn ranges(&self, scale: Scale) -> Result<(Range, Range), ConversionError> {
+        match scale {
+            Scale::Given { from, to } => Ok((from, to)),
+            Scale::Ends => Ok((
+                self.source
+                    .range
+                    .ok_or(ConversionError::NoRange("source"))?,
+                self.target
+                    .range
+                    .ok_or(ConversionError::NoRange("target"))?,
+            )),
+        }
+    }
+
+    /// The range in which a value is after scaling.
+    fn range_after(&self) -> Result<Range, ConversionError> {
+        match self.conversion.scale {
+            Some(Scale::Given { to, .. }) => Ok(to),
+            _ => self.target.range.ok_or(ConversionError::NoRange("target")),
+        }
+    }
+
+    fn inverted(&self, value: &Value) -> Result<Value, ConversionError> {
+        if let Value::Bool(truth) = value {
+            return Ok(Value::Bool(!truth));
+        }
+        let range = self.range_after()?;
+        each_number(value, |number| range.invert(number))
+    }
+
+    fn crosses(&mut self, threshold: f64, number: f64) -> bool {
+        let is_over = (number >= threshold) != self.conversion.invert;
+        let crosses = is_over && !self.was_over;
+        self.was_over = is_over;
+        crosses
+    }
+}
+
+/// A number, or each of a list of them.
+fn each_number(value: &Value, map: impl Fn(f64) -> f64) -> Result<Value, ConversionError> {
+    let one = |value: &Value| finite(map(as_number(value)?));
+    match value {
+        Value::Array(values) => values.iter().map(one).collect(),
+        value => one(value),
+    }
+}
+
+/// What a value is as a number: a text that is one counts, also with a per cent sign; true is 1.
+fn as_number(value: &Value) -> Result<f64, ConversionError> {
+    let found = match value {
+        Value::Number(_) => number(value),
+        Value::Bool(truth) => Some(f64::from(u8::from(*truth))),
+        Value::String(text) => text.trim().trim_end_matches('%').trim_end().parse().ok(),
+        _ => None,
+    };
+    match found {
+        Some(number) if number.is_finite() => Ok(number),
+        Some(_) => Err(ConversionError::NotFinite),
+        None => Err(ConversionError::NotANumber {
+            found: shown(value),
+        }),
+    }
+}
+
+fn finite(number: f64) -> Result<Value, ConversionError> {
+    if number.is_finite() {
+        Ok(float(number))
+    } else {
+        Err(ConversionError::NotFinite)
+    }
+}
+
+/// A value as the target takes it.
+fn fit(value: Value, wanted: Kind) -> Result<Value, ConversionError> {
+    match (wanted, &value) {
+        (Kind::Any, _) | (Kind::Text, Value::String(_)) | (Kind::Bool, Value::Bool(_)) => Ok(value),
+        (Kind::Int, Value::Number(digits)) if digits.as_str().parse::<i64>().is_ok() => Ok(value),
+        (Kind::Int, _) => integer(as_number(&value)?),
+        (Kind::Float, _) => finite(as_number(&value)?),
+        (Kind::Bool, Value::String(text)) => match truth(text) {
+            Some(truth) => Ok(Value::Bool(truth)),
+            None => Err(unfit(&value, wanted)),
+        },
+        (Kind::Bool, _) => Ok(Value::Bool(as_number(&value)? != 0.0)),
+        (Kind::Text, _) => Ok(Value::String(value.to_string())),
+        (Kind::Vector(count), Value::Array(values)) if values.len() == count => values
+            .iter()
+            .map(|value| finite(as_number(value)?))
+            .collect(),
+        (Kind::Vector(_), _) => Err(unfit(&value, wanted)),
+    }
+}
+
+/// The nearest integer.
+fn integer(number: f64) -> Result<Value, ConversionError> {
+    let rounded = number.round();
+    #[expect(clippy::cast_possible_truncation, reason = "whole, and within 2^63")]
+    if rounded.abs() < INTEGER_MAX {
+        Ok(Value::from(rounded as i64))
+    } else {
+        Err(ConversionError::NotFinite)
+    }
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" | "1" => Some(true),
+        "false" | "off" | "no" | "0" | "" => Some(false),
+        _ => None,
+    }
+}
+
+fn unfit(value: &Value, wanted: Kind) -> ConversionError {
+    ConversionError::Unfit {
+        found: shown(value),
+        wanted,
+    }
+}
+
+/// The beginning of a value, for an error's text.
+fn shown(value: &Value) -> String {
+    let mut text: String = value.to_string().chars().take(SHOWN_MAX + 1).collect();
+    if text.chars().count() > SHOWN_MAX {
+        text.pop();
+        text.push('…');
+    }
+    text
+}
+
+/// 2^63: what an integer of 64 bits does not hold any more.
+const INTEGER_MAX: f64 = 9_223_372_036_854_775_808.0;
+/// Characters of a value in an error's text.
+const SHOWN_MAX: usize = 60;

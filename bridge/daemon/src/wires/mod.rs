@@ -1,0 +1,390 @@
+//! Wires: from an emitter to a sensor, between nodes and services, as objects on the bus.
+//!
+//! Model: [`Wires`] is a handle of all wires. The [`Board`] says which there are and what is to be done;
+//! this is what does it: a [`Record`] with an object `/org/z25/Zocp1/wires/N` for each wire, a worker with
+//! a feed for each that goes through this bridge, and one task that tells nodes of subscriptions, in the
+//! order in which the board said so.
+//! Invariants: X1. the board and what follows from it change under one lock, so that all see one order.
+//! X2. an emission is handed to exactly the wires that begin at its capability, by an index: what others
+//! there are costs nothing.
+//! Limits: those of `board` and `feed`; [`MADE_PATIENCE`] is how long a caller waits for a node's word.
+//! Layout: `end` how ends are written; `nodes` who is here; `plan` how a wire can be made; `board` which
+//! there are; `conversion`, `options` what becomes of values; `feed`, `worker` values on their way;
+//! `record` how a wire fares; `requests` what callers ask for.
+//! Spec: docs/reference/dbus.md, "Wires"; docs/reference/protocol.md §5.5.
+
+mod board;
+pub mod conversion;
+mod end;
+mod feed;
+mod nodes;
+mod options;
+mod plan;
+mod record;
+mod requests;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::sleep};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zocp_interfaces::{WIRE_INTERFACE, WIRE_XML};
+use zocp_node::{CapPath, Event, Node, PeerId, Value};
+
+pub use self::end::{BusEnd, End, EndError, NodeEnd};
+use self::{
+    board::{Board, Output, WireId},
+    conversion::Calculator,
+    feed::{Feed, Passing, feed},
+    nodes::Spot,
+    plan::{Route, Source},
+    record::{Due, Record},
+    worker::{Worker, end},
+};
+use crate::{
+    objects::{Interface, TableError, XmlError, parse_interfaces},
+    served::Table,
+};
+
+/// All wires. Clones are the same. See the [module](self).
+#[derive(Debug, Clone)]
+pub struct Wires {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    node: Node,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    calculator: Calculator,
+    /// The members of a wire's object.
+    shape: Interface,
+    table: OnceLock<Table>,
+    switch: Mutex<Switch>,
+    /// There are orders.
+    ordered: Notify,
+    due: Due,
+}
+
+/// The board, and what follows from it.
+#[derive(Debug)]
+struct Switch {
+    board: Board,
+    records: HashMap<WireId, Record>,
+    works: HashMap<WireId, Work>,
+    /// The feeds of wires that begin at an emitter.
+    feeds: HashMap<Spot, Vec<(WireId, Feed)>>,
+    orders: VecDeque<Order>,
+}
+
+/// A wire that goes through this bridge.
+#[derive(Debug)]
+struct Work {
+    /// Where it begins.
+    source: Source,
+    taken: CancellationToken,
+    /// Cancelled when its worker has ended.
+    ended: CancellationToken,
+}
+
+/// What nodes are to be told.
+#[derive(Debug)]
+enum Order {
+    Subscribe(WireId, Spot, Spot),
+    Unsubscribe(Spot, Spot),
+}
+
+impl Wires {
+    /// No wires yet. They are shown once there is a table, see [`Wires::show_on`].
+    ///
+    /// # Errors
+    /// The built-in declaration of an interface cannot be understood: our fault.
+    pub fn start(tasks: &TaskTracker, node: Node) -> Result<Self, XmlError> {
+        let shape = parse_interfaces(WIRE_XML)?
+            .into_iter()
+            .find(|interface| &**interface.name() == WIRE_INTERFACE)
+            .ok_or_else(|| XmlError::Misplaced("node".to_owned()))?;
+        let switch = Switch {
+            board: Board::new(node.id(), node.name()),
+            records: HashMap::new(),
+            works: HashMap::new(),
+            feeds: HashMap::new(),
+            orders: VecDeque::new(),
+        };
+        let wires = Self {
+            shared: Arc::new(Shared {
+                node,
+                tasks: tasks.clone(),
+                stop: CancellationToken::new(),
+                calculator: Calculator::default(),
+                shape,
+                table: OnceLock::new(),
+                switch: Mutex::new(switch),
+                ordered: Notify::new(),
+                due: Due::default(),
+            }),
+        };
+        tasks.spawn(wires.clone().carry_out());
+        tasks.spawn(wires.clone().tell_changes());
+        Ok(wires)
+    }
+
+    /// Shows the wires as objects of this table, once.
+    pub fn show_on(&self, table: &Table) {
+        self.shared.table.set(table.clone()).ok();
+    }
+
+    /// Follows an event of the mesh. Waits while a wire that begins at what emitted takes no more.
+    pub async fn handle(&self, event: &Event) {
+        match event {
+            Event::Emitted { peer, path, value } => self.emitted(*peer, path, value, 0).await,
+            Event::Entered(info) => self.change(|board| board.entered(info)),
+            Event::Exited { peer, .. } => self.change(|board| board.exited(*peer)),
+            Event::TreeKnown { peer, tree } => self.change(|board| board.tree_known(*peer, tree)),
+            Event::Changed { peer, changes } => {
+                self.change(|board| board.changed(*peer, changes));
+            }
+            Event::LocalChanged { changes } => self.change(|board| board.local_changed(changes)),
+            _ => {}
+        }
+    }
+
+    /// Ends what is at work. Wires between two nodes go on without us.
+    pub fn close(&self) {
+        self.shared.stop.cancel();
+    }
+
+    async fn emitted(&self, peer: PeerId, path: &CapPath, value: &Value, hops: u8) {
+        let emitter = Spot {
+            peer,
+            path: path.clone(),
+        };
+        let feeds = {
+            let switch = self.switch();
+            for id in switch.board.direct_at(&emitter) {
+                if let Some(record) = switch.records.get(id) {
+                    record.passed(value.clone());
+                }
+            }
+            switch.feeds.get(&emitter).cloned()
+        };
+        for (_, feed) in feeds.into_iter().flatten() {
+            let value = value.clone();
+            feed.push(Passing { value, hops }).await;
+        }
+    }
+
+    /// Changes the board and does what follows from it.
+    fn change<R>(&self, change: impl FnOnce(&mut Board) -> R) -> R {
+        let mut switch = self.switch();
+        let result = change(&mut switch.board);
+        while let Some(output) = switch.board.poll_output() {
+            self.follow(&mut switch, output);
+        }
+        if !switch.orders.is_empty() {
+            self.shared.ordered.notify_one();
+        }
+        result
+    }
+
+    fn follow(&self, switch: &mut Switch, output: Output) {
+        match output {
+            Output::Show(id) => self.show(switch, id),
+            Output::Hide(id) => self.hide(switch, id),
+            Output::Start(id, route) => self.start_work(switch, id, route),
+            Output::Stop(id) => switch.cut(id),
+            Output::Subscribe(id, emitter, sensor) => {
+                let order = Order::Subscribe(id, emitter, sensor);
+                switch.orders.push_back(order);
+            }
+            Output::Unsubscribe(emitter, sensor) => {
+                switch.orders.push_back(Order::Unsubscribe(emitter, sensor));
+            }
+            Output::Later(id) => {
+                let wires = self.clone();
+                self.shared.tasks.spawn(async move {
+                    tokio::select! {
+                        () = wires.shared.stop.cancelled() => {}
+                        () = sleep(AGAIN_AFTER) => wires.change(|board| board.again(id)),
+                    }
+                });
+            }
+            Output::Keep | Output::Watch(_) | Output::Unwatch(_) => {}
+        }
+    }
+
+    fn show(&self, switch: &mut Switch, id: WireId) {
+        let Some(wire) = switch.board.wire(id) else {
+            return;
+        };
+        let record = switch
+            .records
+            .entry(id)
+            .or_insert_with(|| Record::new(id, &self.shared.due));
+        record.stand(wire);
+        let Some(table) = self.shared.table.get() else {
+            return;
+        };
+        let shown = record
+            .interface(&self.shared.shape, wire)
+            .map_err(TableError::from)
+            .and_then(|interface| {
+                table.with(|objects| {
+                    if objects.contains(record.path()) {
+                        objects.take_values(record.path(), interface)
+                    } else {
+                        objects.insert(record.path(), [interface])
+                    }
+                })
+            });
+        log(shown);
+    }
+
+    fn hide(&self, switch: &mut Switch, id: WireId) {
+        switch.cut(id);
+        if let Some(work) = switch.works.remove(&id) {
+            work.taken.cancel();
+        }
+        if let (Some(record), Some(table)) = (switch.records.remove(&id), self.shared.table.get()) {
+            record.end();
+            table.with(|objects| objects.remove_tree(record.path()));
+        }
+    }
+
+    fn start_work(&self, switch: &mut Switch, id: WireId, route: Route) {
+        let Some(wire) = switch.board.wire(id) else {
+            return;
+        };
+        let record = switch
+            .records
+            .entry(id)
+            .or_insert_with(|| Record::new(id, &self.shared.due))
+            .clone();
+        let (feed, outlet) = feed(record.clone());
+        let taken = self.shared.stop.child_token();
+        let (ended, source) = (CancellationToken::new(), route.source.clone());
+        let worker = Worker {
+            id,
+            node: self.shared.node.clone(),
+            record,
+            route,
+            conversion: wire.conversion.clone(),
+            outlet,
+            taken: taken.clone(),
+            before: switch.works.remove(&id).map(|work| work.ended),
+        };
+        if let Source::Emitter(spot) = &source {
+            let feeds = switch.feeds.entry(spot.clone()).or_default();
+            feeds.push((id, feed));
+        }
+        let work = Work {
+            source,
+            taken,
+            ended: ended.clone(),
+        };
+        switch.works.insert(id, work);
+        self.shared.tasks.spawn(async move {
+            let _ended = ended.drop_guard();
+            worker.run().await;
+        });
+    }
+
+    /// Tells nodes of subscriptions, one after the other.
+    async fn carry_out(self) {
+        loop {
+            tokio::select! {
+                () = self.shared.stop.cancelled() => return,
+                () = self.shared.ordered.notified() => {}
+            }
+            while let Some(order) = self.next_order() {
+                self.carry_out_one(order).await;
+            }
+        }
+    }
+
+    fn next_order(&self) -> Option<Order> {
+        self.switch().orders.pop_front()
+    }
+
+    async fn carry_out_one(&self, order: Order) {
+        let node = &self.shared.node;
+        match order {
+            Order::Subscribe(id, emitter, sensor) => {
+                if let Err(error) = node.subscribe(end(&emitter), end(&sensor)).await {
+                    self.change(|board| board.refuse(id, error.to_string()));
+                }
+            }
+            Order::Unsubscribe(emitter, sensor) => {
+                if let Err(error) = node.unsubscribe(end(&emitter), end(&sensor)).await {
+                    tracing::debug!(%error, "a subscription was not ended");
+                }
+            }
+        }
+    }
+
+    /// Tells how wires fare, not for each value.
+    async fn tell_changes(self) {
+        loop {
+            tokio::select! {
+                () = self.shared.stop.cancelled() => return,
+                () = self.shared.due.wake.notified() => {}
+            }
+            sleep(TELL_INTERVAL).await;
+            let Some(table) = self.shared.table.get() else {
+                continue;
+            };
+            for record in self.shared.due.take() {
+                table.with(|objects| {
+                    if objects.contains(record.path()) {
+                        log(record.tell(objects));
+                    }
+                });
+            }
+        }
+    }
+
+    fn switch(&self) -> MutexGuard<'_, Switch> {
+        self.shared
+            .switch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Switch {
+    /// Hands a wire no more values. What has come is delivered.
+    fn cut(&mut self, id: WireId) {
+        let Some(work) = self.works.get(&id) else {
+            return;
+        };
+        if let Source::Emitter(spot) = &work.source
+            && let Some(feeds) = self.feeds.get_mut(spot)
+        {
+            feeds.retain(|(one, _)| *one != id);
+            if feeds.is_empty() {
+                self.feeds.remove(spot);
+            }
+        }
+    }
+}
+
+/// A table refuses only what is our fault.
+fn log(result: Result<(), TableError>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "a wire and its object differ");
+    }
+}
+
+/// Between two tellings of how wires fare.
+const TELL_INTERVAL: Duration = Duration::from_millis(50);
+/// After which a lasting wire that somebody took away is made again.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How long a caller waits for the word of an emitter's node.
+const MADE_PATIENCE: Duration = Duration::from_secs(3);
