@@ -4,7 +4,7 @@
 //! The decoder is the model's own, because it must keep the order of the verbs,
 //! accept Python's three extra numbers without touching string contents, and refuse
 //! depth and size before memory is taken. It never recurses.
-//! Invariants: J1. What [`decode`] returns nests at most `depth_max` deep, so that
+//! Invariants: J1. What [`decode`] returns nests at most three deeper than `depth_max`, so that
 //! printing, comparing and dropping it (which recurse) are harmless.
 //! Not here: what a message means: [`crate::message`].
 
@@ -14,6 +14,6 @@ mod number;
 
 pub use decode::JsonError;
 pub(crate) use decode::{decode, starts_with_key};
-pub(crate) use measure::{Measure, VALUE_SIZE, equal, measure, merge};
+pub(crate) use measure::{Measure, NODE_LEN, NODE_SIZE, VALUE_SIZE, equal, measure, merge};
 pub(crate) use number::{compare, raw_number};
 pub use number::{float, number};

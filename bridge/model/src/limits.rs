@@ -1,8 +1,8 @@
 //! Every bound of the model, with its default.
 //!
 //! Sizes are memory, approximately, in octets: a JSON value counts
-//! 48 and what its text needs, so that a small message cannot
-//! unfold into much memory.
+//! 48 and what its text needs, an object 640 more for each eight
+//! entries, so that a small message cannot unfold into much memory.
 
 /// The bounds of a [`crate::Model`] and its trees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,9 @@ pub struct Limits {
     pub message_size_max: usize,
     /// Memory of one node's tree; a change beyond it is refused as a whole.
     pub tree_size_max: usize,
-    /// Nesting of JSON values. At most 120, since printing and dropping recurse.
+    /// Nesting of a node's tree, its values included, and of each argument of a call. At most 120,
+    /// since printing and dropping recurse. A message may nest three deeper
+    /// than what it brings.
     pub depth_max: usize,
     /// Capabilities of one node, in all its objects.
     pub capabilities_max: usize,
@@ -49,7 +51,14 @@ impl Limits {
     pub(crate) fn depth(&self) -> usize {
         self.depth_max.min(DEPTH_HARD_MAX)
     }
+
+    /// How deep a message may nest: whatever a tree or a call may hold can be told.
+    pub(crate) fn message_depth(&self) -> usize {
+        self.depth() + MESSAGE_DEPTH
+    }
 }
 
 /// serde_json prints and drops values by recursion; this deep is harmless.
 const DEPTH_HARD_MAX: usize = 120;
+/// What a message puts around a value at most: `{"CALL": [method, [value]]}`.
+const MESSAGE_DEPTH: usize = 3;

@@ -60,7 +60,7 @@ impl Tree {
 
     /// Reads a whole tree.
     pub fn from_json(value: Value, limits: &Limits) -> Result<Self, TreeError> {
-        check(&value, limits)?;
+        check(&value, 0, limits)?;
         let Value::Object(entries) = value else {
             return Err(TreeError::NotAnObject);
         };
@@ -134,7 +134,7 @@ impl Tree {
     ) -> Result<Merged, TreeError> {
         let mut most = self.totals;
         for (name, value) in patch {
-            let measure = check(value, limits)?;
+            let measure = check(value, 1, limits)?;
             check_name(name, limits)?;
             most.size += measure.size + name.len();
             most.capabilities += measure.maps;
@@ -160,7 +160,8 @@ impl Tree {
         value: Value,
         limits: &Limits,
     ) -> Result<Replaced, TreeError> {
-        let measure = check(&value, limits)?;
+        // The tree, each object with the `objects` that it is in, the capability.
+        let measure = check(&value, 2 + 2 * path.object.segments().len(), limits)?;
         if self.totals.size + measure.size > limits.tree_size_max {
             self.totals = self.count();
         }
@@ -318,10 +319,11 @@ pub enum Change {
     },
 }
 
-/// Measures a value against the limits of depth and names.
-fn check(value: &Value, limits: &Limits) -> Result<json::Measure, TreeError> {
+/// Measures a value, around which there are `around` objects of the tree, against the limits of depth
+/// and names.
+fn check(value: &Value, around: usize, limits: &Limits) -> Result<json::Measure, TreeError> {
     let measure = json::measure(value, limits.depth());
-    if measure.depth > limits.depth() {
+    if measure.depth + around > limits.depth() {
         return Err(TreeError::TooDeep {
             max: limits.depth(),
         });

@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{VALUE_SIZE, raw_number};
+use super::{NODE_LEN, NODE_SIZE, VALUE_SIZE, raw_number};
 use crate::Limits;
 
 /// Why octets are not a message. Fault of the sender; nothing was taken from it.
@@ -43,7 +43,7 @@ pub(crate) fn decode(octets: &[u8], limits: &Limits) -> Result<Vec<(String, Valu
         octets,
         at: 0,
         size: 0,
-        depth_max: limits.depth(),
+        depth_max: limits.message_depth(),
         size_max: limits.message_size_max,
     }
     .run()
@@ -147,6 +147,9 @@ impl Decoder<'_> {
         match &mut open {
             Open::Array(values) => values.push(value),
             Open::Object(map, key) => {
+                if map.len().is_multiple_of(NODE_LEN) {
+                    self.charge(NODE_SIZE)?;
+                }
                 map.insert(std::mem::take(key), value);
             }
             Open::Top(entries, key) => entries.push((std::mem::take(key), value)),

@@ -7,6 +7,13 @@ use super::number::compare;
 /// What a JSON value counts against a limit of size, before its text.
 pub(crate) const VALUE_SIZE: usize = 48;
 
+/// What an object counts besides, for each [`NODE_LEN`] entries begun: its entries are in nodes with
+/// room for eleven, also where there is one.
+pub(crate) const NODE_SIZE: usize = 640;
+
+/// Entries in a node, on average where there are many.
+pub(crate) const NODE_LEN: usize = 8;
+
 /// What a value needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Measure {
@@ -37,6 +44,7 @@ pub(crate) fn measure(value: &Value, depth_max: usize) -> Measure {
             Value::Array(values) => open.extend(values.iter().map(|value| (value, depth + 1))),
             Value::Object(map) => {
                 sum.maps += 1;
+                sum.size += map.len().div_ceil(NODE_LEN) * NODE_SIZE;
                 for (key, value) in map {
                     sum.size += key.len();
                     sum.key_len = sum.key_len.max(key.len());
@@ -132,6 +140,6 @@ mod tests {
         assert_eq!(measure(&deep, 2).depth, 3);
         let map = measure(&json!({"abc": {"de": 1}}), 10);
         assert_eq!((map.maps, map.key_len), (2, 3));
-        assert_eq!(map.size, 3 * VALUE_SIZE + 6);
+        assert_eq!(map.size, 3 * VALUE_SIZE + 2 * NODE_SIZE + 6);
     }
 }

@@ -41,10 +41,7 @@ impl Model {
                 found: args.len(),
             });
         }
-        if args
-            .iter()
-            .any(|value| json::measure(value, self.limits.depth()).depth >= self.limits.depth())
-        {
+        if is_too_deep(&args, self.limits.depth()) {
             return Err(CallError::TooDeep);
         }
         if known.calls >= self.limits.calls_max {
@@ -65,7 +62,8 @@ impl Model {
         Ok(id)
     }
 
-    /// Answers a call of a peer: results, or an error's name and message.
+    /// Answers a call of a peer: results, or an error's name and message. Results that no message
+    /// holds are answered with an error.
     pub fn reply(
         &mut self,
         peer: NodeId,
@@ -76,6 +74,13 @@ impl Model {
         if !known.requests.remove(&id) {
             return Err(ReplyError::NotOpen);
         }
+        let result = result.and_then(|results| {
+            if is_too_deep(&results, self.limits.depth()) {
+                let text = "a result is nested too deep".to_owned();
+                return Err((LIMITS_EXCEEDED.to_owned(), text));
+            }
+            Ok(results)
+        });
         self.whisper(peer, message::rep(Answer { id: id.0, result }));
         Ok(())
     }
@@ -145,6 +150,11 @@ impl Model {
         }
         self.event(Event::CallDone { id, result });
     }
+}
+
+fn is_too_deep(values: &[Value], max: usize) -> bool {
+    let mut measures = values.iter().map(|value| json::measure(value, max));
+    measures.any(|measure| measure.depth > max)
 }
 
 /// The error's name for a call of what is not there.

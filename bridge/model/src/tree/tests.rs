@@ -317,9 +317,31 @@ fn a_patch_that_breaks_a_limit_changes_nothing() {
 }
 
 #[test]
+fn no_way_leads_to_a_tree_that_is_deeper_than_one_that_is_read() {
+    let limits = Limits {
+        depth_max: 6,
+        ..limits()
+    };
+    let deep = json!({"objects": {"o": {"a": {"value": [1]}}}});
+    let deeper = json!({"objects": {"o": {"a": {"value": [[1]]}}}});
+    let too_deep = || TreeError::TooDeep { max: 6 };
+    assert_eq!(
+        Tree::from_json(deeper.clone(), &limits).unwrap_err(),
+        too_deep()
+    );
+    let mut tree = Tree::new();
+    assert_eq!(tree.merge(&deeper, &limits), Err(too_deep()));
+    tree.merge(&deep, &limits).unwrap();
+    let path = "o.a".parse().unwrap();
+    let replaced = tree.replace_value(&path, json!([[1]]), &limits);
+    assert_eq!(replaced.unwrap_err(), too_deep());
+    assert!(tree.replace_value(&path, json!([2]), &limits).is_ok());
+}
+
+#[test]
 fn a_full_tree_still_takes_what_replaces() {
     let limits = Limits {
-        tree_size_max: 1000,
+        tree_size_max: 1700,
         capabilities_max: 1,
         objects_max: 1,
         ..limits()

@@ -81,11 +81,11 @@ fn malformed_text_is_refused_with_its_place() {
 #[test]
 fn depth_is_refused_without_recursion() {
     let deep = format!(r#"{{"a": {}"#, "[".repeat(1_000_000));
-    assert_eq!(decoded(&deep), Err(JsonError::TooDeep(64)));
-    let fits = format!(r#"{{"a": {}{}}}"#, "[".repeat(63), "]".repeat(63));
+    assert_eq!(decoded(&deep), Err(JsonError::TooDeep(67)));
+    let fits = format!(r#"{{"a": {}{}}}"#, "[".repeat(66), "]".repeat(66));
     assert!(decoded(&fits).is_ok());
-    let over = format!(r#"{{"a": {}{}}}"#, "[".repeat(64), "]".repeat(64));
-    assert_eq!(decoded(&over), Err(JsonError::TooDeep(64)));
+    let over = format!(r#"{{"a": {}{}}}"#, "[".repeat(67), "]".repeat(67));
+    assert_eq!(decoded(&over), Err(JsonError::TooDeep(67)));
 }
 
 #[test]

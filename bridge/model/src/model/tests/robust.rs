@@ -39,9 +39,72 @@ fn what_exceeds_a_limit_is_refused_and_the_tree_stays() {
     let deep = format!(r#"{{"SIG": ["a", {}"#, "[".repeat(1000));
     assert_eq!(
         mesh.hear(2, 1, &deep),
-        Err(MessageError::Json(JsonError::TooDeep(64)))
+        Err(MessageError::Json(JsonError::TooDeep(67)))
     );
     assert_eq!(mesh.nodes[1].remote(id(1)), Some(mesh.nodes[0].local()));
+}
+
+/// A list in lists, so many in all.
+fn nested_lists(depth: usize) -> Value {
+    (1..depth).fold(Value::from(Vec::<Value>::new()), |inner, _| {
+        Value::from(vec![inner])
+    })
+}
+
+#[test]
+fn what_is_as_deep_as_may_be_is_told_and_no_deeper() {
+    let mut mesh = Mesh::met(2, EXTENDED, |node| {
+        let list = Capability::new("rwe", nested_lists(1));
+        node.publish(root("a"), list.clone()).unwrap();
+        node.publish("o.b".parse().unwrap(), list).unwrap();
+        let any = crate::Argument::default();
+        let method = Method::new(vec![any.clone()], vec![any], None);
+        let root = ObjectPath::root();
+        node.publish_method(&root, "m", &method).unwrap();
+    });
+    for (path, depth) in [("a", 62), ("o.b", 60)] {
+        let path: CapPath = path.parse().unwrap();
+        let set = |mesh: &mut Mesh, depth| mesh.node(1).set_value(&path, nested_lists(depth));
+        set(&mut mesh, depth).unwrap();
+        mesh.settle();
+        assert_eq!(mesh.nodes[1].remote(id(1)), Some(mesh.nodes[0].local()));
+        let refused = set(&mut mesh, depth + 1);
+        assert!(matches!(refused, Err(PublishError::Tree(_))), "{refused:?}");
+    }
+    mesh.hear(1, 2, "{\"GET\": null}").unwrap();
+    mesh.settle();
+    mesh.clear();
+
+    let (now, later) = (mesh.now, mesh.now + std::time::Duration::from_secs(1));
+    let node = mesh.node(2);
+    let mut call = |depth| {
+        let args = vec![nested_lists(depth)];
+        node.call(now, id(1), &ObjectPath::root(), "m", args, later)
+    };
+    assert_eq!(call(65), Err(CallError::TooDeep));
+    let call = call(64).unwrap();
+    let Some(Event::Called {
+        id: Some(asked), ..
+    }) = mesh.events(1).pop()
+    else {
+        panic!("not called");
+    };
+    let result = Ok(vec![nested_lists(65)]);
+    mesh.node(1).reply(id(2), asked, result).unwrap();
+    let events = mesh.events(2);
+    let [
+        Event::CallDone {
+            id,
+            result: Err(CallFailure::Remote { error, .. }),
+        },
+    ] = &events[..]
+    else {
+        panic!("{events:?}");
+    };
+    assert_eq!(
+        (*id, error.as_str()),
+        (call, "org.freedesktop.DBus.Error.LimitsExceeded")
+    );
 }
 
 // protocol.md §5.1
