@@ -37,6 +37,24 @@ impl Cmd {
         }
     }
 
+    /// Debian's Python, which has `module` from a Debian package.
+    #[must_use]
+    pub fn python(module: &str) -> Self {
+        Self::new(tools::SYSTEM_PYTHON).needs(&format!("/usr/lib/python3/dist-packages/{module}"))
+    }
+
+    /// The Python that has what `tests/peers/requirements.txt` names.
+    #[must_use]
+    pub fn pypi_python() -> Self {
+        Self::new(&tools::python().to_string_lossy())
+    }
+
+    /// Node.js, with the modules that `tests/clients/package.json` names.
+    #[must_use]
+    pub fn node() -> Self {
+        Self::new("node").env("NODE_PATH", tools::node_modules())
+    }
+
     /// `program` in the network namespace `namespace`.
     pub(crate) fn on_host(namespace: &str, program: &str) -> Self {
         let mut command = Command::new(tools::find("nsenter"));
@@ -48,6 +66,16 @@ impl Cmd {
             label: format!("{namespace} {}", label(program)),
             command,
         }
+    }
+
+    /// Says that it cannot do without `file` of the system, whose package a panic names.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[must_use]
+    pub fn needs(self, file: &str) -> Self {
+        tools::need(file);
+        self
     }
 
     /// One more argument.

@@ -96,13 +96,13 @@ impl Lab {
         ip(&[], MULTICAST_ON_LOOPBACK).await;
     }
 
-    /// A file with `text` in the test's home; gives back its path.
+    /// A file with this content in the test's home; gives back its path.
     ///
     /// # Panics
     /// When it cannot be written.
-    pub fn file(&self, name: &str, text: &str) -> String {
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = format!("{HOME}/{name}");
-        std::fs::write(&path, text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        std::fs::write(&path, content).unwrap_or_else(|error| panic!("{path}: {error}"));
         path
     }
 

@@ -32,6 +32,7 @@
 
 mod bridge;
 mod bus;
+mod client;
 mod cmd;
 mod curve_peer;
 mod isolated;
@@ -40,9 +41,11 @@ mod object;
 mod program;
 mod py_peer;
 mod tools;
+mod venue;
 
 pub use bridge::Bridge;
 pub use bus::Bus;
+pub use client::{Client, error_name, is_signal, message};
 pub use cmd::{Cmd, Outcome};
 pub use curve_peer::CurvePeer;
 pub use isolated::isolated;
@@ -50,6 +53,7 @@ pub use lab::{Host, Lab, Link, Network};
 pub use object::Object;
 pub use program::Program;
 pub use py_peer::PyPeer;
+pub use venue::Venue;
 
 use std::{future::Future, time::Duration};
 

@@ -36,7 +36,7 @@ impl PyPeer {
     /// # Panics
     /// When it does not come up.
     pub async fn start_here(name: &str, setup: &[Value]) -> Self {
-        let command = with_script(Cmd::new(&tools::python().to_string_lossy()), name).label(name);
+        let command = with_script(Cmd::pypi_python(), name).label(name);
         Self::launch(command.args(setup_options(setup))).await
     }
 

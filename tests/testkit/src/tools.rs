@@ -18,12 +18,31 @@ pub(crate) fn find(program: &str) -> PathBuf {
         .chain(["/usr/sbin".into(), "/sbin".into()])
         .map(|folder| folder.join(program))
         .find(|file| file.is_file());
-    found.unwrap_or_else(|| {
-        panic!(
-            "`{program}` is missing, from the Debian package {}. `tests/run` installs it",
-            package(program)
-        )
-    })
+    found.unwrap_or_else(|| missing(program))
+}
+
+/// That `file` of the system is there: a library's header, a module, a plugin.
+///
+/// # Panics
+/// When it is not there, naming the package that has it.
+pub(crate) fn need(file: &str) {
+    if !Path::new(file).exists() {
+        missing(file);
+    }
+}
+
+/// The modules of Node.js that `tests/clients/package.json` names.
+///
+/// # Panics
+/// When nobody has installed them yet.
+pub(crate) fn node_modules() -> PathBuf {
+    let modules = repository().join("target/node/node_modules");
+    assert!(
+        modules.join("dbus-next").exists(),
+        "{} is missing: `tests/run` makes it, with the npm package dbus-next",
+        modules.display()
+    );
+    modules
 }
 
 /// The Python that has what `tests/peers/requirements.txt` names.
@@ -37,7 +56,7 @@ pub(crate) fn python() -> PathBuf {
     let python = repository().join("target/venv/bin/python");
     assert!(
         python.exists(),
-        "{} is missing: `tests/run` makes it, with the PyPI packages zeromq-pyre and pyzmq",
+        "{} is missing: `tests/run` makes it, with the packages of PyPI that the tests need",
         python.display()
     );
     python
@@ -53,22 +72,34 @@ fn repository() -> &'static Path {
     testkit.ancestors().nth(2).unwrap_or(testkit)
 }
 
-fn package(program: &str) -> &'static str {
-    PACKAGES
-        .iter()
-        .find(|(tool, _)| *tool == program)
-        .map_or("of that name", |(_, package)| package)
+fn missing(tool: &str) -> ! {
+    let package = PACKAGES.iter().find(|(known, _)| *known == tool);
+    let package = package.map_or("of that name", |(_, package)| package);
+    panic!("`{tool}` is missing, from the Debian package {package}. `tests/run` installs it")
 }
 
+/// The Python of the system, for which Debian has modules.
+pub(crate) const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 /// Kept like the list in `tests/run`.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 20] = [
+    ("/usr/include/systemd/sd-bus.h", "libsystemd-dev"),
+    ("/usr/lib/mpv-mpris/mpris.so", "mpv-mpris"),
+    ("/usr/lib/python3/dist-packages/dasbus", "python3-dasbus"),
+    ("/usr/lib/python3/dist-packages/dbus", "python3-dbus"),
+    ("/usr/lib/python3/dist-packages/gi", "python3-gi"),
     ("busctl", "systemd"),
     ("bridge", "iproute2"),
+    ("cc", "gcc"),
     ("dbus-daemon", "dbus-daemon"),
     ("gdbus", "libglib2.0-bin"),
     ("ip", "iproute2"),
     ("mount", "mount"),
+    ("mpv", "mpv"),
+    ("node", "nodejs"),
     ("nsenter", "util-linux"),
+    ("pkg-config", "pkg-config"),
+    ("playerctl", "playerctl"),
+    ("python3", "python3"),
     ("qdbus", "qdbus-qt5"),
     ("unshare", "util-linux"),
 ];

@@ -1,0 +1,121 @@
+//! A player of another machine: mpv on stage, `playerctl` at front of house.
+
+use zocp_testkit::{Bus, Cmd, Lab, Program, Venue, isolated};
+
+const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
+const PLAYERS: &str = "[[export]]\nservice = 'org.mpris.MediaPlayer2.*'\ntalk = true\n";
+const HERE: &str = "org.mpris.MediaPlayer2.mpv";
+const THERE: &str = "org.mpris.MediaPlayer2.stage.mpv";
+const PLUGIN: &str = "/usr/lib/mpv-mpris/mpris.so";
+
+/// mpv plays on stage, and front of house sees it.
+async fn play(lab: &Lab, venue: &Venue) -> Program {
+    let tone = lab.file("tone.wav", tone());
+    let mpv = venue.stage_host.command("mpv").needs(PLUGIN);
+    let mpv = mpv
+        .args(["--no-config", "--ao=null", "--vo=null", "--video=no"])
+        .args(["--msg-level=all=warn", "--loop"])
+        .arg(format!("--script={PLUGIN}"))
+        .arg(tone);
+    let mpv = mpv.on(&venue.stage.bus).start();
+    venue.stage.bus.appears(HERE).await;
+    venue.foh.bus.appears(THERE).await;
+    mpv
+}
+
+/// A minute of silence: PCM of 8000 octets a second.
+fn tone() -> Vec<u8> {
+    const RATE: u32 = 8000;
+    const LENGTH: u32 = 60 * RATE;
+    let mut wave = b"RIFF".to_vec();
+    wave.extend((36 + LENGTH).to_le_bytes());
+    wave.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    wave.extend([RATE.to_le_bytes(), RATE.to_le_bytes()].concat());
+    wave.extend(b"\x01\0\x08\0data");
+    wave.extend(LENGTH.to_le_bytes());
+    wave.resize(wave.len() + LENGTH as usize, 0x80);
+    wave
+}
+
+fn playerctl(bus: &Bus, args: &[&str]) -> Cmd {
+    bus.command("playerctl").args(args)
+}
+
+/// Waits until a player of a bus is in this state.
+async fn becomes(bus: &Bus, player: &str, wanted: &str) {
+    let follow = playerctl(bus, &["-p", player, "status", "-F"]).start();
+    follow.says(wanted).await;
+}
+
+#[test]
+fn a_player_on_stage_is_listed_and_says_what_it_says_there() {
+    isolated(async |lab: Lab| {
+        let venue = Venue::open(&lab, ZOCP, PLAYERS, "").await;
+        let _mpv = play(&lab, &venue).await;
+        let (stage, foh) = (&venue.stage.bus, &venue.foh.bus);
+        becomes(stage, "mpv", "Playing").await;
+        let listed = playerctl(foh, &["-l"]).run().await;
+        assert!(listed.lines().any(|line| line == "stage.mpv"), "{listed}");
+        assert!(!listed.lines().any(|line| line == "mpv"), "{listed}");
+        let there = playerctl(stage, &["-p", "mpv", "metadata"]).run().await;
+        let here = playerctl(foh, &["-p", "stage", "metadata"]).run().await;
+        assert!(there.contains("tone.wav"), "{there}");
+        // The first column is the player's name.
+        let columns = |shown: &str, name: &str| -> Vec<String> {
+            let rest = |line: &str| {
+                line.strip_prefix(name)
+                    .map(|rest| rest.trim_start().to_owned())
+            };
+            shown.lines().filter_map(rest).collect()
+        };
+        assert_eq!(columns(&here, "stage").len(), here.lines().count());
+        assert_eq!(columns(&here, "stage"), columns(&there, "mpv"));
+    });
+}
+
+#[test]
+fn a_player_on_stage_is_paused_followed_and_let_go_on() {
+    isolated(async |lab: Lab| {
+        let venue = Venue::open(&lab, ZOCP, PLAYERS, "").await;
+        let mut mpv = play(&lab, &venue).await;
+        let (stage, foh) = (&venue.stage.bus, &venue.foh.bus);
+        let follow = |player| playerctl(foh, &["-p", player, "status", "-F"]).start();
+        let (follower, its_follower) = (follow("stage"), follow("stage.mpv"));
+        follower.says("Playing").await;
+        for (command, state) in [("pause", "Paused"), ("play", "Playing")] {
+            playerctl(foh, &["-p", "stage", command]).run().await;
+            follower.says(state).await;
+            let there = playerctl(stage, &["-p", "mpv", "status"]).run().await;
+            assert_eq!(there.trim_end(), state);
+            let here = playerctl(foh, &["-p", "stage", "status"]).run().await;
+            assert_eq!(here.trim_end(), state);
+        }
+        let volume = ["-p", "stage", "volume", "0.25"];
+        playerctl(foh, &volume).run().await;
+        let there = playerctl(stage, &["-p", "mpv", "volume"]).run().await;
+        assert!(there.starts_with("0.25"), "{there}");
+
+        mpv.kill().await;
+        foh.vanishes(THERE).await;
+        for state in ["Playing", "Paused", "Playing"] {
+            its_follower.says(state).await;
+        }
+        let _again = play(&lab, &venue).await;
+        its_follower.says("Playing").await;
+    });
+}
+
+#[test]
+fn a_name_without_its_machine_is_a_player_of_this_machine_only() {
+    isolated(async |lab: Lab| {
+        let venue = Venue::open(&lab, ZOCP, PLAYERS, "").await;
+        let _mpv = play(&lab, &venue).await;
+        let (stage, foh) = (&venue.stage.bus, &venue.foh.bus);
+        becomes(stage, "mpv", "Playing").await;
+        let found = playerctl(foh, &["-p", "mpv", "pause"]).outcome().await;
+        assert!(!found.status.success());
+        assert!(found.err.contains("No players found"), "{}", found.err);
+        let there = playerctl(stage, &["-p", "mpv", "status"]).run().await;
+        assert_eq!(there.trim_end(), "Playing");
+    });
+}
