@@ -29,6 +29,10 @@ pub const NODE_PATH: &str = "/org/z25/Zocp1/Node";
 pub const BRIDGE_INTERFACE: &str = "org.z25.Zocp1.Bridge";
 /// Which services of this bus peers may use.
 pub const EXPORTER_INTERFACE: &str = "org.z25.Zocp1.Exporter";
+/// What a service is that the bridge shows of another bus.
+pub const IMPORT_INTERFACE: &str = "org.z25.Zocp1.Import1";
+/// The object with [`IMPORT_INTERFACE`], on the connection of each such service.
+pub const IMPORT_PATH: &str = "/org/z25/Zocp1/Import";
 /// One peer on the mesh.
 pub const PEER_INTERFACE: &str = "org.z25.Zocp1.Peer";
 /// One wire.
@@ -46,6 +50,8 @@ pub const METHODS_INTERFACE: &str = "org.z25.Zocp1.Methods";
 pub const BRIDGE_XML: &str = include_str!("../org.z25.Zocp1.Bridge.xml");
 /// The documented introspection data of [`EXPORTER_INTERFACE`].
 pub const EXPORTER_XML: &str = include_str!("../org.z25.Zocp1.Exporter.xml");
+/// The documentation of [`IMPORT_INTERFACE`].
+pub const IMPORT_XML: &str = include_str!("../org.z25.Zocp1.Import1.xml");
 /// The documented introspection data of [`PEER_INTERFACE`].
 pub const PEER_XML: &str = include_str!("../org.z25.Zocp1.Peer.xml");
 /// The documented introspection data of [`WIRE_INTERFACE`].

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -18,18 +19,27 @@ pub(crate) struct TestBus {
 impl TestBus {
     /// Starts one.
     pub(crate) fn start() -> Self {
-        Self::spawn(None)
+        Self::spawn(&[], NOWHERE)
     }
 
     /// Starts one that listens at this address.
     pub(crate) fn listening(address: &str) -> Self {
-        Self::spawn(Some(address))
+        Self::spawn(&[format!("--address={address}")], NOWHERE)
     }
 
-    fn spawn(address: Option<&str>) -> Self {
+    /// Starts one that can start the services of a directory: of its `dbus-1/services`.
+    pub(crate) fn with_services(data: &Path) -> Self {
+        Self::spawn(&[], data)
+    }
+
+    fn spawn(arguments: &[String], data: impl AsRef<Path>) -> Self {
+        let data = data.as_ref();
         let spawned = Command::new("dbus-daemon")
             .args(["--session", "--nofork", "--nopidfile", "--print-address"])
-            .args(address.map(|address| format!("--address={address}")))
+            .args(arguments)
+            .env("XDG_DATA_HOME", data)
+            .env("XDG_DATA_DIRS", data)
+            .env_remove("XDG_RUNTIME_DIR")
             .stdout(Stdio::piped())
             .spawn();
         let mut daemon = spawned.expect("dbus-daemon runs: Debian's package dbus-daemon has it");
@@ -88,3 +98,6 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
         .await
         .expect("within 20 s")
 }
+
+/// Nothing of the user's session is started on a test's bus.
+const NOWHERE: &str = "/nonexistent";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use zbus::Message;
 
-use super::{Exporter, HEADER_MORE, learning::Note, locked, peers::offered};
+use super::{Exporter, HEADER_MORE, learning::Note, locked, origin::is_origin, peers::offered};
 use crate::{
     policy::Member,
     services::Asked,
@@ -18,7 +18,7 @@ impl Exporter {
     }
 
     pub(crate) fn lost(&self) {
-        let gone = locked(&self.shared.offers).retain(|_| false);
+        let gone = locked(&self.shared.offers).lose();
         self.withdrawn(&gone);
     }
 
@@ -28,7 +28,7 @@ impl Exporter {
         }
         let gone = locked(&self.shared.offers).owner_gone(name);
         if let Some(owner) = new {
-            self.consider(name, Some(owner), false);
+            self.consider(&Arc::from(name), &Arc::from(owner));
         }
         let stays = locked(&self.shared.offers).revision(name);
         match stays {
@@ -50,16 +50,22 @@ impl Exporter {
             }
             Asked::Activatable => {
                 let names: Vec<String> = body.deserialize().unwrap_or_default();
-                for name in names {
-                    self.consider(&name, None, true);
+                let rules = locked(&self.shared.rules).all.clone();
+                for name in names.iter().filter(|name| rules.offers(name)) {
+                    locked(&self.shared.offers).set_activatable(name);
+                    self.shared.watch.ask_owner(&Arc::from(name.as_str()));
                 }
             }
             Asked::Owner(name) => {
-                if let Ok(owner) = body.deserialize::<&str>()
-                    && answer.header().error_name().is_none()
-                {
-                    self.consider(name, Some(owner), false);
+                let owner: zbus::Result<&str> = body.deserialize();
+                let is_error = answer.header().error_name().is_some();
+                match owner {
+                    Ok(owner) if !is_error => self.consider(name, &Arc::from(owner)),
+                    _ => self.offer(name, None),
                 }
+            }
+            Asked::Origin { name, owner } => {
+                self.origin_known(name, owner, is_origin(answer));
             }
             Asked::Match(service) => {
                 for (link, id, grant) in locked(&self.shared.offers).matched(service) {
@@ -116,26 +122,4 @@ impl Exporter {
         let link = locked(&self.shared.offers).first_full()?;
         Some(Box::pin(async move { link.outlet.room().await }))
     }
-
-    fn consider(&self, name: &str, owner: Option<&str>, is_activatable: bool) {
-        let shared = &self.shared;
-        if owner.is_some_and(|owner| shared.own.has(owner)) {
-            // Also what was offered because the bus could start it.
-            let gone = locked(&shared.offers).retain(|offered| offered != name);
-            return self.withdrawn(&gone);
-        }
-        if is_bridge_name(name) || !locked(&shared.rules).all.offers(name) {
-            return;
-        }
-        let changed = locked(&shared.offers).offer(name, owner, is_activatable);
-        self.announced(changed.into_iter().collect());
-    }
-}
-
-/// Names of the bus and of bridges, which nobody offers.
-fn is_bridge_name(name: &str) -> bool {
-    let below = name.strip_prefix(zocp_interfaces::BRIDGE_NAME);
-    name == "org.freedesktop.DBus"
-        || name.starts_with(':')
-        || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

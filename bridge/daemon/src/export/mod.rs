@@ -16,6 +16,7 @@ mod calls;
 mod heard;
 mod learning;
 mod offers;
+mod origin;
 mod peers;
 mod rules;
 
@@ -64,6 +65,7 @@ struct Shared {
     changed: Notify,
     /// What was told to be offered.
     told: Mutex<Vec<String>>,
+    stop: CancellationToken,
 }
 
 impl Exporter {
@@ -91,10 +93,11 @@ impl Exporter {
                 offers: Mutex::default(),
                 peers: Mutex::default(),
                 callers: Mutex::default(),
-                announcer: Announcer::start(node, tasks, stop),
+                announcer: Announcer::start(node, tasks, stop.clone()),
                 refused: Mutex::default(),
                 changed: Notify::new(),
                 told: Mutex::default(),
+                stop,
             }),
         }
     }

@@ -5,7 +5,7 @@
 //! Invariants: F1. the services of an owner are those whose offer names it.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     num::NonZeroU32,
     sync::Arc,
 };
@@ -20,6 +20,10 @@ pub(super) struct Offers {
     services: HashMap<Arc<str>, Service>,
     /// By owner's unique name.
     owned: HashMap<String, Vec<Arc<str>>>,
+    /// Names that the bus can start a service for.
+    activatable: HashSet<String>,
+    /// Owners of names that were asked whether they are bridges.
+    claims: HashMap<Arc<str>, Arc<str>>,
     revisions: u64,
 }
 
@@ -60,27 +64,67 @@ pub(super) enum Subscribed {
 }
 
 impl Offers {
-    /// A service is there, or can be started; its new revision if that is news.
+    /// The bus can start a service of this name.
+    pub(super) fn set_activatable(&mut self, name: &str) {
+        self.activatable.insert(name.to_owned());
+        if let Some(service) = self.services.get_mut(name) {
+            service.is_activatable = true;
+        }
+    }
+
+    /// A name has this owner, which may be a bridge; whether that is to be asked. A service that was
+    /// offered because the bus could start it is this owner's meanwhile, so that none of its signals is
+    /// missed.
+    pub(super) fn claim(&mut self, name: &Arc<str>, owner: &Arc<str>) -> bool {
+        let offered = self.services.get(name);
+        if offered.is_some_and(|it| it.owner.as_deref() == Some(&**owner)) {
+            return false;
+        }
+        if offered.is_some_and(|it| it.owner.is_none()) {
+            self.offer(name, Some(owner));
+        }
+        self.claims.insert(name.clone(), owner.clone());
+        true
+    }
+
+    /// What was asked of an owner is known; whether it still has the name.
+    pub(super) fn settle(&mut self, name: &Arc<str>, owner: &Arc<str>) -> bool {
+        let is_current = self.claims.get(name) == Some(owner);
+        if is_current {
+            self.claims.remove(name);
+        }
+        is_current
+    }
+
+    /// A service is there, or can be started; its new revision if that is news. An owner where there was
+    /// none is no news: nothing was known of it that could be old.
     pub(super) fn offer(
         &mut self,
-        name: &str,
+        name: &Arc<str>,
         owner: Option<&str>,
-        is_activatable: bool,
     ) -> Option<(Arc<str>, u64)> {
-        let name: Arc<str> = Arc::from(name);
+        let is_activatable = self.activatable.contains(&**name);
+        if owner.is_none() && !is_activatable {
+            return None;
+        }
         let revision = self.revisions + 1;
         match self.services.entry(name.clone()) {
             Entry::Occupied(entry) => {
                 let service = entry.into_mut();
-                service.is_activatable |= is_activatable;
-                let owner = owner?;
-                if service.owner.as_deref() == Some(owner) {
-                    return None;
-                }
-                service.owner = Some(owner.to_owned());
+                let owner = owner.filter(|owner| service.owner.as_deref() != Some(owner))?;
+                let before = service.owner.replace(owner.to_owned());
+                self.owned
+                    .entry(owner.to_owned())
+                    .or_default()
+                    .push(name.clone());
+                before?;
                 service.revision = revision;
             }
             Entry::Vacant(entry) => {
+                if let Some(owner) = owner {
+                    let owned = self.owned.entry(owner.to_owned()).or_default();
+                    owned.push(name.clone());
+                }
                 entry.insert(Service {
                     owner: owner.map(str::to_owned),
                     is_activatable,
@@ -91,21 +135,17 @@ impl Offers {
             }
         }
         self.revisions = revision;
-        if let Some(owner) = owner {
-            let owned = self.owned.entry(owner.to_owned()).or_default();
-            owned.push(name.clone());
-        }
-        Some((name, revision))
+        Some((name.clone(), revision))
     }
 
     /// The owner of a service is gone. The service if it is gone with it.
     pub(super) fn owner_gone(&mut self, name: &str) -> Option<Arc<str>> {
+        self.claims.remove(name);
         let (name, service) = self.services.get_key_value(name)?;
         let (name, is_activatable) = (name.clone(), service.is_activatable);
         let service = self.services.get_mut(&name)?;
-        if let Some(owner) = service.owner.take()
-            && let Entry::Occupied(mut owned) = self.owned.entry(owner)
-        {
+        let owner = service.owner.take()?;
+        if let Entry::Occupied(mut owned) = self.owned.entry(owner) {
             owned.get_mut().retain(|other| *other != name);
             if owned.get().is_empty() {
                 owned.remove();
@@ -118,6 +158,13 @@ impl Offers {
         }
         self.services.remove(&name);
         Some(name)
+    }
+
+    /// Nothing is known of the bus any more; what was offered.
+    pub(super) fn lose(&mut self) -> Vec<Arc<str>> {
+        self.claims.clear();
+        self.activatable.clear();
+        self.retain(|_| false)
     }
 
     /// Drops what is not to be kept; what that was.

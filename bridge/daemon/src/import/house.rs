@@ -14,6 +14,7 @@ use zbus::{
     Message,
     message::{Flags, Header, Type},
 };
+use zocp_interfaces::IMPORT_INTERFACE;
 
 use super::{Asked, Importer, imported::Imported};
 use crate::{
@@ -96,6 +97,12 @@ impl<'a> HouseEar<'a> {
         if is_ping {
             return self.pong(call);
         }
+        if header
+            .interface()
+            .is_some_and(|name| name == IMPORT_INTERFACE)
+        {
+            return self.tell_origin(call);
+        }
         if let Err(refusal) = self.pass_on(call, &header) {
             self.line().refuse(call, &refusal);
         }
@@ -104,6 +111,14 @@ impl<'a> HouseEar<'a> {
     fn pong(&self, call: &Message) {
         match Message::method_return(&call.header()).build(&()) {
             Ok(pong) => self.line().push(octets(pong)),
+            Err(error) => tracing::error!(%error, "an answer cannot be made"),
+        }
+    }
+
+    /// Says that this is no service of this bus; see `crate::export`.
+    fn tell_origin(&self, call: &Message) {
+        match Message::method_return(&call.header()).build(&self.imported.link().uuid) {
+            Ok(origin) => self.line().push(octets(origin)),
             Err(error) => tracing::error!(%error, "an answer cannot be made"),
         }
     }

@@ -3,8 +3,10 @@
 mod service;
 mod stage;
 
+mod activation;
 mod calls;
 mod learning;
 mod memory;
+mod origin;
 mod presence;
 mod reloading;

@@ -25,6 +25,7 @@ use zbus::{Message, message::Type};
 use super::Own;
 use crate::errors::Refusal;
 use crate::line::{Ear, Ended, Gauge, Line, connect, live};
+use crate::transport::octets;
 
 /// The connection that watches the bus. Clones are the same.
 #[derive(Debug, Clone)]
@@ -57,6 +58,13 @@ pub(crate) enum Asked {
     Match(Arc<str>),
     /// When all before is heard.
     Barrier(u64, Line),
+    /// No question to the bus but to the owner of a name: whether it is a bridge.
+    Origin {
+        /// The name.
+        name: Arc<str>,
+        /// Its owner.
+        owner: Arc<str>,
+    },
 }
 
 /// Who is told what the watch hears.
@@ -162,6 +170,19 @@ impl Watch {
     pub(crate) fn ignore(&self, service: &str) {
         let rule = format!("type='signal',sender='{service}'");
         self.shared.line.ask_bus("RemoveMatch", &rule);
+    }
+
+    /// Asks a service; the number of the question.
+    pub(crate) fn ask_service(&self, call: Message, asked: Asked) -> NonZeroU32 {
+        let serial = call.primary_header().serial_num();
+        self.asked().insert(serial, asked);
+        self.shared.line.push(octets(call));
+        serial
+    }
+
+    /// Waits for an answer no longer; what was asked.
+    pub(crate) fn forget_question(&self, question: NonZeroU32) -> Option<Asked> {
+        self.asked().remove(&question)
     }
 
     /// Asks for a barrier (B1); its number. `line` is nudged when it is passed.

@@ -47,7 +47,12 @@ impl Drop for Service {
 
 impl Service {
     pub(super) async fn start(bus: &TestBus, name: &str) -> Self {
-        let stream = Builder::address(&*bus.address)
+        Self::at(&bus.address, name).await
+    }
+
+    /// On the bus at this address.
+    pub(super) async fn at(address: &str, name: &str) -> Self {
+        let stream = Builder::address(address)
             .name(name.to_owned())
             .build_message_stream()
             .await
@@ -60,6 +65,18 @@ impl Service {
             connection,
             answer_now,
         }
+    }
+
+    /// One that never answers anything.
+    pub(super) async fn that_hangs(bus: &TestBus, name: &str) -> zbus::Connection {
+        let connection = bus.client().await;
+        connection.request_name(name.to_owned()).await.unwrap();
+        connection
+    }
+
+    /// Until it has left its bus.
+    pub(super) async fn ended(mut self) {
+        (&mut self.task).await.ok();
     }
 
     /// Has it answer the calls of `Later` that came.
@@ -89,8 +106,10 @@ async fn serve(
                 for message in answers(&call) {
                     connection.send(&message).await.unwrap();
                 }
-                if call.header().member().is_some_and(|name| name == "Later") {
-                    later.push(call);
+                match call.header().member().map(|name| name.as_str()) {
+                    Some("Later") => later.push(call),
+                    Some("Leave") => return connection.close().await.unwrap(),
+                    _ => {}
                 }
             }
             Some(()) = answer_now.recv() => {
@@ -129,6 +148,7 @@ fn answers(call: &Message) -> Vec<Message> {
                 .build(&header.sender().unwrap().as_str())
                 .unwrap(),
         ],
+        "Leave" => vec![Message::method_return(&header).build(&()).unwrap()],
         "Introspect" => vec![Message::method_return(&header).build(&"<node/>").unwrap()],
         _ => vec![
             Message::error(&header, "org.freedesktop.DBus.Error.UnknownMethod")

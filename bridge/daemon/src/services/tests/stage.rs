@@ -99,7 +99,11 @@ pub(super) struct Stage {
 impl Stage {
     /// Starts all.
     pub(super) async fn start(exports: &str, imports: &str) -> Self {
-        let (stage, foh) = (TestBus::start(), TestBus::start());
+        Self::with(TestBus::start(), TestBus::start(), exports, imports).await
+    }
+
+    /// The same on buses that are there.
+    pub(super) async fn with(stage: TestBus, foh: TestBus, exports: &str, imports: &str) -> Self {
         let exporter = Bridge::start(&stage, "stage", exports, None).await;
         let importer = Bridge::start(&foh, "foh", imports, Some(exporter.port)).await;
         Self {
@@ -185,6 +189,18 @@ impl Client {
             self.kept.push_back(message);
         }
         std::mem::take(&mut self.kept).into()
+    }
+
+    /// All names, sorted.
+    pub(super) async fn names(&mut self) -> Vec<String> {
+        let call = Message::method_call("/org/freedesktop/DBus", "ListNames")
+            .destination("org.freedesktop.DBus")
+            .interface("org.freedesktop.DBus")
+            .build(&())
+            .unwrap();
+        let mut names: Vec<String> = self.ask(&call).await.body().deserialize().unwrap();
+        names.sort();
+        names
     }
 
     /// Waits until a name is owned, or is not.

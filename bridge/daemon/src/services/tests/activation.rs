@@ -1,0 +1,92 @@
+//! Services that nobody runs yet: the bus starts them when they are called.
+
+use std::{env, fs};
+
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::{
+    service::{Service, error_name, plain},
+    stage::{Client, Stage, bus_call},
+};
+use crate::testbus::TestBus;
+
+const NAME: &str = "org.example.Started";
+const THERE: &str = "org.example.Started.stage";
+const TALK: &str = "[[export]]\nservice = 'org.example.*'\ntalk = true";
+/// The test that is the service's program.
+const PROGRAM: &str = "services::tests::activation::the_program_that_a_bus_starts";
+
+/// A bus that starts this test's program for the name.
+fn bus() -> (TestBus, TempDir) {
+    let data = tempfile::tempdir().unwrap();
+    let services = data.path().join("dbus-1/services");
+    fs::create_dir_all(&services).unwrap();
+    let program = env::current_exe().unwrap();
+    let text = format!(
+        "[D-BUS Service]\nName={NAME}\n\
+         Exec=/bin/sh -c \"exec {} --ignored --exact {PROGRAM} >/dev/null\"\n",
+        program.display()
+    );
+    fs::write(services.join("started.service"), text).unwrap();
+    (TestBus::with_services(data.path()), data)
+}
+
+/// Serves until its bus ends, or it is told to end.
+#[tokio::test]
+#[ignore = "the bus of another test starts it"]
+async fn the_program_that_a_bus_starts() {
+    let Ok(address) = env::var("DBUS_STARTER_ADDRESS") else {
+        return;
+    };
+    let service = Service::at(&address, NAME).await;
+    timeout(std::time::Duration::from_secs(30), service.ended())
+        .await
+        .ok();
+}
+
+/// Who owns a name; empty if nobody does.
+async fn owner(client: &mut Client, name: &str) -> String {
+    let answer = client.ask(&bus_call("GetNameOwner", name)).await;
+    match error_name(&answer).is_empty() {
+        true => answer.body().deserialize().unwrap(),
+        false => String::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_the_bus_can_start_is_shown_and_started_by_the_first_call() {
+    let (bus, _data) = bus();
+    let stage = Stage::with(bus, TestBus::start(), TALK, "").await;
+    let mut there = Client::on(&stage.stage).await;
+    let mut foh = Client::on(&stage.foh).await;
+    foh.wait(THERE, true).await;
+    assert_eq!(owner(&mut there, NAME).await, "", "showing starts nothing");
+    let shown = owner(&mut foh, THERE).await;
+    // The owner that came with the call does not end what is shown, nor the call.
+    for _ in 0..3 {
+        assert_eq!(error_name(&foh.ask(&plain(THERE, "Echo")).await), "");
+    }
+    assert_ne!(owner(&mut there, NAME).await, "");
+    assert_eq!(owner(&mut foh, THERE).await, shown);
+}
+
+#[tokio::test]
+async fn a_started_service_that_ends_stays_shown_and_is_started_again() {
+    let (bus, _data) = bus();
+    let stage = Stage::with(bus, TestBus::start(), TALK, "").await;
+    let mut there = Client::on(&stage.stage).await;
+    let mut foh = Client::on(&stage.foh).await;
+    foh.wait(THERE, true).await;
+    for _ in 0..2 {
+        let shown = owner(&mut foh, THERE).await;
+        assert_eq!(error_name(&foh.ask(&plain(THERE, "Echo")).await), "");
+        there.wait(NAME, true).await;
+        foh.ask(&plain(THERE, "Leave")).await;
+        there.wait(NAME, false).await;
+        // What was known belonged to the owner that left; it is shown anew.
+        while [shown.as_str(), ""].contains(&&*owner(&mut foh, THERE).await) {
+            foh.signal("NameOwnerChanged").await;
+        }
+    }
+}
