@@ -139,7 +139,7 @@ impl<T: FnMut(Status)> Bridge<T> {
         let (on_presence, presence) = watch::channel(None);
         let directory = Directory::default();
         let services = Services::start(&tasks, &site, node.clone(), settings.services);
-        let wires = Wires::start(&tasks, node.clone())?;
+        let wires = Wires::start(&tasks, &site, node.clone(), &settings.state)?;
         let hub = Hub::start(
             &tasks,
             &site,

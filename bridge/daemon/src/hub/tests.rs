@@ -14,6 +14,7 @@ use crate::{
     config::ServiceSettings,
     served::SiteKind,
     services::Services,
+    state::StateDir,
     testbus::{TestBus, soon},
 };
 
@@ -37,7 +38,7 @@ impl Stage {
         let directory = Directory::default();
         let (rules, node) = (ServiceSettings::default(), hub_node.clone());
         let services = Services::start(&tasks, &site, node, rules);
-        let wires = Wires::start(&tasks, hub_node.clone()).unwrap();
+        let wires = Wires::start(&tasks, &site, hub_node.clone(), &StateDir::none()).unwrap();
         let hub = Hub::start(
             &tasks,
             &site,

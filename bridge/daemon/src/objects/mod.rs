@@ -330,7 +330,7 @@ impl Objects {
 }
 
 /// A message with these arguments, which may be none.
-fn build(
+pub(crate) fn build(
     builder: zbus::message::Builder<'_>,
     arguments: Vec<Variant<'static>>,
 ) -> zbus::Result<Message> {

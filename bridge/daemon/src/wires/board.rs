@@ -11,6 +11,8 @@
 //!     again after [`Output::Later`].
 //! B3. Two wires never have the same ends; the later one takes the place of the former.
 //! B4. When nodes enter, a subscription is told again, also where it is listed: pyZOCP lists those who left.
+//!     It is told once more after [`Output::Later`], and again until it is listed: an emitter's node that
+//!     has not met the sensor's yet cannot follow.
 //! Limits: [`WIRES_MAX`] wires of ours; [`SEEN_MAX`] of others, above that they are not shown.
 //! Not here: doing what is said (`super::Wires`), whether values arrive (`super::record`).
 
@@ -118,7 +120,7 @@ pub(super) enum Output {
     Show(WireId),
     /// It is gone: nothing of it is passed on any more.
     Hide(WireId),
-    /// Call [`Board::again`] after a while.
+    /// Call [`Board::again`] after a while. Several for one wire are one.
     Later(WireId),
     /// The wires that outlive the bridge are others now.
     Keep,
@@ -173,7 +175,6 @@ impl Board {
     }
 
     /// All wires.
-    #[expect(dead_code, reason = "for what is kept")]
     pub(super) fn wires(&self) -> impl Iterator<Item = (WireId, &Wire)> {
         self.wires.iter().map(|(id, wire)| (*id, wire))
     }
@@ -284,13 +285,24 @@ impl Board {
 
     /// The time that [`Output::Later`] asked for has passed.
     pub(super) fn again(&mut self, id: WireId) {
-        if self.wires.contains_key(&id) {
-            self.settle(id);
+        let Some(wire) = self.wires.get(&id).filter(|wire| wire.maker == Maker::Us) else {
+            return;
+        };
+        match wire.stage.clone() {
+            Stage::Asked { emitter, sensor } => {
+                self.output
+                    .push_back(Output::Subscribe(id, emitter, sensor));
+                self.output.push_back(Output::Later(id));
+            }
+            Stage::Direct { emitter, sensor } => {
+                self.output
+                    .push_back(Output::Subscribe(id, emitter, sensor));
+            }
+            _ => self.settle(id),
         }
     }
 
     /// A service is on the bus, or is not any more.
-    #[expect(dead_code, reason = "for ends on the bus")]
     pub(super) fn service(&mut self, name: &str, is_here: bool) {
         let changed = if is_here {
             self.services.insert(name.into())
@@ -390,6 +402,7 @@ impl Board {
                 let (emitter, sensor) = (emitter.clone(), sensor.clone());
                 self.output
                     .push_back(Output::Subscribe(id, emitter, sensor));
+                self.output.push_back(Output::Later(id));
             }
             Stage::Through(route) => self.output.push_back(Output::Start(id, route.clone())),
             Stage::Waiting(_) | Stage::Refused(_) => {}

@@ -16,7 +16,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 use zocp_node::Value;
@@ -70,25 +70,44 @@ pub(super) fn feed(record: Record) -> (Feed, Outlet) {
 impl Feed {
     /// Hands a value in. Waits for room, but not for ever.
     pub(super) async fn push(&self, passing: Passing) {
-        let size = size(&passing.value);
-        let room = match self.room.clone().try_acquire_many_owned(size) {
-            Ok(room) => Some(room),
-            Err(TryAcquireError::NoPermits) if !self.is_stuck.load(Ordering::Relaxed) => {
-                self.wait(size).await
-            }
-            Err(_) => None,
+        let Err(passing) = self.try_push(passing) else {
+            return;
+        };
+        let room = if self.is_stuck.load(Ordering::Relaxed) {
+            None
+        } else {
+            self.wait(size(&passing.value)).await
         };
         match room {
-            Some(room) => {
-                let waiting = Waiting {
-                    passing,
-                    _room: room,
-                };
-                // An outlet that has ended takes nothing any more.
-                self.sender.try_send(waiting).ok();
-            }
-            None => self.record.failed("the target takes no more values"),
+            Some(room) => self.send(passing, room),
+            None => self.fail("the target takes no more values"),
         }
+    }
+
+    /// Hands a value in if there is room, else gives it back.
+    pub(super) fn try_push(&self, passing: Passing) -> Result<(), Passing> {
+        let size = size(&passing.value);
+        match self.room.clone().try_acquire_many_owned(size) {
+            Ok(room) => {
+                self.send(passing, room);
+                Ok(())
+            }
+            Err(_) => Err(passing),
+        }
+    }
+
+    /// A value could not even be handed in.
+    pub(super) fn fail(&self, reason: &str) {
+        self.record.failed(reason);
+    }
+
+    fn send(&self, passing: Passing, room: OwnedSemaphorePermit) {
+        let waiting = Waiting {
+            passing,
+            _room: room,
+        };
+        // An outlet that has ended takes nothing any more.
+        self.sender.try_send(waiting).ok();
     }
 
     async fn wait(&self, size: u32) -> Option<OwnedSemaphorePermit> {

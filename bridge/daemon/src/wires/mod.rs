@@ -14,9 +14,11 @@
 //! Spec: docs/reference/dbus.md, "Wires"; docs/reference/protocol.md §5.5.
 
 mod board;
+mod bus;
 pub mod conversion;
 mod end;
 mod feed;
+mod kept;
 mod nodes;
 mod options;
 mod plan;
@@ -27,7 +29,7 @@ mod tests;
 mod worker;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
@@ -40,8 +42,10 @@ use zocp_node::{CapPath, Event, Node, PeerId, Value};
 pub use self::end::{BusEnd, End, EndError, NodeEnd};
 use self::{
     board::{Board, Output, WireId},
+    bus::{Caller, Listener},
     conversion::Calculator,
     feed::{Feed, Passing, feed},
+    kept::KeptWires,
     nodes::Spot,
     plan::{Route, Source},
     record::{Due, Record},
@@ -49,7 +53,8 @@ use self::{
 };
 use crate::{
     objects::{Interface, TableError, XmlError, parse_interfaces},
-    served::Table,
+    served::{Site, Table},
+    state::{Keeper, StateDir},
 };
 
 /// All wires. Clones are the same. See the [module](self).
@@ -67,6 +72,10 @@ struct Shared {
     /// The members of a wire's object.
     shape: Interface,
     table: OnceLock<Table>,
+    caller: Caller,
+    listener: Listener,
+    /// Writes down the wires that last.
+    keeper: OnceLock<Keeper>,
     switch: Mutex<Switch>,
     /// There are orders.
     ordered: Notify,
@@ -82,6 +91,8 @@ struct Switch {
     /// The feeds of wires that begin at an emitter.
     feeds: HashMap<Spot, Vec<(WireId, Feed)>>,
     orders: VecDeque<Order>,
+    /// Wires that the board is to look at again.
+    later: HashSet<WireId>,
 }
 
 /// A wire that goes through this bridge.
@@ -102,11 +113,16 @@ enum Order {
 }
 
 impl Wires {
-    /// No wires yet. They are shown once there is a table, see [`Wires::show_on`].
+    /// The wires that were kept. They are shown once there is a table, see [`Wires::show_on`].
     ///
     /// # Errors
     /// The built-in declaration of an interface cannot be understood: our fault.
-    pub fn start(tasks: &TaskTracker, node: Node) -> Result<Self, XmlError> {
+    pub fn start(
+        tasks: &TaskTracker,
+        site: &Site,
+        node: Node,
+        state: &StateDir,
+    ) -> Result<Self, XmlError> {
         let shape = parse_interfaces(WIRE_XML)?
             .into_iter()
             .find(|interface| &**interface.name() == WIRE_INTERFACE)
@@ -117,6 +133,7 @@ impl Wires {
             works: HashMap::new(),
             feeds: HashMap::new(),
             orders: VecDeque::new(),
+            later: HashSet::new(),
         };
         let wires = Self {
             shared: Arc::new(Shared {
@@ -126,14 +143,62 @@ impl Wires {
                 calculator: Calculator::default(),
                 shape,
                 table: OnceLock::new(),
+                caller: Caller::default(),
+                listener: Listener::default(),
+                keeper: OnceLock::new(),
                 switch: Mutex::new(switch),
                 ordered: Notify::new(),
                 due: Due::default(),
             }),
         };
+        wires.start_bus(site);
+        wires.start_keeping(state);
         tasks.spawn(wires.clone().carry_out());
         tasks.spawn(wires.clone().tell_changes());
         Ok(wires)
+    }
+
+    fn start_bus(&self, site: &Site) {
+        let Shared {
+            tasks,
+            stop,
+            caller,
+            listener,
+            ..
+        } = &*self.shared;
+        caller.start(tasks, site.address().clone(), stop.clone());
+        let wires = self.clone();
+        let on_service = move |name: &str, is_here| {
+            wires.change(|board| board.service(name, is_here));
+        };
+        listener.start(
+            tasks,
+            site.address().clone(),
+            caller.clone(),
+            Box::new(on_service),
+            stop.clone(),
+        );
+    }
+
+    /// Makes the wires that were kept, and keeps them and others from now on.
+    fn start_keeping(&self, state: &StateDir) {
+        let Shared {
+            tasks,
+            stop,
+            calculator,
+            keeper,
+            ..
+        } = &*self.shared;
+        let (kept, store) = state.open::<KeptWires>();
+        for (ends, conversion) in kept.read(calculator) {
+            let made = self.change(|board| board.connect(ends, conversion, true));
+            if let Err(error) = made {
+                tracing::warn!(%error, "a wire that was kept cannot be made");
+            }
+        }
+        let wires = self.clone();
+        let state = move || KeptWires::of(wires.switch().board.wires().map(|(_, wire)| wire));
+        keeper.set(store.keep(tasks, stop.clone(), state)).ok();
     }
 
     /// Shows the wires as objects of this table, once.
@@ -199,7 +264,7 @@ impl Wires {
             Output::Show(id) => self.show(switch, id),
             Output::Hide(id) => self.hide(switch, id),
             Output::Start(id, route) => self.start_work(switch, id, route),
-            Output::Stop(id) => switch.cut(id),
+            Output::Stop(id) => self.cut(switch, id),
             Output::Subscribe(id, emitter, sensor) => {
                 let order = Order::Subscribe(id, emitter, sensor);
                 switch.orders.push_back(order);
@@ -207,17 +272,30 @@ impl Wires {
             Output::Unsubscribe(emitter, sensor) => {
                 switch.orders.push_back(Order::Unsubscribe(emitter, sensor));
             }
-            Output::Later(id) => {
-                let wires = self.clone();
-                self.shared.tasks.spawn(async move {
-                    tokio::select! {
-                        () = wires.shared.stop.cancelled() => {}
-                        () = sleep(AGAIN_AFTER) => wires.change(|board| board.again(id)),
-                    }
-                });
+            Output::Later(id) => self.later(switch, id),
+            Output::Watch(service) => self.shared.listener.watch(&service),
+            Output::Unwatch(service) => self.shared.listener.unwatch(&service),
+            Output::Keep => {
+                if let Some(keeper) = self.shared.keeper.get() {
+                    keeper.changed();
+                }
             }
-            Output::Keep | Output::Watch(_) | Output::Unwatch(_) => {}
         }
+    }
+
+    fn later(&self, switch: &mut Switch, id: WireId) {
+        if !switch.later.insert(id) {
+            return;
+        }
+        let wires = self.clone();
+        self.shared.tasks.spawn(async move {
+            tokio::select! {
+                () = wires.shared.stop.cancelled() => return,
+                () = sleep(AGAIN_AFTER) => {}
+            }
+            wires.switch().later.remove(&id);
+            wires.change(|board| board.again(id));
+        });
     }
 
     fn show(&self, switch: &mut Switch, id: WireId) {
@@ -248,7 +326,7 @@ impl Wires {
     }
 
     fn hide(&self, switch: &mut Switch, id: WireId) {
-        switch.cut(id);
+        self.cut(switch, id);
         if let Some(work) = switch.works.remove(&id) {
             work.taken.cancel();
         }
@@ -273,6 +351,7 @@ impl Wires {
         let worker = Worker {
             id,
             node: self.shared.node.clone(),
+            caller: self.shared.caller.clone(),
             record,
             route,
             conversion: wire.conversion.clone(),
@@ -280,9 +359,12 @@ impl Wires {
             taken: taken.clone(),
             before: switch.works.remove(&id).map(|work| work.ended),
         };
-        if let Source::Emitter(spot) = &source {
-            let feeds = switch.feeds.entry(spot.clone()).or_default();
-            feeds.push((id, feed));
+        match &source {
+            Source::Emitter(spot) => {
+                let feeds = switch.feeds.entry(spot.clone()).or_default();
+                feeds.push((id, feed));
+            }
+            Source::Bus(end) => self.shared.listener.hear(end, id, feed),
         }
         let work = Work {
             source,
@@ -294,6 +376,24 @@ impl Wires {
             let _ended = ended.drop_guard();
             worker.run().await;
         });
+    }
+
+    /// Hands a wire no more values. What has come is delivered.
+    fn cut(&self, switch: &mut Switch, id: WireId) {
+        let Some(work) = switch.works.get(&id) else {
+            return;
+        };
+        match &work.source {
+            Source::Emitter(spot) => {
+                if let Some(feeds) = switch.feeds.get_mut(spot) {
+                    feeds.retain(|(one, _)| *one != id);
+                    if feeds.is_empty() {
+                        switch.feeds.remove(spot);
+                    }
+                }
+            }
+            Source::Bus(end) => self.shared.listener.ignore(end, id),
+        }
     }
 
     /// Tells nodes of subscriptions, one after the other.
@@ -358,23 +458,6 @@ impl Wires {
     }
 }
 
-impl Switch {
-    /// Hands a wire no more values. What has come is delivered.
-    fn cut(&mut self, id: WireId) {
-        let Some(work) = self.works.get(&id) else {
-            return;
-        };
-        if let Source::Emitter(spot) = &work.source
-            && let Some(feeds) = self.feeds.get_mut(spot)
-        {
-            feeds.retain(|(one, _)| *one != id);
-            if feeds.is_empty() {
-                self.feeds.remove(spot);
-            }
-        }
-    }
-}
-
 /// A table refuses only what is our fault.
 fn log(result: Result<(), TableError>) {
     if let Err(error) = result {
@@ -384,7 +467,7 @@ fn log(result: Result<(), TableError>) {
 
 /// Between two tellings of how wires fare.
 const TELL_INTERVAL: Duration = Duration::from_millis(50);
-/// After which a lasting wire that somebody took away is made again.
-const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// After which a wire that is not confirmed, or that somebody took away, is looked at again.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// How long a caller waits for the word of an emitter's node.
 const MADE_PATIENCE: Duration = Duration::from_secs(3);

@@ -141,6 +141,14 @@ impl Record {
         self.is_due(facts);
     }
 
+    /// No value could be passed on, if one came.
+    pub(super) fn troubled(&self, reason: &str) {
+        let mut facts = self.facts();
+        facts.fails = true;
+        facts.error = cut(reason);
+        self.is_due(facts);
+    }
+
     /// A value was not passed on.
     pub(super) fn failed(&self, reason: &str) {
         let mut facts = self.facts();

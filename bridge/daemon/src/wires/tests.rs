@@ -1,5 +1,8 @@
 //! Wires on a real bus, between real nodes on the loopback.
 
+mod bus_ends;
+mod keeping;
+mod player;
 mod stage;
 
 use serde_json::json;

@@ -12,7 +12,8 @@ use zocp_node::{CapPath, Capability, End, Node, NodeError, Value};
 
 use super::{
     board::{WireId, relay_name},
-    conversion::{Conversion, Converter, Kind, Side},
+    bus::{CallError, Caller, Sink},
+    conversion::{Conversion, ConversionError, Converter, Kind, Side},
     feed::{Outlet, Passing},
     nodes::Spot,
     plan::{Route, Target},
@@ -23,6 +24,7 @@ use super::{
 pub(super) struct Worker {
     pub(super) id: WireId,
     pub(super) node: Node,
+    pub(super) caller: Caller,
     pub(super) record: Record,
     pub(super) route: Route,
     pub(super) conversion: Conversion,
@@ -39,46 +41,56 @@ impl Worker {
         if let Some(before) = self.before.take() {
             before.cancelled().await;
         }
-        let relay = match self.open().await {
-            Ok(relay) => relay,
-            Err(error) => return self.record.failed(&error.to_string()),
-        };
-        let route = &self.route;
-        let mut converter = Converter::new(self.conversion.clone(), route.from, route.to);
-        loop {
-            // Cancel safe: what is not taken out stays in, and what is being delivered when the wire
-            // goes may be delivered or not.
-            let passing = tokio::select! {
-                biased;
-                () = self.taken.cancelled() => break,
-                passing = self.outlet.next() => passing,
-            };
-            let Some(passing) = passing else { break };
-            tokio::select! {
-                biased;
-                () = self.taken.cancelled() => break,
-                () = self.pass(&mut converter, relay.as_ref(), passing) => {}
-            }
+        let taken = self.taken.clone();
+        let mut work = None;
+        tokio::select! {
+            biased;
+            () = taken.cancelled() => {}
+            // What is being delivered when the wire is taken away is delivered, or not.
+            () = self.work(&mut work) => {}
         }
-        if let Some(relay) = relay {
-            self.close(relay).await;
+        if let Some(work) = work {
+            self.close(work.target).await;
         }
     }
 
-    async fn pass(&self, converter: &mut Converter, relay: Option<&CapPath>, passing: Passing) {
-        let value = match converter.convert(&passing.value) {
-            Ok(Some(value)) => value,
-            Ok(None) => return,
-            Err(error) => return self.record.failed(&error.to_string()),
+    /// Delivers what comes. A target that cannot be opened is tried again with each value.
+    async fn work(&mut self, work: &mut Option<Work>) {
+        match self.open().await {
+            Ok(opened) => *work = Some(opened),
+            Err(error) => self.record.troubled(&error.to_string()),
+        }
+        while let Some(passing) = self.outlet.next().await {
+            match self.pass(work, passing).await {
+                Ok(Some(value)) => self.record.passed(value),
+                Ok(None) => {}
+                Err(error) => self.record.failed(&error.to_string()),
+            }
+        }
+    }
+
+    /// What was delivered, if there was something to deliver.
+    async fn pass(
+        &self,
+        work: &mut Option<Work>,
+        passing: Passing,
+    ) -> Result<Option<Value>, PassError> {
+        let work = match work {
+            Some(work) => work,
+            closed => closed.insert(self.open().await?),
         };
-        let delivered = match (&self.route.target, relay) {
-            (Target::Relay(_), Some(relay)) => self.node.emit(relay.clone(), value.clone()).await,
-            (Target::Set(spot) | Target::Relay(spot), _) => self.set(spot, &value).await,
-            (Target::Bus(_), _) => Ok(()),
-        };
-        match delivered {
-            Ok(()) => self.record.passed(value),
-            Err(error) => self.record.failed(&error.to_string()),
+        let value = work.converter.convert(&passing.value)?;
+        if let Some(value) = &value {
+            self.put(&work.target, value).await?;
+        }
+        Ok(value)
+    }
+
+    async fn put(&self, target: &Opened, value: &Value) -> Result<(), PassError> {
+        match target {
+            Opened::Node(spot) => Ok(self.set(spot, value).await?),
+            Opened::Relay { relay, .. } => Ok(self.node.emit(relay.clone(), value.clone()).await?),
+            Opened::Bus(sink) => Ok(sink.put(value).await?),
         }
     }
 
@@ -96,26 +108,38 @@ impl Worker {
         }
     }
 
-    /// Makes the emitter of ours that a sensor hears, where the route needs one.
-    async fn open(&self) -> Result<Option<CapPath>, NodeError> {
-        let Target::Relay(sensor) = &self.route.target else {
-            return Ok(None);
+    /// Makes what it takes to deliver at the target.
+    async fn open(&self) -> Result<Work, PassError> {
+        let (target, to) = match &self.route.target {
+            Target::Set(spot) => (Opened::Node(spot.clone()), self.route.to),
+            Target::Bus(end) => {
+                let sink = Sink::open(self.caller.clone(), end.clone()).await?;
+                let to = sink.side();
+                (Opened::Bus(sink), to)
+            }
+            Target::Relay(sensor) => (self.open_relay(sensor).await?, self.route.to),
         };
+        let converter = Converter::new(self.conversion.clone(), self.route.from, to);
+        Ok(Work { target, converter })
+    }
+
+    async fn open_relay(&self, sensor: &Spot) -> Result<Opened, NodeError> {
         let relay = CapPath::root(relay_name(self.id));
         let capability = Capability::event(hint(self.route.to));
         self.node.publish(relay.clone(), capability).await?;
-        let (emitter, sensor) = self.ends(&relay, sensor);
-        self.node.subscribe(emitter, sensor).await?;
-        Ok(Some(relay))
+        let (emitter, wired) = self.ends(&relay, sensor);
+        self.node.subscribe(emitter, wired).await?;
+        let sensor = sensor.clone();
+        Ok(Opened::Relay { relay, sensor })
     }
 
     /// Takes it away again. What fails means that there is nothing to take away.
-    async fn close(&self, relay: CapPath) {
-        if let Target::Relay(sensor) = &self.route.target {
-            let (emitter, sensor) = self.ends(&relay, sensor);
+    async fn close(&self, target: Opened) {
+        if let Opened::Relay { relay, sensor } = target {
+            let (emitter, sensor) = self.ends(&relay, &sensor);
             self.node.unsubscribe(emitter, sensor).await.ok();
+            self.node.unpublish(relay).await.ok();
         }
-        self.node.unpublish(relay).await.ok();
     }
 
     fn ends(&self, relay: &CapPath, sensor: &Spot) -> (End, End) {
@@ -125,6 +149,33 @@ impl Worker {
         };
         (end(&emitter), end(sensor))
     }
+}
+
+/// An opened target, and what is made of values for it.
+struct Work {
+    target: Opened,
+    converter: Converter,
+}
+
+/// A target at which values can be delivered.
+enum Opened {
+    Node(Spot),
+    Relay { relay: CapPath, sensor: Spot },
+    Bus(Sink),
+}
+
+/// Why a value is not delivered. The next one is tried.
+#[derive(Debug, thiserror::Error)]
+enum PassError {
+    /// Fault of the wire's maker, or of the emitter.
+    #[error(transparent)]
+    Conversion(#[from] ConversionError),
+    /// The node is gone, or does not take the value.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The service does not take it.
+    #[error(transparent)]
+    Bus(#[from] CallError),
 }
 
 /// A capability as the node is told of it.

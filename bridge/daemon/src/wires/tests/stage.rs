@@ -16,6 +16,7 @@ use crate::{
     hub::Hub,
     served::{Presence, Site, SiteKind},
     services::Services,
+    state::StateDir,
     testbus::{TestBus, soon},
 };
 
@@ -27,12 +28,20 @@ pub(super) struct Stage {
     lamp: Node,
     lamp_events: Events,
     client: Connection,
-    _bus: TestBus,
+    node: Node,
+    wires: Wires,
+    wire_tasks: TaskTracker,
+    bus: TestBus,
 }
 
 impl Stage {
     /// A desk that emits and a lamp that senses, both known to a bridge.
     pub(super) async fn start() -> Self {
+        Self::start_with(&StateDir::none()).await
+    }
+
+    /// The same, with a bridge that keeps its state.
+    pub(super) async fn start_with(state: &StateDir) -> Self {
         let bus = TestBus::start();
         let (node, events) = Node::start(config("bridge")).await.unwrap();
         let site = Site::new(&bus.address, SiteKind::Session);
@@ -41,7 +50,8 @@ impl Stage {
         let (tasks, directory) = (TaskTracker::new(), Directory::default());
         let rules = ServiceSettings::default();
         let services = Services::start(&tasks, &site, node.clone(), rules);
-        let wires = Wires::start(&tasks, node.clone()).unwrap();
+        let wire_tasks = TaskTracker::new();
+        let wires = Wires::start(&wire_tasks, &site, node.clone(), state).unwrap();
         let hub = Hub::start(
             &tasks,
             &site,
@@ -53,7 +63,7 @@ impl Stage {
         )
         .await
         .unwrap();
-        tokio::spawn(follow(hub, wires, directory, events));
+        tokio::spawn(follow(hub, wires.clone(), directory, events));
         let named = soon(presences.recv()).await.unwrap();
         assert!(matches!(named, Presence::Named(_)));
         let client = bus.client().await;
@@ -67,7 +77,10 @@ impl Stage {
             lamp,
             lamp_events,
             client,
-            _bus: bus,
+            node,
+            wires,
+            wire_tasks,
+            bus,
         };
         stage.meet().await;
         stage
@@ -95,6 +108,29 @@ impl Stage {
             }
         })
         .await;
+    }
+
+    /// The bus.
+    pub(super) fn site(&self) -> Site {
+        Site::new(&self.bus.address, SiteKind::Session)
+    }
+
+    /// Waits until the bus has heard all that wires asked of it so far: a wire with a member of the bus
+    /// that is made now is active after them.
+    pub(super) async fn listens(&self) {
+        let own = self.client.unique_name().unwrap().to_string();
+        let from = format!("dbus:{own}:/x:a.b.C");
+        let path = self.bridge.wire_with(&from, "lamp:ear", options([])).await;
+        let wire = self.at(&path.unwrap()).await;
+        self.becomes(&wire, "active").await;
+    }
+
+    /// Ends the bridge and the nodes, when what is kept is written.
+    pub(super) async fn close(self) {
+        self.wires.close();
+        self.wire_tasks.close();
+        soon(self.wire_tasks.wait()).await;
+        self.node.shutdown().await;
     }
 
     /// The lamp goes, and one of the same name comes.
@@ -249,6 +285,8 @@ async fn lamp() -> (Node, Events) {
     lamp.publish("level", level).await.unwrap();
     let dim = Capability::new("rw", 0).with_range(0, 255);
     lamp.publish("dim", dim).await.unwrap();
+    let place = Capability::new("rw", serde_json::json!([0.0, 0.0]));
+    lamp.publish("place", place).await.unwrap();
     lamp.publish("total", Capability::new("rw", 0))
         .await
         .unwrap();
