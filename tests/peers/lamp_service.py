@@ -16,6 +16,7 @@ from gi.repository import Gio, GLib
 LAMP = "/org/example/lamp"
 RACK = "/org/example/rack"
 BROKEN = "org.example.Lamp.Error.Broken"
+TAKEN = "org.example.Rack.Error.Taken"
 
 XML = """
 <node>
@@ -183,6 +184,9 @@ class Rack:
 
     def Add(self, invocation, lamp, watts):
         path = f"{RACK}/{lamp}"
+        if path in self.bulbs:
+            invocation.return_dbus_error(TAKEN, f"{lamp} is there already")
+            return
         bulb = self.bulbs[path] = Bulb(self.service, path, watts)
         added = GLib.Variant("(oa{sa{sv}})", (path, bulb.shown()))
         self.service.tell(RACK, self.manager, "InterfacesAdded", added)

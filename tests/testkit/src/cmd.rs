@@ -55,6 +55,17 @@ impl Cmd {
         Self::new("node").env("NODE_PATH", tools::node_modules())
     }
 
+    /// Compiles `source`, in C, to `program`, with sd-bus.
+    ///
+    /// # Panics
+    /// When it does not compile without a warning.
+    pub async fn cc(source: &str, program: &str) {
+        let flags = Self::new("pkg-config").args(["--cflags", "--libs", "libsystemd"]);
+        let flags = flags.needs("/usr/include/systemd/sd-bus.h").run().await;
+        let cc = Self::new("cc").args(["-Wall", "-Wextra", "-Werror", "-o", program, source]);
+        cc.args(flags.split_whitespace()).run().await;
+    }
+
     /// `program` in the network namespace `namespace`.
     pub(crate) fn on_host(namespace: &str, program: &str) -> Self {
         let mut command = Command::new(tools::find("nsenter"));

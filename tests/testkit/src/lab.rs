@@ -101,9 +101,15 @@ impl Lab {
     /// # Panics
     /// When it cannot be written.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        let path = format!("{HOME}/{name}");
+        let path = self.path(name);
         std::fs::write(&path, content).unwrap_or_else(|error| panic!("{path}: {error}"));
         path
+    }
+
+    /// The path of a file in the test's home.
+    #[must_use]
+    pub fn path(&self, name: &str) -> String {
+        format!("{HOME}/{name}")
     }
 
     /// One more network.
