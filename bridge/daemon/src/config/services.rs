@@ -32,6 +32,9 @@ pub struct ExportConfig {
     /// May hear these signals: "interface.member@/path".
     #[serde(default, deserialize_with = "members_texts")]
     pub broadcast: Vec<String>,
+    /// The service may call these of programs there that called it: "interface.member@/path".
+    #[serde(default, deserialize_with = "members_texts")]
+    pub call_back: Vec<String>,
     /// The names or UUIDs of the peers. Default: every peer.
     #[serde(default)]
     pub peers: Vec<String>,
@@ -58,6 +61,9 @@ pub struct ImportConfig {
     /// The signals that are let in. Default: all.
     #[serde(default, deserialize_with = "some_members_texts")]
     pub broadcast: Option<Vec<String>>,
+    /// What the service may call of programs here that called it. Default: nothing.
+    #[serde(default, deserialize_with = "members_texts")]
+    pub call_back: Vec<String>,
     /// Whether properties that announce their changes are answered from memory. Default: true.
     pub cache: Option<bool>,
 }
@@ -74,6 +80,7 @@ impl Display for ExportConfig {
         for (key, texts) in [
             ("call", &self.call),
             ("broadcast", &self.broadcast),
+            ("call_back", &self.call_back),
             ("peers", &self.peers),
         ] {
             if !texts.is_empty() {
@@ -100,6 +107,9 @@ impl Display for ImportConfig {
             if let Some(texts) = texts {
                 write!(f, ", {key} = {texts:?}")?;
             }
+        }
+        if !self.call_back.is_empty() {
+            write!(f, ", call_back = {:?}", self.call_back)?;
         }
         match self.cache {
             Some(cache) => write!(f, ", cache = {cache}"),
@@ -139,6 +149,7 @@ impl ExportConfig {
             talk: self.talk,
             call: members("export.call", &self.call)?,
             broadcast: members("export.broadcast", &self.broadcast)?,
+            call_back: members("export.call_back", &self.call_back)?,
             learn: self.learn,
         };
         if !grant.may_see() && !grant.learn {
@@ -176,6 +187,7 @@ impl ImportConfig {
                     "import.broadcast",
                     &self.broadcast.unwrap_or_else(everything),
                 )?,
+                call_back: members("import.call_back", &self.call_back)?,
             },
             cache: self.cache.unwrap_or(true),
         })

@@ -40,26 +40,30 @@ use crate::{
 /// A remote caller. Clones are the same.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    link: Arc<Link>,
-    name: Arc<str>,
-    line: Line,
-    calls: Mutex<Calls>,
+pub(super) struct Shared {
+    pub(super) link: Arc<Link>,
+    pub(super) name: Arc<str>,
+    pub(super) line: Line,
+    pub(super) calls: Mutex<Calls>,
     stop: CancellationToken,
 }
 
 #[derive(Debug, Default)]
-struct Calls {
+pub(super) struct Calls {
     /// By serial on this bus.
     pending: HashMap<NonZeroU32, Pending>,
     /// In the order of their deadlines; also of calls that are answered.
     deadlines: VecDeque<(Instant, NonZeroU32)>,
     /// The services that were called and are still imported there.
     called: HashSet<Arc<str>>,
+    /// What services asked of the caller: the numbers of the requests.
+    pub(super) back: HashSet<NonZeroU32>,
+    /// In the order of their deadlines; also of those that are answered.
+    pub(super) back_deadlines: VecDeque<(Instant, NonZeroU32)>,
     is_closed: bool,
 }
 
@@ -184,6 +188,10 @@ impl Caller {
         for (_, pending) in calls.pending.drain() {
             self.refuse(&pending, refusal);
         }
+        // The bus tells the services.
+        for id in calls.back.drain() {
+            self.shared.link.close(id);
+        }
     }
 
     fn refuse(&self, pending: &Pending, refusal: &Refusal) {
@@ -198,9 +206,9 @@ impl Caller {
     }
 }
 
-struct CallerEar<'a> {
-    caller: &'a Caller,
-    exporter: &'a Exporter,
+pub(super) struct CallerEar<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) exporter: &'a Exporter,
     /// What waits for a barrier, with its number.
     held: VecDeque<(u64, Held)>,
     /// What came since the last barrier was asked for.
@@ -218,11 +226,7 @@ impl Ear for CallerEar<'_> {
         match message.message_type() {
             Type::MethodReturn | Type::Error => self.hear_answer(&message),
             Type::Signal => self.hear_signal(&message),
-            Type::MethodCall => {
-                let text = "a caller on another bus cannot be called".to_owned();
-                let refusal = Refusal::AccessDenied(text);
-                self.caller.shared.line.refuse(&message, &refusal);
-            }
+            Type::MethodCall => self.hear_call(&message),
         }
     }
 
@@ -244,7 +248,8 @@ impl Ear for CallerEar<'_> {
         {
             self.release(held);
         }
-        self.expire()
+        let due = [self.expire(), self.caller.expire_back()];
+        due.into_iter().flatten().min()
     }
 
     fn busy(&self) -> Option<BoxFuture<'static, ()>> {
@@ -271,10 +276,7 @@ impl CallerEar<'_> {
             return self.caller.refuse(&pending, &Refusal::TooLarge { max });
         }
         match outgoing_answer(answer, &shared.name, pending.id) {
-            Ok(packet) => self.fresh.push(Held {
-                service: pending.service,
-                packet,
-            }),
+            Ok(packet) => self.hold(pending.service, packet),
             Err(error) => {
                 let refusal = Refusal::Failed(format!("the answer: {error}"));
                 self.caller.refuse(&pending, &refusal);
@@ -289,23 +291,29 @@ impl CallerEar<'_> {
         let Some(sender) = header.sender().filter(|_| header.destination().is_some()) else {
             return;
         };
-        if sender.as_str() == "org.freedesktop.DBus" {
+        let Some((service, id)) = self.service_of(sender.as_str()) else {
             return;
-        }
-        let called = locked(&shared.calls).called.clone();
-        let found = locked(&self.exporter.shared.offers).hearer(
-            sender.as_str(),
-            shared.link.peer,
-            |name| called.contains(name),
-        );
-        let Some((service, id)) = found else { return };
+        };
         if has_descriptors(signal) || signal.data().len() > PACKET_LEN_MAX - HEADER_MORE {
             return tracing::warn!(service = &*service, "a signal cannot be passed on");
         }
         match outgoing_signal(signal, id, Some(&shared.name)) {
-            Ok(packet) => self.fresh.push(Held { service, packet }),
+            Ok(packet) => self.hold(service, packet),
             Err(error) => tracing::debug!(%error, "a signal cannot be passed on"),
         }
+    }
+
+    /// The service that the caller called and that this connection is, and the subscription to it.
+    pub(super) fn service_of(&self, owner: &str) -> Option<(Arc<str>, NonZeroU32)> {
+        let shared = &self.caller.shared;
+        let called = locked(&shared.calls).called.clone();
+        let offers = locked(&self.exporter.shared.offers);
+        offers.hearer(owner, shared.link.peer, |name| called.contains(name))
+    }
+
+    /// Has a packet go out behind what a service told before.
+    pub(super) fn hold(&mut self, service: Arc<str>, packet: Bytes) {
+        self.fresh.push(Held { service, packet });
     }
 
     fn release(&self, held: Held) {

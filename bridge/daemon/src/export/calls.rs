@@ -13,7 +13,7 @@ use crate::{
     errors::Refusal,
     policy::{Grant, Member},
     services::Link,
-    transport::{Lane, octets},
+    transport::Lane,
 };
 
 impl Exporter {
@@ -88,7 +88,7 @@ impl Exporter {
     }
 
     /// Logged once for each rule and peer; `zocp export --learn` tells each call.
-    fn denied(&self, link: &Link, service: &str, method: &Member<'_>) -> Refusal {
+    pub(super) fn denied(&self, link: &Link, service: &str, method: &Member<'_>) -> Refusal {
         let call = method.rule();
         let rules = locked(&self.shared.rules).all.clone();
         let rule = rules.about(service).map(|rule| rule.service.text());
@@ -133,22 +133,7 @@ impl Exporter {
 
 /// Answers a call of a peer with an error of ours, behind what its service told that caller.
 pub(super) fn refuse(link: &Link, service: &str, caller: &str, id: NonZeroU32, refusal: &Refusal) {
-    let lane = Lane::Answers(service.into(), caller.into());
-    refuse_on(lane, link, id, refusal);
-}
-
-/// The same on the lane that its answer would be on.
-pub(super) fn refuse_on(lane: Lane, link: &Link, id: NonZeroU32, refusal: &Refusal) {
-    let packet = Message::method_call("/", "x")
-        .serial(id)
-        .build(&())
-        .and_then(|call| {
-            Message::error(&call.header(), refusal.name()).build(&refusal.to_string())
-        });
-    match packet {
-        Ok(packet) => link.outlet.push(lane, octets(packet)),
-        Err(error) => tracing::error!(%error, "a refusal cannot be made"),
-    }
+    link.refuse(Lane::Answers(service.into(), caller.into()), id, refusal);
 }
 
 fn unknown_service(name: Option<&zbus::names::BusName<'_>>) -> Refusal {

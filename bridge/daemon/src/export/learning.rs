@@ -44,6 +44,8 @@ pub(crate) enum Word {
     Call,
     /// To hear a signal.
     Broadcast,
+    /// To be called by the service.
+    CallBack,
 }
 
 /// What a program learned: notes with whether they were allowed, and whether these are all.
@@ -62,6 +64,7 @@ impl Word {
             Self::See => "see",
             Self::Call => "call",
             Self::Broadcast => "broadcast",
+            Self::CallBack => "call_back",
         }
     }
 }
@@ -119,6 +122,15 @@ impl Note {
             },
             rule: member.rule(),
             property: property(member, message),
+            ..Self::see(service, peer)
+        }
+    }
+
+    /// A call of a service to one that called it.
+    pub(super) fn call_back(service: &str, peer: &str, method: &Member<'_>) -> Self {
+        Self {
+            word: Word::CallBack,
+            rule: method.rule(),
             ..Self::see(service, peer)
         }
     }

@@ -11,6 +11,7 @@
 //! Spec: docs/reference/protocol.md §7
 
 mod announce;
+mod call_back;
 mod caller;
 mod calls;
 mod heard;
@@ -32,6 +33,7 @@ use zocp_node::{Node, PeerId};
 use self::{announce::Announcer, caller::Caller, offers::Offers, rules::Rules};
 pub(crate) use self::{
     announce::{ORIGIN, REVISION, SERVICE_TYPE, SERVICES},
+    call_back::CallBack,
     caller::ANSWER_MAX,
     learning::Learned,
 };

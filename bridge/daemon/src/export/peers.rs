@@ -4,9 +4,7 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use zocp_node::PeerId;
 
-use super::{
-    Exporter, caller::Caller, calls::refuse_on, learning::Note, locked, offers::Subscribed,
-};
+use super::{Exporter, caller::Caller, learning::Note, locked, offers::Subscribed};
 use crate::{
     errors::Refusal,
     policy::Grant,
@@ -20,7 +18,7 @@ impl Exporter {
         match control {
             Control::Subscribe(service) => {
                 if let Err(refusal) = self.subscribe(link, &service, id) {
-                    refuse_on(Lane::Service(service.into()), link, id, &refusal);
+                    link.refuse(Lane::Service(service.into()), id, &refusal);
                 }
             }
             Control::Unsubscribe(service) => self.unsubscribe(link, &service),

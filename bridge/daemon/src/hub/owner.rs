@@ -233,6 +233,7 @@ fn export_rule(service: String, rules: Option<&Variant<'_>>) -> Result<ExportRul
             ("talk", Variant::Bool(talk)) => export.talk = *talk,
             ("call", value) => export.call = texts(key, value)?,
             ("broadcast", value) => export.broadcast = texts(key, value)?,
+            ("call_back", value) => export.call_back = texts(key, value)?,
             ("learn", Variant::Bool(learn)) => export.learn = *learn,
             ("peers", value) => export.peers = texts(key, value)?,
             (key, _) => {

@@ -272,7 +272,7 @@ fn terms(rules: &[ImportRule], service: &str, link: &Link) -> Option<Terms> {
                 text: rule
                     .map_or_else(String::new, |rule| rule.service.text())
                     .into(),
-                grant: rule.map_or_else(Grant::all, |rule| rule.grant.clone()),
+                grant: rule.map_or_else(Grant::of_import, |rule| rule.grant.clone()),
                 cache: rule.is_none_or(|rule| rule.cache),
             },
         }),

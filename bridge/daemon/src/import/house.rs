@@ -46,6 +46,8 @@ pub(super) fn start(importer: &Importer, imported: Arc<Imported>) {
                     if let Ended::Failed(reason) = ended {
                         // Who called is gone from the bus with it, as far as we can know.
                         imported.link().close_all(&imported);
+                        let text = "the connection of the import failed".to_owned();
+                        imported.refuse_calls_back(&Refusal::Failed(text));
                         tracing::warn!(name = &**imported.name(), reason, "off the bus");
                     }
                 }
@@ -138,7 +140,10 @@ impl<'a> HouseEar<'a> {
             member: header.member().map_or("", |name| name.as_str()),
         };
         if !imported.may_call(&method) {
-            return Err(self.denied(&method));
+            self.importer.log_denied(imported.link(), imported, &method);
+            let (call, service) = (method.rule(), imported.service());
+            let text = format!("no rule here allows {call} of {service}");
+            return Err(Refusal::AccessDenied(text));
         }
         let caller: Arc<str> = match header.sender() {
             Some(sender) => Arc::from(sender.as_str()),
@@ -167,23 +172,6 @@ impl<'a> HouseEar<'a> {
                 Ok(())
             }
         }
-    }
-
-    /// Logged once for each rule and peer.
-    fn denied(&self, method: &Member<'_>) -> Refusal {
-        let (service, peer) = (self.imported.service(), self.imported.link());
-        let (rule, call) = (self.imported.rule_text(), method.rule());
-        if self.importer.refused().is_new(peer.peer, &rule) {
-            let (peer, service, rule) = (&peer.name, &**service, &*rule);
-            tracing::warn!(
-                peer,
-                service,
-                rule,
-                call,
-                "denied: the rule here does not allow it"
-            );
-        }
-        Refusal::AccessDenied(format!("no rule here allows {call} of {service}"))
     }
 
     /// Passes a call on, and keeps it to be answered.
@@ -235,7 +223,9 @@ impl<'a> HouseEar<'a> {
     }
 
     fn hear_answer(&mut self, answer: &Message) {
+        // The name is known before anybody can call us, so no call of ours has the same number.
         if self.naming.is_none() || answer.header().reply_serial() != self.naming {
+            self.imported.answered_back(answer);
             return;
         }
         self.naming = None;
@@ -286,8 +276,15 @@ impl Ear for HouseEar<'_> {
         }
     }
 
-    /// Answers calls whose time is over (H2).
     fn turn(&mut self) -> Option<Instant> {
+        let due = [self.expire(), self.imported.expire_calls_back()];
+        due.into_iter().flatten().min()
+    }
+}
+
+impl HouseEar<'_> {
+    /// Answers calls whose time is over (H2).
+    fn expire(&mut self) -> Option<Instant> {
         let now = Instant::now();
         while let Some((deadline, id)) = self.deadlines.front().copied() {
             if deadline > now {

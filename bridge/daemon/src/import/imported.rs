@@ -16,7 +16,10 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
 
-use super::cache::{Cache, Key};
+use super::{
+    cache::{Cache, Key},
+    call_back::CallsBack,
+};
 use crate::{
     errors::Refusal,
     line::Line,
@@ -78,6 +81,7 @@ struct State {
     callers: HashSet<Arc<str>>,
     /// The name that it has on this bus.
     shown_as: Option<Arc<str>>,
+    calls_back: CallsBack,
     /// What it said; none where that is not to be answered from.
     cache: Option<Cache>,
 }
@@ -97,6 +101,7 @@ impl Imported {
                 offer: None,
                 callers: HashSet::new(),
                 shown_as: None,
+                calls_back: CallsBack::default(),
                 cache: None,
             }),
         })
@@ -201,6 +206,14 @@ impl Imported {
         self.state().rule.grant.may_hear(signal)
     }
 
+    pub(super) fn may_call_back(&self, method: &Member<'_>) -> bool {
+        self.state().rule.grant.may_call_back(method)
+    }
+
+    pub(super) fn with_calls_back<R>(&self, use_them: impl FnOnce(&mut CallsBack) -> R) -> R {
+        use_them(&mut self.state().calls_back)
+    }
+
     /// A caller; whether it is new.
     pub(super) fn add_caller(&self, caller: &Arc<str>) -> bool {
         self.state().callers.insert(caller.clone())
@@ -254,6 +267,7 @@ impl Imported {
                 self.line.refuse(&call, refusal);
             }
         }
+        self.refuse_calls_back(refusal);
         self.set_shown(None);
         self.stop.cancel();
     }

@@ -11,6 +11,7 @@
 //! Spec: docs/reference/protocol.md §7
 
 mod cache;
+mod call_back;
 mod callers;
 mod following;
 mod house;
@@ -35,6 +36,7 @@ pub(crate) use self::{
 };
 use crate::{
     errors::Refusal,
+    line::Line,
     policy::{ImportRule, Member},
     served::Site,
     services::{Link, Own, Refused, Request, Watch},
@@ -131,8 +133,8 @@ impl Importer {
         self.refused().forget(link.peer);
     }
 
-    /// An answer from a peer.
-    pub(crate) fn answer(&self, link: &Arc<Link>, packet: &Message) -> Option<Arc<Imported>> {
+    /// An answer from a peer. The line that something goes out on.
+    pub(crate) fn answer(&self, link: &Arc<Link>, packet: &Message) -> Option<Line> {
         let id = packet.header().reply_serial()?;
         match link.close(id)? {
             Request::Subscribe(imported) => {
@@ -143,32 +145,30 @@ impl Importer {
                 imported.learned(asked, packet);
                 None
             }
+            Request::Back(back) => Some(back.answered(id, packet)),
             Request::Call {
                 imported,
                 call,
                 asked,
             } => {
+                let max = self.shared.site.message_len_max();
                 match local_answer(packet, &call) {
-                    Ok(answer) => imported.answered(asked, packet, answer),
+                    Ok(answer) if answer.len() <= max => imported.answered(asked, packet, answer),
+                    Ok(_) => imported.line().refuse(&call, &Refusal::TooLarge { max }),
                     Err(error) => {
                         let refusal = Refusal::Failed(format!("the answer: {error}"));
                         imported.line().refuse(&call, &refusal);
                     }
                 }
-                Some(imported)
+                Some(imported.line().clone())
             }
         }
     }
 
-    /// A signal from a peer (I3).
-    pub(crate) fn signal(&self, link: &Link, packet: &Message) -> Option<Arc<Imported>> {
+    /// A signal from a peer (I3). The line that it goes out on.
+    pub(crate) fn signal(&self, link: &Link, packet: &Message) -> Option<Line> {
         let header = packet.header();
-        let subscription = header.reply_serial()?;
-        let imported = {
-            let imports = self.imports();
-            let peer = imports.get(&link.peer)?;
-            peer.by_subscription.get(&subscription)?.clone()
-        };
+        let imported = self.subscribed_as(link, header.reply_serial()?)?;
         let signal = Member {
             path: header.path()?.as_str(),
             interface: header.interface().map(|name| name.as_str()),
@@ -182,10 +182,23 @@ impl Importer {
             return None;
         }
         match local_signal(packet) {
-            Ok(signal) => imported.signalled(packet, signal),
+            Ok(signal) if signal.len() <= self.shared.site.message_len_max() => {
+                imported.signalled(packet, signal);
+            }
+            Ok(_) => {
+                let service = &**imported.service();
+                tracing::warn!(service, "a signal is longer than the bus takes");
+            }
             Err(error) => tracing::debug!(peer = link.name, %error, "a signal is dropped"),
         }
-        Some(imported)
+        Some(imported.line().clone())
+    }
+
+    /// What a subscription of ours is to.
+    fn subscribed_as(&self, link: &Link, subscription: NonZeroU32) -> Option<Arc<Imported>> {
+        let imports = self.imports();
+        let peer = imports.get(&link.peer)?;
+        peer.by_subscription.get(&subscription).cloned()
     }
 
     /// Waits until the services of a peer have other names; all of them. Cancel safe.
@@ -238,6 +251,21 @@ impl Importer {
     fn imports(&self) -> MutexGuard<'_, HashMap<PeerId, Peer>> {
         let imports = self.shared.imports.lock();
         imports.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logged once for each rule and peer.
+    fn log_denied(&self, link: &Link, imported: &Imported, method: &Member<'_>) {
+        let (rule, call) = (imported.rule_text(), method.rule());
+        if self.refused().is_new(link.peer, &rule) {
+            let (peer, service, rule) = (&link.name, &**imported.service(), &*rule);
+            tracing::warn!(
+                peer,
+                service,
+                rule,
+                call,
+                "denied: the rule here does not allow it"
+            );
+        }
     }
 
     pub(super) fn refused(&self) -> MutexGuard<'_, Refused> {

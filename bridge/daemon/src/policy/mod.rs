@@ -139,6 +139,16 @@ impl Members {
         })
     }
 
+    /// What `*` says.
+    #[must_use]
+    pub fn any() -> Self {
+        Self {
+            interface: None,
+            member: None,
+            path: None,
+        }
+    }
+
     fn matches(&self, member: &Member<'_>) -> bool {
         let path = self.path.as_ref().is_none_or(|(stem, depth)| {
             let rest = member.path.strip_prefix(&**stem);
@@ -190,12 +200,14 @@ impl Member<'_> {
 pub struct Grant {
     /// May know of it, introspect and ping it.
     pub see: bool,
-    /// May call everything and hear everything.
+    /// May call everything and hear everything, and be called back.
     pub talk: bool,
     /// May call these.
     pub call: Vec<Members>,
     /// May hear these signals.
     pub broadcast: Vec<Members>,
+    /// The service may call these of those that called it, on the other bus.
+    pub call_back: Vec<Members>,
     /// What is asked is recorded, allowed or not; allows nothing by itself.
     pub learn: bool,
 }
@@ -207,6 +219,18 @@ impl Grant {
         Self {
             see: true,
             talk: true,
+            ..Self::default()
+        }
+    }
+
+    /// What holds for an import of which no rule says anything: everything, but it calls nobody back.
+    /// Whoever calls a service of another machine did not mean to open itself to that machine.
+    #[must_use]
+    pub fn of_import() -> Self {
+        Self {
+            see: true,
+            call: vec![Members::any()],
+            broadcast: vec![Members::any()],
             ..Self::default()
         }
     }
@@ -223,6 +247,12 @@ impl Grant {
         self.talk
             || (method.is_seeing() && self.may_see())
             || self.call.iter().any(|rule| rule.matches(method))
+    }
+
+    /// Whether a method of who called the service may be called by it.
+    #[must_use]
+    pub fn may_call_back(&self, method: &Member<'_>) -> bool {
+        self.talk || self.call_back.iter().any(|rule| rule.matches(method))
     }
 
     /// Whether a signal may be heard.
@@ -253,6 +283,7 @@ impl Grant {
         self.learn |= other.learn;
         self.call.extend_from_slice(&other.call);
         self.broadcast.extend_from_slice(&other.broadcast);
+        self.call_back.extend_from_slice(&other.call_back);
     }
 }
 

@@ -17,6 +17,7 @@ use zocp_node::{Node, PeerId};
 
 use crate::{
     errors::Refusal,
+    export::CallBack,
     import::{Asked, Imported},
     transport::{Control, Lane, NodePost, Outlet, Parts, octets},
 };
@@ -54,6 +55,8 @@ pub(crate) enum Request {
         /// What.
         asked: Asked,
     },
+    /// To call a method of one of its callers, for a local service.
+    Back(CallBack),
     /// To call a method for a local caller.
     Call {
         /// Through which service.
@@ -120,6 +123,7 @@ impl Link {
             Request::Subscribe(imported)
             | Request::Own { imported, .. }
             | Request::Call { imported, .. } => Arc::ptr_eq(imported, of),
+            Request::Back(_) => false,
         };
         let taken = requests.open.extract_if(|_, request| is_its(request));
         taken.map(|(_, request)| request).collect()
@@ -131,6 +135,20 @@ impl Link {
         match control.packet(NonZeroU32::MIN) {
             Ok(packet) => self.outlet.push(lane, octets(packet)),
             Err(error) => tracing::error!(%error, ?control, "a message cannot be made"),
+        }
+    }
+
+    /// Answers a call of the peer with an error of ours, on the lane that its answer would be on.
+    pub(crate) fn refuse(&self, lane: Lane, id: NonZeroU32, refusal: &Refusal) {
+        let packet = Message::method_call("/", "x")
+            .serial(id)
+            .build(&())
+            .and_then(|call| {
+                Message::error(&call.header(), refusal.name()).build(&refusal.to_string())
+            });
+        match packet {
+            Ok(packet) => self.outlet.push(lane, octets(packet)),
+            Err(error) => tracing::error!(%error, "a refusal cannot be made"),
         }
     }
 

@@ -191,11 +191,12 @@ impl Services {
     }
 
     async fn route(&self, link: &Arc<Link>, packet: &Message) {
-        let imported = match packet.message_type() {
+        let line = match packet.message_type() {
             Type::MethodCall if packet.header().destination().is_none() => {
                 self.control(link, packet);
                 None
             }
+            Type::MethodCall if is_call_back(packet) => self.importer.call_back(link, packet),
             Type::MethodCall => {
                 self.exporter.call(link, packet);
                 None
@@ -203,10 +204,17 @@ impl Services {
             Type::MethodReturn | Type::Error => self.importer.answer(link, packet),
             Type::Signal => self.importer.signal(link, packet),
         };
-        if let Some(imported) = imported {
-            imported.line().room().await;
+        if let Some(line) = line {
+            line.room().await;
         }
     }
+}
+
+/// Whether a call is a service's for one that called it: services have names, callers unique ones.
+fn is_call_back(packet: &Message) -> bool {
+    let header = packet.header();
+    let destination = header.destination().map(|name| name.as_str());
+    destination.is_some_and(|name| name.starts_with(':'))
 }
 
 /// What a whisper brings, when it is whole.

@@ -4,6 +4,7 @@ mod service;
 mod stage;
 
 mod activation;
+mod call_back;
 mod calls;
 mod learning;
 mod memory;

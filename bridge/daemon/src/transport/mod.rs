@@ -4,8 +4,8 @@
 //! octets. On the mesh the header's fields mean: of a call `sender` the caller's unique name on its own
 //! bus, `destination` the service, `serial` the call's number between these two bridges; of an answer
 //! `reply_serial` that number and `destination` the caller; of a signal `reply_serial` the number of the
-//! subscription, and `destination` the caller if it is for that one alone. A call without a destination
-//! is for the bridge itself ([`Control`]).
+//! subscription, and `destination` the caller if it is for that one alone; so it is in a call of a service
+//! to one that called it. A call without a destination is for the bridge itself ([`Control`]).
 //! Invariants: T1. nothing of a header from the mesh goes on as it came: each end makes a new one.
 //! T2. no body reaches a bus that was not checked. T3. what is on one [`Lane`] stays in order.
 //! Limits: [`PACKET_LEN_MAX`] octets for a packet; those of `outlet` and `parts`.
@@ -123,23 +123,56 @@ pub fn octets(packet: Message) -> Bytes {
 /// The call is one that no bus takes, or too long.
 pub fn outgoing_call(call: &Message, service: &str, id: NonZeroU32) -> zbus::Result<Bytes> {
     let header = call.header();
-    let sender = header.sender().map(|sender| sender.as_str());
-    call_like(call, &header, service, sender, id)
+    let to = Addressee {
+        destination: service,
+        sender: header.sender().map(|sender| sender.as_str()),
+        subscription: None,
+    };
+    call_like(call, &header, to, id)
 }
 
-/// A packet as a call on this bus, with this serial.
+/// A local call to one that called its sender from another bus, as a packet.
+///
+/// # Errors
+/// The call is one that no bus takes, or too long.
+pub fn outgoing_call_back(
+    call: &Message,
+    subscription: NonZeroU32,
+    caller: &str,
+    id: NonZeroU32,
+) -> zbus::Result<Bytes> {
+    let to = Addressee {
+        destination: caller,
+        sender: None,
+        subscription: Some(subscription),
+    };
+    call_like(call, &call.header(), to, id)
+}
+
+/// A packet as a call on this bus, with this serial: of a service, or of one that called it.
 ///
 /// # Errors
 /// The call is one that no bus takes, or too long.
 pub fn local_call(packet: &Message, service: &str, serial: NonZeroU32) -> zbus::Result<Bytes> {
-    call_like(packet, &packet.header(), service, None, serial)
+    let to = Addressee {
+        destination: service,
+        sender: None,
+        subscription: None,
+    };
+    call_like(packet, &packet.header(), to, serial)
+}
+
+/// Whom a call is for, and from whom.
+struct Addressee<'a> {
+    destination: &'a str,
+    sender: Option<&'a str>,
+    subscription: Option<NonZeroU32>,
 }
 
 fn call_like(
     message: &Message,
     header: &Header<'_>,
-    service: &str,
-    sender: Option<&str>,
+    to: Addressee<'_>,
     serial: NonZeroU32,
 ) -> zbus::Result<Bytes> {
     let (Some(path), Some(member)) = (header.path(), header.member()) else {
@@ -153,8 +186,9 @@ fn call_like(
         path: Some(path),
         interface: header.interface().map(|name| name.as_str()),
         member: Some(member),
-        destination: Some(service),
-        sender,
+        reply_serial: to.subscription,
+        destination: Some(to.destination),
+        sender: to.sender,
         ..Heading::new(Type::MethodCall, serial)
     };
     heading.around(message)

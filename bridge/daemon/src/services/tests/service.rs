@@ -1,7 +1,9 @@
 //! A service with every kind of answer and signal.
 
+use std::collections::HashMap;
+
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use zbus::{
     Message, MessageStream,
     connection::Builder,
@@ -9,10 +11,16 @@ use zbus::{
     wire::Endian,
 };
 
-use crate::{testbus::TestBus, transport::answer_with_body_of};
+use crate::{
+    testbus::{TestBus, soon},
+    transport::answer_with_body_of,
+};
 
 /// The interface of the service.
 pub(super) const INTERFACE: &str = "org.example.Every1";
+
+/// The interface that its callers have.
+pub(super) const AGENT: &str = "org.example.Agent1";
 
 /// A call of it without arguments.
 pub(super) fn plain(service: &str, member: &str) -> Message {
@@ -37,6 +45,7 @@ pub(super) struct Service {
     task: tokio::task::JoinHandle<()>,
     pub(super) connection: zbus::Connection,
     answer_now: mpsc::Sender<()>,
+    refusals: Mutex<mpsc::Receiver<String>>,
 }
 
 impl Drop for Service {
@@ -60,11 +69,18 @@ impl Service {
         let connection = zbus::Connection::from(&stream);
         let serving = connection.clone();
         let (answer_now, answers) = mpsc::channel(1);
+        let (refused, refusals) = mpsc::channel(16);
         Self {
-            task: tokio::spawn(serve(serving, stream, answers)),
+            task: tokio::spawn(serve(serving, stream, answers, refused)),
             connection,
             answer_now,
+            refusals: Mutex::new(refusals),
         }
+    }
+
+    /// The next error that a caller which it called answered with.
+    pub(super) async fn refused(&self) -> String {
+        soon(self.refusals.lock().await.recv()).await.unwrap()
     }
 
     /// One that never answers anything.
@@ -94,12 +110,21 @@ async fn serve(
     connection: zbus::Connection,
     mut stream: MessageStream,
     mut answer_now: mpsc::Receiver<()>,
+    refused: mpsc::Sender<String>,
 ) {
     let mut later = Vec::new();
+    let mut registering = HashMap::new();
     loop {
         tokio::select! {
             call = stream.next() => {
                 let Some(Ok(call)) = call else { return };
+                if let Some(serial) = call.header().reply_serial() {
+                    let Some(register) = registering.remove(&serial) else { continue };
+                    if !error_name(&call).is_empty() {
+                        refused.send(error_name(&call)).await.unwrap();
+                    }
+                    connection.send(&registered(&register, &call)).await.unwrap();
+                }
                 if call.message_type() != Type::MethodCall {
                     continue;
                 }
@@ -108,6 +133,11 @@ async fn serve(
                 }
                 match call.header().member().map(|name| name.as_str()) {
                     Some("Later") => later.push(call),
+                    Some("Register") => {
+                        let question = question(&call);
+                        registering.insert(question.primary_header().serial_num(), call);
+                        connection.send(&question).await.unwrap();
+                    }
                     Some("Leave") => return connection.close().await.unwrap(),
                     _ => {}
                 }
@@ -120,6 +150,26 @@ async fn serve(
             }
         }
     }
+}
+
+/// What the service asks of who registers.
+fn question(register: &Message) -> Message {
+    Message::method_call("/agent", "Confirm")
+        .destination(register.header().sender().unwrap().to_owned())
+        .interface(AGENT)
+        .build(&"really?")
+        .unwrap()
+}
+
+/// What who registers is told: what it answered itself.
+fn registered(register: &Message, answer: &Message) -> Message {
+    let header = register.header();
+    if answer.message_type() == Type::Error {
+        let name = error_name(answer);
+        return Message::error(&header, name).build(&"no").unwrap();
+    }
+    let body: (String, u32) = answer.body().deserialize().unwrap();
+    Message::method_return(&header).build(&body).unwrap()
 }
 
 /// What a call leads to, in order.
@@ -135,7 +185,7 @@ fn answers(call: &Message) -> Vec<Message> {
                 .unwrap(),
         ],
         "Burst" => burst(call, &header),
-        "Never" | "Later" => vec![],
+        "Never" | "Later" | "Register" => vec![],
         "Whisper" => vec![
             Message::signal("/one", INTERFACE, "Psst")
                 .destination(header.sender().unwrap().to_owned())

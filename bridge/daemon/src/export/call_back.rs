@@ -1,0 +1,165 @@
+//! Calls of services to those that called them from another bus.
+//!
+//! Model: what a remote caller's connection is called with goes to the caller itself, as a request of our
+//! own of its bridge; its answer comes back on that connection.
+//! Invariants: A1. only a service that the caller called may call it, as long as both are there and the
+//! peer's grant says so. A2. it stays behind what the service told the caller before. A3. a call is
+//! answered once: by whoever takes the request out of the link, or by the bus when the connection ends.
+//! Limits: [`CALLS_BACK_MAX`] calls of one caller wait for answers; [`ANSWER_MAX`] for each.
+//! Spec: docs/reference/protocol.md §7.9
+
+use std::num::NonZeroU32;
+
+use tokio::time::Instant;
+use zbus::{Message, message::Flags};
+
+use super::{
+    HEADER_MORE,
+    caller::{ANSWER_MAX, Caller, CallerEar},
+    learning::Note,
+    locked,
+};
+use crate::{
+    errors::Refusal,
+    line::Line,
+    policy::Member,
+    services::Request,
+    transport::{PACKET_LEN_MAX, has_descriptors, local_answer, octets, outgoing_call_back},
+};
+
+/// A call of a service that waits for the answer of one that called it.
+#[derive(Debug)]
+pub(crate) struct CallBack {
+    caller: Caller,
+    call: Message,
+    /// The longest answer that the bus takes.
+    max: usize,
+}
+
+impl CallBack {
+    /// The answer came, as the request of this number. The line that it goes out on.
+    pub(crate) fn answered(&self, id: NonZeroU32, packet: &Message) -> Line {
+        let shared = &self.caller.shared;
+        locked(&shared.calls).back.remove(&id);
+        match local_answer(packet, &self.call) {
+            Ok(answer) if answer.len() <= self.max => shared.line.push(answer),
+            Ok(_) => self.refuse(&Refusal::TooLarge { max: self.max }),
+            Err(error) => self.refuse(&Refusal::Failed(format!("the answer: {error}"))),
+        }
+        shared.line.clone()
+    }
+
+    fn refuse(&self, refusal: &Refusal) {
+        self.caller.shared.line.refuse(&self.call, refusal);
+    }
+}
+
+impl Caller {
+    /// Answers calls of services whose time is over; when the next one's is.
+    pub(super) fn expire_back(&self) -> Option<Instant> {
+        let shared = &self.shared;
+        let mut calls = locked(&shared.calls);
+        let now = Instant::now();
+        while let Some((deadline, id)) = calls.back_deadlines.front().copied() {
+            if calls.back.contains(&id) && deadline > now {
+                return Some(deadline);
+            }
+            calls.back_deadlines.pop_front();
+            if calls.back.remove(&id)
+                && let Some(Request::Back(back)) = shared.link.close(id)
+            {
+                let seconds = ANSWER_MAX.as_secs();
+                let text = format!("{} did not answer within {seconds} s", shared.name);
+                back.refuse(&Refusal::Timeout(text));
+            }
+        }
+        None
+    }
+}
+
+impl CallerEar<'_> {
+    /// Somebody on this bus calls the caller.
+    pub(super) fn hear_call(&mut self, call: &Message) {
+        let line = &self.caller.shared.line;
+        let header = call.header();
+        let method = Member {
+            path: header.path().map_or("", |path| path.as_str()),
+            interface: header.interface().map(|name| name.as_str()),
+            member: header.member().map_or("", |name| name.as_str()),
+        };
+        if (method.interface, method.member) == (Some("org.freedesktop.DBus.Peer"), "Ping") {
+            match Message::method_return(&header).build(&()) {
+                Ok(pong) => line.push(octets(pong)),
+                Err(error) => tracing::error!(%error, "an answer cannot be made"),
+            }
+        } else if let Err(refusal) = self.pass_back(call, &method) {
+            self.caller.shared.line.refuse(call, &refusal);
+        }
+    }
+
+    fn pass_back(&mut self, call: &Message, method: &Member<'_>) -> Result<(), Refusal> {
+        if has_descriptors(call) {
+            return Err(Refusal::NoFileDescriptors);
+        }
+        let max = PACKET_LEN_MAX - HEADER_MORE;
+        if call.data().len() > max {
+            return Err(Refusal::TooLarge { max });
+        }
+        let header = call.header();
+        let sender = header.sender().map_or("", |sender| sender.as_str());
+        let Some((service, subscription)) = self.service_of(sender) else {
+            let text = "only a service that it called may call a program on another bus";
+            return Err(Refusal::AccessDenied(text.to_owned()));
+        };
+        let shared = &self.caller.shared;
+        let grant = self.exporter.grant(&shared.link, &service)?;
+        let is_allowed = grant.may_call_back(method);
+        if grant.learn {
+            let note = Note::call_back(&service, &shared.link.name, method);
+            self.exporter.note(&shared.link, &note, is_allowed);
+        }
+        if !is_allowed {
+            return Err(self.exporter.denied(&shared.link, &service, method));
+        }
+        let unmakeable = |error: zbus::Error| Refusal::Failed(error.to_string());
+        let packet = |id| outgoing_call_back(call, subscription, &shared.name, id);
+        let flags = call.primary_header().flags();
+        if flags.contains(Flags::NO_REPLY_EXPECTED) {
+            let packet = packet(NonZeroU32::MIN).map_err(unmakeable)?;
+            self.hold(service, packet);
+            return Ok(());
+        }
+        let id = self.open(call)?;
+        match packet(id) {
+            Ok(packet) => self.hold(service, packet),
+            Err(error) => {
+                locked(&shared.calls).back.remove(&id);
+                shared.link.close(id);
+                return Err(unmakeable(error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a call to be answered; its number.
+    fn open(&self, call: &Message) -> Result<NonZeroU32, Refusal> {
+        let shared = &self.caller.shared;
+        let mut calls = locked(&shared.calls);
+        if calls.back.len() >= CALLS_BACK_MAX {
+            let text = format!("{CALLS_BACK_MAX} calls wait for {}", shared.name);
+            return Err(Refusal::Busy(text));
+        }
+        let id = shared.link.open(Request::Back(CallBack {
+            caller: self.caller.clone(),
+            call: call.clone(),
+            max: self.exporter.shared.site.message_len_max(),
+        }))?;
+        calls.back.insert(id);
+        let deadline = Instant::now() + ANSWER_MAX;
+        calls.back_deadlines.push_back((deadline, id));
+        Ok(id)
+    }
+}
+
+/// Of one caller; far more than any agent is asked at once.
+const CALLS_BACK_MAX: usize = 256;
