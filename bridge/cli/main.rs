@@ -43,9 +43,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return end(&Failure::from(error)),
     };
-    match runtime.block_on(run(args)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => end(&failure),
+    // A task like any other: the future that the runtime itself waits for is looked after last, with a
+    // look at all sockets before.
+    let running = runtime.spawn(run(args));
+    match runtime.block_on(running) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => end(&failure),
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }
 

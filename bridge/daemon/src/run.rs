@@ -178,10 +178,30 @@ impl<T: FnMut(Status)> Bridge<T> {
         let (kind, address) = (bus.kind(), bus.address().to_owned());
         let mut shutdown = std::pin::pin!(shutdown);
         let mut keep = std::pin::pin!(bus.keep());
+        // These wait where they are, since looking whether there is something takes more than waiting.
+        let mut named = std::pin::pin!(self.mirrors.named());
+        let mut renamed = std::pin::pin!(self.services.renamed());
+        let mut offered = std::pin::pin!(self.services.offered());
         let mut batch = Vec::new();
+        let mut batches = 0;
         let outcome = loop {
+            // Events first: they are what comes all the time, also while a call passes.
             tokio::select! {
                 biased;
+                // Cancel safe: events stay in the queue.
+                count = self.events.next_many(&mut batch, BATCH_MAX), if batches < BATCHES_MAX => {
+                    if count == 0 {
+                        break Err(RunError::MeshEnded);
+                    }
+                    batches += 1;
+                    tokio::select! {
+                        biased;
+                        () = self.follow(&mut batch) => {}
+                        // Not cancel safe, and at the end it need not be.
+                        () = &mut shutdown => break Ok(()),
+                    }
+                    continue;
+                }
                 () = &mut shutdown => break Ok(()),
                 () = &mut keep => {}
                 // Cancel safe: a change that is not seen yet stays so.
@@ -190,32 +210,27 @@ impl<T: FnMut(Status)> Bridge<T> {
                         break Err(error);
                     }
                 }
-                // Cancel safe by its promise.
-                named = self.mirrors.named() => {
-                    self.hub.named(named.peer, named.bus_name.as_deref());
+                told = &mut named => {
+                    named.set(self.mirrors.named());
+                    self.hub.named(told.peer, told.bus_name.as_deref());
                 }
-                // Cancel safe by its promise.
-                (peer, names) = self.services.renamed() => self.hub.services(peer, names),
-                // Cancel safe by its promise.
-                services = self.services.offered() => self.hub.exports(services),
+                (peer, names) = &mut renamed => {
+                    renamed.set(self.services.renamed());
+                    self.hub.services(peer, names);
+                }
+                services = &mut offered => {
+                    offered.set(self.services.offered());
+                    self.hub.exports(services);
+                }
                 // Cancel safe: what is not taken stays in the queue.
                 Some(settings) = reloads.recv() => {
                     self.services.reload(settings);
                     (self.tell)(Status::Reloaded);
                 }
-                // Cancel safe: events stay in the queue.
-                count = self.events.next_many(&mut batch, BATCH_MAX) => {
-                    if count == 0 {
-                        break Err(RunError::MeshEnded);
-                    }
-                    tokio::select! {
-                        biased;
-                        // Not cancel safe, and at the end it need not be.
-                        () = &mut shutdown => break Ok(()),
-                        () = self.follow(&mut batch) => {}
-                    }
-                }
+                // All others had their turn.
+                () = std::future::ready(()), if batches == BATCHES_MAX => {}
             }
+            batches = 0;
         };
         (self.tell)(Status::Stopping);
         self.close().await;
@@ -349,6 +364,8 @@ fn raise_descriptors() {
 
 /// As many events as one node's burst often has; more only delays a shutdown.
 const BATCH_MAX: usize = 256;
+/// Batches in a row, then others get their turn.
+const BATCHES_MAX: usize = 8;
 /// Longer than a connection takes for its own deadline.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// Enough for a thousand nodes.

@@ -12,12 +12,16 @@
 //! Spec: 23/ZMTP; 36/ZRE "Interconnection model"; docs/reference/protocol.md §2.1.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
@@ -123,7 +127,7 @@ impl Wiring {
 /// Serves one link until it closes. `place` counts it as half open until it has shaken hands.
 pub(crate) async fn run_link(
     link: LinkId,
-    stream: TcpStream,
+    mut stream: TcpStream,
     remote: SocketAddr,
     place: OwnedSemaphorePermit,
     wiring: Wiring,
@@ -131,7 +135,7 @@ pub(crate) async fn run_link(
 ) {
     let mut codec = Connection::router(wiring.limits.clone());
     let greeted = {
-        let shake = timeout(wiring.handshake_max, shake_hands(&stream, &mut codec));
+        let shake = timeout(wiring.handshake_max, shake_hands(&mut stream, &mut codec));
         tokio::select! {
             greeted = shake => greeted.unwrap_or_else(|_| Err(too_slow())),
             () = token.cancelled() => return,
@@ -153,14 +157,14 @@ pub(crate) async fn run_link(
             token: token.clone(),
         })
         .await;
-    let why = serve(link, &stream, &mut codec, &wiring, &token).await;
+    let why = serve(link, &mut stream, &mut codec, &wiring, &token).await;
     wiring.tell(Input::LinkClosed { link, why }).await;
 }
 
 /// Reads a link until it closes; returns why it did.
 async fn serve(
     link: LinkId,
-    stream: &TcpStream,
+    stream: &mut TcpStream,
     codec: &mut Connection,
     wiring: &Wiring,
     token: &CancellationToken,
@@ -266,9 +270,9 @@ async fn connect(
     codec: &mut Connection,
     silence_max: Duration,
 ) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(endpoint).await?;
+    let mut stream = TcpStream::connect(endpoint).await?;
     prepare(&stream, silence_max)?;
-    shake_hands(&stream, codec).await?;
+    shake_hands(&mut stream, codec).await?;
     Ok(stream)
 }
 
@@ -286,7 +290,7 @@ pub(crate) fn prepare(stream: &TcpStream, silence_max: Duration) -> io::Result<(
 }
 
 /// Exchanges greeting and READY; returns the peer's identity.
-async fn shake_hands(stream: &TcpStream, codec: &mut Connection) -> io::Result<Bytes> {
+async fn shake_hands(stream: &mut TcpStream, codec: &mut Connection) -> io::Result<Bytes> {
     loop {
         write_out(stream, codec).await?;
         if let Some(Event::Ready { identity, .. }) = codec.poll_event() {
@@ -296,23 +300,20 @@ async fn shake_hands(stream: &TcpStream, codec: &mut Connection) -> io::Result<B
     }
 }
 
-/// Waits for octets and gives one read's worth to the codec. Cancel-safe.
-async fn read_into(stream: &TcpStream, codec: &mut Connection) -> io::Result<()> {
-    loop {
-        stream.readable().await?;
-        let fed = with_scratch(|scratch| {
-            let Some(len) = try_read(stream, scratch)? else {
-                return Ok(false);
-            };
-            codec
-                .handle_input(&scratch[..len])
-                .map_err(io::Error::other)?;
-            Ok::<_, io::Error>(true)
-        })?;
-        if fed {
-            return Ok(());
-        }
-    }
+/// Waits for octets and gives one read's worth to the codec. Cancel-safe. A read that brings less than
+/// there is room for is known to have brought everything, and none is made in vain.
+async fn read_into(stream: &mut TcpStream, codec: &mut Connection) -> io::Result<()> {
+    poll_fn(|context| {
+        with_scratch(|scratch| {
+            let mut octets = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut octets))?;
+            match octets.filled() {
+                [] => Poll::Ready(Err(closed_by_peer())),
+                octets => Poll::Ready(codec.handle_input(octets).map_err(io::Error::other)),
+            }
+        })
+    })
+    .await
 }
 
 /// Writes all that the codec has queued: handshake and PONGs.

@@ -18,6 +18,7 @@ mod zocp;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -134,26 +135,33 @@ impl House {
         );
         self.tasks.spawn(accept);
         self.tell_networks();
+        let stop = self.stop.clone();
+        let mut stopped = pin!(stop.cancelled());
         let mut alarm = Box::pin(tokio::time::sleep(Duration::ZERO));
+        let mut alarm_at = None;
+        let mut turns = 0;
         loop {
             self.settle(std_now());
             self.hand_over(&queues.events);
             let blocked = !self.events.is_empty();
-            alarm.as_mut().reset(self.deadline());
+            let deadline = self.deadline();
+            if alarm_at != Some(deadline) {
+                alarm.as_mut().reset(deadline);
+                alarm_at = Some(deadline);
+            }
+            // What comes all the time is looked at first, but not always: nobody starves.
+            turns = (turns + 1) % TURNS_MAX;
+            let (skips_commands, skips_inputs) = (turns == 0, turns < 2);
             // Cancel-safe: queues, netlink, a timer and a token.
             tokio::select! {
-                () = self.stop.cancelled() => break,
-                Some(command) = queues.commands.recv() => {
-                    let now = std_now();
-                    self.command(now, command);
-                    for _ in 1..COMMAND_BATCH {
-                        let Ok(command) = queues.commands.try_recv() else { break };
-                        self.command(now, command);
-                    }
-                }
-                Some(input) = queues.inputs.recv(), if !blocked => {
+                biased;
+                Some(input) = queues.inputs.recv(), if !skips_inputs && !blocked => {
                     self.input(std_now(), input);
                 }
+                Some(command) = queues.commands.recv(), if !skips_commands => {
+                    self.commands(std_now(), command, &mut queues.commands);
+                }
+                () = &mut stopped => break,
                 Some(datagram) = queues.datagrams.recv() => {
                     self.zre.handle_beacon(std_now(), datagram.from, &datagram.octets);
                 }
@@ -163,12 +171,22 @@ impl House {
                 },
                 () = watch.changed() => self.follow_networks(&watch).await,
                 () = alarm.as_mut() => {
+                    alarm_at = None;
                     self.zre.handle_timeout(std_now());
                     self.model.handle_timeout(std_now());
                 }
+                () = std::future::ready(()), if skips_inputs => {}
             }
         }
         self.end(queues).await;
+    }
+
+    fn commands(&mut self, now: Instant, first: Command, queue: &mut mpsc::Receiver<Command>) {
+        self.command(now, first);
+        for _ in 1..COMMAND_BATCH {
+            let Ok(command) = queue.try_recv() else { break };
+            self.command(now, command);
+        }
     }
 
     fn command(&mut self, now: Instant, command: Command) {
@@ -315,6 +333,9 @@ async fn accept(
 
 /// Commands taken between two writes: enough to batch a burst of whispers into one write.
 const COMMAND_BATCH: usize = 512;
+
+/// Of as many turns one is for all but inputs and commands, and one for all but inputs.
+const TURNS_MAX: usize = 16;
 
 /// How long an ending node waits for its peers to take what is queued.
 const LINGER: Duration = Duration::from_secs(1);
