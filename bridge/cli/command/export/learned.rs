@@ -35,6 +35,7 @@ struct Export {
 struct Asked {
     call: BTreeMap<String, BTreeSet<String>>,
     broadcast: BTreeMap<String, BTreeSet<String>>,
+    call_back: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Learned {
@@ -50,6 +51,7 @@ impl Learned {
             let members = match &*text("word") {
                 "call" => &mut its.call,
                 "broadcast" => &mut its.broadcast,
+                "call_back" => &mut its.call_back,
                 // Whoever may do anything may see.
                 _ => continue,
             };
@@ -105,7 +107,7 @@ impl Export {
         let mut text = format!("[[export]]\nservice = {}\n", quoted(&self.service));
         let peers: Vec<String> = self.peers.iter().map(|peer| quoted(peer)).collect();
         let lists = self.lists();
-        if lists.iter().all(|(_, members)| members.is_empty()) {
+        if self.asks_nothing() {
             text += "see = true\n";
         }
         for (word, members) in lists.iter().filter(|(_, members)| !members.is_empty()) {
@@ -132,16 +134,21 @@ impl Export {
                 export[word] = members.keys().cloned().collect();
             }
         }
-        if export.get("call").is_none() && export.get("broadcast").is_none() {
+        if self.asks_nothing() {
             export["see"] = true.into();
         }
         export
     }
 
-    fn lists(&self) -> [(&'static str, &BTreeMap<String, BTreeSet<String>>); 2] {
+    fn asks_nothing(&self) -> bool {
+        self.asked.call.is_empty() && self.asked.broadcast.is_empty()
+    }
+
+    fn lists(&self) -> [(&'static str, &BTreeMap<String, BTreeSet<String>>); 3] {
         [
             ("call", &self.asked.call),
             ("broadcast", &self.asked.broadcast),
+            ("call_back", &self.asked.call_back),
         ]
     }
 }
