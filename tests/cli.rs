@@ -60,6 +60,10 @@ fn each_command_says_what_it_takes() {
         "get",
         "set",
         "watch",
+        "wires",
+        "wire",
+        "unwire",
+        "scene",
         "completions",
         "man",
     ] {

@@ -3,10 +3,11 @@
 //! Model: help, manual page and shell completions are made from these types.
 //! Invariants: I1. a flag goes over its environment variable, which goes over the file.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{collections::HashMap, ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use zbus::Variant;
 use zocp_daemon::config::{Beacon, BusConfig, Config, ExportConfig, MeshConfig, StateConfig};
 
 use crate::exit::EXIT_TABLE;
@@ -83,6 +84,28 @@ pub(crate) enum Command {
         /// Only this capability of it
         name: Option<String>,
     },
+    /// List the wires, by whomever they were made
+    Wires {
+        /// Go on, and print each that changes, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Have what an emitter emits arrive at a sensor
+    ///
+    /// An end is NODE:CAPABILITY, the capability with the objects before it, `cam.zoom`; or a property, a
+    /// method or a signal of a service of this bus, dbus:SERVICE:/PATH:INTERFACE.MEMBER. A name with a
+    /// colon in it may be written as its label, `a_3ab` for `a:b`.
+    Wire(WireArgs),
+    /// Take a wire away, by whomever it was made
+    Unwire {
+        /// Where it begins, as with `wire`
+        from: String,
+        /// Where it ends
+        to: String,
+    },
+    /// Keep values and wires, and restore them
+    #[command(subcommand)]
+    Scene(SceneCommand),
     /// Let peers use a service of this bus, until Ctrl-C
     ///
     /// Lasting exports are in the configuration, as `[[export]]`.
@@ -115,6 +138,87 @@ pub(crate) enum Command {
     },
     /// Print the manual page
     Man,
+}
+
+/// What a wire is made with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WireArgs {
+    /// Where it begins: an emitter, or a property or signal of a service
+    pub(crate) from: String,
+    /// Where it ends: a sensor or what can be set, or a property or method of a service
+    pub(crate) to: String,
+    /// From one range to another, 0..1=0..255, or `ends` for the ranges of the two ends
+    #[arg(
+        long,
+        value_name = "FIRST..LAST=FIRST..LAST",
+        allow_hyphen_values = true
+    )]
+    scale: Option<String>,
+    /// Keep the value in the range that it goes to
+    #[arg(long)]
+    clamp: bool,
+    /// Turn the range that it goes to around
+    #[arg(long)]
+    invert: bool,
+    /// Let pass nothing but a trigger, each time the value rises to this (with --invert: falls below)
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    threshold: Option<f64>,
+    /// Compute the value first, such as `if value > 3 { 1 } else { 0 }`
+    #[arg(long, value_name = "EXPRESSION", allow_hyphen_values = true)]
+    expr: Option<String>,
+    /// Keep the wire when the bridge ends; its ends need not be here yet
+    #[arg(long)]
+    lasting: bool,
+}
+
+impl WireArgs {
+    /// As the bridge takes them.
+    pub(crate) fn options(&self) -> HashMap<&'static str, Variant<'static>> {
+        let text = |text: &Option<String>| text.clone().map(Variant::new);
+        let truth = |truth: bool| truth.then(|| Variant::new(true));
+        let options = [
+            ("Scale", text(&self.scale)),
+            ("Clamp", truth(self.clamp)),
+            ("Invert", truth(self.invert)),
+            ("Threshold", self.threshold.map(Variant::new)),
+            ("Expression", text(&self.expr)),
+            ("Lasting", truth(self.lasting)),
+        ];
+        let given = options
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)));
+        given.collect()
+    }
+}
+
+/// What is done with scenes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SceneCommand {
+    /// Keep the values that can be written, and the wires
+    Save {
+        /// The name of the scene; one of that name is replaced
+        name: String,
+        /// Only these nodes, and the wires between them; all by default
+        node: Vec<String>,
+    },
+    /// Restore values and wires, and report what could not be restored
+    ///
+    /// Nothing is taken away: wires that are not in the scene stay.
+    Load {
+        /// The name of the scene
+        name: String,
+        /// Only these nodes, and the wires between them; all by default
+        node: Vec<String>,
+    },
+    /// List the scenes
+    List,
+    /// Show where the present differs from a scene
+    Diff {
+        /// The name of the scene
+        name: String,
+        /// Only these nodes, and the wires between them; all by default
+        node: Vec<String>,
+    },
 }
 
 /// What the bridge takes.

@@ -149,7 +149,11 @@ impl Client {
         }
     }
 
-    async fn managed(&self, bus_name: &str, path: &str) -> Result<ManagedObjects, Failure> {
+    pub(crate) async fn managed(
+        &self,
+        bus_name: &str,
+        path: &str,
+    ) -> Result<ManagedObjects, Failure> {
         let manager = ObjectManagerProxy::builder(&self.connection)
             .destination(bus_name)
             .path(path)

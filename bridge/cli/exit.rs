@@ -32,6 +32,8 @@ pub(crate) enum Exit {
     NameTaken = 9,
     /// The mesh cannot be reached: no such network interface, or the port is taken.
     NoMesh = 10,
+    /// Parts of a scene could not be restored, or are not so.
+    Incomplete = 11,
 }
 
 impl From<Exit> for ExitCode {
@@ -53,7 +55,8 @@ Exit codes:
    7  the value was refused: its type, its range, or it cannot be written
    8  the node went, does not answer, or a queue is full: try again
    9  a bridge is running on the bus already
-  10  the mesh cannot be reached: no such network interface, or the port is taken";
+  10  the mesh cannot be reached: no such network interface, or the port is taken
+  11  parts of a scene could not be restored, or are not so";
 
 /// Why a command could not do what it was asked for.
 #[derive(Debug)]
@@ -73,6 +76,11 @@ impl Failure {
             hint: None,
             quiet: false,
         }
+    }
+
+    /// What is wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// Adds what the user can do.
@@ -167,6 +175,7 @@ mod tests {
             Exit::Unavailable,
             Exit::NameTaken,
             Exit::NoMesh,
+            Exit::Incomplete,
         ];
         let codes: Vec<u8> = all.iter().map(|exit| *exit as u8).collect();
         let listed: Vec<u8> = EXIT_TABLE

@@ -8,7 +8,8 @@
 //! # Layout
 //!
 //! - [`args`], [`exit`], [`output`]: in and out
-//! - [`client`]: the bridge and its nodes as a client finds them; [`view`]: what it found
+//! - [`client`]: the bridge and its nodes as a client finds them; [`view`]: what it found; [`wiring`]: wires
+//! - [`scene`]: files with values and wires
 //! - [`value`]: D-Bus values as text and JSON, and back; [`near`]: names that may have been meant
 //! - [`notify`]: what is told to a service manager
 
@@ -19,8 +20,10 @@ mod exit;
 mod near;
 mod notify;
 mod output;
+mod scene;
 mod value;
 mod view;
+mod wiring;
 
 use std::process::ExitCode;
 
@@ -85,6 +88,10 @@ async fn run(args: Args) -> Result<(), Failure> {
             };
             command::export::run(&output, bus, &export).await
         }
+        Command::Wires { watch } => command::wires::run(&output, bus, watch).await,
+        Command::Wire(args) => command::wire::run(&output, bus, &args).await,
+        Command::Unwire { from, to } => command::wire::undo(bus, &from, &to).await,
+        Command::Scene(command) => command::scene::run(&output, bus, &command).await,
         Command::Completions { shell } => command::completions::run(&output, shell),
         Command::Man => command::man::run(&output),
     }

@@ -357,7 +357,7 @@ fn key(name: String) -> String {
 }
 
 /// `TypeHint` as `type_hint`: JSON's manner.
-fn snake(name: &str) -> String {
+pub(crate) fn snake(name: &str) -> String {
     let mut snake = String::new();
     for (index, c) in name.chars().enumerate() {
         if c.is_ascii_uppercase() && index > 0 {

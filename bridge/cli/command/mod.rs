@@ -7,9 +7,12 @@ pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod man;
+pub(crate) mod scene;
 pub(crate) mod set;
 pub(crate) mod tree;
 pub(crate) mod watch;
+pub(crate) mod wire;
+pub(crate) mod wires;
 
 use crate::{
     client::Client,

@@ -1,0 +1,292 @@
+//! Wires between nodes in Python, made from a terminal.
+
+use serde_json::{Value as Json, json};
+use zocp_testkit::{Bridge, Lab, PyPeer, isolated};
+
+const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
+
+/// A desk that emits.
+fn desk() -> Vec<Json> {
+    vec![
+        register(
+            "fader",
+            json!(0.0),
+            "flt",
+            "re",
+            json!({"min": 0, "max": 1.0}),
+        ),
+        register("count", json!(0), "int", "re", json!({})),
+        json!({"set_object": ["cam 1", "camera"]}),
+        register("zoom", json!(1), "int", "rwe", json!({})),
+    ]
+}
+
+/// A lamp that senses, and can be set.
+fn lamp() -> Vec<Json> {
+    vec![
+        register("level", json!(0.0), "flt", "rwes", json!({"max": 1.0})),
+        register("dim", json!(0), "int", "rw", json!({"max": 255})),
+        register("ear", json!(0.0), "flt", "rs", json!({})),
+        register("text", json!(""), "string", "rw", json!({})),
+        register("total", json!(0), "int", "rw", json!({})),
+    ]
+}
+
+fn register(name: &str, value: Json, hint: &str, access: &str, bounds: Json) -> Json {
+    let mut entry = json!({"name": name, "value": value, "typeHint": hint, "access": access});
+    if let (Some(entry), Some(bounds)) = (entry.as_object_mut(), bounds.as_object()) {
+        entry.extend(bounds.clone());
+    }
+    json!({ "register": entry })
+}
+
+/// A bridge at the front of house, a desk and a lamp on machines of their own.
+struct Stage {
+    bridge: Bridge,
+    desk: PyPeer,
+    lamp: PyPeer,
+}
+
+impl Stage {
+    async fn start(lab: &Lab) -> Self {
+        let bridge = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &[]).await;
+        let desk = PyPeer::start(&lab.host("stage").await, "desk", &desk()).await;
+        let lamp = PyPeer::start(&lab.host("grid").await, "lamp", &lamp()).await;
+        desk.entered("lamp").await;
+        lamp.entered("desk").await;
+        bridge.bus.appears("org.z25.Zocp1.Node.desk").await;
+        bridge.bus.appears("org.z25.Zocp1.Node.lamp").await;
+        Self { bridge, desk, lamp }
+    }
+
+    async fn zocp(&self, args: &[&str]) -> String {
+        self.bridge.bus.command(ZOCP).args(args).run().await
+    }
+
+    /// The wires as JSON.
+    async fn wires(&self) -> Vec<Json> {
+        let text = self.zocp(&["wires", "--json"]).await;
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Waits until a wire is so.
+    async fn wire_is(&self, part: &str, wanted: Json) {
+        let mut watching = self
+            .bridge
+            .bus
+            .command(ZOCP)
+            .args(["wires", "--watch", "--json"])
+            .start();
+        watching
+            .says_like(&format!("{part} {wanted}"), |line| {
+                let wire: Json = serde_json::from_str(line).ok()?;
+                (wire[part] == wanted).then_some(())
+            })
+            .await;
+        watching.kill().await;
+    }
+
+    async fn emit(&mut self, name: &str, value: Json) {
+        self.desk.command(json!({"emit": [name, value]})).await;
+    }
+
+    /// Waits until the lamp was set so.
+    async fn lamp_is_set(&self, change: Json) {
+        self.lamp
+            .event("modified", |event| event["data"] == change)
+            .await;
+    }
+
+    /// Waits until a signal reached these sensors of the lamp.
+    async fn lamp_senses(&self, value: Json, sensors: Json) {
+        let is_it = |event: &Json| event["value"] == value && event["sensors"] == sensors;
+        self.lamp.event("signal", is_it).await;
+    }
+}
+
+#[test]
+fn a_third_person_wires_two_python_nodes_and_leaves() {
+    isolated(async |lab: Lab| {
+        let mut stage = Stage::start(&lab).await;
+        stage.zocp(&["wire", "desk:fader", "lamp:level"]).await;
+        stage.emit("fader", json!(0.5)).await;
+        stage.lamp_senses(json!(0.5), json!(["level"])).await;
+        stage.wire_is("count", json!(1)).await;
+        let wires = stage.wires().await;
+        assert_eq!(wires.len(), 1);
+        assert_eq!(wires[0]["direct"], json!(true));
+        assert_eq!(wires[0]["last_value"], json!(0.5));
+
+        stage.bridge.program.kill().await;
+        stage.emit("fader", json!(0.75)).await;
+        stage.lamp_senses(json!(0.75), json!(["level"])).await;
+        stage.desk.is_unharmed();
+        stage.lamp.is_unharmed();
+    });
+}
+
+#[test]
+fn a_wire_that_is_taken_away_carries_nothing() {
+    isolated(async |lab: Lab| {
+        let mut stage = Stage::start(&lab).await;
+        stage.zocp(&["wire", "desk:fader", "lamp:level"]).await;
+        stage.zocp(&["unwire", "desk:fader", "lamp:level"]).await;
+        stage
+            .lamp
+            .event("whisper", |event| event.to_string().contains("UNSUB"))
+            .await;
+        stage.emit("fader", json!(0.5)).await;
+        stage
+            .zocp(&["wire", "desk:fader", "lamp:dim", "--scale", "ends"])
+            .await;
+        stage.emit("fader", json!(1.0)).await;
+        stage.lamp_is_set(json!({"dim": {"value": 255}})).await;
+        assert!(
+            !stage
+                .lamp
+                .program
+                .unmatched()
+                .iter()
+                .any(|line| line.contains("\"signal\""))
+        );
+    });
+}
+
+#[test]
+fn values_are_converted_on_their_way() {
+    isolated(async |lab: Lab| {
+        let mut stage = Stage::start(&lab).await;
+        for (to, options) in [
+            ("lamp:dim", &["--scale", "0..1=0..255", "--clamp"][..]),
+            (
+                "lamp:text",
+                &["--expr", "if value > 0.5 { \"on\" } else { \"off\" }"],
+            ),
+            ("lamp:level", &["--invert"]),
+        ] {
+            stage
+                .zocp(&[&["wire", "desk:fader", to], options].concat())
+                .await;
+        }
+        stage.emit("fader", json!(0.75)).await;
+        for change in [
+            json!({"dim": {"value": 191}}),
+            json!({"text": {"value": "on"}}),
+            json!({"level": {"value": 0.25}}),
+        ] {
+            stage.lamp_is_set(change).await;
+        }
+        stage.emit("fader", json!(7)).await;
+        stage.lamp_is_set(json!({"dim": {"value": 255}})).await;
+        stage.lamp.is_unharmed();
+    });
+}
+
+#[test]
+fn a_sensor_that_cannot_be_written_hears_a_signal_of_the_bridge() {
+    isolated(async |lab: Lab| {
+        let mut stage = Stage::start(&lab).await;
+        stage
+            .zocp(&["wire", "desk:fader", "lamp:ear", "--expr", "value * 2"])
+            .await;
+        stage
+            .lamp
+            .event("whisper", |event| event.to_string().contains("SUB"))
+            .await;
+        stage.emit("fader", json!(0.25)).await;
+        stage.lamp_senses(json!(0.5), json!(["ear"])).await;
+        stage.lamp.is_unharmed();
+    });
+}
+
+#[test]
+fn a_capability_within_an_object_of_an_old_node_is_wired_through_the_bridge() {
+    isolated(async |lab: Lab| {
+        let mut stage = Stage::start(&lab).await;
+        stage.zocp(&["wire", "desk:cam 1.zoom", "lamp:total"]).await;
+        stage
+            .desk
+            .command(json!({"modify": {"zoom": {"value": 7}}}))
+            .await;
+        stage.lamp_is_set(json!({"total": {"value": 7}})).await;
+        assert_eq!(stage.wires().await[0]["direct"], json!(false));
+    });
+}
+
+#[test]
+fn a_wire_that_a_node_made_itself_is_seen_by_everybody() {
+    isolated(async |lab: Lab| {
+        let mut stage = Stage::start(&lab).await;
+        let wire = json!({"subscribe": ["lamp", "level", "desk", "fader"]});
+        stage.lamp.command(wire).await;
+        stage.wire_is("foreign", json!(true)).await;
+        let table = stage.zocp(&["wires"]).await;
+        assert!(table.contains("desk:fader -> lamp:level"), "{table}");
+        stage.zocp(&["unwire", "desk:fader", "lamp:level"]).await;
+        stage.desk.event("unsubscribed", |_| true).await;
+    });
+}
+
+#[test]
+fn a_wire_is_made_again_when_a_python_node_comes_back() {
+    isolated(async |lab: Lab| {
+        let mut stage = Stage::start(&lab).await;
+        stage.zocp(&["wire", "desk:fader", "lamp:level"]).await;
+        let before = stage.lamp.uuid().to_owned();
+        stage.lamp.leave().await;
+        stage.wire_is("state", json!("waiting")).await;
+        stage.lamp = PyPeer::start(&lab.host("grid2").await, "lamp", &lamp()).await;
+        assert_ne!(stage.lamp.uuid(), before);
+        stage.wire_is("state", json!("active")).await;
+        stage
+            .lamp
+            .event("whisper", |event| event.to_string().contains("SUB"))
+            .await;
+        stage.emit("fader", json!(0.5)).await;
+        stage.lamp_senses(json!(0.5), json!(["level"])).await;
+        stage.desk.is_unharmed();
+    });
+}
+
+#[test]
+fn a_scene_brings_back_values_and_wires() {
+    isolated(async |lab: Lab| {
+        let mut stage = Stage::start(&lab).await;
+        stage
+            .zocp(&["wire", "desk:fader", "lamp:dim", "--scale", "ends"])
+            .await;
+        stage.zocp(&["set", "lamp", "level", "0.5"]).await;
+        stage.zocp(&["scene", "save", "evening"]).await;
+        assert_eq!(stage.zocp(&["scene", "list"]).await, "evening\n");
+        stage.zocp(&["scene", "diff", "evening"]).await;
+
+        stage.zocp(&["set", "lamp", "level", "1"]).await;
+        stage.zocp(&["unwire", "desk:fader", "lamp:dim"]).await;
+        let differs = stage
+            .bridge
+            .bus
+            .command(ZOCP)
+            .args(["scene", "diff", "evening"]);
+        let differs = differs.outcome().await;
+        assert_eq!(differs.status.code(), Some(11));
+        assert!(
+            differs.out.contains("lamp:level: 0.5 -> 1"),
+            "{}",
+            differs.out
+        );
+        stage.zocp(&["scene", "load", "evening"]).await;
+        stage.lamp_is_set(json!({"level": {"value": 0.5}})).await;
+        stage.zocp(&["scene", "diff", "evening"]).await;
+
+        stage.desk.leave().await;
+        stage.bridge.bus.vanishes("org.z25.Zocp1.Node.desk").await;
+        let load = stage
+            .bridge
+            .bus
+            .command(ZOCP)
+            .args(["scene", "load", "evening"]);
+        let load = load.outcome().await;
+        assert_eq!(load.status.code(), Some(11));
+        assert!(load.out.contains("desk: no node is called"), "{}", load.out);
+    });
+}
