@@ -6,9 +6,11 @@
 //! version; one old peer's thread dies of any other datagram that begins with
 //! `ZRE`. I2. Port 0 is a goodbye, so no node may announce a mailbox there.
 //! Spec: 36/ZRE "UDP Beacon Framing"; 20/ZRE for version 1's fields;
-//! docs/reference/protocol.md §1.1, §1.3.
+//! docs/reference/protocol.md §1.1, §1.3, §8.5.
 
-use crate::PeerId;
+use smallvec::SmallVec;
+
+use crate::{NodeKey, PeerId};
 
 /// What a node says on the beacon port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,15 +30,12 @@ pub enum Beacon {
         /// Where its mailbox is on the sending host; 0 says goodbye.
         port: u16,
         /// The public key of its mailbox.
-        key: [u8; 32],
+        key: NodeKey,
     },
 }
 
-/// The octets of a version 1 beacon.
-pub type BeaconV1 = [u8; V1_LEN];
-
-const V1_LEN: usize = 22;
-const V3_LEN: usize = 54;
+/// The octets of a beacon; those of version 1 need no allocation.
+pub type BeaconOctets = SmallVec<[u8; 24]>;
 
 impl Beacon {
     /// Reads a datagram; `None` if it is no beacon. Whatever else arrives on the
@@ -53,39 +52,34 @@ impl Beacon {
             (3, key) => Some(Self::V3 {
                 id,
                 port,
-                key: key.try_into().ok()?,
+                key: NodeKey::new(key.try_into().ok()?),
             }),
             _ => None,
         }
     }
 
-    /// Writes the datagram.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::V1 { id, port } => out.extend_from_slice(&encode_v1(*id, *port)),
-            Self::V3 { id, port, key } => {
-                out.reserve(V3_LEN);
-                put(out, 3, *id, *port);
-                out.extend_from_slice(key);
-            }
+    /// The beacon of a node with this key, or without one.
+    pub(crate) fn of(id: PeerId, port: u16, key: Option<NodeKey>) -> Self {
+        match key {
+            None => Self::V1 { id, port },
+            Some(key) => Self::V3 { id, port, key },
         }
     }
-}
 
-/// A version 1 beacon without any allocation.
-pub(crate) fn encode_v1(id: PeerId, port: u16) -> BeaconV1 {
-    let mut beacon = [0; V1_LEN];
-    beacon[..4].copy_from_slice(b"ZRE\x01");
-    beacon[4..20].copy_from_slice(id.as_bytes());
-    beacon[20..].copy_from_slice(&port.to_be_bytes());
-    beacon
-}
-
-fn put(out: &mut Vec<u8>, version: u8, id: PeerId, port: u16) {
-    out.extend_from_slice(b"ZRE");
-    out.push(version);
-    out.extend_from_slice(id.as_bytes());
-    out.extend_from_slice(&port.to_be_bytes());
+    /// The datagram.
+    #[must_use]
+    pub fn encode(&self) -> BeaconOctets {
+        let (version, id, port, key) = match self {
+            Self::V1 { id, port } => (1, id, port, None),
+            Self::V3 { id, port, key } => (3, id, port, Some(key)),
+        };
+        let mut octets = BeaconOctets::from_slice(b"ZRE");
+        octets.push(version);
+        octets.extend_from_slice(id.as_bytes());
+        octets.extend_from_slice(&port.to_be_bytes());
+        octets.extend_from_slice(key.map_or(&[], |key| key.as_bytes().as_slice()));
+        octets
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +88,9 @@ mod tests {
 
     #[test]
     fn a_beacon_of_another_length_or_version_is_none() {
-        let good = encode_v1(PeerId::new([9; 16]), 4711);
+        let id = PeerId::new([9; 16]);
+        let good = Beacon::V1 { id, port: 4711 }.encode();
+        assert_eq!(good.len(), 22);
         assert!(Beacon::parse(&good).is_some());
         for cut in 0..good.len() {
             assert_eq!(Beacon::parse(&good[..cut]), None);
@@ -102,7 +98,7 @@ mod tests {
         let mut long = good.to_vec();
         long.push(0);
         assert_eq!(Beacon::parse(&long), None);
-        let mut other = good;
+        let mut other = good.clone();
         other[3] = 2;
         assert_eq!(Beacon::parse(&other), None);
     }
@@ -110,11 +106,9 @@ mod tests {
     #[test]
     fn both_versions_come_back_as_they_were_written() {
         let id = PeerId::new([3; 16]);
-        let key = [5; 32];
+        let key = NodeKey::new([5; 32]);
         for beacon in [Beacon::V1 { id, port: 0 }, Beacon::V3 { id, port: 1, key }] {
-            let mut octets = Vec::new();
-            beacon.encode(&mut octets);
-            assert_eq!(Beacon::parse(&octets), Some(beacon));
+            assert_eq!(Beacon::parse(&beacon.encode()), Some(beacon));
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::command::HelloLimits;
-use crate::{GroupName, PeerId};
+use crate::{GroupName, PeerId, Security};
 
 /// A node and its manners. By value; it does not change while the node lives.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Config {
     /// Secret and random: keeps peers from choosing colliding ids, and spreads
     /// repeated attempts.
     pub seed: u64,
+    /// Makes the mesh a secure one, of nodes that prove their keys and nobody else.
+    pub security: Option<Security>,
     /// How patient we are.
     pub times: Times,
     /// How much we bear.
@@ -43,6 +45,7 @@ impl Config {
             mailbox_port,
             beacon: true,
             seed,
+            security: None,
             times: Times::default(),
             limits: Limits::default(),
         }

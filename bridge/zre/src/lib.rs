@@ -38,6 +38,11 @@
 //!   entrusted to it, since a ROUTER silently ignores the second of two connections
 //!   with one identity.
 //!
+//! # Security
+//!
+//! With [`Config::security`] the mesh is a secure one: beacons tell keys, the caller's connections prove
+//! them, and who has none that is trusted is not met. See `trust`.
+//!
 //! # Limits
 //!
 //! All in [`Limits`], with what happens at them. pyre dies after 255 joins and leaves
@@ -56,9 +61,10 @@ mod peer_id;
 mod peers;
 mod sequence;
 mod timers;
+mod trust;
 mod zre;
 
-pub use beacon::{Beacon, BeaconV1};
+pub use beacon::{Beacon, BeaconOctets};
 pub use command::{Command, DecodeError, Hello, HelloLimits, decode};
 pub use config::{Config, Limits, Times};
 pub use endpoint::{Endpoint, EndpointError};
@@ -69,6 +75,7 @@ pub use output::{
     Output, RejectReason, SendError,
 };
 pub use peer_id::{PeerId, PeerIdError};
+pub use trust::{FirstUse, NodeKey, Security, Stranger};
 pub use zre::{PeerView, Zre};
 
 /// The HELLO header of this project's bridges, whose numbers go to 65535.

@@ -10,8 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::beacon::BeaconV1;
+use crate::beacon::BeaconOctets;
 use crate::command::DecodeError;
+use crate::trust::{NodeKey, Stranger};
 use crate::{Endpoint, GroupName, PeerId};
 
 /// A connection that a peer opened to our ROUTER, numbered by the caller and
@@ -58,7 +59,7 @@ impl From<Vec<(String, String)>> for Headers {
 #[non_exhaustive]
 pub enum Output {
     /// Send this datagram to the beacon port of every interface.
-    Beacon(BeaconV1),
+    Beacon(BeaconOctets),
     /// Open a connection, with [`PeerId::routing_id`] of ours as its identity, and
     /// report [`Zre::dial_ready`](crate::Zre::dial_ready) or
     /// [`Zre::dial_closed`](crate::Zre::dial_closed).
@@ -67,6 +68,8 @@ pub enum Output {
         dial: DialId,
         /// Where to.
         endpoint: Endpoint,
+        /// Who is to be there, and prove it; on a secure mesh only, and there always.
+        key: Option<NodeKey>,
     },
     /// Send a message: the header is its first frame.
     Send {
@@ -172,6 +175,16 @@ pub enum Event {
         /// Who.
         peer: PeerId,
     },
+    /// A key that is not trusted was heard or proved itself. Told once for each that is remembered
+    /// ([`Zre::strangers`](crate::Zre::strangers)).
+    StrangerHeard(Stranger),
+    /// A key is trusted from now on, since its node entered and [`FirstUse::Trust`](crate::FirstUse) says so.
+    KeyLearned {
+        /// Whose.
+        peer: PeerId,
+        /// The key.
+        key: NodeKey,
+    },
     /// A node was not let in. Told once for the same address and reason in a while.
     PeerRejected {
         /// From where.
@@ -203,6 +216,8 @@ pub enum ExitReason {
     OverLimit,
     /// It greeted us but we cannot reach its mailbox.
     Unreachable,
+    /// Its key is trusted no longer.
+    Distrusted,
     /// It does not take what is sent to it: the caller gave it up.
     TooSlow,
     /// We left.
@@ -225,6 +240,8 @@ pub enum RejectReason {
     EndpointTaken,
     /// It names our endpoint.
     OwnEndpoint,
+    /// It says to be a node that is here with another key.
+    IdentityTaken,
 }
 
 /// A connection is not taken. The caller closes it; nothing was changed.
@@ -240,6 +257,9 @@ pub enum LinkError {
     /// [`Limits::links_max`](crate::Limits::links_max) are open.
     #[error("too many connections are open")]
     TooMany,
+    /// It has proved no key that is trusted; or it has one, and this is no secure mesh.
+    #[error("its key is not trusted")]
+    Untrusted,
     /// After [`Zre::shutdown`](crate::Zre::shutdown).
     #[error("this node has left the mesh")]
     ShutDown,
@@ -281,6 +301,12 @@ pub enum ConnectError {
     /// [`Limits::manual_max`](crate::Limits::manual_max) are there.
     #[error("too many endpoints are to be met already")]
     TooMany,
+    /// The caller's fault: on a secure mesh nobody is met whose key is not known and trusted.
+    #[error("on a secure mesh an endpoint needs the key of who is there, one that is trusted")]
+    KeyUntrusted,
+    /// The caller's fault: this mesh is not secure.
+    #[error("an endpoint with a key, on a mesh without keys")]
+    KeyUnused,
 }
 
 /// How a connection that we dialed ended, for the log.

@@ -27,12 +27,14 @@ use crate::config::{Limits, Times};
 use crate::mailbox::{Mailbox, Phase};
 use crate::output::{Headers, LinkId};
 use crate::sequence::Wrap;
-use crate::{Endpoint, GroupName, PeerId};
+use crate::{Endpoint, GroupName, NodeKey, PeerId};
 
 /// One peer, heard or present.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) id: Option<PeerId>,
+    /// Whoever it is must have this key; on a secure mesh only, and there always.
+    pub(crate) key: Option<NodeKey>,
     pub(crate) endpoint: Endpoint,
     /// Where else it was heard.
     alternatives: SmallVec<[Endpoint; 1]>,
@@ -41,7 +43,7 @@ pub(crate) struct Peer {
     /// The last sign of life.
     pub(crate) heard: Instant,
     /// Who would be at this peer's endpoint if this peer were gone.
-    pub(crate) contender: Option<PeerId>,
+    pub(crate) contender: Option<(PeerId, Option<NodeKey>)>,
     pub(crate) mailbox: Mailbox,
     pub(crate) presence: Option<Presence>,
 }
@@ -75,9 +77,15 @@ pub(crate) enum Silence {
 }
 
 impl Peer {
-    pub(crate) fn new(id: Option<PeerId>, endpoint: Endpoint, now: Instant) -> Self {
+    pub(crate) fn new(
+        id: Option<PeerId>,
+        key: Option<NodeKey>,
+        endpoint: Endpoint,
+        now: Instant,
+    ) -> Self {
         Self {
             id,
+            key,
             endpoint,
             alternatives: SmallVec::new(),
             manual: SmallVec::new(),

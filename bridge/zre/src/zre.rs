@@ -3,7 +3,7 @@
 //! Model: this file holds the state and shows it; the verbs are in the files below,
 //! each a part of `impl Zre`: `meeting` (beacons, manual endpoints), `links` (what
 //! peers say), `greeting` (HELLO), `dials` (our connections), `sending` (messages,
-//! groups), `parting` (peers that go), `ticking` (time).
+//! groups), `parting` (peers that go), `ticking` (time), `trusting` (keys).
 //! Invariants: I1. `dials` holds exactly the connections of the mailboxes. I2. A link
 //! with a peer is the `link` of that peer's presence. I3. `members` holds a peer in
 //! exactly the groups of its presence. I4. After a change to a peer's phase it is
@@ -16,6 +16,7 @@ mod meeting;
 mod parting;
 mod sending;
 mod ticking;
+mod trusting;
 mod view;
 
 use std::collections::{HashMap, VecDeque};
@@ -28,6 +29,7 @@ use crate::hash::IdHash;
 use crate::output::{DialId, Event, LinkId, Output, RejectReason};
 use crate::peers::{Key, Peers};
 use crate::timers::Timers;
+use crate::trust::Trust;
 use crate::{Config, GroupName};
 use links::Link;
 
@@ -48,6 +50,8 @@ pub struct Zre {
     dials: HashMap<DialId, Key, IdHash>,
     dials_made: u64,
     timers: Timers,
+    /// On a secure mesh.
+    trust: Option<Trust>,
     beacon_at: Option<Instant>,
     /// What was rejected lately, so that it is told once.
     rejected: VecDeque<(Instant, IpAddr, RejectReason)>,
@@ -83,6 +87,7 @@ impl Zre {
             dials: HashMap::with_hasher(hash),
             dials_made: 0,
             timers: Timers::default(),
+            trust: config.security.as_ref().map(Trust::new),
             beacon_at: None,
             rejected: VecDeque::new(),
             random: config.seed,

@@ -33,9 +33,7 @@ fn every_captured_beacon_comes_back_as_it_was() {
     assert!(beacons.len() >= 14);
     for octets in beacons {
         let beacon = Beacon::parse(&octets).unwrap();
-        let mut again = Vec::new();
-        beacon.encode(&mut again);
-        assert_eq!(again, octets);
+        assert_eq!(beacon.encode().as_slice(), octets);
     }
 }
 

@@ -81,9 +81,13 @@ impl Zre {
             self.dials_made += 1;
             let dial = DialId(self.dials_made);
             peer.mailbox.phase = Phase::Dialing { dial, until };
-            let endpoint = peer.endpoint.clone();
+            let output = Output::Dial {
+                dial,
+                endpoint: peer.endpoint.clone(),
+                key: peer.key,
+            };
             self.dials.insert(dial, key);
-            self.outputs.push_back(Output::Dial { dial, endpoint });
+            self.outputs.push_back(output);
         }
         self.arm(key);
     }
@@ -230,10 +234,12 @@ impl Zre {
     /// If a node without a name turns out to be at the endpoint of one that is
     /// known, they are one: the user's wish goes over to it.
     fn absorb_at(&mut self, key: Key, endpoint: &Endpoint) -> bool {
-        if self.peers.at(key).is_none_or(|peer| peer.id.is_some()) {
+        let Some(nameless) = self.peers.at(key).filter(|peer| peer.id.is_none()) else {
             return false;
-        }
-        let known = |p: &crate::peer::Peer| p.id.is_some() && p.is_at(endpoint);
+        };
+        let node_key = nameless.key;
+        let known =
+            |p: &crate::peer::Peer| p.id.is_some() && p.key == node_key && p.is_at(endpoint);
         let Some(other) = self.peers.find(known) else {
             return false;
         };

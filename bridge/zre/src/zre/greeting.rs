@@ -17,43 +17,42 @@ use crate::output::{Event, ExitReason, Headers, LinkId, RejectReason};
 use crate::peer::{Peer, Presence, Silence};
 use crate::peers::Key;
 use crate::sequence::{Inbound, Wrap};
+use crate::trust::NodeKey;
 use crate::{Endpoint, GroupName, HEADER_BRIDGE, PeerId};
 
 use super::Zre;
 
 /// Where a HELLO comes from, and where it says that it does.
+#[derive(Clone, Copy)]
 struct Source<'a> {
     remote: SocketAddr,
     endpoint: Option<&'a Endpoint>,
+    /// Whose, as was proved.
+    key: Option<NodeKey>,
 }
 
 impl Zre {
     /// A link's HELLO, in its turn.
     pub(super) fn hello(&mut self, now: Instant, link: LinkId, hello: Hello) {
-        let Some((id, remote)) = self.links.get(&link).map(|l| (l.id, l.remote)) else {
+        let Some(entry) = self.links.get(&link) else {
             return;
         };
         let endpoint = hello.endpoint.parse::<Endpoint>();
-        let endpoint = endpoint.ok().map(|e| e.seen_from(remote));
-        match self.admit(now, id, remote, endpoint) {
+        let endpoint = endpoint.ok().map(|e| e.seen_from(entry.remote));
+        let source = Source {
+            remote: entry.remote,
+            endpoint: endpoint.as_ref(),
+            key: entry.key,
+        };
+        match self.admit(now, entry.id, source) {
             Ok(key) => self.enter(now, key, link, hello),
             Err(why) => self.reject(now, link, why),
         }
     }
 
     /// The peer that a HELLO is from, made if it is new.
-    fn admit(
-        &mut self,
-        now: Instant,
-        id: PeerId,
-        remote: SocketAddr,
-        endpoint: Option<Endpoint>,
-    ) -> Result<Key, RejectReason> {
+    fn admit(&mut self, now: Instant, id: PeerId, source: Source<'_>) -> Result<Key, RejectReason> {
         let limits = self.config.limits;
-        let source = Source {
-            remote,
-            endpoint: endpoint.as_ref(),
-        };
         let nameless = self.find_nameless(id, source);
         let key = match (self.peers.key(id), nameless) {
             (Some(key), nameless) => {
@@ -67,12 +66,13 @@ impl Zre {
                 nameless
             }
             (None, None) => {
-                let endpoint = endpoint.ok_or(RejectReason::BadEndpoint)?;
-                return self.claim(now, id, endpoint);
+                let endpoint = source.endpoint.ok_or(RejectReason::BadEndpoint)?;
+                return self.claim(now, id, endpoint.clone(), source.key);
             }
         };
-        if let (Some(peer), Some(endpoint)) = (self.peers.at_mut(key), endpoint) {
-            peer.remember(endpoint, &limits);
+        self.prove(now, key, source.key, source.endpoint);
+        if let (Some(peer), Some(endpoint)) = (self.peers.at_mut(key), source.endpoint) {
+            peer.remember(endpoint.clone(), &limits);
         }
         Ok(key)
     }
@@ -82,12 +82,13 @@ impl Zre {
     /// address that the HELLO comes from, or the HELLO comes out of the blue from a
     /// peer that is here, as it does when we greeted it by another of its addresses.
     fn find_nameless(&self, id: PeerId, link: Source<'_>) -> Option<Key> {
-        let nameless = |p: &Peer| p.id.is_none();
+        let nameless = |p: &Peer| p.id.is_none() && p.key == link.key;
         let is_there = |p: &Peer| link.endpoint.is_some_and(|e| p.is_at(e));
         if let Some(key) = self.peers.find(|p| nameless(p) && is_there(p)) {
             return Some(key);
         }
-        let mut greeted = self.peers.iter().filter(|(_, p)| p.is_nameless_greeted());
+        let is_greeted = |(_, p): &(Key, &Peer)| nameless(p) && p.is_nameless_greeted();
+        let mut greeted = self.peers.iter().filter(is_greeted);
         let (key, peer) = greeted.next()?;
         let known = self.peers.key(id).and_then(|key| self.peers.at(key));
         let is_unexpected = known.is_some_and(|p| p.presence.is_some() && !p.awaits_hello());
@@ -172,6 +173,7 @@ impl Zre {
         let Some(id) = peer.id else {
             return;
         };
+        let key_of = peer.key;
         let event = Event::Entered {
             peer: id,
             name: presence.name.clone(),
@@ -184,6 +186,7 @@ impl Zre {
         for group in groups {
             self.members.entry(group).or_default().push(key);
         }
+        self.learn(key_of, id);
         self.event(event);
     }
 

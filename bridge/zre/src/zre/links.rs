@@ -17,6 +17,7 @@ use crate::mailbox::Asker;
 use crate::output::{Content, Event, ExitReason, Header, LinkError, LinkId, RejectReason};
 use crate::peers::Key;
 use crate::sequence::{FIRST, Inbound};
+use crate::trust::NodeKey;
 
 use super::Zre;
 
@@ -25,6 +26,8 @@ use super::Zre;
 pub(super) struct Link {
     pub(super) id: PeerId,
     pub(super) remote: SocketAddr,
+    /// The key that was proved on it.
+    pub(super) key: Option<NodeKey>,
     /// Whose HELLO was taken on it.
     pub(super) peer: Option<Key>,
     pub(super) inbound: Inbound,
@@ -45,6 +48,34 @@ impl Zre {
         remote: SocketAddr,
         identity: &[u8],
     ) -> Result<(), LinkError> {
+        self.open_link(now, link, remote, identity, None)
+    }
+
+    /// A connection came to our mailbox on which the peer has proved to have this key, and was let in
+    /// ([`Self::may_enter`]).
+    ///
+    /// # Errors
+    ///
+    /// If it is not from a node of the mesh. The caller closes it.
+    pub fn secure_link_opened(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        remote: SocketAddr,
+        identity: &[u8],
+        key: NodeKey,
+    ) -> Result<(), LinkError> {
+        self.open_link(now, link, remote, identity, Some(key))
+    }
+
+    fn open_link(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        remote: SocketAddr,
+        identity: &[u8],
+        key: Option<NodeKey>,
+    ) -> Result<(), LinkError> {
         if self.is_shut_down {
             return Err(LinkError::ShutDown);
         }
@@ -53,12 +84,16 @@ impl Zre {
             self.own_address(remote.ip());
             return Err(LinkError::Own);
         }
+        if !self.admits_key(key) {
+            return Err(LinkError::Untrusted);
+        }
         if self.links.len() >= self.config.limits.links_max {
             return Err(LinkError::TooMany);
         }
         let entry = Link {
             id,
             remote,
+            key,
             peer: None,
             inbound: Inbound::after_hello(),
             parked: None,
@@ -124,10 +159,15 @@ impl Zre {
         decoded: Result<(Command<'_>, u16), DecodeError>,
         raw: (&[u8], Content),
     ) {
-        let Some(id) = self.links.get(&link).map(|entry| entry.id) else {
+        let Some((id, proved)) = self.links.get(&link).map(|entry| (entry.id, entry.key)) else {
             return;
         };
         let known = self.peers.key(id);
+        let present = known.and_then(|key| self.peers.at(key));
+        // protocol.md §8.6
+        if present.is_some_and(|p| p.presence.is_some() && p.key != proved) {
+            return self.reject(now, link, RejectReason::IdentityTaken);
+        }
         match decoded {
             Ok((Command::Hello(hello), FIRST)) => {
                 let is_linked = |key| self.peers.at(key).is_some_and(|p| p.is_linked());

@@ -8,10 +8,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use crate::beacon::{Beacon, encode_v1};
+use crate::beacon::Beacon;
 use crate::output::{ConnectError, Event, ExitReason, Output, RejectReason};
 use crate::peer::Peer;
 use crate::peers::Key;
+use crate::trust::{NodeKey, Trust};
 use crate::{Endpoint, PeerId};
 
 use super::{OWN_ADDRESSES_MAX, Zre};
@@ -28,29 +29,36 @@ impl Zre {
             return;
         }
         // protocol.md §1.2
-        let beacon = encode_v1(self.config.id, port);
-        self.outputs.push_back(Output::Beacon(beacon));
+        self.send_beacon(port);
         self.beacon_at = Some(now + self.config.times.beacon_interval);
+    }
+
+    pub(super) fn send_beacon(&mut self, port: u16) {
+        let key = self.trust.as_ref().map(Trust::own);
+        let beacon = Beacon::of(self.config.id, port, key);
+        self.outputs.push_back(Output::Beacon(beacon.encode()));
     }
 
     /// Takes a datagram that came to the beacon port; most are our own or repeat
     /// what is known.
     pub fn handle_beacon(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
-        let Some(Beacon::V1 { id, port }) = Beacon::parse(datagram) else {
-            return;
+        let (id, port, key) = match Beacon::parse(datagram) {
+            Some(Beacon::V1 { id, port }) => (id, port, None),
+            Some(Beacon::V3 { id, port, key }) => (id, port, Some(key)),
+            None => return,
         };
-        if self.is_shut_down {
+        // Each of the two meshes ignores the beacons of the other.
+        if self.is_shut_down || key.is_some() != self.is_secure() {
             return;
         }
-        if id == self.config.id {
-            self.own_address(from.ip());
-        } else if port == 0 {
-            self.goodbye(now, id, from.ip());
-        } else {
-            // protocol.md §1.4
-            let mut source = from;
-            source.set_port(port);
-            self.meet(now, id, source.into());
+        // protocol.md §1.4
+        let mut source = from;
+        source.set_port(port);
+        match key {
+            _ if id == self.config.id => self.own_address(from.ip()),
+            Some(key) if !self.admits_key(Some(key)) => self.refused(now, source, id, key),
+            _ if port == 0 => self.goodbye(now, id, from.ip()),
+            _ => self.meet(now, id, source.into(), key),
         }
     }
 
@@ -59,9 +67,39 @@ impl Zre {
     ///
     /// # Errors
     ///
-    /// If the text is no endpoint, our own, or one too many.
+    /// If the text is no endpoint, our own, or one too many; on a secure mesh always.
     pub fn connect(&mut self, now: Instant, endpoint: &str) -> Result<(), ConnectError> {
+        self.connect_to(now, endpoint, None)
+    }
+
+    /// The same on a secure mesh, where whoever is there must have this key.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`], and if the key is not trusted.
+    pub fn connect_securely(
+        &mut self,
+        now: Instant,
+        endpoint: &str,
+        key: NodeKey,
+    ) -> Result<(), ConnectError> {
+        self.connect_to(now, endpoint, Some(key))
+    }
+
+    fn connect_to(
+        &mut self,
+        now: Instant,
+        endpoint: &str,
+        key: Option<NodeKey>,
+    ) -> Result<(), ConnectError> {
         let endpoint: Endpoint = endpoint.parse()?;
+        if !self.admits_key(key) {
+            return Err(if self.is_secure() {
+                ConnectError::KeyUntrusted
+            } else {
+                ConnectError::KeyUnused
+            });
+        }
         if self.is_own(&endpoint) {
             return Err(ConnectError::OwnEndpoint);
         }
@@ -69,11 +107,13 @@ impl Zre {
         if manual.sum::<usize>() >= self.config.limits.manual_max {
             return Err(ConnectError::TooMany);
         }
-        let known = self.peers.find(|peer| peer.is_at(&endpoint));
+        let known = self
+            .peers
+            .find(|peer| peer.is_at(&endpoint) && peer.key == key);
         match known.and_then(|key| self.peers.at_mut(key)) {
             Some(peer) if peer.manual.contains(&endpoint) => {}
             Some(peer) => peer.manual.push(endpoint),
-            None => self.seek(now, endpoint, now),
+            None => self.seek(now, endpoint, key, now),
         }
         Ok(())
     }
@@ -97,8 +137,14 @@ impl Zre {
     }
 
     /// Keeps dialing an endpoint whose node is not known yet.
-    pub(super) fn seek(&mut self, now: Instant, endpoint: Endpoint, first: Instant) {
-        let mut peer = Peer::new(None, endpoint.clone(), now);
+    pub(super) fn seek(
+        &mut self,
+        now: Instant,
+        endpoint: Endpoint,
+        key: Option<NodeKey>,
+        first: Instant,
+    ) {
+        let mut peer = Peer::new(None, key, endpoint.clone(), now);
         peer.manual.push(endpoint);
         peer.mailbox.close(now, first);
         let key = self.peers.insert(peer);
@@ -106,16 +152,48 @@ impl Zre {
     }
 
     /// A node was heard at an endpoint.
-    pub(super) fn meet(&mut self, now: Instant, id: PeerId, endpoint: Endpoint) {
+    pub(super) fn meet(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        endpoint: Endpoint,
+        node_key: Option<NodeKey>,
+    ) {
         // protocol.md §1.5
+        let is_it = |p: &Peer| p.id.is_none() && p.key == node_key && p.is_at(&endpoint);
         if let Some(key) = self.peers.key(id) {
-            self.alive(now, key);
-            self.heard_at(now, key, endpoint);
-        } else if let Some(key) = self.peers.find(|p| p.id.is_none() && p.is_at(&endpoint)) {
+            if self.is_heard_as(key, node_key) {
+                self.heard_alive(now, key);
+                self.heard_at(now, key, endpoint);
+            }
+        } else if let Some(key) = self.peers.find(is_it) {
             self.peers.rename(key, id);
             self.alive(now, key);
-        } else if let Ok(key) = self.claim(now, id, endpoint) {
+        } else if let Ok(key) = self.claim(now, id, endpoint, node_key) {
             self.attend(now, key);
+        }
+    }
+
+    /// Whether a beacon with this key can be a known peer's. It proves nothing, so it changes the key of a
+    /// peer only as long as nothing has begun with it.
+    fn is_heard_as(&mut self, key: Key, node_key: Option<NodeKey>) -> bool {
+        // protocol.md §8.6
+        let Some(peer) = self.peers.at_mut(key) else {
+            return false;
+        };
+        if peer.presence.is_none() && peer.mailbox.dial().is_none() {
+            peer.key = node_key;
+        }
+        peer.key == node_key
+    }
+
+    /// A beacon is a sign of life, but on a secure mesh, where anyone could give it, not of a peer whose
+    /// connection can be asked.
+    fn heard_alive(&mut self, now: Instant, key: Key) {
+        // protocol.md §8.6
+        let is_linked = self.peers.at(key).is_some_and(Peer::is_linked);
+        if !(self.is_secure() && is_linked) {
+            self.alive(now, key);
         }
     }
 
@@ -147,6 +225,7 @@ impl Zre {
         now: Instant,
         id: PeerId,
         endpoint: Endpoint,
+        node_key: Option<NodeKey>,
     ) -> Result<Key, RejectReason> {
         // protocol.md §1.7
         if self.is_own(&endpoint) {
@@ -157,7 +236,7 @@ impl Zre {
             .find(|p| p.id.is_some() && p.endpoint == endpoint);
         if let Some((key, peer)) = owner.and_then(|key| Some((key, self.peers.at_mut(key)?))) {
             if peer.is_linked() {
-                peer.contender = Some(id);
+                peer.contender = Some((id, node_key));
                 return Err(RejectReason::EndpointTaken);
             }
             if peer.presence.is_none() {
@@ -168,6 +247,7 @@ impl Zre {
                     peer.mailbox.close(now, now);
                 }
                 self.peers.rename(key, id);
+                self.prove(now, key, node_key, None);
                 return Ok(key);
             }
             self.part_for_good(now, key, ExitReason::Replaced);
@@ -175,7 +255,9 @@ impl Zre {
         if self.peers.len() >= self.config.limits.peers_max {
             return Err(RejectReason::Full);
         }
-        let key = self.peers.insert(Peer::new(Some(id), endpoint, now));
+        let key = self
+            .peers
+            .insert(Peer::new(Some(id), node_key, endpoint, now));
         Ok(key)
     }
 
@@ -186,6 +268,10 @@ impl Zre {
         let Some(key) = self.peers.key(id) else {
             return;
         };
+        // protocol.md §8.6
+        if self.is_secure() && self.peers.at(key).is_some_and(Peer::is_linked) {
+            return;
+        }
         let link = self.peers.at(key).and_then(|p| p.presence.as_ref()?.link);
         let link_is_from = link
             .and_then(|link| self.links.get(&link))

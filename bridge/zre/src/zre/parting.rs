@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use crate::PeerId;
-use crate::beacon::encode_v1;
 use crate::output::{Event, ExitReason, LinkId, Output};
 use crate::peers::Key;
 
@@ -17,8 +16,7 @@ impl Zre {
             return;
         }
         if self.beacon_at.take().is_some() {
-            let goodbye = encode_v1(self.config.id, 0);
-            self.outputs.push_back(Output::Beacon(goodbye));
+            self.send_beacon(0);
         }
         self.is_shut_down = true;
         let keys: Vec<Key> = self.peers.iter().map(|(key, _)| key).collect();
@@ -68,8 +66,8 @@ impl Zre {
             After::Redial => self.rest(now, key, reason),
             After::Forget => self.forget(now, key),
         }
-        if let Some(id) = contender {
-            self.meet(now, id, endpoint);
+        if let Some((id, key)) = contender {
+            self.meet(now, id, endpoint, key);
         }
         if let Some(link) = successor {
             self.take_over(now, link);
@@ -121,7 +119,7 @@ impl Zre {
         };
         for endpoint in peer.manual {
             let first = now + self.backoff(1);
-            self.seek(now, endpoint, first);
+            self.seek(now, endpoint, peer.key, first);
         }
     }
 

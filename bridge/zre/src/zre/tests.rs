@@ -5,6 +5,7 @@ mod limits;
 mod meetings;
 mod messages;
 mod operations;
+mod security;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -121,7 +122,7 @@ impl Bench {
     fn dialed(&mut self) -> Option<(DialId, String)> {
         let outputs = self.outputs().into_iter();
         let mut dials = outputs.filter_map(|output| match output {
-            Output::Dial { dial, endpoint } => Some((dial, endpoint.to_string())),
+            Output::Dial { dial, endpoint, .. } => Some((dial, endpoint.to_string())),
             _ => None,
         });
         dials.next()
@@ -138,8 +139,7 @@ impl Bench {
     }
 
     fn beacon(&mut self, id: PeerId, from: SocketAddr, port: u16) {
-        let mut octets = Vec::new();
-        Beacon::V1 { id, port }.encode(&mut octets);
+        let octets = Beacon::V1 { id, port }.encode();
         self.zre.handle_beacon(self.now, from, &octets);
     }
 

@@ -2,7 +2,7 @@
 
 use crate::output::{DialId, Headers};
 use crate::peer::{Peer, Presence, Silence};
-use crate::{Endpoint, GroupName, PeerId};
+use crate::{Endpoint, GroupName, NodeKey, PeerId};
 
 use super::Zre;
 
@@ -51,6 +51,12 @@ impl<'a> PeerView<'a> {
     #[must_use]
     pub fn groups(&self) -> &'a [GroupName] {
         &self.presence.groups
+    }
+
+    /// The key that it has proved; on a secure mesh always.
+    #[must_use]
+    pub const fn key(&self) -> Option<NodeKey> {
+        self.peer.key
     }
 
     /// Whether it is silent and has not answered a PING.

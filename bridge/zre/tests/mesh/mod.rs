@@ -435,7 +435,7 @@ impl World {
     fn carry_out(&mut self, host: usize, output: Output) {
         match output {
             Output::Beacon(octets) => self.broadcast(host, &octets),
-            Output::Dial { dial, endpoint } => self.dial(host, dial, &endpoint),
+            Output::Dial { dial, endpoint, .. } => self.dial(host, dial, &endpoint),
             Output::Send {
                 dial,
                 header,

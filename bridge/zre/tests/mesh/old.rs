@@ -146,7 +146,11 @@ impl OldPeer {
     fn dial(&mut self, endpoint: Endpoint) -> DialId {
         self.dials_made += 1;
         let dial = DialId(self.dials_made);
-        self.outputs.push_back(Output::Dial { dial, endpoint });
+        self.outputs.push_back(Output::Dial {
+            dial,
+            endpoint,
+            key: None,
+        });
         dial
     }
 
@@ -274,11 +278,9 @@ impl Node for OldPeer {
 
     fn timeout(&mut self, now: Instant) {
         self.tick_at = now + Duration::from_secs(1);
-        let mut octets = Vec::new();
         let (id, port) = (self.id, PORT);
-        Beacon::V1 { id, port }.encode(&mut octets);
-        let octets = octets.try_into().expect("22 octets");
-        self.outputs.push_back(Output::Beacon(octets));
+        let beacon = Beacon::V1 { id, port };
+        self.outputs.push_back(Output::Beacon(beacon.encode()));
         let idle = |known: &Known| now.saturating_duration_since(known.heard);
         let all: Vec<_> = self.peers.iter().map(|(id, k)| (*id, idle(k))).collect();
         for (peer, idle) in all {

@@ -221,7 +221,7 @@ fn shutdown_says_goodbye_hangs_up_and_is_the_end() {
     };
     bench.zre.shutdown(bench.now);
     let outputs = bench.outputs();
-    let Output::Beacon(goodbye) = outputs[0] else {
+    let Output::Beacon(goodbye) = &outputs[0] else {
         panic!("{outputs:?}");
     };
     assert_eq!(&goodbye[20..], [0, 0]);

@@ -1,0 +1,144 @@
+//! The keys of a secure mesh, at run time.
+//!
+//! Spec: docs/reference/protocol.md §8.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::output::{Event, ExitReason, LinkId};
+use crate::peers::Key;
+use crate::trust::{FirstUse, NodeKey, Stranger};
+use crate::{Endpoint, PeerId};
+
+use super::Zre;
+
+impl Zre {
+    /// Trusts a key from now on; `false` if it was trusted already or this is no secure mesh. Who has it is met when it is heard next.
+    pub fn trust(&mut self, key: NodeKey) -> bool {
+        self.trust.as_mut().is_some_and(|trust| trust.add(key))
+    }
+
+    /// Trusts a key no longer, and ends all that there is with who has it; `false` if it was not trusted.
+    /// With [`FirstUse::Trust`] it is trusted anew when its node comes back.
+    pub fn distrust(&mut self, now: Instant, key: NodeKey) -> bool {
+        let known = self.trust.as_mut().is_some_and(|trust| trust.remove(key));
+        if known {
+            self.expel(now, key);
+        }
+        known
+    }
+
+    /// What becomes of keys that are not trusted, from now on. Who is here stays.
+    pub fn set_first_use(&mut self, first_use: FirstUse) {
+        if let Some(trust) = &mut self.trust {
+            trust.first_use = first_use;
+        }
+    }
+
+    /// The keys that are trusted, in no order.
+    pub fn trusted(&self) -> impl Iterator<Item = NodeKey> {
+        self.trust.iter().flat_map(|trust| trust.trusted())
+    }
+
+    /// The keys that asked in vain lately, in no order.
+    #[must_use]
+    pub fn strangers(&self) -> &[Stranger] {
+        self.trust.as_ref().map_or(&[], |trust| trust.strangers())
+    }
+
+    /// Whether this mesh is a secure one.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.trust.is_some()
+    }
+
+    /// Whether a connection of who has proved to have this key is let in: to be asked before anything is
+    /// said to it. Who is not is a stranger.
+    pub fn may_enter(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        key: NodeKey,
+        identity: &[u8],
+    ) -> bool {
+        let admitted = self.admits_key(Some(key));
+        if !admitted && let Some(id) = PeerId::from_routing_id(identity) {
+            self.refused(now, remote, id, key);
+        }
+        admitted
+    }
+
+    /// Whether a peer of this key may be here: on a secure mesh who is trusted, else who has none.
+    pub(super) fn admits_key(&self, key: Option<NodeKey>) -> bool {
+        // protocol.md §8.4
+        match (&self.trust, key) {
+            (None, None) => true,
+            (Some(trust), Some(key)) => trust.admits(key),
+            _ => false,
+        }
+    }
+
+    /// Remembers a stranger, and tells of it once.
+    pub(super) fn refused(&mut self, now: Instant, from: SocketAddr, id: PeerId, key: NodeKey) {
+        let stranger = Stranger {
+            key,
+            id,
+            from,
+            heard: now,
+        };
+        let is_new = self
+            .trust
+            .as_mut()
+            .is_some_and(|trust| trust.refused(stranger));
+        if is_new {
+            self.event(Event::StrangerHeard(stranger));
+        }
+    }
+
+    /// A peer has entered with a key that was proved: on first use it is trusted from now on.
+    pub(super) fn learn(&mut self, key: Option<NodeKey>, peer: PeerId) {
+        if let (Some(trust), Some(key)) = (&mut self.trust, key)
+            && trust.add(key)
+        {
+            self.event(Event::KeyLearned { peer, key });
+        }
+    }
+
+    /// Makes the key that a connection has proved the peer's: what was only heard gives way.
+    pub(super) fn prove(
+        &mut self,
+        now: Instant,
+        key: Key,
+        proved: Option<NodeKey>,
+        endpoint: Option<&Endpoint>,
+    ) {
+        // protocol.md §8.6
+        if self.peers.at(key).is_none_or(|peer| peer.key == proved) {
+            return;
+        }
+        self.hang_up_dial(key);
+        if let Some(peer) = self.peers.at_mut(key) {
+            peer.key = proved;
+            peer.manual.clear();
+            if let Some(endpoint) = endpoint {
+                peer.endpoint = endpoint.clone();
+            }
+            peer.mailbox.close(now, now);
+        }
+    }
+
+    /// Ends all that there is with who has a key.
+    fn expel(&mut self, now: Instant, key: NodeKey) {
+        let has_it = |(at, peer): (Key, &crate::peer::Peer)| (peer.key == Some(key)).then_some(at);
+        let keys: Vec<Key> = self.peers.iter().filter_map(has_it).collect();
+        for at in keys {
+            if let Some(peer) = self.peers.at_mut(at) {
+                peer.manual.clear();
+            }
+            self.part_for_good(now, at, ExitReason::Distrusted);
+        }
+        let of_it = self.links.iter().filter(|(_, link)| link.key == Some(key));
+        let links: Vec<LinkId> = of_it.map(|(id, _)| *id).collect();
+        links.into_iter().for_each(|link| self.hang_up_link(link));
+    }
+}
