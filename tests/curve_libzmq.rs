@@ -206,7 +206,7 @@ async fn accepted(theirs: &mut CurvePeer, ours: &KeyPair, known: PublicKey) -> E
 async fn accept(theirs: &mut CurvePeer, ours: &KeyPair, known: PublicKey) -> (End, PublicKey) {
     let mut end = accepted(theirs, ours, known).await;
     match end.until_event().await {
-        Ok(Event::PeerKey(key)) => (end, key),
+        Ok(Event::PeerKey { key, .. }) => (end, key),
         other => panic!("{other:?}"),
     }
 }

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::security::{SECURE_BEACON_PORT, Security};
+
 /// What a node is told before it starts. `Config::new("stage")` is a node on every usable network.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -15,9 +17,12 @@ pub struct Config {
     pub loopback: bool,
     /// How peers are found.
     pub beacon: BeaconMode,
-    /// UDP port of the beacons.
-    pub beacon_port: u16,
-    /// Endpoints (`tcp://host:port`) of peers to meet without beacons.
+    /// UDP port of the beacons; `None`: 5670, and 5669 on a secure mesh, whose beacons would end old peers.
+    pub beacon_port: Option<u16>,
+    /// Makes the mesh a secure one.
+    pub security: Option<Security>,
+    /// Endpoints (`tcp://host:port`) of peers to meet without beacons; on a secure mesh with their keys
+    /// (`tcp://host:port|key`).
     pub peers: Vec<String>,
     /// Groups to join beside `ZOCP`.
     pub groups: Vec<String>,
@@ -42,7 +47,20 @@ impl Config {
             ..Self::default()
         }
     }
+
+    /// The port of the beacons, chosen or not.
+    #[must_use]
+    pub fn beacon_port(&self) -> u16 {
+        let default = match self.security {
+            None => BEACON_PORT,
+            Some(_) => SECURE_BEACON_PORT,
+        };
+        self.beacon_port.unwrap_or(default)
+    }
 }
+
+/// What zyre and pyre use.
+const BEACON_PORT: u16 = 5670;
 
 impl Default for Config {
     fn default() -> Self {
@@ -51,7 +69,8 @@ impl Default for Config {
             interfaces: Vec::new(),
             loopback: false,
             beacon: BeaconMode::Broadcast,
-            beacon_port: 5670,
+            beacon_port: None,
+            security: None,
             peers: Vec::new(),
             groups: Vec::new(),
             headers: Vec::new(),

@@ -23,11 +23,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use zocp_zmtp::{Connection, Event, Message};
-use zocp_zre::{DialEnd, DialId, LinkId};
+use zocp_zmtp::{Connection, Event, KeyPair, Message, PublicKey};
+use zocp_zre::{DialEnd, DialId, LinkId, NodeKey};
+
+use crate::security;
 
 /// What connections tell the actor.
 pub(crate) enum Input {
@@ -37,8 +39,12 @@ pub(crate) enum Input {
         local: SocketAddr,
         remote: SocketAddr,
         identity: Bytes,
+        /// On a secure mesh, the key that the peer has proved.
+        key: Option<PublicKey>,
         token: CancellationToken,
     },
+    /// A peer has proved a key and is to be let in or not, on a secure mesh.
+    Knock { remote: SocketAddr, knock: Knock },
     /// Messages of one read.
     LinkMessages {
         link: LinkId,
@@ -63,6 +69,14 @@ pub(crate) enum Input {
         end: DialEnd,
         why: String,
     },
+}
+
+/// Who wants in.
+pub(crate) struct Knock {
+    pub(crate) key: PublicKey,
+    pub(crate) identity: Bytes,
+    /// The answer; none is a refusal.
+    pub(crate) admitted: oneshot::Sender<bool>,
 }
 
 /// The writing half of a dial, which the actor owns.
@@ -115,9 +129,23 @@ pub(crate) struct Wiring {
     pub(crate) limits: zocp_zmtp::Limits,
     pub(crate) handshake_max: Duration,
     pub(crate) silence_max: Duration,
+    /// On a secure mesh.
+    pub(crate) keys: Option<KeyPair>,
 }
 
 impl Wiring {
+    /// Whether who has proved this key may come in.
+    async fn admits(&self, remote: SocketAddr, key: PublicKey, identity: Bytes) -> bool {
+        let (admitted, answer) = oneshot::channel();
+        let knock = Knock {
+            key,
+            identity,
+            admitted,
+        };
+        self.tell(Input::Knock { remote, knock }).await;
+        answer.await.unwrap_or(false)
+    }
+
     async fn tell(&self, input: Input) {
         // A closed queue means that the node is gone, and this task is ending anyway.
         let _ = self.inputs.send(input).await;
@@ -133,17 +161,20 @@ pub(crate) async fn run_link(
     wiring: Wiring,
     token: CancellationToken,
 ) {
-    let mut codec = Connection::router(wiring.limits.clone());
-    let greeted = {
-        let shake = timeout(wiring.handshake_max, shake_hands(&mut stream, &mut codec));
-        tokio::select! {
-            greeted = shake => greeted.unwrap_or_else(|_| Err(too_slow())),
-            () = token.cancelled() => return,
+    let codec = security::router(wiring.keys.as_ref(), wiring.limits.clone());
+    let greeted = async {
+        let mut codec = codec?;
+        let greeted = greet_link(&mut stream, &mut codec, remote, &wiring).await?;
+        Ok((codec, greeted, stream.local_addr()?))
+    };
+    let ready = tokio::select! {
+        greeted = timeout(wiring.handshake_max, greeted) => {
+            greeted.unwrap_or_else(|_| Err(too_slow()))
         }
+        () = token.cancelled() => return,
     };
     drop(place);
-    let ready = greeted.and_then(|identity| Ok((identity, stream.local_addr()?)));
-    let Ok((identity, local)) = ready.inspect_err(|error| {
+    let Ok((mut codec, (identity, key), local)) = ready.inspect_err(|error| {
         tracing::info!(%remote, %error, "a connection did not shake hands");
     }) else {
         return;
@@ -154,6 +185,7 @@ pub(crate) async fn run_link(
             local,
             remote,
             identity,
+            key,
             token: token.clone(),
         })
         .await;
@@ -195,13 +227,14 @@ async fn serve(
 /// Connects to a peer's mailbox and serves the reading side until it closes.
 pub(crate) async fn run_dial(
     dial: DialId,
-    endpoint: String,
+    (endpoint, key): (String, Option<NodeKey>),
     identity: [u8; 17],
     wiring: Wiring,
     token: CancellationToken,
 ) {
     // Closed by us: the actor has forgotten this dial already, and ignores the report.
-    let ended = dial_until_closed(dial, &endpoint, &identity, &wiring, &token).await;
+    let codec = security::dealer(wiring.keys.as_ref(), key, &identity, wiring.limits.clone());
+    let ended = dial_until_closed(dial, &endpoint, codec, &wiring, &token).await;
     let (end, why) = match ended {
         Ok(()) => (DialEnd::Closed, String::from("closed by us")),
         Err(error) => (end_of(&error), error.to_string()),
@@ -212,11 +245,11 @@ pub(crate) async fn run_dial(
 async fn dial_until_closed(
     dial: DialId,
     endpoint: &str,
-    identity: &[u8],
+    codec: io::Result<Connection>,
     wiring: &Wiring,
     token: &CancellationToken,
 ) -> io::Result<()> {
-    let mut codec = Connection::dealer(identity, wiring.limits.clone());
+    let mut codec = codec?;
     let connected = timeout(
         wiring.handshake_max,
         connect(endpoint, &mut codec, wiring.silence_max),
@@ -287,6 +320,34 @@ pub(crate) fn prepare(stream: &TcpStream, silence_max: Duration) -> io::Result<(
         .with_retries(3);
     socket.set_tcp_keepalive(&probes)?;
     socket.set_tcp_user_timeout(Some(silence_max))
+}
+
+/// Exchanges the handshake of a link, on a secure mesh with the verdict about the peer's key; returns its
+/// identity and that key.
+async fn greet_link(
+    stream: &mut TcpStream,
+    codec: &mut Connection,
+    remote: SocketAddr,
+    wiring: &Wiring,
+) -> io::Result<(Bytes, Option<PublicKey>)> {
+    let mut proved = None;
+    loop {
+        write_out(stream, codec).await?;
+        match codec.poll_event() {
+            Some(Event::Ready { identity, .. }) => return Ok((identity, proved)),
+            Some(Event::PeerKey { key, identity }) => {
+                proved = Some(key);
+                if wiring.admits(remote, key, identity).await {
+                    codec.accept();
+                } else {
+                    codec.refuse();
+                    write_out(stream, codec).await?;
+                    return Err(io::Error::other(format!("its key {key} is not trusted")));
+                }
+            }
+            _ => read_into(stream, codec).await?,
+        }
+    }
 }
 
 /// Exchanges greeting and READY; returns the peer's identity.

@@ -50,6 +50,12 @@ pub enum Invalid {
     /// The path of a capability has an empty element.
     #[error(transparent)]
     Path(PathError),
+    /// What stands behind the `|` of an endpoint is no key.
+    #[error(transparent)]
+    Key(zocp_zmtp::KeyError),
+    /// A question about keys, on a mesh without them.
+    #[error("this node's mesh is not a secure one")]
+    NotSecure,
     /// An endpoint that cannot be met.
     #[error(transparent)]
     Connect(ConnectError),

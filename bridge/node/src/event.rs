@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use zocp_model::{CapPath, Change, ObjectPath, RequestId, Tree, Value};
+use zocp_zmtp::PublicKey;
 pub use zocp_zre::Content;
 use zocp_zre::{ExitReason, PeerId};
 
 use crate::interfaces::Network;
+use crate::security::Stranger;
 
 /// What a node tells its owner, in the order in which it happened.
 #[derive(Debug, Clone)]
@@ -144,6 +146,15 @@ pub enum Event {
         /// The arguments.
         args: Vec<Value>,
     },
+    /// A node was heard whose key is not trusted. Told once as long as it is remembered.
+    Stranger(Stranger),
+    /// A key is trusted from now on, on first use. Whoever keeps the keys adds it to them.
+    KeyLearned {
+        /// Whose.
+        peer: PeerId,
+        /// The key.
+        key: PublicKey,
+    },
     /// The mesh is on these networks now.
     Networks(Vec<Network>),
 }
@@ -167,6 +178,16 @@ pub struct PeerInfo {
     pub extended: bool,
     /// Whether it is silent and was asked for a sign of life.
     pub evasive: bool,
+    /// The key that it has proved; on a secure mesh always, else never.
+    pub key: Option<PublicKey>,
+}
+
+impl PeerInfo {
+    /// Whether it has proved who it is, and all that is said to it and by it is sealed.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.key.is_some()
+    }
 }
 
 /// The reader of a node's events; ends (`None`) when the node does.

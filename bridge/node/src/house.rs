@@ -10,10 +10,11 @@
 //! timers go on.
 //! Limits: those of the configuration; what happens at each is said there.
 //! Layout: this file has the loop; `mesh.rs` routes the ZRE core, `dials.rs` writes, `zocp.rs` routes the
-//! model.
+//! model, `trusting.rs` is about keys.
 
 mod dials;
 mod mesh;
+mod trusting;
 mod zocp;
 
 use std::collections::{HashMap, VecDeque};
@@ -100,6 +101,10 @@ impl House {
             limits: config.limits.zmtp.clone(),
             handshake_max: config.limits.handshake_max,
             silence_max: config.silence_max,
+            keys: config
+                .security
+                .as_ref()
+                .map(|security| security.keys.clone()),
         };
         Self {
             id: parts.id,

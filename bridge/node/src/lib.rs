@@ -26,9 +26,9 @@
 //! # Layout
 //!
 //! `start` makes the parts, `house` is the actor with `house::mesh` for the ZRE core, `house::dials` for
-//! what is sent and `house::zocp` for the model, `connection` reads and writes TCP, `beacon` is the UDP
-//! side, `interfaces` chooses networks, `gate` bounds what waits for a peer, `config`, `node`, `event` and
-//! `error` are what users see.
+//! what is sent, `house::trusting` for keys and `house::zocp` for the model, `connection` reads and writes
+//! TCP, `security` makes connections with keys, `beacon` is the UDP side, `interfaces` chooses networks,
+//! `gate` bounds what waits for a peer, `config`, `node`, `event` and `error` are what users see.
 
 mod beacon;
 mod config;
@@ -39,6 +39,7 @@ mod gate;
 mod house;
 mod interfaces;
 mod node;
+mod security;
 mod start;
 
 pub use config::{BeaconMode, Config, Limits};
@@ -46,6 +47,8 @@ pub use error::{Invalid, NodeError, RemoteError};
 pub use event::{Content, Event, Events, PeerInfo};
 pub use interfaces::Network;
 pub use node::{CallResult, End, IntoCapPath, Node};
+pub use security::{Security, Stranger};
 pub use start::StartError;
 pub use zocp_model::{self as model, CapPath, Capability, ObjectPath, Value};
-pub use zocp_zre::{ExitReason, PeerId, PeerIdError};
+pub use zocp_zmtp::{KeyError, KeyPair, PublicKey, Z85Error};
+pub use zocp_zre::{ExitReason, FirstUse, PeerId, PeerIdError};

@@ -13,7 +13,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use zocp_model::{CapPath, Capability, Method, ObjectPath, RequestId, Tree, Value};
-use zocp_zre::PeerId;
+use zocp_zmtp::PublicKey;
+use zocp_zre::{FirstUse, PeerId};
 
 use crate::config::Config;
 use crate::error::{Invalid, NodeError, RemoteError};
@@ -21,6 +22,7 @@ use crate::event::{Content, Events, PeerInfo};
 use crate::gate::{Gates, Pass};
 use crate::house::House;
 use crate::interfaces::Network;
+use crate::security::Stranger;
 use crate::start::{StartError, start};
 
 /// A node of the mesh. Clones are the same node; it lives until [`shutdown`](Self::shutdown).
@@ -47,6 +49,7 @@ pub struct Node {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) id: PeerId,
+    pub(crate) key: Option<PublicKey>,
     pub(crate) name: String,
     pub(crate) port: u16,
     pub(crate) commands: mpsc::Sender<Command>,
@@ -91,6 +94,12 @@ impl Node {
     #[must_use]
     pub fn id(&self) -> PeerId {
         self.shared.id
+    }
+
+    /// This node's key on a secure mesh.
+    #[must_use]
+    pub fn key(&self) -> Option<PublicKey> {
+        self.shared.key
     }
 
     /// This node's name.
@@ -190,14 +199,55 @@ impl Node {
     }
 
     /// Meets the peer at an endpoint, `tcp://host:port`, without any beacon, and tries again
-    /// whenever it is lost.
+    /// whenever it is lost. On a secure mesh its key is told behind it, `tcp://host:port|key`.
     ///
     /// # Errors
-    /// `Closed`; `Invalid` when it is not an endpoint.
+    /// `Closed`; `Invalid` when it is not an endpoint, or not one for this mesh.
     pub async fn connect(&self, endpoint: &str) -> Result<(), NodeError> {
         let endpoint = endpoint.to_owned();
         self.ask(move |house, now| house.connect(now, &endpoint))
             .await?
+    }
+
+    /// Trusts a key from now on: its node is met when it is heard next. `false` if it was trusted before.
+    ///
+    /// # Errors
+    /// `Closed`; `Invalid` when the mesh is not a secure one.
+    pub async fn trust(&self, key: PublicKey) -> Result<bool, NodeError> {
+        self.ask(move |house, _| house.trust(key)).await?
+    }
+
+    /// Trusts a key no longer: all connections with its node end at once. `false` if it was not trusted.
+    ///
+    /// # Errors
+    /// As [`trust`](Self::trust).
+    pub async fn distrust(&self, key: PublicKey) -> Result<bool, NodeError> {
+        self.ask(move |house, now| house.distrust(now, key)).await?
+    }
+
+    /// Chooses what becomes of keys that are not trusted, from now on. Who is here stays.
+    ///
+    /// # Errors
+    /// As [`trust`](Self::trust).
+    pub async fn set_first_use(&self, first_use: FirstUse) -> Result<(), NodeError> {
+        self.ask(move |house, _| house.set_first_use(first_use))
+            .await?
+    }
+
+    /// The keys that are trusted, in no order.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn trusted(&self) -> Result<Vec<PublicKey>, NodeError> {
+        self.ask(|house, _| house.trusted()).await
+    }
+
+    /// The nodes that were heard lately and whose keys are not trusted, in no order.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn strangers(&self) -> Result<Vec<Stranger>, NodeError> {
+        self.ask(|house, now| house.strangers(now)).await
     }
 
     /// The peers that are present.

@@ -19,6 +19,7 @@ use crate::gate::Gates;
 use crate::house::{House, Parts, Queues};
 use crate::interfaces::{Network, Selection, Watch, choose};
 use crate::node::{COMMANDS_MAX, Shared};
+use crate::security::{HEADER_KEY, Security};
 
 /// Why a node could not start. Nothing is left behind.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     tokio::spawn(house.run(mailbox, watch, queues));
     let shared = Shared {
         id,
+        key: config.security.map(|security| security.keys.public()),
         name: config.name,
         port,
         commands,
@@ -152,13 +154,13 @@ fn open_beacons(
     networks: &[Network],
     heard: mpsc::Sender<Datagram>,
 ) -> Result<Beacons, StartError> {
-    let mut beacons = Beacons::new(config.beacon, config.beacon_port, heard);
+    let mut beacons = Beacons::new(config.beacon, config.beacon_port(), heard);
     let failures = beacons.follow(networks);
     if !beacons.is_silent() {
         failures.iter().for_each(Failure::warn);
     } else if let Some(failure) = failures.into_iter().next() {
         return Err(StartError::Beacon {
-            port: config.beacon_port,
+            port: config.beacon_port(),
             error: failure.error,
         });
     }
@@ -186,6 +188,10 @@ fn zre_config(
         (String::from("X-ZOCP"), String::from("1")),
         (String::from(HEADER_BRIDGE), String::from("1")),
     ];
+    if let Some(security) = &config.security {
+        let key = security.keys.public().to_string();
+        headers.push((String::from(HEADER_KEY), key));
+    }
     headers.extend(config.headers.iter().cloned());
     let mut groups = vec![GroupName::new(ZOCP_GROUP)];
     groups.extend(config.groups.iter().map(|group| GroupName::new(group)));
@@ -197,6 +203,7 @@ fn zre_config(
         headers,
         groups,
         beacon: config.beacon != BeaconMode::Off,
+        security: config.security.as_ref().map(Security::of_core),
         times: Times {
             silence_ping: config.silence_ping,
             silence_max: config.silence_max,

@@ -185,7 +185,7 @@ async fn groups_shouts_and_pings_work() {
 async fn nodes_find_each_other_by_beacons_on_the_loopback() {
     let config = |name| Config {
         loopback: true,
-        beacon_port: 15_670,
+        beacon_port: Some(15_670),
         ..Config::new(name)
     };
     let (lamp, _at_lamp) = Node::start(config("lamp")).await.unwrap();

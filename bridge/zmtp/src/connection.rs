@@ -46,7 +46,12 @@ pub enum Event {
     /// The peer has proved that it has this key, and waits to be let in: the owner of a connection by
     /// [`Connection::curve_router`] calls [`Connection::accept`] or [`Connection::refuse`]. The first event
     /// of such a connection, and only once.
-    PeerKey(PublicKey),
+    PeerKey {
+        /// The key.
+        key: PublicKey,
+        /// What the peer calls itself, as in [`Event::Ready`].
+        identity: Bytes,
+    },
     /// The handshake is over: messages may be sent. The first event but for [`Event::PeerKey`], and only
     /// once.
     Ready {
@@ -246,7 +251,9 @@ impl Connection {
                 let step = handshake.take(self.decoder.command(), self.output.reserve(0))?;
                 match step {
                     Step::Waiting => {}
-                    Step::Ask(key) => self.events.push_back(Event::PeerKey(key)),
+                    Step::Ask(key, identity) => {
+                        self.events.push_back(Event::PeerKey { key, identity });
+                    }
                     Step::Done(peer, session) => self.begin_traffic(peer, session),
                 }
                 Ok(())

@@ -14,6 +14,8 @@
 //!
 //! Spec: 23/ZMTP "The NULL Security Mechanism"; 25/ZMTP-CURVE, 26/CURVEZMQ.
 
+use bytes::Bytes;
+
 use crate::command::{self, Command};
 use crate::curve::{Client, Hailed, Initiated, Introduced, PublicKey, Server, Session, Welcomed};
 use crate::error::{Error, Misbehaved};
@@ -47,8 +49,8 @@ enum State {
 pub(crate) enum Step {
     /// The peer's next command is awaited.
     Waiting,
-    /// The owner is to decide about this key.
-    Ask(PublicKey),
+    /// The owner is to decide about this key, and whoever calls itself so.
+    Ask(PublicKey, Bytes),
     /// It is over.
     Done(Peer, Option<Box<Session>>),
 }
@@ -122,9 +124,9 @@ impl Handshake {
             (State::Welcomed(welcomed), Command::Other(command::INITIATE, data)) => {
                 let introduced = welcomed.initiate(data)?;
                 let peer = metadata::parse(self.ours, &introduced.metadata)?;
-                let key = introduced.client;
+                let ask = Step::Ask(introduced.client, peer.identity.clone());
                 self.state = State::Introduced(Box::new(introduced), peer);
-                Ok(Step::Ask(key))
+                Ok(ask)
             }
             _ => Err(Misbehaved::CommandBeforeReady.into()),
         }

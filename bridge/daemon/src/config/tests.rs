@@ -32,7 +32,7 @@ fn the_file_of_the_reference_is_understood() {
     assert_eq!(settings.node.name, "stage");
     assert_eq!(settings.node.interfaces, ["eth0"]);
     assert_eq!(settings.node.beacon, BeaconMode::Multicast);
-    assert_eq!(settings.node.beacon_port, 5671);
+    assert_eq!(settings.node.beacon_port(), 5671);
     assert_eq!(settings.node.peers, ["tcp://10.0.0.7:49152"]);
     assert_eq!(settings.node.groups, ["lights"]);
     assert_eq!(settings.node.limits.zre.peers_max, 10);
@@ -43,7 +43,7 @@ fn the_file_of_the_reference_is_understood() {
 fn an_empty_file_is_the_defaults() {
     let settings = Config::parse("").unwrap().check().unwrap();
     assert_eq!(settings.bus, BusChoice::Auto);
-    assert_eq!(settings.node.beacon_port, 5670);
+    assert_eq!(settings.node.beacon_port(), 5670);
     assert_eq!(settings.node.silence_max, Duration::from_secs(30));
     assert!(!settings.node.name.is_empty(), "the host's name");
 }

@@ -105,6 +105,7 @@ fn info(id: PeerId, name: &str) -> PeerInfo {
         zocp: true,
         extended: true,
         evasive: false,
+        key: None,
     }
 }
 

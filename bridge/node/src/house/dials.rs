@@ -13,7 +13,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
-use zocp_zre::{DialEnd, DialId, Endpoint};
+use zocp_zre::{DialEnd, DialId, Endpoint, NodeKey};
 
 use super::House;
 use crate::connection::{Outgoing, run_dial};
@@ -36,13 +36,13 @@ impl Dial {
 }
 
 impl House {
-    pub(super) fn dial(&mut self, dial: DialId, endpoint: &Endpoint) {
+    pub(super) fn dial(&mut self, dial: DialId, endpoint: &Endpoint, key: Option<NodeKey>) {
         let token = self.connections.child_token();
         let identity = self.id.routing_id();
         let address = format!("{}:{}", endpoint.host(), endpoint.port());
         self.tasks.spawn(run_dial(
             dial,
-            address,
+            (address, key),
             identity,
             self.wiring.clone(),
             token.clone(),

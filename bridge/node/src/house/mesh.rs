@@ -12,7 +12,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 use zocp_model::{NodeId, PeerKind};
-use zocp_zmtp::Message;
+use zocp_zmtp::{Message, PublicKey};
 use zocp_zre::{HEADER_BRIDGE, Header, LinkId, Output, PeerId, PeerView, SendError};
 
 use super::House;
@@ -20,6 +20,7 @@ use crate::connection::Input;
 use crate::error::{Invalid, NodeError};
 use crate::event::{Content, Event, PeerInfo};
 use crate::gate::Pass;
+use crate::security::{node_key, public_key};
 use crate::start::ZOCP_GROUP;
 
 impl House {
@@ -47,14 +48,16 @@ impl House {
                 local,
                 remote,
                 identity,
+                key,
                 token,
             } => {
-                if self.link_ready(now, link, (local, remote), &identity) {
+                if self.link_ready(now, link, (local, remote), &identity, key) {
                     self.links.insert(link, token);
                 } else {
                     token.cancel();
                 }
             }
+            Input::Knock { remote, knock } => self.knock(now, remote, knock),
             Input::LinkMessages { link, messages } => {
                 for message in messages {
                     self.link_message(now, link, message);
@@ -94,12 +97,18 @@ impl House {
         link: LinkId,
         (local, remote): (SocketAddr, SocketAddr),
         identity: &[u8],
+        key: Option<PublicKey>,
     ) -> bool {
         if !self.admits(local) {
             info!(%remote, %local, "refused a connection on a network not in use");
             return false;
         }
-        let opened = self.zre.link_opened(now, link, remote, identity);
+        let opened = match key.map(node_key) {
+            None => self.zre.link_opened(now, link, remote, identity),
+            Some(key) => self
+                .zre
+                .secure_link_opened(now, link, remote, identity, key),
+        };
         opened
             .inspect_err(|error| info!(%remote, %error, "refused a connection"))
             .is_ok()
@@ -121,7 +130,11 @@ impl House {
     fn route(&mut self, now: Instant, output: Output) {
         match output {
             Output::Beacon(beacon) => self.beacons.send(&beacon),
-            Output::Dial { dial, endpoint } => self.dial(dial, &endpoint),
+            Output::Dial {
+                dial,
+                endpoint,
+                key,
+            } => self.dial(dial, &endpoint, key),
             Output::Send {
                 dial,
                 header,
@@ -193,6 +206,13 @@ impl House {
             Zre::Returned { peer } => self.events.push(Event::Returned { peer }),
             Zre::PingAnswered { peer, rtt } => self.ping_answered(peer, rtt),
             Zre::Renewed { peer } => self.model.peer_renewed(node_id(peer)),
+            Zre::StrangerHeard(stranger) => self.stranger_heard(now, &stranger),
+            Zre::KeyLearned { peer, key } => {
+                if let Some(key) = public_key(key) {
+                    info!(peer = %peer.short(), %key, "a key is trusted on first use");
+                    self.events.push(Event::KeyLearned { peer, key });
+                }
+            }
             Zre::PeerRejected { remote, why } => warn!(%remote, ?why, "a peer is refused"),
             _ => {}
         }
@@ -265,12 +285,6 @@ impl House {
         Ok(())
     }
 
-    pub(crate) fn connect(&mut self, now: Instant, endpoint: &str) -> Result<(), NodeError> {
-        self.zre
-            .connect(now, endpoint)
-            .map_err(|error| Invalid::Connect(error).into())
-    }
-
     pub(crate) fn groups(&self) -> Vec<String> {
         self.zre
             .own_groups()
@@ -316,6 +330,7 @@ fn describe(peer: PeerView<'_>) -> PeerInfo {
         zocp: peer.headers().value("X-ZOCP").is_some(),
         extended: peer.headers().value(HEADER_BRIDGE) == Some("1"),
         evasive: peer.is_evasive(),
+        key: peer.key().and_then(public_key),
     }
 }
 

@@ -77,7 +77,7 @@ fn met(limits: &Limits) -> (Connection, Connection) {
     let (mut client, mut server) = (client(limits), server(limits));
     for _ in 0..3 {
         server.handle_input(&take(&mut client)).unwrap();
-        if let Some(Event::PeerKey(key)) = server.poll_event() {
+        if let Some(Event::PeerKey { key, .. }) = server.poll_event() {
             assert_eq!(key, client_pair().public());
             assert!(server.accept());
         }

@@ -51,8 +51,11 @@ fn each_end_learns_who_the_other_is() {
     server.handle_input(&take(&mut client)).unwrap();
     client.handle_input(&take(&mut server)).unwrap();
     server.handle_input(&take(&mut client)).unwrap();
-    let key = client_pair().public();
-    assert_eq!(events(&mut server), [Event::PeerKey(key)]);
+    let asked = Event::PeerKey {
+        key: client_pair().public(),
+        identity: "client".into(),
+    };
+    assert_eq!(events(&mut server), [asked]);
     assert!(server.accept());
     let ready = |socket_type, identity: &'static str| Event::Ready {
         socket_type,

@@ -55,7 +55,7 @@ fn replay(
     for piece in pieces {
         let failed = end.handle_input(&piece).is_err();
         while let Some(event) = end.poll_event() {
-            if matches!(event, Event::PeerKey(_)) {
+            if matches!(event, Event::PeerKey { .. }) {
                 end.accept();
             }
             seen.push(event);

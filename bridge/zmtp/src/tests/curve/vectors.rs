@@ -84,7 +84,8 @@ fn as_server_we_say_what_libzmq_says() {
     // Up to INITIATE, at which the owner decides.
     let (handshake, traffic) = calls.split_at(64 + 202 + 9 + 309);
     ours.handle_input(handshake).unwrap();
-    assert_eq!(ours.poll_event(), Some(Event::PeerKey(keys(1).public())));
+    let asked = ours.poll_event();
+    assert!(matches!(asked, Some(Event::PeerKey { key, .. }) if key == keys(1).public()));
     assert!(ours.accept());
     ours.handle_input(traffic).unwrap();
     ours.send(&[b"answer"]).unwrap();

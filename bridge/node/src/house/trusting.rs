@@ -1,0 +1,94 @@
+//! The keys of a secure mesh: what handles ask, and who knocks.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tracing::{info, warn};
+use zocp_zmtp::PublicKey;
+use zocp_zre::FirstUse;
+
+use super::House;
+use crate::connection::Knock;
+use crate::error::{Invalid, NodeError};
+use crate::event::Event;
+use crate::security::{Stranger, node_key, public_key, split_endpoint};
+
+impl House {
+    /// Somebody has proved a key and waits to be let in.
+    pub(super) fn knock(&mut self, now: Instant, remote: SocketAddr, knock: Knock) {
+        let key = node_key(knock.key);
+        let admitted = self.zre.may_enter(now, remote, key, &knock.identity);
+        // Who knocked may have gone.
+        let _ = knock.admitted.send(admitted);
+    }
+
+    pub(super) fn stranger_heard(&mut self, now: Instant, stranger: &zocp_zre::Stranger) {
+        if let Some(stranger) = describe(now, stranger) {
+            info!(from = %stranger.address, key = %stranger.key, "a node whose key is not trusted");
+            self.events.push(Event::Stranger(stranger));
+        }
+    }
+
+    /// Meets the peer at an endpoint, on a secure mesh with its key behind `|`.
+    pub(crate) fn connect(&mut self, now: Instant, endpoint: &str) -> Result<(), NodeError> {
+        let (endpoint, key) = split_endpoint(endpoint);
+        let met = match key {
+            None => self.zre.connect(now, endpoint),
+            Some(key) => {
+                let key: PublicKey = key.parse().map_err(Invalid::Key)?;
+                self.zre.connect_securely(now, endpoint, node_key(key))
+            }
+        };
+        met.map_err(|error| Invalid::Connect(error).into())
+    }
+
+    pub(crate) fn trust(&mut self, key: PublicKey) -> Result<bool, NodeError> {
+        self.only_secure()?;
+        let is_new = self.zre.trust(node_key(key));
+        if is_new {
+            info!(%key, "a key is trusted from now on");
+        }
+        Ok(is_new)
+    }
+
+    pub(crate) fn distrust(&mut self, now: Instant, key: PublicKey) -> Result<bool, NodeError> {
+        self.only_secure()?;
+        let was_trusted = self.zre.distrust(now, node_key(key));
+        if was_trusted {
+            warn!(%key, "a key is trusted no longer");
+        }
+        Ok(was_trusted)
+    }
+
+    pub(crate) fn set_first_use(&mut self, first_use: FirstUse) -> Result<(), NodeError> {
+        self.only_secure()?;
+        self.zre.set_first_use(first_use);
+        Ok(())
+    }
+
+    pub(crate) fn trusted(&self) -> Vec<PublicKey> {
+        self.zre.trusted().filter_map(public_key).collect()
+    }
+
+    pub(crate) fn strangers(&self, now: Instant) -> Vec<Stranger> {
+        let strangers = self.zre.strangers().iter();
+        strangers.filter_map(|s| describe(now, s)).collect()
+    }
+
+    fn only_secure(&self) -> Result<(), NodeError> {
+        if self.zre.is_secure() {
+            Ok(())
+        } else {
+            Err(Invalid::NotSecure.into())
+        }
+    }
+}
+
+fn describe(now: Instant, stranger: &zocp_zre::Stranger) -> Option<Stranger> {
+    Some(Stranger {
+        key: public_key(stranger.key)?,
+        id: stranger.id,
+        address: stranger.from,
+        silent: now.saturating_duration_since(stranger.heard),
+    })
+}

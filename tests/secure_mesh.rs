@@ -1,0 +1,210 @@
+//! A node of a secure mesh among peers made of libzmq's own sockets, which do what zyre does with a
+//! certificate: beacon with a key, HELLO both ways, PING.
+#![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
+
+use serde_json::json;
+use zocp_node::{
+    Config, Content, Event, Events, ExitReason, FirstUse, KeyPair, Node, PeerInfo, Security,
+};
+use zocp_testkit::{CurvePeer, Lab, in_time, isolated};
+
+#[test]
+fn a_peer_of_libzmq_with_a_trusted_key_is_met_by_its_beacon_and_talks() {
+    isolated(async |lab: Lab| {
+        let (desk, mut at_desk) = desk(&lab, &[1]).await;
+        let mut peer = Peer::start(&lab, 1).await;
+        peer.beacon(peer.port(), 5669).await;
+
+        // We greet it, with the key that its own HELLO is to be sealed for.
+        let hello = peer.zmq.message("router").await;
+        assert_eq!(hello[0], format!("01{}", desk.id()));
+        let octets = octets(&hello[1]);
+        assert!(contains(&octets, b"X-PUBLICKEY"));
+        let key = pair(100).public().to_string();
+        assert!(contains(&octets, key.as_bytes()));
+
+        peer.greet(&desk).await;
+        let info = entered(&mut at_desk).await;
+        assert_eq!(info.key, Some(pair(1).public()));
+        assert_eq!(
+            (info.name.as_str(), info.endpoint.as_str()),
+            ("zed", peer.zmq.endpoint())
+        );
+
+        let content = Content::from_iter(["to you".into()]);
+        desk.whisper(info.id, content).await.expect("it is here");
+        let whisper = peer.zmq.message("router").await;
+        assert_eq!(whisper[1..], ["aaa102020002", &hex(b"to you")]);
+        peer.zmq
+            .command(json!({"send": ["aaa102020002", hex(b"to me")]}))
+            .await;
+        let whispered = until(&mut at_desk, |event| match event {
+            Event::Whispered { content, .. } => Some(content[0].clone()),
+            _ => None,
+        });
+        assert_eq!(whispered.await, "to me");
+
+        // A goodbye that anybody could have sent is not believed.
+        peer.beacon(0, 5669).await;
+        peer.zmq.command(json!({"send": ["aaa106020003"]})).await;
+        assert_eq!(peer.zmq.message("router").await[1], "aaa107020003");
+        peer.zmq.program.kill().await;
+        let left = until(&mut at_desk, |event| match event {
+            Event::Exited { reason, .. } => Some(reason),
+            _ => None,
+        });
+        assert_eq!(left.await, ExitReason::LinkClosed);
+    });
+}
+
+#[test]
+fn a_peer_of_libzmq_whose_key_is_not_trusted_is_told_so_and_gets_no_word() {
+    isolated(async |lab: Lab| {
+        let (desk, mut at_desk) = desk(&lab, &[2]).await;
+        let mut peer = Peer::start(&lab, 1).await;
+        peer.beacon(peer.port(), 5669).await;
+        let stranger = until(&mut at_desk, |event| match event {
+            Event::Stranger(stranger) => Some(stranger),
+            _ => None,
+        })
+        .await;
+        assert_eq!(stranger.key, pair(1).public());
+        peer.greet(&desk).await;
+        let refused = peer
+            .zmq
+            .event("handshake", |event| event["at"] == "dealer")
+            .await;
+        assert_eq!(refused["what"], "FAILED_AUTH");
+        assert_eq!(desk.peers().await.expect("it runs"), []);
+    });
+}
+
+#[test]
+fn who_has_the_key_of_another_only_by_hearsay_gets_nothing() {
+    isolated(async |lab: Lab| {
+        let (_desk, mut at_desk) = desk(&lab, &[2]).await;
+        // It tells the trusted key of somebody else, and has its own.
+        let mut peer = Peer::start(&lab, 1).await;
+        peer.claims = pair(2);
+        peer.beacon(peer.port(), 5669).await;
+        let tried = peer
+            .zmq
+            .event("handshake", |event| event["at"] == "router")
+            .await;
+        // libzmq cannot open our HELLO.
+        assert_eq!(tried["what"], "FAILED_PROTOCOL");
+        while let Some(event) = at_desk.try_next() {
+            assert!(!matches!(event, Event::Entered(_)), "{event:?}");
+        }
+    });
+}
+
+/// A ZRE peer made of sockets.
+struct Peer {
+    zmq: CurvePeer,
+    /// Whose key its beacons tell.
+    claims: KeyPair,
+}
+
+impl Peer {
+    async fn start(lab: &Lab, number: u8) -> Self {
+        let host = lab.host("zed").await;
+        let address = host.address_on(&lab.network);
+        let secret = pair(number).secret_text();
+        Self {
+            zmq: CurvePeer::start(&host, &secret, &address).await,
+            claims: pair(number),
+        }
+    }
+
+    fn port(&self) -> u16 {
+        let (_, port) = self.zmq.endpoint().rsplit_once(':').expect("a port");
+        port.parse().expect("a port")
+    }
+
+    /// Says by beacon that its mailbox is at `port`.
+    async fn beacon(&mut self, port: u16, to: u16) {
+        let key = self.claims.public();
+        let octets = [&b"ZRE\x03"[..], &UUID, &port.to_be_bytes(), key.as_bytes()].concat();
+        self.zmq
+            .command(json!({"beacon": [hex(&octets), "10.99.0.255", to]}))
+            .await;
+    }
+
+    /// Connects to a node as its DEALER, and says HELLO.
+    async fn greet(&mut self, node: &Node) {
+        let endpoint = format!("tcp://10.99.0.254:{}", node.port());
+        let key = node.key().expect("it has one").to_string();
+        let identity = hex(&[&[1], &UUID[..]].concat());
+        self.zmq
+            .command(json!({"dial": [endpoint, key, identity]}))
+            .await;
+        let short = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
+        let hello = [
+            b"\xaa\xa1\x01\x02\0\x01".to_vec(),
+            short(self.zmq.endpoint()),
+            vec![0, 0, 0, 0, 0],
+            short("zed"),
+            vec![0, 0, 0, 0],
+        ];
+        let hello = hex(&hello.concat());
+        self.zmq.command(json!({"send": [hello]})).await;
+    }
+}
+
+const UUID: [u8; 16] = [0x5e; 16];
+
+/// The node of the test itself, with key 100.
+async fn desk(lab: &Lab, trusted: &[u8]) -> (Node, Events) {
+    assert_eq!(lab.attach().await, "10.99.0.254");
+    let security = Security {
+        keys: pair(100),
+        trusted: trusted
+            .iter()
+            .map(|number| pair(*number).public())
+            .collect(),
+        first_use: FirstUse::Refuse,
+    };
+    let config = Config {
+        security: Some(security),
+        ..Config::new("desk")
+    };
+    Node::start(config).await.expect("there is a network")
+}
+
+async fn entered(events: &mut Events) -> PeerInfo {
+    until(events, |event| match event {
+        Event::Entered(info) => Some(info),
+        _ => None,
+    })
+    .await
+}
+
+async fn until<T>(events: &mut Events, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+    in_time("an event of the node", async {
+        loop {
+            let event = events.next().await.expect("the node runs");
+            if let Some(value) = wanted(event) {
+                return value;
+            }
+        }
+    })
+    .await
+}
+
+fn pair(number: u8) -> KeyPair {
+    KeyPair::from_secret(&[number; 32])
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+fn octets(hex: &str) -> Vec<u8> {
+    let octet = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
+    (0..hex.len()).step_by(2).map(octet).collect()
+}
+
+fn contains(octets: &[u8], part: &[u8]) -> bool {
+    octets.windows(part.len()).any(|window| window == part)
+}
