@@ -218,7 +218,7 @@ impl Config {
         node.interfaces = self.mesh.interface.unwrap_or_default();
         node.loopback = self.mesh.loopback.unwrap_or(node.loopback);
         node.beacon = self.mesh.beacon.map_or(node.beacon, BeaconMode::from);
-        node.beacon_port = Some(self.mesh.port.unwrap_or(node.beacon_port()));
+        node.beacon_port = Some(self.mesh.port.unwrap_or_else(|| node.beacon_port()));
         if node.beacon_port == Some(0) {
             return Err(invalid("mesh.port", &"0 is no port"));
         }

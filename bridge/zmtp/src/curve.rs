@@ -24,8 +24,8 @@
 //! - I3. A short nonce that is not above the one before ends the connection: nothing is replayed,
 //!   reordered or left out within it.
 //! - I4. Long-term and connection keys are zeroed when they are dropped, and are in no `Debug` output.
-//! - I5. Low-order keys, which would make the shared secret known to everybody, are refused wherever
-//!   a key comes in.
+//! - I5. Low-order keys, which would make the shared secret known to everybody, and other forms of a key
+//!   are refused wherever a key comes in.
 //!
 //! Not here: who is trusted. The owner of the connection decides, see
 //! [`Event::PeerKey`](crate::Event::PeerKey).

@@ -85,9 +85,9 @@ pub enum Malformed {
         /// Which one.
         command: &'static str,
     },
-    /// The peer's key makes every shared secret known to everybody.
-    #[error("a key of low order")]
-    LowOrderKey,
+    /// A key that the peer sent cannot be used.
+    #[error("a key that cannot be used: {0}")]
+    Key(#[from] crate::KeyError),
     /// A PING has no whole TTL or a context of over 16 octets.
     #[error("a PING with a body of {len} octets")]
     Ping {

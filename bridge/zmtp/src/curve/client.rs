@@ -90,8 +90,7 @@ impl Hailed {
         let text = sealed::open(&self.opening, &nonce, data).ok_or(Forged::Welcome)?;
         let mut cookie = text.as_slice();
         let server_transient = split::<KEY_LEN>(&mut cookie).ok_or(malformed)?;
-        let server_transient =
-            PublicKey::new(*server_transient).map_err(|_| Malformed::LowOrderKey)?;
+        let server_transient = PublicKey::new(*server_transient).map_err(Malformed::from)?;
         let shared = self.transient.shared_with(server_transient);
         let vouch = self.vouch(server_transient);
 

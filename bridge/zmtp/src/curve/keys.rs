@@ -1,7 +1,7 @@
 //! Keys: which are fit, how they are shown, and that they leave nothing behind.
 //!
 //! Invariants: I1. A [`PublicKey`] is not of low order, so a secret that is shared with it depends on
-//! both sides. I2. A secret lies in one place however often its pair is cloned, is zeroed when the last
+//! both sides; and it has one form, so two that are equal to X25519 are equal here. I2. A secret lies in one place however often its pair is cloned, is zeroed when the last
 //! clone is dropped, and is in no `Debug` output.
 
 use std::str::FromStr;
@@ -26,6 +26,10 @@ pub enum KeyError {
     /// The text is no key.
     #[error(transparent)]
     Text(#[from] Z85Error),
+    /// The key is another form of one that has a shorter: whoever compares keys would take it for
+    /// another. Nobody who makes keys makes such.
+    #[error("the key is not in its one form")]
+    NotCanonical,
     /// The key is one of the few whose shared secrets everybody knows. Nobody draws one by chance.
     #[error("the key is of low order, so nothing would be secret")]
     LowOrder,
@@ -36,8 +40,11 @@ impl PublicKey {
     ///
     /// # Errors
     ///
-    /// If the key is of low order.
+    /// If the key is of low order or not in its one form.
     pub fn new(octets: [u8; 32]) -> Result<Self, KeyError> {
+        if !is_canonical(&octets) {
+            return Err(KeyError::NotCanonical);
+        }
         // By 8, which is where every point of low order ends, on the curve and on its twist.
         let times_eight = [true, false, false, false].into_iter();
         if MontgomeryPoint(octets)
@@ -53,6 +60,16 @@ impl PublicKey {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// Whether the number, its least significant octet first, is below 2^255 - 19.
+fn is_canonical(octets: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = octets;
+    match high {
+        0..0x7f => true,
+        0x7f => *low < 0xed || middle.iter().any(|octet| *octet != 0xff),
+        _ => false,
     }
 }
 

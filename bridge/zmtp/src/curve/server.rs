@@ -53,7 +53,7 @@ impl Server {
     /// Takes HELLO and appends WELCOME.
     pub(crate) fn hello(self, data: &[u8], out: &mut Vec<u8>) -> Result<Welcomed, Error> {
         let hello = Hello::parse(data)?;
-        let client = PublicKey::new(*hello.client).map_err(|_| Malformed::LowOrderKey)?;
+        let client = PublicKey::new(*hello.client).map_err(Malformed::from)?;
         let opening = self.keys.shared_with(client);
         let nonce = nonce::short(Use::Hello, hello.number);
         let signature = sealed::open(&opening, &nonce, hello.signature).ok_or(Forged::Hello)?;
@@ -130,8 +130,7 @@ impl Welcomed {
         let inside = sealed::open(&self.cookie, &nonce, cookie).ok_or(Forged::Cookie)?;
         let mut inside = inside.as_slice();
         let client_transient = split(&mut inside).ok_or(Forged::Cookie)?;
-        let client_transient =
-            PublicKey::new(*client_transient).map_err(|_| Malformed::LowOrderKey)?;
+        let client_transient = PublicKey::new(*client_transient).map_err(Malformed::from)?;
         let transient = KeyPair::from_secret(split(&mut inside).ok_or(Forged::Cookie)?);
         let shared = transient.shared_with(client_transient);
 
@@ -139,7 +138,7 @@ impl Welcomed {
         let text = sealed::open(&shared, &nonce, data).ok_or(Forged::Initiate)?;
         let mut rest = text.as_slice();
         let client = split(&mut rest).ok_or(malformed)?;
-        let client = PublicKey::new(*client).map_err(|_| Malformed::LowOrderKey)?;
+        let client = PublicKey::new(*client).map_err(Malformed::from)?;
         let vouch_nonce = split(&mut rest).ok_or(malformed)?;
         let vouch = split::<VOUCH_LEN>(&mut rest).ok_or(malformed)?;
         let nonce = nonce::long(nonce::VOUCH, vouch_nonce);

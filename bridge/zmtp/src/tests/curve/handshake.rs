@@ -6,8 +6,8 @@ use super::{
 };
 use crate::tests::{dealer_opening, events, frame, message};
 use crate::{
-    Connection, Error, Event, Forged, KeyPair, Limits, Malformed, Mechanism, Misbehaved, SendError,
-    SocketKind, Unsupported,
+    Connection, Error, Event, Forged, KeyError, KeyPair, Limits, Malformed, Mechanism, Misbehaved,
+    SendError, SocketKind, Unsupported,
 };
 
 /// The commands of a whole handshake, in the order in which they are sent.
@@ -261,7 +261,8 @@ fn a_key_of_low_order_is_refused() {
     let [mut hello, ..] = transcript();
     let key_at = 2 + 6 + 2 + 72;
     hello[key_at..key_at + 32].fill(0);
-    assert_eq!(answer_at(0, &hello), Err(Malformed::LowOrderKey.into()));
+    let low_order = Malformed::Key(KeyError::LowOrder);
+    assert_eq!(answer_at(0, &hello), Err(low_order.into()));
 }
 
 #[test]
