@@ -4,7 +4,8 @@
 //! What is left of one that is not whole is kept until the rest comes.
 //! Invariants: N1. messages come out as they were sent, wherever reads cut them. N2. memory grows with
 //! what has come, not with what a header announces. N3. descriptors are kept until the message that
-//! brought them has come.
+//! brought them has come. N4. a message that is not understood is left out, and no more: buses pass on
+//! types and fields of messages that nobody has defined yet, and whoever is on the bus can send them.
 //! Limits: [`MESSAGE_LEN_MAX`], which is the specification's; a bus that sends more is none.
 
 use std::{collections::VecDeque, os::fd::OwnedFd};
@@ -20,13 +21,15 @@ pub(super) struct Incoming {
     /// The beginning of a message.
     partial: Vec<u8>,
     descriptors: Vec<OwnedFd>,
+    /// Whether a message was left out, which is told once.
+    has_left_out: bool,
 }
 
 impl Incoming {
     /// Takes what a read brought.
     ///
     /// # Errors
-    /// The bus's fault: that is no D-Bus message. Nothing more can be understood of the connection.
+    /// The bus's fault: no D-Bus message begins so. Nothing more can be understood of the connection.
     pub(super) fn feed(
         &mut self,
         mut octets: &[u8],
@@ -41,14 +44,14 @@ impl Incoming {
             // A head that is whole only now says how long the message is.
             if message_len(&self.partial)? == Some(self.partial.len()) {
                 let message = std::mem::take(&mut self.partial);
-                self.add(message)?;
+                self.add(message);
             }
         }
         while let Some(len) = message_len(octets)?
             && len <= octets.len()
         {
             let (message, rest) = octets.split_at(len);
-            self.add(message.to_vec())?;
+            self.add(message.to_vec());
             octets = rest;
         }
         self.partial.extend_from_slice(octets);
@@ -70,10 +73,14 @@ impl Incoming {
         self.whole.is_empty() && self.partial.is_empty()
     }
 
-    fn add(&mut self, octets: Vec<u8>) -> zbus::Result<()> {
-        let message = received(octets, &mut self.descriptors)?;
-        self.whole.push_back(message);
-        Ok(())
+    fn add(&mut self, octets: Vec<u8>) {
+        match received(octets, &mut self.descriptors) {
+            Ok(message) => self.whole.push_back(message),
+            Err(error) if !std::mem::replace(&mut self.has_left_out, true) => {
+                tracing::warn!(%error, "messages that are not understood are left out");
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -90,6 +97,9 @@ fn message_len(octets: &[u8]) -> zbus::Result<Option<usize>> {
         };
         u64::from(number)
     };
+    if ![b'l', b'B'].contains(&head[0]) {
+        return Err(zbus::Error::IncorrectEndian);
+    }
     // The fields, padded, and the body.
     let len = HEAD_LEN as u64 + number(12).next_multiple_of(8) + number(4);
     match usize::try_from(len) {
@@ -162,6 +172,21 @@ mod tests {
         let mut incoming = Incoming::default();
         incoming.feed(&head, Vec::new()).unwrap();
         assert!(incoming.partial.capacity() < 1024, "nothing came yet");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_left_out_and_what_follows_it_is_not() {
+        let understood = messages()[0].data().to_vec();
+        let mut of_unknown_type = understood.clone();
+        of_unknown_type[1] = 5;
+        let mut with_unknown_field = understood.clone();
+        with_unknown_field[16] = 77;
+        let mut incoming = Incoming::default();
+        for octets in [&of_unknown_type, &with_unknown_field, &understood] {
+            incoming.feed(octets, Vec::new()).unwrap();
+        }
+        assert_eq!(incoming.next().unwrap().data().to_vec(), understood);
+        assert!(incoming.is_empty());
     }
 
     #[test]
