@@ -52,6 +52,6 @@ pub use method::{Argument, Method};
 pub use model::{
     CallError, Follow, Model, PeerKind, PublishError, ReplyError, SetError, SubscribeError,
 };
-pub use object::Object;
+pub use object::{DBUS_OBJECT, Object};
 pub use path::{CapPath, ObjectPath, PathError};
 pub use tree::{Change, Tree, TreeError};

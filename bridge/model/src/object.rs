@@ -36,7 +36,7 @@ pub struct Object {
 impl Object {
     /// What kind of object it is: its entry `type`.
     pub fn kind(&self) -> Option<&str> {
-        self.data.get("type")?.as_str()
+        self.data.get(TYPE)?.as_str()
     }
 
     /// The object at `path` below this one.
@@ -44,6 +44,11 @@ impl Object {
         path.segments()
             .iter()
             .try_fold(self, |object, name| object.objects.get(&**name))
+    }
+
+    /// Whether such nodes are told of it, and of what is in it.
+    pub(crate) fn is_for(&self, audience: Audience) -> bool {
+        audience != Audience::Extended || self.kind() != Some(DBUS_OBJECT)
     }
 
     pub(crate) fn at_mut(&mut self, path: &ObjectPath) -> Option<&mut Self> {
@@ -157,16 +162,16 @@ impl Object {
 
     /// The entries as they came.
     pub fn to_json(&self) -> Map<String, Value> {
-        self.to_json_with(|_, capability| capability.to_json(), Methods::Included)
+        self.to_json_with(|_, capability| capability.to_json(), Audience::Everyone)
     }
 
-    /// The entries, capabilities written by `write`, with or without methods.
+    /// The entries as they are for some nodes, capabilities written by `write`.
     pub(crate) fn to_json_with(
         &self,
         write: impl Fn(&str, &Capability) -> Map<String, Value>,
-        methods: Methods,
+        audience: Audience,
     ) -> Map<String, Value> {
-        let mut open = vec![Writing::new("", self, self.own_json(&write, methods))];
+        let mut open = vec![Writing::new("", self, self.own_json(&write, audience))];
         let mut done: Option<(&str, Map<String, Value>)> = None;
         while let Some(mut object) = open.pop() {
             if let Some((name, entries)) = done.take() {
@@ -174,9 +179,9 @@ impl Object {
                     .objects
                     .insert(name.to_owned(), Value::Object(entries));
             }
-            if let Some((name, child)) = object.children.next() {
+            if let Some((name, child)) = object.children.find(|(_, child)| child.is_for(audience)) {
                 open.push(object);
-                open.push(Writing::new(name, child, child.own_json(&write, methods)));
+                open.push(Writing::new(name, child, child.own_json(&write, audience)));
             } else {
                 done = Some((object.name, object.end()));
             }
@@ -187,7 +192,7 @@ impl Object {
     fn own_json(
         &self,
         write: impl Fn(&str, &Capability) -> Map<String, Value>,
-        methods: Methods,
+        audience: Audience,
     ) -> Map<String, Value> {
         let mut entries: Map<String, Value> = self
             .data
@@ -199,7 +204,7 @@ impl Object {
             capabilities
                 .map(|(name, capability)| (name.clone(), Value::Object(write(name, capability)))),
         );
-        if methods == Methods::Included && !self.methods.is_empty() {
+        if audience != Audience::Plain && !self.methods.is_empty() {
             let methods = self
                 .methods
                 .iter()
@@ -243,13 +248,15 @@ impl<'a> Writing<'a> {
     }
 }
 
-/// Whether methods are written.
+/// Which nodes a part of a tree is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Methods {
-    /// To those who know of them.
-    Included,
-    /// To peers that do not.
-    LeftOut,
+pub(crate) enum Audience {
+    /// All of them.
+    Everyone,
+    /// Those with our additions. They know methods, and have objects of D-Bus otherwise.
+    Extended,
+    /// Those without.
+    Plain,
 }
 
 /// Whether an entry is a capability and not plain data.
@@ -271,5 +278,10 @@ pub(crate) fn is_registered(entry: &Value) -> bool {
 
 /// The entry that holds the objects in an object.
 pub(crate) const OBJECTS: &str = "objects";
+/// The entry that says what kind of object it is.
+pub(crate) const TYPE: &str = "type";
 /// The entry that holds the methods of an object.
 pub(crate) const METHODS: &str = "methods";
+/// The type of an object that stands for one of D-Bus: nodes with our additions are not told of it, nor of
+/// what is in it, since they can have the object itself.
+pub const DBUS_OBJECT: &str = "dbus-object";

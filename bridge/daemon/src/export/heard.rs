@@ -72,6 +72,7 @@ impl Exporter {
                     offered(&link, service, id, &grant);
                 }
             }
+            Asked::Detail(detail) => self.shared.announcer.answered(detail, answer),
             _ => {}
         }
     }
@@ -84,6 +85,7 @@ impl Exporter {
         else {
             return;
         };
+        self.shared.announcer.heard(sender.as_str(), message);
         let signal = Member {
             path: path.as_str(),
             interface: header.interface().map(|name| name.as_str()),

@@ -28,11 +28,16 @@ use std::{
 
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use zocp_node::{Node, PeerId};
+use zocp_node::{CapPath, Node, PeerId, Value};
 
-use self::{announce::Announcer, caller::Caller, offers::Offers, rules::Rules};
+use self::{
+    announce::{Announced, Announcer},
+    caller::Caller,
+    offers::Offers,
+    rules::Rules,
+};
 pub(crate) use self::{
-    announce::{ORIGIN, REVISION, SERVICE_TYPE, SERVICES},
+    announce::{Detail, INTROSPECTION, ORIGIN, REVISION, SERVICE_TYPE, SERVICES, SUPPLIED},
     call_back::CallBack,
     caller::ANSWER_MAX,
     learning::Learned,
@@ -89,13 +94,13 @@ impl Exporter {
                 name: node.name().to_owned(),
                 site,
                 tasks: tasks.clone(),
-                watch,
                 own,
                 rules: Mutex::new(Rules::new(policy)),
                 offers: Mutex::default(),
                 peers: Mutex::default(),
                 callers: Mutex::default(),
-                announcer: Announcer::start(node, tasks, stop.clone()),
+                announcer: Announcer::start(node, watch.clone(), tasks, stop.clone()),
+                watch,
                 refused: Mutex::default(),
                 changed: Notify::new(),
                 told: Mutex::default(),
@@ -114,6 +119,16 @@ impl Exporter {
         }
     }
 
+    /// A node that knows nothing of D-Bus is on the mesh, or is not any more.
+    pub(crate) fn plain_peer(&self, peer: PeerId, is_there: bool) {
+        self.shared.announcer.plain(peer, is_there);
+    }
+
+    /// A node set a value of our tree.
+    pub(crate) fn set(&self, path: &CapPath, value: &Value) {
+        self.shared.announcer.set(path, value);
+    }
+
     fn next_offered(&self) -> Option<Vec<String>> {
         let names = locked(&self.shared.offers).names();
         let mut told = locked(&self.shared.told);
@@ -126,7 +141,12 @@ impl Exporter {
 
     fn announced(&self, services: Vec<(Arc<str>, u64)>) {
         for (service, revision) in services {
-            self.shared.announcer.announce(service, revision);
+            let announced = Announced {
+                revision,
+                owner: locked(&self.shared.offers).owner(&service),
+                grant: locked(&self.shared.rules).all.public_grant(&service).into(),
+            };
+            self.shared.announcer.announce(service, announced);
         }
         self.shared.changed.notify_one();
     }

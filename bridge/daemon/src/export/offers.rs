@@ -199,6 +199,11 @@ impl Offers {
         Some((name.clone(), service.revision))
     }
 
+    /// The unique name of the owner of a service that is offered.
+    pub(super) fn owner(&self, service: &str) -> Option<Arc<str>> {
+        self.services.get(service)?.owner.as_deref().map(Arc::from)
+    }
+
     /// The name of a service that is offered.
     pub(super) fn name(&self, service: &str) -> Option<Arc<str>> {
         let (name, _) = self.services.get_key_value(service)?;

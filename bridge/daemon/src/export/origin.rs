@@ -37,8 +37,11 @@ impl Exporter {
     /// The bus has a service of this name, or can start one.
     pub(super) fn offer(&self, name: &Arc<str>, owner: Option<&str>) {
         if !is_bridge_name(name) {
-            let changed = locked(&self.shared.offers).offer(name, owner);
-            self.announced(changed.into_iter().collect());
+            let mut offers = locked(&self.shared.offers);
+            // An owner where there was none is no other revision, and is to be announced too.
+            let offered = offers.offer(name, owner).or_else(|| offers.revision(name));
+            drop(offers);
+            self.announced(offered.into_iter().collect());
         }
     }
 

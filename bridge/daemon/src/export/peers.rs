@@ -57,6 +57,7 @@ impl Exporter {
         if grant.learn {
             self.note(link, &Note::see(service, &link.name), true);
         }
+        self.shared.announcer.wanted(service);
         let mut offers = locked(&self.shared.offers);
         match offers.subscribe(service, link, id, grant.clone()) {
             None => Err(Refusal::ServiceUnknown(format!("{service} is gone"))),

@@ -26,7 +26,10 @@ use std::{
 use tokio::time::Instant;
 use zbus::{Message, OwnedVariant, Signature, Variant, message::Type};
 
-use super::telling::{Telling, telling};
+use super::{
+    announcement::Announcement,
+    telling::{Telling, telling},
+};
 
 /// What a service has said. Plain data.
 #[derive(Debug, Default)]
@@ -44,8 +47,21 @@ pub(super) struct Cache {
 struct Object {
     text: Arc<str>,
     since: Instant,
+    /// Its bridge says it in place of the service, which would say nothing, or less.
+    is_supplied: bool,
     /// Which properties of which interface tell their changes.
     telling: Telling,
+}
+
+impl Object {
+    fn new(text: &str, is_supplied: bool) -> Self {
+        Self {
+            text: text.into(),
+            since: Instant::now(),
+            is_supplied,
+            telling: telling(text),
+        }
+    }
 }
 
 /// The properties of an interface of an object.
@@ -138,7 +154,9 @@ impl Cache {
                 let object = self.objects.get(path)?;
                 let is_new = object.since.elapsed() < AGE_MAX
                     && self.called.is_none_or(|called| called < object.since);
-                is_new.then(|| reply.build(&&*object.text).ok()).flatten()
+                (is_new || object.is_supplied)
+                    .then(|| reply.build(&&*object.text).ok())
+                    .flatten()
             }
             Key::Get(..) | Key::GetAll(..) if !self.is_settled() => None,
             Key::Get(path, interface, name) => {
@@ -149,10 +167,24 @@ impl Cache {
             Key::GetAll(path, interface) => {
                 let telling = self.telling(path, interface)?;
                 let values = &self.known(path, interface)?.values;
-                let is_all = telling.values().all(|is_telling| *is_telling);
+                let is_all = telling.values().all(|is_telling| *is_telling)
+                    && values.keys().all(|name| telling.contains_key(name));
                 is_all.then(|| reply.build(values).ok()).flatten()
             }
             Key::Set(..) | Key::Call => None,
+        }
+    }
+
+    /// What the bridge of the service announces, which it has just read.
+    pub(super) fn announced(&mut self, announcement: &Announcement) {
+        self.objects.retain(|_, object| !object.is_supplied);
+        let own = announcement.own.iter().map(|it| (it, false));
+        let supplied = announcement.supplied.iter().map(|it| (it, true));
+        for ((path, text), is_supplied) in own.chain(supplied) {
+            if self.objects.len() + self.properties.len() < ENTRIES_MAX {
+                let object = Object::new(text, is_supplied);
+                self.objects.insert(path.to_string(), object);
+            }
         }
     }
 
@@ -216,12 +248,7 @@ impl Cache {
                 if let Ok(text) = body.deserialize::<&str>()
                     && asked == self.told
                 {
-                    let object = Object {
-                        text: text.into(),
-                        since: Instant::now(),
-                        telling: telling(text),
-                    };
-                    self.objects.insert(path, object);
+                    self.objects.insert(path, Object::new(text, false));
                 }
             }
             Key::GetAll(path, interface) => {
@@ -261,7 +288,7 @@ impl Cache {
                 // Which objects an object has below it is in its introspection data, and those of what
                 // is gone are wrong: all is asked for anew.
                 self.told += 1;
-                self.objects.clear();
+                self.objects.retain(|_, object| object.is_supplied);
                 self.properties.clear();
             }
             _ => {}

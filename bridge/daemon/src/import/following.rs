@@ -9,13 +9,15 @@ use zbus::{Message, message::Type};
 use zocp_node::{Node, ObjectPath, PeerId, model::Tree};
 
 use super::{
-    Importer, Reading, house,
+    Importer, Reading,
+    announcement::{Announcement, Export},
+    house,
     imported::{Imported, Rule, Terms},
     names::{Naming, naming},
 };
 use crate::{
     errors::Refusal,
-    export::{ORIGIN, REVISION, SERVICE_TYPE, SERVICES},
+    export::{INTROSPECTION, ORIGIN, REVISION, SERVICE_TYPE, SERVICES, SUPPLIED},
     policy::{Grant, ImportRule},
     services::{Link, Request},
     transport::{Control, Lane, Offer, octets},
@@ -66,27 +68,33 @@ impl Importer {
     }
 
     /// Makes the imports of a peer those that it tells of.
-    fn follow(&self, peer: PeerId, told: BTreeMap<Arc<str>, u64>) {
+    fn follow(&self, peer: PeerId, exports: BTreeMap<Arc<str>, Export>) {
         let mut imports = self.imports();
         let Some(known) = imports.get_mut(&peer) else {
             return;
         };
         let link = known.link.clone();
         let mut closed = Vec::new();
-        for (service, revision) in &known.told {
-            if told.get(service) != Some(revision)
+        let revision = |export: &Export| export.revision;
+        for (service, export) in &known.told {
+            if exports.get(service).map(revision) != Some(export.revision)
                 && let Some(imported) = known.imports.remove(service)
             {
                 closed.push(imported);
             }
         }
-        let before = std::mem::replace(&mut known.told, told);
+        let before = std::mem::replace(&mut known.told, exports);
         let new: Vec<Arc<str>> = known
             .told
             .iter()
-            .filter(|(service, revision)| before.get(*service) != Some(revision))
+            .filter(|(service, export)| before.get(*service).map(revision) != Some(export.revision))
             .map(|(service, _)| service.clone())
             .collect();
+        for (service, imported) in &known.imports {
+            if let Some(export) = known.told.get(service) {
+                imported.announced(&export.announcement);
+            }
+        }
         drop(imports);
         for imported in closed {
             let text = format!("{} has left the bus of {}", imported.service(), link.name);
@@ -169,6 +177,9 @@ impl Importer {
     fn ask_for(&self, link: &Arc<Link>, service: Arc<str>, terms: Terms) {
         let imported = Imported::new(service.clone(), link.clone(), terms);
         if let Some(known) = self.imports().get_mut(&link.peer) {
+            if let Some(export) = known.told.get(&service) {
+                imported.announced(&export.announcement);
+            }
             known.imports.insert(service, imported.clone());
         }
         self.subscribe(link, imported);
@@ -285,7 +296,7 @@ fn terms(rules: &[ImportRule], service: &str, link: &Link) -> Option<Terms> {
 }
 
 /// What a peer's tree says that it exports: of its own, so that nothing goes round.
-fn exports_of(tree: &Tree, peer: PeerId) -> BTreeMap<Arc<str>, u64> {
+fn exports_of(tree: &Tree, peer: PeerId) -> BTreeMap<Arc<str>, Export> {
     let services = tree.object(&ObjectPath::root().child(SERVICES));
     let uuid = peer.to_string();
     let objects = services.into_iter().flat_map(|services| &services.objects);
@@ -294,8 +305,11 @@ fn exports_of(tree: &Tree, peer: PeerId) -> BTreeMap<Arc<str>, u64> {
         let is_its = entry(ORIGIN).and_then(|it| it.as_str()) == Some(uuid.as_str());
         let is_service = object.kind() == Some(SERVICE_TYPE);
         let is_name = zbus::names::WellKnownName::try_from(name.as_str()).is_ok();
-        let revision = entry(REVISION)?.as_u64()?;
-        (is_its && is_service && is_name).then(|| (Arc::from(name.as_str()), revision))
+        let export = Export {
+            revision: entry(REVISION)?.as_u64()?,
+            announcement: Announcement::read(entry(INTROSPECTION), entry(SUPPLIED)),
+        };
+        (is_its && is_service && is_name).then(|| (Arc::from(name.as_str()), export))
     });
     exported.take(IMPORTS_MAX).collect()
 }

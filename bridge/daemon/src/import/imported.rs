@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use zbus::Message;
 
 use super::{
+    announcement::Announcement,
     cache::{Cache, Key},
     call_back::CallsBack,
 };
@@ -82,6 +83,8 @@ struct State {
     /// The name that it has on this bus.
     shown_as: Option<Arc<str>>,
     calls_back: CallsBack,
+    /// What its bridge announced.
+    announcement: Announcement,
     /// What it said; none where that is not to be answered from.
     cache: Option<Cache>,
 }
@@ -102,6 +105,7 @@ impl Imported {
                 callers: HashSet::new(),
                 shown_as: None,
                 calls_back: CallsBack::default(),
+                announcement: Announcement::default(),
                 cache: None,
             }),
         })
@@ -160,6 +164,18 @@ impl Imported {
     /// What of the configuration says how it is used here.
     pub(super) fn rule_text(&self) -> Box<str> {
         self.state().rule.text.clone()
+    }
+
+    /// Its bridge announces what it says of itself.
+    pub(super) fn announced(&self, announcement: &Announcement) {
+        let mut state = self.state();
+        if state.announcement == *announcement {
+            return;
+        }
+        state.announcement = announcement.clone();
+        if let Some(cache) = &mut state.cache {
+            cache.announced(announcement);
+        }
     }
 
     /// The answer to a question where it is known, or the place in time at which it is asked.
@@ -285,7 +301,9 @@ impl State {
         if !may_cache {
             self.cache = None;
         } else if self.cache.is_none() {
-            self.cache = Some(Cache::default());
+            let mut cache = Cache::default();
+            cache.announced(&self.announcement);
+            self.cache = Some(cache);
         }
     }
 }

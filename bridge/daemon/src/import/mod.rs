@@ -10,6 +10,7 @@
 //! Limits: those of `following`.
 //! Spec: docs/reference/protocol.md §7
 
+mod announcement;
 mod cache;
 mod call_back;
 mod callers;
@@ -30,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use zbus::Message;
 use zocp_node::PeerId;
 
+use self::announcement::Export;
 pub(crate) use self::{
     callers::Callers,
     imported::{Asked, Imported},
@@ -65,8 +67,8 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 struct Peer {
     link: Arc<Link>,
-    /// What it exports: service and revision.
-    told: BTreeMap<Arc<str>, u64>,
+    /// What it exports.
+    told: BTreeMap<Arc<str>, Export>,
     imports: BTreeMap<Arc<str>, Arc<Imported>>,
     by_subscription: HashMap<NonZeroU32, Arc<Imported>>,
     reading: Reading,

@@ -1,101 +1,28 @@
 //! Which properties a service says that it tells the changes of.
 //!
 //! Model: read from introspection data. The D-Bus specification takes a missing `EmitsChangedSignal` for
-//! `true`, but many services that say nothing also tell nothing, so only what is said counts: at the
-//! property, or else at its interface.
-//! Limits: the text is bounded by who keeps it. No recursion.
+//! `true`, but many services that say nothing also tell nothing, so only what is said counts.
+//! Limits: the text is bounded by who keeps it.
 
 use std::collections::{BTreeMap, HashMap};
 
-use quick_xml::{
-    Reader, XmlVersion,
-    events::{BytesStart, Event},
-};
+use crate::objects::{Emits, describe};
 
 /// By interface and property: whether its changes are told.
 pub(super) type Telling = HashMap<String, BTreeMap<String, bool>>;
 
 /// Reads introspection data; what is not understood tells nothing.
 pub(super) fn telling(xml: &str) -> Telling {
-    let mut reading = Reading::default();
-    let mut reader = Reader::from_str(xml);
-    loop {
-        match reader.read_event() {
-            Ok(Event::Start(element)) => reading.open(&element),
-            Ok(Event::Empty(element)) => {
-                reading.open(&element);
-                reading.close(element.name().as_ref());
-            }
-            Ok(Event::End(element)) => reading.close(element.name().as_ref()),
-            Ok(Event::Eof) => return reading.telling,
-            Ok(_) => {}
-            Err(_) => return Telling::new(),
-        }
-    }
+    let interfaces = describe(xml).unwrap_or_default().interfaces.into_iter();
+    let told = |emits| matches!(emits, Some(Emits::Value | Emits::Const));
+    interfaces
+        .map(|interface| {
+            let properties = interface.properties.into_iter();
+            let properties = properties.map(|property| (property.name, told(property.emits)));
+            (interface.name, properties.collect())
+        })
+        .collect()
 }
-
-#[derive(Debug, Default)]
-struct Reading {
-    telling: Telling,
-    interface: Option<String>,
-    /// What the interface says for all its properties.
-    general: bool,
-    properties: BTreeMap<String, Option<bool>>,
-    property: Option<String>,
-    /// In a method or signal, whose annotations are their own.
-    is_elsewhere: bool,
-}
-
-impl Reading {
-    fn open(&mut self, element: &BytesStart<'_>) {
-        let name = || attribute(element, "name");
-        match element.name().as_ref() {
-            "interface" => self.interface = name(),
-            "property" => {
-                self.property = name();
-                if let Some(property) = &self.property {
-                    self.properties.insert(property.clone(), None);
-                }
-            }
-            "method" | "signal" => self.is_elsewhere = true,
-            "annotation" if name().as_deref() == Some(EMITS_CHANGED) && !self.is_elsewhere => {
-                let value = attribute(element, "value");
-                let is_told = matches!(value.as_deref(), Some("true" | "const"));
-                match &self.property {
-                    Some(property) => {
-                        self.properties.insert(property.clone(), Some(is_told));
-                    }
-                    None => self.general = is_told,
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn close(&mut self, tag: &str) {
-        match tag {
-            "property" => self.property = None,
-            "method" | "signal" => self.is_elsewhere = false,
-            "interface" => {
-                let properties = std::mem::take(&mut self.properties).into_iter();
-                let general = std::mem::take(&mut self.general);
-                let told = properties.map(|(name, told)| (name, told.unwrap_or(general)));
-                if let Some(interface) = self.interface.take() {
-                    self.telling.insert(interface, told.collect());
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
-    let found = element.try_get_attribute(name).ok()??;
-    let value = found.normalized_value(XmlVersion::Implicit1_0).ok()?;
-    Some(value.into_owned())
-}
-
-const EMITS_CHANGED: &str = "org.freedesktop.DBus.Property.EmitsChangedSignal";
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,7 @@
 
 mod announce;
 mod dispatch;
+mod foreign;
 mod introspection;
 mod parse;
 mod request;
@@ -32,6 +33,7 @@ use std::{borrow::Cow, collections::BTreeMap, mem, sync::Arc};
 
 use zbus::{Message, ObjectPath, Signature, Variant, wire::StructureBuilder};
 
+pub(crate) use self::foreign::{Described, Description, describe};
 pub use self::{
     parse::{XmlError, parse_interfaces},
     request::{Call, Set, Ticket, Verdict},

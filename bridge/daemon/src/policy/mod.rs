@@ -301,6 +301,12 @@ impl Peers {
         Self(names.iter().map(|name| name.as_str().into()).collect())
     }
 
+    /// Whether every peer is meant.
+    #[must_use]
+    pub fn is_everybody(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a peer is meant.
     #[must_use]
     pub fn matches(&self, name: &str, uuid: &str) -> bool {
@@ -340,6 +346,18 @@ impl ExportPolicy {
     #[must_use]
     pub fn offers(&self, service: &str) -> bool {
         self.rules.iter().any(|rule| rule.names(service))
+    }
+
+    /// What every peer may do with a service.
+    #[must_use]
+    pub fn public_grant(&self, service: &str) -> Grant {
+        let mut grant = Grant::default();
+        for rule in &self.rules {
+            if rule.service.matches(service) && rule.peers.is_everybody() {
+                grant.add(&rule.grant);
+            }
+        }
+        grant
     }
 
     /// What a peer may do with a service.

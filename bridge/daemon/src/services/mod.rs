@@ -105,6 +105,10 @@ impl Services {
         label: impl Fn(PeerId) -> Option<Arc<str>>,
     ) -> bool {
         match event {
+            Event::Entered(info) if info.zocp && !info.extended => {
+                self.exporter.plain_peer(info.id, true);
+            }
+            Event::LocalSet { path, value, .. } => self.exporter.set(path, value),
             Event::Entered(info) if info.extended => {
                 let label = label(info.id).unwrap_or_else(|| info.id.to_string().into());
                 let link = Link::new(&self.node, &self.tasks, info.id, &info.name, &label);
@@ -113,6 +117,7 @@ impl Services {
                 self.links.insert(info.id, link);
             }
             Event::Exited { peer, .. } => {
+                self.exporter.plain_peer(*peer, false);
                 if let Some(link) = self.links.remove(peer) {
                     self.exporter.peer_gone(&link);
                     self.importer.peer_gone(&link);

@@ -24,6 +24,7 @@ use zbus::{Message, message::Type};
 
 use super::Own;
 use crate::errors::Refusal;
+use crate::export::Detail;
 use crate::line::{Ear, Ended, Gauge, Line, connect, live};
 use crate::transport::octets;
 
@@ -65,6 +66,8 @@ pub(crate) enum Asked {
         /// Its owner.
         owner: Arc<str>,
     },
+    /// No question to the bus but to a service: what it has.
+    Detail(Detail),
 }
 
 /// Who is told what the watch hears.
@@ -172,12 +175,27 @@ impl Watch {
         self.shared.line.ask_bus("RemoveMatch", &rule);
     }
 
+    /// Has the bus tell what a rule matches.
+    pub(crate) fn add_rule(&self, rule: &str) {
+        self.shared.line.ask_bus("AddMatch", &rule);
+    }
+
+    /// The opposite; each rule as often as it was added.
+    pub(crate) fn remove_rule(&self, rule: &str) {
+        self.shared.line.ask_bus("RemoveMatch", &rule);
+    }
+
     /// Asks a service; the number of the question.
     pub(crate) fn ask_service(&self, call: Message, asked: Asked) -> NonZeroU32 {
         let serial = call.primary_header().serial_num();
         self.asked().insert(serial, asked);
         self.shared.line.push(octets(call));
         serial
+    }
+
+    /// Whether a question is not answered yet.
+    pub(crate) fn is_asked(&self, question: NonZeroU32) -> bool {
+        self.asked().contains_key(&question)
     }
 
     /// Waits for an answer no longer; what was asked.

@@ -13,15 +13,8 @@ use crate::{
     CapPath, Capability, Change, CheckError, Method, NodeId, ObjectPath, TreeError,
     event::Event,
     message::{entry, modified, nested, sig},
-    object::{METHODS, Methods, OBJECTS},
+    object::{Audience, METHODS, OBJECTS, TYPE},
 };
-
-/// To whom a notice goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Audience {
-    Everyone,
-    Extended,
-}
 
 impl Model {
     /// Publishes a capability, or describes one anew; who subscribed stays.
@@ -83,7 +76,8 @@ impl Model {
     pub fn unpublish(&mut self, path: &CapPath) -> bool {
         let existed = self.tree.capability(path).is_some();
         if existed {
-            self.withdraw(&path.object, entry(&path.name, Value::Null));
+            let audience = self.audience(&path.object);
+            self.withdraw(&path.object, entry(&path.name, Value::Null), audience);
             for peer in self.peers.values_mut() {
                 peer.subscribers.remove(&Some(path.clone()));
             }
@@ -93,7 +87,7 @@ impl Model {
 
     /// Makes an object, or gives it another kind (its entry `type`).
     pub fn set_object(&mut self, object: &ObjectPath, kind: &str) -> Result<(), PublishError> {
-        self.set_data(object, "type", Value::from(kind))
+        self.set_data(object, TYPE, Value::from(kind))
     }
 
     /// Takes an object away with all that is in it. Whether there was one.
@@ -103,10 +97,8 @@ impl Model {
         };
         let existed = self.tree.object(object).is_some();
         if existed {
-            self.withdraw(
-                &parent,
-                entry(OBJECTS, Value::Object(entry(name, Value::Null))),
-            );
+            let gone = entry(OBJECTS, Value::Object(entry(name, Value::Null)));
+            self.withdraw(&parent, gone, self.audience(object));
             for peer in self.peers.values_mut() {
                 peer.subscribers.retain(|emitter, _| {
                     !emitter
@@ -132,14 +124,19 @@ impl Model {
         {
             return Err(PublishError::IsCapability);
         }
-        self.make_objects(object)?;
+        if name == TYPE {
+            // The object itself is made with its kind.
+            self.make_objects(&object.parent().unwrap_or_default())?;
+        } else {
+            self.make_objects(object)?;
+        }
         if value.is_null() {
-            self.withdraw(object, entry(name, value));
+            self.withdraw(object, entry(name, value), self.audience(object));
             return Ok(());
         }
         let patch = nested(object, entry(name, value));
         self.merge(patch.clone())?;
-        self.notify(Audience::Everyone, &patch);
+        self.notify(self.audience(object), &patch);
         Ok(())
     }
 
@@ -169,10 +166,8 @@ impl Model {
             .object(object)
             .is_some_and(|object| object.methods.contains_key(name));
         if existed {
-            self.withdraw(
-                object,
-                entry(METHODS, Value::Object(entry(name, Value::Null))),
-            );
+            let gone = entry(METHODS, Value::Object(entry(name, Value::Null)));
+            self.withdraw(object, gone, self.audience(object));
         }
         existed
     }
@@ -218,30 +213,47 @@ impl Model {
             let part = entry(&path.name, Value::Object(entry("value", value.clone())));
             modified(nested(&path.object, part))
         };
+        let signal = (!path.object.is_root()).then(|| sig(&path.to_string(), &value));
         if let Some(changes) = replaced.changes(path, value) {
             self.event(Event::LocalChanged { changes });
         }
-        for (peer, _) in self.subscribers(Some(path)) {
-            if Some(peer) != except {
-                self.whisper(peer, octets.clone());
+        for (peer, is_extended) in self.subscribers(Some(path)) {
+            if Some(peer) == except {
+                continue;
+            }
+            self.whisper(peer, octets.clone());
+            // protocol.md §5.7
+            if let Some(signal) = &signal
+                && !is_extended
+                && self.names(peer, path)
+            {
+                self.whisper(peer, signal.clone());
             }
         }
         Ok(())
     }
 
-    /// Our tree as a peer may see it.
-    pub(super) fn tree_for(&self, peer: NodeId) -> Map<String, Value> {
-        if self.kind(peer).is_some_and(|kind| kind.extended) {
-            return self.tree.root().to_json();
-        }
-        self.tree
-            .root()
-            .to_json_with(|_, capability| old_shape(capability), Methods::LeftOut)
+    /// Whether a peer subscribed to this very emitter.
+    fn names(&self, peer: NodeId, emitter: &CapPath) -> bool {
+        let known = self.peers.get(&peer);
+        known.is_some_and(|peer| peer.subscribers.contains_key(&Some(emitter.clone())))
     }
 
-    /// The peers that subscribed to everything, or to this emitter; and whether they are extended.
+    /// Our tree as a peer may see it.
+    pub(super) fn tree_for(&self, peer: NodeId) -> Map<String, Value> {
+        let root = self.tree.root();
+        if self.kind(peer).is_some_and(|kind| kind.extended) {
+            root.to_json_with(|_, capability| capability.to_json(), Audience::Extended)
+        } else {
+            root.to_json_with(|_, capability| old_shape(capability), Audience::Plain)
+        }
+    }
+
+    /// The peers that subscribed to everything, or to this emitter, and are told of it; and whether they
+    /// are extended.
     pub(super) fn subscribers(&self, emitter: Option<&CapPath>) -> Vec<(NodeId, bool)> {
         // protocol.md §5.7
+        let audience = emitter.map_or(Audience::Everyone, |it| self.audience(&it.object));
         let emitter = emitter.map(|emitter| Some(emitter.clone()));
         let wants = |subscribers: &std::collections::BTreeMap<_, _>| {
             subscribers.contains_key(&None)
@@ -249,11 +261,27 @@ impl Model {
                     .as_ref()
                     .is_some_and(|emitter| subscribers.contains_key(emitter))
         };
-        let peers = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| wants(&peer.subscribers));
+        let peers = self.peers.iter().filter(|(_, peer)| {
+            let is_meant = audience == Audience::Everyone || !peer.kind.extended;
+            is_meant && wants(&peer.subscribers)
+        });
         peers.map(|(id, peer)| (*id, peer.kind.extended)).collect()
+    }
+
+    /// Which nodes are told of an object.
+    fn audience(&self, object: &ObjectPath) -> Audience {
+        // protocol.md §7.10
+        let mut at = self.tree.root();
+        for name in object.segments() {
+            let Some(object) = at.objects.get(&**name) else {
+                break;
+            };
+            if !object.is_for(Audience::Extended) {
+                return Audience::Plain;
+            }
+            at = object;
+        }
+        Audience::Everyone
     }
 
     /// Merges into our tree and says what changed.
@@ -295,17 +323,22 @@ impl Model {
     fn notify(&mut self, audience: Audience, patch: &Map<String, Value>) {
         let octets = modified(patch.clone());
         for (peer, is_extended) in self.subscribers(None) {
-            if is_extended || audience == Audience::Everyone {
+            let is_meant = match audience {
+                Audience::Everyone => true,
+                Audience::Extended => is_extended,
+                Audience::Plain => !is_extended,
+            };
+            if is_meant {
                 self.whisper(peer, octets.clone());
             }
         }
     }
 
-    /// Removes what `entries` has as null.
-    fn withdraw(&mut self, object: &ObjectPath, entries: Map<String, Value>) {
+    /// Removes what `entries` has as null. Plain nodes would keep the null.
+    fn withdraw(&mut self, object: &ObjectPath, entries: Map<String, Value>, audience: Audience) {
         let patch = nested(object, entries);
         // Taking away breaks no limit.
-        if self.merge(patch.clone()).is_ok() {
+        if self.merge(patch.clone()).is_ok() && audience == Audience::Everyone {
             self.notify(Audience::Extended, &patch);
         }
     }
@@ -315,9 +348,9 @@ impl Model {
         for len in 1..=object.segments().len() {
             let part: ObjectPath = object.segments().iter().take(len).cloned().collect();
             if self.tree.object(&part).is_none() {
-                let patch = nested(&part, entry("type", Value::from("Unknown")));
+                let patch = nested(&part, entry(TYPE, Value::from("Unknown")));
                 self.merge(patch.clone())?;
-                self.notify(Audience::Everyone, &patch);
+                self.notify(self.audience(&part), &patch);
             }
         }
         Ok(())

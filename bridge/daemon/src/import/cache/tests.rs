@@ -123,3 +123,37 @@ fn what_would_come_out_otherwise_than_it_came_is_not_kept() {
         Variant::new("a")
     )])));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_announced_is_known_and_what_is_supplied_does_not_grow_old() {
+    let text = |text: &str| [(PATH.into(), text.into())].into();
+    let mut cache = Cache::default();
+    let own = Announcement {
+        own: text(XML),
+        supplied: std::collections::BTreeMap::new(),
+    };
+    cache.announced(&own);
+    assert!(recall(&mut cache, &introspect()).is_some());
+    assert_eq!(
+        cache.missing(&Key::of(&get()).unwrap()),
+        [Key::GetAll(PATH.to_owned(), INTERFACE.to_owned())],
+        "which properties tell their changes is known"
+    );
+    advance(AGE_MAX).await;
+    assert!(recall(&mut cache, &introspect()).is_none());
+
+    let supplied = Announcement {
+        supplied: text("<node/>"),
+        ..own
+    };
+    cache.announced(&supplied);
+    recall(&mut cache, &call(INTERFACE, "Raise", &()));
+    let objects = "org.freedesktop.DBus.ObjectManager";
+    let added = Message::signal(PATH, objects, "InterfacesAdded");
+    cache.follow(&added.build(&()).unwrap());
+    advance(AGE_MAX).await;
+    let answer = recall(&mut cache, &introspect()).unwrap();
+    assert_eq!(answer.body().deserialize::<&str>().unwrap(), "<node/>");
+    cache.announced(&Announcement::default());
+    assert!(recall(&mut cache, &introspect()).is_none());
+}

@@ -18,6 +18,8 @@ const XML: &str = r#"<node><interface name="org.example.Props1">
     <annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="true"/></property>
   <property name="Untold" type="u" access="read"/></interface></node>"#;
 
+const ROOT: &str = r#"<node><node name="p"/></node>"#;
+
 /// A service with two properties that counts how often it was asked.
 struct Props {
     connection: Connection,
@@ -26,6 +28,11 @@ struct Props {
 
 impl Props {
     async fn start(bus: &TestBus) -> Self {
+        Self::start_curt(bus, u32::MAX).await
+    }
+
+    /// One that says so many times only what it is.
+    async fn start_curt(bus: &TestBus, times: u32) -> Self {
         let mut stream = Builder::address(&*bus.address)
             .name("org.example.Props")
             .build_message_stream()
@@ -34,7 +41,7 @@ impl Props {
         let connection = Connection::from(&stream);
         let (asked, answering) = (Arc::new(AtomicU32::new(0)), connection.clone());
         let count = asked.clone();
-        tokio::spawn(async move { serve(&answering, &mut stream, &count).await });
+        tokio::spawn(async move { serve(&answering, &mut stream, &count, times).await });
         Self { connection, asked }
     }
 
@@ -52,7 +59,12 @@ impl Props {
     }
 }
 
-async fn serve(connection: &Connection, stream: &mut MessageStream, asked: &AtomicU32) {
+async fn serve(
+    connection: &Connection,
+    stream: &mut MessageStream,
+    asked: &AtomicU32,
+    mut left: u32,
+) {
     while let Some(Ok(call)) = stream.next().await {
         if call.message_type() != Type::MethodCall {
             continue;
@@ -60,7 +72,12 @@ async fn serve(connection: &Connection, stream: &mut MessageStream, asked: &Atom
         let header = call.header();
         let reply = Message::method_return(&header);
         let answer = match header.member().unwrap().as_str() {
-            "Introspect" => reply.build(&XML),
+            "Introspect" if header.path().unwrap() == "/" => reply.build(&ROOT),
+            "Introspect" if left > 0 => {
+                left -= 1;
+                reply.build(&XML)
+            }
+            "Introspect" => Message::error(&header, "org.example.Error.Curt").build(&()),
             "GetAll" => {
                 let values: std::collections::HashMap<&str, Variant<'_>> =
                     [("Told", Variant::new(1u32)), ("Untold", Variant::new(2u32))].into();
@@ -125,6 +142,29 @@ async fn a_property_that_tells_its_changes_is_answered_from_memory() {
     let before = props.count();
     get(&mut foh, "Told").await;
     assert_eq!(props.count(), before + 1, "asked for after a Set");
+}
+
+#[tokio::test]
+async fn introspection_data_are_answered_from_what_the_tree_announces() {
+    let rules = "[[export]]\nservice = 'org.example.*'\ntalk = true";
+    let stage = Stage::start(rules, "").await;
+    // The bridge beside it is the one that asks.
+    let _props = Props::start_curt(&stage.stage, 1).await;
+    let mut foh = Client::on(&stage.foh).await;
+    foh.wait(THERE, true).await;
+    let introspect = || {
+        Message::method_call("/p", "Introspect")
+            .destination(THERE)
+            .interface("org.freedesktop.DBus.Introspectable")
+            .build(&())
+            .unwrap()
+    };
+    let mut answer = foh.ask(&introspect()).await;
+    // The announcement may come after the name.
+    while answer.message_type() == Type::Error {
+        answer = foh.ask(&introspect()).await;
+    }
+    assert_eq!(answer.body().deserialize::<&str>().unwrap(), XML);
 }
 
 #[tokio::test]

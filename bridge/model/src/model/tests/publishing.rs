@@ -37,6 +37,74 @@ fn what_is_published_later_is_told_and_what_goes_is_told_to_extended_peers() {
     }
 }
 
+/// An object of D-Bus with an emitter in an object of its own.
+fn dbus_object(node: &mut Model) -> CapPath {
+    let object = ObjectPath::root().child("services").child("/lamp");
+    node.set_object(&object, crate::DBUS_OBJECT).unwrap();
+    let interface = object.child("org.Lamp");
+    node.set_object(&interface, "dbus-interface").unwrap();
+    let level = interface.capability("Level");
+    node.publish(level.clone(), int("rwe", 5)).unwrap();
+    level
+}
+
+// protocol.md §7.10
+#[test]
+fn objects_of_dbus_are_told_to_nodes_that_cannot_have_them_otherwise() {
+    for (kind, is_told) in [(OLD, true), (EXTENDED, false)] {
+        for is_early in [true, false] {
+            let mut mesh = Mesh::new(2);
+            if is_early {
+                dbus_object(mesh.node(1));
+            }
+            mesh.meet(kind);
+            mesh.clear();
+            let level = dbus_object(mesh.node(1));
+            mesh.node(1).set_value(&level, 6.into()).unwrap();
+            mesh.node(1).unpublish(&level);
+            let gone = ObjectPath::root().child("services").child("/lamp");
+            mesh.node(1).remove_object(&gone);
+            mesh.settle();
+            let heard = format!("{:?}", mesh.sent(1, 2));
+            let known = mesh.nodes[1].remote(id(1)).unwrap().to_json().to_string();
+            assert_eq!(known.contains("/lamp"), is_told, "{known}");
+            assert_eq!(heard.contains("/lamp"), is_told, "{heard}");
+        }
+    }
+}
+
+// protocol.md §5.7
+#[test]
+fn an_old_node_that_subscribed_to_an_emitter_in_an_object_gets_its_signal_too() {
+    for (kind, count) in [(OLD, 2), (EXTENDED, 1)] {
+        let cam = ObjectPath::root().child("cam 1").capability("zoom");
+        let mut mesh = Mesh::met(2, kind, |node| {
+            node.publish(cam.clone(), int("rwe", 5)).unwrap();
+        });
+        mesh.node(1).emit(&cam, 6.into()).unwrap();
+        assert_eq!(
+            mesh.sent(1, 2).len(),
+            1,
+            "who follows all hears of the change"
+        );
+        let sub = json!({"SUB": [id(1).to_string(), "cam 1.zoom", id(2).to_string(), null]});
+        let now = mesh.now;
+        mesh.node(1)
+            .handle_message(now, id(2), sub.to_string().as_bytes())
+            .unwrap();
+        mesh.settle();
+        mesh.clear();
+        mesh.node(1).emit(&cam, 7.into()).unwrap();
+        mesh.settle();
+        let sent = mesh.sent(1, 2);
+        assert_eq!(sent.len(), count, "{sent:?}");
+        assert_eq!(
+            sent.iter().any(|it| it.contains("[\"cam 1.zoom\", 7]")),
+            kind == OLD
+        );
+    }
+}
+
 #[test]
 fn a_capability_described_anew_keeps_its_subscribers() {
     let mut mesh = Mesh::met(2, EXTENDED, |node| {

@@ -1,0 +1,65 @@
+//! What a peer's tree says of a service that it exports.
+//!
+//! Limits: [`TEXTS_MAX`] objects, [`TEXT_LEN_MAX`] octets of each; what is beyond is asked for instead.
+//! Spec: docs/reference/protocol.md §7.10
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use zocp_node::Value;
+
+/// A service that a peer exports.
+#[derive(Debug)]
+pub(super) struct Export {
+    pub(super) revision: u64,
+    pub(super) announcement: Announcement,
+}
+
+/// Its introspection data by object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Announcement {
+    /// What the service says.
+    pub(super) own: BTreeMap<Arc<str>, Arc<str>>,
+    /// What its bridge says in place of the service.
+    pub(super) supplied: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+impl Announcement {
+    /// Reads the two entries of a service's object in the tree.
+    pub(super) fn read(own: Option<&Value>, supplied: Option<&Value>) -> Self {
+        Self {
+            own: texts(own),
+            supplied: texts(supplied),
+        }
+    }
+}
+
+fn texts(entry: Option<&Value>) -> BTreeMap<Arc<str>, Arc<str>> {
+    let entries = entry.and_then(Value::as_object).into_iter().flatten();
+    let texts = entries.filter_map(|(path, text)| {
+        let text = text.as_str()?;
+        // What is no text on a bus would end our connection to it.
+        let is_one = text.len() <= TEXT_LEN_MAX && !text.contains('\0');
+        is_one.then(|| (path.as_str().into(), text.into()))
+    });
+    texts.take(TEXTS_MAX).collect()
+}
+
+const TEXTS_MAX: usize = 1024;
+const TEXT_LEN_MAX: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_texts_that_a_bus_takes_are_read() {
+        let long = "x".repeat(TEXT_LEN_MAX + 1);
+        let own = json!({"/": "<node/>", "/a": 7, "/b": "a\u{0}b", "/c": long});
+        let read = Announcement::read(Some(&own), Some(&json!("no object")));
+        assert_eq!(read.own, [("/".into(), "<node/>".into())].into());
+        assert!(read.supplied.is_empty());
+        assert_eq!(Announcement::read(None, None), Announcement::default());
+    }
+}
