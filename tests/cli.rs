@@ -59,6 +59,8 @@ fn each_command_says_what_it_takes() {
         "tree",
         "get",
         "set",
+        "call",
+        "publish",
         "watch",
         "wires",
         "wire",

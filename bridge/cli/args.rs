@@ -77,6 +77,47 @@ pub(crate) enum Command {
         #[arg(allow_hyphen_values = true)]
         value: String,
     },
+    /// Call a method and print what it answers
+    Call {
+        /// The node: its name, its label, or the beginning of its UUID
+        node: String,
+        /// The method: its name, its label, or with the objects before it, `cam.home`
+        method: String,
+        /// As its types have it: 0.5, true, some text, `1,2,3` or `[1,2,3]` for vectors
+        #[arg(allow_hyphen_values = true)]
+        arg: Vec<String>,
+    },
+    /// Publish a value on the mesh, and print what arrives, until Ctrl-C
+    ///
+    /// The bridge shows it as its own, as long as this runs.
+    Publish {
+        /// Its name
+        name: String,
+        /// Its value; `-` sets each line of stdin, until its end
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        /// Letters of r (read), w (others may set it), e (it emits), s (it senses); re by default
+        #[arg(long)]
+        access: Option<String>,
+        /// Its typeHint, for instance int, percent or vec3f; by default what the value looks like
+        #[arg(long)]
+        hint: Option<String>,
+        /// The smallest value
+        #[arg(long, allow_hyphen_values = true)]
+        min: Option<f64>,
+        /// The largest value
+        #[arg(long, allow_hyphen_values = true)]
+        max: Option<f64>,
+        /// The step between values
+        #[arg(long)]
+        step: Option<f64>,
+        /// The object that it is in, `cam.pan`
+        #[arg(long, value_name = "PATH")]
+        object: Option<String>,
+        /// Leave it there, with its last value, also after the bridge is started anew
+        #[arg(long)]
+        lasting: bool,
+    },
     /// Print values and signals as they come, until Ctrl-C
     Watch {
         /// Only this node, also when it is not there yet

@@ -15,12 +15,15 @@ use zbus::{
     names::{BusName, WellKnownName},
 };
 use zocp_daemon::bus::{BusChoice, session_addresses, system_address};
-use zocp_interfaces::{BRIDGE_NAME, BRIDGE_PATH, NODE_PATH, OBJECT_INTERFACE, VALUES_INTERFACE};
+use zocp_daemon::label::label;
+use zocp_interfaces::{
+    BRIDGE_NAME, BRIDGE_PATH, BridgeProxy, NODE_PATH, OBJECT_INTERFACE, VALUES_INTERFACE,
+};
 
 use crate::{
     exit::{Exit, Failure},
     near::suggestion,
-    view::{NodeView, PeerView},
+    view::{NodeView, PeerView, root_of},
 };
 
 /// A connection to the bus on which the bridge is.
@@ -107,6 +110,10 @@ impl Client {
             }
             return Ok(peer);
         }
+        let own = [self.own().await?];
+        if let Some(own) = find(&own, text) {
+            return Ok(own.clone());
+        }
         let failure = Failure::new(Exit::NoNode, format!("no node is called \"{text}\""));
         let names = peers
             .iter()
@@ -118,11 +125,30 @@ impl Client {
         })
     }
 
-    /// The objects of a mirrored node.
+    /// The bridge as a node, for programs of its own bus.
+    async fn own(&self) -> Result<PeerView, Failure> {
+        let bridge = BridgeProxy::new(&self.connection).await?;
+        let name = bridge.name().await?;
+        Ok(PeerView {
+            label: label(&name),
+            name,
+            uuid: bridge.uuid().await?,
+            bus_name: BRIDGE_NAME.to_owned(),
+            endpoint: bridge.endpoint().await?,
+            ..PeerView::default()
+        })
+    }
+
+    /// The objects of a node.
     pub(crate) async fn tree(&self, bus_name: &str) -> Result<NodeView, Failure> {
-        // `GetManagedObjects` has what is below the root, by its specification.
+        // `GetManagedObjects` has what is below the root, by its specification. The bridge's own objects
+        // are below the bridge.
+        let manager = match bus_name {
+            BRIDGE_NAME => BRIDGE_PATH,
+            _ => NODE_PATH,
+        };
         let answers = try_join!(
-            self.managed(bus_name, NODE_PATH),
+            self.managed(bus_name, manager),
             self.properties(bus_name, OBJECT_INTERFACE),
             self.properties(bus_name, VALUES_INTERFACE),
         );
@@ -139,7 +165,7 @@ impl Client {
     async fn properties(&self, bus_name: &str, interface: &str) -> Result<Properties, Failure> {
         let properties = PropertiesProxy::builder(&self.connection)
             .destination(bus_name)
-            .path(NODE_PATH)
+            .path(root_of(bus_name))
             .build()
             .await?;
         match properties.get_all(interface.try_into()?).await {

@@ -69,6 +69,31 @@ async fn run(args: Args) -> Result<(), Failure> {
         Command::Set { node, name, value } => {
             command::set::run(&output, bus, &node, &name, &value).await
         }
+        Command::Call { node, method, arg } => {
+            command::call::run(&output, bus, &node, &method, &arg).await
+        }
+        Command::Publish {
+            name,
+            value,
+            access,
+            hint,
+            min,
+            max,
+            step,
+            object,
+            lasting,
+        } => {
+            let publish = command::publish::Publish {
+                name,
+                value,
+                access,
+                hint,
+                bounds: [("Min", min), ("Max", max), ("Step", step)],
+                object,
+                lasting,
+            };
+            command::publish::run(&output, bus, &publish).await
+        }
         Command::Watch { node, name } => command::watch::run(&output, bus, node, name).await,
         Command::Export {
             service,

@@ -5,7 +5,7 @@
 //! as those words.
 
 use serde_json::{Map, Number, Value};
-use zbus::{Array, Dict, Signature, Str, Structure, Variant};
+use zbus::{Array, Dict, Message, OwnedStructure, Signature, Str, Structure, Variant};
 
 /// A D-Bus value as JSON; variants are what they hold.
 pub(crate) fn to_json(value: &Variant<'_>) -> Value {
@@ -42,6 +42,20 @@ pub(crate) fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         value => value.to_string(),
     }
+}
+
+/// The values of a message. zbus shows a body of one structure as its fields: `is_structure` says that it
+/// is one.
+pub(crate) fn fields(message: &Message, is_structure: bool) -> zbus::Result<Vec<Variant<'static>>> {
+    let body = message.body();
+    if matches!(body.signature(), Signature::Unit) {
+        return Ok(Vec::new());
+    }
+    let OwnedStructure(values) = body.deserialize()?;
+    Ok(match is_structure {
+        true => vec![Variant::Structure(values)],
+        false => values.into_fields(),
+    })
 }
 
 /// Reads text as a value that a property of this signature takes; `Err` says what would be right.

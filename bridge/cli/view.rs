@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use zbus::{OwnedObjectPath, OwnedVariant, Variant, fdo::ManagedObjects};
 use zocp_daemon::label::unlabel;
-use zocp_interfaces::{NODE_PATH, OBJECT_INTERFACE, PEER_INTERFACE, PEERS_PATH, VALUES_INTERFACE};
+use zocp_interfaces::{
+    BRIDGE_NAME, LOCAL_PATH, NODE_PATH, OBJECT_INTERFACE, PEER_INTERFACE, PEERS_PATH,
+    VALUES_INTERFACE,
+};
 
 use crate::{
     client::{Interfaces, Properties, last_element},
@@ -73,7 +76,7 @@ impl NodeView {
         values: Properties,
         below: ManagedObjects,
     ) -> Self {
-        let none = Properties::new();
+        let (none, root) = (Properties::new(), root_of(bus_name));
         let mut objects: BTreeMap<Vec<String>, ObjectView> = below
             .into_iter()
             .filter_map(|(path, interfaces)| {
@@ -83,10 +86,10 @@ impl NodeView {
                     part(OBJECT_INTERFACE)?,
                     part(VALUES_INTERFACE).unwrap_or(&none),
                 );
-                Some((labels(path.as_str())?, view))
+                Some((labels_below(root, path.as_str())?, view))
             })
             .collect();
-        objects.insert(Vec::new(), ObjectView::new(NODE_PATH, &object, &values));
+        objects.insert(Vec::new(), ObjectView::new(root, &object, &values));
         Self {
             bus_name: bus_name.to_owned(),
             objects,
@@ -98,6 +101,19 @@ impl NodeView {
         self.objects
             .get(&[][..])
             .map_or("", |root| root.name.as_str())
+    }
+
+    /// The objects, the root first, with the raw names on the way to each.
+    pub(crate) fn places(&self) -> Vec<(String, &ObjectView)> {
+        let mut all: Vec<_> = self.objects.iter().collect();
+        all.sort_by_key(|(labels, _)| labels.len());
+        let name = |labels: &[String]| match labels.split_last() {
+            Some((_, above)) => self.dotted(above, &self.objects[labels].name),
+            None => String::new(),
+        };
+        all.into_iter()
+            .map(|(labels, object)| (name(labels), object))
+            .collect()
     }
 
     /// The capability that is meant: by its raw name or its label, those of inner objects with the
@@ -288,7 +304,19 @@ impl CapabilityView {
 
 /// The labels below the root of a mirrored node; `None` for a path elsewhere.
 pub(crate) fn labels(path: &str) -> Option<Vec<String>> {
-    match path.strip_prefix(NODE_PATH)? {
+    labels_below(NODE_PATH, path)
+}
+
+/// The root object of a node: a mirrored one's, or the bridge's own.
+pub(crate) fn root_of(bus_name: &str) -> &'static str {
+    match bus_name {
+        BRIDGE_NAME => LOCAL_PATH,
+        _ => NODE_PATH,
+    }
+}
+
+fn labels_below(root: &str, path: &str) -> Option<Vec<String>> {
+    match path.strip_prefix(root)? {
         "" => Some(Vec::new()),
         rest => rest
             .strip_prefix('/')

@@ -1,12 +1,14 @@
 //! The commands, a file each.
 
 pub(crate) mod bridge;
+pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod man;
+pub(crate) mod publish;
 pub(crate) mod scene;
 pub(crate) mod set;
 pub(crate) mod tree;

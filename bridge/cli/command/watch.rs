@@ -13,7 +13,7 @@ use std::{
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use zbus::{
-    Message, MessageStream, OwnedObjectPath, OwnedVariant, Signature, Structure, Variant,
+    Message, MessageStream, OwnedObjectPath, OwnedVariant, Signature,
     fdo::DBusProxy,
     message::{Header, Type},
     names::BusName,
@@ -24,7 +24,7 @@ use crate::{
     client::{Client, UUID_PREFIX_MIN},
     exit::{Exit, Failure},
     output::{Output, printable},
-    value::to_json,
+    value::{fields, to_json},
     view::{NodeView, labels},
 };
 
@@ -334,12 +334,9 @@ impl Happening {
 
 /// The one argument of a node's signal. zbus shows a body of one structure as one of its fields.
 fn argument(message: &Message) -> Result<Value, Failure> {
-    let body = message.body();
-    let arguments: Structure<'_> = body.deserialize()?;
-    if let Signature::Structure(_) = body.signature() {
-        return Ok(to_json(&Variant::Structure(arguments)));
-    }
-    Ok(arguments.fields().first().map(to_json).unwrap_or_default())
+    let is_structure = matches!(message.body().signature(), Signature::Structure(_));
+    let arguments = fields(message, is_structure)?;
+    Ok(arguments.first().map(to_json).unwrap_or_default())
 }
 
 fn name_of(view: &NodeView, labels: &[String], member: &str) -> Name {

@@ -244,6 +244,12 @@ impl Interface {
         self.shape == other.shape
     }
 
+    /// Its methods, sorted by name.
+    #[must_use]
+    pub fn methods(&self) -> &[Method] {
+        &self.shape.methods
+    }
+
     /// The method of this name.
     #[must_use]
     pub fn method(&self, name: &str) -> Option<&Method> {

@@ -1,0 +1,301 @@
+//! `zocp publish NAME VALUE`: be a value of the mesh.
+//!
+//! Model: the bridge shows what a program publishes as long as the program stays on the bus, so this one
+//! stays. What others set, and what arrives, is printed, a line each; with `-` each line of stdin is set, and
+//! the end of stdin is the end.
+//! Invariants: P1. what we set ourselves is not printed. P2. a line that is refused is told, and the next
+//! one is taken.
+//! Limits: [`LINES_MAX`] lines are read ahead.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io::BufRead,
+};
+
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+use zbus::{
+    MatchRule, Message, MessageStream, Signature, Variant,
+    fdo::{DBusProxy, PropertiesProxy},
+    message::Type,
+    names::InterfaceName,
+};
+use zocp_daemon::{label::label, types};
+use zocp_interfaces::{BRIDGE_NAME, LOCAL_PATH, LocalProxy, SIGNALS_INTERFACE, VALUES_INTERFACE};
+use zocp_node::model::TypeHint;
+
+use crate::{
+    client::Client,
+    exit::{Exit, Failure},
+    output::Output,
+    value::{fields, parse, plain, to_json},
+};
+
+/// What is published, as the command line says it.
+#[derive(Debug)]
+pub(crate) struct Publish {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) access: Option<String>,
+    pub(crate) hint: Option<String>,
+    pub(crate) bounds: [(&'static str, Option<f64>); 3],
+    pub(crate) object: Option<String>,
+    pub(crate) lasting: bool,
+}
+
+pub(crate) async fn run(
+    output: &Output,
+    bus: Option<String>,
+    publish: &Publish,
+) -> Result<(), Failure> {
+    let client = Client::open(bus.as_deref()).await?;
+    client.bridge().await?;
+    let mut lines = (publish.value == STDIN).then(read_lines);
+    let first = match &mut lines {
+        Some(lines) => lines.recv().await,
+        None => Some(publish.value.clone()),
+    };
+    let Some(first) = first else {
+        return Err(Failure::new(
+            Exit::Usage,
+            "stdin has no first line to publish",
+        ));
+    };
+    let mut house = House::open(output, client, publish).await?;
+    house.publish(&first).await?;
+    house.live(lines).await
+}
+
+/// A value on the mesh.
+struct House<'a> {
+    output: &'a Output,
+    publish: &'a Publish,
+    client: Client,
+    properties: PropertiesProxy<'static>,
+    heard: MessageStream,
+    /// What we set, of which we have not heard yet.
+    own: VecDeque<Value>,
+}
+
+impl<'a> House<'a> {
+    async fn open(
+        output: &'a Output,
+        client: Client,
+        publish: &'a Publish,
+    ) -> Result<Self, Failure> {
+        let path = publish.path();
+        let bus = DBusProxy::new(&client.connection).await?;
+        for rule in publish.rules(&path) {
+            bus.add_match_rule(MatchRule::try_from(rule.as_str())?)
+                .await?;
+        }
+        let properties = PropertiesProxy::builder(&client.connection)
+            .destination(BRIDGE_NAME)
+            .path(path)
+            .cache_properties(zbus::proxy::CacheProperties::No)
+            .build()
+            .await?;
+        Ok(Self {
+            output,
+            publish,
+            heard: MessageStream::from(&client.connection),
+            client,
+            properties,
+            own: VecDeque::new(),
+        })
+    }
+
+    async fn publish(&self, text: &str) -> Result<(), Failure> {
+        let value = self.publish.read(text)?;
+        let local = LocalProxy::new(&self.client.connection).await?;
+        let options = self.publish.options();
+        local.publish(&self.publish.name, &value, options).await?;
+        eprintln!("zocp: \"{}\" is published until Ctrl-C", self.publish.name);
+        Ok(())
+    }
+
+    async fn live(&mut self, mut lines: Option<mpsc::Receiver<String>>) -> Result<(), Failure> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        loop {
+            // Cancel safe: messages and lines stay in their queues.
+            tokio::select! {
+                message = self.heard.next() => match message {
+                    Some(Ok(message)) => self.hear(&message)?,
+                    _ => return Err(Failure::new(Exit::NoBus, "the bus is gone")),
+                },
+                line = next(&mut lines) => match line {
+                    Some(line) => self.set(&line).await?,
+                    None => return Ok(()),
+                },
+                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+            }
+        }
+    }
+
+    async fn set(&mut self, line: &str) -> Result<(), Failure> {
+        let value = match self.publish.read(line) {
+            Ok(value) => value,
+            Err(failure) => {
+                eprintln!("{failure}");
+                return Ok(());
+            }
+        };
+        self.own.push_back(to_json(&value));
+        let interface = InterfaceName::from_static_str_unchecked(VALUES_INTERFACE);
+        let member = label(&self.publish.name);
+        // The bridge tells what is heard of it before it answers.
+        let outcome = self.properties.set(interface, &member, &value).await;
+        if let Err(error) = outcome {
+            self.own.pop_back();
+            let failure = Failure::from(error);
+            if failure.exit != Exit::Refused {
+                return Err(failure);
+            }
+            eprintln!("{failure}");
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, message: &Message) -> Result<(), Failure> {
+        let Some(value) = self.publish.value_in(message)? else {
+            return Ok(());
+        };
+        if self.own.front().is_some_and(|own| is_same(own, &value)) {
+            self.own.pop_front();
+            return Ok(());
+        }
+        if self.output.json {
+            let line = json!({ "name": self.publish.name, "value": value });
+            self.output.line(&line.to_string())?;
+        } else {
+            self.output.line(&plain(&value))?;
+        }
+        Ok(())
+    }
+}
+
+impl Publish {
+    fn path(&self) -> String {
+        let inside = self.object.iter().flat_map(|object| object.split('.'));
+        let labels = inside.filter(|name| !name.is_empty()).map(label);
+        labels.fold(LOCAL_PATH.to_owned(), |path, label| {
+            format!("{path}/{label}")
+        })
+    }
+
+    /// Whether each arrival is a signal; else it is a change of the property.
+    fn is_signal(&self) -> bool {
+        let access = self.access.as_deref();
+        access.is_none_or(|letters| letters.contains(['e', 's']))
+    }
+
+    fn rules(&self, path: &str) -> Vec<String> {
+        let from = format!("type='signal',sender='{BRIDGE_NAME}',path='{path}'");
+        vec![if self.is_signal() {
+            let member = label(&self.name);
+            format!("{from},interface='{SIGNALS_INTERFACE}',member='{member}'")
+        } else {
+            format!("{from},interface='{PROPERTIES}',arg0='{VALUES_INTERFACE}'")
+        }]
+    }
+
+    /// The text as the hint wants it, or as it looks.
+    fn read(&self, text: &str) -> Result<Variant<'static>, Failure> {
+        let hint = self.hint.as_deref().map(TypeHint::parse);
+        let signature = hint.and_then(types::hinted).unwrap_or(Signature::Variant);
+        let value = parse(text, &signature).map_err(|reason| {
+            Failure::new(Exit::Refused, format!("\"{}\": {reason}", self.name))
+        })?;
+        Ok(match value {
+            Variant::Variant(inner) => *inner,
+            value => value,
+        })
+    }
+
+    fn options(&self) -> HashMap<&'static str, Variant<'_>> {
+        let mut options = HashMap::new();
+        for (name, text) in [
+            ("Access", &self.access),
+            ("TypeHint", &self.hint),
+            ("Object", &self.object),
+        ] {
+            options.extend(text.iter().map(|text| (name, Variant::new(text.clone()))));
+        }
+        for (name, bound) in self.bounds {
+            options.extend(bound.map(|bound| (name, Variant::F64(bound))));
+        }
+        if self.lasting {
+            options.insert("Lasting", Variant::new(true));
+        }
+        options
+    }
+
+    /// The value that a message brings, if it is of ours.
+    fn value_in(&self, message: &Message) -> Result<Option<Value>, Failure> {
+        if message.message_type() != Type::Signal {
+            return Ok(None);
+        }
+        let header = message.header();
+        let is = |interface: &str| header.interface().is_some_and(|name| *name == *interface);
+        let member = label(&self.name);
+        if is(SIGNALS_INTERFACE) && header.member().is_some_and(|name| *name == *member) {
+            let is_structure = matches!(message.body().signature(), Signature::Structure(_));
+            let values = fields(message, is_structure)?;
+            return Ok(values.first().map(to_json));
+        }
+        if !is(PROPERTIES) {
+            return Ok(None);
+        }
+        let body = message.body();
+        let changed = body.deserialize::<(String, HashMap<String, Variant<'_>>, Vec<String>)>()?;
+        Ok(changed.1.get(&member).map(to_json))
+    }
+}
+
+/// Whether two values say the same; `1` and `1.0` do.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|(one, other)| is_same(one, other))
+        }
+        (one, other) => one == other,
+    }
+}
+
+/// The lines of stdin, read by a thread of their own: a terminal or a pipe cannot be waited for otherwise.
+fn read_lines() -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel(LINES_MAX);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// The next line, for ever where none are read; `None` at their end.
+async fn next(lines: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
+    match lines {
+        Some(lines) => lines.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// In the place of a value: each line of stdin is one.
+const STDIN: &str = "-";
+/// Further ones stay in the pipe.
+const LINES_MAX: usize = 16;
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
