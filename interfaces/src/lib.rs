@@ -10,7 +10,7 @@
 pub mod errors;
 pub mod proxies;
 
-pub use proxies::{BridgeProxy, ExporterProxy, ObjectProxy, PeerProxy, WireProxy};
+pub use proxies::{BridgeProxy, ExporterProxy, LocalProxy, ObjectProxy, PeerProxy, WireProxy};
 
 /// The bus name of the bridge.
 pub const BRIDGE_NAME: &str = "org.z25.Zocp1";
@@ -18,6 +18,8 @@ pub const BRIDGE_NAME: &str = "org.z25.Zocp1";
 pub const BRIDGE_PATH: &str = "/org/z25/Zocp1";
 /// Below it is one object for each present peer, its last element the peer's label.
 pub const PEERS_PATH: &str = "/org/z25/Zocp1/nodes";
+/// The root object of the bridge's own tree, with [`LOCAL_INTERFACE`], on the bridge's connection.
+pub const LOCAL_PATH: &str = "/org/z25/Zocp1/Local";
 /// Below it is one object for each wire, its last element a number.
 pub const WIRES_PATH: &str = "/org/z25/Zocp1/wires";
 /// The bus name of a mirrored node is this and the node's label.
@@ -33,6 +35,8 @@ pub const EXPORTER_INTERFACE: &str = "org.z25.Zocp1.Exporter";
 pub const IMPORT_INTERFACE: &str = "org.z25.Zocp1.Import1";
 /// The object with [`IMPORT_INTERFACE`], on the connection of each such service.
 pub const IMPORT_PATH: &str = "/org/z25/Zocp1/Import";
+/// The bridge as a node: what programs publish.
+pub const LOCAL_INTERFACE: &str = "org.z25.Zocp1.Local";
 /// One peer on the mesh.
 pub const PEER_INTERFACE: &str = "org.z25.Zocp1.Peer";
 /// One wire.
@@ -52,6 +56,8 @@ pub const BRIDGE_XML: &str = include_str!("../org.z25.Zocp1.Bridge.xml");
 pub const EXPORTER_XML: &str = include_str!("../org.z25.Zocp1.Exporter.xml");
 /// The documentation of [`IMPORT_INTERFACE`].
 pub const IMPORT_XML: &str = include_str!("../org.z25.Zocp1.Import1.xml");
+/// The documented introspection data of [`LOCAL_INTERFACE`].
+pub const LOCAL_XML: &str = include_str!("../org.z25.Zocp1.Local.xml");
 /// The documented introspection data of [`PEER_INTERFACE`].
 pub const PEER_XML: &str = include_str!("../org.z25.Zocp1.Peer.xml");
 /// The documented introspection data of [`WIRE_INTERFACE`].

@@ -91,6 +91,33 @@ pub trait Exporter {
     fn exports(&self) -> zbus::Result<Vec<String>>;
 }
 
+/// The bridge as a node of the mesh: `org.z25.Zocp1.Local`.
+#[proxy(
+    interface = "org.z25.Zocp1.Local",
+    default_service = "org.z25.Zocp1",
+    default_path = "/org/z25/Zocp1/Local"
+)]
+pub trait Local {
+    /// Makes a value known on the mesh as long as the caller is on the bus.
+    fn publish(
+        &self,
+        name: &str,
+        value: &zbus::Variant<'_>,
+        options: HashMap<&str, zbus::Variant<'_>>,
+    ) -> zbus::Result<()>;
+    /// Offers a method of the caller.
+    fn publish_method(
+        &self,
+        name: &str,
+        object: &zbus::ObjectPath<'_>,
+        interface: &str,
+        member: &str,
+        options: HashMap<&str, zbus::Variant<'_>>,
+    ) -> zbus::Result<()>;
+    /// Takes a value or a method back.
+    fn unpublish(&self, name: &str) -> zbus::Result<()>;
+}
+
 /// One peer on the mesh: `org.z25.Zocp1.Peer`.
 #[proxy(interface = "org.z25.Zocp1.Peer", default_service = "org.z25.Zocp1")]
 pub trait Peer {

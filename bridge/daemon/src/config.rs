@@ -24,11 +24,13 @@ use serde::Deserialize;
 use zocp_node::BeaconMode;
 
 pub use difference::Difference;
+use limits::Bounds;
 pub use limits::LimitsConfig;
 pub use services::{ExportConfig, ImportConfig, ImportNameConfig};
 
 use crate::{
     bus::BusChoice,
+    local,
     policy::{ExportPolicy, ImportRule},
     state::StateDir,
 };
@@ -115,6 +117,8 @@ pub struct Settings {
     pub node: zocp_node::Config,
     /// D-Bus over the mesh: what can be changed while the bridge runs.
     pub services: ServiceSettings,
+    /// How much programs may publish.
+    pub local: local::Limits,
     /// Where state is kept.
     pub state: StateDir,
 }
@@ -239,7 +243,12 @@ impl Config {
             let reason = format!("{expiry:?} must be more than mesh.evasive, {evasive:?}");
             return Err(invalid("mesh.expiry", &reason));
         }
-        self.limits.apply(&mut node.limits)?;
+        let mut bounds = Bounds {
+            node: node.limits.clone(),
+            ..Bounds::default()
+        };
+        self.limits.apply(&mut bounds)?;
+        node.limits = bounds.node;
         Ok(Settings {
             bus,
             node,
@@ -247,6 +256,7 @@ impl Config {
                 export: services::exports(self.export)?,
                 import: services::imports(self.import)?,
             },
+            local: bounds.local,
             state: match self.state.directory {
                 Some(directory) if !directory.as_os_str().is_empty() => StateDir::new(directory),
                 _ => StateDir::none(),

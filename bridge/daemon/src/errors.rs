@@ -107,6 +107,14 @@ impl Refusal {
         ErrorName::from_static_str_unchecked(self.own_name())
     }
 
+    /// The name as it is told on the mesh: a remote error's own, also where D-Bus would not have it.
+    pub(crate) fn raw_name(&self) -> &str {
+        match self {
+            Self::Remote { error, .. } if !error.is_empty() => error,
+            refusal => refusal.own_name(),
+        }
+    }
+
     fn own_name(&self) -> &'static str {
         match self {
             Self::InvalidArgs(_) => errors::INVALID_ARGS,

@@ -13,7 +13,9 @@
 //! - [`label`]: names to labels and back
 //! - [`errors`]: the closed list of D-Bus errors
 //! - [`types`], [`convert`]: values of the mesh to D-Bus and back
+//! - `view`: a node's tree as objects
 //! - [`mirror`]: remote nodes on the bus
+//! - [`local`]: the bridge as a node; [`programs`]: who lends it something
 //! - [`objects`]: a table of D-Bus objects and its dispatcher, pure
 //! - `services`: services of one bus on another; `export`, `import` are its two halves, [`transport`]
 //!   what is between them, `line` their bus connections
@@ -34,9 +36,11 @@ pub mod hub;
 mod import;
 pub mod label;
 mod line;
+pub mod local;
 pub mod mirror;
 pub mod objects;
 pub mod policy;
+pub mod programs;
 pub mod run;
 pub mod served;
 pub mod services;
@@ -45,4 +49,5 @@ pub mod state;
 mod testbus;
 pub mod transport;
 pub mod types;
+mod view;
 pub mod wires;

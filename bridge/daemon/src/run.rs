@@ -14,7 +14,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::timeout,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zocp_interfaces::BRIDGE_NAME;
 use zocp_node::{Event, Events, Network, Node, StartError};
 
@@ -22,7 +22,7 @@ use crate::{
     bus::{Bus, BusError, BusKind, raise_descriptor_limit},
     config::{ServiceSettings, Settings},
     directory::Directory,
-    hub::{Hub, HubError},
+    hub::{Hub, HubError, HubParts},
     mirror::Mirrors,
     objects::XmlError,
     served::{Presence, Site, SiteKind},
@@ -124,6 +124,8 @@ struct Bridge<T> {
     services: Services,
     wires: Wires,
     tasks: TaskTracker,
+    /// Cancelled when what is to be kept is to be written a last time.
+    saving: CancellationToken,
     presence: watch::Receiver<Option<Presence>>,
     networks: Vec<Network>,
     was_ready: bool,
@@ -140,17 +142,20 @@ impl<T: FnMut(Status)> Bridge<T> {
         let directory = Directory::default();
         let services = Services::start(&tasks, &site, node.clone(), settings.services);
         let wires = Wires::start(&tasks, &site, node.clone(), &settings.state)?;
-        let hub = Hub::start(
-            &tasks,
-            &site,
-            node.clone(),
-            directory.clone(),
-            services.exporter(),
-            &wires,
-            move |told| {
-                on_presence.send_replace(Some(told));
-            },
-        )
+        let saving = CancellationToken::new();
+        let parts = HubParts {
+            node: node.clone(),
+            directory: directory.clone(),
+            exporter: services.exporter(),
+            programs: services.programs(),
+            wires: wires.clone(),
+            limits: settings.local,
+            state: settings.state,
+            saving: saving.clone(),
+        };
+        let hub = Hub::start(&tasks, &site, parts, move |told| {
+            on_presence.send_replace(Some(told));
+        })
         .await?;
         let mirrors = Mirrors::new(tasks.clone(), site, node.clone(), directory.clone())?;
         Ok(Self {
@@ -162,6 +167,7 @@ impl<T: FnMut(Status)> Bridge<T> {
             services,
             wires,
             tasks,
+            saving,
             presence,
             networks,
             was_ready: false,
@@ -319,8 +325,10 @@ impl<T: FnMut(Status)> Bridge<T> {
             services,
             wires,
             tasks,
+            saving,
             ..
         } = self;
+        saving.cancel();
         services.close();
         wires.close();
         let gone = async {

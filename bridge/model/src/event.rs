@@ -49,6 +49,15 @@ pub enum Event {
         /// What, in order.
         changes: Vec<Change>,
     },
+    /// A capability of ours with `e` emitted, by whomever: those who subscribed are told. A
+    /// `LocalChanged` comes before it when the value is another. Not told of what a sensor received,
+    /// which is a `LocalSensed`.
+    LocalEmitted {
+        /// Which capability.
+        path: CapPath,
+        /// The value.
+        value: Value,
+    },
     /// A peer set a value of ours: checked, applied and told to the other subscribers.
     LocalSet {
         /// Who.

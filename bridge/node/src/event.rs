@@ -95,6 +95,13 @@ pub enum Event {
         /// What changed, in order.
         changes: Vec<Change>,
     },
+    /// An emitter of this node emitted, by whomever: once for each emission, also of an equal value.
+    LocalEmitted {
+        /// The emitter.
+        path: CapPath,
+        /// The value.
+        value: Value,
+    },
     /// A peer set a value of this node, and access, type and range allowed it.
     LocalSet {
         /// Who.
@@ -157,6 +164,9 @@ pub enum Event {
     },
     /// The mesh is on these networks now.
     Networks(Vec<Network>),
+    /// All that happened before [`Node::mark`](crate::Node::mark) was asked for with this number has been
+    /// told.
+    Marked(u64),
 }
 
 /// A peer as it introduced itself.

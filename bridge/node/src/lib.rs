@@ -39,6 +39,7 @@ mod gate;
 mod house;
 mod interfaces;
 mod node;
+mod room;
 mod security;
 mod start;
 
@@ -47,6 +48,7 @@ pub use error::{Invalid, NodeError, RemoteError};
 pub use event::{Content, Event, Events, PeerInfo};
 pub use interfaces::Network;
 pub use node::{CallResult, End, IntoCapPath, Node};
+pub use room::{Begun, Room, Setting};
 pub use security::{Security, Stranger};
 pub use start::StartError;
 pub use zocp_model::{self as model, CapPath, Capability, ObjectPath, Value};

@@ -400,6 +400,28 @@ impl Node {
             .await?
     }
 
+    /// Takes a method away.
+    ///
+    /// # Errors
+    /// `Invalid` when there is none, `Closed`.
+    pub async fn unpublish_method(&self, object: ObjectPath, name: &str) -> Result<(), NodeError> {
+        let name = name.to_owned();
+        self.ask(move |house, _| house.unpublish_method(&object, &name))
+            .await?
+    }
+
+    /// Has [`Event::Marked`](crate::Event::Marked) told with this number, behind all events of what this
+    /// handle has done before: whoever reads the events knows then that it has seen them.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn mark(&self, number: u64) -> Result<(), NodeError> {
+        let work: Work = Box::new(move |house, now| house.mark(now, number));
+        let command = Command::Run(work);
+        let sent = self.shared.commands.send(command).await;
+        sent.map_err(|_| NodeError::Closed)
+    }
+
     /// Sets a value of this node and tells those who follow it.
     ///
     /// # Errors
@@ -453,6 +475,10 @@ impl Node {
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();
         self.shared.commands.closed().await;
+    }
+
+    pub(crate) fn commands(&self) -> &mpsc::Sender<Command> {
+        &self.shared.commands
     }
 
     /// Runs a function on the actor's state and returns its result.

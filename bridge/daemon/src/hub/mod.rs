@@ -2,7 +2,8 @@
 //!
 //! Model: [`Hub`] follows the node's events, of peers that are in the directory, and keeps a table of objects: `/org/z25/Zocp1` with
 //! `org.z25.Zocp1.Bridge`, and `/org/z25/Zocp1/nodes/LABEL` with `org.z25.Zocp1.Peer` for every peer,
-//! also for those that do not speak ZOCP. Calls are answered by `owner::HubOwner`.
+//! also for those that do not speak ZOCP. Calls are answered by `owner::HubOwner`. The bridge's own tree is
+//! on the same connection (`crate::local`).
 //! Invariants: H1. everything but `Ping` is answered from memory, or as soon as the node has taken it.
 //! H2. the declared members are those of `interfaces/*.xml`, from which they are made. H3. signals of a
 //! peer come after its object was announced and before it is taken away.
@@ -20,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::Variant;
 use zocp_interfaces::{
     BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, BRIDGE_XML, EXPORTER_INTERFACE, EXPORTER_XML,
-    PEER_INTERFACE, PEER_XML, PEERS_PATH,
+    LOCAL_INTERFACE, LOCAL_PATH, LOCAL_XML, PEER_INTERFACE, PEER_XML, PEERS_PATH,
 };
 use zocp_node::{Event, Network, Node, PeerId, PeerInfo};
 
@@ -28,8 +29,11 @@ use self::owner::HubOwner;
 use crate::{
     directory::Directory,
     export::Exporter,
+    local::{self, Local, LocalOrder},
     objects::{Interface, SlotError, TableError, XmlError, parse_interfaces},
+    programs::Programs,
     served::{Order, Presence, Served, Site, Table},
+    state::StateDir,
     wires::Wires,
 };
 
@@ -37,6 +41,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Hub {
     node: Node,
+    local: Local,
     table: Table,
     served: Served,
     directory: Directory,
@@ -44,6 +49,49 @@ pub struct Hub {
     groups: BTreeMap<PeerId, Vec<String>>,
     /// The members of a peer's object, without values.
     peer: Interface,
+}
+
+/// What a hub shows, and whom it asks.
+#[derive(Debug)]
+pub struct HubParts {
+    /// The bridge's node.
+    pub node: Node,
+    /// The labels of peers.
+    pub directory: Directory,
+    /// For programs that export.
+    pub exporter: Exporter,
+    /// For programs that publish.
+    pub programs: Programs,
+    /// What is wired to what.
+    pub wires: Wires,
+    /// How much they may publish.
+    pub limits: local::Limits,
+    /// Where lasting values are kept.
+    pub state: StateDir,
+    /// Then what is to be kept is written a last time.
+    pub saving: CancellationToken,
+}
+
+#[cfg(test)]
+impl HubParts {
+    /// What most tests need: nothing is kept, limits are the customary ones.
+    pub(crate) fn plain(
+        node: &Node,
+        directory: &Directory,
+        services: &crate::services::Services,
+        wires: &Wires,
+    ) -> Self {
+        Self {
+            node: node.clone(),
+            directory: directory.clone(),
+            exporter: services.exporter(),
+            programs: services.programs(),
+            wires: wires.clone(),
+            limits: local::Limits::default(),
+            state: StateDir::none(),
+            saving: CancellationToken::new(),
+        }
+    }
 }
 
 impl Hub {
@@ -55,29 +103,44 @@ impl Hub {
     pub async fn start(
         tasks: &TaskTracker,
         site: &Site,
-        node: Node,
-        directory: Directory,
-        exporter: Exporter,
-        wires: &Wires,
+        parts: HubParts,
         on_presence: impl Fn(Presence) + Send + Sync + 'static,
     ) -> Result<Self, HubError> {
         let peer = declared(PEER_XML, PEER_INTERFACE)?;
         let exports = declared(EXPORTER_XML, EXPORTER_INTERFACE)?
             .with("Exports", Variant::new(Vec::<String>::new()))?;
+        let HubParts {
+            node,
+            directory,
+            exporter,
+            ..
+        } = parts;
         let table = site.table();
         let bridge = bridge(&node, node.groups().await.unwrap_or_default())?;
         table.with(|objects| {
             objects.add_manager(BRIDGE_PATH)?;
             objects.insert(BRIDGE_PATH, [bridge, exports])
         })?;
-        wires.show_on(&table);
-        let owner = HubOwner::new(
-            node.clone(),
-            directory.clone(),
+        parts.wires.show_on(&table);
+        let order = LocalOrder {
+            node: node.clone(),
+            table: table.clone(),
+            programs: parts.programs,
+            limits: parts.limits,
+            state: parts.state,
+            stop: parts.saving,
+        };
+        let local = Local::start(tasks, order).await?;
+        let publishing = declared(LOCAL_XML, LOCAL_INTERFACE)?;
+        table.with(|objects| objects.insert(LOCAL_PATH, [publishing]))?;
+        let owner = HubOwner {
+            node: node.clone(),
+            directory: directory.clone(),
             exporter,
-            wires.clone(),
-            table.clone(),
-        );
+            local: local.clone(),
+            wires: parts.wires,
+            table: table.clone(),
+        };
         let order = Order {
             site: site.clone(),
             table: table.clone(),
@@ -88,6 +151,7 @@ impl Hub {
         let served = Served::spawn(tasks, order, owner);
         Ok(Self {
             node,
+            local,
             table,
             served,
             directory,
@@ -130,7 +194,7 @@ impl Hub {
                     self.emit(BRIDGE_PATH, BRIDGE_INTERFACE, "Shouted", arguments);
                 }
             }
-            _ => {}
+            event => self.local.handle(event).await,
         }
     }
 

@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::timeout;
 use zbus::{ObjectPath, Variant};
 use zocp_interfaces::{
-    BRIDGE_INTERFACE, BRIDGE_PATH, EXPORTER_INTERFACE, PEER_INTERFACE, PEERS_PATH, WIRE_INTERFACE,
+    BRIDGE_INTERFACE, BRIDGE_PATH, EXPORTER_INTERFACE, LOCAL_INTERFACE, METHODS_INTERFACE,
+    PEER_INTERFACE, PEERS_PATH, WIRE_INTERFACE,
 };
 use zocp_node::{Content, Node, NodeError, PeerId};
 
@@ -17,6 +18,7 @@ use crate::{
     directory::Directory,
     errors::Refusal,
     export::{Exporter, Learned},
+    local::Local,
     policy::ExportRule,
     served::{Answer, CallRequest, Owner, SetRequest, Table},
     wires::Wires,
@@ -24,40 +26,23 @@ use crate::{
 
 /// Answers what the table cannot.
 pub(super) struct HubOwner {
-    node: Node,
-    directory: Directory,
-    exporter: Exporter,
-    wires: Wires,
-    table: Table,
-}
-
-impl HubOwner {
-    pub(super) fn new(
-        node: Node,
-        directory: Directory,
-        exporter: Exporter,
-        wires: Wires,
-        table: Table,
-    ) -> Self {
-        Self {
-            node,
-            directory,
-            exporter,
-            wires,
-            table,
-        }
-    }
+    pub(super) node: Node,
+    pub(super) directory: Directory,
+    pub(super) exporter: Exporter,
+    pub(super) local: Local,
+    pub(super) wires: Wires,
+    pub(super) table: Table,
 }
 
 impl Owner for HubOwner {
-    async fn call(&self, call: CallRequest) -> Answer {
+    async fn call(&self, mut call: CallRequest) -> Answer {
         if matches!(
             (&*call.interface, &*call.member),
             (BRIDGE_INTERFACE, "Wire" | "Unwire" | "WireWith") | (WIRE_INTERFACE, _)
         ) {
             return self.wires.call(&call).await;
         }
-        let arguments = Arguments(call.arguments);
+        let arguments = Arguments(std::mem::take(&mut call.arguments));
         match (&*call.interface, &*call.member) {
             (BRIDGE_INTERFACE, "FindNode") => self.find_node(&arguments.text(0)?),
             (BRIDGE_INTERFACE, "Connect") => self.connect(&arguments.text(0)?).await,
@@ -88,6 +73,22 @@ impl Owner for HubOwner {
                 let learned = self.exporter.learned(&program, &arguments.text(0)?)?;
                 Ok(told(learned))
             }
+            (LOCAL_INTERFACE, "Publish") => {
+                let program = program(call.caller)?;
+                self.local.publish(&program, &arguments.0).await
+            }
+            (LOCAL_INTERFACE, "PublishMethod") => {
+                let program = program(call.caller)?;
+                self.local.publish_method(&program, &arguments.0).await
+            }
+            (LOCAL_INTERFACE, "Unpublish") => {
+                let program = program(call.caller)?;
+                self.local.unpublish(&program, &arguments.text(0)?).await
+            }
+            (METHODS_INTERFACE, _) => {
+                let arguments = arguments.0;
+                self.local.call(CallRequest { arguments, ..call }).await
+            }
             (PEER_INTERFACE, "Ping") => self.ping(self.peer(&call.path)?).await,
             (PEER_INTERFACE, "Whisper") => {
                 let peer = self.peer(&call.path)?;
@@ -100,9 +101,9 @@ impl Owner for HubOwner {
         }
     }
 
-    /// No property of ours can be written, so the table answers for us.
-    async fn set(&self, set: SetRequest) -> Result<(), Refusal> {
-        Err(Refusal::PropertyReadOnly(set.property.to_string()))
+    /// Only values of the bridge's own tree can be written; else the table answers for us.
+    fn set(&self, set: SetRequest) -> impl Future<Output = Result<(), Refusal>> + Send {
+        self.local.set(&set)
     }
 }
 

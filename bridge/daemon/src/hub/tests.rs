@@ -42,10 +42,7 @@ impl Stage {
         let hub = Hub::start(
             &tasks,
             &site,
-            hub_node.clone(),
-            directory.clone(),
-            services.exporter(),
-            &wires,
+            HubParts::plain(&hub_node, &directory, &services, &wires),
             on_presence,
         )
         .await

@@ -7,10 +7,10 @@ use std::future::Future;
 
 use zocp_node::{
     CapPath, Invalid, Node, NodeError, ObjectPath, PeerId, Value,
-    model::{CallError, CheckError, SetError},
+    model::{CallError, SetError},
 };
 
-use crate::errors::Refusal;
+use crate::{errors::Refusal, view::given::unfit};
 
 /// Commands towards remote nodes.
 pub trait Commands: Clone + Send + Sync + 'static {
@@ -72,21 +72,8 @@ fn refused_set(error: SetError, node: &str, what: &str) -> Refusal {
             path: node.to_owned(),
             property: what.to_owned(),
         },
-        SetError::Value(CheckError::NotWritable) => Refusal::PropertyReadOnly(what.to_owned()),
-        SetError::Value(CheckError::OutOfRange { min, max }) => {
-            Refusal::OutOfRange(format!("{what} is {}", range(min.as_ref(), max.as_ref())))
-        }
+        SetError::Value(error) => unfit(error, what),
         error => Refusal::InvalidArgs(format!("{what}: {error}")),
-    }
-}
-
-/// The range that a value has to be in.
-fn range(min: Option<&Value>, max: Option<&Value>) -> String {
-    match (min, max) {
-        (Some(min), Some(max)) => format!("from {min} to {max}"),
-        (Some(min), None) => format!("at least {min}"),
-        (None, Some(max)) => format!("at most {max}"),
-        (None, None) => "in no range".to_owned(),
     }
 }
 

@@ -14,9 +14,7 @@
 //! Spec: docs/reference/dbus.md, "A mirrored node".
 
 mod commands;
-mod facts;
 mod owner;
-mod view;
 
 #[cfg(test)]
 mod tests;
@@ -29,15 +27,16 @@ use std::{
 
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use zocp_interfaces::{NODE_NAME_PREFIX, OBJECT_INTERFACE, OBJECT_XML};
+use zocp_interfaces::{NODE_NAME_PREFIX, NODE_PATH};
 use zocp_node::{Event, PeerId, PeerInfo};
 
 pub use self::commands::Commands;
-use self::{owner::NodeOwner, view::View};
+use self::owner::NodeOwner;
 use crate::{
     directory::Directory,
-    objects::{Interface, XmlError, parse_interfaces},
+    objects::{Interface, XmlError},
     served::{Order, Presence, Served, Site, Table},
+    view::{View, facts::Side, shape},
 };
 
 /// All mirrored nodes. See the [module](self).
@@ -104,16 +103,11 @@ impl<C: Commands> Mirrors<C> {
         commands: C,
         directory: Directory,
     ) -> Result<Self, XmlError> {
-        let declared = parse_interfaces(OBJECT_XML)?;
-        let shape = declared
-            .into_iter()
-            .find(|interface| &**interface.name() == OBJECT_INTERFACE)
-            .ok_or_else(|| XmlError::Misplaced("node".to_owned()))?;
         Ok(Self {
             tasks,
             site,
             commands,
-            shape,
+            shape: shape()?,
             mirrors: HashMap::new(),
             directory,
             leaving: HashMap::new(),
@@ -174,7 +168,10 @@ impl<C: Commands> Mirrors<C> {
             return;
         };
         let table = self.site.table();
-        let view = View::new(&info.name, table.clone(), self.shape.clone());
+        // The path is legal.
+        table.with(|objects| objects.add_manager(NODE_PATH)).ok();
+        let shape = self.shape.clone();
+        let view = View::new(&info.name, Side::Remote, NODE_PATH, table.clone(), shape);
         let mirror = Arc::new(Mirror {
             peer: info.id,
             name: info.name.clone(),

@@ -7,21 +7,22 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
-use zbus::Variant;
 use zocp_interfaces::VALUES_INTERFACE;
 use zocp_node::{CapPath, ObjectPath, Value, model};
 
 use super::{
     Mirror,
     commands::{Commands, refusal},
-    facts::{self, Fact},
 };
 use crate::{
-    convert::{self, Mismatch},
     errors::Refusal,
     objects::Interface,
     served::{Answer, CallRequest, Owner, SetRequest},
     types,
+    view::{
+        facts::{self, Fact},
+        given::{arguments, results, wanted},
+    },
 };
 
 /// Who answers for a mirrored node.
@@ -118,59 +119,6 @@ impl<C: Commands> NodeOwner<C> {
             }
         });
     }
-}
-
-/// What a client sends, as the capability wants it: by its hint, else by its present type, where a number
-/// may be any number.
-fn wanted(fact: &Fact, given: &Variant<'_>) -> Result<Value, Mismatch> {
-    let hinted = types::hinted(fact.info.hint());
-    let is_hinted = hinted.is_some();
-    let signature = hinted.unwrap_or_else(|| fact.signature.clone());
-    let is_number = |signature| types::integer_variant(signature, 0).is_some();
-    match convert::as_wanted(&signature, given) {
-        Err(Mismatch::Number { .. })
-            if !is_hinted && is_number(&signature) && convert::is_number(given) =>
-        {
-            convert::as_given(given)
-        }
-        converted => converted,
-    }
-}
-
-/// The arguments of a call, by the types that the method declares.
-fn arguments(method: &model::Method, given: &[Variant<'_>]) -> Result<Vec<Value>, Refusal> {
-    method
-        .inputs
-        .iter()
-        .zip(given)
-        .map(|(argument, given)| {
-            let signature = types::argument(argument.type_hint.as_deref());
-            convert::as_wanted(&signature, given).map_err(|mismatch| {
-                Refusal::InvalidArgs(format!("argument {:?}: {mismatch}", argument.name))
-            })
-        })
-        .collect()
-}
-
-/// The results of a call, which must be of the declared types: a caller relies on them.
-fn results(method: &model::Method, values: &[Value]) -> Answer {
-    if values.len() != method.outputs.len() {
-        return Err(Refusal::Failed(format!(
-            "the node answered with {} values instead of {}",
-            values.len(),
-            method.outputs.len()
-        )));
-    }
-    let shown = method.outputs.iter().zip(values).map(|(output, value)| {
-        let signature = types::argument(output.type_hint.as_deref());
-        types::as_type(&signature, value).ok_or_else(|| {
-            Refusal::Failed(format!(
-                "the node's answer {:?} is not of type \"{signature}\"",
-                output.name
-            ))
-        })
-    });
-    shown.collect()
 }
 
 /// The bridge's own deadline for an answer from a node.

@@ -11,6 +11,7 @@ use zbus::{
     Connection, MatchRule, Message, MessageStream, OwnedObjectPath, OwnedVariant, Variant,
     message::Type,
 };
+use zocp_interfaces::OBJECT_INTERFACE;
 use zocp_node::{
     CapPath, Capability, ExitReason, Invalid, NodeError, ObjectPath, RemoteError, Value,
     model::{Change, Limits, SetError, Tree},
@@ -654,8 +655,13 @@ async fn the_tools_of_people_see_a_node_of_a_strange_name() {
 #[test]
 fn an_unusual_capability_does_no_harm() {
     let table = Table::new(crate::objects::Objects::default());
-    let shape = parse_interfaces(OBJECT_XML).unwrap().remove(0);
-    let mut view = View::new("x", table.clone(), shape);
+    let mut view = View::new(
+        "x",
+        Side::Remote,
+        NODE_PATH,
+        table.clone(),
+        shape().unwrap(),
+    );
     let long = "\u{fc}".repeat(300);
     let tree = json!({
         long.clone(): {"value": 1, "access": "rw"},

@@ -294,6 +294,15 @@ impl Objects {
         !self.dirty.is_empty()
     }
 
+    /// Puts out a call of ours; whether there is somebody to send it to, and it is not too long for the bus.
+    pub(crate) fn ask(&mut self, call: Message) -> bool {
+        let is_possible = self.announcing && call.data().len() <= self.message_len_max;
+        if is_possible {
+            self.push_raw(call);
+        }
+        is_possible
+    }
+
     /// Puts out a message that is no answer and no signal of the table, such as a call to the bus.
     pub(crate) fn push_raw(&mut self, message: Message) {
         self.outgoing_octets += message.data().len();

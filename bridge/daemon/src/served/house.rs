@@ -130,6 +130,7 @@ impl<'a, O: Owner> Home<'a, O> {
             }
         };
         self.order.table.lock().set_announcing(false);
+        self.order.table.forget_asked();
         self.order.table.inner.room.notify_waiters();
         match leave {
             Leave::Done => {
@@ -274,6 +275,7 @@ impl<'a, O: Owner> Home<'a, O> {
             interface: set.interface,
             property: set.property,
             value: set.value,
+            caller: ticket.caller(),
         };
         let done = self.owner.set(request);
         let done = done.map(|done| (ticket, done.map(|()| Vec::new())));
@@ -295,6 +297,9 @@ impl<'a, O: Owner> Home<'a, O> {
         let Some(serial) = header.reply_serial() else {
             return;
         };
+        if self.order.table.answered(serial, message) {
+            return;
+        }
         if let Some(closing) = &mut self.closing
             && closing.releasing == Some(serial)
         {

@@ -21,15 +21,17 @@ mod house;
 mod tests;
 
 use std::{
+    collections::HashMap,
     fs,
     future::Future,
+    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use zbus::Variant;
+use zbus::{Message, Variant};
 
 use crate::{
     errors::Refusal,
@@ -103,6 +105,8 @@ struct Shared {
     outgoing: Notify,
     /// There is room again.
     room: Notify,
+    /// Who waits for the answer to a call of ours.
+    asked: Mutex<HashMap<NonZeroU32, oneshot::Sender<Message>>>,
 }
 
 impl Table {
@@ -114,6 +118,7 @@ impl Table {
                 objects: Mutex::new(objects),
                 outgoing: Notify::new(),
                 room: Notify::new(),
+                asked: Mutex::default(),
             }),
         }
     }
@@ -137,6 +142,41 @@ impl Table {
         until(&self.inner.room, || self.has_room()).await;
     }
 
+    /// Calls somebody on the bus, and waits for the answer, for ever if need be; `None` when the connection
+    /// is lost, or there is none. Cancel safe: the call is made anyway.
+    pub(crate) async fn ask(&self, call: Message) -> Option<Message> {
+        let serial = call.primary_header().serial_num();
+        let asked = Asked {
+            table: self,
+            serial,
+        };
+        let (answer, answered) = oneshot::channel();
+        // Before the call is put out, so that its answer finds it.
+        self.asked().insert(asked.serial, answer);
+        if !self.with(|objects| objects.ask(call)) {
+            return None;
+        }
+        answered.await.ok()
+    }
+
+    /// An answer came; whether it was waited for.
+    fn answered(&self, serial: NonZeroU32, message: &Message) -> bool {
+        let asked = self.asked().remove(&serial);
+        asked.is_some_and(|answer| answer.send(message.clone()).is_ok())
+    }
+
+    /// There will be no more answers.
+    fn forget_asked(&self) {
+        self.asked().clear();
+    }
+
+    fn asked(&self) -> MutexGuard<'_, HashMap<NonZeroU32, oneshot::Sender<Message>>> {
+        self.inner
+            .asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn has_room(&self) -> bool {
         let objects = self.lock();
         objects.outgoing_len() < OUTGOING_MAX && objects.outgoing_octets() < OUTGOING_OCTETS_MAX
@@ -152,6 +192,18 @@ impl Table {
     }
 }
 
+/// A question that is forgotten when nobody waits any more.
+struct Asked<'a> {
+    table: &'a Table,
+    serial: NonZeroU32,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.table.asked().remove(&self.serial);
+    }
+}
+
 /// Who answers what the table cannot answer from memory.
 pub trait Owner: Send + Sync + 'static {
     /// A call of one of the objects' own methods; its arguments have the declared types.
@@ -159,7 +211,8 @@ pub trait Owner: Send + Sync + 'static {
 
     /// A `Set` of a property that may be written; type and range are to be checked.
     ///
-    /// The owner puts the new value into the table; it is told before the caller gets the answer.
+    /// The owner puts the new value into the table; it is told before the caller gets the answer. This is
+    /// called in the order in which sets come; what it returns may be polled in any.
     fn set(&self, set: SetRequest) -> impl Future<Output = Result<(), Refusal>> + Send;
 }
 
@@ -192,6 +245,8 @@ pub struct SetRequest {
     pub property: Arc<str>,
     /// What the client sent.
     pub value: Variant<'static>,
+    /// The unique name of the client.
+    pub caller: Option<String>,
 }
 
 /// What a house says of itself.

@@ -34,6 +34,7 @@ use crate::{
     config::ServiceSettings,
     export::{Exporter, SERVICES},
     import::Importer,
+    programs::Programs,
     served::Site,
     transport::{Control, PIECE_TAG, PacketError, TAG, is_ours, read},
 };
@@ -62,6 +63,7 @@ pub struct Services {
     tasks: TaskTracker,
     exporter: Exporter,
     importer: Importer,
+    programs: Programs,
     links: HashMap<PeerId, Arc<Link>>,
     stop: CancellationToken,
 }
@@ -82,9 +84,11 @@ impl Services {
             stop.clone(),
         );
         let importer = Importer::new(tasks, site.clone(), watch.clone(), own.clone(), import);
+        let programs = Programs::new(watch.clone());
         let follower = Arc::new(Both {
             exporter: exporter.clone(),
             importer: importer.clone(),
+            programs: programs.clone(),
         });
         watch.start(tasks, site.address().clone(), own, follower, stop.clone());
         Self {
@@ -92,6 +96,7 @@ impl Services {
             tasks: tasks.clone(),
             exporter,
             importer,
+            programs,
             links: HashMap::new(),
             stop,
         }
@@ -157,6 +162,12 @@ impl Services {
     #[must_use]
     pub fn exporter(&self) -> Exporter {
         self.exporter.clone()
+    }
+
+    /// Who lends something, and is told when it is gone.
+    #[must_use]
+    pub fn programs(&self) -> Programs {
+        self.programs.clone()
     }
 
     /// Takes all from the bus and the mesh.
@@ -254,6 +265,7 @@ fn is_of_services(change: &Change) -> bool {
 struct Both {
     exporter: Exporter,
     importer: Importer,
+    programs: Programs,
 }
 
 impl Follower for Both {
@@ -264,12 +276,14 @@ impl Follower for Both {
 
     fn lost(&self) {
         self.exporter.lost();
+        self.programs.lost();
     }
 
     fn owner_changed(&self, name: &str, old: Option<&str>, new: Option<&str>) {
         if old.is_some() && new.is_none() && name.starts_with(':') {
             self.importer.callers().gone(name);
             self.exporter.program_gone(name);
+            self.programs.left(name);
         }
         self.exporter.owner_changed(name, new);
     }
@@ -279,6 +293,7 @@ impl Follower for Both {
             if matches!(answer.body().deserialize(), Ok(false)) {
                 self.importer.callers().gone(caller);
                 self.exporter.program_gone(caller);
+                self.programs.left(caller);
             }
             return;
         }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{Model, Peer};
 use crate::{
-    CapPath, NodeId, ObjectPath, Tree,
+    CapPath, Capability, NodeId, ObjectPath, Tree,
     event::{Event, Ignored},
     json,
     message::{MessageError, Verb, entry, modified, nested},
@@ -94,7 +94,16 @@ impl Model {
 
     fn set_checked(&mut self, peer: NodeId, path: CapPath, value: Value) {
         match self.update(&path, value.clone(), Some(peer)) {
-            Ok(()) => self.event(Event::LocalSet { peer, path, value }),
+            Ok(()) => {
+                let emits = |capability: &Capability| capability.info.access.emit;
+                if self.tree.capability(&path).is_some_and(emits) {
+                    self.event(Event::LocalEmitted {
+                        path: path.clone(),
+                        value: value.clone(),
+                    });
+                }
+                self.event(Event::LocalSet { peer, path, value });
+            }
             Err(cause) => {
                 self.correct(peer, &path);
                 self.ignore(peer, Ignored::TooLarge { path, cause });

@@ -67,8 +67,12 @@ impl Model {
             path: path.clone(),
             value,
         }));
+        let emitted = self.tree.capability(&path).and_then(emission);
         self.event(Event::LocalChanged { changes });
         self.announce(&path);
+        if let Some(value) = emitted {
+            self.event(Event::LocalEmitted { path, value });
+        }
         Ok(())
     }
 
@@ -195,7 +199,11 @@ impl Model {
             return Err(PublishError::NotAnEmitter);
         }
         let value = capability.check(&value)?;
-        self.update(path, value, None)?;
+        self.update(path, value.clone(), None)?;
+        self.event(Event::LocalEmitted {
+            path: path.clone(),
+            value,
+        });
         Ok(())
     }
 
@@ -362,6 +370,12 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// What telling a known capability anew emits (protocol.md §5.4).
+fn emission(capability: &Capability) -> Option<Value> {
+    let value = capability.value.as_ref();
+    value.filter(|_| capability.info.access.emit).cloned()
 }
 
 /// A capability as pyZOCP's programs expect one: nothing is missing.

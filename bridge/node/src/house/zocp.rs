@@ -83,6 +83,7 @@ impl House {
                 value,
             },
             Zocp::LocalChanged { changes } => Event::LocalChanged { changes },
+            Zocp::LocalEmitted { path, value } => Event::LocalEmitted { path, value },
             Zocp::LocalSet { peer, path, value } => Event::LocalSet {
                 peer: peer_id(peer),
                 path,
@@ -250,6 +251,22 @@ impl House {
         self.model
             .publish_method(object, name, method)
             .map_err(|error| Invalid::Publish(error).into())
+    }
+
+    /// The model's events of this turn come before.
+    pub(crate) fn mark(&mut self, now: Instant, number: u64) {
+        self.settle_model(now);
+        self.events.push(Event::Marked(number));
+    }
+
+    pub(crate) fn unpublish_method(
+        &mut self,
+        object: &ObjectPath,
+        name: &str,
+    ) -> Result<(), NodeError> {
+        let unknown = || Invalid::Publish(PublishError::UnknownCapability).into();
+        let existed = self.model.unpublish_method(object, name);
+        existed.then_some(()).ok_or_else(unknown)
     }
 
     pub(crate) fn set_local(&mut self, path: &CapPath, value: Value) -> Result<(), NodeError> {

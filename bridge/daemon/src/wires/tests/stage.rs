@@ -13,7 +13,7 @@ use super::super::Wires;
 use crate::{
     config::ServiceSettings,
     directory::Directory,
-    hub::Hub,
+    hub::{Hub, HubParts},
     served::{Presence, Site, SiteKind},
     services::Services,
     state::StateDir,
@@ -55,10 +55,7 @@ impl Stage {
         let hub = Hub::start(
             &tasks,
             &site,
-            node.clone(),
-            directory.clone(),
-            services.exporter(),
-            &wires,
+            HubParts::plain(&node, &directory, &services, &wires),
             on_presence,
         )
         .await

@@ -5,7 +5,9 @@
 //! Invariants:
 //! F1. No two facts of an object have one member name. A second name with the label of another, which
 //!     takes two of more than 200 octets, is listed in `Capabilities` without a member.
-//! F2. A capability is a property if it has a value and may be read or written, a signal if it emits.
+//! F2. A capability is a property if it has a value and may be read or written, a signal if it emits. Of
+//!     our own node it is a property if it has a value, which its publisher may set in any case, and also
+//!     a signal if it senses.
 
 use std::{
     collections::BTreeMap,
@@ -25,9 +27,19 @@ use crate::{
     types,
 };
 
+/// Whose tree it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// A remote node's: what its `access` says is all that can be done.
+    Remote,
+    /// Our own: whoever published a capability may do everything with it.
+    Local,
+}
+
 /// What is known of an object.
-#[derive(Debug, Default)]
-pub(super) struct Facts {
+#[derive(Debug)]
+pub(crate) struct Facts {
+    side: Side,
     /// By raw name.
     pub(super) capabilities: BTreeMap<Arc<str>, Fact>,
     /// By raw name.
@@ -39,13 +51,14 @@ pub(super) struct Facts {
 
 /// What is known of a capability.
 #[derive(Debug, Clone)]
-pub(super) struct Fact {
+pub(crate) struct Fact {
     /// Its member name; none where another has it.
-    pub(super) member: Option<Arc<str>>,
-    pub(super) info: Arc<Info>,
+    pub(crate) member: Option<Arc<str>>,
+    pub(crate) info: Arc<Info>,
     /// The type that its value has on the bus.
-    pub(super) signature: Signature,
+    pub(crate) signature: Signature,
     pub(super) has_value: bool,
+    side: Side,
 }
 
 /// What a description came to.
@@ -59,10 +72,10 @@ pub(super) struct Described {
 }
 
 /// Facts that tasks share.
-pub(super) type SharedFacts = Arc<Mutex<Facts>>;
+pub(crate) type SharedFacts = Arc<Mutex<Facts>>;
 
 /// A panic while the lock was held ended its task; facts are consistent between steps.
-pub(super) fn lock(facts: &SharedFacts) -> MutexGuard<'_, Facts> {
+pub(crate) fn lock(facts: &SharedFacts) -> MutexGuard<'_, Facts> {
     facts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -87,11 +100,32 @@ impl Fact {
 
     /// Whether it is a property.
     pub(super) fn is_property(&self) -> bool {
-        self.has_value && (self.info.access.read || self.info.access.write)
+        self.has_value && self.is_accessible()
+    }
+
+    /// Whether it is a property once it has a value.
+    pub(super) fn is_accessible(&self) -> bool {
+        self.side == Side::Local || self.info.access.read || self.info.access.write
+    }
+
+    fn is_signal(&self) -> bool {
+        let access = &self.info.access;
+        access.emit || (self.side == Side::Local && access.sense)
     }
 }
 
 impl Facts {
+    /// Nothing is known yet.
+    pub(super) fn shared(side: Side) -> SharedFacts {
+        Arc::new(Mutex::new(Self {
+            side,
+            capabilities: BTreeMap::new(),
+            methods: BTreeMap::new(),
+            data: BTreeMap::new(),
+            kind: String::new(),
+        }))
+    }
+
     /// Takes over what a node says of a capability.
     pub(super) fn describe(&mut self, name: &Arc<str>, capability: &Capability) -> Described {
         let value = capability.value.as_ref().unwrap_or(&Value::Null);
@@ -101,6 +135,7 @@ impl Facts {
             info: capability.info.clone(),
             signature: signature_of(capability, &shown),
             has_value: capability.value.is_some(),
+            side: self.side,
         };
         let member = fact.member.clone().filter(|_| fact.is_property());
         let old = self.capabilities.get(name);
@@ -144,7 +179,7 @@ impl Facts {
     }
 
     /// The capability that has a member name.
-    pub(super) fn capability(&self, member: &str) -> Option<(&Arc<str>, &Fact)> {
+    pub(crate) fn capability(&self, member: &str) -> Option<(&Arc<str>, &Fact)> {
         let has_it = |fact: &Fact| fact.member.as_deref() == Some(member);
         if let Some(name) = crate::label::unlabel(member)
             && let Some(found) = self.capabilities.get_key_value(name.as_str())
@@ -156,7 +191,7 @@ impl Facts {
     }
 
     /// The raw name and the declaration of the method that has a member name.
-    pub(super) fn method(&self, member: &str) -> Option<(&str, &model::Method)> {
+    pub(crate) fn method(&self, member: &str) -> Option<(&str, &model::Method)> {
         self.methods
             .iter()
             .find(|(name, _)| label(name) == member)
@@ -200,7 +235,7 @@ impl Facts {
                     tracing::error!(%error, "a value has lost its type");
                 }
             }
-            if fact.info.access.emit {
+            if fact.is_signal() {
                 members.signals.add_signal(signal(member, fact));
             }
         }
@@ -243,9 +278,9 @@ fn signature_of(capability: &Capability, shown: &Variant<'_>) -> Signature {
 }
 
 fn property(member: &Arc<str>, fact: &Fact) -> Property {
-    let access = match (fact.info.access.read, fact.info.access.write) {
-        (true, true) => Access::ReadWrite,
-        (false, true) => Access::Write,
+    let access = match (fact.side, fact.info.access.read, fact.info.access.write) {
+        (Side::Local, _, _) | (_, true, true) => Access::ReadWrite,
+        (_, false, true) => Access::Write,
         _ => Access::Read,
     };
     Property {

@@ -1,13 +1,19 @@
-//! The tree of one remote node as a table of D-Bus objects.
+//! The tree of one node as D-Bus objects in a table.
 //!
 //! Model: a [`View`] owns what its node's tree is made into: for each object its path and its facts. It
-//! follows the tree by changes, without comparing trees, and puts the outcome into the table.
+//! follows the tree by changes, without comparing trees, and puts the outcome into the table. What a
+//! client sends is understood by [`given`].
 //! Invariants:
 //! W1. Locks are taken in the order view, table, facts. What a table computes on demand takes facts only.
 //! W2. Each object of the node has an object on the bus, and no others are there but the root.
 //! W3. A change of members is told as removal and addition of the interface; a change of a value, of its
 //!     property alone.
-//! Not here: connections (`crate::served`), which node (`super`).
+//! Not here: connections (`crate::served`), which node (`crate::mirror` for remote ones, `crate::local` for
+//! our own).
+//! Spec: docs/reference/dbus.md, "A mirrored node".
+
+pub(crate) mod facts;
+pub(crate) mod given;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,25 +23,28 @@ use std::{
 
 use zbus::Variant;
 use zocp_interfaces::{
-    METHODS_INTERFACE, NODE_PATH, OBJECT_INTERFACE, SIGNALS_INTERFACE, VALUES_INTERFACE,
+    METHODS_INTERFACE, OBJECT_INTERFACE, OBJECT_XML, SIGNALS_INTERFACE, VALUES_INTERFACE,
 };
 use zocp_node::{
     CapPath, Capability, ObjectPath, Value,
     model::{Change, Tree},
 };
 
-use super::facts::{self, Facts, Members, SharedFacts};
+use self::facts::{Facts, Members, SharedFacts, Side};
 use crate::{
     label::label,
-    objects::{Content, Interface, Objects, SlotError, TableError},
+    objects::{Content, Interface, Objects, SlotError, TableError, XmlError, parse_interfaces},
     served::Table,
     types,
 };
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct View {
+pub(crate) struct View {
     name: String,
+    side: Side,
+    /// The path of the root object.
+    root: &'static str,
     table: Table,
     objects: BTreeMap<ObjectPath, Shown>,
     /// The members of `org.z25.Zocp1.Object`, without values.
@@ -53,23 +62,29 @@ struct Shown {
 type Fresh = BTreeMap<Arc<str>, Variant<'static>>;
 
 impl View {
-    /// A node of which nothing is known but the name.
-    pub(super) fn new(name: &str, table: Table, shape: Interface) -> Self {
+    /// A node of which nothing is known but the name, below `root`. `shape` is what [`shape`] gives.
+    pub(crate) fn new(
+        name: &str,
+        side: Side,
+        root: &'static str,
+        table: Table,
+        shape: Interface,
+    ) -> Self {
         let mut view = Self {
             name: name.to_owned(),
+            side,
+            root,
             table,
             objects: BTreeMap::new(),
             shape,
         };
-        let made = view.table.with(|objects| objects.add_manager(NODE_PATH));
-        log(made);
         view.add_object(&ObjectPath::root());
         view.rebuild(&ObjectPath::root(), Fresh::new());
         view
     }
 
     /// Takes over a whole tree.
-    pub(super) fn adopt(&mut self, tree: &Tree) {
+    pub(crate) fn adopt(&mut self, tree: &Tree) {
         for (path, object) in tree.root().walk() {
             let Some(shared) = self.add_object(&path) else {
                 continue;
@@ -91,7 +106,7 @@ impl View {
     }
 
     /// Follows changes of the tree.
-    pub(super) fn follow(&mut self, changes: &[Change]) {
+    pub(crate) fn follow(&mut self, changes: &[Change]) {
         let mut touched: BTreeMap<ObjectPath, Fresh> = BTreeMap::new();
         let mut noted: BTreeSet<&ObjectPath> = BTreeSet::new();
         for change in changes {
@@ -148,7 +163,7 @@ impl View {
     }
 
     /// Emits a signal, its type made to fit if need be.
-    pub(super) fn emit(&mut self, path: &CapPath, value: &Value) {
+    pub(crate) fn emit(&mut self, path: &CapPath, value: &Value) {
         let Some(fit) = self.fit(path, value) else {
             return;
         };
@@ -166,7 +181,7 @@ impl View {
     }
 
     /// The object at a path on the bus, with its facts.
-    pub(super) fn at(&self, path: &str) -> Option<(ObjectPath, SharedFacts)> {
+    pub(crate) fn at(&self, path: &str) -> Option<(ObjectPath, SharedFacts)> {
         let found = self.objects.iter().find(|(_, shown)| *shown.path == *path);
         found.map(|(object, shown)| (object.clone(), shown.facts.clone()))
     }
@@ -244,7 +259,7 @@ impl View {
             object: object.path.clone(),
             member: fact.member.clone(),
             is_property: fact.is_property(),
-            is_alike: is_typed && (fact.has_value || !is_accessible(fact)),
+            is_alike: is_typed && (fact.has_value || !fact.is_accessible()),
             shown,
         })
     }
@@ -260,7 +275,7 @@ impl View {
                 let above = &self.objects.get(&parent)?.path;
                 format!("{above}/{}", label(name)).into()
             }
-            _ => NODE_PATH.into(),
+            _ => self.root.into(),
         };
         if self
             .table
@@ -269,7 +284,7 @@ impl View {
             tracing::warn!(path = %bus_path, "two objects have one path: the later is not shown");
             return None;
         }
-        let facts = SharedFacts::default();
+        let facts = Facts::shared(self.side);
         self.objects.insert(
             path.clone(),
             Shown {
@@ -339,6 +354,15 @@ impl View {
     }
 }
 
+/// The members of `org.z25.Zocp1.Object`, for [`View::new`].
+pub(crate) fn shape() -> Result<Interface, XmlError> {
+    let declared = parse_interfaces(OBJECT_XML)?;
+    declared
+        .into_iter()
+        .find(|interface| &**interface.name() == OBJECT_INTERFACE)
+        .ok_or_else(|| XmlError::Misplaced("node".to_owned()))
+}
+
 /// How a value is shown.
 struct Fit {
     object: Arc<str>,
@@ -347,10 +371,6 @@ struct Fit {
     is_property: bool,
     /// Whether the members have its type already.
     is_alike: bool,
-}
-
-fn is_accessible(fact: &facts::Fact) -> bool {
-    fact.info.access.read || fact.info.access.write
 }
 
 /// Puts an object into the table: new interfaces, interfaces whose members changed, and changed values.

@@ -1,0 +1,87 @@
+//! Sets of values on their way to the node, in the order in which they came.
+//!
+//! Model: what is set is handed to the node at once while it takes commands; what it cannot take waits in a
+//! queue, and behind it all that comes later. One task empties the queue.
+//! Invariants: LA1. nothing overtakes: the queue is looked at, and handed over or queued, in one step.
+//! Limits: each set is a call that waits, of which `served::PENDING_MAX` may.
+
+use std::{collections::VecDeque, sync::Mutex};
+
+use tokio::sync::{Notify, oneshot};
+use zocp_node::{Begun, CapPath, Node, NodeError, Room, Setting, Value};
+
+use super::locked;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    waiting: Mutex<VecDeque<(Set, oneshot::Sender<Begun>)>>,
+    queued: Notify,
+}
+
+/// A value to be set.
+#[derive(Debug)]
+pub(super) struct Set {
+    pub(super) path: CapPath,
+    pub(super) value: Value,
+    pub(super) setting: Setting,
+    /// Told among the node's events when it is done.
+    pub(super) mark: u64,
+}
+
+impl Lane {
+    /// Puts a set on its way; its outcome can be awaited.
+    pub(super) fn put(
+        &self,
+        node: &Node,
+        set: Set,
+    ) -> impl Future<Output = Result<(), NodeError>> + Send + use<> {
+        let mut waiting = locked(&self.waiting);
+        let room = waiting.is_empty().then(|| node.try_room());
+        let (tell, told) = oneshot::channel();
+        match room {
+            Some(Ok(room)) => {
+                // Who asked is there: it has not got the other end yet.
+                let _ = tell.send(set.begin(room));
+            }
+            Some(Err(NodeError::Busy)) | None => {
+                waiting.push_back((set, tell));
+                self.queued.notify_one();
+            }
+            Some(Err(_)) => {}
+        }
+        async move {
+            match told.await {
+                Ok(begun) => begun.done().await,
+                Err(_) => Err(NodeError::Closed),
+            }
+        }
+    }
+
+    /// Empties the queue, for ever.
+    pub(super) async fn run(&self, node: &Node) {
+        loop {
+            self.queued.notified().await;
+            while let Ok(room) = node.room().await {
+                let mut waiting = locked(&self.waiting);
+                let Some((set, tell)) = waiting.pop_front() else {
+                    break;
+                };
+                // Who asked may have gone; it is set all the same.
+                let _ = tell.send(set.begin(room));
+            }
+        }
+    }
+}
+
+impl Set {
+    fn begin(self, room: Room) -> Begun {
+        let Self {
+            path,
+            value,
+            setting,
+            mark,
+        } = self;
+        room.set_local(path, value, setting, mark)
+    }
+}

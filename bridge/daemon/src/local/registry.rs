@@ -1,0 +1,264 @@
+//! Who published what.
+//!
+//! Model: plain data. A *place* is a path in the tree and whether a value or a method is there; who is at a
+//! place owns it. Lasting values have no owner between two programs.
+//! Invariants: RE1. no program gets a place that another one has. RE2. what is in `services` is the
+//! bridge's: it says there what it exports.
+//! Limits: [`Limits`]; a further publication is refused.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use zocp_node::{CapPath, Capability, ObjectPath, Value};
+
+use super::{
+    kept::{KeptValue, Published},
+    methods::Target,
+};
+use crate::{errors::Refusal, export::SERVICES};
+
+/// How much programs may publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Values and methods of all programs together.
+    pub publications_max: usize,
+    /// Of one program.
+    pub publications_per_program_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            publications_max: 8192,
+            publications_per_program_max: 1024,
+        }
+    }
+}
+
+/// Whether a value or a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Capability,
+    Method,
+}
+
+/// See the [module](self).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    // First, so that all of an object are together.
+    pub(super) path: CapPath,
+    pub(super) kind: Kind,
+}
+
+impl Place {
+    pub(super) fn new(kind: Kind, path: CapPath) -> Self {
+        Self { path, kind }
+    }
+}
+
+/// What is at a place.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A value; with its newest state if it outlives its publisher.
+    Capability { lasting: Option<Box<Capability>> },
+    /// A method, and who does it.
+    Method(Arc<Target>),
+}
+
+#[derive(Debug)]
+struct Publication {
+    /// The unique name of the program.
+    owner: Option<Arc<str>>,
+    what: What,
+}
+
+impl Publication {
+    fn lasting(&self) -> Option<&Capability> {
+        match &self.what {
+            What::Capability { lasting } => lasting.as_deref(),
+            What::Method(_) => None,
+        }
+    }
+}
+
+/// All that programs published. See the [module](self).
+#[derive(Debug)]
+pub(super) struct Registry {
+    limits: Limits,
+    published: BTreeMap<Place, Publication>,
+}
+
+impl Registry {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            published: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a program may publish at a place.
+    pub(super) fn admit(&self, program: &str, place: &Place) -> Result<(), Refusal> {
+        let path = &place.path;
+        let first = path.object.segments().first().unwrap_or(&path.name);
+        if **first == *SERVICES {
+            let text = format!("{path}: the bridge itself says in \"{SERVICES}\" what it exports");
+            return Err(Refusal::AccessDenied(text));
+        }
+        match self.published.get(place) {
+            Some(there) => match &there.owner {
+                Some(owner) if **owner != *program => Err(belongs(path, owner)),
+                _ => Ok(()),
+            },
+            None => self.admit_one_more(program),
+        }
+    }
+
+    fn admit_one_more(&self, program: &str) -> Result<(), Refusal> {
+        let all = self.limits.publications_max;
+        if self.published.len() >= all {
+            let text = format!("{all} values and methods are published");
+            return Err(Refusal::LimitsExceeded(text));
+        }
+        let own = self.limits.publications_per_program_max;
+        if self.of(program).count() >= own {
+            let text = format!("{program} publishes {own} values and methods");
+            return Err(Refusal::LimitsExceeded(text));
+        }
+        Ok(())
+    }
+
+    /// Puts what a program published at its place. Whether what is kept is something else now.
+    pub(super) fn put(&mut self, program: &str, place: Place, what: What) -> bool {
+        let publication = Publication {
+            owner: Some(program.into()),
+            what,
+        };
+        let is_lasting = publication.lasting().is_some();
+        let old = self.published.insert(place, publication);
+        is_lasting || old.is_some_and(|old| old.lasting().is_some())
+    }
+
+    /// Puts what was kept at its place.
+    pub(super) fn restore(&mut self, path: CapPath, capability: Capability) {
+        let lasting = Some(Box::new(capability));
+        let publication = Publication {
+            owner: None,
+            what: What::Capability { lasting },
+        };
+        let place = Place::new(Kind::Capability, path);
+        self.published.insert(place, publication);
+    }
+
+    /// Takes out what a program published under this text, or what nobody owns.
+    pub(super) fn take_back(&mut self, program: &str, name: &str) -> Result<Vec<Place>, Refusal> {
+        let places = self.named(name);
+        for place in &places {
+            if let Some(owner) = self.published.get(place).and_then(|one| one.owner.as_ref())
+                && **owner != *program
+            {
+                return Err(belongs(&place.path, owner));
+            }
+        }
+        if places.is_empty() {
+            let text = format!("nothing is published as \"{name}\"");
+            return Err(Refusal::InvalidArgs(text));
+        }
+        for place in &places {
+            self.published.remove(place);
+        }
+        Ok(places)
+    }
+
+    /// What is published under a text: at the root by its raw name, else by its dotted path.
+    fn named(&self, name: &str) -> Vec<Place> {
+        let at = |path: &CapPath| {
+            let kinds = [Kind::Capability, Kind::Method].into_iter();
+            kinds
+                .map(|kind| Place::new(kind, path.clone()))
+                .filter(|place| self.published.contains_key(place))
+                .collect::<Vec<_>>()
+        };
+        match at(&CapPath::root(name)) {
+            none if none.is_empty() => name.parse().map(|path| at(&path)).unwrap_or_default(),
+            places => places,
+        }
+    }
+
+    /// A program is gone: what is to be taken out of the tree.
+    pub(super) fn abandon(&mut self, program: &str) -> Vec<Place> {
+        let places: Vec<Place> = self.of(program).cloned().collect();
+        let mut gone = Vec::new();
+        for place in places {
+            match self.published.get_mut(&place) {
+                Some(one) if one.lasting().is_some() => one.owner = None,
+                _ => {
+                    self.published.remove(&place);
+                    gone.push(place);
+                }
+            }
+        }
+        gone
+    }
+
+    pub(super) fn is_owner(&self, program: &str, place: &Place) -> bool {
+        let owner = self.published.get(place).and_then(|one| one.owner.as_ref());
+        owner.is_some_and(|owner| **owner == *program)
+    }
+
+    /// Who does a method.
+    pub(super) fn target(&self, place: &Place) -> Option<Arc<Target>> {
+        match &self.published.get(place)?.what {
+            What::Method(target) => Some(target.clone()),
+            What::Capability { .. } => None,
+        }
+    }
+
+    /// A value is another one now. Whether it is lasting.
+    pub(super) fn note(&mut self, path: &CapPath, value: &Value) -> bool {
+        let place = Place::new(Kind::Capability, path.clone());
+        let found = self.published.get_mut(&place).map(|one| &mut one.what);
+        let Some(What::Capability {
+            lasting: Some(capability),
+        }) = found
+        else {
+            return false;
+        };
+        capability.value = Some(value.clone());
+        true
+    }
+
+    /// The largest object, from this one up, in and below which nothing is published; never the root.
+    pub(super) fn emptied(&self, object: &ObjectPath) -> Option<ObjectPath> {
+        let is_used = |object: &ObjectPath| {
+            self.published
+                .keys()
+                .any(|place| place.path.object.starts_with(object))
+        };
+        let above = std::iter::successors(Some(object.clone()), ObjectPath::parent);
+        above
+            .take_while(|object| !object.is_root() && !is_used(object))
+            .last()
+    }
+
+    /// What is to be kept.
+    pub(super) fn kept(&self) -> Published {
+        let lasting = self.published.iter().filter_map(|(place, one)| {
+            let capability = one.lasting()?;
+            Some(KeptValue::new(&place.path, capability))
+        });
+        Published {
+            values: lasting.collect(),
+        }
+    }
+
+    fn of<'a>(&'a self, program: &'a str) -> impl Iterator<Item = &'a Place> {
+        let is_its = move |one: &Publication| one.owner.as_deref() == Some(program);
+        let published = self.published.iter();
+        published
+            .filter(move |(_, one)| is_its(one))
+            .map(|(place, _)| place)
+    }
+}
+
+fn belongs(path: &CapPath, owner: &str) -> Refusal {
+    Refusal::AccessDenied(format!("{path} belongs to another program, {owner}"))
+}

@@ -1,0 +1,95 @@
+//! What a client sends to a capability or a method, and what it is given back: values of the types that
+//! the node declared.
+//!
+//! Not here: access and range, which the node checks; types themselves (`crate::types`, `crate::convert`).
+
+use zbus::Variant;
+use zocp_node::{
+    Value,
+    model::{self, CheckError},
+};
+
+use super::facts::Fact;
+use crate::{
+    convert::{self, Mismatch},
+    errors::Refusal,
+    served::Answer,
+    types,
+};
+
+/// What a client sends, as the capability wants it: by its hint, else by its present type, where a number
+/// may be any number.
+pub(crate) fn wanted(fact: &Fact, given: &Variant<'_>) -> Result<Value, Mismatch> {
+    let hinted = types::hinted(fact.info.hint());
+    let is_hinted = hinted.is_some();
+    let signature = hinted.unwrap_or_else(|| fact.signature.clone());
+    let is_number = |signature| types::integer_variant(signature, 0).is_some();
+    match convert::as_wanted(&signature, given) {
+        Err(Mismatch::Number { .. })
+            if !is_hinted && is_number(&signature) && convert::is_number(given) =>
+        {
+            convert::as_given(given)
+        }
+        converted => converted,
+    }
+}
+
+/// The arguments of a call, by the types that the method declares.
+pub(crate) fn arguments(
+    method: &model::Method,
+    given: &[Variant<'_>],
+) -> Result<Vec<Value>, Refusal> {
+    method
+        .inputs
+        .iter()
+        .zip(given)
+        .map(|(argument, given)| {
+            let signature = types::argument(argument.type_hint.as_deref());
+            convert::as_wanted(&signature, given).map_err(|mismatch| {
+                Refusal::InvalidArgs(format!("argument {:?}: {mismatch}", argument.name))
+            })
+        })
+        .collect()
+}
+
+/// The results of a call, which must be of the declared types: a caller relies on them.
+pub(crate) fn results(method: &model::Method, values: &[Value]) -> Answer {
+    if values.len() != method.outputs.len() {
+        return Err(Refusal::Failed(format!(
+            "the node answered with {} values instead of {}",
+            values.len(),
+            method.outputs.len()
+        )));
+    }
+    let shown = method.outputs.iter().zip(values).map(|(output, value)| {
+        let signature = types::argument(output.type_hint.as_deref());
+        types::as_type(&signature, value).ok_or_else(|| {
+            Refusal::Failed(format!(
+                "the node's answer {:?} is not of type \"{signature}\"",
+                output.name
+            ))
+        })
+    });
+    shown.collect()
+}
+
+/// Why a value is not taken, in the words of the bus.
+pub(crate) fn unfit(error: CheckError, what: &str) -> Refusal {
+    match error {
+        CheckError::NotWritable => Refusal::PropertyReadOnly(what.to_owned()),
+        CheckError::OutOfRange { min, max } => {
+            Refusal::OutOfRange(format!("{what} is {}", range(min.as_ref(), max.as_ref())))
+        }
+        error @ CheckError::WrongType { .. } => Refusal::InvalidArgs(format!("{what}: {error}")),
+    }
+}
+
+/// The range that a value has to be in.
+fn range(min: Option<&Value>, max: Option<&Value>) -> String {
+    match (min, max) {
+        (Some(min), Some(max)) => format!("from {min} to {max}"),
+        (Some(min), None) => format!("at least {min}"),
+        (None, Some(max)) => format!("at most {max}"),
+        (None, None) => "in no range".to_owned(),
+    }
+}
