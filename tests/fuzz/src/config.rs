@@ -39,7 +39,7 @@ fn check(config: Config) {
         Ok(settings) => {
             let node = &settings.node;
             assert!(node.silence_max > node.silence_ping && !node.silence_ping.is_zero());
-            assert_ne!(node.beacon_port, 0);
+            assert_ne!(node.beacon_port, Some(0));
             assert!((1..=255).contains(&node.name.len()));
             assert!(
                 settings

@@ -364,7 +364,7 @@ impl Mesh {
                     }
                 }
             }
-            Output::Dial { dial, endpoint } => self.dial(node, dial, &endpoint),
+            Output::Dial { dial, endpoint, .. } => self.dial(node, dial, &endpoint),
             Output::Send {
                 dial,
                 header,

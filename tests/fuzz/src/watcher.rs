@@ -66,7 +66,12 @@ impl Watcher {
 
     pub(crate) fn check(&mut self, output: &Output) {
         match output {
-            Output::Dial { dial, endpoint } => {
+            Output::Dial {
+                dial,
+                endpoint,
+                key,
+            } => {
+                assert!(key.is_none(), "an open mesh");
                 assert!(self.dials_last.is_none_or(|last| last < *dial), "a new one");
                 assert_ne!(endpoint.socket_addr(), Some(self.address), "not ourselves");
                 self.dials_last = Some(*dial);

@@ -172,7 +172,7 @@ impl Wire {
     fn events(&mut self, at: bool) {
         while let Some(event) = self.side(at).end.poll_event() {
             match event {
-                Event::PeerKey(key) => {
+                Event::PeerKey { key, .. } => {
                     assert_eq!(key, keys(1).public(), "nobody else has proved anything");
                     assert!(at, "the ROUTER decides");
                     self.side(at).end.accept();

@@ -22,9 +22,7 @@ fn beacon(octets: &[u8]) {
     let Some(beacon) = Beacon::parse(octets) else {
         return;
     };
-    let mut written = Vec::new();
-    beacon.encode(&mut written);
-    assert_eq!(written, octets);
+    assert_eq!(beacon.encode().as_slice(), octets);
 }
 
 fn text(octets: &[u8]) {

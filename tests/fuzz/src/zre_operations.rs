@@ -170,8 +170,7 @@ impl Play {
                 is_goodbye,
             } => {
                 let (id, port) = (self.identity(who), if is_goodbye { 0 } else { PORT });
-                let mut octets = Vec::new();
-                Beacon::V1 { id, port }.encode(&mut octets);
+                let octets = Beacon::V1 { id, port }.encode().to_vec();
                 let from = (address(any_of(from)).ip(), 5670).into();
                 self.mesh.forge(node_of(to), from, octets);
             }
