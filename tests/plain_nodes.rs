@@ -262,3 +262,40 @@ fn a_plain_node_follows_changes_and_its_sensor_gets_signals() {
         desk.is_unharmed();
     });
 }
+
+#[test]
+fn of_a_service_that_only_some_peers_may_use_the_tree_has_only_that_it_is_there() {
+    isolated(async |lab: Lab| {
+        let rules = format!(
+            "[[export]]\nservice = '{NAME}'\ntalk = true\npeers = ['desk']\n\
+             [[export]]\nservice = 'org.example.Public'\ntalk = true\n"
+        );
+        let config = lab.file("some.toml", &rules);
+        let options = ["--config", config.as_str()];
+        let bridge = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &options).await;
+        let (service, _changed) = lamp(&bridge.bus).await;
+        let public = service.request_name("org.example.Public").await;
+        public.expect("a free name");
+        let mut desk = desk(&lab.host("stage").await).await;
+        let services = |tree: &Json| tree["objects"]["services"]["objects"].clone();
+        let has_both = |tree: &Json| {
+            let services = services(tree);
+            services["org.example.Public"].get("objects").is_some() && services.get(NAME).is_some()
+        };
+        // Also what is told piece by piece is told by the time the public one has all.
+        desk.event("peer_modified", |event| {
+            services(&event["data"])["org.example.Public"]
+                .get("objects")
+                .is_some()
+        })
+        .await;
+        let tree = tree(&mut desk, has_both).await;
+        let entries = services(&tree)[NAME]
+            .as_object()
+            .expect("an object")
+            .clone();
+        let names: Vec<&str> = entries.keys().map(String::as_str).collect();
+        assert_eq!(names, ["origin", "revision", "type"]);
+        desk.is_unharmed();
+    });
+}
