@@ -32,6 +32,7 @@ use crate::{
     bus::BusChoice,
     local,
     policy::{ExportPolicy, ImportRule},
+    services::ServiceLimits,
     state::StateDir,
 };
 
@@ -130,6 +131,8 @@ pub struct ServiceSettings {
     pub export: ExportPolicy,
     /// How services of peers appear; the first rule that fits decides.
     pub import: Vec<ImportRule>,
+    /// The bounds of all that.
+    pub limits: ServiceLimits,
 }
 
 impl Config {
@@ -255,6 +258,7 @@ impl Config {
             services: ServiceSettings {
                 export: services::exports(self.export)?,
                 import: services::imports(self.import)?,
+                limits: bounds.services,
             },
             local: bounds.local,
             state: match self.state.directory {

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::timeout;
 use zbus::{Connection, Message, connection::Builder};
 
@@ -69,6 +70,20 @@ impl TestBus {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{command:?}: {stderr}");
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Has it take nothing until [`resume`](Self::resume).
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Has it go on.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.daemon), signal).unwrap();
     }
 
     /// Ends the bus now.

@@ -1,7 +1,7 @@
 //! What is different between two configurations.
 //!
 //! Model: rules are compared as sets, in the words of the file; the rest by section. Rules and the
-//! limits of services are followed while the bridge runs, everything else at its next start.
+//! limits of services (`crate::services::ServiceLimits`) are followed while the bridge runs, everything else at its next start.
 
 use std::fmt::Display;
 
@@ -26,11 +26,12 @@ impl Difference {
         if followed.is_empty() && old.import != new.import {
             followed.push("the order of [[import]]".to_owned());
         }
+        followed.extend(old.limits.followed(&new.limits));
         let sections = [
             ("[mesh]", old.mesh != new.mesh),
             ("[bus]", old.bus != new.bus),
             ("[state]", old.state != new.state),
-            ("[limits]", old.limits != new.limits),
+            ("[limits]", old.limits.fixed() != new.limits.fixed()),
         ];
         let waiting = sections.iter().filter(|(_, is_other)| *is_other);
         Self {
@@ -61,7 +62,7 @@ mod tests {
         let new = config(
             "[mesh]\nname = 'b'\n[[export]]\nservice = 'org.a.B'\nsee = true\n\
              [[export]]\nservice = 'org.a.C'\ncall = ['org.a.I.x@/y']\npeers = ['foh']\n\
-             [[import]]\nservice = '*'\nname = false\n",
+             [[import]]\nservice = '*'\nname = false\n[limits]\ncallers_max = 7\n",
         );
         let difference = Difference::between(&old, &new);
         assert_eq!(
@@ -70,6 +71,7 @@ mod tests {
                 "- [[export]] service = \"org.a.A\", talk = true",
                 "+ [[export]] service = \"org.a.C\", call = [\"org.a.I.x@/y\"], peers = [\"foh\"]",
                 "+ [[import]] service = \"*\", name = false",
+                "[limits] callers_max = 7",
             ]
         );
         assert_eq!(difference.waiting, ["[mesh]"]);

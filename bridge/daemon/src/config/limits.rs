@@ -8,16 +8,22 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{ConfigError, invalid};
-use crate::local;
+use crate::{local, services::ServiceLimits};
 
 /// Makes the section, its overlay and its application from one table.
 macro_rules! limits {
-    ($($(#[doc = $doc:literal])+ $key:ident => $($field:ident).+;)+) => {
+    (
+        fixed: $($(#[doc = $doc:literal])+ $key:ident => $($field:ident).+;)+
+        followed: $($(#[doc = $its_doc:literal])+ $its_key:ident => $($its_field:ident).+;)+
+    ) => {
         /// `[limits]`: bounds. What is left open has its default.
         #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct LimitsConfig {
             $($(#[doc = $doc])+ pub $key: Option<usize>,)+
+            $($(#[doc = $its_doc])+ pub $its_key: Option<usize>,)+
+            /// Seconds until a call of a service of another bus is answered with an error.
+            pub answer_max: Option<f64>,
             /// Seconds for connect and handshake together; then the connection ends.
             pub handshake_max: Option<f64>,
         }
@@ -26,7 +32,37 @@ macro_rules! limits {
             pub(super) fn over(self, below: Self) -> Self {
                 Self {
                     $($key: self.$key.or(below.$key),)+
+                    $($its_key: self.$its_key.or(below.$its_key),)+
+                    answer_max: self.answer_max.or(below.answer_max),
                     handshake_max: self.handshake_max.or(below.handshake_max),
+                }
+            }
+
+            /// What is followed while the bridge runs and is different in `new`, a line for each.
+            pub(super) fn followed(&self, new: &Self) -> Vec<String> {
+                let mut lines = Vec::new();
+                $(if self.$its_key != new.$its_key {
+                    let key = stringify!($its_key);
+                    lines.push(match new.$its_key {
+                        Some(value) => format!("[limits] {key} = {value}"),
+                        None => format!("[limits] {key} has its default"),
+                    });
+                })+
+                if self.answer_max != new.answer_max {
+                    lines.push(match new.answer_max {
+                        Some(value) => format!("[limits] answer_max = {value}"),
+                        None => "[limits] answer_max has its default".to_owned(),
+                    });
+                }
+                lines
+            }
+
+            /// Without what is followed while the bridge runs.
+            pub(super) fn fixed(&self) -> Self {
+                Self {
+                    $($its_key: None,)+
+                    answer_max: None,
+                    ..self.clone()
                 }
             }
 
@@ -37,6 +73,13 @@ macro_rules! limits {
                     }
                     limits.$($field).+ = value;
                 })+
+                $(if let Some(value) = self.$its_key {
+                    if value == 0 {
+                        let key = concat!("limits.", stringify!($its_key));
+                        return Err(invalid(key, &"must not be 0"));
+                    }
+                    limits.$($its_field).+ = value;
+                })+
                 Ok(())
             }
         }
@@ -44,6 +87,7 @@ macro_rules! limits {
 }
 
 limits! {
+    fixed:
     /// Peers known at once; further ones are not admitted.
     peers_max => node.zre.peers_max;
     /// Connections from peers at once; further ones are refused.
@@ -80,11 +124,32 @@ limits! {
     publications_max => local.publications_max;
     /// Those of one program; further ones are refused.
     publications_per_program_max => local.publications_per_program_max;
+    followed:
+    /// Services of one peer that are shown; further ones are not.
+    imports_max => services.imports_max;
+    /// Rules that programs add; further ones are refused.
+    exports_max => services.exports_max;
+    /// Programs of one peer's bus that call services here; further ones are refused.
+    callers_max => services.callers_max;
+    /// Calls of one of them that wait for answers; further ones are told that the bridge is busy.
+    caller_calls_max => services.caller_calls_max;
+    /// Octets of its calls that the bus has not taken, above which it is told so too.
+    caller_queue_max => services.caller_queue_max;
+    /// Calls that wait for one peer's services; further ones are told that the bridge is busy.
+    service_calls_max => services.requests_max;
+    /// Calls of services that wait for one who called them; further ones are told so too.
+    calls_back_max => services.calls_back_max;
+    /// Octets of a D-Bus message on the mesh; a longer one is refused.
+    packet_len_max => services.packet_len_max;
+    /// Octets of such messages that wait for one peer, above which calls are told that the bridge is
+    /// busy.
+    packets_queue_max => services.packets_queue_max;
 }
 
 /// Where bounds go.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bounds {
+    pub(super) services: ServiceLimits,
     pub(super) node: zocp_node::Limits,
     pub(super) local: local::Limits,
 }
@@ -92,17 +157,28 @@ pub(super) struct Bounds {
 impl LimitsConfig {
     pub(super) fn apply(&self, limits: &mut Bounds) -> Result<(), ConfigError> {
         self.apply_counts(limits)?;
+        if limits.services.packet_len_max > PACKET_LEN_MOST {
+            let reason = format!("more than the {PACKET_LEN_MOST} octets of a D-Bus message");
+            return Err(invalid("limits.packet_len_max", &reason));
+        }
         if let Some(seconds) = self.handshake_max {
-            limits.node.handshake_max = Duration::try_from_secs_f64(seconds)
-                .ok()
-                .filter(|duration| !duration.is_zero())
-                .ok_or_else(|| {
-                    invalid(
-                        "limits.handshake_max",
-                        &"is not a positive number of seconds",
-                    )
-                })?;
+            limits.node.handshake_max = positive("limits.handshake_max", seconds)?;
+        }
+        if let Some(seconds) = self.answer_max {
+            limits.services.answer_max = positive("limits.answer_max", seconds)?;
         }
         Ok(())
     }
 }
+
+fn positive(key: &'static str, seconds: f64) -> Result<Duration, ConfigError> {
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|duration| !duration.is_zero() && *duration <= SECONDS_MOST)
+        .ok_or_else(|| invalid(key, &"is not a positive number of seconds"))
+}
+
+/// The D-Bus specification's.
+const PACKET_LEN_MOST: usize = 128 << 20;
+/// A day; more is a mistake.
+const SECONDS_MOST: Duration = Duration::from_secs(24 * 60 * 60);

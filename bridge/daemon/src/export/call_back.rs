@@ -5,7 +5,7 @@
 //! Invariants: A1. only a service that the caller called may call it, as long as both are there and the
 //! peer's grant says so. A2. it stays behind what the service told the caller before. A3. a call is
 //! answered once: by whoever takes the request out of the link, or by the bus when the connection ends.
-//! Limits: [`CALLS_BACK_MAX`] calls of one caller wait for answers; [`ANSWER_MAX`] for each.
+//! Limits: `calls_back_max` calls of one caller wait for answers; `answer_max` for each.
 //! Spec: docs/reference/protocol.md §7.9
 
 use std::num::NonZeroU32;
@@ -14,8 +14,7 @@ use tokio::time::Instant;
 use zbus::{Message, message::Flags};
 
 use super::{
-    HEADER_MORE,
-    caller::{ANSWER_MAX, Caller, CallerEar},
+    caller::{Caller, CallerEar},
     learning::Note,
     locked,
 };
@@ -24,7 +23,7 @@ use crate::{
     line::Line,
     policy::Member,
     services::Request,
-    transport::{PACKET_LEN_MAX, has_descriptors, local_answer, octets, outgoing_call_back},
+    transport::{has_descriptors, local_answer, octets, outgoing_call_back},
 };
 
 /// A call of a service that waits for the answer of one that called it.
@@ -68,8 +67,7 @@ impl Caller {
             if calls.back.remove(&id)
                 && let Some(Request::Back(back)) = shared.link.close(id)
             {
-                let seconds = ANSWER_MAX.as_secs();
-                let text = format!("{} did not answer within {seconds} s", shared.name);
+                let text = format!("{} did not answer in time", shared.name);
                 back.refuse(&Refusal::Timeout(text));
             }
         }
@@ -101,7 +99,7 @@ impl CallerEar<'_> {
         if has_descriptors(call) {
             return Err(Refusal::NoFileDescriptors);
         }
-        let max = PACKET_LEN_MAX - HEADER_MORE;
+        let max = self.caller.shared.link.bounds.now().message_len_max();
         if call.data().len() > max {
             return Err(Refusal::TooLarge { max });
         }
@@ -145,8 +143,10 @@ impl CallerEar<'_> {
     fn open(&self, call: &Message) -> Result<NonZeroU32, Refusal> {
         let shared = &self.caller.shared;
         let mut calls = locked(&shared.calls);
-        if calls.back.len() >= CALLS_BACK_MAX {
-            let text = format!("{CALLS_BACK_MAX} calls wait for {}", shared.name);
+        let limits = shared.link.bounds.now();
+        let count = calls.back.len();
+        if count >= limits.calls_back_max {
+            let text = format!("{count} calls wait for {}", shared.name);
             return Err(Refusal::Busy(text));
         }
         let id = shared.link.open(Request::Back(CallBack {
@@ -155,11 +155,8 @@ impl CallerEar<'_> {
             max: self.exporter.shared.site.message_len_max(),
         }))?;
         calls.back.insert(id);
-        let deadline = Instant::now() + ANSWER_MAX;
+        let deadline = Instant::now() + limits.answer_max;
         calls.back_deadlines.push_back((deadline, id));
         Ok(id)
     }
 }
-
-/// Of one caller; far more than any agent is asked at once.
-const CALLS_BACK_MAX: usize = 256;

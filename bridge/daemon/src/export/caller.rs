@@ -7,15 +7,15 @@
 //! before.
 //! Invariants: C1. each call that wants an answer is answered once: by the service, at its deadline, or
 //! when the connection ends. C2. what comes on this connection is passed on in that order.
-//! Limits: [`PENDING_MAX`] calls wait for answers; [`ANSWER_MAX`] for each; [`QUEUED_MAX`] octets wait
-//! for the bus: above that, `Busy`.
+//! Limits: `caller_calls_max` calls wait for answers, `answer_max` each; `caller_queue_max` octets wait for
+//! the bus: above that, `Busy`. Deadlines stand in a row: after `answer_max` was made shorter, those of before
+//! still hold.
 //! Spec: docs/reference/protocol.md §7.7
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     num::NonZeroU32,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -27,14 +27,12 @@ use zbus::{
     message::{Flags, Type},
 };
 
-use super::{Exporter, HEADER_MORE, calls::refuse, locked};
+use super::{Exporter, calls::refuse, locked};
 use crate::{
     errors::Refusal,
     line::{Ear, Ended, Line, connect, live},
     services::Link,
-    transport::{
-        Lane, PACKET_LEN_MAX, has_descriptors, local_call, outgoing_answer, outgoing_signal,
-    },
+    transport::{Lane, has_descriptors, local_call, outgoing_answer, outgoing_signal},
 };
 
 /// A remote caller. Clones are the same.
@@ -110,7 +108,9 @@ impl Caller {
                 "the connection of the caller ends".to_owned(),
             ));
         }
-        if calls.pending.len() >= PENDING_MAX || self.shared.line.octets() >= QUEUED_MAX {
+        let limits = self.shared.link.bounds.now();
+        let is_full = calls.pending.len() >= limits.caller_calls_max;
+        if is_full || self.shared.line.octets() >= limits.caller_queue_max {
             let text = format!("{service}: too many calls wait");
             return Err(Refusal::Busy(text));
         }
@@ -121,7 +121,7 @@ impl Caller {
             calls.pending.insert(serial, Pending { id, service });
             calls
                 .deadlines
-                .push_back((Instant::now() + ANSWER_MAX, serial));
+                .push_back((Instant::now() + limits.answer_max, serial));
         }
         self.shared.line.push(call);
         Ok(())
@@ -271,7 +271,7 @@ impl CallerEar<'_> {
         if has_descriptors(answer) {
             return self.caller.refuse(&pending, &Refusal::NoFileDescriptors);
         }
-        let max = PACKET_LEN_MAX - HEADER_MORE;
+        let max = shared.link.bounds.now().message_len_max();
         if answer.data().len() > max {
             return self.caller.refuse(&pending, &Refusal::TooLarge { max });
         }
@@ -294,7 +294,8 @@ impl CallerEar<'_> {
         let Some((service, id)) = self.service_of(sender.as_str()) else {
             return;
         };
-        if has_descriptors(signal) || signal.data().len() > PACKET_LEN_MAX - HEADER_MORE {
+        let max = shared.link.bounds.now().message_len_max();
+        if has_descriptors(signal) || signal.data().len() > max {
             return tracing::warn!(service = &*service, "a signal cannot be passed on");
         }
         match outgoing_signal(signal, id, Some(&shared.name)) {
@@ -343,18 +344,10 @@ impl CallerEar<'_> {
             }
             calls.deadlines.pop_front();
             if let Some(pending) = calls.pending.remove(&serial) {
-                let seconds = ANSWER_MAX.as_secs();
-                let text = format!("{} did not answer within {seconds} s", pending.service);
+                let text = format!("{} did not answer in time", pending.service);
                 self.caller.refuse(&pending, &Refusal::Timeout(text));
             }
         }
         None
     }
 }
-
-/// Octets of one caller's calls that the bus has not taken: more than one long call.
-const QUEUED_MAX: usize = 64 << 20;
-/// Calls of one caller that wait for answers.
-const PENDING_MAX: usize = 4096;
-/// Below the customary 25 s of D-Bus clients.
-pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(20);

@@ -2,7 +2,7 @@
 //!
 //! Model: a call is checked against its peer's grant, made a call of this bus, and given to its caller's
 //! connection. What cannot be is refused there and then.
-//! Limits: [`CALLERS_MAX`] callers of one peer.
+//! Limits: `callers_max` callers of one peer.
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -121,8 +121,8 @@ impl Exporter {
             .keys()
             .filter(|(peer, _)| *peer == link.peer)
             .count();
-        if count >= CALLERS_MAX {
-            let text = format!("{CALLERS_MAX} callers of {} are connected", link.name);
+        if count >= link.bounds.now().callers_max {
+            let text = format!("{count} callers of {} are connected", link.name);
             return Err(Refusal::LimitsExceeded(text));
         }
         let caller = Caller::connect(self.clone(), link.clone(), key.1.clone());
@@ -140,6 +140,3 @@ fn unknown_service(name: Option<&zbus::names::BusName<'_>>) -> Refusal {
     let name = name.map_or("the service", |name| name.as_str());
     Refusal::ServiceUnknown(format!("{name} is gone"))
 }
-
-/// Connections of one peer's callers.
-const CALLERS_MAX: usize = 256;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use zbus::Message;
 
-use super::{Exporter, HEADER_MORE, learning::Note, locked, origin::is_origin, peers::offered};
+use super::{Exporter, learning::Note, locked, origin::is_origin, peers::offered};
 use crate::{
     policy::Member,
     services::Asked,
-    transport::{Lane, PACKET_LEN_MAX, has_descriptors, outgoing_signal},
+    transport::{Lane, has_descriptors, outgoing_signal},
 };
 
 impl Exporter {
@@ -91,7 +91,8 @@ impl Exporter {
             interface: header.interface().map(|name| name.as_str()),
             member: member.as_str(),
         };
-        if has_descriptors(message) || message.data().len() > PACKET_LEN_MAX - HEADER_MORE {
+        let max = self.shared.bounds.now().message_len_max();
+        if has_descriptors(message) || message.data().len() > max {
             return tracing::warn!(
                 sender = sender.as_str(),
                 member = member.as_str(),

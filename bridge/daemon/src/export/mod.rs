@@ -39,13 +39,12 @@ use self::{
 pub(crate) use self::{
     announce::{Detail, INTROSPECTION, ORIGIN, REVISION, SERVICE_TYPE, SERVICES, SUPPLIED},
     call_back::CallBack,
-    caller::ANSWER_MAX,
     learning::Learned,
 };
 use crate::{
     policy::ExportPolicy,
     served::Site,
-    services::{Link, Own, Refused, Watch},
+    services::{Bounds, Ground, Link, Own, Refused, Watch},
 };
 
 /// The exporting half. Clones are the same.
@@ -73,19 +72,24 @@ struct Shared {
     /// What was told to be offered.
     told: Mutex<Vec<String>>,
     stop: CancellationToken,
+    bounds: Bounds,
 }
 
 impl Exporter {
     /// Follows the bus once there is a rule; announces until `stop`.
     pub(crate) fn new(
         node: Node,
-        tasks: &TaskTracker,
-        site: Site,
-        watch: Watch,
-        own: Own,
+        ground: Ground,
         policy: ExportPolicy,
         stop: CancellationToken,
     ) -> Self {
+        let Ground {
+            tasks,
+            site,
+            watch,
+            own,
+            bounds,
+        } = ground;
         if !policy.rules.is_empty() {
             watch.want();
         }
@@ -93,18 +97,19 @@ impl Exporter {
             shared: Arc::new(Shared {
                 name: node.name().to_owned(),
                 site,
-                tasks: tasks.clone(),
                 own,
                 rules: Mutex::new(Rules::new(policy)),
                 offers: Mutex::default(),
                 peers: Mutex::default(),
                 callers: Mutex::default(),
-                announcer: Announcer::start(node, watch.clone(), tasks, stop.clone()),
+                announcer: Announcer::start(node, watch.clone(), &tasks, stop.clone()),
+                tasks,
                 watch,
                 refused: Mutex::default(),
                 changed: Notify::new(),
                 told: Mutex::default(),
                 stop,
+                bounds,
             }),
         }
     }
@@ -164,6 +169,3 @@ impl Exporter {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// How much longer a packet's header may be than the one that came.
-pub(crate) const HEADER_MORE: usize = 4 << 10;

@@ -5,7 +5,7 @@
 //! Invariants: R1. a peer whose grant is the same notices nothing; one that may do more or less than
 //! before goes on, by the new rules from its next call; one that may see a service now, may no longer,
 //! or may no longer answer from memory, is told to ask for it anew.
-//! Limits: [`LENT_MAX`] lent rules, [`LEARNING_MAX`] of them with a record; further ones are refused.
+//! Limits: `exports_max` lent rules, [`LEARNING_MAX`] of them with a record; further ones are refused.
 //! Spec: docs/reference/protocol.md §7.3
 
 use std::sync::Arc;
@@ -50,9 +50,9 @@ impl Rules {
     }
 
     /// Adds a rule of a program.
-    fn lend(&mut self, program: &str, rule: ExportRule) -> Result<(), Refusal> {
-        if self.lent.len() >= LENT_MAX {
-            let text = format!("{LENT_MAX} rules of programs are there");
+    fn lend(&mut self, program: &str, rule: ExportRule, max: usize) -> Result<(), Refusal> {
+        if self.lent.len() >= max {
+            let text = format!("{} rules of programs are there", self.lent.len());
             return Err(Refusal::LimitsExceeded(text));
         }
         let learning = self.lent.iter().filter(|lent| lent.record.is_some());
@@ -123,7 +123,8 @@ impl Rules {
 impl Exporter {
     /// Lets peers use more, for as long as the program of this unique name stays on the bus.
     pub(crate) fn export(&self, program: &str, rule: ExportRule) -> Result<(), Refusal> {
-        self.rule(|rules| rules.lend(program, rule))?;
+        let max = self.shared.bounds.now().exports_max;
+        self.rule(|rules| rules.lend(program, rule, max))?;
         // It may have left before we could know of it.
         self.shared.watch.ask_caller(&Arc::from(program));
         Ok(())
@@ -215,7 +216,5 @@ impl Exporter {
     }
 }
 
-/// Rules of all programs together.
-const LENT_MAX: usize = 1024;
 /// Records of all programs together.
 const LEARNING_MAX: usize = 16;

@@ -5,7 +5,7 @@
 //! Invariants: B1. only who called the service is called, and only what a rule here allows: by default
 //! nothing, since whoever calls a service of another machine did not mean to open itself to that machine.
 //! B2. a call is answered once: by whoever takes it out of the table.
-//! Limits: [`CALLS_BACK_MAX`] of one import wait; one that waited [`ANSWER_MAX`] is forgotten, since its
+//! Limits: `calls_back_max` of one import wait; one that waited `answer_max` is forgotten, since its
 //! exporter has answered it.
 //! Spec: docs/reference/protocol.md §7.9
 
@@ -21,11 +21,10 @@ use zbus::{Message, message::Flags};
 use super::{Importer, imported::Imported};
 use crate::{
     errors::Refusal,
-    export::{ANSWER_MAX, HEADER_MORE},
     line::Line,
     policy::Member,
-    services::Link,
-    transport::{Lane, PACKET_LEN_MAX, has_descriptors, local_call, outgoing_answer},
+    services::{Link, ServiceLimits},
+    transport::{Lane, has_descriptors, local_call, outgoing_answer},
 };
 
 /// Calls that wait for the answers of programs here.
@@ -98,7 +97,8 @@ impl Importer {
             return Err(Refusal::TooLarge { max });
         }
         if let Some(id) = id {
-            imported.with_calls_back(|calls| calls.add(serial, id, caller))?;
+            let limits = link.bounds.now();
+            imported.with_calls_back(|calls| calls.add(serial, id, caller, &limits))?;
         }
         line.push(call);
         Ok(line.clone())
@@ -115,7 +115,7 @@ impl Imported {
             return false;
         };
         let lane = Lane::Caller(call.caller);
-        let max = PACKET_LEN_MAX - HEADER_MORE;
+        let max = self.link().bounds.now().message_len_max();
         let refusal = if has_descriptors(answer) {
             Refusal::NoFileDescriptors
         } else if answer.data().len() > max {
@@ -149,14 +149,21 @@ impl Imported {
 }
 
 impl CallsBack {
-    fn add(&mut self, serial: NonZeroU32, id: NonZeroU32, caller: &str) -> Result<(), Refusal> {
-        if self.waiting.len() >= CALLS_BACK_MAX {
-            let text = format!("{CALLS_BACK_MAX} calls wait for programs");
+    fn add(
+        &mut self,
+        serial: NonZeroU32,
+        id: NonZeroU32,
+        caller: &str,
+        limits: &ServiceLimits,
+    ) -> Result<(), Refusal> {
+        let count = self.waiting.len();
+        if count >= limits.calls_back_max {
+            let text = format!("{count} calls wait for programs");
             return Err(Refusal::Busy(text));
         }
         let caller = caller.into();
         self.waiting.insert(serial, CallBack { id, caller });
-        let deadline = Instant::now() + ANSWER_MAX;
+        let deadline = Instant::now() + limits.answer_max;
         self.deadlines.push_back((deadline, serial));
         Ok(())
     }
@@ -173,6 +180,3 @@ impl CallsBack {
         None
     }
 }
-
-/// Of one import.
-const CALLS_BACK_MAX: usize = 1024;

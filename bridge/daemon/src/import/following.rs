@@ -1,7 +1,7 @@
 //! Which services of a peer are imported: what its tree tells, as far as rules show it and its bridge
 //! agrees.
 //!
-//! Limits: [`IMPORTS_MAX`] services of one peer.
+//! Limits: `imports_max` services of one peer.
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
@@ -26,7 +26,7 @@ use crate::{
 impl Importer {
     /// A peer's tree is known.
     pub(crate) fn tree_known(&self, peer: PeerId, tree: &Tree) {
-        let told = exports_of(tree, peer);
+        let told = exports_of(tree, peer, self.imports_max());
         self.follow(peer, told);
     }
 
@@ -51,7 +51,7 @@ impl Importer {
         self.shared.tasks.spawn(async move {
             loop {
                 if let Ok(Some(tree)) = node.tree(peer).await {
-                    importer.follow(peer, exports_of(&tree, peer));
+                    importer.follow(peer, exports_of(&tree, peer, importer.imports_max()));
                 }
                 match importer.imports().get_mut(&peer) {
                     Some(known) if known.reading == Reading::Again => {
@@ -65,6 +65,10 @@ impl Importer {
                 }
             }
         });
+    }
+
+    fn imports_max(&self) -> usize {
+        self.shared.bounds.now().imports_max
     }
 
     /// Makes the imports of a peer those that it tells of.
@@ -296,7 +300,7 @@ fn terms(rules: &[ImportRule], service: &str, link: &Link) -> Option<Terms> {
 }
 
 /// What a peer's tree says that it exports: of its own, so that nothing goes round.
-fn exports_of(tree: &Tree, peer: PeerId) -> BTreeMap<Arc<str>, Export> {
+fn exports_of(tree: &Tree, peer: PeerId, max: usize) -> BTreeMap<Arc<str>, Export> {
     let services = tree.object(&ObjectPath::root().child(SERVICES));
     let uuid = peer.to_string();
     let objects = services.into_iter().flat_map(|services| &services.objects);
@@ -311,8 +315,5 @@ fn exports_of(tree: &Tree, peer: PeerId) -> BTreeMap<Arc<str>, Export> {
         };
         (is_its && is_service && is_name).then(|| (Arc::from(name.as_str()), export))
     });
-    exported.take(IMPORTS_MAX).collect()
+    exported.take(max).collect()
 }
-
-/// Services of one peer that are shown.
-const IMPORTS_MAX: usize = 1024;

@@ -4,7 +4,7 @@
 //! connection fails it is made anew. The name is asked for in line behind who has it: the bus gives it
 //! to us when that one lets go.
 //! Invariants: H1. a call is passed on, or answered here: `Ping` at once, what is not allowed, too long or
-//! carries descriptors with an error. H2. a call that was passed on is answered by [`ANSWER_MAX`].
+//! carries descriptors with an error. H2. a call that was passed on is answered within `answer_max`.
 //! Limits: those of `line` and `services::Link`.
 
 use std::{collections::VecDeque, num::NonZeroU32, sync::Arc, time::Duration};
@@ -19,11 +19,10 @@ use zocp_interfaces::IMPORT_INTERFACE;
 use super::{Asked, Importer, imported::Imported};
 use crate::{
     errors::Refusal,
-    export::ANSWER_MAX,
     line::{Ear, Ended, Line, connect, live},
     policy::Member,
     services::Request,
-    transport::{Busy, Lane, PACKET_LEN_MAX, has_descriptors, octets, outgoing_call},
+    transport::{Busy, Lane, has_descriptors, octets, outgoing_call},
 };
 
 /// Serves an imported service until it is closed.
@@ -130,7 +129,7 @@ impl<'a> HouseEar<'a> {
         if has_descriptors(call) {
             return Err(Refusal::NoFileDescriptors);
         }
-        let max = PACKET_LEN_MAX - HEADER_MORE;
+        let max = imported.link().bounds.now().message_len_max();
         if call.data().len() > max {
             return Err(Refusal::TooLarge { max });
         }
@@ -188,7 +187,8 @@ impl<'a> HouseEar<'a> {
             asked,
         })?;
         let sent = self.send(call, caller, id);
-        self.deadlines.push_back((Instant::now() + ANSWER_MAX, id));
+        self.deadlines
+            .push_back((Instant::now() + link.bounds.now().answer_max, id));
         // Whoever takes the request out answers it, also who closed the import meanwhile.
         match sent {
             Err(_) if link.close(id).is_none() => Ok(()),
@@ -208,7 +208,8 @@ impl<'a> HouseEar<'a> {
             asked,
         };
         if let (Some(call), Ok(id)) = (unasked, link.open(request)) {
-            self.deadlines.push_back((Instant::now() + ANSWER_MAX, id));
+            self.deadlines
+                .push_back((Instant::now() + link.bounds.now().answer_max, id));
             // A refusal means that it is asked for again another time.
             self.send(&call, self.unique.clone(), id).ok();
         }
@@ -292,8 +293,7 @@ impl HouseEar<'_> {
             }
             self.deadlines.pop_front();
             if let Some(Request::Call { call, .. }) = self.imported.link().close(id) {
-                let seconds = ANSWER_MAX.as_secs();
-                let text = format!("{} did not answer within {seconds} s", self.imported.name());
+                let text = format!("{} did not answer in time", self.imported.name());
                 self.line().refuse(&call, &Refusal::Timeout(text));
             }
         }
@@ -304,8 +304,6 @@ impl HouseEar<'_> {
 const PRIMARY_OWNER: u32 = 1;
 const IN_QUEUE: u32 = 2;
 const ALREADY_OWNER: u32 = 4;
-/// How much longer a packet's header may be than the one that came.
-const HEADER_MORE: usize = 4 << 10;
 /// Between two connections.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);

@@ -41,7 +41,7 @@ use crate::{
     line::Line,
     policy::{ImportRule, Member},
     served::Site,
-    services::{Link, Own, Refused, Request, Watch},
+    services::{Bounds, Ground, Link, Own, Refused, Request},
     transport::{local_answer, local_signal},
 };
 
@@ -57,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     pub(crate) own: Own,
     pub(crate) callers: Callers,
+    pub(crate) bounds: Bounds,
     pub(crate) refused: Mutex<Refused>,
     rules: Mutex<Vec<ImportRule>>,
     imports: Mutex<HashMap<PeerId, Peer>>,
@@ -86,19 +87,21 @@ enum Reading {
 }
 
 impl Importer {
-    pub(crate) fn new(
-        tasks: &TaskTracker,
-        site: Site,
-        watch: Watch,
-        own: Own,
-        rules: Vec<ImportRule>,
-    ) -> Self {
+    pub(crate) fn new(ground: Ground, rules: Vec<ImportRule>) -> Self {
+        let Ground {
+            tasks,
+            site,
+            watch,
+            own,
+            bounds,
+        } = ground;
         Self {
             shared: Arc::new(Shared {
                 site,
-                tasks: tasks.clone(),
+                tasks,
                 own,
                 callers: Callers::new(watch),
+                bounds,
                 refused: Mutex::default(),
                 rules: Mutex::new(rules),
                 imports: Mutex::default(),

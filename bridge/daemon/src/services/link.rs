@@ -3,7 +3,7 @@
 //! Model: a [`Link`] is there from the peer's arrival to its leaving. A request is numbered and kept
 //! until its answer comes; whoever takes it out is who answers it, so every call gets one answer.
 //! Invariants: K1. a number is used again only after its request was taken out.
-//! Limits: [`REQUESTS_MAX`] requests wait; above that calls are refused.
+//! Limits: `requests_max` requests wait; above that calls are refused.
 
 use std::{
     collections::HashMap,
@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::Message;
 use zocp_node::{Node, PeerId};
 
+use super::Bounds;
 use crate::{
     errors::Refusal,
     export::CallBack,
@@ -31,6 +32,7 @@ pub(crate) struct Link {
     /// The peer's label on this bus.
     pub(crate) label: String,
     pub(crate) outlet: Outlet<NodePost>,
+    pub(crate) bounds: Bounds,
     /// Cancelled when the peer leaves.
     pub(crate) gone: CancellationToken,
     pub(crate) parts: Mutex<Parts>,
@@ -75,6 +77,7 @@ impl Link {
         peer: PeerId,
         name: &str,
         label: &str,
+        bounds: &Bounds,
     ) -> Arc<Self> {
         let gone = CancellationToken::new();
         let post = NodePost {
@@ -86,7 +89,8 @@ impl Link {
             uuid: peer.to_string(),
             name: name.to_owned(),
             label: label.to_owned(),
-            outlet: Outlet::new(post, tasks, gone.clone()),
+            outlet: Outlet::new(post, tasks, gone.clone(), bounds.now().packets_queue_max),
+            bounds: bounds.clone(),
             gone,
             parts: Mutex::default(),
             requests: Mutex::default(),
@@ -96,8 +100,9 @@ impl Link {
     /// Keeps a request; its number.
     pub(crate) fn open(&self, request: Request) -> Result<NonZeroU32, Refusal> {
         let mut requests = self.requests();
-        if requests.open.len() >= REQUESTS_MAX {
-            let text = format!("{REQUESTS_MAX} calls wait for {}", self.name);
+        let count = requests.open.len();
+        if count >= self.bounds.now().requests_max {
+            let text = format!("{count} calls wait for {}", self.name);
             return Err(Refusal::Busy(text));
         }
         loop {
@@ -156,6 +161,3 @@ impl Link {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// Also what a misbehaving peer can make us keep by never answering, for 20 s.
-const REQUESTS_MAX: usize = 16_384;

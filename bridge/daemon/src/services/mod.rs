@@ -8,6 +8,7 @@
 //! is lost.
 //! Spec: docs/reference/protocol.md §7
 
+mod limits;
 mod link;
 mod refused;
 #[cfg(test)]
@@ -24,8 +25,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Message, message::Type};
 use zocp_node::{Content, Event, Node, PeerId, model::Change};
 
+pub use self::limits::ServiceLimits;
 use self::watch::Follower;
 pub(crate) use self::{
+    limits::Bounds,
     link::{Link, Request},
     refused::Refused,
     watch::{Asked, Watch},
@@ -56,6 +59,16 @@ impl Own {
     }
 }
 
+/// What both halves stand on.
+#[derive(Debug, Clone)]
+pub(crate) struct Ground {
+    pub(crate) tasks: TaskTracker,
+    pub(crate) site: Site,
+    pub(crate) watch: Watch,
+    pub(crate) own: Own,
+    pub(crate) bounds: Bounds,
+}
+
 /// Services of one bus on another. See the [module](self).
 #[derive(Debug)]
 pub struct Services {
@@ -65,6 +78,7 @@ pub struct Services {
     importer: Importer,
     programs: Programs,
     links: HashMap<PeerId, Arc<Link>>,
+    bounds: Bounds,
     stop: CancellationToken,
 }
 
@@ -72,18 +86,22 @@ impl Services {
     /// Starts with these rules; `tasks` has what it does in the background.
     #[must_use]
     pub fn start(tasks: &TaskTracker, site: &Site, node: Node, settings: ServiceSettings) -> Self {
-        let ServiceSettings { export, import } = settings;
-        let (watch, own, stop) = (Watch::new(), Own::default(), CancellationToken::new());
-        let exporter = Exporter::new(
-            node.clone(),
-            tasks,
-            site.clone(),
-            watch.clone(),
-            own.clone(),
+        let ServiceSettings {
             export,
-            stop.clone(),
-        );
-        let importer = Importer::new(tasks, site.clone(), watch.clone(), own.clone(), import);
+            import,
+            limits,
+        } = settings;
+        let bounds = Bounds::new(limits);
+        let (watch, own, stop) = (Watch::new(), Own::default(), CancellationToken::new());
+        let ground = Ground {
+            tasks: tasks.clone(),
+            site: site.clone(),
+            watch: watch.clone(),
+            own: own.clone(),
+            bounds: bounds.clone(),
+        };
+        let exporter = Exporter::new(node.clone(), ground.clone(), export, stop.clone());
+        let importer = Importer::new(ground, import);
         let programs = Programs::new(watch.clone());
         let follower = Arc::new(Both {
             exporter: exporter.clone(),
@@ -98,6 +116,7 @@ impl Services {
             importer,
             programs,
             links: HashMap::new(),
+            bounds,
             stop,
         }
     }
@@ -116,7 +135,14 @@ impl Services {
             Event::LocalSet { path, value, .. } => self.exporter.set(path, value),
             Event::Entered(info) if info.extended => {
                 let label = label(info.id).unwrap_or_else(|| info.id.to_string().into());
-                let link = Link::new(&self.node, &self.tasks, info.id, &info.name, &label);
+                let link = Link::new(
+                    &self.node,
+                    &self.tasks,
+                    info.id,
+                    &info.name,
+                    &label,
+                    &self.bounds,
+                );
                 self.exporter.peer_came(&link);
                 self.importer.peer_came(&link);
                 self.links.insert(info.id, link);
@@ -182,7 +208,12 @@ impl Services {
 
     /// The rules are others.
     pub fn reload(&self, settings: ServiceSettings) {
-        let ServiceSettings { export, import } = settings;
+        let ServiceSettings {
+            export,
+            import,
+            limits,
+        } = settings;
+        self.bounds.set(limits);
         self.exporter.reload(export);
         self.importer.reload(import);
     }
@@ -238,13 +269,14 @@ fn packet(link: &Link, content: &Content) -> Result<Option<Message>, PacketError
     let [tag, octets] = &content[..] else {
         return Err(PacketError::Frames(content.len()));
     };
+    let max = link.bounds.now().packet_len_max;
     if **tag == *TAG {
-        return read(octets).map(Some);
+        return read(octets, max).map(Some);
     }
     debug_assert_eq!(&**tag, PIECE_TAG, "that is what `is_ours` lets through");
     let mut parts = link.parts.lock().unwrap_or_else(PoisonError::into_inner);
-    match parts.add(octets)? {
-        Some(whole) => read(&whole).map(Some),
+    match parts.add(octets, max)? {
+        Some(whole) => read(&whole, max).map(Some),
         None => Ok(None),
     }
 }

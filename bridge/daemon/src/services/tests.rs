@@ -7,6 +7,7 @@ mod activation;
 mod call_back;
 mod calls;
 mod learning;
+mod limits;
 mod memory;
 mod origin;
 mod presence;

@@ -8,7 +8,7 @@
 //! to one that called it. A call without a destination is for the bridge itself ([`Control`]).
 //! Invariants: T1. nothing of a header from the mesh goes on as it came: each end makes a new one.
 //! T2. no body reaches a bus that was not checked. T3. what is on one [`Lane`] stays in order.
-//! Limits: [`PACKET_LEN_MAX`] octets for a packet; those of `outlet` and `parts`.
+//! Limits: `packet_len_max` octets for a packet; those of `outlet` and `parts`.
 //! Not here: who may do what (`crate::policy`).
 //! Spec: docs/reference/protocol.md §7.1, §7.4
 
@@ -43,9 +43,6 @@ pub use self::{
 pub const TAG: &[u8] = b"DBUS1";
 /// The first frame of a whisper that is a piece of a long packet.
 pub const PIECE_TAG: &[u8] = b"DBUS1+";
-/// The longest packet, also what waits of one peer's long packets: below the limit for a message on
-/// the mesh.
-pub const PACKET_LEN_MAX: usize = 48 << 20;
 
 /// Why a packet is not taken. The sender's fault; it is dropped.
 #[derive(Debug, thiserror::Error)]
@@ -87,15 +84,15 @@ pub fn has_descriptors(message: &Message) -> bool {
     !message.data().fds().is_empty() || message.header().unix_fds().unwrap_or(0) > 0
 }
 
-/// Reads a packet.
+/// Reads a packet of at most `max` octets.
 ///
 /// # Errors
 /// See [`PacketError`].
-pub fn read(octets: &[u8]) -> Result<Message, PacketError> {
-    if octets.len() > PACKET_LEN_MAX {
+pub fn read(octets: &[u8], max: usize) -> Result<Message, PacketError> {
+    if octets.len() > max {
         return Err(PacketError::TooLong {
             len: octets.len(),
-            max: PACKET_LEN_MAX,
+            max,
         });
     }
     let message = raw::parse(octets)?;

@@ -7,7 +7,7 @@
 //! pieces, never for a whole long packet.
 //! Invariants: O1. packets of a lane go out in the order in which they were pushed. O2. a packet that
 //! is pushed with [`Outlet::push_after`] goes out after all that was pushed on the other lane before.
-//! Limits: [`QUEUED_MAX`] octets wait; above that calls are refused ([`Busy`]), and who makes answers
+//! Limits: `packets_queue_max` octets wait, as it was when the peer came; above that calls are refused ([`Busy`]), and who makes answers
 //! and signals waits for [`Outlet::room`]: an outlet takes them all, since none may be lost.
 //! Spec: docs/reference/protocol.md §7.5
 
@@ -103,6 +103,7 @@ struct Shared<P> {
     queues: Mutex<Queues>,
     /// Octets that wait; read without the lock.
     waiting: AtomicUsize,
+    waiting_max: usize,
     work: Notify,
     room: Notify,
 }
@@ -132,12 +133,13 @@ struct Waiting {
 }
 
 impl<P: Post> Outlet<P> {
-    /// The outlet to a peer; its pump ends at `gone`.
-    pub fn new(post: P, tasks: &TaskTracker, gone: CancellationToken) -> Self {
+    /// The outlet to a peer, with room for this many octets; its pump ends at `gone`.
+    pub fn new(post: P, tasks: &TaskTracker, gone: CancellationToken, waiting_max: usize) -> Self {
         let shared = Arc::new(Shared {
             post,
             queues: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            waiting_max,
             work: Notify::new(),
             room: Notify::new(),
         });
@@ -180,7 +182,7 @@ impl<P: Post> Outlet<P> {
     /// Whether little enough waits.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.shared.waiting.load(Ordering::Acquire) < QUEUED_MAX
+        self.shared.waiting.load(Ordering::Acquire) < self.shared.waiting_max
     }
 
     /// Waits until little enough waits, or the peer is gone. Cancel safe.
@@ -306,7 +308,7 @@ impl Waiting {
         }
         let (number, from) = self.sent.unwrap_or((number, 0));
         let to = self.packet.len().min(from + PIECE_LEN);
-        // A packet is never longer than 32 bits can say: `PACKET_LEN_MAX`.
+        // A packet is never longer than 32 bits can say: the bound is checked.
         let len = u32::try_from(self.packet.len()).unwrap_or(u32::MAX);
         let frame = piece(number, len, &self.packet[from..to]);
         self.sent = Some((number, to));
@@ -323,7 +325,5 @@ fn whole(packet: Bytes) -> Content {
 pub(super) const PIECE_LEN: usize = 128 << 10;
 /// Octets that may wait for the socket when the next piece is handed over.
 const WINDOW: usize = 2 * PIECE_LEN;
-/// Octets that may wait here: several long packets.
-const QUEUED_MAX: usize = 64 << 20;
 /// What a packet takes beside its octets.
 const OVERHEAD: usize = 256;

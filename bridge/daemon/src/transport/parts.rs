@@ -3,7 +3,7 @@
 //! Model: a piece is the tag and one frame: the number of its packet, the length of the whole, both 32
 //! bits, little endian, then octets. Pieces of several packets come interleaved, those of one in order.
 //! Invariants: A1. memory grows with what has come, not with what is announced.
-//! Limits: [`PACKET_LEN_MAX`] octets for a packet and twice that for all of one peer; [`OPEN_MAX`]
+//! Limits: `packet_len_max` octets for a packet and twice that for all of one peer; [`OPEN_MAX`]
 //! packets at once. What is beyond is refused.
 //! Spec: docs/reference/protocol.md §7.5
 
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::{PACKET_LEN_MAX, PIECE_TAG, PacketError};
+use super::{PIECE_TAG, PacketError};
 
 /// What has come of one peer's long packets.
 #[derive(Debug, Default)]
@@ -27,13 +27,13 @@ struct Part {
 }
 
 impl Parts {
-    /// Takes a piece; the packet when it is the last one.
+    /// Takes a piece of a packet of at most `max` octets; the packet when it is the last one.
     ///
     /// # Errors
     /// See [`PacketError`]; the whole packet is dropped.
-    pub fn add(&mut self, piece: &[u8]) -> Result<Option<Vec<u8>>, PacketError> {
+    pub fn add(&mut self, piece: &[u8], max: usize) -> Result<Option<Vec<u8>>, PacketError> {
         let (number, len, octets) = split(piece).ok_or(PacketError::Misfit)?;
-        let outcome = self.extend(number, len, octets);
+        let outcome = self.extend(number, len, octets, max);
         let is_done = match &outcome {
             Ok(is_done) => *is_done,
             Err(_) => true,
@@ -49,14 +49,20 @@ impl Parts {
         outcome.map(|_| part.map(|part| part.octets))
     }
 
-    fn extend(&mut self, number: u32, len: usize, octets: &[u8]) -> Result<bool, PacketError> {
+    fn extend(
+        &mut self,
+        number: u32,
+        len: usize,
+        octets: &[u8],
+        max: usize,
+    ) -> Result<bool, PacketError> {
         let too_long = |len, max| Err(PacketError::TooLong { len, max });
-        if len > PACKET_LEN_MAX {
-            return too_long(len, PACKET_LEN_MAX);
+        if len > max {
+            return too_long(len, max);
         }
         let held = self.held + octets.len();
-        if held > 2 * PACKET_LEN_MAX {
-            return too_long(held, 2 * PACKET_LEN_MAX);
+        if held > 2 * max {
+            return too_long(held, 2 * max);
         }
         let count = self.open.len();
         if count >= OPEN_MAX && !self.open.contains_key(&number) {

@@ -16,6 +16,13 @@ fn id(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
 }
 
+/// The longest packet.
+const LEN_MAX: usize = 48 << 20;
+
+fn read(octets: &[u8]) -> Result<Message, PacketError> {
+    super::read(octets, LEN_MAX)
+}
+
 /// An answer to a call that gives its octets back.
 pub(crate) fn answer_with_body_of(call: &Message) -> Message {
     let header = call.header();
@@ -170,21 +177,32 @@ fn pieces_that_do_not_fit_are_refused() {
         [&number.to_le_bytes(), &len.to_le_bytes(), octets].concat()
     };
     let mut parts = Parts::default();
-    assert!(parts.add(&frame(1, 4, b"ab")).unwrap().is_none());
-    assert!(parts.add(&frame(2, 2, b"xy")).unwrap().is_some());
-    assert_eq!(parts.add(&frame(1, 4, b"cd")).unwrap().unwrap(), b"abcd");
+    assert!(parts.add(&frame(1, 4, b"ab"), LEN_MAX).unwrap().is_none());
+    assert!(parts.add(&frame(2, 2, b"xy"), LEN_MAX).unwrap().is_some());
+    assert_eq!(
+        parts.add(&frame(1, 4, b"cd"), LEN_MAX).unwrap().unwrap(),
+        b"abcd"
+    );
     assert!(
-        parts.add(&frame(1, 4, b"abcde")).is_err(),
+        parts.add(&frame(1, 4, b"abcde"), LEN_MAX).is_err(),
         "more than announced"
     );
     assert!(
-        parts.add(&frame(1, u32::MAX, b"a")).is_err(),
+        parts.add(&frame(1, u32::MAX, b"a"), LEN_MAX).is_err(),
         "longer than is taken"
     );
-    assert!(parts.add(b"short").is_err() && parts.add(&frame(1, 4, b"")).is_err());
-    parts.add(&frame(3, 4, b"ab")).unwrap();
-    assert!(parts.add(&frame(3, 5, b"cde")).is_err(), "another length");
-    assert_eq!(parts.add(&frame(3, 2, b"zz")).unwrap().unwrap(), b"zz");
+    assert!(
+        parts.add(b"short", LEN_MAX).is_err() && parts.add(&frame(1, 4, b""), LEN_MAX).is_err()
+    );
+    parts.add(&frame(3, 4, b"ab"), LEN_MAX).unwrap();
+    assert!(
+        parts.add(&frame(3, 5, b"cde"), LEN_MAX).is_err(),
+        "another length"
+    );
+    assert_eq!(
+        parts.add(&frame(3, 2, b"zz"), LEN_MAX).unwrap().unwrap(),
+        b"zz"
+    );
 }
 
 /// A post that takes one message for each permit.
@@ -250,7 +268,7 @@ fn texts(sent: &[Content]) -> Vec<String> {
 #[tokio::test]
 async fn a_long_packet_does_not_hold_up_other_lanes() {
     let (post, tasks) = (Slow::new(), TaskTracker::new());
-    let outlet = Outlet::new(post.clone(), &tasks, CancellationToken::new());
+    let outlet = Outlet::new(post.clone(), &tasks, CancellationToken::new(), 64 << 20);
     let long = vec![b'x'; 10 * PIECE_LEN - 5];
     outlet.push(caller("a"), long.clone().into());
     outlet.push(caller("a"), "behind".into());
@@ -265,14 +283,14 @@ async fn a_long_packet_does_not_hold_up_other_lanes() {
     assert_eq!(texts(&all).last().unwrap(), "behind");
     let mut parts = Parts::default();
     let pieces = all.iter().filter(|content| content[0] == PIECE_TAG);
-    let whole = pieces.filter_map(|content| parts.add(&content[1]).unwrap());
+    let whole = pieces.filter_map(|content| parts.add(&content[1], LEN_MAX).unwrap());
     assert_eq!(whole.collect::<Vec<_>>(), [long]);
 }
 
 #[tokio::test]
 async fn an_answer_waits_for_the_signals_before_it() {
     let (post, tasks) = (Slow::new(), TaskTracker::new());
-    let outlet = Outlet::new(post.clone(), &tasks, CancellationToken::new());
+    let outlet = Outlet::new(post.clone(), &tasks, CancellationToken::new(), 64 << 20);
     let signals = Lane::Service("s".into());
     let answers = Lane::Answers("s".into(), ":1.1".into());
     outlet.push(signals.clone(), vec![b'x'; 3 * PIECE_LEN].into());
@@ -290,8 +308,8 @@ async fn an_answer_waits_for_the_signals_before_it() {
 async fn calls_are_refused_while_too_much_waits() {
     let (post, tasks) = (Slow::new(), TaskTracker::new());
     let gone = CancellationToken::new();
-    let outlet = Outlet::new(post, &tasks, gone.clone());
-    let long = Bytes::from(vec![0; 32 << 20]);
+    let outlet = Outlet::new(post, &tasks, gone.clone(), 10_000);
+    let long = Bytes::from(vec![0; 5_000]);
     assert!(outlet.try_push(caller("a"), long.clone()).is_ok());
     assert!(outlet.try_push(caller("a"), long).is_ok());
     assert_eq!(outlet.try_push(caller("b"), "short".into()), Err(Busy));
