@@ -15,6 +15,7 @@ mod desk;
 mod following;
 mod inbox;
 mod installed;
+mod offered;
 mod place;
 mod service;
 mod settings;

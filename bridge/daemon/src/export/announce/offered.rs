@@ -1,0 +1,149 @@
+//! The desk's table of what is offered, and who hears of it.
+//!
+//! Spec: docs/reference/protocol.md §7.2
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use zocp_node::{NodeError, ObjectPath, Value};
+
+use super::{
+    Announced, ORIGIN, REVISION, SERVICE_TYPE, SERVICES, desk::Desk, following::Audience,
+    place::service_object, service::Service,
+};
+use crate::export::locked;
+
+impl Desk {
+    /// Makes the tree like what is offered.
+    pub(super) async fn follow_offers(&mut self) -> Result<(), NodeError> {
+        let wanted = locked(&self.shared.wanted).clone();
+        let names: BTreeSet<Arc<str>> = self.told.keys().chain(wanted.keys()).cloned().collect();
+        for name in names {
+            match (self.told.get(&name), wanted.get(&name)) {
+                (Some(old), Some(new)) if old == new => {}
+                (_, Some(new)) => self.offered(&name, new).await?,
+                (_, None) => self.withdrawn(&name).await?,
+            }
+        }
+        self.told = wanted;
+        Ok(())
+    }
+
+    async fn offered(&mut self, name: &Arc<str>, announced: &Announced) -> Result<(), NodeError> {
+        let owner = announced
+            .owner
+            .clone()
+            .filter(|_| announced.grant.may_see());
+        let (revision, grant) = (announced.revision, announced.grant.clone());
+        self.ignore(name);
+        match owner {
+            Some(owner) if self.services.contains_key(name) => {
+                self.with(name, |service| service.renew(owner, revision, grant))
+                    .await?;
+            }
+            Some(owner) => {
+                let service = Service::new(name.clone(), owner, revision, grant);
+                self.services.insert(name.clone(), service);
+            }
+            None => {
+                self.with(name, Service::clear).await?;
+                self.services.remove(name);
+            }
+        }
+        let outcome = self.describe(name, revision).await;
+        self.check(name, outcome)?;
+        self.follow(name);
+        self.begin(name).await
+    }
+
+    async fn withdrawn(&mut self, name: &Arc<str>) -> Result<(), NodeError> {
+        self.ignore(name);
+        self.services.remove(name);
+        let object = service_object(name);
+        self.values
+            .retain(|path, _| !path.object.starts_with(&object));
+        let outcome = self.node.remove_object(object).await;
+        self.check(name, outcome)
+    }
+
+    async fn describe(&self, service: &str, revision: u64) -> Result<(), NodeError> {
+        // protocol.md §7.2
+        let services = ObjectPath::root().child(SERVICES);
+        let kind = |kind: &str| ("type".to_owned(), Value::from(kind));
+        self.node.describe(services, vec![kind(SERVICES)]).await?;
+        let entries = vec![
+            (ORIGIN.to_owned(), Value::from(self.node.id().to_string())),
+            (REVISION.to_owned(), Value::from(revision)),
+            kind(SERVICE_TYPE),
+        ];
+        self.node.describe(service_object(service), entries).await
+    }
+
+    /// Has the bus tell what a service tells of its objects, and who else hears of it all.
+    fn follow(&self, name: &Arc<str>) {
+        let Some(service) = self.services.get(name) else {
+            return;
+        };
+        *locked(&self.shared.followed)
+            .entry(service.owner.clone())
+            .or_default() += 1;
+        for rule in rules(name, self.audience) {
+            self.watch.add_rule(&rule);
+        }
+    }
+
+    fn ignore(&self, name: &Arc<str>) {
+        let Some(service) = self.services.get(name) else {
+            return;
+        };
+        let mut followed = locked(&self.shared.followed);
+        if let Some(count) = followed.get_mut(&service.owner) {
+            *count -= 1;
+            if *count == 0 {
+                followed.remove(&service.owner);
+            }
+        }
+        drop(followed);
+        for rule in rules(name, self.audience) {
+            self.watch.remove_rule(&rule);
+        }
+    }
+
+    /// Signals are followed while a node is there that would hear of them.
+    pub(super) fn follow_audience(&mut self) {
+        let is_empty = locked(&self.shared.plain).is_empty();
+        let audience = if is_empty {
+            Audience::Nobody
+        } else {
+            Audience::Somebody
+        };
+        if audience == self.audience {
+            return;
+        }
+        self.audience = audience;
+        for name in self.services.keys() {
+            let rule = every_signal(name);
+            match audience {
+                Audience::Somebody => self.watch.add_rule(&rule),
+                Audience::Nobody => self.watch.remove_rule(&rule),
+            }
+        }
+    }
+}
+
+/// What the bus is asked to tell of a service.
+fn rules(service: &str, audience: Audience) -> Vec<String> {
+    let of = |interface: &str| format!("type='signal',sender='{service}',interface='{interface}'");
+    let mut rules = vec![
+        of("org.freedesktop.DBus.Properties"),
+        of("org.freedesktop.DBus.ObjectManager"),
+    ];
+    if audience == Audience::Somebody {
+        rules.push(every_signal(service));
+    }
+    rules
+}
+
+/// Not written like the rule of those who subscribed, which comes and goes by itself.
+fn every_signal(service: &str) -> String {
+    format!("type='signal',sender='{service}',path_namespace='/'")
+}
