@@ -44,6 +44,18 @@ pub enum Event {
         /// The value.
         value: Value,
     },
+    /// We set a capability of a peer that has `e`: the peer tells its other subscribers of it as of an
+    /// emission, and not us. Told of an equal value only when no wire led to it.
+    Set {
+        /// Whose.
+        peer: NodeId,
+        /// Which capability.
+        path: CapPath,
+        /// The value.
+        value: Value,
+        /// How many wires it has come through.
+        hops: u8,
+    },
     /// Our own tree changed, by whomever.
     LocalChanged {
         /// What, in order.

@@ -90,6 +90,17 @@ pub enum Event {
         /// The value.
         value: Value,
     },
+    /// This node set a capability of a peer that emits: the peer tells all its subscribers but this node.
+    Set {
+        /// Whose.
+        peer: PeerId,
+        /// Which capability.
+        path: CapPath,
+        /// The value.
+        value: Value,
+        /// How many wires it has come through, see [`Node::set_through`](crate::Node::set_through).
+        hops: u8,
+    },
     /// This node's own tree changed.
     LocalChanged {
         /// What changed, in order.

@@ -300,7 +300,22 @@ impl Node {
     /// `NodeGone`, `Busy` when too much is queued for the node, `Invalid` (unknown, not writable,
     /// wrong type, out of range), `Closed`.
     pub async fn set(&self, peer: PeerId, path: CapPath, value: Value) -> Result<(), NodeError> {
-        self.ask(move |house, _| house.set(peer, &path, value))
+        self.set_through(peer, path, value, 0).await
+    }
+
+    /// As [`set`](Self::set), of a value that has come through so many wires:
+    /// [`Event::Set`](crate::Event::Set) says so.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn set_through(
+        &self,
+        peer: PeerId,
+        path: CapPath,
+        value: Value,
+        hops: u8,
+    ) -> Result<(), NodeError> {
+        self.ask(move |house, _| house.set(peer, &path, value, hops))
             .await?
     }
 

@@ -8,11 +8,12 @@
 //! X2. an emission is handed to exactly the wires that begin at its capability, by an index: what others
 //! there are costs nothing.
 //! Limits: those of `board` and `feed`; [`MADE_PATIENCE`] is how long a caller waits for a node's word.
-//! Layout: `end` how ends are written; `nodes` who is here; `plan` how a wire can be made; `board` which
+//! Layout: `announced` wires of other bridges; `bus` ends that are services; `end` how ends are written; `nodes` who is here; `plan` how a wire can be made; `board` which
 //! there are; `conversion`, `options` what becomes of values; `feed`, `worker` values on their way;
-//! `record` how a wire fares; `requests` what callers ask for.
+//! `record` how a wire fares; `kept` what outlives the bridge; `requests` what callers ask for.
 //! Spec: docs/reference/dbus.md, "Wires"; docs/reference/protocol.md §5.5.
 
+mod announced;
 mod board;
 mod bus;
 pub mod conversion;
@@ -21,6 +22,7 @@ mod feed;
 mod kept;
 mod nodes;
 mod options;
+mod pace;
 mod plan;
 mod record;
 mod requests;
@@ -47,6 +49,7 @@ use self::{
     feed::{Feed, Passing, feed},
     kept::KeptWires,
     nodes::Spot,
+    pace::{CircleError, HOPS_MAX},
     plan::{Route, Source},
     record::{Due, Record},
     worker::{Worker, end},
@@ -93,6 +96,8 @@ struct Switch {
     orders: VecDeque<Order>,
     /// Wires that the board is to look at again.
     later: HashSet<WireId>,
+    /// Since it was last looked for circles.
+    has_changed: bool,
 }
 
 /// A wire that goes through this bridge.
@@ -110,6 +115,9 @@ struct Work {
 enum Order {
     Subscribe(WireId, Spot, Spot),
     Unsubscribe(Spot, Spot),
+    /// What the object that announces a wire says.
+    Announce(WireId, Vec<(String, Value)>),
+    Withdraw(WireId),
 }
 
 impl Wires {
@@ -134,6 +142,7 @@ impl Wires {
             feeds: HashMap::new(),
             orders: VecDeque::new(),
             later: HashSet::new(),
+            has_changed: false,
         };
         let wires = Self {
             shared: Arc::new(Shared {
@@ -210,6 +219,12 @@ impl Wires {
     pub async fn handle(&self, event: &Event) {
         match event {
             Event::Emitted { peer, path, value } => self.emitted(*peer, path, value, 0).await,
+            Event::Set {
+                peer,
+                path,
+                value,
+                hops,
+            } => self.emitted(*peer, path, value, *hops).await,
             Event::Entered(info) => self.change(|board| board.entered(info)),
             Event::Exited { peer, .. } => self.change(|board| board.exited(*peer)),
             Event::TreeKnown { peer, tree } => self.change(|board| board.tree_known(*peer, tree)),
@@ -241,6 +256,10 @@ impl Wires {
             switch.feeds.get(&emitter).cloned()
         };
         for (_, feed) in feeds.into_iter().flatten() {
+            if hops >= HOPS_MAX {
+                feed.fail(&CircleError::TooFar.to_string());
+                continue;
+            }
             let value = value.clone();
             feed.push(Passing { value, hops }).await;
         }
@@ -250,8 +269,14 @@ impl Wires {
     fn change<R>(&self, change: impl FnOnce(&mut Board) -> R) -> R {
         let mut switch = self.switch();
         let result = change(&mut switch.board);
+        let mut are_others = false;
         while let Some(output) = switch.board.poll_output() {
+            are_others |= matches!(output, Output::Show(_) | Output::Hide(_));
             self.follow(&mut switch, output);
+        }
+        if are_others {
+            switch.has_changed = true;
+            self.shared.due.wake.notify_one();
         }
         if !switch.orders.is_empty() {
             self.shared.ordered.notify_one();
@@ -273,6 +298,13 @@ impl Wires {
                 switch.orders.push_back(Order::Unsubscribe(emitter, sensor));
             }
             Output::Later(id) => self.later(switch, id),
+            Output::Announce(id) => {
+                if let Some(wire) = switch.board.wire(id) {
+                    let order = Order::Announce(id, announced::entries(wire));
+                    switch.orders.push_back(order);
+                }
+            }
+            Output::Withdraw(id) => switch.orders.push_back(Order::Withdraw(id)),
             Output::Watch(service) => self.shared.listener.watch(&service),
             Output::Unwatch(service) => self.shared.listener.unwatch(&service),
             Output::Keep => {
@@ -396,7 +428,7 @@ impl Wires {
         }
     }
 
-    /// Tells nodes of subscriptions, one after the other.
+    /// Tells nodes what there is to tell, one thing after the other.
     async fn carry_out(self) {
         loop {
             tokio::select! {
@@ -426,6 +458,14 @@ impl Wires {
                     tracing::debug!(%error, "a subscription was not ended");
                 }
             }
+            Order::Announce(id, entries) => {
+                if let Err(error) = node.describe(announced::object(id), entries).await {
+                    tracing::warn!(%error, "a wire is not announced");
+                }
+            }
+            Order::Withdraw(id) => {
+                node.remove_object(announced::object(id)).await.ok();
+            }
         }
     }
 
@@ -437,6 +477,7 @@ impl Wires {
                 () = self.shared.due.wake.notified() => {}
             }
             sleep(TELL_INTERVAL).await;
+            self.switch().mark_circles();
             let Some(table) = self.shared.table.get() else {
                 continue;
             };
@@ -455,6 +496,19 @@ impl Wires {
             .switch
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Switch {
+    /// Tells the wires that lead in a circle.
+    fn mark_circles(&mut self) {
+        if !std::mem::take(&mut self.has_changed) {
+            return;
+        }
+        let circles = self.board.circles();
+        for (id, record) in &self.records {
+            record.lead_round(circles.contains(id));
+        }
     }
 }
 

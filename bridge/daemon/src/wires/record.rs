@@ -49,6 +49,8 @@ struct Facts {
     last: Option<Value>,
     error: String,
     is_due: bool,
+    /// What it passes on may come back to it.
+    leads_round: bool,
 }
 
 /// What makes a property.
@@ -108,6 +110,16 @@ impl Record {
         facts.state = Some(state);
         drop(facts);
         self.shared.changed.notify_waiters();
+    }
+
+    /// Whether what it passes on may come back to it.
+    pub(super) fn lead_round(&self, leads_round: bool) {
+        self.facts().leads_round = leads_round;
+    }
+
+    /// The same.
+    pub(super) fn leads_round(&self) -> bool {
+        self.facts().leads_round
     }
 
     /// The wire is no more.

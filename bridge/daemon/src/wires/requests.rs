@@ -104,6 +104,7 @@ fn refusal(error: WireError) -> Refusal {
         WireError::Plan(PlanError::Unknown(_)) => Refusal::Busy(text),
         WireError::Plan(PlanError::NoService(_)) => Refusal::ServiceUnknown(text),
         WireError::TooMany => Refusal::LimitsExceeded(text),
+        WireError::Elsewhere(_) => Refusal::NotSupported(text),
         WireError::Unknown => Refusal::UnknownObject("this wire".to_owned()),
         WireError::Plan(_) => Refusal::InvalidArgs(text),
     }

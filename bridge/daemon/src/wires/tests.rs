@@ -1,6 +1,7 @@
 //! Wires on a real bus, between real nodes on the loopback.
 
 mod bus_ends;
+mod circles;
 mod keeping;
 mod player;
 mod stage;

@@ -16,6 +16,7 @@ use super::{
     conversion::{Conversion, ConversionError, Converter, Kind, Side},
     feed::{Outlet, Passing},
     nodes::Spot,
+    pace::{CircleError, Pace},
     plan::{Route, Target},
     record::Record,
 };
@@ -79,28 +80,33 @@ impl Worker {
             Some(work) => work,
             closed => closed.insert(self.open().await?),
         };
-        let value = work.converter.convert(&passing.value)?;
-        if let Some(value) = &value {
-            self.put(&work.target, value).await?;
+        let Some(value) = work.converter.convert(&passing.value)? else {
+            return Ok(None);
+        };
+        if self.record.leads_round() {
+            if work.last.as_ref() == Some(&value) {
+                return Ok(None);
+            }
+            work.pace.step()?;
         }
-        Ok(value)
+        self.put(&work.target, &value, passing.hops).await?;
+        work.last = Some(value.clone());
+        Ok(Some(value))
     }
 
-    async fn put(&self, target: &Opened, value: &Value) -> Result<(), PassError> {
+    async fn put(&self, target: &Opened, value: &Value, hops: u8) -> Result<(), PassError> {
         match target {
-            Opened::Node(spot) => Ok(self.set(spot, value).await?),
+            Opened::Node(spot) => Ok(self.set(spot, value, hops.saturating_add(1)).await?),
             Opened::Relay { relay, .. } => Ok(self.node.emit(relay.clone(), value.clone()).await?),
             Opened::Bus(sink) => Ok(sink.put(value).await?),
         }
     }
 
     /// Sets a value of a node, when there is room for it.
-    async fn set(&self, spot: &Spot, value: &Value) -> Result<(), NodeError> {
+    async fn set(&self, spot: &Spot, value: &Value, hops: u8) -> Result<(), NodeError> {
         loop {
-            let set = self
-                .node
-                .set(spot.peer, spot.path.clone(), value.clone())
-                .await;
+            let (path, value) = (spot.path.clone(), value.clone());
+            let set = self.node.set_through(spot.peer, path, value, hops).await;
             match set {
                 Err(NodeError::Busy) => self.node.drained(spot.peer, DRAINED).await?,
                 done => return done,
@@ -120,7 +126,12 @@ impl Worker {
             Target::Relay(sensor) => (self.open_relay(sensor).await?, self.route.to),
         };
         let converter = Converter::new(self.conversion.clone(), self.route.from, to);
-        Ok(Work { target, converter })
+        Ok(Work {
+            target,
+            converter,
+            last: None,
+            pace: Pace::default(),
+        })
     }
 
     async fn open_relay(&self, sensor: &Spot) -> Result<Opened, NodeError> {
@@ -155,6 +166,9 @@ impl Worker {
 struct Work {
     target: Opened,
     converter: Converter,
+    /// What was delivered last.
+    last: Option<Value>,
+    pace: Pace,
 }
 
 /// A target at which values can be delivered.
@@ -176,6 +190,9 @@ enum PassError {
     /// The service does not take it.
     #[error(transparent)]
     Bus(#[from] CallError),
+    /// Fault of whoever made the wires.
+    #[error(transparent)]
+    Circle(#[from] CircleError),
 }
 
 /// A capability as the node is told of it.

@@ -14,15 +14,38 @@ impl Model {
     ///
     /// Our copy has the new value at once: pyZOCP does not confirm to the one who set.
     pub fn set(&mut self, peer: NodeId, path: &CapPath, value: Value) -> Result<(), SetError> {
+        self.set_through(peer, path, value, 0)
+    }
+
+    /// The same for a value that has come through so many wires: [`Event::Set`] tells of it.
+    pub fn set_through(
+        &mut self,
+        peer: NodeId,
+        path: &CapPath,
+        value: Value,
+        hops: u8,
+    ) -> Result<(), SetError> {
         let known = self.peers.get_mut(&peer).ok_or(SetError::NodeGone)?;
         let tree = known.tree.as_mut().ok_or(SetError::UnknownCapability)?;
         let capability = tree.capability(path).ok_or(SetError::UnknownCapability)?;
         let value = capability.check_set(&value)?;
+        let emits = capability.info.access.emit;
         let replaced = tree.replace_value(path, value.clone(), &self.limits)?;
         let part = entry(&path.name, Value::Object(entry("value", value.clone())));
         self.whisper(peer, message::set(nested(&path.object, part)));
-        if let Some(changes) = replaced.changes(path, value) {
+        let changes = replaced.changes(path, value.clone());
+        let tells = emits && (hops == 0 || changes.is_some());
+        if let Some(changes) = changes {
             self.event(Event::Changed { peer, changes });
+        }
+        if tells {
+            let path = path.clone();
+            self.event(Event::Set {
+                peer,
+                path,
+                value,
+                hops,
+            });
         }
         Ok(())
     }

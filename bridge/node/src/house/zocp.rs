@@ -82,6 +82,17 @@ impl House {
                 path,
                 value,
             },
+            Zocp::Set {
+                peer,
+                path,
+                value,
+                hops,
+            } => Event::Set {
+                peer: peer_id(peer),
+                path,
+                value,
+                hops,
+            },
             Zocp::LocalChanged { changes } => Event::LocalChanged { changes },
             Zocp::LocalEmitted { path, value } => Event::LocalEmitted { path, value },
             Zocp::LocalSet { peer, path, value } => Event::LocalSet {
@@ -159,10 +170,11 @@ impl House {
         peer: PeerId,
         path: &CapPath,
         value: Value,
+        hops: u8,
     ) -> Result<(), NodeError> {
         self.refuse_when_full(peer)?;
         self.model
-            .set(node_id(peer), path, value)
+            .set_through(node_id(peer), path, value, hops)
             .map_err(|error| match error {
                 SetError::NodeGone => NodeError::NodeGone(peer),
                 other => Invalid::Set(other).into(),

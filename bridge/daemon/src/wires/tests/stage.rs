@@ -219,6 +219,12 @@ impl Stage {
         }
     }
 
+    /// A client of the bridge sets a value of the lamp.
+    pub(super) async fn bridge_sets(&self, name: &str, value: i64) {
+        let (lamp, path) = (self.lamp.id(), CapPath::root(name));
+        self.node.set(lamp, path, value.into()).await.unwrap();
+    }
+
     /// Waits until the lamp's sensor is wired by somebody.
     pub(super) async fn heard_by(&self, sensor: &str) {
         let bridge = self.bridge.uuid().await.unwrap().parse().unwrap();
@@ -284,6 +290,12 @@ async fn lamp() -> (Node, Events) {
     lamp.publish("dim", dim).await.unwrap();
     let place = Capability::new("rw", serde_json::json!([0.0, 0.0]));
     lamp.publish("place", place).await.unwrap();
+    lamp.publish("step", Capability::new("rwe", 0))
+        .await
+        .unwrap();
+    lamp.publish("other", Capability::new("rwe", 0))
+        .await
+        .unwrap();
     lamp.publish("total", Capability::new("rw", 0))
         .await
         .unwrap();

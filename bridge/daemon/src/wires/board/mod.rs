@@ -1,0 +1,400 @@
+//! Which wires there are, and what has to be done for them: the pure half.
+//!
+//! Model: a [`Board`] has every wire: those that were made here, and those that others made between nodes,
+//! which are in the lists of subscribers. It follows nodes and services and says what to do as
+//! [`Output`]s. **After each call that takes `&mut self`, drain [`Board::poll_output`] until it gives
+//! `None`.**
+//! Invariants:
+//! B1. A wire of ours is made whenever both ends are here, and is taken apart, not forgotten, when one
+//!     goes. Of nodes that come back with another UUID the name counts.
+//! B2. A direct wire that somebody takes away while both nodes are here is gone; a lasting one is made
+//!     again after [`Output::Later`].
+//! B3. Two wires never have the same ends; the later one takes the place of the former.
+//! B4. When nodes enter, a subscription is told again, also where it is listed: pyZOCP lists those who left.
+//!     It is told once more after [`Output::Later`], and again until it is listed: an emitter's node that
+//!     has not met the sensor's yet cannot follow.
+//! Limits: [`WIRES_MAX`] wires of ours; [`SEEN_MAX`] of others, above that they are not shown.
+//! Layout: `wire` a wire; `stages` what is done for those of ours; `seen` those of others.
+//! Not here: doing what is said (`super::Wires`), whether values arrive (`super::record`).
+
+mod seen;
+mod stages;
+mod wire;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+use zocp_node::{
+    PeerId, PeerInfo,
+    model::{Change, Tree},
+};
+
+pub(super) use self::wire::{Maker, State, Wire};
+use self::wire::{Stage, is_same};
+use super::{
+    announced::Announced,
+    conversion::Conversion,
+    end::{End, NodeEnd},
+    nodes::{Nodes, Spot},
+    plan::{PlanError, Route},
+};
+
+/// The number of a wire, and the last element of its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct WireId(pub(super) u32);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Board {
+    me: PeerId,
+    nodes: Nodes,
+    wires: BTreeMap<WireId, Wire>,
+    /// Direct wires by their emitter, made or seen.
+    direct: HashMap<Spot, Vec<WireId>>,
+    /// Wires that go through other bridges, as those announce them.
+    elsewhere: HashMap<(PeerId, Arc<str>), WireId>,
+    announced: Announced,
+    /// Services that are on the bus, of those that wires name.
+    services: HashSet<Arc<str>>,
+    last: u32,
+    seen: usize,
+    output: VecDeque<Output>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub(super) enum Output {
+    /// Tell the emitter's node of a subscription; failure is told by [`Board::refuse`].
+    Subscribe(WireId, Spot, Spot),
+    /// Tell it of the end of one.
+    Unsubscribe(Spot, Spot),
+    /// Pass values on.
+    Start(WireId, Route),
+    /// Pass no more on; what has come is delivered.
+    Stop(WireId),
+    /// Show it, or that it changed.
+    Show(WireId),
+    /// It is gone: nothing of it is passed on any more.
+    Hide(WireId),
+    /// Call [`Board::again`] after a while. Several for one wire are one.
+    Later(WireId),
+    /// The wires that outlive the bridge are others now.
+    Keep,
+    /// Announce a wire that goes through this bridge.
+    Announce(WireId),
+    /// Announce it no longer.
+    Withdraw(WireId),
+    /// Tell by [`Board::service`] whether this service is on the bus, now and from now on.
+    Watch(Arc<str>),
+    /// That is of no interest any more.
+    Unwatch(Arc<str>),
+}
+
+/// Why a wire is not made, or not found. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum WireError {
+    /// It cannot be made, or not now.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// As many as may be.
+    #[error("there are {WIRES_MAX} wires already")]
+    TooMany,
+    /// There is none with these ends, or of that number.
+    #[error("there is no such wire")]
+    Unknown,
+    /// It goes through another bridge, which alone can take it away.
+    #[error("the wire goes through the bridge \"{0}\": take it away there")]
+    Elsewhere(String),
+}
+
+impl Board {
+    /// A board of a bridge that is this node.
+    #[must_use]
+    pub(super) fn new(me: PeerId, name: &str) -> Self {
+        let mut nodes = Nodes::default();
+        nodes.insert(me, name, true, true);
+        Self {
+            me,
+            nodes,
+            wires: BTreeMap::new(),
+            direct: HashMap::new(),
+            elsewhere: HashMap::new(),
+            announced: Announced::default(),
+            services: HashSet::new(),
+            last: 0,
+            seen: 0,
+            output: VecDeque::new(),
+        }
+    }
+
+    /// What to do next.
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        self.output.pop_front()
+    }
+
+    /// A wire.
+    #[must_use]
+    pub(super) fn wire(&self, id: WireId) -> Option<&Wire> {
+        self.wires.get(&id)
+    }
+
+    /// All wires.
+    pub(super) fn wires(&self) -> impl Iterator<Item = (WireId, &Wire)> {
+        self.wires.iter().map(|(id, wire)| (*id, wire))
+    }
+
+    /// The direct wires that begin at an emitter.
+    #[must_use]
+    pub(super) fn direct_at(&self, emitter: &Spot) -> &[WireId] {
+        self.direct.get(emitter).map_or(&[], Vec::as_slice)
+    }
+
+    /// Makes a wire; one with the same ends gives way. Both ends must be here, unless it is lasting.
+    ///
+    /// # Errors
+    /// See [`WireError`].
+    pub(super) fn connect(
+        &mut self,
+        (from, to): (End, End),
+        conversion: Conversion,
+        lasting: bool,
+    ) -> Result<WireId, WireError> {
+        for end in [&from, &to] {
+            self.watch(end);
+        }
+        let planned = self.plan((&from, &to), &conversion);
+        if let Err(error) = &planned
+            && !(lasting && error.may_pass())
+            // Whether a service is here is not known before the bus has answered.
+            && !matches!(error, PlanError::NoService(_))
+        {
+            return Err(error.clone().into());
+        }
+        let (from, to) = (self.named(from), self.named(to));
+        let old = self.find(&from, &to);
+        if let Some(old) = old
+            && let Some(wire) = self.wires.get_mut(&old)
+            && wire.conversion == conversion
+        {
+            let kept = wire.lasting || lasting;
+            let changed = wire.maker == Maker::Others || wire.lasting != kept;
+            if wire.maker == Maker::Others {
+                self.seen = self.seen.saturating_sub(1);
+            }
+            (wire.maker, wire.lasting) = (Maker::Us, kept);
+            if changed {
+                self.output.push_back(Output::Show(old));
+                self.output.push_back(Output::Keep);
+            }
+            return Ok(old);
+        }
+        let ours = self.wires.values().filter(|wire| wire.maker == Maker::Us);
+        if ours.count() >= WIRES_MAX {
+            return Err(WireError::TooMany);
+        }
+        if let Some(old) = old {
+            self.take(old);
+        }
+        let error = match planned {
+            Err(error) => error,
+            Ok(_) => PlanError::SamePlace,
+        };
+        let id = self.insert(Wire {
+            from,
+            to,
+            conversion,
+            lasting,
+            maker: Maker::Us,
+            stage: Stage::Waiting(error),
+        });
+        self.output.push_back(Output::Keep);
+        self.output.push_back(Output::Show(id));
+        self.settle(id);
+        Ok(id)
+    }
+
+    /// Takes the wire between two ends away, by whomever it was made.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn disconnect(&mut self, from: End, to: End) -> Result<WireId, WireError> {
+        let (from, to) = (self.named(from), self.named(to));
+        let id = self.find(&from, &to).or_else(|| {
+            let mut elsewhere = self.elsewhere.values();
+            elsewhere.find(|id| self.leads(**id, &from, &to)).copied()
+        });
+        let id = id.ok_or(WireError::Unknown)?;
+        self.remove(id)?;
+        Ok(id)
+    }
+
+    /// Takes a wire away, by whomever it was made.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn remove(&mut self, id: WireId) -> Result<(), WireError> {
+        let wire = self.wires.get(&id).ok_or(WireError::Unknown)?;
+        if let Stage::Elsewhere(bridge) = wire.stage {
+            let name = self.nodes.get(bridge).map(|node| node.name.clone());
+            return Err(WireError::Elsewhere(name.unwrap_or_default()));
+        }
+        self.take(id);
+        self.output.push_back(Output::Keep);
+        Ok(())
+    }
+
+    /// A subscription could not be told.
+    pub(super) fn refuse(&mut self, id: WireId, reason: String) {
+        if let Some(wire) = self.wires.get_mut(&id)
+            && let Stage::Asked { .. } = wire.stage
+        {
+            wire.stage = Stage::Refused(reason);
+            self.output.push_back(Output::Show(id));
+        }
+    }
+
+    /// The time that [`Output::Later`] asked for has passed.
+    pub(super) fn again(&mut self, id: WireId) {
+        let Some(wire) = self.wires.get(&id).filter(|wire| wire.maker == Maker::Us) else {
+            return;
+        };
+        match wire.stage.clone() {
+            Stage::Asked { emitter, sensor } => {
+                self.output
+                    .push_back(Output::Subscribe(id, emitter, sensor));
+                self.output.push_back(Output::Later(id));
+            }
+            Stage::Direct { emitter, sensor } => {
+                self.output
+                    .push_back(Output::Subscribe(id, emitter, sensor));
+            }
+            _ => self.settle(id),
+        }
+    }
+
+    /// A service is on the bus, or is not any more.
+    pub(super) fn service(&mut self, name: &str, is_here: bool) {
+        let changed = if is_here {
+            self.services.insert(name.into())
+        } else {
+            self.services.remove(name)
+        };
+        if changed {
+            let names = |end: &End| matches!(end, End::Bus(end) if end.service == name);
+            self.settle_those(|wire| names(&wire.from) || names(&wire.to));
+        }
+    }
+
+    /// A peer is here.
+    pub(super) fn entered(&mut self, info: &PeerInfo) {
+        self.nodes.enter(info);
+        self.sync_listed(info.id);
+    }
+
+    /// A peer is gone.
+    pub(super) fn exited(&mut self, peer: PeerId) {
+        let emitters = self.nodes.listed_by(peer);
+        self.nodes.leave(peer);
+        for spot in emitters {
+            self.sync(&spot);
+        }
+        let of_peer = |wire: &Wire| wire.is_seen_at(peer);
+        for id in self.those(of_peer) {
+            self.take_seen(id);
+        }
+        self.elsewhere.retain(|(bridge, _), _| *bridge != peer);
+        self.announced.forget(peer);
+        self.settle_those(|wire| wire.has_peer(peer));
+    }
+
+    /// The tree of a node came.
+    pub(super) fn tree_known(&mut self, peer: PeerId, tree: &Tree) {
+        for spot in self.nodes.adopt(peer, tree) {
+            self.sync(&spot);
+        }
+        for number in self.announced.adopt(peer, tree) {
+            self.follow_announced(peer, number);
+        }
+        self.settle_those(|wire| !wire.is_at_rest());
+    }
+
+    /// A node's tree changed, maybe our own.
+    pub(super) fn changed(&mut self, peer: PeerId, changes: &[Change]) {
+        for change in changes {
+            if let Some(number) = self.announced.follow(peer, change) {
+                self.follow_announced(peer, number);
+            }
+            for spot in self.nodes.follow(peer, change) {
+                self.sync(&spot);
+                let name = self.nodes.get(peer).map(|node| node.name.clone());
+                let about = (peer, name.unwrap_or_default(), spot.path.to_string());
+                self.settle_those(|wire| wire.is_about(&about));
+            }
+        }
+    }
+
+    /// Our own tree changed.
+    pub(super) fn local_changed(&mut self, changes: &[Change]) {
+        self.changed(self.me, changes);
+    }
+
+    fn insert(&mut self, wire: Wire) -> WireId {
+        // Numbers are given once in a run of the bridge.
+        self.last += 1;
+        let id = WireId(self.last);
+        self.wires.insert(id, wire);
+        id
+    }
+
+    /// An end with the names that its node and capability have, where they are here.
+    fn named(&self, end: End) -> End {
+        let End::Node(end) = end else {
+            return end;
+        };
+        let Some(peer) = self.nodes.find(&end) else {
+            return end.into();
+        };
+        let path = self.nodes.resolve(peer, &end.capability);
+        let capability = path.map_or(end.capability, |path| path.to_string());
+        let node = self
+            .nodes
+            .get(peer)
+            .map_or(end.node, |node| node.name.clone());
+        End::Node(NodeEnd {
+            node,
+            capability,
+            pinned: Some(peer),
+        })
+    }
+
+    fn find(&self, from: &End, to: &End) -> Option<WireId> {
+        let found = self.wires.iter().find(|(id, wire)| {
+            !matches!(wire.stage, Stage::Elsewhere(_)) && self.leads(**id, from, to)
+        });
+        found.map(|(id, _)| *id)
+    }
+
+    fn leads(&self, id: WireId, from: &End, to: &End) -> bool {
+        let wire = self.wires.get(&id);
+        wire.is_some_and(|wire| is_same(&wire.from, from) && is_same(&wire.to, to))
+    }
+}
+
+/// The name of the emitter of ours that hands the values of a wire to a sensor.
+pub(super) fn relay_name(id: WireId) -> String {
+    format!("{RELAY_PREFIX}{}", id.0)
+}
+
+fn is_relay(spot: &Spot) -> bool {
+    spot.path.object.is_root() && spot.path.name.starts_with(RELAY_PREFIX)
+}
+
+/// Wires that were made here.
+pub(super) const WIRES_MAX: usize = 4096;
+/// Wires of others that are shown.
+pub(super) const SEEN_MAX: usize = 16_384;
+const RELAY_PREFIX: &str = "wire ";

@@ -1,0 +1,188 @@
+//! How wires of ours are made, taken apart and taken away.
+
+use std::sync::Arc;
+
+use super::{
+    super::{
+        conversion::Conversion,
+        end::End,
+        nodes::Spot,
+        plan::{Plan, PlanError, plan},
+    },
+    Board, Output, WireId,
+    wire::{Maker, Stage, Wire},
+};
+
+impl Board {
+    /// Makes a wire if it can be, and takes it apart if it cannot.
+    pub(super) fn settle(&mut self, id: WireId) {
+        let Some(wire) = self.wires.get(&id).filter(|wire| wire.maker == Maker::Us) else {
+            return;
+        };
+        let planned = self.plan((&wire.from, &wire.to), &wire.conversion);
+        let stage = match planned {
+            Ok(Plan::Direct { emitter, sensor }) => match &wire.stage {
+                Stage::Asked {
+                    emitter: e,
+                    sensor: s,
+                }
+                | Stage::Direct {
+                    emitter: e,
+                    sensor: s,
+                } if (e, s) == (&emitter, &sensor) => {
+                    return;
+                }
+                _ if self.lists(&emitter, &sensor) => Stage::Direct { emitter, sensor },
+                _ => Stage::Asked { emitter, sensor },
+            },
+            Ok(Plan::Through(route)) => match &wire.stage {
+                Stage::Through(old) if *old == route => return,
+                _ => Stage::Through(route),
+            },
+            Err(error) if error.may_pass() => Stage::Waiting(error),
+            Err(error) => Stage::Refused(error.to_string()),
+        };
+        if wire.stage == stage {
+            return;
+        }
+        self.leave_stage(id);
+        self.enter_stage(id, stage);
+    }
+
+    pub(super) fn enter_stage(&mut self, id: WireId, stage: Stage) {
+        match &stage {
+            Stage::Asked { emitter, sensor } | Stage::Direct { emitter, sensor } => {
+                self.direct.entry(emitter.clone()).or_default().push(id);
+                let (emitter, sensor) = (emitter.clone(), sensor.clone());
+                self.output
+                    .push_back(Output::Subscribe(id, emitter, sensor));
+                self.output.push_back(Output::Later(id));
+            }
+            Stage::Through(route) => {
+                self.output.push_back(Output::Start(id, route.clone()));
+                self.output.push_back(Output::Announce(id));
+            }
+            Stage::Waiting(_) | Stage::Refused(_) | Stage::Elsewhere(_) => {}
+        }
+        if let Some(wire) = self.wires.get_mut(&id) {
+            wire.pin(&stage);
+            wire.stage = stage;
+        }
+        self.output.push_back(Output::Show(id));
+    }
+
+    /// Ends what a wire does; the nodes are told if they are still here.
+    pub(super) fn leave_stage(&mut self, id: WireId) {
+        let Some(wire) = self.wires.get(&id) else {
+            return;
+        };
+        match wire.stage.clone() {
+            Stage::Asked { emitter, sensor } | Stage::Direct { emitter, sensor } => {
+                self.forget_direct(id, &emitter);
+                let is_here = |spot: &Spot| self.nodes.get(spot.peer).is_some();
+                if is_here(&emitter) && is_here(&sensor) {
+                    self.output.push_back(Output::Unsubscribe(emitter, sensor));
+                }
+            }
+            Stage::Through(_) => {
+                self.output.push_back(Output::Stop(id));
+                self.output.push_back(Output::Withdraw(id));
+            }
+            Stage::Waiting(_) | Stage::Refused(_) | Stage::Elsewhere(_) => {}
+        }
+    }
+
+    /// Somebody took a direct wire away (B2), or a node of it left.
+    pub(super) fn taken_away(&mut self, id: WireId) {
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return;
+        };
+        if wire.maker == Maker::Others {
+            return self.take_seen(id);
+        }
+        let Stage::Direct { emitter, sensor } = wire.stage.clone() else {
+            return;
+        };
+        let are_here = [&emitter, &sensor].map(|spot| self.nodes.known(spot).is_some());
+        self.forget_direct(id, &emitter);
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return;
+        };
+        if are_here != [true, true] {
+            // The node went, or what it had: `settle` says so.
+            let end = wire.from.to_string();
+            wire.stage = Stage::Waiting(PlanError::NodeGone(end));
+            self.output.push_back(Output::Show(id));
+            return self.settle(id);
+        }
+        if wire.lasting {
+            wire.stage = Stage::Waiting(PlanError::Unknown(wire.from.to_string()));
+            self.output.push_back(Output::Show(id));
+            self.output.push_back(Output::Later(id));
+        } else {
+            self.wires.remove(&id);
+            self.output.push_back(Output::Hide(id));
+        }
+    }
+
+    /// Takes a wire away, of whomever.
+    pub(super) fn take(&mut self, id: WireId) {
+        self.leave_stage(id);
+        if let Some(wire) = self.wires.remove(&id) {
+            if wire.maker == Maker::Others {
+                self.seen = self.seen.saturating_sub(1);
+            }
+            self.output.push_back(Output::Hide(id));
+            for end in [&wire.from, &wire.to] {
+                self.unwatch(end);
+            }
+        }
+    }
+
+    pub(super) fn forget_direct(&mut self, id: WireId, emitter: &Spot) {
+        if let Some(ids) = self.direct.get_mut(emitter) {
+            ids.retain(|one| *one != id);
+            if ids.is_empty() {
+                self.direct.remove(emitter);
+            }
+        }
+    }
+
+    pub(super) fn settle_those(&mut self, is_one: impl Fn(&Wire) -> bool) {
+        for id in self.those(|wire| wire.maker == Maker::Us && is_one(wire)) {
+            self.settle(id);
+        }
+    }
+
+    pub(super) fn those(&self, is_one: impl Fn(&Wire) -> bool) -> Vec<WireId> {
+        let found = self.wires.iter().filter(|(_, wire)| is_one(wire));
+        found.map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn plan(
+        &self,
+        ends: (&End, &End),
+        conversion: &Conversion,
+    ) -> Result<Plan, PlanError> {
+        let has_service = |name: &str| self.services.contains(name);
+        plan(&self.nodes, has_service, ends, conversion)
+    }
+
+    pub(super) fn watch(&mut self, end: &End) {
+        if let End::Bus(end) = end {
+            let service: Arc<str> = end.service.as_str().into();
+            self.output.push_back(Output::Watch(service));
+        }
+    }
+
+    pub(super) fn unwatch(&mut self, end: &End) {
+        let End::Bus(end) = end else { return };
+        let names = |one: &End| matches!(one, End::Bus(one) if one.service == end.service);
+        let is_named = |wire: &Wire| names(&wire.from) || names(&wire.to);
+        if !self.wires.values().any(is_named) {
+            self.services.remove(end.service.as_str());
+            let service = end.service.as_str().into();
+            self.output.push_back(Output::Unwatch(service));
+        }
+    }
+}
