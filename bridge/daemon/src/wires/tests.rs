@@ -188,7 +188,7 @@ async fn a_wire_is_made_again_when_its_node_comes_back_with_another_uuid() {
 }
 
 #[tokio::test]
-async fn fifty_thousand_emissions_arrive_in_order_and_none_is_lost() {
+async fn ten_thousand_emissions_arrive_in_order_and_none_is_lost() {
     let mut stage = Stage::start().await;
     let plus = options([("Expression", "value + 1".into())]);
     let path = stage
@@ -198,8 +198,13 @@ async fn fifty_thousand_emissions_arrive_in_order_and_none_is_lost() {
         .unwrap();
     let wire = stage.at(&path).await;
     let desk = stage.desk.clone();
+    let bridge = stage.bridge.uuid().await.unwrap().parse().unwrap();
     let emitting = tokio::spawn(async move {
         for number in 0..EMISSIONS {
+            // An emitter does not wait for who takes too little: it would be met afresh.
+            if number % 256 == 0 {
+                desk.drained(bridge, 1 << 16).await.unwrap();
+            }
             desk.emit("count", number).await.unwrap();
         }
     });
@@ -211,4 +216,5 @@ async fn fifty_thousand_emissions_arrive_in_order_and_none_is_lost() {
     assert_eq!(wire.lost().await.unwrap(), 0);
 }
 
-const EMISSIONS: i64 = 50_000;
+/// Those that the benchmarks send are more.
+const EMISSIONS: i64 = 10_000;
