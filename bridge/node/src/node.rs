@@ -451,6 +451,22 @@ impl Node {
             .await?
     }
 
+    /// Hands a value to a capability of this node as a wire would: a sensor receives it as a signal, and what
+    /// is none but can be set is set. `emitter` says where it comes from.
+    ///
+    /// # Errors
+    /// `Invalid` when there is none, or it does not take the value, `Closed`.
+    pub async fn receive(
+        &self,
+        path: CapPath,
+        value: Value,
+        emitter: &str,
+    ) -> Result<(), NodeError> {
+        let emitter = emitter.to_owned();
+        self.ask(move |house, _| house.receive(&path, &value, &emitter))
+            .await?
+    }
+
     /// Emits a value of this node to exactly those who subscribed to it: an event each time, also
     /// of an equal value.
     ///

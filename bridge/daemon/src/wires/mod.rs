@@ -219,6 +219,10 @@ impl Wires {
     pub async fn handle(&self, event: &Event) {
         match event {
             Event::Emitted { peer, path, value } => self.emitted(*peer, path, value, 0).await,
+            Event::LocalEmitted { path, value } => {
+                let me = self.shared.node.id();
+                self.emitted(me, path, value, 0).await;
+            }
             Event::Set {
                 peer,
                 path,

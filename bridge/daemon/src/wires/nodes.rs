@@ -35,6 +35,7 @@ pub(super) struct Nodes {
     /// Receivers that are listed at emitters.
     listed: HashMap<PeerId, BTreeSet<Spot>>,
     arrivals: u64,
+    me: Option<PeerId>,
 }
 
 /// A node that is here.
@@ -63,7 +64,16 @@ impl Nodes {
     }
 
     /// The bridge itself, which is always here.
-    pub(super) fn insert(&mut self, id: PeerId, name: &str, is_extended: bool, is_known: bool) {
+    pub(super) fn insert_me(&mut self, id: PeerId, name: &str) {
+        self.insert(id, name, true, true);
+        self.me = Some(id);
+    }
+
+    pub(super) fn is_me(&self, id: PeerId) -> bool {
+        self.me == Some(id)
+    }
+
+    fn insert(&mut self, id: PeerId, name: &str, is_extended: bool, is_known: bool) {
         self.leave(id);
         self.arrivals += 1;
         let node = Node {

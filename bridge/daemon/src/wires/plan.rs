@@ -175,7 +175,7 @@ pub(super) fn plan(
                     });
                 }
             }
-            (through(spot, access), Side::of(&known.info))
+            (through(nodes, spot, access), Side::of(&known.info))
         }
         End::Bus(end) => (Target::Bus(at_bus(end)?), Side::default()),
     };
@@ -187,8 +187,9 @@ pub(super) fn plan(
     }))
 }
 
-fn through(spot: Spot, access: Access) -> Target {
-    if access.write {
+fn through(nodes: &Nodes, spot: Spot, access: Access) -> Target {
+    // The bridge itself is handed values, sensor or not.
+    if access.write || nodes.is_me(spot.peer) {
         Target::Set(spot)
     } else {
         Target::Relay(spot)

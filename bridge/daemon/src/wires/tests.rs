@@ -188,6 +188,33 @@ async fn a_wire_is_made_again_when_its_node_comes_back_with_another_uuid() {
 }
 
 #[tokio::test]
+async fn what_the_bridge_publishes_is_wired_as_any_node() {
+    let mut stage = Stage::start().await;
+    stage.publish("key", "re", 0).await;
+    stage.publish("dial", "rws", 0).await;
+    stage
+        .bridge
+        .wire("bridge", "key", "lamp", "total")
+        .await
+        .unwrap();
+    let double = options([("Expression", "value * 2".into())]);
+    let path = stage
+        .bridge
+        .wire_with("desk:count", "bridge:dial", double)
+        .await;
+    let wire = stage.at(&path.unwrap()).await;
+    stage.bridge_emits("key", 7).await;
+    assert_eq!(stage.set("total").await, json!(7));
+    stage.desk.emit("count", 4).await.unwrap();
+    stage.counted(&wire, 1).await;
+    assert_eq!(
+        as_given(&wire.last_value().await.unwrap()).unwrap(),
+        json!(8)
+    );
+    assert_eq!(wire.lost().await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn ten_thousand_emissions_arrive_in_order_and_none_is_lost() {
     let mut stage = Stage::start().await;
     let plus = options([("Expression", "value + 1".into())]);

@@ -102,8 +102,12 @@ impl Worker {
         }
     }
 
-    /// Sets a value of a node, when there is room for it.
+    /// Sets a value of a node, when there is room for it, or hands it to this one.
     async fn set(&self, spot: &Spot, value: &Value, hops: u8) -> Result<(), NodeError> {
+        if spot.peer == self.node.id() {
+            let (path, value) = (spot.path.clone(), value.clone());
+            return self.node.receive(path, value, &relay_name(self.id)).await;
+        }
         loop {
             let (path, value) = (spot.path.clone(), value.clone());
             let set = self.node.set_through(spot.peer, path, value, hops).await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Model, Peer};
+use super::{Model, Peer, SetError};
 use crate::{
     CapPath, Capability, NodeId, ObjectPath, Tree,
     event::{Event, Ignored},
@@ -251,6 +251,29 @@ impl Model {
             receiver: Some(path),
             value: checked,
         });
+    }
+}
+
+impl Model {
+    /// Hands a value to a capability of ours as a peer would over a wire: to a sensor as a signal, to what is
+    /// none but can be set as a `SET`. `emitter` says where it comes from.
+    pub fn receive(
+        &mut self,
+        path: &CapPath,
+        value: &Value,
+        emitter: &str,
+    ) -> Result<(), SetError> {
+        let capability = self.tree.capability(path);
+        let capability = capability.ok_or(SetError::UnknownCapability)?;
+        if capability.info.access.sense {
+            capability.check(value)?;
+            let receiver = Some(path.to_string());
+            self.sense_at(self.me, emitter, receiver, value);
+            return Ok(());
+        }
+        let value = capability.check_set(value)?;
+        self.set_checked(self.me, path.clone(), value);
+        Ok(())
     }
 }
 

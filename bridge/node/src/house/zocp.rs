@@ -287,6 +287,17 @@ impl House {
             .map_err(|error| Invalid::Publish(error).into())
     }
 
+    pub(crate) fn receive(
+        &mut self,
+        path: &CapPath,
+        value: &Value,
+        emitter: &str,
+    ) -> Result<(), NodeError> {
+        self.model
+            .receive(path, value, emitter)
+            .map_err(|error| Invalid::Set(error).into())
+    }
+
     pub(crate) fn emit(&mut self, path: &CapPath, value: Value) -> Result<(), NodeError> {
         self.model
             .emit(path, value)

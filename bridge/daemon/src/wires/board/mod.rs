@@ -116,7 +116,7 @@ impl Board {
     #[must_use]
     pub(super) fn new(me: PeerId, name: &str) -> Self {
         let mut nodes = Nodes::default();
-        nodes.insert(me, name, true, true);
+        nodes.insert_me(me, name);
         Self {
             me,
             nodes,

@@ -219,6 +219,22 @@ impl Stage {
         }
     }
 
+    /// The bridge's node has a capability.
+    pub(super) async fn publish(&self, name: &str, access: &str, value: i64) {
+        let capability = Capability::new(access, value);
+        self.node.publish(name, capability).await.unwrap();
+        let is_wired = async || {
+            let wired = self.bridge.wire("bridge", name, "bridge", name).await;
+            let error = wired.unwrap_err().to_string();
+            !error.contains("no capability")
+        };
+        poll(is_wired).await;
+    }
+
+    pub(super) async fn bridge_emits(&self, name: &str, value: i64) {
+        self.node.emit(name, value).await.unwrap();
+    }
+
     /// A client of the bridge sets a value of the lamp.
     pub(super) async fn bridge_sets(&self, name: &str, value: i64) {
         let (lamp, path) = (self.lamp.id(), CapPath::root(name));
