@@ -55,6 +55,7 @@ fn each_command_says_what_it_takes() {
     for command in [
         "bridge",
         "demo",
+        "key",
         "list",
         "tree",
         "get",

@@ -6,7 +6,9 @@ use serde_json::json;
 use zocp_node::{
     Config, Content, Event, Events, ExitReason, FirstUse, KeyPair, Node, PeerInfo, Security,
 };
-use zocp_testkit::{CurvePeer, Lab, in_time, isolated};
+use zocp_testkit::{Bridge, Cmd, CurvePeer, Lab, in_time, isolated};
+
+const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 
 #[test]
 fn a_peer_of_libzmq_with_a_trusted_key_is_met_by_its_beacon_and_talks() {
@@ -96,6 +98,66 @@ fn who_has_the_key_of_another_only_by_hearsay_gets_nothing() {
         while let Some(event) = at_desk.try_next() {
             assert!(!matches!(event, Event::Entered(_)), "{event:?}");
         }
+    });
+}
+
+#[test]
+fn bridges_that_trust_each_other_are_on_each_others_bus_and_nobody_else_is() {
+    isolated(async |lab: Lab| {
+        let (stage, foh) = (lab.host("stage").await, lab.host("foh").await);
+        let mut keys = Vec::new();
+        for name in ["stage", "foh", "thief"] {
+            let file = format!("{}.key", lab.file(name, ""));
+            let made = Cmd::new(ZOCP)
+                .args(["key", "new", &file, "--json"])
+                .run()
+                .await;
+            let made: serde_json::Value = serde_json::from_str(&made).expect("JSON");
+            let shown = Cmd::new(ZOCP)
+                .args(["key", "show", &file, "--json"])
+                .run()
+                .await;
+            assert_eq!(
+                made,
+                serde_json::from_str::<serde_json::Value>(&shown).expect("JSON")
+            );
+            keys.push((file, made["key"].as_str().expect("a key").to_owned()));
+        }
+        let config = |own: usize, trusted: &[usize]| {
+            let trusted: Vec<&str> = trusted.iter().map(|at| keys[*at].1.as_str()).collect();
+            let text = format!("[mesh]\nkey = '{}'\ntrusted = {trusted:?}\n", keys[own].0);
+            lab.file(&format!("{own}.toml"), &text)
+        };
+        let options = |file: String| format!("--config={file}");
+        let at_stage =
+            Bridge::start(ZOCP, &stage, "stage", &["-v", &options(config(0, &[1]))]).await;
+        let at_foh = Bridge::start(ZOCP, &foh, "foh", &[&options(config(1, &[0]))]).await;
+        // One that trusts both and is trusted by none, and one without a key.
+        let at_thief = Bridge::start(
+            ZOCP,
+            &lab.host("thief").await,
+            "thief",
+            &[&options(config(2, &[0, 1]))],
+        )
+        .await;
+        let at_old = Bridge::start(ZOCP, &lab.host("old").await, "old", &[]).await;
+        at_foh.bus.appears("org.z25.Zocp1.Node.stage").await;
+        at_stage.bus.appears("org.z25.Zocp1.Node.foh").await;
+        let peer = at_foh.bus.peer("stage");
+        let shown = async |property| peer.shown("org.z25.Zocp1.Peer", property).await;
+        assert_eq!(shown("Secure").await, "b true");
+        assert_eq!(shown("Key").await, format!("s \"{}\"", keys[0].1));
+        at_stage.program.says(&keys[2].1).await;
+        for bridge in [&at_thief, &at_old] {
+            let list = bridge
+                .bus
+                .command(ZOCP)
+                .args(["list", "--json"])
+                .run()
+                .await;
+            assert_eq!(list.trim(), "[]");
+        }
+        assert!(!at_stage.bus.has("org.z25.Zocp1.Node.thief").await);
     });
 }
 

@@ -172,6 +172,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PEER")]
         peer: Vec<String>,
     },
+    /// Make or show the key of this machine, for a secure mesh
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -259,6 +262,21 @@ pub(crate) enum SceneCommand {
         name: String,
         /// Only these nodes, and the wires between them; all by default
         node: Vec<String>,
+    },
+}
+
+/// What to do with a key.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Draw a key and write it to a file, for `key` of [mesh] in the configuration
+    New {
+        /// The file, which must not be there yet
+        file: PathBuf,
+    },
+    /// Print the public key of a file and its fingerprint
+    Show {
+        /// The file
+        file: PathBuf,
     },
 }
 

@@ -117,6 +117,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         Command::Wire(args) => command::wire::run(&output, bus, &args).await,
         Command::Unwire { from, to } => command::wire::undo(bus, &from, &to).await,
         Command::Scene(command) => command::scene::run(&output, bus, &command).await,
+        Command::Key(command) => command::key::run(&output, &command),
         Command::Completions { shell } => command::completions::run(&output, shell),
         Command::Man => command::man::run(&output),
     }

@@ -71,6 +71,9 @@ pub trait Bridge {
     /// The groups that the bridge is in.
     #[zbus(property)]
     fn groups(&self) -> zbus::Result<Vec<String>>;
+    /// The bridge's own public key in Z85; empty where there are no keys.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn key(&self) -> zbus::Result<String>;
 }
 
 /// Which services of this bus peers may use: `org.z25.Zocp1.Exporter`.
@@ -152,9 +155,12 @@ pub trait Peer {
     /// `ready` or `evasive`.
     #[zbus(property)]
     fn state(&self) -> zbus::Result<String>;
-    /// Whether the connections to and from the peer are encrypted.
+    /// Whether the peer has proved its key, and the connections to and from it are encrypted.
     #[zbus(property)]
     fn secure(&self) -> zbus::Result<bool>;
+    /// The public key that the peer has proved to have, in Z85; empty where there are no keys.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn key(&self) -> zbus::Result<String>;
 }
 
 /// What describes an object of a mirrored node: `org.z25.Zocp1.Object`.

@@ -9,6 +9,7 @@
 //! Spec: docs/reference/configuration.md
 
 mod difference;
+pub mod key;
 mod limits;
 mod place;
 mod services;
@@ -21,7 +22,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use zocp_node::BeaconMode;
+use zocp_node::{BeaconMode, FirstUse, KeyError, PublicKey, Security};
 
 pub use difference::Difference;
 use limits::Bounds;
@@ -66,7 +67,7 @@ pub struct MeshConfig {
     pub interface: Option<Vec<String>>,
     /// How peers are found: "broadcast", "multicast" or "off". Default: "broadcast".
     pub beacon: Option<Beacon>,
-    /// The UDP port of the beacons. Default: 5670.
+    /// The UDP port of the beacons. Default: 5670, on a secure mesh 5669.
     pub port: Option<u16>,
     /// Endpoints, "tcp://HOST:PORT", of peers to meet without beacons. Default: none.
     pub peers: Option<Vec<String>>,
@@ -78,6 +79,10 @@ pub struct MeshConfig {
     pub expiry: Option<f64>,
     /// Whether the mesh is this machine alone, on its loopback. Default: false.
     pub loopback: Option<bool>,
+    /// The file with this bridge's key, which makes the mesh a secure one. Default: none.
+    pub key: Option<PathBuf>,
+    /// The keys of the nodes to meet on a secure mesh. Default: none.
+    pub trusted: Option<Vec<String>>,
 }
 
 /// `[bus]`: where the nodes appear.
@@ -194,6 +199,8 @@ impl Config {
                 evasive: self.mesh.evasive.or(below.mesh.evasive),
                 expiry: self.mesh.expiry.or(below.mesh.expiry),
                 loopback: self.mesh.loopback.or(below.mesh.loopback),
+                key: self.mesh.key.or(below.mesh.key),
+                trusted: self.mesh.trusted.or(below.mesh.trusted),
             },
             bus: BusConfig {
                 address: self.bus.address.or(below.bus.address),
@@ -225,6 +232,7 @@ impl Config {
         node.interfaces = self.mesh.interface.unwrap_or_default();
         node.loopback = self.mesh.loopback.unwrap_or(node.loopback);
         node.beacon = self.mesh.beacon.map_or(node.beacon, BeaconMode::from);
+        node.security = security(self.mesh.key.as_deref(), self.mesh.trusted)?;
         node.beacon_port = Some(self.mesh.port.unwrap_or_else(|| node.beacon_port()));
         if node.beacon_port == Some(0) {
             return Err(invalid("mesh.port", &"0 is no port"));
@@ -267,6 +275,30 @@ impl Config {
             },
         })
     }
+}
+
+/// What makes the mesh a secure one.
+fn security(
+    key: Option<&Path>,
+    trusted: Option<Vec<String>>,
+) -> Result<Option<Security>, ConfigError> {
+    let Some(path) = key else {
+        return match trusted {
+            None => Ok(None),
+            Some(_) => Err(invalid("mesh.trusted", &"there is no `key` of our own")),
+        };
+    };
+    let keys = key::read(path)
+        .map_err(|error| invalid("mesh.key", &format!("{}: {error}", path.display())))?;
+    let trusted = trusted.unwrap_or_default().into_iter().map(|text| {
+        let parsed = text.parse();
+        parsed.map_err(|error: KeyError| invalid("mesh.trusted", &format!("\"{text}\": {error}")))
+    });
+    Ok(Some(Security {
+        keys,
+        trusted: trusted.collect::<Result<_, _>>()?,
+        first_use: FirstUse::Refuse,
+    }))
 }
 
 impl From<Beacon> for BeaconMode {
@@ -367,7 +399,15 @@ fn checked_name(key: &'static str, name: String) -> Result<String, ConfigError> 
 }
 
 fn checked_endpoint(endpoint: String) -> Result<String, ConfigError> {
-    let place = endpoint
+    // On a secure mesh, the key.
+    let (place, key) = match endpoint.split_once('|') {
+        Some((place, key)) => (place, Some(key)),
+        None => (endpoint.as_str(), None),
+    };
+    if let Some(Err(error)) = key.map(str::parse::<PublicKey>) {
+        return Err(invalid("mesh.peers", &format!("\"{endpoint}\": {error}")));
+    }
+    let place = place
         .strip_prefix("tcp://")
         .and_then(|rest| rest.rsplit_once(':'));
     match place {

@@ -3,9 +3,11 @@
 //! Model: `compare` is two processes that whisper to each other, ours beside rivals: a *driver* meets a *reflector* by its name and measures round trips, then a flood in one
 //! direction. Each contender is a pair of commands with these two roles; `compare` runs their
 //! drivers in turns, batch by batch, and prints medians and ratios, which alone count. `appear` and
-//! `swarm` (`bridge.rs`) are about a bridge: how soon nodes are on its bus, and how many.
+//! `swarm` (`bridge.rs`) are about a bridge: how soon nodes are on its bus, and how many. `codec`
+//! (`codec.rs`) is what CURVE costs.
 
 mod bridge;
+mod codec;
 
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -55,6 +57,16 @@ enum Role {
         #[arg(long, default_value_t = 50)]
         capabilities: usize,
     },
+    /// What CURVE costs beside NULL: the codec alone
+    Codec {
+        #[arg(long, default_value_t = 501)]
+        batches: usize,
+        /// In a batch, which should be over before another program gets the processor
+        #[arg(long, default_value_t = 200)]
+        messages: usize,
+        #[arg(long, default_values_t = [100, 1000, 10_000])]
+        size: Vec<usize>,
+    },
     /// Run contenders in turns
     Compare {
         /// `label=command`: a program that takes the roles `reflect` and `drive` as this one does.
@@ -91,6 +103,14 @@ fn main() -> Result<()> {
             flood,
             size,
         } => compare(&rivals, batches, &[trips, flood, size]),
+        Role::Codec {
+            batches,
+            messages,
+            size,
+        } => {
+            codec::run(batches, messages, &size);
+            Ok(())
+        }
         role => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -125,7 +145,7 @@ async fn take(role: Role) -> Result<()> {
             nodes,
             capabilities,
         } => bridge::swarm(&bus, pid, nodes, capabilities).await,
-        Role::Compare { .. } => Ok(()),
+        Role::Compare { .. } | Role::Codec { .. } => Ok(()),
     }
 }
 

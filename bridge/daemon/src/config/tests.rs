@@ -78,6 +78,37 @@ fn a_value_of_the_wrong_type_is_an_error_that_names_the_line() {
 }
 
 #[test]
+fn a_key_makes_the_mesh_a_secure_one_on_a_port_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("key");
+    let public = super::key::make(&file).unwrap();
+    let text = format!(
+        "[mesh]\nkey = '{}'\ntrusted = ['{public}']\npeers = ['tcp://a:1|{public}']\n",
+        file.display()
+    );
+    let node = Config::parse(&text).unwrap().check().unwrap().node;
+    let security = node.security.as_ref().unwrap();
+    assert_eq!(security.keys.public(), public);
+    assert_eq!(security.trusted, [public]);
+    assert_eq!(node.beacon_port(), 5669);
+    let chosen = format!("{text}port = 5670\n");
+    let node = Config::parse(&chosen).unwrap().check().unwrap().node;
+    assert_eq!(node.beacon_port(), 5670);
+    for (wrong, key) in [
+        (
+            text.replace("trusted = ['", "trusted = ['x"),
+            "mesh.trusted",
+        ),
+        (text.replace("|", "|x"), "mesh.peers"),
+        (format!("[mesh]\ntrusted = ['{public}']\n"), "mesh.trusted"),
+        (String::from("[mesh]\nkey = '/nowhere/key'\n"), "mesh.key"),
+    ] {
+        let error = Config::parse(&wrong).unwrap().check().unwrap_err();
+        assert!(error.to_string().starts_with(key), "{error}");
+    }
+}
+
+#[test]
 fn a_value_that_cannot_be_meant_is_named_by_its_key() {
     let long = "x".repeat(256);
     for (text, key) in [

@@ -23,7 +23,7 @@ use zocp_interfaces::{
     BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, BRIDGE_XML, EXPORTER_INTERFACE, EXPORTER_XML,
     LOCAL_INTERFACE, LOCAL_PATH, LOCAL_XML, PEER_INTERFACE, PEER_XML, PEERS_PATH,
 };
-use zocp_node::{Event, Network, Node, PeerId, PeerInfo};
+use zocp_node::{Event, Network, Node, PeerId, PeerInfo, PublicKey};
 
 use self::owner::HubOwner;
 use crate::{
@@ -338,8 +338,14 @@ fn bridge(node: &Node, mut groups: Vec<String>) -> Result<Interface, HubError> {
         .with("Name", node.name().to_owned())?
         .with("Uuid", node.id().to_string())?
         .with("Endpoint", String::new())?
-        .with("Groups", Variant::new(groups))?;
+        .with("Groups", Variant::new(groups))?
+        .with("Key", key_text(node.key()))?;
     Ok(bridge)
+}
+
+/// A key as it is shown: empty where there is none.
+fn key_text(key: Option<PublicKey>) -> String {
+    key.map_or_else(String::new, |key| key.to_string())
 }
 
 fn described(peer: Interface, info: &PeerInfo, groups: &[String]) -> Result<Interface, SlotError> {
@@ -352,7 +358,8 @@ fn described(peer: Interface, info: &PeerInfo, groups: &[String]) -> Result<Inte
         .with("Groups", Variant::new(groups.to_vec()))?
         .with("Services", Variant::new(BTreeMap::<String, String>::new()))?
         .with("State", "ready")?
-        .with("Secure", false)
+        .with("Secure", info.is_secure())?
+        .with("Key", key_text(info.key))
 }
 
 /// Where peers reach us: an address of the first network that is not the loopback, if there is one.

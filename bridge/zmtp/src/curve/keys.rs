@@ -56,6 +56,15 @@ impl PublicKey {
         Ok(Self(octets))
     }
 
+    /// The beginning of the key, for two people to compare: five groups of four hexadecimal digits. To make
+    /// a key that begins so takes 2^80 attempts.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let groups = self.0[..FINGERPRINT_LEN].as_chunks::<2>().0;
+        let groups = groups.iter().map(|[a, b]| format!("{a:02x}{b:02x}"));
+        groups.collect::<Vec<_>>().join("-")
+    }
+
     /// Its octets.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
@@ -93,6 +102,9 @@ impl std::fmt::Debug for PublicKey {
         write!(f, "PublicKey({self})")
     }
 }
+
+/// Octets of a key in its fingerprint.
+const FINGERPRINT_LEN: usize = 10;
 
 /// A secret key and the public one that belongs to it. A clone shares the secret.
 #[derive(Clone)]

@@ -68,6 +68,14 @@ fn a_key_has_one_form() {
 }
 
 #[test]
+fn a_fingerprint_is_the_beginning_of_the_key() {
+    let mut octets = [0x12; 32];
+    octets[1] = 0x0f;
+    let key = PublicKey::new(octets).unwrap();
+    assert_eq!(key.fingerprint(), "120f-1212-1212-1212-1212");
+}
+
+#[test]
 fn no_secret_is_in_what_is_printed() {
     let pair = pair(0xab);
     let secret = [&*pair.secret_text(), "171, 171", "abab", "ABAB"].map(str::to_owned);
