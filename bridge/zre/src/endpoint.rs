@@ -150,10 +150,11 @@ impl FromStr for Endpoint {
             None => (bare.as_str(), None),
         };
         let host = match addr.parse::<IpAddr>() {
-            Ok(ip) => Host::Addr {
-                ip: ip.to_canonical(),
-                zone: zone.filter(|_| ip.is_ipv6()),
-            },
+            Ok(ip) => {
+                let ip = ip.to_canonical();
+                let zone = zone.filter(|_| ip.is_ipv6());
+                Host::Addr { ip, zone }
+            }
             Err(_) if is_host_name(host) => Host::Name(host.into()),
             Err(_) => return Err(EndpointError::BadHost),
         };
@@ -216,6 +217,13 @@ mod tests {
             parse("tcp://[::ffff:10.0.0.1]:5").to_string(),
             "tcp://10.0.0.1:5"
         );
+    }
+
+    #[test]
+    fn an_address_of_ipv4_has_no_zone_in_whatever_form_it_is_written() {
+        let plain = parse("tcp://10.0.0.1:5");
+        assert_eq!(parse("tcp://[::ffff:10.0.0.1%eth0]:5"), plain);
+        assert_eq!(parse("tcp://10.0.0.1%eth0:5"), plain);
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Zre {
         }
         let id = PeerId::from_routing_id(identity).ok_or(LinkError::BadIdentity)?;
         if id == self.config.id {
-            self.own_address(remote.ip());
+            // Ours, or somebody's who says so: where it comes from is not to be believed.
             return Err(LinkError::Own);
         }
         if !self.admits_key(key) {

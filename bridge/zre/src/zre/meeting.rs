@@ -55,7 +55,8 @@ impl Zre {
         let mut source = from;
         source.set_port(port);
         match key {
-            _ if id == self.config.id => self.own_address(from.ip()),
+            // Ours, or forged: where it comes from is not to be believed.
+            _ if id == self.config.id => {}
             Some(key) if !self.admits_key(Some(key)) => self.refused(now, source, id, key),
             _ if port == 0 => self.goodbye(now, id, from.ip()),
             _ => self.meet(now, id, source.into(), key),
@@ -119,7 +120,7 @@ impl Zre {
     }
 
     /// Tells an address of this host, so that it is never taken for a peer's. What
-    /// is not told is learned, from our own beacons and from dialing ourselves once.
+    /// is not told is learned from dialing ourselves once.
     pub fn own_address(&mut self, address: IpAddr) {
         let address = address.to_canonical();
         let room = self.own_addresses.len() < OWN_ADDRESSES_MAX;

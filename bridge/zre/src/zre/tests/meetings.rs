@@ -42,8 +42,9 @@ fn who_is_heard_is_dialed_at_once_and_greeted_when_ready() {
 }
 
 #[test]
-fn our_own_beacon_is_ignored_and_tells_our_address() {
+fn our_own_beacon_is_ignored_and_so_is_who_names_our_endpoint() {
     let mut bench = Bench::new();
+    bench.zre.own_address([10, 0, 0, 100].into());
     bench.beacon(peer_id(100), ([10, 0, 0, 100], 5670).into(), OUR_PORT);
     assert_eq!(bench.outputs(), []);
     let result = bench.zre.connect(bench.now, "tcp://10.0.0.100:49000");
@@ -51,6 +52,21 @@ fn our_own_beacon_is_ignored_and_tells_our_address() {
     // Somebody else's UUID with our endpoint: not dialed.
     bench.beacon(peer_id(2), ([10, 0, 0, 100], 5670).into(), OUR_PORT);
     assert_eq!(bench.outputs(), []);
+}
+
+#[test]
+fn who_forges_our_uuid_at_the_address_of_another_does_not_keep_it_out() {
+    let mut bench = Bench::new();
+    let at_our_port = SocketAddr::new(peer_addr(1).ip(), OUR_PORT);
+    bench.beacon(peer_id(100), at_our_port, OUR_PORT);
+    let forged = peer_id(100).routing_id();
+    let opened = bench
+        .zre
+        .link_opened(bench.now, LinkId(9), at_our_port, &forged);
+    assert_eq!(opened, Err(LinkError::Own));
+    bench.beacon(peer_id(1), at_our_port, OUR_PORT);
+    let (_, endpoint) = bench.dialed().unwrap();
+    assert_eq!(endpoint, format!("tcp://{at_our_port}"));
 }
 
 #[test]
