@@ -212,6 +212,12 @@ impl Wire {
         message("SUB", &self.words())
     }
 
+    /// Asks for the whole tree and subscribes, in one message: between two something could change,
+    /// and neither would tell it.
+    pub(crate) fn sub_and_get_all(&self) -> Vec<u8> {
+        format!("{{\"GET\": null, \"SUB\": {}}}", self.words()).into_bytes()
+    }
+
     pub(crate) fn unsub(&self) -> Vec<u8> {
         message("UNSUB", &self.words())
     }
@@ -225,10 +231,6 @@ impl Wire {
             name(&self.receiver),
         ])
     }
-}
-
-pub(crate) fn get_all() -> Vec<u8> {
-    b"{\"GET\": null}".to_vec()
 }
 
 pub(crate) fn modified(entries: Map<String, Value>) -> Vec<u8> {

@@ -31,7 +31,7 @@ use std::{
 use crate::{
     CapPath, Limits, NodeId, Tree,
     event::{CallFailure, CallId, Event, Ignored, Output, RequestId},
-    message::{self, MessageError, VERBS, Verb, Wire},
+    message::{MessageError, VERBS, Verb, Wire},
 };
 
 pub use calls::{CallError, ReplyError};
@@ -166,8 +166,8 @@ impl Model {
         self.peers.insert(peer, Peer::new(kind));
         if self.follow == Follow::Everyone && kind.zocp {
             // protocol.md §5.6
-            self.whisper(peer, message::get_all());
-            self.renew(peer);
+            let wire = self.following(peer);
+            self.whisper(peer, wire.sub_and_get_all());
         }
     }
 
@@ -294,13 +294,17 @@ impl Model {
 
     /// Subscribes to everything of a peer that we follow, again or for the first time.
     fn renew(&mut self, peer: NodeId) {
-        let wire = Wire {
+        let wire = self.following(peer);
+        self.whisper(peer, wire.sub());
+    }
+
+    fn following(&self, peer: NodeId) -> Wire {
+        Wire {
             emitter_node: peer,
             emitter: None,
             receiver_node: self.me,
             receiver: None,
-        };
-        self.whisper(peer, wire.sub());
+        }
     }
 }
 

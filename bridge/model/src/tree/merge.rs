@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Change, Tree};
 use crate::{
-    CapPath, Method, Object, ObjectPath, json,
+    CapPath, Capability, Method, Object, ObjectPath, json,
     object::{METHODS, OBJECTS, is_methods},
 };
 
@@ -100,7 +100,30 @@ impl<'p> Step<'_, 'p> {
                 _ => self.entry(name, part),
             }
         }
+        self.settle_methods();
         self.tell_entries();
+    }
+
+    /// Parts of `methods` may add up to what reads as a capability, or those of a capability so named to
+    /// what reads as methods. Then it is that, as if it had come whole.
+    fn settle_methods(&mut self) {
+        let is_capability = self.object.capabilities.get(METHODS);
+        let whole = match is_capability.map(Capability::to_json) {
+            Some(entry) if is_methods(&entry) => entry,
+            None if !self.object.methods.is_empty() => {
+                let methods = self.object.methods.iter();
+                let entry: Map<_, _> = methods
+                    .map(|(name, method)| (name.clone(), method.to_json()))
+                    .collect();
+                if is_methods(&entry) {
+                    return;
+                }
+                entry
+            }
+            _ => return,
+        };
+        self.remove(METHODS);
+        self.insert(METHODS, Value::Object(whole));
     }
 
     fn tell_entries(&mut self) {

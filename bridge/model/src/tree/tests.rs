@@ -339,6 +339,21 @@ fn no_way_leads_to_a_tree_that_is_deeper_than_one_that_is_read() {
 }
 
 #[test]
+fn what_is_merged_is_told_apart_like_what_is_read() {
+    let parts = [
+        (json!({"m": {"in": []}}), json!({"value": 5})),
+        (json!({"m": {"in": []}}), json!({"access": "rw"})),
+        (json!({"value": 5, "m": {}}), json!({"value": {"in": []}})),
+    ];
+    for (first, second) in parts {
+        let mut tree = tree(json!({"methods": first}));
+        merged(&mut tree, json!({"methods": second}));
+        let read = Tree::from_json(tree.to_json(), &limits());
+        assert_eq!(read.as_ref(), Ok(&tree), "{second}");
+    }
+}
+
+#[test]
 fn a_full_tree_still_takes_what_replaces() {
     let limits = Limits {
         tree_size_max: 1700,
