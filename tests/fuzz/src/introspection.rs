@@ -3,6 +3,7 @@
 //! Input: the text.
 //! Holds: it is refused, or what it declares is shown as it was declared; memory is in proportion.
 
+use zbus::names::InterfaceName;
 use zocp_daemon::objects::{Objects, parse_interfaces};
 
 use crate::memory;
@@ -20,8 +21,8 @@ pub fn run(data: &[u8]) {
     );
     let Ok(interfaces) = read else { return };
     let mut objects = Objects::default();
-    if interfaces.iter().any(|one| is_standard(one.name())) {
-        return; // Those are the dispatcher's own.
+    if interfaces.iter().any(|one| !is_ours(one.name())) {
+        return;
     }
     if objects.insert("/a", interfaces.clone()).is_err() {
         return;
@@ -36,6 +37,11 @@ pub fn run(data: &[u8]) {
     let ours = again.into_iter().filter(|one| !is_standard(one.name()));
     copy.insert("/a", ours).expect("it was taken before");
     assert_eq!(copy.introspect("/a"), shown);
+}
+
+/// Whether a name can be one, and is none that the dispatcher has itself.
+fn is_ours(interface: &str) -> bool {
+    InterfaceName::try_from(interface).is_ok() && !is_standard(interface)
 }
 
 fn is_standard(interface: &str) -> bool {
