@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # bridge.sh [options of `zocp-bench swarm`]: how soon a node is on the bus of a bridge (ours; zyre's
-# where ZYRE_FLAGS or pkg-config knows of libzyre), and a bridge with many nodes: time, memory, rest.
-# In a network namespace of its own, with a dbus-daemon of its own.
+# where ZYRE_FLAGS or pkg-config knows of libzyre), a bridge with many nodes: time, memory, rest; and an
+# emission from the bus of one bridge to that of another. In a network namespace of its own, with a
+# dbus-daemon for each bridge.
 set -euo pipefail
 cd "$(dirname "$0")"
 cargo build --release --quiet
@@ -27,9 +28,15 @@ exec unshare --user --map-root-user --net bash -euc '
   ulimit -n "$(ulimit -Hn)"
   dbus-daemon --session --nofork --nopidfile --address="$bus" &
   until [ -S "$dir/bus" ]; do read -rt 0.05 <> <(:) || true; done
-  "$zocp" bridge --name bench --bus "$bus" 2>"$dir/log" &
+  "$zocp" bridge --name bench --bus "$bus" --state "" 2>"$dir/log" &
   pid=$!
   gdbus wait --address "$bus" org.z25.Zocp1
   "$target/release/zocp-bench" appear "$bus"
   if [ -n "$flags" ]; then "$target/release/zocp-bench" appear "$bus" --program "$target/zyre_peer"; fi
-  "$target/release/zocp-bench" swarm "$bus" "$pid" "$@"' bash "$@"
+  "$target/release/zocp-bench" swarm "$bus" "$pid" "$@"
+  far=unix:path=$dir/far
+  dbus-daemon --session --nofork --nopidfile --address="$far" &
+  until [ -S "$dir/far" ]; do read -rt 0.05 <> <(:) || true; done
+  "$zocp" bridge --name far --bus "$far" --state "" 2>"$dir/log.far" &
+  gdbus wait --address "$far" org.z25.Zocp1
+  "$target/release/zocp-bench" emission "$bus" "$far"' bash "$@"

@@ -57,11 +57,17 @@ fn batch((mut from, mut to): (Connection, Connection), messages: usize, size: us
 
 fn plain_pair() -> (Connection, Connection) {
     let limits = Limits::default;
-    shaken(Connection::dealer(b"id", limits()), Connection::router(limits()))
+    shaken(
+        Connection::dealer(b"id", limits()),
+        Connection::router(limits()),
+    )
 }
 
 fn sealed_pair() -> (Connection, Connection) {
-    let (client, server) = (KeyPair::from_secret(&[1; 32]), KeyPair::from_secret(&[2; 32]));
+    let (client, server) = (
+        KeyPair::from_secret(&[1; 32]),
+        KeyPair::from_secret(&[2; 32]),
+    );
     let limits = Limits::default;
     shaken(
         Connection::curve_dealer(b"id", &client, server.public(), entropy(3), limits()),

@@ -4,10 +4,11 @@
 //! direction. Each contender is a pair of commands with these two roles; `compare` runs their
 //! drivers in turns, batch by batch, and prints medians and ratios, which alone count. `appear` and
 //! `swarm` (`bridge.rs`) are about a bridge: how soon nodes are on its bus, and how many. `codec`
-//! (`codec.rs`) is what CURVE costs.
+//! (`codec.rs`) is what CURVE costs, `emission` how long one takes over two bridges.
 
 mod bridge;
 mod codec;
+mod emission;
 
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -66,6 +67,17 @@ enum Role {
         messages: usize,
         #[arg(long, default_values_t = [100, 1000, 10_000])]
         size: Vec<usize>,
+    },
+    /// Time from setting a value on the bus of one bridge to its signal on the bus of another
+    Emission {
+        /// The bus of the program that emits
+        near: String,
+        /// The bus of the listener
+        far: String,
+        #[arg(long, default_value_t = 5)]
+        batches: usize,
+        #[arg(long, default_value_t = 2000)]
+        count: usize,
     },
     /// Run contenders in turns
     Compare {
@@ -139,6 +151,12 @@ async fn take(role: Role) -> Result<()> {
             program,
             times,
         } => bridge::appear(&bus, program, times).await,
+        Role::Emission {
+            near,
+            far,
+            batches,
+            count,
+        } => emission::emission(&near, &far, batches, count).await,
         Role::Swarm {
             bus,
             pid,
