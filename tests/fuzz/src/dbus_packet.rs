@@ -14,7 +14,7 @@ use crate::{memory, reference};
 
 /// Runs the target.
 pub fn run(data: &[u8]) {
-    let (read, most) = memory::peak(|| transport::read(data));
+    let (read, most) = memory::peak(|| transport::read(data, LEN_MAX));
     assert!(
         most <= FIXED + EACH * data.len(),
         "{most} octets for {}",
@@ -91,7 +91,7 @@ fn asked() -> Message {
 /// What was made of a packet, read again: as good for a bus as the packet, with the same body.
 fn made(octets: &[u8], packet: &Message) -> Message {
     assert_ne!(reference::takes(octets), Some(false), "{octets:02x?}");
-    let made = transport::read(octets).expect("what we make is taken");
+    let made = transport::read(octets, LEN_MAX).expect("what we make is taken");
     assert_eq!(made.body().data().bytes(), packet.body().data().bytes());
     assert_eq!(made.body().signature(), packet.body().signature());
     let order = |message: &Message| message.primary_header().endian_sig();
@@ -104,5 +104,7 @@ fn number(number: u32) -> NonZeroU32 {
 }
 
 const SERVICE: &str = "org.example.Service";
+/// Of a packet.
+const LEN_MAX: usize = 1 << 20;
 const FIXED: usize = 64 << 10;
 const EACH: usize = 256;

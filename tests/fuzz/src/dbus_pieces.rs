@@ -22,7 +22,7 @@ pub fn run(data: &[u8]) {
                 break;
             };
             let frame = piece.frame();
-            let given = parts.add(&frame);
+            let given = parts.add(&frame, LEN_MAX);
             match (expected.add(&piece), given) {
                 (Some(whole), Ok(given)) => assert_eq!(given, whole),
                 (None, Err(_)) => {}
@@ -76,7 +76,7 @@ impl Piece {
     }
 }
 
-/// The packets as the rules of protocol.md §7.5 say they are, without regard to memory.
+/// The packets as the rules of protocol.md §7.5 say they are.
 #[derive(Default)]
 struct Expected {
     open: HashMap<u32, (u32, Vec<u8>)>,
@@ -86,12 +86,14 @@ impl Expected {
     /// The packet that is whole now, or that none is; `None` for a wrong piece.
     fn add(&mut self, piece: &Piece) -> Option<Option<Vec<u8>>> {
         let (number, len, octets) = piece.parts()?;
+        let held: usize = self.open.values().map(|(_, octets)| octets.len()).sum();
         let (announced, mut gathered) = self.open.remove(&number).unwrap_or((len, Vec::new()));
         gathered.extend(vec![octets; usize::from(octets)]);
         let fits = announced == len
             && gathered.len() <= len as usize
             && octets > 0
-            && len as usize <= zocp_daemon::transport::PACKET_LEN_MAX;
+            && held + usize::from(octets) <= 2 * LEN_MAX
+            && len as usize <= LEN_MAX;
         if !fits {
             return None;
         }
@@ -103,6 +105,8 @@ impl Expected {
     }
 }
 
+/// Of a packet; twice that of all of them.
+const LEN_MAX: usize = 4096;
 const FIXED: usize = 16 << 10;
 /// Seven octets of input are up to 255 of a piece, which are kept, compared and grown.
 const EACH: usize = 1024;

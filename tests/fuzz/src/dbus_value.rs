@@ -83,7 +83,7 @@ fn has_unsayable(value: &Variant<'_>) -> bool {
 fn assert_can_be_sent(value: &Variant<'_>) {
     let octets = octets(value);
     assert_ne!(reference::takes(&octets), Some(false), "{octets:02x?}");
-    let message = transport::read(&octets).expect("we take it ourselves");
+    let message = transport::read(&octets, 64 << 20).expect("we take it ourselves");
     let outgoing = transport::outgoing_signal(&message, NonZeroU32::MIN, None);
     assert!(outgoing.is_ok());
 }
