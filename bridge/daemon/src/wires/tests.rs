@@ -4,6 +4,7 @@ mod bus_ends;
 mod circles;
 mod keeping;
 mod player;
+mod simulation;
 mod stage;
 
 use serde_json::json;

@@ -1,0 +1,227 @@
+//! The board on a simulated mesh: nodes that restart, links that fail, people who take wires away.
+//!
+//! Model: a [`World`] has desks with an emitter and lamps with a sensor. It does what the board says, as
+//! far as nodes are here and hear each other, and tells the board what a bridge would hear of it. When
+//! all is whole again and the board was let look again, every wire must be there once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use serde_json::json;
+use zocp_node::{
+    CapPath, PeerId, PeerInfo,
+    model::{Change, Limits, Tree},
+};
+
+use super::super::{
+    board::{Board, Output, State, WireId},
+    conversion::Conversion,
+    nodes::Spot,
+};
+
+const DESKS: u8 = 2;
+const LAMPS: u8 = 2;
+
+/// What happens.
+#[derive(Debug, Clone)]
+enum Happening {
+    /// A node ends, and one of its name comes, the second time it happens.
+    Toggle(u8),
+    /// A desk and a lamp no longer hear each other, or do again.
+    Part(u8, u8),
+    /// Somebody takes a wire away at the emitter.
+    Unwire(u8, u8),
+    /// Time passes.
+    Wait,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    board: Option<Board>,
+    /// By their number; those that are here.
+    here: BTreeMap<u8, PeerId>,
+    starts: u8,
+    /// Pairs of numbers that do not hear each other.
+    apart: BTreeSet<(u8, u8)>,
+    /// Who is subscribed to whom.
+    listed: BTreeSet<(PeerId, PeerId)>,
+    later: BTreeSet<WireId>,
+}
+
+impl World {
+    fn board(&mut self) -> &mut Board {
+        self.board
+            .get_or_insert_with(|| Board::new(PeerId::new([255; 16]), "bridge"))
+    }
+
+    fn number_of(&self, peer: PeerId) -> Option<u8> {
+        let found = self.here.iter().find(|(_, one)| **one == peer);
+        found.map(|(number, _)| *number)
+    }
+
+    fn toggle(&mut self, number: u8) {
+        if let Some(peer) = self.here.remove(&number) {
+            self.board().exited(peer);
+            self.follow();
+            self.forget(|(emitter, sensor)| *emitter == peer || *sensor == peer);
+            return;
+        }
+        self.starts += 1;
+        let peer = PeerId::new([self.starts; 16]);
+        self.here.insert(number, peer);
+        let info = PeerInfo {
+            id: peer,
+            name: format!("node{number}"),
+            endpoint: String::new(),
+            headers: Vec::new(),
+            groups: Vec::new(),
+            zocp: true,
+            extended: true,
+            evasive: false,
+            key: None,
+        };
+        let tree = tree(&[]);
+        self.board().entered(&info);
+        self.board().tree_known(peer, &tree);
+        self.follow();
+    }
+
+    fn part(&mut self, desk: u8, lamp: u8) {
+        if self.apart.remove(&(desk, lamp)) {
+            return;
+        }
+        self.apart.insert((desk, lamp));
+        let pair = (self.here.get(&desk).copied(), self.here.get(&lamp).copied());
+        if let (Some(emitter), Some(sensor)) = pair {
+            // Each is gone for the other, and nodes that left are taken out.
+            self.forget(|one| *one == (emitter, sensor));
+        }
+    }
+
+    fn forget(&mut self, is_it: impl Fn(&(PeerId, PeerId)) -> bool) {
+        let before = self.listed.clone();
+        self.listed.retain(|pair| !is_it(pair));
+        let emitters: BTreeSet<PeerId> =
+            before.difference(&self.listed).map(|pair| pair.0).collect();
+        for emitter in emitters {
+            self.tell(emitter);
+        }
+        self.follow();
+    }
+
+    /// The bridge hears who is listed at an emitter.
+    fn tell(&mut self, emitter: PeerId) {
+        if self.number_of(emitter).is_none() {
+            return;
+        }
+        let sensors: Vec<PeerId> = self
+            .listed
+            .iter()
+            .filter(|pair| pair.0 == emitter)
+            .map(|pair| pair.1)
+            .collect();
+        let tree = tree(&sensors);
+        let path = CapPath::root("out");
+        let capability = tree.capability(&path).unwrap().clone();
+        let change = Change::CapabilityChanged { path, capability };
+        self.board().changed(emitter, &[change]);
+    }
+
+    /// Does what the board says.
+    fn follow(&mut self) {
+        while let Some(output) = self.board().poll_output() {
+            match output {
+                Output::Subscribe(_, emitter, sensor) => self.subscribe(&emitter, &sensor),
+                Output::Unsubscribe(emitter, sensor) => {
+                    self.listed.remove(&(emitter.peer, sensor.peer));
+                    self.tell(emitter.peer);
+                }
+                Output::Later(id) => {
+                    self.later.insert(id);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn subscribe(&mut self, emitter: &Spot, sensor: &Spot) {
+        let pair = (self.number_of(emitter.peer), self.number_of(sensor.peer));
+        let (Some(desk), Some(lamp)) = pair else {
+            return;
+        };
+        if !self.apart.contains(&(desk, lamp)) {
+            self.listed.insert((emitter.peer, sensor.peer));
+            self.tell(emitter.peer);
+        }
+    }
+
+    fn wait(&mut self) {
+        for id in std::mem::take(&mut self.later) {
+            self.board().again(id);
+        }
+        self.follow();
+    }
+}
+
+/// A tree with an emitter and a sensor.
+fn tree(sensors: &[PeerId]) -> Tree {
+    let listed: Vec<_> = sensors
+        .iter()
+        .map(|peer| json!([peer.to_string(), "in"]))
+        .collect();
+    let tree = json!({
+        "out": {"value": 0, "typeHint": "int", "access": "re", "subscribers": listed},
+        "in": {"value": 0, "typeHint": "int", "access": "rs", "subscribers": []},
+    });
+    Tree::from_json(tree, &Limits::default()).unwrap()
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let (desk, lamp) = (0..DESKS, DESKS..DESKS + LAMPS);
+    prop_oneof![
+        (0..DESKS + LAMPS).prop_map(Happening::Toggle),
+        (desk.clone(), lamp.clone()).prop_map(|(desk, lamp)| Happening::Part(desk, lamp)),
+        (desk, lamp).prop_map(|(desk, lamp)| Happening::Unwire(desk, lamp)),
+        Just(Happening::Wait),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn lasting_wires_are_there_once_when_all_is_whole_again(
+        happenings in proptest::collection::vec(happening(), 0..40)
+    ) {
+        let mut world = World::default();
+        for desk in 0..DESKS {
+            for lamp in DESKS..DESKS + LAMPS {
+                let ends = (format!("node{desk}:out"), format!("node{lamp}:in"));
+                let ends = (ends.0.parse().unwrap(), ends.1.parse().unwrap());
+                world.board().connect(ends, Conversion::default(), true).unwrap();
+            }
+        }
+        world.follow();
+        for happening in happenings {
+            match happening {
+                Happening::Toggle(number) => world.toggle(number),
+                Happening::Part(desk, lamp) => world.part(desk, lamp),
+                Happening::Unwire(desk, lamp) => {
+                    let pair = (world.here.get(&desk).copied(), world.here.get(&lamp).copied());
+                    world.forget(|one| pair == (Some(one.0), Some(one.1)));
+                }
+                Happening::Wait => world.wait(),
+            }
+        }
+        world.apart.clear();
+        for number in 0..DESKS + LAMPS {
+            if !world.here.contains_key(&number) {
+                world.toggle(number);
+            }
+        }
+        for _ in 0..3 {
+            world.wait();
+        }
+        let wires: Vec<_> = world.board().wires().map(|(_, wire)| wire.state()).collect();
+        prop_assert_eq!(wires, vec![State::Active; usize::from(DESKS * LAMPS)]);
+        prop_assert_eq!(world.listed.len(), usize::from(DESKS * LAMPS));
+    }
+}
