@@ -4,11 +4,13 @@
 //! direction. Each contender is a pair of commands with these two roles; `compare` runs their
 //! drivers in turns, batch by batch, and prints medians and ratios, which alone count. `appear` and
 //! `swarm` (`bridge.rs`) are about a bridge: how soon nodes are on its bus, and how many. `codec`
-//! (`codec.rs`) is what CURVE costs, `emission` how long one takes over two bridges.
+//! (`codec.rs`) is what CURVE costs, `emission` how long one takes over two bridges, `services`
+//! (`services.rs`) is about services of another bus.
 
 mod bridge;
 mod codec;
 mod emission;
+mod services;
 
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -78,6 +80,24 @@ enum Role {
         batches: usize,
         #[arg(long, default_value_t = 2000)]
         count: usize,
+    },
+    /// Be a service on a bus, for `services` to call
+    Serve {
+        /// The bus
+        bus: String,
+    },
+    /// Calls, signals and properties of a service on its bus and through bridges
+    Services {
+        /// `label|bus|name`; the first is what the others are compared with
+        #[arg(long = "target")]
+        targets: Vec<String>,
+        /// Only figures whose titles begin so
+        #[arg(long, default_value = "")]
+        only: String,
+        #[arg(long, default_value_t = 9)]
+        batches: usize,
+        #[arg(long, default_value_t = 400)]
+        calls: usize,
     },
     /// Run contenders in turns
     Compare {
@@ -163,6 +183,13 @@ async fn take(role: Role) -> Result<()> {
             nodes,
             capabilities,
         } => bridge::swarm(&bus, pid, nodes, capabilities).await,
+        Role::Serve { bus } => services::serve(&bus).await,
+        Role::Services {
+            targets,
+            only,
+            batches,
+            calls,
+        } => services::compare(&targets, &only, batches, calls).await,
         Role::Compare { .. } | Role::Codec { .. } => Ok(()),
     }
 }

@@ -135,6 +135,68 @@ async fn what_is_queued_when_a_line_ends_goes_out_first() {
     }
 }
 
+/// Takes one message, then none before it is let.
+#[derive(Default, Clone)]
+struct Busy {
+    kept: Kept,
+    let_on: Arc<Notify>,
+    is_let: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Ear for Busy {
+    fn hear(&mut self, message: Message) {
+        if message.header().member().is_some_and(|name| name == "C") {
+            self.kept.hear(message);
+        }
+    }
+
+    fn busy(&self) -> Option<futures_util::future::BoxFuture<'static, ()>> {
+        let is_busy = self.kept.messages.lock().unwrap().len() == 1;
+        let (let_on, is_let) = (self.let_on.clone(), self.is_let.clone());
+        let is_let = move || is_let.load(Ordering::Acquire);
+        (is_busy && !is_let()).then(|| -> futures_util::future::BoxFuture<'static, ()> {
+            Box::pin(async move { until(&let_on, is_let).await })
+        })
+    }
+}
+
+#[tokio::test]
+async fn an_ear_that_is_busy_hears_the_rest_when_it_is_let() {
+    let bus = TestBus::start();
+    let connected = connect(&bus.address).await.unwrap();
+    let (line, stop, busy) = (Line::default(), CancellationToken::new(), Busy::default());
+    let name = connected.unique_name().to_string();
+    let client = bus.client().await;
+    let signal = Message::signal("/", "org.a.B", "C").destination(name);
+    let signal = signal.build(&()).unwrap();
+    for _ in 0..200 {
+        client.send(&signal).await.unwrap();
+    }
+    let mut ear = busy.clone();
+    let living = live(&line, connected, &mut ear, &stop);
+    let watching = async {
+        busy.kept.first(|_| true).await;
+        // The line still answers nudges and writes.
+        line.ask_bus("GetId", &());
+        soon(until_written(&line)).await;
+        assert_eq!(busy.kept.messages.lock().unwrap().len(), 1);
+        busy.is_let.store(true, Ordering::Release);
+        busy.let_on.notify_waiters();
+        let count = || busy.kept.messages.lock().unwrap().len();
+        soon(until(&busy.kept.heard, || count() == 200)).await;
+    };
+    tokio::select! {
+        _ = living => panic!("it goes on"),
+        () = watching => {}
+    }
+}
+
+async fn until_written(line: &Line) {
+    while line.octets() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_line_ends_with_its_bus() {
     let mut stage = Stage::start().await;

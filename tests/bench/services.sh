@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# services.sh [options of `zocp-bench services`]: a service called on its own bus and through two bridges,
+# each on a dbus-daemon of its own, in a network namespace of its own. MINIBRIDGE names a program that only
+# forwards, to be measured beside them: `PROGRAM far --bus BUS --dest NAME --listen ADDRESS` beside the
+# service, `PROGRAM near --bus BUS --dest NAME --connect ADDRESS` on the other bus. TRACE=1 counts the system
+# calls of both bridges instead (strace), for each of 1000 calls of 16 octets.
+set -euo pipefail
+cd "$(dirname "$0")"
+cargo build --release --quiet
+(cd ../.. && cargo build --release --quiet)
+bench=${CARGO_TARGET_DIR:-$PWD/target}/release/zocp-bench
+zocp=${ZOCP:-${CARGO_TARGET_DIR:-$PWD/../../target}/release/zocp}
+export bench zocp MINIBRIDGE=${MINIBRIDGE:-} TRACE=${TRACE:-}
+# shellcheck disable=SC2016 # expanded inside
+exec unshare --user --map-root-user --net bash -euc '
+  ip link set lo up
+  dir=$(mktemp -d)
+  trap "kill \$(jobs -p) 2>/dev/null; rm -rf \$dir" EXIT
+  stage=unix:path=$dir/stage foh=unix:path=$dir/foh
+  pause() { read -rt 0.05 <> <(:) || true; }
+  for bus in stage foh; do
+    dbus-daemon --session --nofork --nopidfile --address="unix:path=$dir/$bus" 2>/dev/null &
+    until [ -S "$dir/$bus" ]; do pause; done
+  done
+  "$bench" serve "$stage" &
+  mesh="[mesh]\nloopback = true\nbeacon = \"off\"\n"
+  printf "$mesh[[export]]\nservice = \"org.example.Bench\"\ntalk = true\n" > "$dir/stage.toml"
+  "$zocp" bridge --name stage --bus "$stage" --config "$dir/stage.toml" 2>"$dir/stage.log" & exporter=$!
+  until port=$(grep -om1 "mesh port [0-9]*" "$dir/stage.log"); do pause; done
+  printf "${mesh}peers = [\"tcp://127.0.0.1:%s\"]\n" "${port##* }" > "$dir/foh.toml"
+  "$zocp" bridge --name foh --bus "$foh" --config "$dir/foh.toml" 2>"$dir/foh.log" & importer=$!
+  gdbus wait --address "$foh" org.example.Bench.stage
+  targets=(--target "direct|$stage|org.example.Bench" --target "zocp|$foh|org.example.Bench.stage")
+  if [ -n "$MINIBRIDGE" ]; then
+    "$MINIBRIDGE" far --bus "$stage" --dest org.example.Bench --listen 127.0.0.1:9911 >"$dir/far" &
+    until [ -s "$dir/far" ]; do pause; done
+    "$MINIBRIDGE" near --bus "$foh" --dest org.example.Mini --connect 127.0.0.1:9911 >"$dir/near" &
+    until [ -s "$dir/near" ]; do pause; done
+    targets+=(--target "minibridge|$foh|org.example.Mini")
+  fi
+  if [ -z "$TRACE" ]; then "$bench" services "${targets[@]}" "$@"; exit; fi
+  strace -fc -o "$dir/exporter" -p "$exporter" 2>/dev/null & tracing=($!)
+  strace -fc -o "$dir/importer" -p "$importer" 2>/dev/null & tracing+=($!)
+  until grep -q "^TracerPid:.*[1-9]" "/proc/$importer/status"; do pause; done
+  "$bench" services --target "zocp|$foh|org.example.Bench.stage" --only "16 octets" --batches 1 \
+    --calls 1000 >/dev/null
+  kill -INT "${tracing[@]}"; wait "${tracing[@]}" || true
+  for bridge in exporter importer; do
+    echo "$bridge:"; awk "NR > 2 && \$4 > 100 { printf \"  %-12s %6.2f\n\", \$NF, \$4 / 1021 }" "$dir/$bridge"
+  done' bash "$@"
