@@ -237,11 +237,11 @@ impl Target {
     ) -> Result<MessageStream> {
         let rule = zbus::MatchRule::builder()
             .msg_type(Type::Signal)
-            .sender(self.name.clone())?
-            .interface(interface)?
-            .member(member)?
+            .sender(self.name.clone())
+            .interface(interface)
+            .member(member)
             .build()?;
-        let room = std::num::NonZeroUsize::new(2 * SIGNALS as usize).context("a number")?;
+        let room = std::num::NonZeroUsize::new(2 * SIGNALS as usize);
         Ok(MessageStream::for_match_rule(rule, &self.connection, room).await?)
     }
 

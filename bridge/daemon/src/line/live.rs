@@ -252,8 +252,8 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Octets that one read takes.
-const READ_LEN: usize = 64 << 10;
+/// Octets that one read takes: a message of 64 KiB is one.
+const READ_LEN: usize = 128 << 10;
 /// Messages that are heard before others get their turn.
 const HEARD_AT_ONCE_MAX: usize = 64;
 const CLOSE_MAX: Duration = Duration::from_secs(1);
