@@ -4,6 +4,8 @@
 //! under some name on some bus. Batches of the targets alternate; the first is what the others are
 //! compared with.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -36,9 +38,11 @@ fn answers(call: &Message, value: &mut f64) -> zbus::Result<Vec<Message>> {
     Ok(match member(&header) {
         "Echo" => vec![reply.build(&body.deserialize::<&str>()?)?],
         "Burst" => {
-            let count: u32 = body.deserialize()?;
+            let (first, count): (u32, u32) = body.deserialize()?;
             let tick = |number| Message::signal(PATH, NAME, "Tick").build(&number);
-            let mut messages = (0..count).map(tick).collect::<zbus::Result<Vec<_>>>()?;
+            let mut messages = (first..first + count)
+                .map(tick)
+                .collect::<zbus::Result<Vec<_>>>()?;
             messages.push(reply.build(&count)?);
             messages
         }
@@ -191,15 +195,23 @@ impl Target {
 
     async fn burst(&self) -> Result<f64> {
         let mut ticks = self.signals(NAME, "Tick").await?;
+        let first = numbers(SIGNALS);
         let start = Instant::now();
-        let asked = self.call(NAME, "Burst", &SIGNALS);
+        let asked = (first, SIGNALS);
+        let asked = self.call(NAME, "Burst", &asked);
         let heard = async {
-            for expected in 0..SIGNALS {
+            let mut expected = first;
+            while expected < first + SIGNALS {
                 let tick = ticks.next().await.context("the bus ended")??;
                 let number: u32 = tick.body().deserialize()?;
+                if number < first {
+                    // Of another target's burst: all of them are one service.
+                    continue;
+                }
                 if number != expected {
                     bail!("signal {number} came where {expected} was expected");
                 }
+                expected += 1;
             }
             anyhow::Ok(())
         };
@@ -212,20 +224,16 @@ impl Target {
     async fn changes(&self, times: usize) -> Result<f64> {
         let mut changes = self.signals(PROPERTIES, "PropertiesChanged").await?;
         let mut taken = Vec::with_capacity(times);
-        for number in 0..times {
+        for _ in 0..times {
+            let value = f64::from(numbers(1));
             let start = Instant::now();
-            let body = (NAME, "Value", Variant::new(number as f64));
+            let body = (NAME, "Value", Variant::new(value));
             let set = self.call(PROPERTIES, "Set", &body);
-            let (set, change) = tokio::join!(set, async {
-                let change = timeout(READY_MAX, changes.next()).await;
-                (change, micros(start))
-            });
+            let told = timeout(READY_MAX, until_told(&mut changes, value));
+            let (set, told) = tokio::join!(set, async { (told.await, micros(start)) });
             set?;
-            change
-                .0
-                .context("a change is lost")?
-                .context("the bus ended")??;
-            taken.push(change.1);
+            told.0.context("a change is lost")??;
+            taken.push(told.1);
         }
         Ok(median(taken))
     }
@@ -255,6 +263,25 @@ impl Target {
             .call_method(name, PATH, Some(interface), member, body);
         call.await
     }
+}
+
+/// Waits for the change to this value; others are those of other targets.
+async fn until_told(changes: &mut MessageStream, value: f64) -> Result<()> {
+    type Changed<'a> = (&'a str, HashMap<&'a str, Variant<'a>>, Vec<&'a str>);
+    loop {
+        let change = changes.next().await.context("the bus ended")??;
+        let body = change.body();
+        let (_, changed, _): Changed<'_> = body.deserialize()?;
+        if changed.get("Value") == Some(&Variant::new(value)) {
+            return Ok(());
+        }
+    }
+}
+
+/// The first of as many numbers that nobody else has.
+fn numbers(count: u32) -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_add(count, Ordering::Relaxed)
 }
 
 async fn connect(bus: &str) -> zbus::Result<Connection> {
@@ -289,7 +316,7 @@ const PATH: &str = "/org/example/Bench";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const INTROSPECTION: &str = r#"<node><interface name="org.example.Bench">
 <method name="Echo"><arg type="s" direction="in"/><arg type="s" direction="out"/></method>
-<method name="Burst"><arg type="u" direction="in"/><arg type="u" direction="out"/></method>
+<method name="Burst"><arg type="u" direction="in"/><arg type="u" direction="in"/><arg type="u" direction="out"/></method>
 <signal name="Tick"><arg type="u"/></signal>
 <property name="Value" type="d" access="readwrite">
 <annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="true"/></property>
