@@ -268,7 +268,7 @@ pub(crate) enum SceneCommand {
 /// What to do with a key.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Draw a key and write it to a file, for `key` of [mesh] in the configuration
+    /// Draw a key and write it to a file, for `mesh.key` of the configuration
     New {
         /// The file, which must not be there yet
         file: PathBuf,

@@ -2,7 +2,7 @@
 //!
 //! Input: operations (`arbitrary`).
 //! Holds: what a caller relies on (`watcher`); and when the network is whole again and the stranger gone,
-//! the nodes see each other as they are, within [`PATIENCE`], and stay so.
+//! the nodes see each other as they are, within `PATIENCE`, and stay so.
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 use super::Config;
 
-/// What is different. See the [module](self).
+/// What is different. See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Difference {
     /// What is followed at once, a line for each change.

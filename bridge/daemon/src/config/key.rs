@@ -4,7 +4,7 @@
 //! [`make`], and read by [`read`].
 //! Invariants: the file is for its owner alone: it is made with mode 0600, never written over, and not read
 //! if others may read or write it. What is read of it is zeroed when it is dropped.
-//! Limits: [`LEN_MAX`] octets.
+//! Limits: `LEN_MAX` octets.
 
 use std::{
     fs::{File, OpenOptions},

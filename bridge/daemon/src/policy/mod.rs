@@ -326,7 +326,7 @@ pub struct ExportRule {
 }
 
 impl ExportRule {
-    /// Whether it is about a service. One that only mirrors others ([`MIRRORS`]) is meant by its own
+    /// Whether it is about a service. One that only mirrors others (`MIRRORS`) is meant by its own
     /// name alone, not by a pattern: with what it mirrors it would be there twice.
     #[must_use]
     pub fn names(&self, service: &str) -> bool {

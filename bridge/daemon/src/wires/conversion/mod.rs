@@ -6,7 +6,7 @@
 //! Invariants: C1. the same values in the same order give the same results: a converter remembers only
 //! whether it was over its threshold. C2. what cannot be converted is an error and changes nothing.
 //! C3. no recursion: what is looked into is a scalar, or a list of scalars.
-//! Limits: those of [`expression`].
+//! Limits: those of `expression`.
 //! Not here: from where values come and where they go (`super::worker`).
 //! Spec: docs/reference/dbus.md, "Conversion".
 
