@@ -11,6 +11,7 @@ mod bridge;
 mod codec;
 mod emission;
 mod services;
+mod wires;
 
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -48,6 +49,18 @@ enum Role {
         program: Option<String>,
         #[arg(long, default_value_t = 20)]
         times: usize,
+    },
+    /// On a bus with a bridge: what a wire costs, alone and beside others, and whether many emissions
+    /// arrive in order
+    Wires {
+        /// The bus's address
+        bus: String,
+        /// Wires beside the one that is measured
+        #[arg(long, default_value_t = 999)]
+        others: usize,
+        /// Emissions at once
+        #[arg(long, default_value_t = 50_000)]
+        count: i64,
     },
     /// Be many nodes, that meet nobody but the bridge whose bus this is, and measure it
     Swarm {
@@ -177,6 +190,7 @@ async fn take(role: Role) -> Result<()> {
             batches,
             count,
         } => emission::emission(&near, &far, batches, count).await,
+        Role::Wires { bus, others, count } => wires::wires(&bus, others, count).await,
         Role::Swarm {
             bus,
             pid,
