@@ -1,6 +1,9 @@
 //! Wires between nodes in Python, made from a terminal.
 
+use std::collections::HashMap;
+
 use serde_json::{Value as Json, json};
+use zbus::Variant;
 use zocp_testkit::{Bridge, Lab, PyPeer, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
@@ -61,6 +64,18 @@ impl Stage {
 
     async fn zocp(&self, args: &[&str]) -> String {
         self.bridge.bus.command(ZOCP).args(args).run().await
+    }
+
+    /// Publishes a value that all may set, for as long as the stage is there.
+    async fn publish(&self, name: &str, value: f64) {
+        let options = HashMap::from([("Access", Variant::from("rw"))]);
+        let body = (name, Variant::from(value), options);
+        let (path, interface) = ("/org/z25/Zocp1/Local", Some("org.z25.Zocp1.Local"));
+        let client = self.bridge.bus.connection();
+        client
+            .call_method(Some("org.z25.Zocp1"), path, interface, "Publish", &body)
+            .await
+            .expect("the bridge takes a value");
     }
 
     /// The wires as JSON.
@@ -252,6 +267,7 @@ fn a_wire_is_made_again_when_a_python_node_comes_back() {
 fn a_scene_brings_back_values_and_wires() {
     isolated(async |lab: Lab| {
         let mut stage = Stage::start(&lab).await;
+        stage.publish("cue", 1.5).await;
         stage
             .zocp(&["wire", "desk:fader", "lamp:dim", "--scale", "ends"])
             .await;
@@ -261,6 +277,7 @@ fn a_scene_brings_back_values_and_wires() {
         stage.zocp(&["scene", "diff", "evening"]).await;
 
         stage.zocp(&["set", "lamp", "level", "1"]).await;
+        stage.zocp(&["set", "foh", "cue", "2"]).await;
         stage.zocp(&["unwire", "desk:fader", "lamp:dim"]).await;
         let differs = stage
             .bridge
@@ -276,6 +293,7 @@ fn a_scene_brings_back_values_and_wires() {
         );
         stage.zocp(&["scene", "load", "evening"]).await;
         stage.lamp_is_set(json!({"level": {"value": 0.5}})).await;
+        assert_eq!(stage.zocp(&["get", "foh", "cue"]).await, "1.5\n");
         stage.zocp(&["scene", "diff", "evening"]).await;
 
         stage.desk.leave().await;

@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// The bridge as a node, for programs of its own bus.
-    async fn own(&self) -> Result<PeerView, Failure> {
+    pub(crate) async fn own(&self) -> Result<PeerView, Failure> {
         let bridge = BridgeProxy::new(&self.connection).await?;
         let name = bridge.name().await?;
         Ok(PeerView {

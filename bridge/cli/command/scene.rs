@@ -70,13 +70,14 @@ fn list(output: &Output, scenes: &Scenes) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is so now, of these nodes; of all if none is named.
+/// What is so now, of these nodes; of all, the bridge's own too, if none is named.
 async fn take(client: &Client, nodes: &[String]) -> Result<Scene, Failure> {
     let mut scene = Scene::default();
     let mut peers = Vec::new();
     if nodes.is_empty() {
         peers = client.peers().await?;
         peers.retain(|peer| !peer.bus_name.is_empty());
+        peers.push(client.own().await?);
     }
     for node in nodes {
         peers.push(client.node(node).await?);
@@ -111,10 +112,12 @@ fn keep_wires(mut scene: Scene, nodes: &[String]) -> Scene {
     scene
 }
 
-/// The values of a node that can be read and written.
+/// The values of a node that can be read and written. Those of exported services are not its own: a
+/// scene is of what nodes say, not of what their programs do.
 fn values(tree: &NodeView) -> BTreeMap<String, Value> {
     let mut values = BTreeMap::new();
-    for (labels, object) in &tree.objects {
+    let is_own = |labels: &[String]| labels.first().is_none_or(|first| first != SERVICES);
+    for (labels, object) in tree.objects.iter().filter(|(labels, _)| is_own(labels)) {
         for capability in object.capabilities.values().filter(|one| is_writable(one)) {
             if let Some((value, _)) = &capability.value {
                 values.insert(tree.dotted(labels, &capability.name), value.clone());
@@ -273,6 +276,9 @@ fn report(output: &Output, parts: &[Part], verb: &str) -> Result<(), Failure> {
         )),
     }
 }
+
+/// The object of a tree that exported services are in: docs/reference/protocol.md §7.2.
+const SERVICES: &str = "services";
 
 #[cfg(test)]
 mod tests {

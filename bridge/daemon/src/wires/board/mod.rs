@@ -319,7 +319,9 @@ impl Board {
         for number in self.announced.adopt(peer, tree) {
             self.follow_announced(peer, number);
         }
-        self.settle_those(|wire| !wire.is_at_rest());
+        let name = self.nodes.get(peer).map(|node| node.name.clone());
+        let about = (peer, name.unwrap_or_default());
+        self.settle_those(|wire| !wire.is_at_rest() && wire.may_be_at(&about));
     }
 
     /// A node's tree changed, maybe our own.

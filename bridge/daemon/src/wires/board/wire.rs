@@ -119,6 +119,20 @@ impl Wire {
         is_it(&self.from) || is_it(&self.to)
     }
 
+    /// Whether one of its ends is at this node, or may be once it is known.
+    pub(super) fn may_be_at(&self, (peer, name): &(PeerId, String)) -> bool {
+        let is_it = |end: &End| match end {
+            End::Node(end) => {
+                end.pinned == Some(*peer)
+                    || end.node == *name
+                    || end.node == label(name)
+                    || end.node.parse() == Ok(*peer)
+            }
+            End::Bus(_) => false,
+        };
+        is_it(&self.from) || is_it(&self.to)
+    }
+
     /// Notes which very nodes the ends are, and their names.
     pub(super) fn pin(&mut self, stage: &Stage) {
         let (from, to) = match stage {

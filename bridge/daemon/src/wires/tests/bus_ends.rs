@@ -9,6 +9,16 @@ use super::{
 
 /// A stage with a player, and a wire from the desk to one of its members.
 async fn led_to(target: &str, from: &str) -> (Stage, Player, zocp_interfaces::WireProxy<'static>) {
+    let (stage, player, wire) = aimed_at(target, from).await;
+    stage.becomes(&wire, "active").await;
+    (stage, player, wire)
+}
+
+/// The same, whatever becomes of the wire.
+async fn aimed_at(
+    target: &str,
+    from: &str,
+) -> (Stage, Player, zocp_interfaces::WireProxy<'static>) {
     let stage = Stage::start().await;
     let player = Player::start(&stage.site()).await;
     let path = stage
@@ -17,7 +27,6 @@ async fn led_to(target: &str, from: &str) -> (Stage, Player, zocp_interfaces::Wi
         .await
         .unwrap();
     let wire = stage.at(&path).await;
-    stage.becomes(&wire, "active").await;
     (stage, player, wire)
 }
 
@@ -115,7 +124,9 @@ async fn what_a_service_refuses_is_told_with_its_words() {
     stage.desk.emit("fader", 0.5).await.unwrap();
     stage.lost(&wire, 1).await;
     assert!(wire.last_error().await.unwrap().contains("no music here"));
-    let (stage, _player, wire) = led_to("Title", "desk:text").await;
+    // Seen without any value, as soon as the service says what it has.
+    let (stage, _player, wire) = aimed_at("Title", "desk:text").await;
+    stage.becomes(&wire, "failed").await;
     stage.desk.emit("text", "noise").await.unwrap();
     stage.lost(&wire, 1).await;
     assert!(
