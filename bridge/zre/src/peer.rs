@@ -147,6 +147,11 @@ impl Peer {
         }
     }
 
+    /// Whether there is an endpoint besides the present one.
+    pub(crate) fn has_alternatives(&self) -> bool {
+        !self.alternatives.is_empty()
+    }
+
     /// Goes over to the next endpoint that is known.
     pub(crate) fn next_endpoint(&mut self) {
         if self.alternatives.is_empty() {

@@ -70,7 +70,7 @@ impl Zre {
 
     /// Dials a peer if it is time, and sees to it that it gets attention again.
     pub(super) fn attend(&mut self, now: Instant, key: Key) {
-        if self.is_shut_down {
+        if self.is_shut_down || self.has_yielded(now, key) {
             return;
         }
         let until = now + self.config.times.dial_timeout;
@@ -90,6 +90,40 @@ impl Zre {
             self.outputs.push_back(output);
         }
         self.arm(key);
+    }
+
+    /// A peer whose turn it is, but whose endpoint is another's who is connected, is not dialed there: that
+    /// one would take it for our beginning anew. It is sought elsewhere, or else forgotten, and
+    /// who is there is whom the user wants there.
+    fn has_yielded(&mut self, now: Instant, key: Key) -> bool {
+        // protocol.md §1.7
+        let Some(peer) = self.peers.at(key).filter(|peer| peer.id.is_some()) else {
+            return false;
+        };
+        if !matches!(peer.mailbox.phase, Phase::Closed { retry_at, .. } if retry_at <= now) {
+            return false;
+        }
+        let endpoint = peer.endpoint.clone();
+        let is_wanted = peer.manual.contains(&endpoint);
+        let is_elsewhere = peer.presence.is_some() || peer.has_alternatives();
+        let Some(owner) = self.owner(key, &endpoint) else {
+            return false;
+        };
+        if is_elsewhere {
+            self.attempt_failed(now, key);
+            return true;
+        }
+        if let Some(peer) = self.peers.at_mut(key) {
+            peer.manual.retain(|manual| *manual != endpoint);
+        }
+        self.forget(now, key);
+        if let Some(owner) = self.peers.at_mut(owner)
+            && is_wanted
+            && !owner.manual.contains(&endpoint)
+        {
+            owner.manual.push(endpoint);
+        }
+        true
     }
 
     /// An attempt to reach a peer, or to be greeted by it, came to nothing.

@@ -71,7 +71,9 @@ impl Zre {
             }
         };
         self.prove(now, key, source.key, source.endpoint);
-        if let (Some(peer), Some(endpoint)) = (self.peers.at_mut(key), source.endpoint) {
+        if let Some(endpoint) = source.endpoint.filter(|it| self.is_free_for(key, it))
+            && let Some(peer) = self.peers.at_mut(key)
+        {
             peer.remember(endpoint.clone(), &limits);
         }
         Ok(key)

@@ -203,7 +203,9 @@ impl Zre {
     fn heard_at(&mut self, now: Instant, key: Key, endpoint: Endpoint) {
         // protocol.md §1.6
         let limits = self.config.limits;
-        let Some(peer) = self.peers.at_mut(key) else {
+        let is_known = |peer: &Peer| peer.endpoint == endpoint;
+        let is_free = self.peers.at(key).is_some_and(is_known) || self.is_free_for(key, &endpoint);
+        let Some(peer) = self.peers.at_mut(key).filter(|_| is_free) else {
             return;
         };
         if peer.mailbox.dial().is_none() && peer.presence.is_none() {
@@ -216,6 +218,21 @@ impl Zre {
         } else {
             peer.remember(endpoint, &limits);
         }
+    }
+
+    /// Whether a peer that is known may be at an endpoint: it is neither ours nor that of another
+    /// that is here and connected, whoever says so.
+    pub(super) fn is_free_for(&self, key: Key, endpoint: &Endpoint) -> bool {
+        // protocol.md §1.7
+        !self.is_own(endpoint) && self.owner(key, endpoint).is_none()
+    }
+
+    /// Another than `key` that is here, connected, and at this endpoint.
+    pub(super) fn owner(&self, key: Key, endpoint: &Endpoint) -> Option<Key> {
+        let mut peers = self.peers.iter();
+        let is_it =
+            |(other, p): &(Key, &Peer)| *other != key && p.is_linked() && p.endpoint == *endpoint;
+        peers.find(is_it).map(|(other, _)| other)
     }
 
     /// Makes a peer of a newcomer at an endpoint, unless it is ours or belongs to one

@@ -69,6 +69,62 @@ fn who_forges_our_uuid_at_the_address_of_another_does_not_keep_it_out() {
     assert_eq!(endpoint, format!("tcp://{at_our_port}"));
 }
 
+// protocol.md §1.7
+#[test]
+fn a_peer_that_is_known_is_not_sought_where_we_or_others_are() {
+    let mut bench = Bench::new();
+    let us = SocketAddr::new([10, 0, 0, 100].into(), OUR_PORT);
+    bench.zre.own_address(us.ip());
+    bench.meet(2);
+    let mut player = bench.meet(1);
+    for taken in [us, peer_addr(2)] {
+        bench.beacon(player.id, taken, taken.port());
+        let hello = Command::Hello(Box::new(hello_of(taken)));
+        player.sequence = 0;
+        bench.say(&mut player, &hello, Content::new());
+    }
+    let mut dial = Some(player.dial);
+    for _ in 0..6 {
+        if let Some(dial) = dial.take() {
+            bench.zre.dial_closed(bench.now, dial, DialEnd::Refused);
+        }
+        bench.pass(Duration::from_secs(3));
+        if let Some((next, endpoint)) = bench.dialed() {
+            assert_eq!(endpoint, format!("tcp://{}", player.addr));
+            dial = Some(next);
+        }
+    }
+    assert!(dial.is_some(), "it is sought");
+}
+
+// protocol.md §1.7
+#[test]
+fn nobody_is_sought_where_another_has_come_to_be() {
+    let mut bench = Bench::new();
+    let wanted = format!("tcp://{}", peer_addr(1));
+    bench.zre.connect(bench.now, &wanted).unwrap();
+    let gone = bench.meet(1);
+    bench.zre.link_closed(bench.now, gone.link);
+    // Another was heard elsewhere first, and is known when it comes to be there.
+    let other = peer_id(2);
+    bench.beacon(other, peer_addr(9), PEER_PORT);
+    let (dial, _) = bench.dialed().unwrap();
+    bench.zre.dial_closed(bench.now, dial, DialEnd::Refused);
+    bench.beacon(other, peer_addr(1), PEER_PORT);
+    let link = bench.open_link(other, peer_addr(1));
+    let hello = Command::Hello(Box::new(hello_of(peer_addr(1))));
+    bench.say_on(link, &hello, 1, Content::new());
+    for _ in 0..20 {
+        bench.pass(Duration::from_secs(1));
+        bench.beacon(other, peer_addr(1), PEER_PORT);
+        while let Some((dial, _)) = bench.dialed() {
+            assert_eq!(bench.zre.dialed_peer(dial), Some(other));
+            bench.ready(dial, peer_addr(1));
+        }
+    }
+    assert!(bench.zre.peer(other).is_some());
+}
+
 #[test]
 fn who_names_our_endpoint_in_a_hello_is_refused() {
     let mut bench = Bench::new();
