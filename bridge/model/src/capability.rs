@@ -15,6 +15,7 @@ use crate::{
     Access,
     hint::{Shape, TypeHint},
     json,
+    tree::Dialect,
 };
 
 /// A capability: what can be read, set, emitted or sensed.
@@ -177,9 +178,11 @@ impl Capability {
     }
 
     /// Merges part of an entry. The description is copied only when it changes.
-    pub(crate) fn merge(&mut self, patch: &Map<String, Value>) {
+    pub(crate) fn merge(&mut self, patch: &Map<String, Value>, dialect: Dialect) {
         match (&mut self.value, patch.get("value")) {
-            (Some(Value::Object(old)), Some(Value::Object(new))) => json::merge(old, new),
+            (Some(Value::Object(old)), Some(Value::Object(new))) if dialect == Dialect::Python => {
+                json::merge(old, new)
+            }
             (old, Some(new)) => *old = Some(new.clone()),
             (_, None) => {}
         }
@@ -188,6 +191,9 @@ impl Capability {
         }
         let mut entry = self.info.to_json();
         json::merge(&mut entry, patch);
+        if dialect == Dialect::Ours {
+            entry.retain(|key, _| !patch.get(key).is_some_and(Value::is_null));
+        }
         entry.remove("value");
         let info = Info::from_json(entry);
         if info != *self.info {

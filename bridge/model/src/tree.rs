@@ -123,7 +123,7 @@ impl Tree {
     /// Merges part of a tree, or nothing of it when it breaks a limit.
     pub fn merge(&mut self, patch: &Value, limits: &Limits) -> Result<Vec<Change>, TreeError> {
         let patch = patch.as_object().ok_or(TreeError::NotAnObject)?;
-        self.merge_object(patch, limits)
+        self.merge_object(patch, limits, Dialect::Python)
             .map(|merged| merged.changes)
     }
 
@@ -131,6 +131,7 @@ impl Tree {
         &mut self,
         patch: &Map<String, Value>,
         limits: &Limits,
+        dialect: Dialect,
     ) -> Result<Merged, TreeError> {
         let mut most = self.totals;
         for (name, value) in patch {
@@ -142,11 +143,11 @@ impl Tree {
         }
         if most.check(limits).is_ok() {
             self.totals.size = most.size;
-            return Ok(self.apply(patch));
+            return Ok(self.apply(patch, dialect));
         }
         // Only what the patch replaces can tell whether it fits.
         let mut trial = self.clone();
-        let merged = trial.apply(patch);
+        let merged = trial.apply(patch, dialect);
         trial.totals = trial.count();
         trial.totals.check(limits)?;
         *self = trial;
@@ -206,6 +207,15 @@ impl Tree {
         }
         totals
     }
+}
+
+/// Whose patch it is, which says what its parts of a capability mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// pyZOCP's: a value that is an object is merged, and what is null is null.
+    Python,
+    /// That of nodes with `X-ZOCP-DBUS`: a value replaces, and null takes what is said of it away.
+    Ours,
 }
 
 impl Totals {

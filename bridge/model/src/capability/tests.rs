@@ -37,18 +37,24 @@ fn access_is_understood_in_any_order() {
 fn a_new_value_leaves_the_description_shared() {
     let mut capability = read(json!({"value": 1, "access": "rw", "typeHint": "int"}));
     let before = capability.info.clone();
-    capability.merge(json!({"value": 2}).as_object().unwrap());
-    capability.merge(json!({"value": 2, "access": "rw"}).as_object().unwrap());
+    capability.merge(json!({"value": 2}).as_object().unwrap(), Dialect::Python);
+    capability.merge(
+        json!({"value": 2, "access": "rw"}).as_object().unwrap(),
+        Dialect::Python,
+    );
     assert_eq!(capability.value, Some(json!(2)));
     assert!(Arc::ptr_eq(&before, &capability.info));
-    capability.merge(json!({"access": "r"}).as_object().unwrap());
+    capability.merge(json!({"access": "r"}).as_object().unwrap(), Dialect::Python);
     assert!(!capability.info.access.write);
 }
 
 #[test]
 fn values_that_are_objects_merge_as_pyzocp_does() {
     let mut capability = read(json!({"value": {"a": 1, "b": 2}}));
-    capability.merge(json!({"value": {"a": 3}}).as_object().unwrap());
+    capability.merge(
+        json!({"value": {"a": 3}}).as_object().unwrap(),
+        Dialect::Python,
+    );
     assert_eq!(capability.value, Some(json!({"a": 3, "b": 2})));
 }
 

@@ -9,7 +9,7 @@ use crate::{
     json,
     message::{MessageError, Verb, entry, modified, nested},
     object::OBJECTS,
-    tree::{Replaced, straighten},
+    tree::{Dialect, Replaced, straighten},
 };
 
 impl Model {
@@ -72,7 +72,9 @@ impl Model {
             return self.ignore(peer, Ignored::NotAValue(path.to_string()));
         };
         if let Some(value) = part.get("value") {
-            let checked = capability.check_set(&merged(capability.value.as_ref(), value));
+            let is_whole = self.kind(peer).is_some_and(|kind| kind.extended);
+            let old = capability.value.as_ref().filter(|_| !is_whole);
+            let checked = capability.check_set(&merged(old, value));
             match checked {
                 Ok(value) => self.set_checked(peer, path.clone(), value),
                 Err(cause) => {
@@ -139,8 +141,13 @@ impl Model {
             self.event(Event::TreeKnown { peer });
             return Ok(());
         };
-        let patch = straighten(tree, patch);
-        let merged = tree.merge_object(&patch, &self.limits)?;
+        // Nodes of ours tell everything where it is.
+        let (patch, dialect) = if known.kind.extended {
+            (patch, Dialect::Ours)
+        } else {
+            (straighten(tree, patch), Dialect::Python)
+        };
+        let merged = tree.merge_object(&patch, &self.limits, dialect)?;
         // protocol.md §5.4
         let emitted: Vec<_> = merged
             .valued
@@ -278,7 +285,7 @@ impl Model {
 }
 
 /// A value as pyZOCP sets it: objects merge.
-fn merged(old: Option<&Value>, new: &Value) -> Value {
+pub(super) fn merged(old: Option<&Value>, new: &Value) -> Value {
     match (old, new) {
         (Some(Value::Object(old)), Value::Object(new)) => {
             let mut both = old.clone();

@@ -14,6 +14,7 @@ use crate::{
     event::Event,
     message::{entry, modified, nested, sig},
     object::{Audience, METHODS, OBJECTS, TYPE},
+    tree::Dialect,
 };
 
 impl Model {
@@ -41,7 +42,7 @@ impl Model {
                 &path.object,
                 entry(&path.name, Value::Object(capability.to_json())),
             ))?;
-            self.announce(&path);
+            self.announce(&path, &Map::new());
             return Ok(());
         };
         if old == capability {
@@ -51,9 +52,10 @@ impl Model {
         changed.merge_object(
             &nested(&path.object, entry(&path.name, Value::Null)),
             &self.limits,
+            Dialect::Ours,
         )?;
         let whole = entry(&path.name, Value::Object(capability.to_json()));
-        changed.merge_object(&nested(&path.object, whole), &self.limits)?;
+        changed.merge_object(&nested(&path.object, whole), &self.limits, Dialect::Ours)?;
         self.tree = changed;
         let value = capability
             .value
@@ -69,7 +71,7 @@ impl Model {
         }));
         let emitted = self.tree.capability(&path).and_then(emission);
         self.event(Event::LocalChanged { changes });
-        self.announce(&path);
+        self.announce(&path, &old.to_json());
         if let Some(value) = emitted {
             self.event(Event::LocalEmitted { path, value });
         }
@@ -294,7 +296,9 @@ impl Model {
 
     /// Merges into our tree and says what changed.
     pub(super) fn merge(&mut self, patch: Map<String, Value>) -> Result<(), TreeError> {
-        let merged = self.tree.merge_object(&patch, &self.limits)?;
+        let merged = self
+            .tree
+            .merge_object(&patch, &self.limits, Dialect::Ours)?;
         if !merged.changes.is_empty() {
             self.event(Event::LocalChanged {
                 changes: merged.changes,
@@ -303,8 +307,8 @@ impl Model {
         Ok(())
     }
 
-    /// Tells the subscribers of a capability all about it.
-    fn announce(&mut self, path: &CapPath) {
+    /// Tells the subscribers of a capability all about it, and what of `before` is no more.
+    fn announce(&mut self, path: &CapPath, before: &Map<String, Value>) {
         let Some(capability) = self.tree.capability(path) else {
             return;
         };
@@ -314,7 +318,11 @@ impl Model {
                 entry(&path.name, Value::Object(entries)),
             ))
         };
-        let (old, extended) = (part(old_shape(capability)), part(capability.to_json()));
+        let mut whole = capability.to_json();
+        for key in before.keys() {
+            whole.entry(key).or_insert(Value::Null);
+        }
+        let (old, extended) = (part(old_shape(capability)), part(whole));
         for (peer, is_extended) in self.subscribers(Some(path)) {
             self.whisper(
                 peer,

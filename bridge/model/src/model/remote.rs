@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Model;
+use super::{Model, inbound::merged};
 use crate::{
     CapPath, CheckError, NodeId, TreeError,
     event::Event,
@@ -28,6 +28,11 @@ impl Model {
         let known = self.peers.get_mut(&peer).ok_or(SetError::NodeGone)?;
         let tree = known.tree.as_mut().ok_or(SetError::UnknownCapability)?;
         let capability = tree.capability(path).ok_or(SetError::UnknownCapability)?;
+        let value = if known.kind.extended {
+            value
+        } else {
+            merged(capability.value.as_ref(), &value)
+        };
         let value = capability.check_set(&value)?;
         let emits = capability.info.access.emit;
         let replaced = tree.replace_value(path, value.clone(), &self.limits)?;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Change, Tree};
+use super::{Change, Dialect, Tree};
 use crate::{
     CapPath, Capability, Method, Object, ObjectPath, json,
     object::{METHODS, OBJECTS, is_methods},
@@ -23,7 +23,7 @@ pub(crate) struct Merged {
 
 impl Tree {
     /// Merges without looking at limits. The counts of capabilities and objects stay exact.
-    pub(super) fn apply(&mut self, patch: &Map<String, Value>) -> Merged {
+    pub(super) fn apply(&mut self, patch: &Map<String, Value>, dialect: Dialect) -> Merged {
         let mut merged = Merged::default();
         let mut open = vec![(ObjectPath::root(), patch)];
         while let Some((path, patch)) = open.pop() {
@@ -34,6 +34,7 @@ impl Tree {
                 object,
                 path: &path,
                 merged: &mut merged,
+                dialect,
                 children: Vec::new(),
                 data: BTreeSet::new(),
                 methods: BTreeSet::new(),
@@ -77,6 +78,7 @@ struct Step<'t, 'p> {
     object: &'t mut Object,
     path: &'t ObjectPath,
     merged: &'t mut Merged,
+    dialect: Dialect,
     /// Objects in it that have a part of their own to merge.
     children: Vec<(&'p str, &'p Map<String, Value>)>,
     /// Plain entries that changed; told at the end, each once.
@@ -92,7 +94,10 @@ impl<'p> Step<'_, 'p> {
                 Value::Object(parts) if name == OBJECTS => self.objects(parts),
                 _ if name == OBJECTS => self.replace_objects(part),
                 Value::Object(parts) if name == METHODS && self.merges_methods(parts) => {
-                    self.methods(parts)
+                    match self.no_methods(parts) {
+                        Some(other) => self.replace(METHODS, Value::Object(other)),
+                        None => self.methods(parts),
+                    }
                 }
                 Value::Object(part) if self.object.capabilities.contains_key(name) => {
                     self.capability(name, part)
@@ -104,26 +109,33 @@ impl<'p> Step<'_, 'p> {
         self.tell_entries();
     }
 
-    /// Parts of `methods` may add up to what reads as a capability, or those of a capability so named to
-    /// what reads as methods. Then it is that, as if it had come whole.
+    /// Parts of `methods` may add up to what reads as a capability: then it is one, as if it had come
+    /// whole. `None` if they are methods.
+    fn no_methods(&self, parts: &Map<String, Value>) -> Option<Map<String, Value>> {
+        let methods = self.object.methods.iter();
+        let mut whole: Map<_, _> = methods
+            .map(|(name, method)| (name.clone(), method.to_json()))
+            .collect();
+        json::merge(&mut whole, parts);
+        let mut left = whole.clone();
+        left.retain(|name, _| !parts.get(name).is_some_and(Value::is_null));
+        (!left.is_empty() && !is_methods(&left)).then_some(whole)
+    }
+
+    /// And those of a capability of that name to what reads as methods.
     fn settle_methods(&mut self) {
-        let is_capability = self.object.capabilities.get(METHODS);
-        let whole = match is_capability.map(Capability::to_json) {
-            Some(entry) if is_methods(&entry) => entry,
-            None if !self.object.methods.is_empty() => {
-                let methods = self.object.methods.iter();
-                let entry: Map<_, _> = methods
-                    .map(|(name, method)| (name.clone(), method.to_json()))
-                    .collect();
-                if is_methods(&entry) {
-                    return;
-                }
-                entry
-            }
-            _ => return,
-        };
-        self.remove(METHODS);
-        self.insert(METHODS, Value::Object(whole));
+        let capability = self.object.capabilities.get(METHODS);
+        if let Some(mut entry) = capability.map(Capability::to_json)
+            && is_methods(&entry)
+        {
+            entry.retain(|_, part| !part.is_null());
+            self.replace(METHODS, Value::Object(entry));
+        }
+    }
+
+    fn replace(&mut self, name: &str, value: Value) {
+        self.remove(name);
+        self.insert(name, value);
     }
 
     fn tell_entries(&mut self) {
@@ -148,7 +160,7 @@ impl<'p> Step<'_, 'p> {
             return;
         };
         let before = capability.clone();
-        capability.merge(part);
+        capability.merge(part, self.dialect);
         if capability.value.is_none() && !self.still_is_capability(name) {
             return;
         }
@@ -183,15 +195,25 @@ impl<'p> Step<'_, 'p> {
         let Some(capability) = self.object.capabilities.remove(name) else {
             return false;
         };
-        self.object
-            .insert(name.to_owned(), Value::Object(capability.to_json()));
+        let mut entry = capability.to_json();
+        let is_methods = name == METHODS && is_methods(&entry);
+        if is_methods {
+            entry.retain(|_, part| !part.is_null());
+        }
+        if !is_methods || !entry.is_empty() {
+            self.object.insert(name.to_owned(), Value::Object(entry));
+        }
         if self.object.capabilities.contains_key(name) {
             return true;
         }
         self.merged.changes.push(Change::CapabilityRemoved {
             path: self.path.capability(name),
         });
-        self.data.insert(name.to_owned());
+        if is_methods {
+            self.methods.extend(self.object.methods.keys().cloned());
+        } else {
+            self.data.insert(name.to_owned());
+        }
         false
     }
 
@@ -210,9 +232,9 @@ impl<'p> Step<'_, 'p> {
         if new.is_some() && new.as_ref() == old {
             return;
         }
-        self.remove(name);
-        if let Some(new) = new {
-            self.insert(name, new);
+        match new {
+            Some(new) => self.replace(name, new),
+            None => self.remove(name),
         }
     }
 

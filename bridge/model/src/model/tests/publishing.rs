@@ -2,6 +2,49 @@
 
 use super::*;
 
+// protocol.md §4.5
+#[test]
+fn what_is_described_anew_is_at_a_node_of_ours_as_it_is_here() {
+    let map = |key: &str| json!({ key: 1 });
+    let ranged = || int("rwe", 1).with_range(0, 9);
+    let mut mesh = Mesh::met(2, EXTENDED, |node| {
+        node.publish(root("a"), ranged()).unwrap();
+        node.publish("o.b".parse().unwrap(), Capability::new("rwe", map("x")))
+            .unwrap();
+    });
+    let node = mesh.node(1);
+    node.publish(root("a"), int("rwe", 1)).unwrap();
+    node.set_value(&"o.b".parse().unwrap(), map("y")).unwrap();
+    mesh.settle();
+    assert_eq!(mesh.nodes[1].remote(id(1)), Some(mesh.nodes[0].local()));
+    let path = "o.b".parse().unwrap();
+    mesh.node(2).set(id(1), &path, map("z")).unwrap();
+    mesh.settle();
+    assert_eq!(mesh.nodes[1].remote(id(1)), Some(mesh.nodes[0].local()));
+    let value = mesh.nodes[0]
+        .local()
+        .capability(&path)
+        .unwrap()
+        .value
+        .clone();
+    assert_eq!(value, Some(map("z")));
+}
+
+#[test]
+fn a_map_that_is_set_at_an_old_node_is_merged_there_and_here() {
+    let mut mesh = Mesh::met(2, OLD, |node| {
+        node.publish(root("a"), Capability::new("rw", json!({"x": 1})))
+            .unwrap();
+    });
+    mesh.node(2)
+        .set(id(1), &root("a"), json!({"y": 2}))
+        .unwrap();
+    mesh.settle();
+    let seen = mesh.nodes[1].remote(id(1)).unwrap().capability(&root("a"));
+    assert_eq!(seen.unwrap().value, Some(json!({"x": 1, "y": 2})));
+    assert_eq!(seen, mesh.nodes[0].local().capability(&root("a")));
+}
+
 // protocol.md §6.1
 #[test]
 fn what_is_published_later_is_told_and_what_goes_is_told_to_extended_peers() {

@@ -141,6 +141,23 @@ fn an_event_without_a_value_has_one_for_old_peers() {
     }
 }
 
+// protocol.md §4.6
+#[test]
+fn what_a_node_of_ours_tells_of_an_object_stays_there() {
+    let mut mesh = Mesh::met(2, EXTENDED, |node| {
+        let o = "o".parse().unwrap();
+        node.publish(root("a"), int("rw", 1)).unwrap();
+        node.set_data(&ObjectPath::root(), "b", 1.into()).unwrap();
+        node.set_object(&o, "camera").unwrap();
+    });
+    let o = "o".parse().unwrap();
+    let node = mesh.node(1);
+    node.set_data(&o, "a", Value::Null).unwrap();
+    node.set_data(&o, "b", 2.into()).unwrap();
+    mesh.settle();
+    assert_eq!(mesh.nodes[1].remote(id(1)), Some(mesh.nodes[0].local()));
+}
+
 #[test]
 fn a_peer_that_enters_again_is_a_new_one() {
     let mut mesh = told(r#"{"MOD": {"a": {"value": 1}}}"#);
