@@ -4,7 +4,7 @@
 //! Holds: patterns are written as they were read, and name what a bus can have; rules allow what the
 //! plain reading allows, and nothing else (P1); who may do anything may look (P2).
 
-use zbus::names::WellKnownName;
+use zbus::names::{InterfaceName, MemberName, WellKnownName};
 use zocp_daemon::policy::{Grant, Member, Members, ServicePattern};
 
 /// Runs the target.
@@ -20,8 +20,9 @@ pub fn run(data: &[u8]) {
         interface: Some(interface).filter(|name| !name.is_empty()),
         member,
     };
-    // Every path on a bus begins so.
-    if path.starts_with('/') {
+    // What else would be on a bus?
+    let is_interface = interface.is_empty() || InterfaceName::try_from(interface).is_ok();
+    if is_interface && path.starts_with('/') && MemberName::try_from(member.member).is_ok() {
         check_rule(rule, &member);
     }
 }

@@ -126,10 +126,13 @@ impl Stage {
         // What is refused has changed nothing, which the trees show in the end.
         match operation {
             Publish(place, access) => {
-                let capability = Capability::new(
+                let mut capability = Capability::new(
                     ACCESS[usize::from(access) % ACCESS.len()],
                     json::value(input)?,
                 );
+                if access >= 128 {
+                    capability = capability.with_range(-100, 100);
+                }
                 let _ = self.nodes[place.node()].publish(place.path(), capability);
             }
             Unpublish(place) => {

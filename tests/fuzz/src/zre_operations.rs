@@ -268,9 +268,10 @@ impl Play {
         let other = self.mesh.hosts[1 - node].zre.id();
         let mut octets = vec![node as u8];
         octets.extend(self.said.to_be_bytes());
-        let _ = self
+        let sent = self
             .mesh
             .with(node, |zre, now| zre.whisper(now, other, content(&octets)));
+        crate::show(&sent);
     }
 
     /// All is well again in the end.
