@@ -1,5 +1,5 @@
-//! How long an emission takes from a program on one bus to a listener on another, over two bridges, beside a
-//! D-Bus signal of the same size on one bus.
+//! How long an emission takes from a program on one bus to a listener on another, over two bridges, as a
+//! mirrored node's signal and through a wire to a sensor there, beside a D-Bus signal of the same size on one bus.
 //!
 //! Model: batches of both alternate. Both are told and heard by one process, one at a time: from the moment
 //! before the message is sent to the moment when it is heard.
@@ -21,11 +21,13 @@ const DIRECT: &str = "org.z25.Zocp1.Bench";
 pub(crate) async fn emission(near: &str, far: &str, batches: usize, count: usize) -> Result<()> {
     let (teller, listener) = (connect(near).await?, connect(far).await?);
     let direct = connect(far).await?;
-    publish(&teller).await?;
-    let mut bridged = listen(&listener, SIGNALS).await?;
-    let mut plain = listen(&listener, DIRECT).await?;
+    publish(&teller, "bench", "re").await?;
+    publish(&listener, "sense", "res").await?;
+    let mut bridged = listen(&listener, SIGNALS, "/org/z25/Zocp1/Node").await?;
+    let mut sensed = listen(&listener, SIGNALS, LOCAL).await?;
+    let mut plain = listen(&listener, DIRECT, "/bench").await?;
     warm_up(&teller, &mut bridged).await?;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut ours, mut theirs, mut wired) = (Vec::new(), Vec::new(), Vec::new());
     for batch in 0..batches {
         for at in 0..count {
             #[expect(clippy::cast_precision_loss, reason = "any number will do")]
@@ -34,8 +36,17 @@ pub(crate) async fn emission(near: &str, far: &str, batches: usize, count: usize
             ours.push(tell(&teller, &set(value)?, &mut bridged).await?);
         }
     }
+    // A stream that nobody reads would hold up its connection.
+    drop((bridged, plain));
+    wire(&teller, &listener).await?;
+    warm_up(&teller, &mut sensed).await?;
+    for at in 0..batches * count {
+        #[expect(clippy::cast_precision_loss, reason = "any number will do")]
+        wired.push(tell(&teller, &set(at as f64)?, &mut sensed).await?);
+    }
     print("direct signal", &mut theirs);
     print("over two bridges", &mut ours);
+    print("through a wire to a sensor there", &mut wired);
     for (what, part) in [("p50", 0.5), ("p99", 0.99)] {
         let ratio = quantile(&ours, part) / quantile(&theirs, part);
         println!("{what}: {ratio:.2} times the direct signal");
@@ -64,9 +75,9 @@ async fn connect(address: &str) -> Result<Connection> {
     Ok(Builder::address(address).build().await?)
 }
 
-async fn publish(teller: &Connection) -> Result<()> {
-    let options = std::collections::HashMap::from([("Access", zbus::Variant::from("re"))]);
-    let body = ("bench", zbus::Variant::from(0.5), options);
+async fn publish(teller: &Connection, name: &str, access: &str) -> Result<()> {
+    let options = std::collections::HashMap::from([("Access", zbus::Variant::from(access))]);
+    let body = (name, zbus::Variant::from(0.5), options);
     let interface = Some("org.z25.Zocp1.Local");
     teller
         .call_method(Some(BRIDGE), LOCAL, interface, "Publish", &body)
@@ -74,10 +85,37 @@ async fn publish(teller: &Connection) -> Result<()> {
     Ok(())
 }
 
-async fn listen(listener: &Connection, interface: &str) -> Result<MessageStream> {
+/// Wires what is told to what is sensed.
+async fn wire(teller: &Connection, listener: &Connection) -> Result<()> {
+    let (near, far) = (name_of(teller).await?, name_of(listener).await?);
+    let (path, interface) = ("/org/z25/Zocp1", Some("org.z25.Zocp1.Bridge"));
+    let ends = (near, "bench", far, "sense");
+    teller
+        .call_method(Some(BRIDGE), path, interface, "Wire", &ends)
+        .await?;
+    Ok(())
+}
+
+/// The name on the mesh of the bridge of this bus.
+async fn name_of(client: &Connection) -> Result<String> {
+    let (path, interface) = (LOCAL, Some("org.freedesktop.DBus.Properties"));
+    let body = ("org.z25.Zocp1.Object", "Name");
+    let answer = client
+        .call_method(Some(BRIDGE), path, interface, "Get", &body)
+        .await?;
+    let name: zbus::OwnedVariant = answer.body().deserialize()?;
+    Ok(name.try_into()?)
+}
+
+async fn listen(
+    listener: &Connection,
+    interface: &str,
+    path: &'static str,
+) -> Result<MessageStream> {
     let rule = MatchRule::builder()
         .msg_type(zbus::message::Type::Signal)
         .interface(interface.to_owned())
+        .path(path)
         .build()?;
     Ok(MessageStream::for_match_rule(rule, listener, None).await?)
 }
