@@ -43,7 +43,6 @@ pub(super) struct Desk {
     questions: VecDeque<(Instant, NonZeroU32)>,
     /// Values that the tree is still to have.
     pub(super) values: BTreeMap<CapPath, Value>,
-    pub(super) audience: Audience,
 }
 
 impl Desk {
@@ -63,7 +62,6 @@ impl Desk {
             services: BTreeMap::new(),
             questions: VecDeque::new(),
             values: BTreeMap::new(),
-            audience: Audience::Nobody,
         }
     }
 
@@ -81,7 +79,6 @@ impl Desk {
 
     /// Looks at all that is there. The only error is that the node ended.
     async fn turn(&mut self) -> Result<(), NodeError> {
-        self.follow_audience();
         self.follow_offers().await?;
         let (inputs, missed) = self.shared.inbox.take();
         for input in inputs {
@@ -100,7 +97,7 @@ impl Desk {
     /// Waits for signals; where nobody waits for them, until there may be several.
     async fn news(&self) {
         self.shared.inbox.news.notified().await;
-        if self.audience == Audience::Nobody {
+        if self.audience() == Audience::Nobody {
             sleep(IDLE_PAUSE).await;
         }
     }
@@ -109,7 +106,7 @@ impl Desk {
         match input {
             Input::Answer(detail, answer) => self.answered(&detail, Some(&answer)).await,
             Input::Signal(owner, signal) => {
-                let audience = self.audience;
+                let audience = self.audience();
                 for name in self.owned(&owner) {
                     self.with(&name, |service| service.heard(&signal, audience))
                         .await?;

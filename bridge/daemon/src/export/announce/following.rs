@@ -20,6 +20,13 @@ pub(super) enum Audience {
     Nobody,
 }
 
+/// Whether a signal tells of properties or objects, which the tree follows whoever is there.
+pub(super) fn is_state(signal: &Message) -> bool {
+    let header = signal.header();
+    let interface = header.interface().map(|name| name.as_str());
+    interface.is_some_and(|name| name == PROPERTIES || name == MANAGER)
+}
+
 impl Service {
     /// A signal of the service.
     pub(super) fn heard(&mut self, signal: &Message, audience: Audience) {
@@ -31,7 +38,7 @@ impl Service {
         };
         match (interface.as_str(), member.as_str()) {
             (PROPERTIES, "PropertiesChanged") => self.changed(path.as_str(), signal),
-            ("org.freedesktop.DBus.ObjectManager", _) => self.is_old(),
+            (MANAGER, _) => self.is_old(),
             (interface, member) if audience == Audience::Somebody => {
                 self.signalled(&Place::new(path.as_str(), interface), member, signal);
             }
@@ -124,3 +131,6 @@ impl Service {
         }
     }
 }
+
+/// The interface that tells of objects that come and go.
+const MANAGER: &str = "org.freedesktop.DBus.ObjectManager";

@@ -140,7 +140,10 @@ impl Announcer {
             .get_key_value(sender)
             .map(|(owner, _)| owner.clone());
         drop(followed);
-        if let Some(owner) = owner {
+        let Some(owner) = owner else {
+            return;
+        };
+        if following::is_state(signal) || !locked(&self.shared.plain).is_empty() {
             self.shared.inbox.told(owner, signal.clone());
         }
     }

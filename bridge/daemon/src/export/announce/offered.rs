@@ -86,7 +86,7 @@ impl Desk {
         *locked(&self.shared.followed)
             .entry(service.owner.clone())
             .or_default() += 1;
-        for rule in rules(name, self.audience) {
+        for rule in rules(name) {
             self.watch.add_rule(&rule);
         }
     }
@@ -103,47 +103,29 @@ impl Desk {
             }
         }
         drop(followed);
-        for rule in rules(name, self.audience) {
+        for rule in rules(name) {
             self.watch.remove_rule(&rule);
         }
     }
 
-    /// Signals are followed while a node is there that would hear of them.
-    pub(super) fn follow_audience(&mut self) {
-        let is_empty = locked(&self.shared.plain).is_empty();
-        let audience = if is_empty {
+    /// Whether a node is there that would hear of emissions.
+    pub(super) fn audience(&self) -> Audience {
+        if locked(&self.shared.plain).is_empty() {
             Audience::Nobody
         } else {
             Audience::Somebody
-        };
-        if audience == self.audience {
-            return;
-        }
-        self.audience = audience;
-        for name in self.services.keys() {
-            let rule = every_signal(name);
-            match audience {
-                Audience::Somebody => self.watch.add_rule(&rule),
-                Audience::Nobody => self.watch.remove_rule(&rule),
-            }
         }
     }
 }
 
-/// What the bus is asked to tell of a service.
-fn rules(service: &str, audience: Audience) -> Vec<String> {
+/// What the bus is asked to tell of a service. Its signals too when nobody hears of them yet: a node that comes
+/// sees the emitters at once, and what they emit from then on is not lost while the bus is asked.
+fn rules(service: &str) -> [String; 3] {
     let of = |interface: &str| format!("type='signal',sender='{service}',interface='{interface}'");
-    let mut rules = vec![
+    [
         of("org.freedesktop.DBus.Properties"),
         of("org.freedesktop.DBus.ObjectManager"),
-    ];
-    if audience == Audience::Somebody {
-        rules.push(every_signal(service));
-    }
-    rules
-}
-
-/// Not written like the rule of those who subscribed, which comes and goes by itself.
-fn every_signal(service: &str) -> String {
-    format!("type='signal',sender='{service}',path_namespace='/'")
+        // Not written like the rule of those who subscribed, which comes and goes by itself.
+        format!("type='signal',sender='{service}',path_namespace='/'"),
+    ]
 }
