@@ -191,9 +191,12 @@ impl Mailbox {
         !self.held.is_empty()
     }
 
-    /// Drops what waits: it was for somebody who is gone.
+    /// Drops what waits: it was for somebody who is gone. Joins and leaves stay as long as
+    /// the connection: they follow the HELLO that was said on it, whoever reads that.
     pub(crate) fn clear_held(&mut self) {
-        self.held = VecDeque::new();
+        self.held
+            .retain(|message| matches!(message, Message::Join(..) | Message::Leave(..)));
+        self.held.shrink_to(0);
         self.held_bytes = 0;
         self.starved = false;
     }

@@ -346,6 +346,7 @@ impl Mesh {
     fn drain(&mut self) {
         for node in 0..self.hosts.len() {
             while let Some(output) = self.hosts[node].zre.poll_output() {
+                crate::show(&(node, &output));
                 self.hosts[node].watcher.check(&output);
                 self.carry_out(node, output);
             }

@@ -67,6 +67,28 @@ fn a_second_hello_is_exit_and_enter_and_no_circle_of_greetings() {
     assert!(bench.outputs().iter().any(dialed));
 }
 
+#[test]
+fn a_join_that_waits_outlives_a_peer_that_begins_anew() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    let hello = Command::Hello(Box::new(hello_of(player.addr)));
+    bench.say_on(player.link, &hello, 1, Content::new());
+    // Our HELLO of this connection does not tell it, and a PING is out.
+    bench.zre.join(bench.now, "g").unwrap();
+    bench
+        .zre
+        .whisper(bench.now, player.id, text("old"))
+        .unwrap();
+    bench.say_on(player.link, &hello, 1, Content::new());
+    assert_eq!(bench.sent(), [(Command::Ping, 2)]);
+    bench.say_on(player.link, &Command::PingOk, 2, Content::new());
+    let sent = bench.sent();
+    assert!(
+        matches!(&sent[..], [(Command::Join { group, status: 2 }, 3)] if group == "g"),
+        "{sent:?}"
+    );
+}
+
 // protocol.md §2.9
 #[test]
 fn the_hello_of_a_second_link_waits_until_the_first_is_read() {
