@@ -16,7 +16,7 @@ mod stray;
 
 use serde_json::{Map, Value};
 
-use crate::{CapPath, Capability, Limits, Method, Object, ObjectPath, json};
+use crate::{CapPath, Capability, Limits, Method, Object, ObjectPath, json, object::METHODS};
 
 pub(crate) use merge::Merged;
 pub(crate) use stray::straighten;
@@ -197,6 +197,10 @@ impl Tree {
                 .sum::<usize>();
             for (name, capability) in &object.capabilities {
                 totals.size += name.len() + size(&Value::Object(capability.to_json()));
+            }
+            if !object.methods.is_empty() {
+                let nodes = object.methods.len().div_ceil(json::NODE_LEN);
+                totals.size += METHODS.len() + json::VALUE_SIZE + nodes * json::NODE_SIZE;
             }
             for (name, method) in &object.methods {
                 totals.size += name.len() + size(&method.to_json());

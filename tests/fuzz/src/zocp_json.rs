@@ -42,6 +42,7 @@ fn signaled(data: &[u8]) -> Result<Value, JsonError> {
     let message = [b"{\"SIG\":[\"a\",", data, b"]}"].concat();
     match model.handle_message(now, peer, &message) {
         Err(MessageError::Json(why)) => return Err(why),
+        Err(MessageError::Tree(_)) => return Err(JsonError::TooLarge(SIZE_MAX)),
         // More values than one, or more verbs.
         Err(MessageError::Shape { .. }) => return Err(JsonError::NotAnObject),
         other => assert_eq!(other, Ok(true)),
