@@ -1,5 +1,7 @@
 //! What programs publish, with the binary: to Python nodes, and to the bus of another bridge.
 
+use std::path::Path;
+
 use serde_json::json;
 use zocp_testkit::{Bridge, Bus, Cmd, Host, Lab, Program, PyPeer, isolated};
 
@@ -101,5 +103,38 @@ fn what_a_program_publishes_and_does_is_on_the_bus_of_another_bridge() {
         dimmer.ended().await;
         let gone = zocp("get stage dimmer").outcome().await;
         assert_eq!(gone.status.code(), Some(6), "{gone:?}");
+    });
+}
+
+#[test]
+fn what_a_shell_script_measures_is_watched_from_another_machine() {
+    isolated(async |lab: Lab| {
+        let (stage, foh) = (lab.host("stage").await, lab.host("foh").await);
+        let near = Bridge::start(ZOCP, &stage, "stage", &[]).await;
+        let far = Bridge::start(ZOCP, &foh, "foh", &[]).await;
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sensor.sh");
+        let programs = Path::new(ZOCP).parent().expect("where it was built");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = [programs.into()]
+            .into_iter()
+            .chain(std::env::split_paths(&path));
+        let path = std::env::join_paths(path).expect("a search path");
+        let sensor = stage.command("bash").arg(script).env("PATH", path);
+        let _sensor = sensor.on(&near.bus).label("sensor").start();
+        far.bus.appears("org.z25.Zocp1.Node.stage").await;
+        let watch = foh.command(ZOCP).args(["watch", "stage", "load"]);
+        let watch = watch.on(&far.bus).label("watch").start();
+        for _ in 0..2 {
+            let number = |line: &str| {
+                line.rsplit_once("load ")?
+                    .1
+                    .split(' ')
+                    .next_back()?
+                    .parse()
+                    .ok()
+            };
+            let load: f64 = watch.says_like("the load", number).await;
+            assert!(load >= 0.0, "{load}");
+        }
     });
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
 mod every;
+mod learning;
 mod load;
 mod loops;
 mod objects;
