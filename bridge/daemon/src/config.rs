@@ -35,6 +35,7 @@ use crate::{
     policy::{ExportPolicy, ImportRule},
     services::ServiceLimits,
     state::StateDir,
+    wires,
 };
 
 /// What was said about the bridge, in the file's words.
@@ -125,6 +126,8 @@ pub struct Settings {
     pub services: ServiceSettings,
     /// How much programs may publish.
     pub local: local::Limits,
+    /// How many wires there may be.
+    pub wires: wires::Limits,
     /// Where state is kept.
     pub state: StateDir,
 }
@@ -269,6 +272,7 @@ impl Config {
                 limits: bounds.services,
             },
             local: bounds.local,
+            wires: bounds.wires,
             state: match self.state.directory {
                 Some(directory) if !directory.as_os_str().is_empty() => StateDir::new(directory),
                 _ => StateDir::none(),

@@ -141,7 +141,7 @@ impl<T: FnMut(Status)> Bridge<T> {
         let (on_presence, presence) = watch::channel(None);
         let directory = Directory::default();
         let services = Services::start(&tasks, &site, node.clone(), settings.services);
-        let wires = Wires::start(&tasks, &site, node.clone(), &settings.state)?;
+        let wires = Wires::start(&tasks, &site, node.clone(), settings.wires, &settings.state)?;
         let saving = CancellationToken::new();
         let parts = HubParts {
             node: node.clone(),

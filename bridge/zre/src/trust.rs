@@ -151,3 +151,27 @@ impl Trust {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize) -> NodeKey {
+        let mut octets = [0; 32];
+        octets[..8].copy_from_slice(&number.to_le_bytes());
+        NodeKey::new(octets)
+    }
+
+    #[test]
+    fn no_more_keys_are_trusted_than_there_may_be() {
+        let mut trust = Trust::new(&Security {
+            key: key(0),
+            trusted: (1..TRUSTED_MAX).map(key).collect(),
+            first_use: FirstUse::Refuse,
+        });
+        assert!(trust.add(key(TRUSTED_MAX)));
+        assert!(!trust.add(key(TRUSTED_MAX + 1)));
+        assert!(!trust.admits(key(TRUSTED_MAX + 1)));
+        assert!(trust.remove(key(1)) && trust.add(key(TRUSTED_MAX + 1)));
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{ConfigError, invalid};
-use crate::{local, services::ServiceLimits};
+use crate::{local, services::ServiceLimits, wires};
 
 /// Makes the section, its overlay and its application from one table.
 macro_rules! limits {
@@ -124,6 +124,10 @@ limits! {
     publications_max => local.publications_max;
     /// Those of one program; further ones are refused.
     publications_per_program_max => local.publications_per_program_max;
+    /// Wires that were made here; further ones are refused.
+    wires_max => wires.wires_max;
+    /// Wires of others that are shown; further ones are not.
+    wires_seen_max => wires.wires_seen_max;
     followed:
     /// Services of one peer that are shown; further ones are not.
     imports_max => services.imports_max;
@@ -152,6 +156,7 @@ pub(super) struct Bounds {
     pub(super) services: ServiceLimits,
     pub(super) node: zocp_node::Limits,
     pub(super) local: local::Limits,
+    pub(super) wires: wires::Limits,
 }
 
 impl LimitsConfig {

@@ -16,6 +16,7 @@ use crate::{
     services::Services,
     state::StateDir,
     testbus::{TestBus, soon},
+    wires,
 };
 
 /// A hub on a bus of its own, fed by a node, and a client of it.
@@ -38,7 +39,14 @@ impl Stage {
         let directory = Directory::default();
         let (rules, node) = (ServiceSettings::default(), hub_node.clone());
         let services = Services::start(&tasks, &site, node, rules);
-        let wires = Wires::start(&tasks, &site, hub_node.clone(), &StateDir::none()).unwrap();
+        let wires = Wires::start(
+            &tasks,
+            &site,
+            hub_node.clone(),
+            wires::Limits::default(),
+            &StateDir::none(),
+        )
+        .unwrap();
         let hub = Hub::start(
             &tasks,
             &site,

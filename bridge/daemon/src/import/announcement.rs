@@ -60,6 +60,11 @@ mod tests {
         let read = Announcement::read(Some(&own), Some(&json!("no object")));
         assert_eq!(read.own, [("/".into(), "<node/>".into())].into());
         assert!(read.supplied.is_empty());
+        let many: serde_json::Map<_, _> = (0..=TEXTS_MAX)
+            .map(|i| (format!("/{i}"), json!("<node/>")))
+            .collect();
+        let read = Announcement::read(Some(&many.into()), None);
+        assert_eq!(read.own.len(), TEXTS_MAX);
         assert_eq!(Announcement::read(None, None), Announcement::default());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Model: [`ServiceLimits`] is plain data; [`Bounds`] is the one place where it is kept, which everybody
 //! looks at when something comes. What is there already stays when a bound gets lower.
-//! Spec: docs/reference/configuration.md, `[limits]`
+//! Spec: docs/reference/limits.md
 
 use std::{
     sync::{Arc, PoisonError, RwLock},

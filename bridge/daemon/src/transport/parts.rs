@@ -105,3 +105,23 @@ fn split(piece: &[u8]) -> Option<(u32, usize, &[u8])> {
 const HEAD_LEN: usize = 8;
 /// As many as a fair sender has lanes under way; one that opens more is not ours.
 const OPEN_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_packets_in_pieces_than_a_fair_sender_has_are_refused() {
+        let mut parts = Parts::default();
+        let mut is_whole = |number: usize| {
+            let frame = piece(u32::try_from(number).unwrap(), 2, b"x");
+            parts.add(&frame, 2048).map(|whole| whole.is_some()).ok()
+        };
+        for number in 0..OPEN_MAX {
+            assert_eq!(is_whole(number), Some(false));
+        }
+        assert_eq!(is_whole(OPEN_MAX), None);
+        assert_eq!(is_whole(0), Some(true));
+        assert_eq!(is_whole(OPEN_MAX), Some(false));
+    }
+}

@@ -10,7 +10,7 @@
 //! Limits: those of `board` and `feed`; `MADE_PATIENCE` is how long a caller waits for a node's word.
 //! Layout: `announced` wires of other bridges; `bus` ends that are services; `end` how ends are written; `nodes` who is here; `plan` how a wire can be made; `board` which
 //! there are; `conversion`, `options` what becomes of values; `feed`, `worker` values on their way;
-//! `record` how a wire fares; `kept` what outlives the bridge; `requests` what callers ask for.
+//! `record` how a wire fares; `kept` what outlives the bridge; `limits`; `requests` what callers ask for.
 //! Spec: docs/reference/dbus.md, "Wires"; docs/reference/protocol.md §5.5.
 
 mod announced;
@@ -20,6 +20,7 @@ pub mod conversion;
 mod end;
 mod feed;
 mod kept;
+mod limits;
 mod nodes;
 mod options;
 mod pace;
@@ -41,7 +42,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zocp_interfaces::{WIRE_INTERFACE, WIRE_XML};
 use zocp_node::{CapPath, Event, Node, PeerId, Value};
 
-pub use self::end::{BusEnd, End, EndError, NodeEnd};
 use self::{
     board::{Board, Output, WireId},
     bus::{Caller, Listener},
@@ -53,6 +53,10 @@ use self::{
     plan::{Route, Source},
     record::{Due, Record},
     worker::{Worker, end},
+};
+pub use self::{
+    end::{BusEnd, End, EndError, NodeEnd},
+    limits::Limits,
 };
 use crate::{
     objects::{Interface, TableError, XmlError, parse_interfaces},
@@ -129,6 +133,7 @@ impl Wires {
         tasks: &TaskTracker,
         site: &Site,
         node: Node,
+        limits: Limits,
         state: &StateDir,
     ) -> Result<Self, XmlError> {
         let shape = parse_interfaces(WIRE_XML)?
@@ -136,7 +141,7 @@ impl Wires {
             .find(|interface| &**interface.name() == WIRE_INTERFACE)
             .ok_or_else(|| XmlError::Misplaced("node".to_owned()))?;
         let switch = Switch {
-            board: Board::new(node.id(), node.name()),
+            board: Board::new(node.id(), node.name(), limits),
             records: HashMap::new(),
             works: HashMap::new(),
             feeds: HashMap::new(),

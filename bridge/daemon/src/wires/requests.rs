@@ -103,7 +103,7 @@ fn refusal(error: WireError) -> Refusal {
         WireError::Plan(PlanError::NodeGone(name)) => Refusal::NodeGone(format!("\"{name}\"")),
         WireError::Plan(PlanError::Unknown(_)) => Refusal::Busy(text),
         WireError::Plan(PlanError::NoService(_)) => Refusal::ServiceUnknown(text),
-        WireError::TooMany => Refusal::LimitsExceeded(text),
+        WireError::TooMany(_) => Refusal::LimitsExceeded(text),
         WireError::Elsewhere(_) => Refusal::NotSupported(text),
         WireError::Unknown => Refusal::UnknownObject("this wire".to_owned()),
         WireError::Plan(_) => Refusal::InvalidArgs(text),

@@ -3,6 +3,7 @@
 mod bus_ends;
 mod circles;
 mod keeping;
+mod limits;
 mod player;
 mod simulation;
 mod stage;

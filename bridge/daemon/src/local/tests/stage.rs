@@ -23,7 +23,7 @@ use crate::{
     services::Services,
     state::StateDir,
     testbus::{TestBus, soon},
-    wires::Wires,
+    wires::{self, Wires},
 };
 
 /// See the [module](self).
@@ -136,7 +136,14 @@ impl Bridge {
         let (directory, saving) = (Directory::default(), CancellationToken::new());
         let services = Services::start(&tasks, &site, node.clone(), ServiceSettings::default());
         let (presence, mut presences) = tokio::sync::mpsc::channel(16);
-        let wires = Wires::start(&tasks, &site, node.clone(), &StateDir::none()).unwrap();
+        let wires = Wires::start(
+            &tasks,
+            &site,
+            node.clone(),
+            wires::Limits::default(),
+            &StateDir::none(),
+        )
+        .unwrap();
         let parts = HubParts {
             limits,
             state,

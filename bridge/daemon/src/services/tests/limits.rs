@@ -170,3 +170,17 @@ async fn rules_of_programs() {
     exporter.unexport("org.a.A").await.unwrap();
     exporter.export("org.a.B", talk()).await.unwrap();
 }
+
+#[tokio::test]
+async fn programs_that_learn() {
+    let (stage, _service, _foh) = staged("", "").await;
+    let program = stage.stage.client().await;
+    let exporter = ExporterProxy::new(&program).await.unwrap();
+    let learn = || HashMap::from([("learn", Variant::new(true))]);
+    for number in 0..16 {
+        let service = format!("org.a.A{number}");
+        exporter.export(&service, learn()).await.unwrap();
+    }
+    let error = exporter.export("org.a.B", learn()).await.unwrap_err();
+    assert!(error.to_string().contains("LimitsExceeded"), "{error}");
+}

@@ -13,7 +13,8 @@
 //! B4. When nodes enter, a subscription is told again, also where it is listed: pyZOCP lists those who left.
 //!     It is told once more after [`Output::Later`], and again until it is listed: an emitter's node that
 //!     has not met the sensor's yet cannot follow.
-//! Limits: [`WIRES_MAX`] wires of ours; [`SEEN_MAX`] of others, above that they are not shown.
+//! Limits: [`Limits::wires_max`] wires of ours, further ones are refused; [`Limits::wires_seen_max`] of others,
+//! above that they are not shown.
 //! Layout: `wire` a wire; `stages` what is done for those of ours; `seen` those of others.
 //! Not here: doing what is said (`super::Wires`), whether values arrive (`super::record`).
 
@@ -37,6 +38,7 @@ use super::{
     announced::Announced,
     conversion::Conversion,
     end::{End, NodeEnd},
+    limits::Limits,
     nodes::{Nodes, Spot},
     plan::{PlanError, Route},
 };
@@ -49,6 +51,7 @@ pub(super) struct WireId(pub(super) u32);
 #[derive(Debug)]
 pub(super) struct Board {
     me: PeerId,
+    limits: Limits,
     nodes: Nodes,
     wires: BTreeMap<WireId, Wire>,
     /// Direct wires by their emitter, made or seen.
@@ -101,8 +104,8 @@ pub(super) enum WireError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// As many as may be.
-    #[error("there are {WIRES_MAX} wires already")]
-    TooMany,
+    #[error("there are {0} wires already")]
+    TooMany(usize),
     /// There is none with these ends, or of that number.
     #[error("there is no such wire")]
     Unknown,
@@ -114,11 +117,12 @@ pub(super) enum WireError {
 impl Board {
     /// A board of a bridge that is this node.
     #[must_use]
-    pub(super) fn new(me: PeerId, name: &str) -> Self {
+    pub(super) fn new(me: PeerId, name: &str, limits: Limits) -> Self {
         let mut nodes = Nodes::default();
         nodes.insert_me(me, name);
         Self {
             me,
+            limits,
             nodes,
             wires: BTreeMap::new(),
             direct: HashMap::new(),
@@ -193,8 +197,9 @@ impl Board {
             return Ok(old);
         }
         let ours = self.wires.values().filter(|wire| wire.maker == Maker::Us);
-        if ours.count() >= WIRES_MAX {
-            return Err(WireError::TooMany);
+        let has_place = old.is_some_and(|old| self.wires[&old].maker == Maker::Us);
+        if !has_place && ours.count() >= self.limits.wires_max {
+            return Err(WireError::TooMany(self.limits.wires_max));
         }
         if let Some(old) = old {
             self.take(old);
@@ -395,8 +400,4 @@ fn is_relay(spot: &Spot) -> bool {
     spot.path.object.is_root() && spot.path.name.starts_with(RELAY_PREFIX)
 }
 
-/// Wires that were made here.
-pub(super) const WIRES_MAX: usize = 4096;
-/// Wires of others that are shown.
-pub(super) const SEEN_MAX: usize = 16_384;
 const RELAY_PREFIX: &str = "wire ";

@@ -11,7 +11,7 @@ use super::{
         end::{End, NodeEnd},
         nodes::{Spot, sensors},
     },
-    Board, Output, SEEN_MAX, WireId, is_relay,
+    Board, Output, WireId, is_relay,
     wire::{Maker, Stage, Wire},
 };
 
@@ -49,7 +49,7 @@ impl Board {
     /// A wire between two nodes that others made.
     pub(super) fn see(&mut self, emitter: &Spot, sensor: Spot) {
         let is_relay = emitter.peer == self.me && is_relay(emitter);
-        if is_relay || self.seen >= SEEN_MAX {
+        if is_relay || self.seen >= self.limits.wires_seen_max {
             return;
         }
         let (Some(from), Some(to)) = (self.end_at(emitter), self.end_at(&sensor)) else {
@@ -80,7 +80,7 @@ impl Board {
         let Some((from, to)) = self.announced.ends(&key) else {
             return;
         };
-        if bridge == self.me || self.seen >= SEEN_MAX {
+        if bridge == self.me || self.seen >= self.limits.wires_seen_max {
             return;
         }
         let id = self.insert(Wire {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    super::{board::Board, conversion::Calculator, kept::KeptWires},
+    super::{Limits, board::Board, conversion::Calculator, kept::KeptWires},
     stage::{Stage, options},
 };
 use crate::state::StateDir;
@@ -37,7 +37,7 @@ async fn a_lasting_wire_is_there_after_the_bridge_was_started_again() {
 
 #[test]
 fn what_is_kept_is_read_as_it_was() {
-    let mut board = Board::new(zocp_node::PeerId::new([1; 16]), "bridge");
+    let mut board = Board::new(zocp_node::PeerId::new([1; 16]), "bridge", Limits::default());
     let calculator = Calculator::default();
     let conversion = super::super::conversion::Conversion {
         expression: Some(calculator.understand("value + 1").unwrap()),

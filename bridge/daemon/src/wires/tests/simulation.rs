@@ -14,6 +14,7 @@ use zocp_node::{
 };
 
 use super::super::{
+    Limits as WireLimits,
     board::{Board, Output, State, WireId},
     conversion::Conversion,
     nodes::Spot,
@@ -50,8 +51,9 @@ struct World {
 
 impl World {
     fn board(&mut self) -> &mut Board {
-        self.board
-            .get_or_insert_with(|| Board::new(PeerId::new([255; 16]), "bridge"))
+        self.board.get_or_insert_with(|| {
+            Board::new(PeerId::new([255; 16]), "bridge", WireLimits::default())
+        })
     }
 
     fn number_of(&self, peer: PeerId) -> Option<u8> {
@@ -164,7 +166,7 @@ impl World {
 }
 
 /// A tree with an emitter and a sensor.
-fn tree(sensors: &[PeerId]) -> Tree {
+pub(super) fn tree(sensors: &[PeerId]) -> Tree {
     let listed: Vec<_> = sensors
         .iter()
         .map(|peer| json!([peer.to_string(), "in"]))

@@ -9,7 +9,7 @@ use zbus::{Connection, OwnedObjectPath, Variant, fdo};
 use zocp_interfaces::{BridgeProxy, WIRE_INTERFACE, WireProxy};
 use zocp_node::{BeaconMode, CapPath, Capability, Config, End, Event, Events, Node, Value};
 
-use super::super::Wires;
+use super::super::{Limits, Wires};
 use crate::{
     config::ServiceSettings,
     directory::Directory,
@@ -51,7 +51,8 @@ impl Stage {
         let rules = ServiceSettings::default();
         let services = Services::start(&tasks, &site, node.clone(), rules);
         let wire_tasks = TaskTracker::new();
-        let wires = Wires::start(&wire_tasks, &site, node.clone(), state).unwrap();
+        let wires =
+            Wires::start(&wire_tasks, &site, node.clone(), Limits::default(), state).unwrap();
         let hub = Hub::start(
             &tasks,
             &site,

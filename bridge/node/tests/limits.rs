@@ -1,0 +1,136 @@
+//! The bounds of a node, reached over real sockets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use zocp_node::{
+    BeaconMode, Config, Content, Event, Events, Limits, Node, NodeError, ObjectPath, PeerId,
+    model::Method,
+};
+
+#[tokio::test]
+async fn connections_that_say_nothing_hold_nobody_up_for_longer_than_a_handshake() {
+    let (lamp, mut at_lamp) = node("lamp", |limits| {
+        limits.handshakes_max = 2;
+        limits.handshake_max = Duration::from_millis(300);
+    })
+    .await;
+    let address = ("127.0.0.1", lamp.port());
+    let mut silent = [
+        TcpStream::connect(address).await.unwrap(),
+        TcpStream::connect(address).await.unwrap(),
+    ];
+    let (desk, _at_desk) = met("desk", &lamp).await;
+    entered(&mut at_lamp, desk.id()).await;
+    for connection in &mut silent {
+        let ended = timeout(Duration::from_secs(10), async {
+            // Its greeting, then an end.
+            while connection.read(&mut [0; 64]).await.is_ok_and(|len| len > 0) {}
+        });
+        ended.await.expect("a silent connection stays");
+    }
+}
+
+#[tokio::test]
+async fn whispers_to_a_peer_that_does_not_read_are_busy_and_no_others() {
+    let (source, mut at_source) = node("source", |limits| {
+        limits.outgoing_whispers_max = 1 << 20;
+    })
+    .await;
+    // Nobody takes its events, so it soon reads no more.
+    let (deaf, _at_deaf) = met("deaf", &source).await;
+    let (sink, mut at_sink) = met("sink", &source).await;
+    entered(&mut at_source, deaf.id()).await;
+    entered(&mut at_source, sink.id()).await;
+    let full = async {
+        loop {
+            match source.try_whisper(deaf.id(), content(&[0; 64 << 10])) {
+                Ok(()) => tokio::task::yield_now().await,
+                Err(error) => break error,
+            }
+        }
+    };
+    let refused = timeout(Duration::from_secs(20), full).await.unwrap();
+    assert_eq!(refused, NodeError::Busy);
+    source.try_whisper(sink.id(), content(b"x")).unwrap();
+    until(&mut at_sink, |event| match event {
+        Event::Whispered { content, .. } if content[0][..] == *b"x" => Some(()),
+        _ => None,
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_answered_times_out() {
+    let (desk, mut at_desk) = node("desk", |limits| {
+        limits.call_max = Duration::from_millis(100);
+    })
+    .await;
+    let (lamp, _at_lamp) = node("lamp", |_| {}).await;
+    let root = ObjectPath::root;
+    lamp.publish_method(root(), "blink", Method::default())
+        .await
+        .unwrap();
+    let endpoint = format!("tcp://127.0.0.1:{}", lamp.port());
+    desk.connect(&endpoint).await.unwrap();
+    until(&mut at_desk, |event| {
+        matches!(event, Event::TreeKnown { .. }).then_some(())
+    })
+    .await;
+    let answer = desk.call(lamp.id(), root(), "blink", Vec::new()).await;
+    assert_eq!(answer, Err(NodeError::Timeout));
+}
+
+/// A node that nobody finds by itself, with other bounds.
+async fn node(name: &str, change: impl FnOnce(&mut Limits)) -> (Node, Events) {
+    let mut config = Config {
+        loopback: true,
+        beacon: BeaconMode::Off,
+        ..Config::new(name)
+    };
+    change(&mut config.limits);
+    Node::start(config).await.unwrap()
+}
+
+/// A node that was told where another is.
+async fn met(name: &str, other: &Node) -> (Node, Events) {
+    let (node, events) = node(name, |_| {}).await;
+    let endpoint = format!("tcp://127.0.0.1:{}", other.port());
+    node.connect(&endpoint).await.unwrap();
+    (node, events)
+}
+
+async fn entered(events: &mut Events, id: PeerId) {
+    until(events, |event| match event {
+        Event::Entered(info) if info.id == id => Some(()),
+        _ => None,
+    })
+    .await;
+}
+
+/// Waits for an event, and fails if it does not come.
+async fn until<T>(events: &mut Events, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+    let wait = async {
+        loop {
+            if let Some(found) = wanted(events.next().await.expect("the node ended")) {
+                return found;
+            }
+        }
+    };
+    timeout(Duration::from_secs(20), wait)
+        .await
+        .expect("the event did not come")
+}
+
+fn content(octets: &[u8]) -> Content {
+    Content::from_iter([Bytes::copy_from_slice(octets)])
+}
