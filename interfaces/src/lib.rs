@@ -10,7 +10,9 @@
 pub mod errors;
 pub mod proxies;
 
-pub use proxies::{BridgeProxy, ExporterProxy, LocalProxy, ObjectProxy, PeerProxy, WireProxy};
+pub use proxies::{
+    BridgeProxy, ExporterProxy, LocalProxy, ObjectProxy, PeerProxy, StatisticsProxy, WireProxy,
+};
 
 /// The bus name of the bridge.
 pub const BRIDGE_NAME: &str = "org.z25.Zocp1";
@@ -39,6 +41,8 @@ pub const IMPORT_PATH: &str = "/org/z25/Zocp1/Import";
 pub const LOCAL_INTERFACE: &str = "org.z25.Zocp1.Local";
 /// One peer on the mesh.
 pub const PEER_INTERFACE: &str = "org.z25.Zocp1.Peer";
+/// What was counted, of the bridge and of each peer.
+pub const STATISTICS_INTERFACE: &str = "org.z25.Zocp1.Statistics";
 /// One wire.
 pub const WIRE_INTERFACE: &str = "org.z25.Zocp1.Wire";
 /// What describes an object of a mirrored node.
@@ -60,6 +64,8 @@ pub const IMPORT_XML: &str = include_str!("../org.z25.Zocp1.Import1.xml");
 pub const LOCAL_XML: &str = include_str!("../org.z25.Zocp1.Local.xml");
 /// The documented introspection data of [`PEER_INTERFACE`].
 pub const PEER_XML: &str = include_str!("../org.z25.Zocp1.Peer.xml");
+/// The documented introspection data of [`STATISTICS_INTERFACE`].
+pub const STATISTICS_XML: &str = include_str!("../org.z25.Zocp1.Statistics.xml");
 /// The documented introspection data of [`WIRE_INTERFACE`].
 pub const WIRE_XML: &str = include_str!("../org.z25.Zocp1.Wire.xml");
 /// The documented introspection data of [`OBJECT_INTERFACE`].

@@ -222,3 +222,33 @@ pub trait Wire {
     #[zbus(property)]
     fn lasting(&self) -> zbus::Result<bool>;
 }
+
+/// What was counted: `org.z25.Zocp1.Statistics`, of the bridge unless another path is named.
+#[proxy(
+    interface = "org.z25.Zocp1.Statistics",
+    default_service = "org.z25.Zocp1",
+    default_path = "/org/z25/Zocp1"
+)]
+pub trait Statistics {
+    /// When counting began, in seconds since 1970.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn since(&self) -> zbus::Result<u64>;
+    /// Messages that came over the mesh, and their octets, by what they say.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn received(&self) -> zbus::Result<HashMap<String, (u64, u64)>>;
+    /// Messages that went out.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn sent(&self) -> zbus::Result<HashMap<String, (u64, u64)>>;
+    /// D-Bus messages that came from other bridges, and their octets, by their type.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn packets_received(&self) -> zbus::Result<HashMap<String, (u64, u64)>>;
+    /// D-Bus messages that went to other bridges.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn packets_sent(&self) -> zbus::Result<HashMap<String, (u64, u64)>>;
+    /// Octets that wait to be written.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn queued(&self) -> zbus::Result<u64>;
+    /// Everything else, by group and name.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn counts(&self) -> zbus::Result<HashMap<String, HashMap<String, u64>>>;
+}

@@ -7,6 +7,7 @@
 
 use zbus::names::ErrorName;
 use zocp_interfaces::errors;
+use zocp_node::{Kind, kinds};
 
 /// Why a call is refused. State is unchanged unless the variant says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -116,24 +117,68 @@ impl Refusal {
     }
 
     fn own_name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    /// Which of the closed list it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::InvalidArgs(_) => errors::INVALID_ARGS,
-            Self::OutOfRange(_) => errors::OUT_OF_RANGE,
-            Self::UnknownObject(_) => errors::UNKNOWN_OBJECT,
-            Self::UnknownInterface { .. } => errors::UNKNOWN_INTERFACE,
-            Self::UnknownMethod { .. } => errors::UNKNOWN_METHOD,
-            Self::UnknownProperty { .. } => errors::UNKNOWN_PROPERTY,
-            Self::PropertyReadOnly(_) => errors::PROPERTY_READ_ONLY,
-            Self::NotReadable(_) | Self::AccessDenied(_) => errors::ACCESS_DENIED,
-            Self::ServiceUnknown(_) => errors::SERVICE_UNKNOWN,
-            Self::NoFileDescriptors => errors::NO_FILE_DESCRIPTORS,
-            Self::NodeGone(_) => errors::NODE_GONE,
-            Self::Busy(_) => errors::BUSY,
-            Self::Timeout(_) => errors::TIMEOUT,
-            Self::NotSupported(_) => errors::NOT_SUPPORTED,
-            Self::TooLarge { .. } | Self::LimitsExceeded(_) => errors::LIMITS_EXCEEDED,
-            Self::Remote { .. } | Self::Failed(_) => errors::FAILED,
+            Self::InvalidArgs(_) => ErrorKind::InvalidArgs,
+            Self::OutOfRange(_) => ErrorKind::OutOfRange,
+            Self::UnknownObject(_) => ErrorKind::UnknownObject,
+            Self::UnknownInterface { .. } => ErrorKind::UnknownInterface,
+            Self::UnknownMethod { .. } => ErrorKind::UnknownMethod,
+            Self::UnknownProperty { .. } => ErrorKind::UnknownProperty,
+            Self::PropertyReadOnly(_) => ErrorKind::PropertyReadOnly,
+            Self::NotReadable(_) | Self::AccessDenied(_) => ErrorKind::AccessDenied,
+            Self::ServiceUnknown(_) => ErrorKind::ServiceUnknown,
+            Self::NoFileDescriptors => ErrorKind::NoFileDescriptors,
+            Self::NodeGone(_) => ErrorKind::NodeGone,
+            Self::Busy(_) => ErrorKind::Busy,
+            Self::Timeout(_) => ErrorKind::Timeout,
+            Self::NotSupported(_) => ErrorKind::NotSupported,
+            Self::TooLarge { .. } | Self::LimitsExceeded(_) => ErrorKind::LimitsExceeded,
+            Self::Remote { .. } | Self::Failed(_) => ErrorKind::Failed,
         }
+    }
+}
+
+kinds! {
+    /// The errors of the bridge by their names on D-Bus, which [`errors`] explains.
+    pub enum ErrorKind {
+        /// Count, type or content of an argument.
+        InvalidArgs = errors::INVALID_ARGS,
+        /// Below `min` or above `max`.
+        OutOfRange = errors::OUT_OF_RANGE,
+        /// No such object.
+        UnknownObject = errors::UNKNOWN_OBJECT,
+        /// No such interface.
+        UnknownInterface = errors::UNKNOWN_INTERFACE,
+        /// No such method.
+        UnknownMethod = errors::UNKNOWN_METHOD,
+        /// No such property.
+        UnknownProperty = errors::UNKNOWN_PROPERTY,
+        /// It cannot be written.
+        PropertyReadOnly = errors::PROPERTY_READ_ONLY,
+        /// No rule allows it.
+        AccessDenied = errors::ACCESS_DENIED,
+        /// The service is not there.
+        ServiceUnknown = errors::SERVICE_UNKNOWN,
+        /// File descriptors cannot travel.
+        NoFileDescriptors = errors::NO_FILE_DESCRIPTORS,
+        /// The node is not there.
+        NodeGone = errors::NODE_GONE,
+        /// A queue is full.
+        Busy = errors::BUSY,
+        /// No answer in time.
+        Timeout = errors::TIMEOUT,
+        /// The node cannot do it.
+        NotSupported = errors::NOT_SUPPORTED,
+        /// More than is allowed.
+        LimitsExceeded = errors::LIMITS_EXCEEDED,
+        /// Nobody's fault that has a name of its own.
+        Failed = errors::FAILED,
     }
 }
 

@@ -19,6 +19,7 @@
 //! - [`objects`]: a table of D-Bus objects and its dispatcher, pure
 //! - `services`: services of one bus on another; `export`, `import` are its two halves, [`transport`]
 //!   what is between them, `line` their bus connections
+//! - [`record`], `statistics`: what is counted, and shown of it
 //! - [`served`]: the bus connection of a table
 //! - [`state`]: what outlives the bridge
 //! - [`policy`]: who may use what
@@ -41,10 +42,12 @@ pub mod mirror;
 pub mod objects;
 pub mod policy;
 pub mod programs;
+pub mod record;
 pub mod run;
 pub mod served;
 pub mod services;
 pub mod state;
+mod statistics;
 #[cfg(test)]
 mod testbus;
 pub mod transport;

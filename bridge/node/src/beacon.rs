@@ -21,6 +21,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::BeaconMode;
 use crate::interfaces::Network;
+use crate::traffic::{Traffic, Turned};
 
 /// The group that pyre uses where there is no broadcast.
 pub(crate) const MULTICAST_GROUP: Ipv4Addr = Ipv4Addr::new(225, 25, 25, 25);
@@ -38,6 +39,7 @@ pub(crate) struct Beacons {
     mode: BeaconMode,
     port: u16,
     heard: mpsc::Sender<Datagram>,
+    traffic: Arc<Traffic>,
     sockets: HashMap<Network, Beacon>,
     /// The newest beacon, for networks that come later; `None` before the first.
     newest: Option<Vec<u8>>,
@@ -72,11 +74,17 @@ impl Drop for Beacon {
 }
 
 impl Beacons {
-    pub(crate) fn new(mode: BeaconMode, port: u16, heard: mpsc::Sender<Datagram>) -> Self {
+    pub(crate) fn new(
+        mode: BeaconMode,
+        port: u16,
+        heard: mpsc::Sender<Datagram>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
         Self {
             mode,
             port,
             heard,
+            traffic,
             sockets: HashMap::new(),
             newest: None,
         }
@@ -159,7 +167,11 @@ impl Beacons {
         }
         let to = group.or(network.broadcast).unwrap_or(MULTICAST_GROUP);
         let socket = Arc::new(UdpSocket::from_std(socket.into())?);
-        let reader = tokio::spawn(listen(Arc::clone(&socket), self.heard.clone()));
+        let reader = tokio::spawn(listen(
+            Arc::clone(&socket),
+            self.heard.clone(),
+            Arc::clone(&self.traffic),
+        ));
         Ok(Beacon {
             socket,
             to: SocketAddr::from((to, self.port)),
@@ -186,16 +198,19 @@ impl Beacon {
 }
 
 /// Reads datagrams until the socket's owner aborts it.
-async fn listen(socket: Arc<UdpSocket>, heard: mpsc::Sender<Datagram>) {
+async fn listen(socket: Arc<UdpSocket>, heard: mpsc::Sender<Datagram>, traffic: Arc<Traffic>) {
     let mut buffer = [0; DATAGRAM_LEN_MAX];
     loop {
         match socket.recv_from(&mut buffer).await {
             Ok((len, from)) => {
                 // Full: the peer's next beacon comes within a second.
-                let _ = heard.try_send(Datagram {
+                let datagram = Datagram {
                     from,
                     octets: buffer[..len].to_vec(),
-                });
+                };
+                if heard.try_send(datagram).is_err() {
+                    traffic.turned.add(Turned::Beacon);
+                }
             }
             Err(error) => {
                 // A link that went down; netlink tells the actor, which drops this socket.

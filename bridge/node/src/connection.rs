@@ -30,6 +30,7 @@ use zocp_zmtp::{Connection, Event, KeyPair, Message, PublicKey};
 use zocp_zre::{DialEnd, DialId, LinkId, NodeKey};
 
 use crate::security;
+use crate::traffic::{Traffic, Turned};
 
 /// What connections tell the actor.
 pub(crate) enum Input {
@@ -131,6 +132,7 @@ pub(crate) struct Wiring {
     pub(crate) silence_max: Duration,
     /// On a secure mesh.
     pub(crate) keys: Option<KeyPair>,
+    pub(crate) traffic: Arc<Traffic>,
 }
 
 impl Wiring {
@@ -175,6 +177,7 @@ pub(crate) async fn run_link(
     };
     drop(place);
     let Ok((mut codec, (identity, key), local)) = ready.inspect_err(|error| {
+        wiring.traffic.turned.add(Turned::Handshake);
         tracing::info!(%remote, %error, "a connection did not shake hands");
     }) else {
         return;

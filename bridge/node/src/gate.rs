@@ -138,6 +138,21 @@ impl Gates {
             .is_ok_and(|gate| gate.room.available_permits() == 0)
     }
 
+    /// How much waits for a peer, messages with what they take beside their octets.
+    pub(crate) fn queued(&self, peer: PeerId) -> usize {
+        self.of(peer).map_or(0, |gate| self.taken(&gate))
+    }
+
+    /// The same of all peers together.
+    pub(crate) fn queued_for_all(&self) -> usize {
+        let gates = self.gates.read().unwrap_or_else(PoisonError::into_inner);
+        gates.values().map(|gate| self.taken(gate)).sum()
+    }
+
+    fn taken(&self, gate: &Gate) -> usize {
+        self.size.saturating_sub(gate.room.available_permits())
+    }
+
     fn of(&self, peer: PeerId) -> Result<Arc<Gate>, NodeError> {
         let gates = self.gates.read().unwrap_or_else(PoisonError::into_inner);
         gates.get(&peer).cloned().ok_or(NodeError::NodeGone(peer))

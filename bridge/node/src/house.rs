@@ -41,6 +41,7 @@ use crate::gate::Gates;
 use crate::interfaces::{Network, Selection, Watch, choose};
 use crate::node::{CallResult, Command};
 use crate::start::{describe, std_now};
+use crate::traffic::{BeaconKind, Traffic};
 
 /// All state of a node.
 pub(crate) struct House {
@@ -56,17 +57,25 @@ pub(crate) struct House {
     /// Cancelled when the node ends; every connection's token is a child of it.
     connections: CancellationToken,
     stop: CancellationToken,
-    links: HashMap<LinkId, CancellationToken, IdHash>,
+    links: HashMap<LinkId, Link, IdHash>,
     dials: HashMap<DialId, Dial, IdHash>,
     /// Dials that have something to write, or should be looked at.
     dirty: Vec<DialId>,
     gates: Arc<Gates>,
+    traffic: Arc<Traffic>,
     pings: HashMap<PeerId, VecDeque<oneshot::Sender<Duration>>>,
     calls: HashMap<CallId, (PeerId, oneshot::Sender<CallResult>)>,
     /// Events that were not handed over yet.
     events: Vec<Event>,
     handshakes_max: usize,
     call_max: Duration,
+}
+
+/// A connection that a peer opened.
+struct Link {
+    token: CancellationToken,
+    /// Whose it says to be.
+    peer: PeerId,
 }
 
 /// What a house is made of, as `start` made it.
@@ -81,6 +90,7 @@ pub(crate) struct Parts {
     /// For the tasks of connections.
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) gates: Arc<Gates>,
+    pub(crate) traffic: Arc<Traffic>,
     pub(crate) stop: CancellationToken,
     pub(crate) hash: IdHash,
 }
@@ -105,6 +115,7 @@ impl House {
                 .security
                 .as_ref()
                 .map(|security| security.keys.clone()),
+            traffic: Arc::clone(&parts.traffic),
         };
         Self {
             id: parts.id,
@@ -121,6 +132,7 @@ impl House {
             dials: HashMap::with_hasher(hash),
             dirty: Vec::new(),
             gates: parts.gates,
+            traffic: parts.traffic,
             pings: HashMap::new(),
             calls: HashMap::new(),
             events: Vec::new(),
@@ -167,9 +179,7 @@ impl House {
                     self.commands(std_now(), command, &mut queues.commands);
                 }
                 () = &mut stopped => break,
-                Some(datagram) = queues.datagrams.recv() => {
-                    self.zre.handle_beacon(std_now(), datagram.from, &datagram.octets);
-                }
+                Some(datagram) = queues.datagrams.recv() => self.beacon(std_now(), &datagram),
                 room = queues.events.reserve(), if blocked => match room {
                     Ok(room) => room.send(std::mem::take(&mut self.events)),
                     Err(_) => self.events.clear(),
@@ -184,6 +194,18 @@ impl House {
             }
         }
         self.end(queues).await;
+    }
+
+    fn beacon(&mut self, now: Instant, datagram: &Datagram) {
+        // 36/ZRE: `ZRE`, the version, the identity.
+        let is_own = datagram.octets.get(4..20) == Some(&self.id.as_bytes()[..]);
+        let kind = if is_own {
+            BeaconKind::Own
+        } else {
+            BeaconKind::Heard
+        };
+        self.traffic.beacons.add_octets(kind, datagram.octets.len());
+        self.zre.handle_beacon(now, datagram.from, &datagram.octets);
     }
 
     fn commands(&mut self, now: Instant, first: Command, queue: &mut mpsc::Receiver<Command>) {

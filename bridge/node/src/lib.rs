@@ -28,11 +28,12 @@
 //! `start` makes the parts, `house` is the actor with `house::mesh` for the ZRE core, `house::dials` for
 //! what is sent, `house::trusting` for keys and `house::zocp` for the model, `connection` reads and writes
 //! TCP, `security` makes connections with keys, `beacon` is the UDP side, `interfaces` chooses networks,
-//! `gate` bounds what waits for a peer, `config`, `node`, `event` and `error` are what users see.
+//! `gate` bounds what waits for a peer, `counts` and `traffic` count, `config`, `node`, `event` and `error` are what users see.
 
 mod beacon;
 mod config;
 mod connection;
+mod counts;
 mod error;
 mod event;
 mod gate;
@@ -42,8 +43,10 @@ mod node;
 mod room;
 mod security;
 mod start;
+mod traffic;
 
 pub use config::{BeaconMode, Config, Limits};
+pub use counts::{Counts, Kind, Tally};
 pub use error::{Invalid, NodeError, RemoteError};
 pub use event::{Content, Event, Events, PeerInfo};
 pub use interfaces::Network;
@@ -51,6 +54,7 @@ pub use node::{CallResult, End, IntoCapPath, Node};
 pub use room::{Begun, Room, Setting};
 pub use security::{Security, Stranger};
 pub use start::StartError;
+pub use traffic::{BeaconKind, Parting, PeerTraffic, Traffic, Turned, Verb};
 pub use zocp_model::{self as model, CapPath, Capability, ObjectPath, Value};
 pub use zocp_zmtp::{KeyError, KeyPair, PublicKey, Z85Error};
 pub use zocp_zre::{ExitReason, FirstUse, PeerId, PeerIdError};

@@ -24,6 +24,7 @@ use crate::house::House;
 use crate::interfaces::Network;
 use crate::security::Stranger;
 use crate::start::{StartError, start};
+use crate::traffic::Traffic;
 
 /// A node of the mesh. Clones are the same node; it lives until [`shutdown`](Self::shutdown).
 ///
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) port: u16,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) gates: Arc<Gates>,
+    pub(crate) traffic: Arc<Traffic>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -112,6 +114,24 @@ impl Node {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.shared.port
+    }
+
+    /// What goes over the mesh, counted.
+    #[must_use]
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.shared.traffic
+    }
+
+    /// How many octets wait to be written to a peer; 0 when it is not present.
+    #[must_use]
+    pub fn queued(&self, peer: PeerId) -> usize {
+        self.shared.gates.queued(peer)
+    }
+
+    /// How many octets wait to be written to all peers together.
+    #[must_use]
+    pub fn queued_for_all(&self) -> usize {
+        self.shared.gates.queued_for_all()
     }
 
     /// Sends a message to one peer. Waits while too much is queued for it.

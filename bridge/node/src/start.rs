@@ -20,6 +20,7 @@ use crate::house::{House, Parts, Queues};
 use crate::interfaces::{Network, Selection, Watch, choose};
 use crate::node::{COMMANDS_MAX, Shared};
 use crate::security::{HEADER_KEY, Security};
+use crate::traffic::Traffic;
 
 /// Why a node could not start. Nothing is left behind.
 #[derive(Debug, thiserror::Error)]
@@ -66,12 +67,13 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     let mailbox = open_mailbox(&config).await.map_err(StartError::Mailbox)?;
     let port = mailbox.local_addr().map_err(StartError::Mailbox)?.port();
     let (heard, datagrams) = mpsc::channel(DATAGRAMS_MAX);
-    let beacons = open_beacons(&config, &networks, heard)?;
+    let hash = IdHash::new(seed);
+    let traffic = Arc::new(Traffic::new(hash));
+    let beacons = open_beacons(&config, &networks, heard, &traffic)?;
     let zre = Zre::new(std_now(), zre_config(&config, id, port, seed)?);
     let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
     let (inputs, input_queue) = mpsc::channel(INPUTS_MAX);
     let (events, event_queue) = mpsc::channel(EVENT_BATCHES_MAX);
-    let hash = IdHash::new(seed);
     let gates = Arc::new(Gates::new(config.limits.outgoing_whispers_max, hash));
     let stop = CancellationToken::new();
     let parts = Parts {
@@ -83,6 +85,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         networks,
         inputs,
         gates: Arc::clone(&gates),
+        traffic: Arc::clone(&traffic),
         stop: stop.clone(),
         hash,
     };
@@ -107,6 +110,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         port,
         commands,
         gates,
+        traffic,
         stop,
     };
     Ok((shared, Events::new(event_queue)))
@@ -153,8 +157,14 @@ fn open_beacons(
     config: &Config,
     networks: &[Network],
     heard: mpsc::Sender<Datagram>,
+    traffic: &Arc<Traffic>,
 ) -> Result<Beacons, StartError> {
-    let mut beacons = Beacons::new(config.beacon, config.beacon_port(), heard);
+    let mut beacons = Beacons::new(
+        config.beacon,
+        config.beacon_port(),
+        heard,
+        Arc::clone(traffic),
+    );
     let failures = beacons.follow(networks);
     if !beacons.is_silent() {
         failures.iter().for_each(Failure::warn);

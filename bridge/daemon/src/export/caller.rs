@@ -77,9 +77,9 @@ impl Caller {
         let caller = Self {
             shared: Arc::new(Shared {
                 stop: link.gone.child_token(),
+                line: Line::new(link.record.clone()),
                 link,
                 name,
-                line: Line::default(),
                 calls: Mutex::default(),
             }),
         };

@@ -22,6 +22,7 @@ use zbus::Variant;
 use zocp_interfaces::{
     BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, BRIDGE_XML, EXPORTER_INTERFACE, EXPORTER_XML,
     LOCAL_INTERFACE, LOCAL_PATH, LOCAL_XML, PEER_INTERFACE, PEER_XML, PEERS_PATH,
+    STATISTICS_INTERFACE, STATISTICS_XML,
 };
 use zocp_node::{Event, Network, Node, PeerId, PeerInfo, PublicKey};
 
@@ -34,6 +35,7 @@ use crate::{
     programs::Programs,
     served::{Order, Presence, Served, Site, Table},
     state::StateDir,
+    statistics::Statistics,
     wires::Wires,
 };
 
@@ -49,6 +51,9 @@ pub struct Hub {
     groups: BTreeMap<PeerId, Vec<String>>,
     /// The members of a peer's object, without values.
     peer: Interface,
+    /// And of its counters.
+    counters: Interface,
+    statistics: Statistics,
 }
 
 /// What a hub shows, and whom it asks.
@@ -116,10 +121,13 @@ impl Hub {
             ..
         } = parts;
         let table = site.table();
+        let counters = declared(STATISTICS_XML, STATISTICS_INTERFACE)?;
+        let statistics = Statistics::new(node.clone(), site.record().clone());
+        let counted = statistics.of_bridge(counters.clone())?;
         let bridge = bridge(&node, node.groups().await.unwrap_or_default())?;
         table.with(|objects| {
             objects.add_manager(BRIDGE_PATH)?;
-            objects.insert(BRIDGE_PATH, [bridge, exports])
+            objects.insert(BRIDGE_PATH, [bridge, exports, counted])
         })?;
         parts.wires.show_on(&table);
         let order = LocalOrder {
@@ -157,6 +165,8 @@ impl Hub {
             directory,
             groups: BTreeMap::new(),
             peer,
+            counters,
+            statistics,
         })
     }
 
@@ -234,13 +244,19 @@ impl Hub {
             Err(error) => return tracing::error!(%error, "the interface of a peer does not fit"),
         };
         self.groups.insert(info.id, groups);
-        if let Err(error) = self.table.with(|objects| objects.insert(&path, [peer])) {
+        let counted = match self.statistics.of_peer(self.counters.clone(), info.id) {
+            Ok(counted) => counted,
+            Err(error) => return tracing::error!(%error, "the counters of a peer do not fit"),
+        };
+        let interfaces = [Some(peer), counted].into_iter().flatten();
+        if let Err(error) = self.table.with(|objects| objects.insert(&path, interfaces)) {
             tracing::error!(%error, path, "cannot show a peer");
         }
     }
 
     fn exited(&mut self, peer: PeerId) {
         self.groups.remove(&peer);
+        self.statistics.forget(peer);
         if let Some(path) = self.path_of(peer) {
             self.table.with(|objects| objects.remove_tree(&path));
         }

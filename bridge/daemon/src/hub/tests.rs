@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use zbus::{Connection, OwnedVariant, fdo};
-use zocp_interfaces::{BridgeProxy, PeerProxy};
+use zocp_interfaces::{BridgeProxy, PeerProxy, StatisticsProxy};
 use zocp_node::{BeaconMode, Config, Content, Events};
 
 use super::*;
@@ -271,12 +271,46 @@ async fn changes_of_a_peer_are_announced_and_its_end_too() {
 }
 
 #[tokio::test]
+async fn what_went_over_the_mesh_is_counted_for_the_bridge_and_for_the_peer() {
+    let stage = Stage::start().await;
+    let of_bridge = StatisticsProxy::new(&stage.client).await.unwrap();
+    let of_peer = StatisticsProxy::builder(&stage.client)
+        .path(PEER)
+        .build()
+        .await
+        .unwrap();
+    let peer = stage.peer_proxy().await;
+    peer.ping().await.unwrap();
+    peer.whisper(b"hello").await.unwrap();
+    peer.ping().await.unwrap();
+    for statistics in [&of_bridge, &of_peer] {
+        let sent = statistics.sent().await.unwrap();
+        assert_eq!(sent["PING"].0, 2);
+        // Signature, id, version, number and five octets.
+        assert_eq!(sent["WHISPER"], (1, 11));
+        assert_eq!(statistics.received().await.unwrap()["PING-OK"].0, 2);
+        assert!(statistics.packets_sent().await.unwrap().is_empty());
+        assert_eq!(statistics.queued().await.unwrap(), 0);
+    }
+    assert!(of_bridge.received().await.unwrap()["HELLO"].0 > 0);
+    assert!(of_peer.since().await.unwrap() >= of_bridge.since().await.unwrap());
+
+    let bridge = stage.bridge().await;
+    bridge.find_node("nobody").await.unwrap_err();
+    let counts = of_bridge.counts().await.unwrap();
+    assert_eq!(counts["refused"]["org.z25.Zocp1.Error.NodeGone"], 1);
+    assert_eq!(counts["peers"]["present"], 1);
+}
+
+#[tokio::test]
 async fn the_live_introspection_is_what_is_declared() {
     let stage = Stage::start().await;
     for (path, xml, name) in [
         ("/org/z25/Zocp1", BRIDGE_XML, BRIDGE_INTERFACE),
         ("/org/z25/Zocp1", EXPORTER_XML, EXPORTER_INTERFACE),
         (PEER, PEER_XML, PEER_INTERFACE),
+        ("/org/z25/Zocp1", STATISTICS_XML, STATISTICS_INTERFACE),
+        (PEER, STATISTICS_XML, STATISTICS_INTERFACE),
     ] {
         let live = fdo::IntrospectableProxy::builder(&stage.client)
             .destination("org.z25.Zocp1")

@@ -93,9 +93,9 @@ impl Imported {
     pub(super) fn new(service: Arc<str>, link: Arc<Link>, terms: Terms) -> Arc<Self> {
         Arc::new(Self {
             service,
+            line: Line::new(link.record.clone()),
             link,
             name: terms.name,
-            line: Line::default(),
             stop: CancellationToken::new(),
             is_closed: AtomicBool::new(false),
             state: Mutex::new(State {

@@ -45,7 +45,7 @@ use self::{
     socket::Socket,
     wake::Wake,
 };
-use crate::{errors::Refusal, transport::octets};
+use crate::{errors::Refusal, record::Record, transport::octets};
 
 /// A queue of messages for the bus. Clones are the same line.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +61,8 @@ struct Shared {
     room: Notify,
     /// The last serial.
     serial: AtomicU32,
+    /// Where refusals are counted.
+    record: Record,
 }
 
 /// A call to the bus itself; `None`, with a line in the log, if it cannot be made.
@@ -91,6 +93,17 @@ pub(crate) async fn until(notice: &Notify, holds: impl Fn() -> bool) {
 }
 
 impl Line {
+    /// A line whose refusals are counted here.
+    pub(crate) fn new(record: Record) -> Self {
+        let shared = Shared {
+            record,
+            ..Shared::default()
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
     /// A serial for a message whose answer is waited for. Those of [`ask_bus`](Self::ask_bus) are
     /// others', so a line uses one or the other.
     pub(crate) fn serial(&self) -> NonZeroU32 {
@@ -125,6 +138,7 @@ impl Line {
         if flags.contains(zbus::message::Flags::NO_REPLY_EXPECTED) {
             return;
         }
+        self.shared.record.refused(refusal);
         match Message::error(&call.header(), refusal.name()).build(&refusal.to_string()) {
             Ok(error) => self.push(octets(error)),
             Err(error) => tracing::error!(%error, "a refusal cannot be made"),

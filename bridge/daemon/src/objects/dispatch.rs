@@ -67,6 +67,7 @@ impl Objects {
         let answer = match result {
             Ok(values) => build(Message::method_return(&header), values),
             Err(refusal) => {
+                self.record.refused(&refusal);
                 Message::error(&header, refusal.name()).build(&cut(&refusal.to_string()))
             }
         };
@@ -198,6 +199,7 @@ impl Objects {
             },
             Err(error) => Refusal::Failed(error.to_string()),
         };
+        self.record.refused(&refusal);
         let error = Message::error(&ticket.call.header(), refusal.name());
         match error.build(&refusal.to_string()) {
             Ok(error) => self.push_raw(error),

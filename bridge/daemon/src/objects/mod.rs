@@ -33,6 +33,8 @@ use std::{borrow::Cow, collections::BTreeMap, mem, sync::Arc};
 
 use zbus::{Message, ObjectPath, Signature, Variant, wire::StructureBuilder};
 
+use crate::record::Record;
+
 pub(crate) use self::foreign::{Described, Description, describe};
 pub use self::{
     parse::{XmlError, parse_interfaces},
@@ -71,6 +73,7 @@ pub enum TableError {
 pub struct Objects {
     objects: BTreeMap<Arc<str>, Object>,
     machine_id: Option<Arc<str>>,
+    record: Record,
     /// Interfaces with dirty slots, in the order in which they became so.
     dirty: Vec<(Arc<str>, Arc<str>)>,
     announcing: bool,
@@ -101,6 +104,7 @@ impl Objects {
         Self {
             objects: BTreeMap::new(),
             machine_id,
+            record: Record::default(),
             dirty: Vec::new(),
             announcing: false,
             message_len_max: MESSAGE_LEN_MAX,
@@ -114,6 +118,11 @@ impl Objects {
         self.announcing = announcing;
         drop(self.take_outgoing());
         self.clear_dirty();
+    }
+
+    /// Where refusals are counted.
+    pub(crate) fn set_record(&mut self, record: Record) {
+        self.record = record;
     }
 
     /// The largest message that the bus takes.

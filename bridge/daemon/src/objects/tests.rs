@@ -224,6 +224,7 @@ fn fixed_interfaces_are_what_their_xml_says() {
     for xml in [
         zocp_interfaces::BRIDGE_XML,
         zocp_interfaces::PEER_XML,
+        zocp_interfaces::STATISTICS_XML,
         zocp_interfaces::OBJECT_XML,
         zocp_interfaces::VALUES_XML,
         zocp_interfaces::SIGNALS_XML,

@@ -37,6 +37,7 @@ use crate::{
     errors::Refusal,
     line::until,
     objects::{Objects, Ticket},
+    record::Record,
 };
 
 /// Which bus connections are made to.
@@ -45,6 +46,7 @@ pub struct Site {
     address: Arc<str>,
     message_len_max: usize,
     machine_id: Option<Arc<str>>,
+    record: Record,
 }
 
 impl Site {
@@ -59,7 +61,14 @@ impl Site {
             address: without_guid(address).into(),
             message_len_max,
             machine_id: machine_id(),
+            record: Record::default(),
         }
+    }
+
+    /// What is counted of all that is on this bus.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
     }
 
     /// Its address.
@@ -79,6 +88,7 @@ impl Site {
     pub fn table(&self) -> Table {
         let mut objects = Objects::new(self.machine_id.clone());
         objects.set_message_len_max(self.message_len_max);
+        objects.set_record(self.record.clone());
         Table::new(objects)
     }
 }

@@ -11,15 +11,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use zbus::Message;
 use zocp_node::{Node, PeerId};
 
-use super::Bounds;
+use super::{Bounds, Ground};
 use crate::{
     errors::Refusal,
     export::CallBack,
     import::{Asked, Imported},
+    record::{Meter, Record},
     transport::{Control, Lane, NodePost, Outlet, Parts, octets},
 };
 
@@ -33,6 +34,8 @@ pub(crate) struct Link {
     pub(crate) label: String,
     pub(crate) outlet: Outlet<NodePost>,
     pub(crate) bounds: Bounds,
+    pub(crate) record: Record,
+    pub(crate) meter: Meter,
     /// Cancelled when the peer leaves.
     pub(crate) gone: CancellationToken,
     pub(crate) parts: Mutex<Parts>,
@@ -73,24 +76,29 @@ pub(crate) enum Request {
 impl Link {
     pub(crate) fn new(
         node: &Node,
-        tasks: &TaskTracker,
         peer: PeerId,
         name: &str,
         label: &str,
-        bounds: &Bounds,
+        ground: &Ground,
     ) -> Arc<Self> {
         let gone = CancellationToken::new();
+        let (bounds, record) = (&ground.bounds, ground.site.record());
+        let meter = record.meter(peer);
         let post = NodePost {
             node: node.clone(),
             peer,
+            meter: meter.clone(),
         };
+        let waiting_max = bounds.now().packets_queue_max;
         Arc::new(Self {
             peer,
             uuid: peer.to_string(),
             name: name.to_owned(),
             label: label.to_owned(),
-            outlet: Outlet::new(post, tasks, gone.clone(), bounds.now().packets_queue_max),
+            outlet: Outlet::new(post, &ground.tasks, gone.clone(), waiting_max),
             bounds: bounds.clone(),
+            record: record.clone(),
+            meter,
             gone,
             parts: Mutex::default(),
             requests: Mutex::default(),
@@ -145,6 +153,7 @@ impl Link {
 
     /// Answers a call of the peer with an error of ours, on the lane that its answer would be on.
     pub(crate) fn refuse(&self, lane: Lane, id: NonZeroU32, refusal: &Refusal) {
+        self.record.refused(refusal);
         let packet = Message::method_call("/", "x")
             .serial(id)
             .build(&())

@@ -73,12 +73,11 @@ pub(crate) struct Ground {
 #[derive(Debug)]
 pub struct Services {
     node: Node,
-    tasks: TaskTracker,
+    ground: Ground,
     exporter: Exporter,
     importer: Importer,
     programs: Programs,
     links: HashMap<PeerId, Arc<Link>>,
-    bounds: Bounds,
     stop: CancellationToken,
 }
 
@@ -101,7 +100,7 @@ impl Services {
             bounds: bounds.clone(),
         };
         let exporter = Exporter::new(node.clone(), ground.clone(), export, stop.clone());
-        let importer = Importer::new(ground, import);
+        let importer = Importer::new(ground.clone(), import);
         let programs = Programs::new(watch.clone());
         let follower = Arc::new(Both {
             exporter: exporter.clone(),
@@ -111,12 +110,11 @@ impl Services {
         watch.start(tasks, site.address().clone(), own, follower, stop.clone());
         Self {
             node,
-            tasks: tasks.clone(),
+            ground,
             exporter,
             importer,
             programs,
             links: HashMap::new(),
-            bounds,
             stop,
         }
     }
@@ -135,14 +133,7 @@ impl Services {
             Event::LocalSet { path, value, .. } => self.exporter.set(path, value),
             Event::Entered(info) if info.extended => {
                 let label = label(info.id).unwrap_or_else(|| info.id.to_string().into());
-                let link = Link::new(
-                    &self.node,
-                    &self.tasks,
-                    info.id,
-                    &info.name,
-                    &label,
-                    &self.bounds,
-                );
+                let link = Link::new(&self.node, info.id, &info.name, &label, &self.ground);
                 self.exporter.peer_came(&link);
                 self.importer.peer_came(&link);
                 self.links.insert(info.id, link);
@@ -213,7 +204,7 @@ impl Services {
             import,
             limits,
         } = settings;
-        self.bounds.set(limits);
+        self.ground.bounds.set(limits);
         self.exporter.reload(export);
         self.importer.reload(import);
     }
@@ -231,7 +222,11 @@ impl Services {
 
     async fn hear(&self, link: &Arc<Link>, content: &Content) {
         match packet(link, content) {
-            Ok(Some(packet)) => self.route(link, &packet).await,
+            Ok(Some(packet)) => {
+                let kind = packet.message_type();
+                link.meter.received(kind.into(), packet.data().len());
+                self.route(link, &packet).await;
+            }
             Ok(None) => {}
             Err(error) => tracing::warn!(peer = link.name, %error, "a packet is dropped"),
         }

@@ -28,7 +28,10 @@ use super::{
     TAG,
     parts::{piece, piece_tag},
 };
-use crate::line::until;
+use crate::{
+    line::until,
+    record::{Meter, Packet},
+};
 
 /// A row of packets whose order matters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -52,6 +55,9 @@ pub trait Post: Send + Sync + 'static {
     /// Waits until at most `octets` wait for the peer's socket.
     fn drained(&self, octets: usize) -> impl Future<Output = Result<(), NodeError>> + Send;
 
+    /// A packet was taken, to be sent as soon as it can be: for those who count.
+    fn taken(&self, packet: &[u8]);
+
     /// Takes a message, waiting for room.
     fn send(&self, content: Content) -> impl Future<Output = Result<(), NodeError>> + Send;
 }
@@ -63,11 +69,24 @@ pub struct NodePost {
     pub node: Node,
     /// The peer.
     pub peer: PeerId,
+    /// What counts its packets.
+    pub meter: Meter,
 }
 
 impl Post for NodePost {
     fn try_send(&self, content: Content) -> Result<(), NodeError> {
         self.node.try_whisper(self.peer, content)
+    }
+
+    fn taken(&self, packet: &[u8]) {
+        // D-Bus: the second octet of a message is its type.
+        let kind = match packet.get(1) {
+            Some(1) => Packet::Call,
+            Some(2) => Packet::Return,
+            Some(3) => Packet::Error,
+            _ => Packet::Signal,
+        };
+        self.meter.sent(kind, packet.len());
     }
 
     async fn drained(&self, octets: usize) -> Result<(), NodeError> {
@@ -191,6 +210,7 @@ impl<P: Post> Outlet<P> {
     }
 
     fn enqueue(&self, lane: Lane, packet: Bytes, after: Option<&Lane>) {
+        self.shared.post.taken(&packet);
         let mut queues = self.shared.lock();
         let is_idle = self.shared.waiting.load(Ordering::Acquire) == 0;
         if is_idle && packet.len() <= PIECE_LEN {

@@ -235,6 +235,8 @@ impl Slow {
 }
 
 impl Post for Slow {
+    fn taken(&self, _packet: &[u8]) {}
+
     fn try_send(&self, content: Content) -> Result<(), NodeError> {
         let permit = self.permits.try_acquire().map_err(|_| NodeError::Busy)?;
         permit.forget();

@@ -9,19 +9,21 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 use zocp_model::{NodeId, PeerKind};
 use zocp_zmtp::{Message, PublicKey};
 use zocp_zre::{HEADER_BRIDGE, Header, LinkId, Output, PeerId, PeerView, SendError};
 
-use super::House;
+use super::{House, Link};
 use crate::connection::Input;
 use crate::error::{Invalid, NodeError};
 use crate::event::{Content, Event, PeerInfo};
 use crate::gate::Pass;
 use crate::security::{node_key, public_key};
 use crate::start::ZOCP_GROUP;
+use crate::traffic::{BeaconKind, Turned, Verb};
 
 impl House {
     /// Takes what the cores put out, until nothing is left, and writes.
@@ -50,13 +52,15 @@ impl House {
                 identity,
                 key,
                 token,
-            } => {
-                if self.link_ready(now, link, (local, remote), &identity, key) {
-                    self.links.insert(link, token);
-                } else {
+            } => match self.link_ready(now, link, (local, remote), &identity, key) {
+                Ok(peer) => {
+                    self.links.insert(link, Link { token, peer });
+                }
+                Err(turned) => {
+                    self.traffic.turned.add(turned);
                     token.cancel();
                 }
-            }
+            },
             Input::Knock { remote, knock } => self.knock(now, remote, knock),
             Input::LinkMessages { link, messages } => {
                 for message in messages {
@@ -90,7 +94,7 @@ impl House {
         }
     }
 
-    /// Whether a connection that came to our mailbox is from a node of the mesh.
+    /// Whose a connection is that came to our mailbox; none but a node of the mesh is let in.
     fn link_ready(
         &mut self,
         now: Instant,
@@ -98,10 +102,10 @@ impl House {
         (local, remote): (SocketAddr, SocketAddr),
         identity: &[u8],
         key: Option<PublicKey>,
-    ) -> bool {
+    ) -> Result<PeerId, Turned> {
         if !self.admits(local) {
             info!(%remote, %local, "refused a connection on a network not in use");
-            return false;
+            return Err(Turned::Network);
         }
         let opened = match key.map(node_key) {
             None => self.zre.link_opened(now, link, remote, identity),
@@ -109,27 +113,42 @@ impl House {
                 .zre
                 .secure_link_opened(now, link, remote, identity, key),
         };
-        opened
-            .inspect_err(|error| info!(%remote, %error, "refused a connection"))
-            .is_ok()
+        opened.inspect_err(|error| info!(%remote, %error, "refused a connection"))?;
+        PeerId::from_routing_id(identity).ok_or(Turned::Identity)
     }
 
     fn link_message(&mut self, now: Instant, link: LinkId, message: Message) {
         // Whispers have two frames; their content is taken over without a copy.
         if message.len() == 2 {
             let header: Header = message.frame(0).unwrap_or_default().into();
-            let content = message.into_frame(1).into_iter().collect();
+            let content: Content = message.into_frame(1).into_iter().collect();
+            self.count_received(link, &header, &content);
             self.zre.link_message(now, link, &header, content);
         } else {
             let mut frames = message.into_frames();
             let header = frames.next().unwrap_or_default();
-            self.zre.link_message(now, link, &header, frames.collect());
+            let content: Content = frames.collect();
+            self.count_received(link, &header, &content);
+            self.zre.link_message(now, link, &header, content);
+        }
+    }
+
+    fn count_received(&self, link: LinkId, header: &[u8], content: &[Bytes]) {
+        if let Some(Link { peer, .. }) = self.links.get(&link) {
+            let octets = octets_of(header, content);
+            self.traffic
+                .received(*peer, Verb::of(header, content), octets);
         }
     }
 
     fn route(&mut self, now: Instant, output: Output) {
         match output {
-            Output::Beacon(beacon) => self.beacons.send(&beacon),
+            Output::Beacon(beacon) => {
+                self.traffic
+                    .beacons
+                    .add_octets(BeaconKind::Sent, beacon.len());
+                self.beacons.send(&beacon);
+            }
             Output::Dial {
                 dial,
                 endpoint,
@@ -139,11 +158,16 @@ impl House {
                 dial,
                 header,
                 content,
-            } => self.send(now, dial, &header, &content),
+            } => {
+                let octets = octets_of(&header, &content);
+                let peer = self.zre.dialed_peer(dial);
+                self.traffic.sent(peer, Verb::of(&header, &content), octets);
+                self.send(now, dial, &header, &content);
+            }
             Output::HangUpDial(dial) => self.hang_up(dial),
             Output::HangUpLink(link) => {
-                if let Some(token) = self.links.remove(&link) {
-                    token.cancel();
+                if let Some(link) = self.links.remove(&link) {
+                    link.token.cancel();
                 }
             }
             Output::Event(event) => self.route_event(now, event),
@@ -156,6 +180,7 @@ impl House {
         match event {
             Zre::Entered { peer, .. } => {
                 self.gates.open(peer);
+                self.traffic.enter(peer);
                 if let Some(info) = self.info(peer) {
                     let kind = PeerKind {
                         zocp: info.zocp,
@@ -168,6 +193,7 @@ impl House {
             }
             Zre::Exited { peer, name, reason } => {
                 info!(peer = %peer.short(), name = &*name, ?reason, "exited");
+                self.traffic.exit(peer, reason);
                 self.model.peer_left(now, node_id(peer));
                 self.forget(peer);
                 // What the model has to say about the peer comes before its `Exited`.
@@ -213,7 +239,10 @@ impl House {
                     self.events.push(Event::KeyLearned { peer, key });
                 }
             }
-            Zre::PeerRejected { remote, why } => warn!(%remote, ?why, "a peer is refused"),
+            Zre::PeerRejected { remote, why } => {
+                self.traffic.turned.add(why.into());
+                warn!(%remote, ?why, "a peer is refused");
+            }
             _ => {}
         }
     }
@@ -314,6 +343,11 @@ impl House {
     fn info(&self, peer: PeerId) -> Option<PeerInfo> {
         self.zre.peer(peer).map(describe)
     }
+}
+
+/// How long a message is, without what frames take.
+fn octets_of(header: &[u8], content: &[Bytes]) -> usize {
+    header.len() + content.iter().map(Bytes::len).sum::<usize>()
 }
 
 fn describe(peer: PeerView<'_>) -> PeerInfo {

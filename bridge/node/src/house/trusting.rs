@@ -12,12 +12,16 @@ use crate::connection::Knock;
 use crate::error::{Invalid, NodeError};
 use crate::event::Event;
 use crate::security::{Stranger, node_key, public_key, split_endpoint};
+use crate::traffic::Turned;
 
 impl House {
     /// Somebody has proved a key and waits to be let in.
     pub(super) fn knock(&mut self, now: Instant, remote: SocketAddr, knock: Knock) {
         let key = node_key(knock.key);
         let admitted = self.zre.may_enter(now, remote, key, &knock.identity);
+        if !admitted {
+            self.traffic.turned.add(Turned::Untrusted);
+        }
         // Who knocked may have gone.
         let _ = knock.admitted.send(admitted);
     }

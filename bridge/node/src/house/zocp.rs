@@ -21,6 +21,7 @@ use super::mesh::{node_id, peer_id};
 use crate::error::{Invalid, NodeError, RemoteError};
 use crate::event::{Content, Event};
 use crate::node::{CallResult, End};
+use crate::traffic::Turned;
 
 impl House {
     /// Takes what the model puts out; returns whether there was anything.
@@ -55,6 +56,7 @@ impl House {
         match self.model.handle_message(now, node_id(peer), octets) {
             Ok(zocp) => zocp,
             Err(error) => {
+                self.traffic.turned.add(Turned::Message);
                 warn!(peer = %peer.short(), %error, "a message could not be understood");
                 true
             }

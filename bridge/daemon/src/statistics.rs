@@ -1,0 +1,142 @@
+//! `org.z25.Zocp1.Statistics`: counters on the bus, of the bridge and of each peer.
+//!
+//! Model: the properties are computed when somebody asks; nothing is kept here and nothing announced.
+//! Invariants: S1. Counting goes on whether anybody asks or not, and asking counts nothing.
+//! Spec: docs/reference/dbus.md, "Statistics"
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use zbus::Variant;
+use zocp_node::{Counts, Kind, Node, PeerId, PeerTraffic};
+
+use crate::{
+    objects::{Content, Interface, SlotError},
+    record::Record,
+};
+
+/// Where the numbers come from. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Statistics {
+    node: Node,
+    record: Record,
+    since: u64,
+}
+
+/// How often, and how many octets, by name.
+pub(crate) type Tallies = BTreeMap<&'static str, (u64, u64)>;
+
+/// Counters that have no octets: by group, by name.
+pub(crate) type Groups = BTreeMap<&'static str, BTreeMap<&'static str, u64>>;
+
+impl Statistics {
+    pub(crate) fn new(node: Node, record: Record) -> Self {
+        Self {
+            node,
+            record,
+            since: now(),
+        }
+    }
+
+    /// The interface of the bridge itself.
+    pub(crate) fn of_bridge(&self, declared: Interface) -> Result<Interface, SlotError> {
+        let (traffic, record) = (self.node.traffic(), &self.record);
+        let mut shown = declared.with("Since", self.since)?;
+        let of = traffic.clone();
+        compute(&mut shown, "Received", move || tallies(&of.received))?;
+        let of = traffic.clone();
+        compute(&mut shown, "Sent", move || tallies(&of.sent))?;
+        let of = record.clone();
+        compute(&mut shown, "PacketsReceived", move || {
+            tallies(&of.packets().received)
+        })?;
+        let of = record.clone();
+        compute(&mut shown, "PacketsSent", move || {
+            tallies(&of.packets().sent)
+        })?;
+        let of = self.clone();
+        compute(&mut shown, "Queued", move || of.queued())?;
+        let of = self.clone();
+        compute(&mut shown, "Counts", move || of.groups())?;
+        Ok(shown)
+    }
+
+    /// The interface of a peer; `None` of one that is gone already.
+    pub(crate) fn of_peer(
+        &self,
+        declared: Interface,
+        peer: PeerId,
+    ) -> Result<Option<Interface>, SlotError> {
+        let Some(traffic) = self.node.traffic().peer(peer) else {
+            return Ok(None);
+        };
+        let packets = self.record.packets_of(peer);
+        let mut shown = declared.with("Since", now())?;
+        let of: Arc<PeerTraffic> = traffic.clone();
+        compute(&mut shown, "Received", move || tallies(&of.received))?;
+        compute(&mut shown, "Sent", move || tallies(&traffic.sent))?;
+        let of = packets.clone();
+        compute(&mut shown, "PacketsReceived", move || tallies(&of.received))?;
+        compute(&mut shown, "PacketsSent", move || tallies(&packets.sent))?;
+        let node = self.node.clone();
+        compute(&mut shown, "Queued", move || node.queued(peer) as u64)?;
+        compute(&mut shown, "Counts", Groups::new)?;
+        Ok(Some(shown))
+    }
+
+    /// A peer is gone: its counters are not kept.
+    pub(crate) fn forget(&self, peer: PeerId) {
+        self.record.forget(peer);
+    }
+
+    /// Octets that wait for all peers together.
+    pub(crate) fn queued(&self) -> u64 {
+        self.node.queued_for_all() as u64
+    }
+
+    /// What has no octets.
+    pub(crate) fn groups(&self) -> Groups {
+        let traffic = self.node.traffic();
+        let peers = BTreeMap::from([("present", traffic.peer_count() as u64)]);
+        Groups::from([
+            ("beacons", counts(&traffic.beacons)),
+            ("peers", peers),
+            ("left", counts(&traffic.partings)),
+            ("turned away", counts(&traffic.turned)),
+            ("refused", counts(self.record.refusals())),
+        ])
+    }
+}
+
+fn compute<V>(
+    shown: &mut Interface,
+    property: &str,
+    value: impl Fn() -> V + Send + Sync + 'static,
+) -> Result<(), SlotError>
+where
+    V: Into<Variant<'static>>,
+{
+    let content = Content::Computed(Arc::new(move || value().into()));
+    shown.set(property, content).map(|_| ())
+}
+
+fn tallies<K: Kind>(counts: &Counts<K>) -> Tallies {
+    let all = counts.tallies();
+    all.map(|(kind, tally)| (kind.name(), (tally.count, tally.octets)))
+        .collect()
+}
+
+fn counts<K: Kind>(counts: &Counts<K>) -> BTreeMap<&'static str, u64> {
+    let all = counts.tallies();
+    all.map(|(kind, tally)| (kind.name(), tally.count))
+        .collect()
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH);
+    passed.map_or(0, |passed| passed.as_secs())
+}
