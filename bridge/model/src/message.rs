@@ -7,10 +7,12 @@
 
 use serde_json::{Map, Value};
 
-use crate::{JsonError, NodeId, ObjectPath, TreeError, object::OBJECTS};
+use crate::{CapPath, JsonError, NodeId, ObjectPath, TreeError, object::OBJECTS};
 
 /// The verbs that make a JSON object a message.
-pub(crate) const VERBS: [&str; 8] = ["GET", "SET", "CALL", "SUB", "UNSUB", "REP", "MOD", "SIG"];
+pub(crate) const VERBS: [&str; 9] = [
+    "GET", "SET", "CALL", "SUB", "UNSUB", "REP", "MOD", "SIG", "ACK",
+];
 
 /// One verb with its payload understood.
 #[derive(Debug, PartialEq)]
@@ -18,6 +20,8 @@ pub(crate) enum Verb {
     /// The whole tree, or entries of the root by name.
     Get(Option<Vec<String>>),
     Set(Map<String, Value>),
+    /// What holds after a `SET` of ours, in its shape.
+    Ack(Map<String, Value>),
     Call(Call),
     Sub(Wire),
     Unsub(Wire),
@@ -60,6 +64,7 @@ impl Verb {
         match verb {
             "GET" => get(payload),
             "SET" => entries("SET", payload, Self::Set),
+            "ACK" => entries("ACK", payload, Self::Ack),
             "MOD" => entries("MOD", payload, Self::Mod),
             "CALL" => call(payload),
             "SUB" => Wire::parse("SUB", &payload).map(Self::Sub),
@@ -241,6 +246,10 @@ pub(crate) fn set(entries: Map<String, Value>) -> Vec<u8> {
     message("SET", &Value::Object(entries))
 }
 
+pub(crate) fn ack(entries: Map<String, Value>) -> Vec<u8> {
+    message("ACK", &Value::Object(entries))
+}
+
 pub(crate) fn sig(emitter: &str, value: &Value) -> Vec<u8> {
     format!("{{\"SIG\": [{}, {value}]}}", Value::from(emitter)).into_bytes()
 }
@@ -283,6 +292,40 @@ pub(crate) fn nested(object: &ObjectPath, entries: Map<String, Value>) -> Map<St
         .iter()
         .rev()
         .fold(entries, |entries, name| one(OBJECTS, one(name, entries)))
+}
+
+/// The parts of a patch that are about capabilities, each with whose it is.
+pub(crate) fn parts(patch: &Map<String, Value>) -> Vec<(CapPath, &Value)> {
+    let mut parts = Vec::new();
+    let mut open = vec![(ObjectPath::root(), patch)];
+    while let Some((object, patch)) = open.pop() {
+        for (name, part) in patch {
+            match part {
+                Value::Object(children) if name == OBJECTS => {
+                    let children = children
+                        .iter()
+                        .filter_map(|(name, part)| Some((name, part.as_object()?)));
+                    open.extend(children.map(|(name, part)| (object.child(name), part)));
+                }
+                part => parts.push((object.capability(name), part)),
+            }
+        }
+    }
+    parts
+}
+
+/// Adds what is said of one capability to a patch.
+pub(crate) fn insert(patch: &mut Map<String, Value>, path: &CapPath, part: Map<String, Value>) {
+    let names = path.object.segments().iter();
+    let mut into = patch;
+    for name in names.flat_map(|name| [OBJECTS, &**name]) {
+        let child = into.entry(name);
+        let Value::Object(child) = child.or_insert_with(|| Value::Object(Map::new())) else {
+            return;
+        };
+        into = child;
+    }
+    into.insert(path.name.as_ref().to_owned(), Value::Object(part));
 }
 
 /// A part that is one entry.

@@ -11,7 +11,8 @@
 //!     away, `CALL` or `REP`, a subscription to an emitter that it may not have, or a wire to a sensor
 //!     that it may not have: these would raise in it, or confuse it. The `null` that answers a `GET` of
 //!     an unknown name takes nothing away, and pyZOCP itself answers so.
-//! M4. Peers are kept in step after a refused `SET`: an extended one is told what is so.
+//! M4. An extended peer and we end on the same value, whoever sets it meanwhile and whether or not
+//!     that is taken: it is told what holds after each of its `SET`s. Old ones are not.
 //! Limits: [`Limits`]; what is beyond is refused or ignored, and told.
 //! Spec: docs/reference/protocol.md §4, §5; §6.1 for M3.
 //! Not here: who is present (zre), the octets around a message (zmtp), waiting (node).
@@ -99,6 +100,8 @@ struct Peer {
     subscribers: BTreeMap<Option<CapPath>, BTreeSet<Option<String>>>,
     /// Our receivers, by its emitter.
     wires: BTreeMap<String, BTreeSet<Option<String>>>,
+    /// How many `SET`s of ours it has not answered yet, by capability; none for an old one.
+    sets: BTreeMap<CapPath, u32>,
     /// Its calls that await our answer.
     requests: BTreeSet<RequestId>,
     /// How many of our calls await its answer.
@@ -315,6 +318,7 @@ impl Peer {
             tree: None,
             subscribers: BTreeMap::new(),
             wires: BTreeMap::new(),
+            sets: BTreeMap::new(),
             requests: BTreeSet::new(),
             calls: 0,
         }

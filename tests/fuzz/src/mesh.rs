@@ -21,7 +21,7 @@ use crate::watcher::Watcher;
 pub(crate) const NODES: usize = 2;
 /// Behind the nodes, who is none.
 pub(crate) const STRANGER: usize = NODES;
-const CONNECTIONS_MAX: usize = 512;
+pub(crate) const CONNECTIONS_MAX: usize = 512;
 
 /// One node and what it relies on.
 pub(crate) struct Host {

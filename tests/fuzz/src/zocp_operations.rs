@@ -272,6 +272,7 @@ impl Stage {
         };
         let heard = self.nodes[to].handle_message(self.now, id(from), &octets);
         let text = String::from_utf8_lossy(&octets);
+        crate::show(&(from, to, &text));
         assert_eq!(heard, Ok(true), "{text}");
         self.collect();
     }

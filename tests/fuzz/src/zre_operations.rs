@@ -9,14 +9,15 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use zocp_zre::{Beacon, Command, Content, Hello, PeerId};
 
-use crate::mesh::{Mesh, NODES, PORT, STRANGER, address, content};
+use crate::mesh::{CONNECTIONS_MAX, Mesh, NODES, PORT, STRANGER, address, content};
 
 /// Runs the target.
 pub fn run(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let mut play = Play::new();
     for _ in 0..OPERATIONS_MAX {
-        if input.is_empty() {
+        // Half of the connections are for what is to hold in the end.
+        if input.is_empty() || play.mesh.connections() > CONNECTIONS_MAX / 2 {
             break;
         }
         let Ok(operation) = Operation::arbitrary(&mut input) else {

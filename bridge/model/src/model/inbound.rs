@@ -4,11 +4,10 @@ use serde_json::{Map, Value};
 
 use super::{Model, Peer, SetError};
 use crate::{
-    CapPath, Capability, NodeId, ObjectPath, Tree,
+    CapPath, Capability, NodeId, Tree,
     event::{Event, Ignored},
     json,
-    message::{MessageError, Verb, entry, modified, nested},
-    object::OBJECTS,
+    message::{MessageError, Verb, ack, entry, insert, modified, parts},
     tree::{Dialect, Replaced, straighten},
 };
 
@@ -17,6 +16,7 @@ impl Model {
         match verb {
             Verb::Get(names) => self.get(peer, names),
             Verb::Set(patch) => self.set_by_peer(peer, &patch),
+            Verb::Ack(patch) => self.acknowledged(peer, &patch),
             Verb::Call(call) => self.called(peer, call),
             Verb::Sub(wire) => self.sub(peer, wire),
             Verb::Unsub(wire) => self.unsub(peer, wire),
@@ -45,18 +45,49 @@ impl Model {
     /// Every value in a patch, one by one: what is refused does not hold up the rest.
     fn set_by_peer(&mut self, peer: NodeId, patch: &Map<String, Value>) {
         // protocol.md §5.3
-        let mut open = vec![(ObjectPath::root(), patch)];
-        while let Some((object, patch)) = open.pop() {
-            for (name, part) in patch {
-                match part {
-                    Value::Object(children) if name == OBJECTS => {
-                        let children = children
-                            .iter()
-                            .filter_map(|(name, part)| Some((name, part.as_object()?)));
-                        open.extend(children.map(|(name, part)| (object.child(name), part)));
-                    }
-                    part => self.set_entry(peer, object.capability(name), part),
+        let mut holds = Map::new();
+        for (path, part) in parts(patch) {
+            self.set_entry(peer, path.clone(), part);
+            if part.get("value").is_some() {
+                let value = self.tree.capability(&path).and_then(|it| it.value.clone());
+                let value = value.map_or_else(Map::new, |value| entry("value", value));
+                insert(&mut holds, &path, value);
+            }
+        }
+        // protocol.md §6.7
+        if !holds.is_empty() && self.kind(peer).is_some_and(|kind| kind.extended) {
+            self.whisper(peer, ack(holds));
+        }
+    }
+
+    /// What a peer has after our sets: when all of one capability are answered, that is the
+    /// value, whatever crossed them (M4).
+    fn acknowledged(&mut self, peer: NodeId, patch: &Map<String, Value>) {
+        // protocol.md §6.7
+        for (path, part) in parts(patch) {
+            let Some(known) = self.peers.get_mut(&peer) else {
+                return;
+            };
+            let Some(tree) = known.tree.as_mut() else {
+                return;
+            };
+            if let Some(sets) = known.sets.get_mut(&path) {
+                *sets -= 1;
+                if *sets > 0 {
+                    continue;
                 }
+                known.sets.remove(&path);
+            }
+            let Some(value) = part.get("value") else {
+                continue;
+            };
+            match tree.replace_value(&path, value.clone(), &self.limits) {
+                Ok(replaced) => {
+                    if let Some(changes) = replaced.changes(&path, value.clone()) {
+                        self.event(Event::Changed { peer, changes });
+                    }
+                }
+                Err(cause) => self.ignore(peer, Ignored::TooLarge { path, cause }),
             }
         }
     }
@@ -77,16 +108,13 @@ impl Model {
             let checked = capability.check_set(&merged(old, value));
             match checked {
                 Ok(value) => self.set_checked(peer, path.clone(), value),
-                Err(cause) => {
-                    self.correct(peer, &path);
-                    self.ignore(
-                        peer,
-                        Ignored::Refused {
-                            path: path.clone(),
-                            cause,
-                        },
-                    );
-                }
+                Err(cause) => self.ignore(
+                    peer,
+                    Ignored::Refused {
+                        path: path.clone(),
+                        cause,
+                    },
+                ),
             }
         }
         if part.keys().any(|key| key != "value") {
@@ -106,25 +134,7 @@ impl Model {
                 }
                 self.event(Event::LocalSet { peer, path, value });
             }
-            Err(cause) => {
-                self.correct(peer, &path);
-                self.ignore(peer, Ignored::TooLarge { path, cause });
-            }
-        }
-    }
-
-    /// Tells a peer that shows what it set at once what is so (M4). Others do not.
-    fn correct(&mut self, peer: NodeId, path: &CapPath) {
-        if !self.kind(peer).is_some_and(|kind| kind.extended) {
-            return;
-        }
-        if let Some(value) = self
-            .tree
-            .capability(path)
-            .and_then(|capability| capability.value.clone())
-        {
-            let part = entry(&path.name, Value::Object(entry("value", value)));
-            self.whisper(peer, modified(nested(&path.object, part)));
+            Err(cause) => self.ignore(peer, Ignored::TooLarge { path, cause }),
         }
     }
 

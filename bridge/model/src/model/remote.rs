@@ -36,6 +36,13 @@ impl Model {
         let value = capability.check_set(&value)?;
         let emits = capability.info.access.emit;
         let replaced = tree.replace_value(path, value.clone(), &self.limits)?;
+        if known.kind.extended {
+            if known.sets.len() >= self.limits.capabilities_max {
+                known.sets.retain(|path, _| tree.capability(path).is_some());
+            }
+            let sets = known.sets.entry(path.clone()).or_default();
+            *sets = sets.saturating_add(1);
+        }
         let part = entry(&path.name, Value::Object(entry("value", value.clone())));
         self.whisper(peer, message::set(nested(&path.object, part)));
         let changes = replaced.changes(path, value.clone());

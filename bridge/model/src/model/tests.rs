@@ -375,10 +375,38 @@ fn what_a_peer_may_not_set_is_refused_and_an_extended_one_is_corrected() {
     );
     assert_eq!(
         mesh.sent(1, 2),
-        [
-            r#"{"MOD": {"dim":{"value":5}}}"#,
-            r#"{"MOD": {"fixed":{"value":1}}}"#
-        ]
+        [r#"{"ACK": {"dim":{"value":5},"fixed":{"value":1},"new":{}}}"#]
     );
     assert!(mesh.nodes[0].local().resolve("new").is_none());
+}
+
+// protocol.md §6.7
+#[test]
+fn whoever_sets_at_the_same_time_all_end_on_the_value_that_holds() {
+    let pan: CapPath = "camera.pan".parse().unwrap();
+    let mut mesh = Mesh::met(3, EXTENDED, |node| {
+        node.publish(root("dim"), int("rwe", 0)).unwrap();
+        node.publish(pan.clone(), int("rw", 0)).unwrap();
+    });
+    for path in [root("dim"), pan] {
+        // All before anything is delivered.
+        for (n, value) in [(2, 20), (3, 30), (3, 31), (2, 21), (3, 32)] {
+            mesh.node(n).set(id(1), &path, value.into()).unwrap();
+        }
+        mesh.node(1).set_value(&path, 10.into()).unwrap();
+        mesh.settle();
+        let value = |tree: &Tree| tree.capability(&path).unwrap().value.clone();
+        let holds = value(mesh.nodes[0].local());
+        for n in [2, 3] {
+            assert_eq!(value(mesh.node(n).remote(id(1)).unwrap()), holds, "{n}");
+            assert!(mesh.node(n).peers[&id(1)].sets.is_empty());
+        }
+    }
+    // An old peer is told nothing that it does not know.
+    let mut mesh = Mesh::met(2, OLD, |node| {
+        node.publish(root("dim"), int("rw", 0)).unwrap();
+    });
+    mesh.node(2).set(id(1), &root("dim"), 1.into()).unwrap();
+    mesh.settle();
+    assert_eq!(mesh.sent(1, 2), [""; 0]);
 }
