@@ -63,6 +63,7 @@ fn each_command_says_what_it_takes() {
         "call",
         "publish",
         "watch",
+        "monitor",
         "wires",
         "wire",
         "unwire",

@@ -125,6 +125,12 @@ pub(crate) enum Command {
         /// Only this capability of it
         name: Option<String>,
     },
+    /// Show what happens on the mesh and in the bridge, until Ctrl-C
+    ///
+    /// Messages by what they say, with their octets; calls with how long they took; who comes and goes;
+    /// what is turned away or refused. Every filter that is given must fit. It costs the bridge nothing
+    /// when nobody watches, and never waits for who does: what is missing is told as a number.
+    Monitor(MonitorArgs),
     /// List the wires, by whomever they were made
     Wires {
         /// Go on, and print each that changes, until Ctrl-C
@@ -182,6 +188,26 @@ pub(crate) enum Command {
     },
     /// Print the manual page
     Man,
+}
+
+/// What of all that happens is shown.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MonitorArgs {
+    /// Only what concerns this peer, by its name or UUID; may be given several times
+    #[arg(long, value_name = "NODE")]
+    pub(crate) peer: Vec<String>,
+    /// Only messages that say this: SIG, SET, call, signal; may be given several times
+    #[arg(long, value_name = "VERB")]
+    pub(crate) verb: Vec<String>,
+    /// Only D-Bus messages of this service; may be given several times
+    #[arg(long, value_name = "SERVICE")]
+    pub(crate) service: Vec<String>,
+    /// The beacons of others, too
+    #[arg(long)]
+    pub(crate) beacons: bool,
+    /// Write a capture file, pcapng, which Wireshark opens; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write: Option<PathBuf>,
 }
 
 /// What a wire is made with.

@@ -11,7 +11,8 @@ pub mod errors;
 pub mod proxies;
 
 pub use proxies::{
-    BridgeProxy, ExporterProxy, LocalProxy, ObjectProxy, PeerProxy, StatisticsProxy, WireProxy,
+    BridgeProxy, ExporterProxy, LocalProxy, MonitorProxy, ObjectProxy, PeerProxy, StatisticsProxy,
+    WireProxy,
 };
 
 /// The bus name of the bridge.
@@ -39,6 +40,8 @@ pub const IMPORT_INTERFACE: &str = "org.z25.Zocp1.Import1";
 pub const IMPORT_PATH: &str = "/org/z25/Zocp1/Import";
 /// The bridge as a node: what programs publish.
 pub const LOCAL_INTERFACE: &str = "org.z25.Zocp1.Local";
+/// What happens, told live to those who watch.
+pub const MONITOR_INTERFACE: &str = "org.z25.Zocp1.Monitor";
 /// One peer on the mesh.
 pub const PEER_INTERFACE: &str = "org.z25.Zocp1.Peer";
 /// What was counted, of the bridge and of each peer.
@@ -62,6 +65,8 @@ pub const EXPORTER_XML: &str = include_str!("../org.z25.Zocp1.Exporter.xml");
 pub const IMPORT_XML: &str = include_str!("../org.z25.Zocp1.Import1.xml");
 /// The documented introspection data of [`LOCAL_INTERFACE`].
 pub const LOCAL_XML: &str = include_str!("../org.z25.Zocp1.Local.xml");
+/// The documented introspection data of [`MONITOR_INTERFACE`].
+pub const MONITOR_XML: &str = include_str!("../org.z25.Zocp1.Monitor.xml");
 /// The documented introspection data of [`PEER_INTERFACE`].
 pub const PEER_XML: &str = include_str!("../org.z25.Zocp1.Peer.xml");
 /// The documented introspection data of [`STATISTICS_INTERFACE`].

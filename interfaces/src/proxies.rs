@@ -252,3 +252,14 @@ pub trait Statistics {
     #[zbus(property(emits_changed_signal = "false"))]
     fn counts(&self) -> zbus::Result<HashMap<String, HashMap<String, u64>>>;
 }
+
+/// What happens, told live: `org.z25.Zocp1.Monitor`.
+#[proxy(
+    interface = "org.z25.Zocp1.Monitor",
+    default_service = "org.z25.Zocp1",
+    default_path = "/org/z25/Zocp1"
+)]
+pub trait Monitor {
+    /// A descriptor from which what happens from now on can be read, as the options say.
+    fn open(&self, options: HashMap<&str, zbus::Variant<'_>>) -> zbus::Result<zbus::OwnedFd>;
+}

@@ -20,6 +20,7 @@
 //! - `services`: services of one bus on another; `export`, `import` are its two halves, [`transport`]
 //!   what is between them, `line` their bus connections
 //! - [`record`], `statistics`: what is counted, and shown of it
+//! - [`monitor`]: what happens, told live to those who watch
 //! - [`served`]: the bus connection of a table
 //! - [`state`]: what outlives the bridge
 //! - [`policy`]: who may use what
@@ -39,6 +40,7 @@ pub mod label;
 mod line;
 pub mod local;
 pub mod mirror;
+pub mod monitor;
 pub mod objects;
 pub mod policy;
 pub mod programs;

@@ -12,10 +12,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use zbus::message::Type;
+use zbus::message::{Header, Type};
 use zocp_node::{Counts, PeerId, kinds};
 
-use crate::errors::{ErrorKind, Refusal};
+use crate::{
+    errors::{ErrorKind, Refusal},
+    monitor::Monitor,
+};
 
 kinds! {
     /// A D-Bus message between two bridges.
@@ -61,15 +64,23 @@ pub struct Record {
 struct Shared {
     refusals: Counts<ErrorKind>,
     packets: Packets,
+    monitor: Monitor,
     peers: Mutex<HashMap<PeerId, Arc<Packets>>>,
 }
 
 impl Record {
     /// A call is answered with a refusal.
-    pub(crate) fn refused(&self, refusal: &Refusal) {
+    pub(crate) fn refused(&self, refusal: &Refusal, call: Option<&Header<'_>>) {
         if !matches!(refusal, Refusal::Remote { .. }) {
             self.shared.refusals.add(refusal.kind());
+            self.shared.monitor.refused(refusal, call);
         }
+    }
+
+    /// Who watches.
+    #[must_use]
+    pub fn monitor(&self) -> &Monitor {
+        &self.shared.monitor
     }
 
     /// Refusals by the name of the error.
@@ -154,11 +165,12 @@ mod tests {
     #[test]
     fn what_a_remote_answers_is_no_refusal_of_ours() {
         let record = Record::default();
-        record.refused(&Refusal::NoFileDescriptors);
-        record.refused(&Refusal::Remote {
+        record.refused(&Refusal::NoFileDescriptors, None);
+        let broken = Refusal::Remote {
             error: "org.example.Broken".to_owned(),
             message: String::new(),
-        });
+        };
+        record.refused(&broken, None);
         let refusals: Vec<ErrorKind> = record.refusals().tallies().map(|(kind, _)| kind).collect();
         assert_eq!(refusals, [ErrorKind::NoFileDescriptors]);
     }

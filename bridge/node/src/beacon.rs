@@ -124,6 +124,11 @@ impl Beacons {
         failures
     }
 
+    /// The port of all of them.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Whether there is no socket although there should be.
     pub(crate) fn is_silent(&self) -> bool {
         self.mode != BeaconMode::Off && self.sockets.is_empty()

@@ -177,7 +177,9 @@ pub(crate) async fn run_link(
     };
     drop(place);
     let Ok((mut codec, (identity, key), local)) = ready.inspect_err(|error| {
-        wiring.traffic.turned.add(Turned::Handshake);
+        wiring
+            .traffic
+            .turn_away(Turned::Handshake, Some(remote), || error.to_string());
         tracing::info!(%remote, %error, "a connection did not shake hands");
     }) else {
         return;

@@ -10,8 +10,9 @@
 //! timers go on.
 //! Limits: those of the configuration; what happens at each is said there.
 //! Layout: this file has the loop; `mesh.rs` routes the ZRE core, `dials.rs` writes, `zocp.rs` routes the
-//! model, `trusting.rs` is about keys.
+//! model, `trusting.rs` is about keys, `counting.rs` counts what passes.
 
+mod counting;
 mod dials;
 mod mesh;
 mod trusting;
@@ -41,7 +42,7 @@ use crate::gate::Gates;
 use crate::interfaces::{Network, Selection, Watch, choose};
 use crate::node::{CallResult, Command};
 use crate::start::{describe, std_now};
-use crate::traffic::{BeaconKind, Traffic};
+use crate::traffic::Traffic;
 
 /// All state of a node.
 pub(crate) struct House {
@@ -76,6 +77,8 @@ struct Link {
     token: CancellationToken,
     /// Whose it says to be.
     peer: PeerId,
+    /// Ours, and the peer's.
+    ends: (SocketAddr, SocketAddr),
 }
 
 /// What a house is made of, as `start` made it.
@@ -197,14 +200,7 @@ impl House {
     }
 
     fn beacon(&mut self, now: Instant, datagram: &Datagram) {
-        // 36/ZRE: `ZRE`, the version, the identity.
-        let is_own = datagram.octets.get(4..20) == Some(&self.id.as_bytes()[..]);
-        let kind = if is_own {
-            BeaconKind::Own
-        } else {
-            BeaconKind::Heard
-        };
-        self.traffic.beacons.add_octets(kind, datagram.octets.len());
+        self.count_beacon(datagram);
         self.zre.handle_beacon(now, datagram.from, &datagram.octets);
     }
 

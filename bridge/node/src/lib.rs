@@ -28,7 +28,7 @@
 //! `start` makes the parts, `house` is the actor with `house::mesh` for the ZRE core, `house::dials` for
 //! what is sent, `house::trusting` for keys and `house::zocp` for the model, `connection` reads and writes
 //! TCP, `security` makes connections with keys, `beacon` is the UDP side, `interfaces` chooses networks,
-//! `gate` bounds what waits for a peer, `counts` and `traffic` count, `config`, `node`, `event` and `error` are what users see.
+//! `gate` bounds what waits for a peer, `counts` and `traffic` count, `tap` is for those who listen, `config`, `node`, `event` and `error` are what users see.
 
 mod beacon;
 mod config;
@@ -43,6 +43,7 @@ mod node;
 mod room;
 mod security;
 mod start;
+mod tap;
 mod traffic;
 
 pub use config::{BeaconMode, Config, Limits};
@@ -54,6 +55,7 @@ pub use node::{CallResult, End, IntoCapPath, Node};
 pub use room::{Begun, Room, Setting};
 pub use security::{Security, Stranger};
 pub use start::StartError;
+pub use tap::{Note, Passed, Sink, Tap, Way};
 pub use traffic::{BeaconKind, Parting, PeerTraffic, Traffic, Turned, Verb};
 pub use zocp_model::{self as model, CapPath, Capability, ObjectPath, Value};
 pub use zocp_zmtp::{KeyError, KeyPair, PublicKey, Z85Error};

@@ -11,12 +11,14 @@
 mod kinds;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use zocp_zre::{ExitReason, IdHash, PeerId};
 
 pub use self::kinds::{BeaconKind, Parting, Turned, Verb};
 use crate::counts::Counts;
+use crate::tap::{Note, Tap};
 
 /// What was said to and by one peer since it entered. See the [module](self).
 #[derive(Debug, Default)]
@@ -41,6 +43,7 @@ pub struct Traffic {
     /// How peers left.
     pub partings: Counts<Parting>,
     peers: RwLock<HashMap<PeerId, Arc<PeerTraffic>, IdHash>>,
+    tap: Tap,
 }
 
 impl Traffic {
@@ -52,6 +55,7 @@ impl Traffic {
             turned: Counts::default(),
             partings: Counts::default(),
             peers: RwLock::new(HashMap::with_hasher(hash)),
+            tap: Tap::default(),
         }
     }
 
@@ -60,6 +64,27 @@ impl Traffic {
     pub fn peer(&self, id: PeerId) -> Option<Arc<PeerTraffic>> {
         let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
         peers.get(&id).cloned()
+    }
+
+    /// Where to listen to it.
+    #[must_use]
+    pub fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
+    /// Counts what is turned away, and tells who listens why.
+    pub(crate) fn turn_away(
+        &self,
+        kind: Turned,
+        from: Option<SocketAddr>,
+        why: impl FnOnce() -> String,
+    ) {
+        self.turned.add(kind);
+        self.tap.tell(|| Note::Turned {
+            from,
+            kind,
+            why: why(),
+        });
     }
 
     /// How many peers are present.

@@ -21,8 +21,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::Variant;
 use zocp_interfaces::{
     BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, BRIDGE_XML, EXPORTER_INTERFACE, EXPORTER_XML,
-    LOCAL_INTERFACE, LOCAL_PATH, LOCAL_XML, PEER_INTERFACE, PEER_XML, PEERS_PATH,
-    STATISTICS_INTERFACE, STATISTICS_XML,
+    LOCAL_INTERFACE, LOCAL_PATH, LOCAL_XML, MONITOR_INTERFACE, MONITOR_XML, PEER_INTERFACE,
+    PEER_XML, PEERS_PATH, STATISTICS_INTERFACE, STATISTICS_XML,
 };
 use zocp_node::{Event, Network, Node, PeerId, PeerInfo, PublicKey};
 
@@ -31,6 +31,7 @@ use crate::{
     directory::Directory,
     export::Exporter,
     local::{self, Local, LocalOrder},
+    monitor::Monitor,
     objects::{Interface, SlotError, TableError, XmlError, parse_interfaces},
     programs::Programs,
     served::{Order, Presence, Served, Site, Table},
@@ -54,6 +55,7 @@ pub struct Hub {
     /// And of its counters.
     counters: Interface,
     statistics: Statistics,
+    monitor: Monitor,
 }
 
 /// What a hub shows, and whom it asks.
@@ -124,10 +126,13 @@ impl Hub {
         let counters = declared(STATISTICS_XML, STATISTICS_INTERFACE)?;
         let statistics = Statistics::new(node.clone(), site.record().clone());
         let counted = statistics.of_bridge(counters.clone())?;
+        let watching = declared(MONITOR_XML, MONITOR_INTERFACE)?;
+        let monitor = site.record().monitor().clone();
+        monitor.attach(&node, tasks);
         let bridge = bridge(&node, node.groups().await.unwrap_or_default())?;
         table.with(|objects| {
             objects.add_manager(BRIDGE_PATH)?;
-            objects.insert(BRIDGE_PATH, [bridge, exports, counted])
+            objects.insert(BRIDGE_PATH, [bridge, exports, counted, watching])
         })?;
         parts.wires.show_on(&table);
         let order = LocalOrder {
@@ -147,6 +152,7 @@ impl Hub {
             exporter,
             local: local.clone(),
             wires: parts.wires,
+            monitor: monitor.clone(),
             table: table.clone(),
         };
         let order = Order {
@@ -167,6 +173,7 @@ impl Hub {
             peer,
             counters,
             statistics,
+            monitor,
         })
     }
 
@@ -230,6 +237,7 @@ impl Hub {
 
     /// Takes the objects away, leaf first, then the name. The token is cancelled when that is done.
     pub fn close(self) -> CancellationToken {
+        self.monitor.close();
         self.served.close()
     }
 

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use zbus::{ObjectPath, Variant};
 use zocp_interfaces::{
     BRIDGE_INTERFACE, BRIDGE_PATH, EXPORTER_INTERFACE, LOCAL_INTERFACE, METHODS_INTERFACE,
-    PEER_INTERFACE, PEERS_PATH, WIRE_INTERFACE,
+    MONITOR_INTERFACE, PEER_INTERFACE, PEERS_PATH, WIRE_INTERFACE,
 };
 use zocp_node::{Content, Node, NodeError, PeerId};
 
@@ -19,6 +19,7 @@ use crate::{
     errors::Refusal,
     export::{Exporter, Learned},
     local::Local,
+    monitor::Monitor,
     policy::ExportRule,
     served::{Answer, CallRequest, Owner, SetRequest, Table},
     wires::Wires,
@@ -31,6 +32,7 @@ pub(super) struct HubOwner {
     pub(super) exporter: Exporter,
     pub(super) local: Local,
     pub(super) wires: Wires,
+    pub(super) monitor: Monitor,
     pub(super) table: Table,
 }
 
@@ -72,6 +74,11 @@ impl Owner for HubOwner {
                 let program = program(call.caller)?;
                 let learned = self.exporter.learned(&program, &arguments.text(0)?)?;
                 Ok(told(learned))
+            }
+            (MONITOR_INTERFACE, "Open") => {
+                let program = program(call.caller)?;
+                let opened = self.monitor.open(&program, arguments.0.first()).await;
+                opened.map(|events| vec![Variant::Fd(events.into())])
             }
             (LOCAL_INTERFACE, "Publish") => {
                 let program = program(call.caller)?;

@@ -4,9 +4,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::UnixStream,
+    sync::mpsc,
+};
 use zbus::{Connection, OwnedVariant, fdo};
-use zocp_interfaces::{BridgeProxy, PeerProxy, StatisticsProxy};
+use zocp_interfaces::{BridgeProxy, MonitorProxy, PeerProxy, StatisticsProxy};
 use zocp_node::{BeaconMode, Config, Content, Events};
 
 use super::*;
@@ -302,6 +306,89 @@ async fn what_went_over_the_mesh_is_counted_for_the_bridge_and_for_the_peer() {
     assert_eq!(counts["peers"]["present"], 1);
 }
 
+/// Reads lines from a watcher's descriptor until one holds.
+async fn line_with(
+    lines: &mut tokio::io::Lines<BufReader<UnixStream>>,
+    holds: impl Fn(&serde_json::Value) -> bool,
+) -> serde_json::Value {
+    loop {
+        let line = soon(lines.next_line()).await.unwrap().expect("a line");
+        let line = serde_json::from_str(&line).unwrap();
+        if holds(&line) {
+            return line;
+        }
+    }
+}
+
+async fn watch(
+    stage: &Stage,
+    options: HashMap<&str, zbus::Variant<'_>>,
+) -> tokio::io::Lines<BufReader<UnixStream>> {
+    let monitor = MonitorProxy::new(&stage.client).await.unwrap();
+    let events = std::os::fd::OwnedFd::from(monitor.open(options).await.unwrap());
+    let events = std::os::unix::net::UnixStream::from(events);
+    events.set_nonblocking(true).unwrap();
+    BufReader::new(UnixStream::from_std(events).unwrap()).lines()
+}
+
+#[tokio::test]
+async fn who_watches_is_told_what_passes_and_what_is_refused() {
+    let stage = Stage::start().await;
+    let mut lines = watch(&stage, HashMap::new()).await;
+    stage.peer_proxy().await.ping().await.unwrap();
+    let sent = line_with(&mut lines, |line| line["verb"] == "PING").await;
+    assert_eq!(sent["event"], "sent");
+    assert_eq!(sent["peer"], "lamp@foh");
+    assert_eq!(sent["octets"], 6);
+    let answered = line_with(&mut lines, |line| line["verb"] == "PING-OK").await;
+    assert_eq!(answered["event"], "received");
+
+    let bridge = stage.bridge().await;
+    bridge.find_node("nobody").await.unwrap_err();
+    let refused = line_with(&mut lines, |line| line["event"] == "refused").await;
+    assert_eq!(refused["error"], "org.z25.Zocp1.Error.NodeGone");
+    assert_eq!(refused["member"], "org.z25.Zocp1.Bridge.FindNode");
+    assert_eq!(
+        refused["caller"],
+        stage.client.unique_name().unwrap().as_str()
+    );
+
+    stage.peer.shutdown().await;
+    let left = line_with(&mut lines, |line| line["event"] == "left").await;
+    assert_eq!(
+        (&left["peer"], &left["why"]),
+        (&"lamp@foh".into(), &"closed".into())
+    );
+}
+
+#[tokio::test]
+async fn a_program_has_four_watchers_at_most_and_one_that_it_closes_makes_room() {
+    let stage = Stage::start().await;
+    let mut watchers = Vec::new();
+    for _ in 0..4 {
+        watchers.push(watch(&stage, HashMap::new()).await);
+    }
+    let monitor = MonitorProxy::new(&stage.client).await.unwrap();
+    let refused = monitor.open(HashMap::new()).await.unwrap_err();
+    assert!(refused.to_string().contains("LimitsExceeded"), "{refused}");
+    watchers.pop();
+    soon(async {
+        while monitor.open(HashMap::new()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(watchers);
+    // Nobody watches: the tap of the node is closed again.
+    let traffic = stage.hub_node.traffic();
+    soon(async {
+        while traffic.tap().is_open() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn the_live_introspection_is_what_is_declared() {
     let stage = Stage::start().await;
@@ -310,6 +397,7 @@ async fn the_live_introspection_is_what_is_declared() {
         ("/org/z25/Zocp1", EXPORTER_XML, EXPORTER_INTERFACE),
         (PEER, PEER_XML, PEER_INTERFACE),
         ("/org/z25/Zocp1", STATISTICS_XML, STATISTICS_INTERFACE),
+        ("/org/z25/Zocp1", MONITOR_XML, MONITOR_INTERFACE),
         (PEER, STATISTICS_XML, STATISTICS_INTERFACE),
     ] {
         let live = fdo::IntrospectableProxy::builder(&stage.client)

@@ -138,8 +138,9 @@ impl Line {
         if flags.contains(zbus::message::Flags::NO_REPLY_EXPECTED) {
             return;
         }
-        self.shared.record.refused(refusal);
-        match Message::error(&call.header(), refusal.name()).build(&refusal.to_string()) {
+        let header = call.header();
+        self.shared.record.refused(refusal, Some(&header));
+        match Message::error(&header, refusal.name()).build(&refusal.to_string()) {
             Ok(error) => self.push(octets(error)),
             Err(error) => tracing::error!(%error, "a refusal cannot be made"),
         }

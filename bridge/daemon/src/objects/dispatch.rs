@@ -67,7 +67,7 @@ impl Objects {
         let answer = match result {
             Ok(values) => build(Message::method_return(&header), values),
             Err(refusal) => {
-                self.record.refused(&refusal);
+                self.record.refused(&refusal, Some(&header));
                 Message::error(&header, refusal.name()).build(&cut(&refusal.to_string()))
             }
         };
@@ -199,8 +199,9 @@ impl Objects {
             },
             Err(error) => Refusal::Failed(error.to_string()),
         };
-        self.record.refused(&refusal);
-        let error = Message::error(&ticket.call.header(), refusal.name());
+        let header = ticket.call.header();
+        self.record.refused(&refusal, Some(&header));
+        let error = Message::error(&header, refusal.name());
         match error.build(&refusal.to_string()) {
             Ok(error) => self.push_raw(error),
             Err(error) => tracing::error!(%error, "an error reply cannot be made"),

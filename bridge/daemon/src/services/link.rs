@@ -153,7 +153,7 @@ impl Link {
 
     /// Answers a call of the peer with an error of ours, on the lane that its answer would be on.
     pub(crate) fn refuse(&self, lane: Lane, id: NonZeroU32, refusal: &Refusal) {
-        self.record.refused(refusal);
+        self.record.refused(refusal, None);
         let packet = Message::method_call("/", "x")
             .serial(id)
             .build(&())

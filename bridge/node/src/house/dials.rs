@@ -7,6 +7,7 @@
 //! Limits: `Limits::zmtp.output_len_max` queued for one connection; then it is lost, and the peer met afresh.
 //! Spec: 23/ZMTP; docs/reference/protocol.md §2.1.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -23,6 +24,8 @@ pub(super) struct Dial {
     token: CancellationToken,
     /// `None` until connected.
     outgoing: Option<Box<Outgoing>>,
+    /// Ours, and the peer's; `None` until connected.
+    pub(super) ends: Option<(SocketAddr, SocketAddr)>,
     /// To be closed when everything is written.
     closing: bool,
 }
@@ -52,15 +55,25 @@ impl House {
             Dial {
                 token,
                 outgoing: None,
+                ends: None,
                 closing: false,
             },
         );
     }
 
     /// Takes over the writing half of a connection that is ready; `false` if it is wanted no more.
-    pub(super) fn dialed(&mut self, dial: DialId, outgoing: Box<Outgoing>) -> bool {
-        let state = self.dials.get_mut(&dial);
-        state.map(|state| state.outgoing = Some(outgoing)).is_some()
+    pub(super) fn dialed(
+        &mut self,
+        dial: DialId,
+        ends: (SocketAddr, SocketAddr),
+        outgoing: Box<Outgoing>,
+    ) -> bool {
+        let Some(state) = self.dials.get_mut(&dial) else {
+            return false;
+        };
+        state.outgoing = Some(outgoing);
+        state.ends = Some(ends);
+        true
     }
 
     pub(super) fn outgoing(&mut self, dial: DialId) -> Option<&mut Outgoing> {

@@ -9,7 +9,6 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 use zocp_model::{NodeId, PeerKind};
@@ -23,7 +22,8 @@ use crate::event::{Content, Event, PeerInfo};
 use crate::gate::Pass;
 use crate::security::{node_key, public_key};
 use crate::start::ZOCP_GROUP;
-use crate::traffic::{BeaconKind, Turned, Verb};
+use crate::tap::Note;
+use crate::traffic::{BeaconKind, Turned};
 
 impl House {
     /// Takes what the cores put out, until nothing is left, and writes.
@@ -54,10 +54,11 @@ impl House {
                 token,
             } => match self.link_ready(now, link, (local, remote), &identity, key) {
                 Ok(peer) => {
-                    self.links.insert(link, Link { token, peer });
+                    let ends = (local, remote);
+                    self.links.insert(link, Link { token, peer, ends });
                 }
-                Err(turned) => {
-                    self.traffic.turned.add(turned);
+                Err((turned, why)) => {
+                    self.traffic.turn_away(turned, Some(remote), || why);
                     token.cancel();
                 }
             },
@@ -79,7 +80,7 @@ impl House {
                 remote,
                 outgoing,
             } => {
-                if self.dialed(dial, outgoing) {
+                if self.dialed(dial, (local, remote), outgoing) {
                     self.zre.dial_ready(now, dial, local, remote);
                 }
             }
@@ -102,10 +103,10 @@ impl House {
         (local, remote): (SocketAddr, SocketAddr),
         identity: &[u8],
         key: Option<PublicKey>,
-    ) -> Result<PeerId, Turned> {
+    ) -> Result<PeerId, (Turned, String)> {
         if !self.admits(local) {
             info!(%remote, %local, "refused a connection on a network not in use");
-            return Err(Turned::Network);
+            return Err((Turned::Network, format!("{local} is not in use")));
         }
         let opened = match key.map(node_key) {
             None => self.zre.link_opened(now, link, remote, identity),
@@ -113,8 +114,12 @@ impl House {
                 .zre
                 .secure_link_opened(now, link, remote, identity, key),
         };
-        opened.inspect_err(|error| info!(%remote, %error, "refused a connection"))?;
-        PeerId::from_routing_id(identity).ok_or(Turned::Identity)
+        opened.map_err(|error| {
+            info!(%remote, %error, "refused a connection");
+            (error.into(), error.to_string())
+        })?;
+        let no_node = || (Turned::Identity, String::from("no identity of a node"));
+        PeerId::from_routing_id(identity).ok_or_else(no_node)
     }
 
     fn link_message(&mut self, now: Instant, link: LinkId, message: Message) {
@@ -130,14 +135,6 @@ impl House {
             let content: Content = frames.collect();
             self.count_received(link, &header, &content);
             self.zre.link_message(now, link, &header, content);
-        }
-    }
-
-    fn count_received(&self, link: LinkId, header: &[u8], content: &[Bytes]) {
-        if let Some(Link { peer, .. }) = self.links.get(&link) {
-            let octets = octets_of(header, content);
-            self.traffic
-                .received(*peer, Verb::of(header, content), octets);
         }
     }
 
@@ -159,9 +156,7 @@ impl House {
                 header,
                 content,
             } => {
-                let octets = octets_of(&header, &content);
-                let peer = self.zre.dialed_peer(dial);
-                self.traffic.sent(peer, Verb::of(&header, &content), octets);
+                self.count_sent(dial, &header, &content);
                 self.send(now, dial, &header, &content);
             }
             Output::HangUpDial(dial) => self.hang_up(dial),
@@ -187,6 +182,11 @@ impl House {
                         extended: info.extended,
                     };
                     info!(peer = %peer.short(), name = info.name, endpoint = info.endpoint, "entered");
+                    self.traffic.tap().tell(|| Note::Entered {
+                        peer,
+                        name: info.name.clone(),
+                        endpoint: info.endpoint.clone(),
+                    });
                     self.events.push(Event::Entered(info));
                     self.model.peer_entered(now, node_id(peer), kind);
                 }
@@ -194,6 +194,7 @@ impl House {
             Zre::Exited { peer, name, reason } => {
                 info!(peer = %peer.short(), name = &*name, ?reason, "exited");
                 self.traffic.exit(peer, reason);
+                self.traffic.tap().tell(|| Note::Exited { peer, reason });
                 self.model.peer_left(now, node_id(peer));
                 self.forget(peer);
                 // What the model has to say about the peer comes before its `Exited`.
@@ -228,8 +229,14 @@ impl House {
                     });
                 }
             }
-            Zre::Evasive { peer } => self.events.push(Event::Evasive { peer }),
-            Zre::Returned { peer } => self.events.push(Event::Returned { peer }),
+            Zre::Evasive { peer } => {
+                self.traffic.tap().tell(|| Note::Evasive { peer });
+                self.events.push(Event::Evasive { peer });
+            }
+            Zre::Returned { peer } => {
+                self.traffic.tap().tell(|| Note::Returned { peer });
+                self.events.push(Event::Returned { peer });
+            }
             Zre::PingAnswered { peer, rtt } => self.ping_answered(peer, rtt),
             Zre::Renewed { peer } => self.model.peer_renewed(node_id(peer)),
             Zre::StrangerHeard(stranger) => self.stranger_heard(now, &stranger),
@@ -240,7 +247,8 @@ impl House {
                 }
             }
             Zre::PeerRejected { remote, why } => {
-                self.traffic.turned.add(why.into());
+                self.traffic
+                    .turn_away(why.into(), Some(remote), || format!("{why:?}"));
                 warn!(%remote, ?why, "a peer is refused");
             }
             _ => {}
@@ -343,11 +351,6 @@ impl House {
     fn info(&self, peer: PeerId) -> Option<PeerInfo> {
         self.zre.peer(peer).map(describe)
     }
-}
-
-/// How long a message is, without what frames take.
-fn octets_of(header: &[u8], content: &[Bytes]) -> usize {
-    header.len() + content.iter().map(Bytes::len).sum::<usize>()
 }
 
 fn describe(peer: PeerView<'_>) -> PeerInfo {

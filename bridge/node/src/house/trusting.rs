@@ -20,7 +20,8 @@ impl House {
         let key = node_key(knock.key);
         let admitted = self.zre.may_enter(now, remote, key, &knock.identity);
         if !admitted {
-            self.traffic.turned.add(Turned::Untrusted);
+            self.traffic
+                .turn_away(Turned::Untrusted, Some(remote), || knock.key.to_string());
         }
         // Who knocked may have gone.
         let _ = knock.admitted.send(admitted);

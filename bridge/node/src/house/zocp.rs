@@ -56,7 +56,9 @@ impl House {
         match self.model.handle_message(now, node_id(peer), octets) {
             Ok(zocp) => zocp,
             Err(error) => {
-                self.traffic.turned.add(Turned::Message);
+                self.traffic.turn_away(Turned::Message, None, || {
+                    format!("{}: {error}", peer.short())
+                });
                 warn!(peer = %peer.short(), %error, "a message could not be understood");
                 true
             }

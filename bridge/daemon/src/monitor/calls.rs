@@ -1,0 +1,136 @@
+//! Calls that are under way, to say how long they took.
+//!
+//! Model: a call is remembered by its peer, its way and its number until its answer passes; so are
+//! subscriptions to services, whose number stands for the service in its signals.
+//! Limits: [`OPEN_MAX`] of each; the oldest is forgotten for a new one.
+
+use std::collections::{HashMap, VecDeque};
+
+use zocp_node::{PeerId, Way};
+
+/// Which call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) peer: PeerId,
+    /// Whether the peer calls us.
+    pub(super) is_theirs: bool,
+    pub(super) kind: Kind,
+    pub(super) number: u64,
+}
+
+/// Numbers of calls of different kinds have nothing to do with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// ZOCP's `CALL` and `REP`.
+    Zocp,
+    /// A D-Bus call.
+    Packet,
+    /// What a bridge asked for to be told signals.
+    Subscription,
+}
+
+/// A call that waits for its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Call {
+    /// Microseconds since 1970.
+    pub(super) at: u64,
+    pub(super) service: Option<String>,
+    pub(super) member: String,
+}
+
+/// Calls that are under way. See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    open: HashMap<Key, Call>,
+    /// In the order in which they came; also of those that are answered.
+    order: VecDeque<Key>,
+}
+
+impl Key {
+    /// Of a call that goes this way.
+    pub(super) fn of_call(peer: PeerId, way: Way, kind: Kind, number: u64) -> Self {
+        Self {
+            peer,
+            is_theirs: way == Way::In,
+            kind,
+            number,
+        }
+    }
+
+    /// Of the call that is answered by what goes this way.
+    pub(super) fn of_answer(peer: PeerId, way: Way, kind: Kind, number: u64) -> Self {
+        Self {
+            is_theirs: way == Way::Out,
+            ..Self::of_call(peer, way, kind, number)
+        }
+    }
+}
+
+impl Calls {
+    pub(super) fn begin(&mut self, key: Key, call: Call) {
+        if self.order.len() >= OPEN_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.open.remove(&oldest);
+        }
+        self.order.push_back(key);
+        self.open.insert(key, call);
+    }
+
+    /// A call is answered.
+    pub(super) fn end(&mut self, key: &Key) -> Option<Call> {
+        self.open.remove(key)
+    }
+
+    /// The call of this number, which goes on.
+    pub(super) fn look(&self, key: &Key) -> Option<&Call> {
+        self.open.get(key)
+    }
+
+    /// Answers may be missing.
+    pub(super) fn left(&mut self, peer: PeerId) {
+        self.open.retain(|key, _| key.peer != peer);
+        self.order.retain(|key| key.peer != peer);
+    }
+}
+
+const OPEN_MAX: usize = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(at: u64) -> Call {
+        Call {
+            at,
+            service: None,
+            member: "blink".to_owned(),
+        }
+    }
+
+    #[test]
+    fn an_answer_goes_the_other_way_than_its_call() {
+        let (mut calls, peer) = (Calls::default(), PeerId::new([1; 16]));
+        calls.begin(Key::of_call(peer, Way::Out, Kind::Packet, 7), call(1));
+        calls.begin(Key::of_call(peer, Way::In, Kind::Packet, 7), call(2));
+        calls.begin(Key::of_call(peer, Way::Out, Kind::Zocp, 7), call(3));
+        let mut end = |way, kind| calls.end(&Key::of_answer(peer, way, kind, 7));
+        assert_eq!(end(Way::In, Kind::Packet).map(|call| call.at), Some(1));
+        assert_eq!(end(Way::In, Kind::Packet), None);
+        assert_eq!(end(Way::Out, Kind::Packet).map(|call| call.at), Some(2));
+        assert_eq!(end(Way::In, Kind::Zocp).map(|call| call.at), Some(3));
+    }
+
+    #[test]
+    fn the_oldest_call_is_forgotten_for_a_new_one() {
+        let (mut calls, peer) = (Calls::default(), PeerId::new([1; 16]));
+        let key = |number| Key::of_call(peer, Way::Out, Kind::Zocp, number);
+        for number in 0..=OPEN_MAX as u64 {
+            calls.begin(key(number), call(number));
+        }
+        assert_eq!(calls.look(&key(0)), None);
+        assert_eq!(calls.look(&key(1)), Some(&call(1)));
+        calls.left(peer);
+        assert!(calls.open.is_empty() && calls.order.is_empty());
+    }
+}

@@ -1,0 +1,156 @@
+//! `org.z25.Zocp1.Monitor`: what happens, told live to those who watch.
+//!
+//! Model: a [`Monitor`] belongs to a bridge and has *watchers*. A program that opens one is given a
+//! descriptor, from which it reads lines of JSON or a capture file until it closes it. What happens is
+//! offered to each watcher's queue; a task of each watcher makes octets of it and writes them.
+//! Invariants: M1. While nobody watches, a message costs one relaxed load here, and so does a refusal.
+//! M2. Nothing waits for a watcher: what its queue has no room for is dropped, counted, and the watcher is
+//! told how many. M3. A watcher ends when its descriptor is closed, and with the bridge.
+//! Limits: [`WATCHERS_MAX`] watchers, [`WATCHERS_PER_PROGRAM_MAX`] of one program; those of `watcher`.
+//! Layout: `order` is what a watcher wants; `seen` what it can be told; `watcher` its queue and task; `lines`
+//! writes JSON with `calls` for their durations; `capture` writes pcapng with `segment` and `pcapng`;
+//! `packets` finds D-Bus messages in whispers.
+//! Spec: docs/reference/dbus.md, "Monitor"
+
+mod calls;
+mod capture;
+mod lines;
+mod order;
+mod packets;
+mod pcapng;
+mod seen;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod watcher;
+
+use std::{
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zbus::{Variant, message::Header};
+use zocp_node::{Node, Note, Sink};
+
+use self::{
+    order::Order,
+    seen::{Denial, Seen, What},
+    watcher::Watcher,
+};
+use crate::errors::Refusal;
+
+/// What happens, told to those who watch. Clones are the same. See the [module](self).
+#[derive(Debug, Clone, Default)]
+pub struct Monitor {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    is_watched: AtomicBool,
+    watchers: Mutex<Vec<Watcher>>,
+    /// The node whose tap is open while somebody watches, and what runs the tasks.
+    ground: OnceLock<(Node, TaskTracker)>,
+    stop: CancellationToken,
+}
+
+impl Monitor {
+    /// Whose mesh is watched.
+    pub(crate) fn attach(&self, node: &Node, tasks: &TaskTracker) {
+        // A bridge has one node.
+        let _ = self.shared.ground.set((node.clone(), tasks.clone()));
+    }
+
+    /// Gives a program a descriptor to read from.
+    pub(crate) async fn open(
+        &self,
+        program: &str,
+        options: Option<&Variant<'_>>,
+    ) -> Result<OwnedFd, Refusal> {
+        let order = Order::read(options)?;
+        let Some((node, tasks)) = self.shared.ground.get() else {
+            return Err(Refusal::Failed("there is nothing to watch".to_owned()));
+        };
+        let failed = |error: &dyn std::fmt::Display| Refusal::Failed(error.to_string());
+        let peers = node.peers().await.map_err(|error| failed(&error))?;
+        let (watcher, theirs) = {
+            let mut watchers = self.watchers();
+            let own = watchers.iter().filter(|one| one.is_of(program)).count();
+            if watchers.len() >= WATCHERS_MAX || own >= WATCHERS_PER_PROGRAM_MAX {
+                let text = format!("{} watch already, {own} of this program", watchers.len());
+                return Err(Refusal::LimitsExceeded(text));
+            }
+            let opened = Watcher::open(program, order, self.shared.stop.child_token());
+            let (watcher, theirs, task) = opened.map_err(|error| failed(&error))?;
+            watchers.push(watcher.clone());
+            let (monitor, id) = (self.clone(), watcher.clone());
+            tasks.spawn(async move {
+                task.await;
+                monitor.leave(&id);
+            });
+            (watcher, theirs)
+        };
+        for peer in peers {
+            let known = What::Known(peer.id, peer.name.into());
+            watcher.offer(&Arc::new(Seen::now(known)));
+        }
+        self.shared.is_watched.store(true, Ordering::Relaxed);
+        node.traffic().tap().open(Arc::new(self.clone()));
+        Ok(theirs)
+    }
+
+    /// A call is answered with a refusal.
+    pub(crate) fn refused(&self, refusal: &Refusal, call: Option<&Header<'_>>) {
+        if self.shared.is_watched.load(Ordering::Relaxed) {
+            self.tell(What::Refused(Denial::new(refusal, call)));
+        }
+    }
+
+    /// Ends all watching.
+    pub(crate) fn close(&self) {
+        self.shared.stop.cancel();
+    }
+
+    #[cold]
+    fn tell(&self, what: What) {
+        let seen = Arc::new(Seen::now(what));
+        for watcher in self.watchers().iter() {
+            watcher.offer(&seen);
+        }
+    }
+
+    /// A watcher has ended.
+    fn leave(&self, watcher: &Watcher) {
+        let mut watchers = self.watchers();
+        watchers.retain(|one| !one.is(watcher));
+        if watchers.is_empty() {
+            self.shared.is_watched.store(false, Ordering::Relaxed);
+            if let Some((node, _)) = self.shared.ground.get() {
+                node.traffic().tap().close();
+            }
+        }
+    }
+
+    /// Plain data, whole between the steps of each method.
+    fn watchers(&self) -> MutexGuard<'_, Vec<Watcher>> {
+        self.shared
+            .watchers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Monitor {
+    fn note(&self, note: Note) {
+        self.tell(What::Mesh(note));
+    }
+}
+
+/// More than anybody looks at; each costs a copy of what is told.
+const WATCHERS_MAX: usize = 16;
+/// So that one program does not have them all.
+const WATCHERS_PER_PROGRAM_MAX: usize = 4;

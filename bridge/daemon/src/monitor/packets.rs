@@ -1,0 +1,64 @@
+//! D-Bus messages in what bridges whisper to each other.
+//!
+//! Model: a packet travels in one whisper, or in pieces; those of each peer and way are put together here
+//! as the receiver does it.
+//! Limits: [`PACKET_LEN_MAX`] octets for one, twice that for the pieces of one peer and way; [`OPEN_MAX`]
+//! peers and ways have pieces at once. What is beyond is shown as whispers alone.
+
+use std::collections::HashMap;
+
+use zbus::Message;
+use zocp_node::{Passed, PeerId, Way};
+
+use crate::transport::{PIECE_TAG, Parts, TAG, read};
+
+/// What is under way in pieces. See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Packets {
+    parts: HashMap<(PeerId, bool), Parts>,
+}
+
+impl Packets {
+    /// The D-Bus message that a message of the mesh brings to its end.
+    pub(super) fn whole(&mut self, passed: &Passed) -> Option<Message> {
+        let [tag, octets] = &passed.content[..] else {
+            return None;
+        };
+        if **tag == *TAG {
+            return read(octets, PACKET_LEN_MAX).ok();
+        }
+        if **tag != *PIECE_TAG {
+            return None;
+        }
+        let key = (passed.peer?, passed.way == Way::In);
+        if self.parts.len() >= OPEN_MAX && !self.parts.contains_key(&key) {
+            return None;
+        }
+        match self
+            .parts
+            .entry(key)
+            .or_default()
+            .add(octets, PACKET_LEN_MAX)
+        {
+            Ok(whole) => read(&whole?, PACKET_LEN_MAX).ok(),
+            // Of one whose beginning was not seen.
+            Err(_) => {
+                self.parts.remove(&key);
+                None
+            }
+        }
+    }
+
+    /// Pieces may be missing.
+    pub(super) fn forget(&mut self) {
+        self.parts.clear();
+    }
+
+    /// A peer is gone.
+    pub(super) fn left(&mut self, peer: PeerId) {
+        self.parts.retain(|(of, _), _| *of != peer);
+    }
+}
+
+const PACKET_LEN_MAX: usize = 48 << 20;
+const OPEN_MAX: usize = 256;

@@ -1,0 +1,151 @@
+//! `zocp monitor` beside two bridges, and Wireshark with what it writes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test's helpers fail like the test"
+)]
+
+use serde_json::Value;
+use zocp_testkit::{Client, Cmd, Lab, Program, Venue, error_name, isolated, message};
+
+const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
+const RULE: &str = "[[export]]\nservice = \"org.example.*\"\ntalk = true\n";
+const SERVICE: &str = "org.example.Every";
+const THERE: &str = "org.example.Every.stage";
+const INTERFACE: &str = "org.example.Every1";
+const PATH: &str = "/a/path";
+
+/// A service on stage, and a client at front of house, where somebody watches.
+struct Watched {
+    client: Client,
+    venue: Venue,
+    _service: Program,
+}
+
+impl Watched {
+    async fn start(lab: &Lab) -> Self {
+        let venue = Venue::open(lab, ZOCP, RULE, "").await;
+        let service = venue.stage.bus.serve("every_service.py", SERVICE).await;
+        venue.foh.bus.appears(THERE).await;
+        Self {
+            client: Client::on(&venue.foh.bus).await,
+            venue,
+            _service: service,
+        }
+    }
+
+    fn monitor(&self, options: &[&str]) -> Program {
+        let monitor = Cmd::new(ZOCP).arg("monitor").args(options);
+        monitor.on(&self.venue.foh.bus).label("monitor").start()
+    }
+
+    async fn call(&mut self, method: &str) {
+        let call = message(THERE, PATH, INTERFACE, method);
+        let call = call.build(&()).expect("a call");
+        let answer = self.client.ask(&call).await;
+        assert_eq!(error_name(&answer), None, "{method}");
+    }
+}
+
+/// The first line that holds, as JSON.
+async fn event(monitor: &Program, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    let pick = |line: &str| serde_json::from_str(line).ok().filter(&holds);
+    monitor.says_like(what, pick).await
+}
+
+#[test]
+fn a_call_is_shown_with_how_long_it_took_and_other_services_are_not() {
+    isolated(async |lab: Lab| {
+        let mut watched = Watched::start(&lab).await;
+        let all = watched.monitor(&["--json"]);
+        let one = watched.monitor(&["--json", "--service", SERVICE]);
+        let other = watched.monitor(&["--json", "--service", "org.example.Other"]);
+        let text = watched.monitor(&["--verb", "call"]);
+        // All watch as soon as the bridge has answered them; the next call then is seen by all.
+        let mut done = None;
+        while done.is_none() {
+            watched.call("Cases").await;
+            let seen = tokio::time::timeout(
+                std::time::Duration::from_millis(200),
+                event(&one, "a call that is done", |line| line["event"] == "done"),
+            );
+            done = seen.await.ok();
+        }
+        let done = done.unwrap();
+        assert_eq!(done["member"], "org.example.Every1.Cases");
+        assert_eq!(
+            (&done["service"], &done["peer"]),
+            (&SERVICE.into(), &"stage".into())
+        );
+        assert!(done["microseconds"].as_u64().unwrap() > 0);
+        event(&all, "a packet", |line| line["packet"] == "return").await;
+        text.says("Every1.Cases took").await;
+        // A ping of the whole mesh passes the filter of nobody but who has none.
+        assert!(other.unmatched().is_empty(), "{:?}", other.unmatched());
+    });
+}
+
+#[test]
+fn wireshark_opens_what_is_written() {
+    isolated(async |lab: Lab| {
+        let mut watched = Watched::start(&lab).await;
+        let file = lab.path("show.pcapng");
+        let mut monitor = watched.monitor(&["--json", "--beacons", "--write", &file]);
+        // The capture has the call that the lines have, for it was opened first or at the same time.
+        let has_call = || {
+            let written = std::fs::read(&file).unwrap_or_default();
+            let member = b"Cases";
+            written.windows(member.len()).any(|part| part == member)
+        };
+        while !has_call() {
+            watched.call("Cases").await;
+        }
+        watched.call("Cases").await;
+        event(&monitor, "a beacon", |line| line["event"] == "beacon").await;
+        monitor.interrupt();
+        assert!(monitor.ended().await.success());
+
+        let read = |filter: &str, field: &str| {
+            let shark = Cmd::new("tshark").args(["-r", &file, "-Y", filter]);
+            shark.args(["-T", "fields", "-e", field]).run()
+        };
+        let calls = read("dbus.message_type == 1", "dbus.member").await;
+        assert!(calls.lines().any(|member| member == "Cases"), "{calls}");
+        let services = read("dbus.message_type == 1", "dbus.destination").await;
+        assert!(services.lines().any(|name| name == SERVICE), "{services}");
+        // The answer is understood as the answer to that call.
+        let answered = read("dbus.message_type == 2", "frame.comment").await;
+        assert!(answered.contains("return from stage"), "{answered}");
+        let streams = read("tcp.len > 0", "tcp.dstport").await;
+        assert!(!streams.is_empty());
+        let broken =
+            "tcp.checksum.status == 0 || ip.checksum.status == 0 || tcp.analysis.lost_segment";
+        let flaws = Cmd::new("tshark").args(["-r", &file, "-o", "tcp.check_checksum:TRUE"]);
+        let flaws = flaws
+            .args(["-o", "ip.check_checksum:TRUE", "-Y", broken])
+            .run()
+            .await;
+        assert_eq!(flaws, "", "packets that are not as they should be");
+        let malformed = read("_ws.malformed", "frame.number").await;
+        assert_eq!(malformed, "");
+        let beacons = read("udp.port == 5670", "udp.length").await;
+        assert!(
+            beacons.lines().all(|len| len == "30") && !beacons.is_empty(),
+            "{beacons}"
+        );
+    });
+}
+
+#[test]
+fn the_end_of_the_bridge_is_the_end_of_the_watching() {
+    isolated(async |lab: Lab| {
+        let mut watched = Watched::start(&lab).await;
+        let mut monitor = watched.monitor(&[]);
+        while monitor.unmatched().is_empty() {
+            watched.call("Cases").await;
+        }
+        watched.venue.foh.program.interrupt();
+        monitor.says("the bridge has ended").await;
+        assert_eq!(monitor.ended().await.code(), Some(4));
+    });
+}
