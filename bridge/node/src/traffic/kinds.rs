@@ -42,6 +42,8 @@ kinds! {
         Mod = "MOD",
         /// ZOCP: an emission.
         Sig = "SIG",
+        /// ZOCP: says what holds after a SET.
+        Ack = "ACK",
         /// None of these.
         Other = "OTHER",
     }
@@ -80,6 +82,7 @@ fn zocp(content: &[Bytes]) -> Option<Verb> {
         b"REP" => Some(Verb::Rep),
         b"MOD" => Some(Verb::Mod),
         b"SIG" => Some(Verb::Sig),
+        b"ACK" => Some(Verb::Ack),
         _ => None,
     }
 }
