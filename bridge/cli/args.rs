@@ -131,6 +131,11 @@ pub(crate) enum Command {
     /// what is turned away or refused. Every filter that is given must fit. It costs the bridge nothing
     /// when nobody watches, and never waits for who does: what is missing is told as a number.
     Monitor(MonitorArgs),
+    /// Find what is usually wrong, and say what to do
+    ///
+    /// Looks at the configuration, the network, the firewall, the bus and the bridge that runs, and changes
+    /// nothing. Warnings are no problems: the exit code is 12 only where something cannot be meant so.
+    Doctor(DoctorArgs),
     /// List the wires, by whomever they were made
     Wires {
         /// Go on, and print each that changes, until Ctrl-C
@@ -188,6 +193,14 @@ pub(crate) enum Command {
     },
     /// Print the manual page
     Man,
+}
+
+/// What the doctor looks at.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    /// The configuration of the bridge; by default that which it would read here
+    #[arg(long, value_name = "FILE", env = "ZOCP_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// What of all that happens is shown.

@@ -34,6 +34,8 @@ pub(crate) enum Exit {
     NoMesh = 10,
     /// Parts of a scene could not be restored, or are not so.
     Incomplete = 11,
+    /// `zocp doctor` found a problem.
+    Unhealthy = 12,
 }
 
 impl From<Exit> for ExitCode {
@@ -56,7 +58,8 @@ Exit codes:
    8  the node went, does not answer, or a queue is full: try again
    9  a bridge is running on the bus already
   10  the mesh cannot be reached: no such network interface, or the port is taken
-  11  parts of a scene could not be restored, or are not so";
+  11  parts of a scene could not be restored, or are not so
+  12  `zocp doctor` found a problem";
 
 /// Why a command could not do what it was asked for.
 #[derive(Debug)]
@@ -176,6 +179,7 @@ mod tests {
             Exit::NameTaken,
             Exit::NoMesh,
             Exit::Incomplete,
+            Exit::Unhealthy,
         ];
         let codes: Vec<u8> = all.iter().map(|exit| *exit as u8).collect();
         let listed: Vec<u8> = EXIT_TABLE

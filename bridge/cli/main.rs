@@ -113,6 +113,7 @@ async fn run(args: Args) -> Result<(), Failure> {
             };
             command::export::run(&output, bus, &export).await
         }
+        Command::Doctor(args) => command::doctor::run(&output, bus, args).await,
         Command::Monitor(args) => command::monitor::run(&output, bus, &args).await,
         Command::Wires { watch } => command::wires::run(&output, bus, watch).await,
         Command::Wire(args) => command::wire::run(&output, bus, &args).await,

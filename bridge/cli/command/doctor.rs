@@ -1,0 +1,90 @@
+//! `zocp doctor`: what is usually wrong, and what to do about it.
+//!
+//! Model: *facts* are gathered from this machine and from the running bridge; *findings* are made of them by
+//! functions that ask nobody. A finding is good, a warning, a problem, or unknown where nothing can be said.
+//! Invariants: I1. nothing is changed, here or at the bridge. I2. a fact that cannot be had spoils no other
+//! finding. I3. the exit code tells of problems alone.
+//! Layout: `finding` is what is said, `machine` looks at this machine, `bridge` at the running bridge.
+
+mod bridge;
+mod finding;
+mod machine;
+
+use serde_json::Value;
+
+use self::{
+    bridge::Bridge,
+    finding::{Finding, Verdict},
+    machine::Machine,
+};
+use crate::{
+    args::DoctorArgs,
+    client::Client,
+    exit::{Exit, Failure},
+    output::{Output, printable},
+};
+
+pub(crate) async fn run(
+    output: &Output,
+    bus: Option<String>,
+    args: DoctorArgs,
+) -> Result<(), Failure> {
+    let machine = Machine::look(args.config);
+    let mut findings = machine.findings();
+    match Client::open(bus.as_deref()).await {
+        Ok(client) => {
+            findings.push(Finding::good("bus", "there is one to reach"));
+            findings.extend(of_bridge(&client, &machine).await);
+        }
+        Err(failure) => findings.push(of_bus(&failure)),
+    }
+    show(output, &findings)?;
+    let is_problem = |finding: &&Finding| finding.verdict == Verdict::Problem;
+    match findings.iter().filter(is_problem).count() {
+        0 => Ok(()),
+        1 => Err(Failure::new(Exit::Unhealthy, "there is a problem")),
+        count => {
+            let text = format!("there are {count} problems");
+            Err(Failure::new(Exit::Unhealthy, text))
+        }
+    }
+}
+
+async fn of_bridge(client: &Client, machine: &Machine) -> Vec<Finding> {
+    match Bridge::look(client).await {
+        Ok(bridge) => bridge.findings(machine),
+        Err(failure) => vec![
+            Finding::problem("bridge", failure.message()).advice(
+                "start it with `zocp bridge`; one that ends at once says why. If it runs, it is on another \
+                 bus: name that with --bus",
+            ),
+        ],
+    }
+}
+
+fn of_bus(failure: &Failure) -> Finding {
+    Finding::problem("bus", failure.message()).advice(
+        "over ssh and in containers there is often no session bus: `zocp bridge` starts one of its own, and \
+         prints its address for --bus; a bridge of the whole machine is on `--bus system`",
+    )
+}
+
+fn show(output: &Output, findings: &[Finding]) -> Result<(), Failure> {
+    if output.json {
+        let findings: Vec<Value> = findings.iter().map(Finding::to_json).collect();
+        return Ok(output.value(&Value::from(findings))?);
+    }
+    for finding in findings {
+        let verdict = format!("{:8}", finding.verdict.word());
+        let verdict = match finding.verdict {
+            Verdict::Good | Verdict::Unknown => output.dim(&verdict),
+            Verdict::Warning | Verdict::Problem => output.bold(&verdict),
+        };
+        let (check, found) = (finding.check, printable(&finding.found));
+        output.line(&format!("{verdict} {check:14} {found}"))?;
+        if let Some(advice) = &finding.advice {
+            output.line(&format!("{:24}{}", "", printable(advice)))?;
+        }
+    }
+    Ok(())
+}
