@@ -69,6 +69,8 @@ fn each_command_says_what_it_takes() {
         "wire",
         "unwire",
         "scene",
+        "trust",
+        "distrust",
         "completions",
         "man",
     ] {

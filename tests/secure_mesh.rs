@@ -3,9 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
 use serde_json::json;
-use zocp_node::{
-    Config, Content, Event, Events, ExitReason, FirstUse, KeyPair, Node, PeerInfo, Security,
-};
+use zocp_node::{Config, Content, Event, Events, ExitReason, KeyPair, Node, PeerInfo, Security};
 use zocp_testkit::{Bridge, Cmd, CurvePeer, Lab, in_time, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
@@ -161,6 +159,60 @@ fn bridges_that_trust_each_other_are_on_each_others_bus_and_nobody_else_is() {
     });
 }
 
+#[test]
+fn a_stranger_is_listed_trusted_after_comparing_and_distrusted_from_the_command_line() {
+    isolated(async |lab: Lab| {
+        let (stage, foh) = (lab.host("stage").await, lab.host("foh").await);
+        let key = async |name: &str| {
+            let file = format!("{}.key", lab.file(name, ""));
+            let made = Cmd::new(ZOCP).args(["key", "new", &file, "--json"]).run();
+            let made: serde_json::Value = serde_json::from_str(&made.await).expect("JSON");
+            let text = |name: &str| made[name].as_str().expect("text").to_owned();
+            (file, text("key"), text("fingerprint"))
+        };
+        let (at_stage, at_foh) = (key("stage").await, key("foh").await);
+        let config = |name: &str, own: &str, trusted: &str| {
+            let text = format!("[mesh]\nkey = '{own}'\ntrusted = ['{trusted}']\n");
+            format!("--config={}", lab.file(&format!("{name}.toml"), &text))
+        };
+        // The stage trusts itself alone so far, which the other end does not know.
+        let stage_config = config("stage", &at_stage.0, &at_stage.1);
+        let stage = Bridge::start(ZOCP, &stage, "stage", &["-v", &stage_config]).await;
+        let foh_config = config("foh", &at_foh.0, &at_stage.1);
+        let foh = Bridge::start(ZOCP, &foh, "foh", &[&foh_config]).await;
+        stage.program.says(&at_foh.1).await;
+
+        let zocp = |args: &[&str]| stage.bus.command(ZOCP).args(args);
+        let listed = zocp(&["trust", "--json"]).run().await;
+        let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+        assert_eq!(listed["fingerprint"], at_stage.2);
+        assert_eq!(listed["trusted"][0]["source"], "configuration");
+        let stranger = &listed["strangers"][0];
+        assert_eq!(stranger["fingerprint"], at_foh.2);
+        assert!(stranger["times"].as_u64() > Some(0), "{stranger}");
+
+        // Nobody answers the question: nothing is trusted.
+        let unanswered = zocp(&["trust", &at_foh.2[..9]]).outcome().await;
+        assert_eq!(unanswered.status.code(), Some(1));
+        assert!(unanswered.err.contains(&at_foh.2), "{}", unanswered.err);
+        let nobody = zocp(&["trust", "nobody"]).outcome().await;
+        assert_eq!(nobody.status.code(), Some(5), "{}", nobody.err);
+        let trusted = zocp(&["trust", &at_foh.2[..9], "--yes"]).run().await;
+        assert_eq!(trusted.trim(), format!("trusted  {}", at_foh.2));
+        stage.bus.appears("org.z25.Zocp1.Node.foh").await;
+        foh.bus.appears("org.z25.Zocp1.Node.stage").await;
+
+        zocp(&["distrust", "foh"]).run().await;
+        stage.bus.vanishes("org.z25.Zocp1.Node.foh").await;
+        foh.bus.vanishes("org.z25.Zocp1.Node.stage").await;
+        let listed = zocp(&["trust"]).run().await;
+        assert!(
+            listed.contains(&format!("distrusted  {}", at_foh.2)),
+            "{listed}"
+        );
+    });
+}
+
 /// A ZRE peer made of sockets.
 struct Peer {
     zmq: CurvePeer,
@@ -220,12 +272,11 @@ const UUID: [u8; 16] = [0x5e; 16];
 async fn desk(lab: &Lab, trusted: &[u8]) -> (Node, Events) {
     assert_eq!(lab.attach().await, "10.99.0.254");
     let security = Security {
-        keys: pair(100),
         trusted: trusted
             .iter()
             .map(|number| pair(*number).public())
             .collect(),
-        first_use: FirstUse::Refuse,
+        ..Security::new(pair(100))
     };
     let config = Config {
         security: Some(security),

@@ -186,6 +186,21 @@ pub(crate) enum Command {
     /// Make or show the key of this machine, for a secure mesh
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Trust a node of a secure mesh from now on, after comparing fingerprints; without one, list all keys
+    ///
+    /// Shows the fingerprint and asks whether its owner sees the same. Nobody else is met on a secure mesh.
+    Trust {
+        /// Who: a key, a fingerprint or a UUID or the beginning of one, an address, or a node's name
+        who: Option<String>,
+        /// The fingerprints were compared: do not ask
+        #[arg(long, short, requires = "who")]
+        yes: bool,
+    },
+    /// Trust a node of a secure mesh no longer, and end all connections with it
+    Distrust {
+        /// Who, as for trust
+        who: String,
+    },
     /// Print the completions of a shell
     Completions {
         /// The shell

@@ -120,6 +120,8 @@ async fn run(args: Args) -> Result<(), Failure> {
         Command::Unwire { from, to } => command::wire::undo(bus, &from, &to).await,
         Command::Scene(command) => command::scene::run(&output, bus, &command).await,
         Command::Key(command) => command::key::run(&output, &command),
+        Command::Trust { who, yes } => command::trust::run(&output, bus, who.as_deref(), yes).await,
+        Command::Distrust { who } => command::trust::undo(&output, bus, &who).await,
         Command::Completions { shell } => command::completions::run(&output, shell),
         Command::Man => command::man::run(&output),
     }

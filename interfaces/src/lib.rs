@@ -12,7 +12,7 @@ pub mod proxies;
 
 pub use proxies::{
     BridgeProxy, ExporterProxy, LocalProxy, MonitorProxy, ObjectProxy, PeerProxy, StatisticsProxy,
-    WireProxy,
+    TrustProxy, WireProxy,
 };
 
 /// The bus name of the bridge.
@@ -46,6 +46,8 @@ pub const MONITOR_INTERFACE: &str = "org.z25.Zocp1.Monitor";
 pub const PEER_INTERFACE: &str = "org.z25.Zocp1.Peer";
 /// What was counted, of the bridge and of each peer.
 pub const STATISTICS_INTERFACE: &str = "org.z25.Zocp1.Statistics";
+/// Whose keys are trusted.
+pub const TRUST_INTERFACE: &str = "org.z25.Zocp1.Trust";
 /// One wire.
 pub const WIRE_INTERFACE: &str = "org.z25.Zocp1.Wire";
 /// What describes an object of a mirrored node.
@@ -71,6 +73,8 @@ pub const MONITOR_XML: &str = include_str!("../org.z25.Zocp1.Monitor.xml");
 pub const PEER_XML: &str = include_str!("../org.z25.Zocp1.Peer.xml");
 /// The documented introspection data of [`STATISTICS_INTERFACE`].
 pub const STATISTICS_XML: &str = include_str!("../org.z25.Zocp1.Statistics.xml");
+/// The documented introspection data of [`TRUST_INTERFACE`].
+pub const TRUST_XML: &str = include_str!("../org.z25.Zocp1.Trust.xml");
 /// The documented introspection data of [`WIRE_INTERFACE`].
 pub const WIRE_XML: &str = include_str!("../org.z25.Zocp1.Wire.xml");
 /// The documented introspection data of [`OBJECT_INTERFACE`].

@@ -183,6 +183,45 @@ pub trait Object {
     fn data(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
 }
 
+/// Whose keys are trusted on a secure mesh: `org.z25.Zocp1.Trust`.
+#[proxy(
+    interface = "org.z25.Zocp1.Trust",
+    default_service = "org.z25.Zocp1",
+    default_path = "/org/z25/Zocp1"
+)]
+pub trait Trust {
+    /// Trusts a key from now on; which one, and whether that is kept.
+    fn trust(&self, who: &str) -> zbus::Result<(String, bool)>;
+    /// Trusts a key no longer; which one, and whether that is kept.
+    fn distrust(&self, who: &str) -> zbus::Result<(String, bool)>;
+    /// Whose keys are not trusted and who was heard lately.
+    fn strangers(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
+    /// Somebody was heard whose key is not trusted.
+    #[zbus(signal)]
+    fn stranger_heard(
+        &self,
+        key: &str,
+        fingerprint: &str,
+        uuid: &str,
+        address: &str,
+    ) -> zbus::Result<()>;
+    /// The bridge's own public key.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn key(&self) -> zbus::Result<String>;
+    /// The beginning of it, as people compare it.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn fingerprint(&self) -> zbus::Result<String>;
+    /// Whether a key is trusted when it is used for the first time.
+    #[zbus(property)]
+    fn first_use(&self) -> zbus::Result<bool>;
+    /// The trusted keys, and by whose word.
+    #[zbus(property)]
+    fn trusted(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
+    /// The keys that were distrusted by hand.
+    #[zbus(property)]
+    fn distrusted(&self) -> zbus::Result<Vec<String>>;
+}
+
 /// One wire: `org.z25.Zocp1.Wire`.
 #[proxy(interface = "org.z25.Zocp1.Wire", default_service = "org.z25.Zocp1")]
 pub trait Wire {

@@ -29,13 +29,14 @@ pub(crate) async fn run(args: BridgeArgs, bus: Option<String>) -> Result<(), Fai
     said.clone().check().map_err(of_flag)?;
     let reading = Reading::new(place, said)?;
     let settings = reading.settings()?;
+    let key = settings.key();
     let hangup = signal(SignalKind::hangup())?;
     let shutdown = end_signals(&[])?;
     // One is enough: who is faster than the bridge waits.
     let (reload, reloads) = mpsc::channel(1);
     tokio::select! {
         outcome = run_bridge(settings, reloads, shutdown, told) => Ok(outcome?),
-        () = reading.follow(hangup, reload) => Ok(()),
+        () = reading.follow(hangup, key, reload) => Ok(()),
     }
 }
 

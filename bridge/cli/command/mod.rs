@@ -15,6 +15,7 @@ pub(crate) mod publish;
 pub(crate) mod scene;
 pub(crate) mod set;
 pub(crate) mod tree;
+pub(crate) mod trust;
 pub(crate) mod watch;
 pub(crate) mod wire;
 pub(crate) mod wires;

@@ -84,6 +84,8 @@ pub struct MeshConfig {
     pub key: Option<PathBuf>,
     /// The keys of the nodes to meet on a secure mesh. Default: none.
     pub trusted: Option<Vec<String>>,
+    /// Whether a node of a secure mesh is trusted from its first use of a key on. Default: false.
+    pub first_use: Option<bool>,
 }
 
 /// `[bus]`: where the nodes appear.
@@ -141,6 +143,47 @@ pub struct ServiceSettings {
     pub import: Vec<ImportRule>,
     /// The bounds of all that.
     pub limits: ServiceLimits,
+}
+
+/// What is followed while the bridge runs.
+#[derive(Debug, Clone)]
+pub struct Reload {
+    /// D-Bus over the mesh.
+    pub services: ServiceSettings,
+    /// Who is trusted on a secure mesh.
+    pub trusted: Vec<PublicKey>,
+    /// Who else is.
+    pub first_use: FirstUse,
+}
+
+impl Settings {
+    /// The bridge's own key on a secure mesh.
+    #[must_use]
+    pub fn key(&self) -> Option<PublicKey> {
+        let security = self.node.security.as_ref();
+        security.map(|security| security.keys.public())
+    }
+
+    /// What of this a bridge follows that runs with a key, or with none.
+    ///
+    /// # Errors
+    /// The key is another one: a bridge has one as long as it runs.
+    pub fn reload(self, running: Option<PublicKey>) -> Result<Reload, ConfigError> {
+        if self.key() != running {
+            let reason =
+                "it is not the key that the bridge runs with: restart the bridge to change it";
+            return Err(invalid("mesh.key", &reason));
+        }
+        let (trusted, first_use) = self
+            .node
+            .security
+            .map_or_else(Default::default, |it| (it.trusted, it.first_use));
+        Ok(Reload {
+            services: self.services,
+            trusted,
+            first_use,
+        })
+    }
 }
 
 impl Config {
@@ -204,6 +247,7 @@ impl Config {
                 loopback: self.mesh.loopback.or(below.mesh.loopback),
                 key: self.mesh.key.or(below.mesh.key),
                 trusted: self.mesh.trusted.or(below.mesh.trusted),
+                first_use: self.mesh.first_use.or(below.mesh.first_use),
             },
             bus: BusConfig {
                 address: self.bus.address.or(below.bus.address),
@@ -235,7 +279,11 @@ impl Config {
         node.interfaces = self.mesh.interface.unwrap_or_default();
         node.loopback = self.mesh.loopback.unwrap_or(node.loopback);
         node.beacon = self.mesh.beacon.map_or(node.beacon, BeaconMode::from);
-        node.security = security(self.mesh.key.as_deref(), self.mesh.trusted)?;
+        node.security = security(
+            self.mesh.key.as_deref(),
+            self.mesh.trusted,
+            self.mesh.first_use,
+        )?;
         node.beacon_port = Some(self.mesh.port.unwrap_or_else(|| node.beacon_port()));
         if node.beacon_port == Some(0) {
             return Err(invalid("mesh.port", &"0 is no port"));
@@ -285,11 +333,14 @@ impl Config {
 fn security(
     key: Option<&Path>,
     trusted: Option<Vec<String>>,
+    first_use: Option<bool>,
 ) -> Result<Option<Security>, ConfigError> {
     let Some(path) = key else {
-        return match trusted {
-            None => Ok(None),
-            Some(_) => Err(invalid("mesh.trusted", &"there is no `key` of our own")),
+        let without = |key| Err(invalid(key, &"there is no `key` of our own"));
+        return match (trusted, first_use) {
+            (Some(_), _) => without("mesh.trusted"),
+            (None, Some(true)) => without("mesh.first_use"),
+            (None, _) => Ok(None),
         };
     };
     let keys = key::read(path)
@@ -299,9 +350,13 @@ fn security(
         parsed.map_err(|error: KeyError| invalid("mesh.trusted", &format!("\"{text}\": {error}")))
     });
     Ok(Some(Security {
-        keys,
         trusted: trusted.collect::<Result<_, _>>()?,
-        first_use: FirstUse::Refuse,
+        first_use: if first_use.unwrap_or_default() {
+            FirstUse::Trust
+        } else {
+            FirstUse::Refuse
+        },
+        ..Security::new(keys)
     }))
 }
 

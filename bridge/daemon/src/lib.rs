@@ -23,7 +23,7 @@
 //! - [`monitor`]: what happens, told live to those who watch
 //! - [`served`]: the bus connection of a table
 //! - [`state`]: what outlives the bridge
-//! - [`policy`]: who may use what
+//! - [`policy`]: who may use what; [`trust`]: whose keys are trusted
 //! - [`run`]: the whole bridge, from start to end
 //!
 //! Not here: the mesh itself (`zocp_node`), the command line (`bridge/cli`).
@@ -53,6 +53,7 @@ mod statistics;
 #[cfg(test)]
 mod testbus;
 pub mod transport;
+pub mod trust;
 pub mod types;
 mod view;
 pub mod wires;

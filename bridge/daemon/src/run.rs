@@ -20,13 +20,14 @@ use zocp_node::{Event, Events, Network, Node, StartError};
 
 use crate::{
     bus::{Bus, BusError, BusKind, raise_descriptor_limit},
-    config::{ServiceSettings, Settings},
+    config::{Reload, Settings},
     directory::Directory,
     hub::{Hub, HubError, HubParts},
     mirror::Mirrors,
     objects::XmlError,
     served::{Presence, Site, SiteKind},
     services::Services,
+    trust::{Opened, Trust},
     wires::Wires,
 };
 
@@ -101,7 +102,7 @@ pub enum RunError {
 /// When it cannot start, or cannot go on; nothing is left behind.
 pub async fn run(
     settings: Settings,
-    reloads: mpsc::Receiver<ServiceSettings>,
+    reloads: mpsc::Receiver<Reload>,
     shutdown: impl Future<Output = ()>,
     tell: impl FnMut(Status),
 ) -> Result<(), RunError> {
@@ -123,6 +124,7 @@ struct Bridge<T> {
     mirrors: Mirrors<Node>,
     services: Services,
     wires: Wires,
+    trust: Trust,
     tasks: TaskTracker,
     /// Cancelled when what is to be kept is to be written a last time.
     saving: CancellationToken,
@@ -134,6 +136,8 @@ struct Bridge<T> {
 
 impl<T: FnMut(Status)> Bridge<T> {
     async fn start(bus: &Bus, settings: Settings, tell: T) -> Result<Self, RunError> {
+        let mut settings = settings;
+        let opened = Opened::new(&settings.state, settings.node.security.as_mut());
         let (node, events) = Node::start(settings.node).await?;
         let networks = node.networks().await.map_err(|_| RunError::MeshEnded)?;
         let site = Site::new(bus.address(), limits_of(bus.kind()));
@@ -143,12 +147,14 @@ impl<T: FnMut(Status)> Bridge<T> {
         let services = Services::start(&tasks, &site, node.clone(), settings.services);
         let wires = Wires::start(&tasks, &site, node.clone(), settings.wires, &settings.state)?;
         let saving = CancellationToken::new();
+        let trust = Trust::start(&tasks, node.clone(), opened, saving.clone());
         let parts = HubParts {
             node: node.clone(),
             directory: directory.clone(),
             exporter: services.exporter(),
             programs: services.programs(),
             wires: wires.clone(),
+            trust: trust.clone(),
             limits: settings.local,
             state: settings.state,
             saving: saving.clone(),
@@ -166,6 +172,7 @@ impl<T: FnMut(Status)> Bridge<T> {
             mirrors,
             services,
             wires,
+            trust,
             tasks,
             saving,
             presence,
@@ -178,7 +185,7 @@ impl<T: FnMut(Status)> Bridge<T> {
     async fn live(
         mut self,
         bus: &mut Bus,
-        mut reloads: mpsc::Receiver<ServiceSettings>,
+        mut reloads: mpsc::Receiver<Reload>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         let (kind, address) = (bus.kind(), bus.address().to_owned());
@@ -229,8 +236,12 @@ impl<T: FnMut(Status)> Bridge<T> {
                     self.hub.exports(services);
                 }
                 // Cancel safe: what is not taken stays in the queue.
-                Some(settings) = reloads.recv() => {
-                    self.services.reload(settings);
+                Some(reload) = reloads.recv() => {
+                    self.services.reload(reload.services);
+                    let (trusted, first_use) = (&reload.trusted, reload.first_use);
+                    if self.trust.reload(trusted, first_use).await.is_err() {
+                        break Err(RunError::MeshEnded);
+                    }
                     (self.tell)(Status::Reloaded);
                 }
                 // All others had their turn.

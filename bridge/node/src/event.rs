@@ -172,6 +172,8 @@ pub enum Event {
         peer: PeerId,
         /// The key.
         key: PublicKey,
+        /// What it calls itself.
+        name: String,
     },
     /// The mesh is on these networks now.
     Networks(Vec<Network>),

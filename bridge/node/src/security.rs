@@ -20,6 +20,11 @@ pub struct Security {
     pub keys: KeyPair,
     /// The keys of the nodes to meet. [`Node::trust`](crate::Node::trust) adds to them.
     pub trusted: Vec<PublicKey>,
+    /// Those that were trusted on first use before ([`Event::KeyLearned`](crate::Event::KeyLearned)), with
+    /// the names that their nodes had.
+    pub learned: Vec<(PublicKey, String)>,
+    /// Those that are not trusted on first use.
+    pub barred: Vec<PublicKey>,
     /// What becomes of other keys.
     pub first_use: FirstUse,
 }
@@ -35,6 +40,8 @@ pub struct Stranger {
     pub address: SocketAddr,
     /// How long ago.
     pub silent: Duration,
+    /// How often: beacons and connections.
+    pub times: u64,
 }
 
 /// The port of the beacons of a secure mesh. protocol.md §8.5
@@ -43,11 +50,29 @@ pub(crate) const SECURE_BEACON_PORT: u16 = 5669;
 pub(crate) const HEADER_KEY: &str = "X-PUBLICKEY";
 
 impl Security {
+    /// A node with these keys that trusts nobody yet.
+    #[must_use]
+    pub const fn new(keys: KeyPair) -> Self {
+        Self {
+            keys,
+            trusted: Vec::new(),
+            learned: Vec::new(),
+            barred: Vec::new(),
+            first_use: FirstUse::Refuse,
+        }
+    }
+
     /// As the core needs it.
     pub(crate) fn of_core(&self) -> zocp_zre::Security {
+        let keys = |keys: &[PublicKey]| keys.iter().copied().map(node_key).collect();
+        let learned = self.learned.iter();
         zocp_zre::Security {
             key: node_key(self.keys.public()),
-            trusted: self.trusted.iter().copied().map(node_key).collect(),
+            trusted: keys(&self.trusted),
+            learned: learned
+                .map(|(key, name)| (node_key(*key), name.as_str().into()))
+                .collect(),
+            barred: keys(&self.barred),
             first_use: self.first_use,
         }
     }

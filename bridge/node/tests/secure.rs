@@ -113,7 +113,7 @@ async fn on_first_use_every_key_is_trusted_and_told() {
     let (lamp, mut at_lamp) = Node::start(config).await.unwrap();
     let (desk, _at_desk) = met("desk", 2, &lamp).await;
     let learned = until(&mut at_lamp, |event| match event {
-        Event::KeyLearned { peer, key } => Some((peer, key)),
+        Event::KeyLearned { peer, key, .. } => Some((peer, key)),
         _ => None,
     });
     assert_eq!(learned.await, (desk.id(), pair(2).public()));
@@ -180,12 +180,11 @@ fn plain(name: &str) -> Config {
 fn secure(name: &str, number: u8, trusted: &[u8]) -> Config {
     Config {
         security: Some(Security {
-            keys: pair(number),
             trusted: trusted
                 .iter()
                 .map(|number| pair(*number).public())
                 .collect(),
-            first_use: FirstUse::Refuse,
+            ..Security::new(pair(number))
         }),
         ..plain(name)
     }

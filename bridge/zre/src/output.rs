@@ -184,6 +184,20 @@ pub enum Event {
         peer: PeerId,
         /// The key.
         key: NodeKey,
+        /// What the node calls itself.
+        name: Arc<str>,
+    },
+    /// A node was not let in on first use, since it came under the name of one that is trusted: it is a
+    /// stranger until somebody trusts it. Told once as long as it is remembered.
+    NameRefused {
+        /// From where.
+        remote: SocketAddr,
+        /// The name.
+        name: Arc<str>,
+        /// The key that it has.
+        key: NodeKey,
+        /// The key that had the name first.
+        holder: NodeKey,
     },
     /// A node was not let in. Told once for the same address and reason in a while.
     PeerRejected {

@@ -6,11 +6,14 @@
 //! else comes of it.
 //! Invariants: I1. On a secure mesh every peer has a key that was admitted when it was made a peer; no peer
 //! is dialed, and none enters, whose key is not. I2. Without security no peer has one.
-//! Limits: [`TRUSTED_MAX`] keys, [`STRANGERS_MAX`] strangers, the longest silent making room when it has been
-//! so for [`STRANGER_FOR`]: a flood of made-up keys costs that much and shows each of them once.
-//! Spec: docs/reference/protocol.md §8.4, §8.7.
+//! I3. A key that is trusted on first use is the first that had its node's name; one that comes later under
+//! a name that another trusted key has is not.
+//! Limits: [`TRUSTED_MAX`] keys, [`LEARNED_MAX`] of them on first use, above which others are strangers;
+//! [`STRANGERS_MAX`] strangers, the longest silent making room when it has been so for [`STRANGER_FOR`], and
+//! [`NAMESAKES_MAX`] namesakes: a flood of made-up keys costs that much and shows each of them once.
+//! Spec: docs/reference/protocol.md §8.4, §8.7, §8.9.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -50,6 +53,10 @@ pub struct Security {
     pub key: NodeKey,
     /// Who may be here.
     pub trusted: Vec<NodeKey>,
+    /// Who else may, since it was trusted on first use, with the name that it had.
+    pub learned: Vec<(NodeKey, Box<str>)>,
+    /// Who may not even on first use.
+    pub barred: Vec<NodeKey>,
     /// Whether everybody may who proves to have the key that he tells; such keys are trusted from then on.
     pub first_use: FirstUse,
 }
@@ -60,7 +67,7 @@ pub enum FirstUse {
     /// Nothing: it is a stranger.
     #[default]
     Refuse,
-    /// It is let in, and trusted from then on.
+    /// It is let in and trusted from then on, unless a trusted key has its node's name.
     Trust,
 }
 
@@ -75,32 +82,62 @@ pub struct Stranger {
     pub from: SocketAddr,
     /// When.
     pub heard: Instant,
+    /// How often it was heard: beacons and connections.
+    pub times: u64,
 }
 
 /// The keys of a secure mesh.
 #[derive(Debug)]
 pub(crate) struct Trust {
     own: NodeKey,
-    trusted: HashSet<NodeKey>,
+    trusted: HashMap<NodeKey, Trusted>,
+    /// How many of them on first use.
+    learned: usize,
+    /// Who is not trusted on first use: whoever was distrusted.
+    barred: HashSet<NodeKey>,
+    /// Keys of nodes that came under the name of another's, the latest last.
+    namesakes: VecDeque<NodeKey>,
     pub(crate) first_use: FirstUse,
     strangers: Vec<Stranger>,
 }
 
+/// What is known of a trusted key.
+#[derive(Debug, Default)]
+struct Trusted {
+    on_first_use: bool,
+    /// What its node called itself when it entered last.
+    name: Option<Box<str>>,
+}
+
 /// More keys are not trusted: [`Trust::add`] refuses.
 pub(crate) const TRUSTED_MAX: usize = 65_536;
+/// More are not trusted on first use: far more nodes than one network has, and few enough to be looked at.
+pub(crate) const LEARNED_MAX: usize = 1024;
 /// Strangers remembered.
 const STRANGERS_MAX: usize = 64;
 /// A stranger that has been silent for this long makes room for another.
 const STRANGER_FOR: Duration = Duration::from_secs(30);
+/// Keys remembered that came under a name that is taken; who is forgotten is refused at its next HELLO again.
+const NAMESAKES_MAX: usize = 64;
 
 impl Trust {
     pub(crate) fn new(security: &Security) -> Self {
-        Self {
+        let mut trust = Self {
             own: security.key,
-            trusted: security.trusted.iter().copied().collect(),
+            trusted: HashMap::new(),
+            learned: 0,
+            barred: security.barred.iter().copied().collect(),
+            namesakes: VecDeque::new(),
             first_use: security.first_use,
             strangers: Vec::new(),
+        };
+        for key in &security.trusted {
+            trust.trusted.insert(*key, Trusted::default());
         }
+        for (key, name) in &security.learned {
+            trust.learn(*key, name);
+        }
+        trust
     }
 
     pub(crate) const fn own(&self) -> NodeKey {
@@ -109,22 +146,98 @@ impl Trust {
 
     /// Whether who has this key may be here. Our own is no exception: nodes that share one list it.
     pub(crate) fn admits(&self, key: NodeKey) -> bool {
-        self.first_use == FirstUse::Trust || self.trusted.contains(&key)
+        self.trusted.contains_key(&key) || self.may_learn(key)
+    }
+
+    /// Whether it would be trusted on first use.
+    fn may_learn(&self, key: NodeKey) -> bool {
+        self.first_use == FirstUse::Trust
+            && self.learned < LEARNED_MAX
+            && !self.barred.contains(&key)
+            && !self.namesakes.contains(&key)
     }
 
     /// `true` if it was not trusted before, and is now.
     pub(crate) fn add(&mut self, key: NodeKey) -> bool {
         self.strangers.retain(|stranger| stranger.key != key);
-        self.trusted.len() < TRUSTED_MAX && self.trusted.insert(key)
+        self.barred.remove(&key);
+        self.namesakes.retain(|namesake| *namesake != key);
+        if let Some(known) = self.trusted.get_mut(&key) {
+            self.learned -= usize::from(std::mem::take(&mut known.on_first_use));
+            return false;
+        }
+        let has_room = self.trusted.len() < TRUSTED_MAX;
+        if has_room {
+            self.trusted.insert(key, Trusted::default());
+        }
+        has_room
     }
 
-    /// `true` if it was trusted before.
+    /// Trusts a key on first use; `true` if it was not trusted before, and is now.
+    fn learn(&mut self, key: NodeKey, name: &str) -> bool {
+        if self.trusted.contains_key(&key)
+            || self.learned >= LEARNED_MAX
+            || self.trusted.len() >= TRUSTED_MAX
+        {
+            return false;
+        }
+        self.strangers.retain(|stranger| stranger.key != key);
+        self.learned += 1;
+        let known = Trusted {
+            on_first_use: true,
+            name: Some(name.into()),
+        };
+        self.trusted.insert(key, known);
+        true
+    }
+
+    /// A node with an admitted key has entered under a name; `true` if the key is trusted only now.
+    pub(crate) fn entered(&mut self, key: NodeKey, name: &str) -> bool {
+        match self.trusted.get_mut(&key) {
+            Some(known) => {
+                if known.name.as_deref() != Some(name) {
+                    known.name = Some(name.into());
+                }
+                false
+            }
+            None => self.learn(key, name),
+        }
+    }
+
+    /// The trusted key that had this name before who has `key`, which would be trusted on first use.
+    pub(crate) fn holder(&self, key: NodeKey, name: &str) -> Option<NodeKey> {
+        if self.trusted.contains_key(&key) || name.is_empty() {
+            return None;
+        }
+        let has_it = |known: &Trusted| known.name.as_deref() == Some(name);
+        let mut holders = self.trusted.iter().filter(|(_, known)| has_it(known));
+        holders.next().map(|(key, _)| *key)
+    }
+
+    /// Who has this key came under another's name: no first use for it from now on, until it is trusted.
+    pub(crate) fn namesake(&mut self, key: NodeKey) {
+        if self.namesakes.len() >= NAMESAKES_MAX {
+            self.namesakes.pop_front();
+        }
+        self.namesakes.push_back(key);
+    }
+
+    /// `true` if it was trusted before. It is not trusted on first use either from now on.
     pub(crate) fn remove(&mut self, key: NodeKey) -> bool {
-        self.trusted.remove(&key)
+        if self.barred.len() < TRUSTED_MAX {
+            self.barred.insert(key);
+        }
+        match self.trusted.remove(&key) {
+            Some(known) => {
+                self.learned -= usize::from(known.on_first_use);
+                true
+            }
+            None => false,
+        }
     }
 
     pub(crate) fn trusted(&self) -> impl Iterator<Item = NodeKey> {
-        self.trusted.iter().copied()
+        self.trusted.keys().copied()
     }
 
     pub(crate) fn strangers(&self) -> &[Stranger] {
@@ -134,7 +247,8 @@ impl Trust {
     /// Takes note of a key that asked in vain; `true` if it is a new one, and there was room.
     pub(crate) fn refused(&mut self, stranger: Stranger) -> bool {
         if let Some(known) = self.strangers.iter_mut().find(|s| s.key == stranger.key) {
-            *known = stranger;
+            let times = known.times.saturating_add(stranger.times);
+            *known = Stranger { times, ..stranger };
             return false;
         }
         if self.strangers.len() >= STRANGERS_MAX {
@@ -167,6 +281,8 @@ mod tests {
         let mut trust = Trust::new(&Security {
             key: key(0),
             trusted: (1..TRUSTED_MAX).map(key).collect(),
+            learned: Vec::new(),
+            barred: Vec::new(),
             first_use: FirstUse::Refuse,
         });
         assert!(trust.add(key(TRUSTED_MAX)));

@@ -10,9 +10,9 @@ use std::{env, path::PathBuf};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{signal::unix::Signal, sync::mpsc};
 use zocp_daemon::config::{
-    Config, ConfigError, Difference, ServiceSettings, Settings, StateConfig, search_path,
-    state_place,
+    Config, ConfigError, Difference, Reload, Settings, StateConfig, search_path, state_place,
 };
+use zocp_node::PublicKey;
 
 use crate::{exit::Failure, notify::notify};
 
@@ -43,15 +43,17 @@ impl Reading {
         Ok(self.now.clone().check()?)
     }
 
-    /// Reads the file again at each signal, until nobody wants that any more; then pends.
+    /// Reads the file again at each signal, until nobody wants that any more; then pends. `key` is what the
+    /// bridge runs with.
     pub(super) async fn follow(
         mut self,
         mut hangup: Signal,
-        reload: mpsc::Sender<ServiceSettings>,
+        key: Option<PublicKey>,
+        reload: mpsc::Sender<Reload>,
     ) {
         while hangup.recv().await.is_some() {
             notify(&format!("RELOADING=1\nMONOTONIC_USEC={}\n", microseconds()));
-            match self.read_again() {
+            match self.read_again(key) {
                 Ok(settings) => {
                     if reload.send(settings).await.is_err() {
                         break;
@@ -67,9 +69,9 @@ impl Reading {
         std::future::pending().await
     }
 
-    fn read_again(&mut self) -> Result<ServiceSettings, Failure> {
+    fn read_again(&mut self, key: Option<PublicKey>) -> Result<Reload, Failure> {
         let new = self.read()?;
-        let settings = new.clone().check()?;
+        let reload = new.clone().check()?.reload(key)?;
         let difference = Difference::between(&self.now, &new);
         eprintln!("zocp: the configuration was read again");
         for line in &difference.followed {
@@ -79,7 +81,7 @@ impl Reading {
             eprintln!("zocp: {section} is followed at the next start");
         }
         self.now = new;
-        Ok(settings.services)
+        Ok(reload)
     }
 
     fn read(&self) -> Result<Config, ConfigError> {

@@ -1,11 +1,12 @@
 //! What is different between two configurations.
 //!
-//! Model: rules are compared as sets, in the words of the file; the rest by section. Rules and the
-//! limits of services (`crate::services::ServiceLimits`) are followed while the bridge runs, everything else at its next start.
+//! Model: rules and trusted keys are compared as sets, in the words of the file; the rest by section. Rules,
+//! `mesh.trusted`, `mesh.first_use` and the limits of services (`crate::services::ServiceLimits`) are followed
+//! while the bridge runs, everything else at its next start.
 
 use std::fmt::Display;
 
-use super::Config;
+use super::{Config, MeshConfig};
 
 /// What is different. See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,12 +24,17 @@ impl Difference {
         let mut followed = Vec::new();
         rules(&mut followed, &old.export, &new.export);
         rules(&mut followed, &old.import, &new.import);
+        rules(&mut followed, &trusted(old), &trusted(new));
+        let first_use = new.mesh.first_use.unwrap_or_default();
+        if old.mesh.first_use.unwrap_or_default() != first_use {
+            followed.push(format!("mesh.first_use = {first_use}"));
+        }
         if followed.is_empty() && old.import != new.import {
             followed.push("the order of [[import]]".to_owned());
         }
         followed.extend(old.limits.followed(&new.limits));
         let sections = [
-            ("[mesh]", old.mesh != new.mesh),
+            ("[mesh]", fixed(&old.mesh) != fixed(&new.mesh)),
             ("[bus]", old.bus != new.bus),
             ("[state]", old.state != new.state),
             ("[limits]", old.limits.fixed() != new.limits.fixed()),
@@ -38,6 +44,21 @@ impl Difference {
             followed,
             waiting: waiting.map(|(section, _)| *section).collect(),
         }
+    }
+}
+
+/// The lines of `mesh.trusted`.
+fn trusted(config: &Config) -> Vec<String> {
+    let keys = config.mesh.trusted.iter().flatten();
+    keys.map(|key| format!("mesh.trusted \"{key}\"")).collect()
+}
+
+/// What is followed at the next start.
+fn fixed(mesh: &MeshConfig) -> MeshConfig {
+    MeshConfig {
+        trusted: None,
+        first_use: None,
+        ..mesh.clone()
     }
 }
 
@@ -76,6 +97,21 @@ mod tests {
         );
         assert_eq!(difference.waiting, ["[mesh]"]);
         assert_eq!(Difference::between(&old, &old), Difference::default());
+    }
+
+    #[test]
+    fn trusted_keys_are_followed_and_the_rest_of_the_mesh_is_not() {
+        let config = |text: &str| Config::parse(&format!("[mesh]\nkey = 'f'\n{text}")).unwrap();
+        let old = config("trusted = ['a', 'b']");
+        let new = config("trusted = ['b', 'c']\nfirst_use = true");
+        let difference = Difference::between(&old, &new);
+        let lines = [
+            "- mesh.trusted \"a\"",
+            "+ mesh.trusted \"c\"",
+            "mesh.first_use = true",
+        ];
+        assert_eq!(difference.followed, lines);
+        assert_eq!(difference.waiting, <[&str; 0]>::default());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use zbus::Variant;
 use zocp_interfaces::{
     BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, BRIDGE_XML, EXPORTER_INTERFACE, EXPORTER_XML,
     LOCAL_INTERFACE, LOCAL_PATH, LOCAL_XML, MONITOR_INTERFACE, MONITOR_XML, PEER_INTERFACE,
-    PEER_XML, PEERS_PATH, STATISTICS_INTERFACE, STATISTICS_XML,
+    PEER_XML, PEERS_PATH, STATISTICS_INTERFACE, STATISTICS_XML, TRUST_INTERFACE, TRUST_XML,
 };
 use zocp_node::{Event, Network, Node, PeerId, PeerInfo, PublicKey};
 
@@ -37,6 +37,7 @@ use crate::{
     served::{Order, Presence, Served, Site, Table},
     state::StateDir,
     statistics::Statistics,
+    trust::Trust,
     wires::Wires,
 };
 
@@ -45,6 +46,7 @@ use crate::{
 pub struct Hub {
     node: Node,
     local: Local,
+    trust: Trust,
     table: Table,
     served: Served,
     directory: Directory,
@@ -71,6 +73,8 @@ pub struct HubParts {
     pub programs: Programs,
     /// What is wired to what.
     pub wires: Wires,
+    /// Whose keys are trusted.
+    pub trust: Trust,
     /// How much they may publish.
     pub limits: local::Limits,
     /// Where lasting values are kept.
@@ -94,6 +98,12 @@ impl HubParts {
             exporter: services.exporter(),
             programs: services.programs(),
             wires: wires.clone(),
+            trust: Trust::start(
+                &TaskTracker::new(),
+                node.clone(),
+                None,
+                CancellationToken::new(),
+            ),
             limits: local::Limits::default(),
             state: StateDir::none(),
             saving: CancellationToken::new(),
@@ -129,12 +139,15 @@ impl Hub {
         let watching = declared(MONITOR_XML, MONITOR_INTERFACE)?;
         let monitor = site.record().monitor().clone();
         monitor.attach(&node, tasks);
+        let trusting = declared(TRUST_XML, TRUST_INTERFACE)?;
+        let trusting = parts.trust.describe(trusting)?;
         let bridge = bridge(&node, node.groups().await.unwrap_or_default())?;
         table.with(|objects| {
             objects.add_manager(BRIDGE_PATH)?;
-            objects.insert(BRIDGE_PATH, [bridge, exports, counted, watching])
+            objects.insert(BRIDGE_PATH, [bridge, exports, counted, watching, trusting])
         })?;
         parts.wires.show_on(&table);
+        parts.trust.show_on(&table);
         let order = LocalOrder {
             node: node.clone(),
             table: table.clone(),
@@ -151,6 +164,7 @@ impl Hub {
             directory: directory.clone(),
             exporter,
             local: local.clone(),
+            trust: parts.trust.clone(),
             wires: parts.wires,
             monitor: monitor.clone(),
             table: table.clone(),
@@ -166,6 +180,7 @@ impl Hub {
         Ok(Self {
             node,
             local,
+            trust: parts.trust,
             table,
             served,
             directory,
@@ -180,7 +195,11 @@ impl Hub {
     /// Follows what happens on the mesh. Waits while the bus does not take signals.
     pub async fn handle(&mut self, event: &Event) {
         match event {
-            Event::Entered(info) => self.entered(info),
+            Event::Entered(info) => {
+                self.entered(info);
+                self.trust.handle(event).await;
+            }
+            Event::KeyLearned { .. } | Event::Stranger(_) => self.trust.handle(event).await,
             Event::Exited { peer, .. } => self.exited(*peer),
             Event::Joined { peer, group } => self.joined(*peer, group),
             Event::Left { peer, group } => self.left(*peer, group),

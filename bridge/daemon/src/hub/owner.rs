@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use zbus::{ObjectPath, Variant};
 use zocp_interfaces::{
     BRIDGE_INTERFACE, BRIDGE_PATH, EXPORTER_INTERFACE, LOCAL_INTERFACE, METHODS_INTERFACE,
-    MONITOR_INTERFACE, PEER_INTERFACE, PEERS_PATH, WIRE_INTERFACE,
+    MONITOR_INTERFACE, PEER_INTERFACE, PEERS_PATH, TRUST_INTERFACE, WIRE_INTERFACE,
 };
 use zocp_node::{Content, Node, NodeError, PeerId};
 
@@ -22,6 +22,7 @@ use crate::{
     monitor::Monitor,
     policy::ExportRule,
     served::{Answer, CallRequest, Owner, SetRequest, Table},
+    trust::Trust,
     wires::Wires,
 };
 
@@ -31,6 +32,7 @@ pub(super) struct HubOwner {
     pub(super) directory: Directory,
     pub(super) exporter: Exporter,
     pub(super) local: Local,
+    pub(super) trust: Trust,
     pub(super) wires: Wires,
     pub(super) monitor: Monitor,
     pub(super) table: Table,
@@ -80,6 +82,9 @@ impl Owner for HubOwner {
                 let opened = self.monitor.open(&program, arguments.0.first()).await;
                 opened.map(|events| vec![Variant::Fd(events.into())])
             }
+            (TRUST_INTERFACE, "Trust") => self.trust.trust(&arguments.text(0)?).await,
+            (TRUST_INTERFACE, "Distrust") => self.trust.distrust(&arguments.text(0)?).await,
+            (TRUST_INTERFACE, "Strangers") => self.trust.strangers().await,
             (LOCAL_INTERFACE, "Publish") => {
                 let program = program(call.caller)?;
                 self.local.publish(&program, &arguments.0).await

@@ -76,6 +76,11 @@ impl Keeper {
         }
     }
 
+    /// Whether there is a place where it is kept.
+    pub fn keeps(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// The state changed: it is written soon. Costs next to nothing.
     pub fn changed(&self) {
         if let Some(Kept { shared, .. }) = &self.kept {

@@ -15,6 +15,7 @@ use zocp_model::{NodeId, PeerKind};
 use zocp_zmtp::{Message, PublicKey};
 use zocp_zre::{HEADER_BRIDGE, Header, LinkId, Output, PeerId, PeerView, SendError};
 
+use super::trusting::name_refused;
 use super::{House, Link};
 use crate::connection::Input;
 use crate::error::{Invalid, NodeError};
@@ -240,11 +241,15 @@ impl House {
             Zre::PingAnswered { peer, rtt } => self.ping_answered(peer, rtt),
             Zre::Renewed { peer } => self.model.peer_renewed(node_id(peer)),
             Zre::StrangerHeard(stranger) => self.stranger_heard(now, &stranger),
-            Zre::KeyLearned { peer, key } => {
-                if let Some(key) = public_key(key) {
-                    info!(peer = %peer.short(), %key, "a key is trusted on first use");
-                    self.events.push(Event::KeyLearned { peer, key });
-                }
+            Zre::KeyLearned { peer, key, name } => self.key_learned(peer, key, &name),
+            Zre::NameRefused {
+                remote,
+                name,
+                key,
+                holder,
+            } => {
+                self.traffic.turned.add(Turned::Impostor);
+                name_refused(remote, &name, key, holder);
             }
             Zre::PeerRejected { remote, why } => {
                 self.traffic

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::{info, warn};
 use zocp_zmtp::PublicKey;
-use zocp_zre::FirstUse;
+use zocp_zre::{FirstUse, NodeKey, PeerId};
 
 use super::House;
 use crate::connection::Knock;
@@ -32,6 +32,13 @@ impl House {
             info!(from = %stranger.address, key = %stranger.key, "a node whose key is not trusted");
             self.events.push(Event::Stranger(stranger));
         }
+    }
+
+    pub(super) fn key_learned(&mut self, peer: PeerId, key: NodeKey, name: &str) {
+        let Some(key) = public_key(key) else { return };
+        warn!(peer = %peer.short(), name, %key, "a key is trusted on first use");
+        let name = name.to_owned();
+        self.events.push(Event::KeyLearned { peer, key, name });
     }
 
     /// Meets the peer at an endpoint, on a secure mesh with its key behind `|`.
@@ -89,11 +96,25 @@ impl House {
     }
 }
 
+/// Says that a node came under a name that the node with the key `holder` had first.
+pub(super) fn name_refused(remote: SocketAddr, name: &str, key: NodeKey, holder: NodeKey) {
+    let fingerprint = |key| public_key(key).map(|key| key.fingerprint());
+    let (Some(key), Some(holder)) = (fingerprint(key), fingerprint(holder)) else {
+        return;
+    };
+    warn!(
+        %remote, name, key, holder,
+        "a node calls itself as one with another key does, and is not let in; if its machine has a new \
+         key, trust that one"
+    );
+}
+
 fn describe(now: Instant, stranger: &zocp_zre::Stranger) -> Option<Stranger> {
     Some(Stranger {
         key: public_key(stranger.key)?,
         id: stranger.id,
         address: stranger.from,
         silent: now.saturating_duration_since(stranger.heard),
+        times: stranger.times,
     })
 }

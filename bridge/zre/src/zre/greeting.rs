@@ -34,6 +34,9 @@ struct Source<'a> {
 impl Zre {
     /// A link's HELLO, in its turn.
     pub(super) fn hello(&mut self, now: Instant, link: LinkId, hello: Hello) {
+        if self.takes_name(now, link, &hello.name) {
+            return;
+        }
         let Some(entry) = self.links.get(&link) else {
             return;
         };
@@ -183,12 +186,12 @@ impl Zre {
             headers: presence.headers.clone(),
             groups: presence.groups.clone(),
         };
-        let groups = presence.groups.clone();
+        let (groups, name) = (presence.groups.clone(), presence.name.clone());
         peer.presence = Some(presence);
         for group in groups {
             self.members.entry(group).or_default().push(key);
         }
-        self.learn(key_of, id);
+        self.learn(key_of, id, &name);
         self.event(event);
     }
 

@@ -3,6 +3,7 @@
 //! Spec: docs/reference/protocol.md §8.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::output::{Event, ExitReason, LinkId};
@@ -18,13 +19,12 @@ impl Zre {
         self.trust.as_mut().is_some_and(|trust| trust.add(key))
     }
 
-    /// Trusts a key no longer, and ends all that there is with who has it; `false` if it was not trusted.
-    /// With [`FirstUse::Trust`] it is trusted anew when its node comes back.
+    /// Trusts a key no longer, also not on first use, and ends all that there is with who has it; `false` if
+    /// it was not trusted.
     pub fn distrust(&mut self, now: Instant, key: NodeKey) -> bool {
         let known = self.trust.as_mut().is_some_and(|trust| trust.remove(key));
-        if known {
-            self.expel(now, key);
-        }
+        // Also who is about to be trusted on first use.
+        self.expel(now, key);
         known
     }
 
@@ -85,6 +85,7 @@ impl Zre {
             id,
             from,
             heard: now,
+            times: 1,
         };
         let is_new = self
             .trust
@@ -96,12 +97,38 @@ impl Zre {
     }
 
     /// A peer has entered with a key that was proved: on first use it is trusted from now on.
-    pub(super) fn learn(&mut self, key: Option<NodeKey>, peer: PeerId) {
+    pub(super) fn learn(&mut self, key: Option<NodeKey>, peer: PeerId, name: &Arc<str>) {
+        // protocol.md §8.4
         if let (Some(trust), Some(key)) = (&mut self.trust, key)
-            && trust.add(key)
+            && trust.entered(key, name)
         {
-            self.event(Event::KeyLearned { peer, key });
+            let name = Arc::clone(name);
+            self.event(Event::KeyLearned { peer, key, name });
         }
+    }
+
+    /// Whether a node that greets us under this name would be trusted on first use though a trusted one has
+    /// the name. Then all that there is with it ends, it is a stranger from now on, and that is told.
+    pub(super) fn takes_name(&mut self, now: Instant, link: LinkId, name: &str) -> bool {
+        // protocol.md §8.9
+        let Some((trust, entry)) = self.trust.as_mut().zip(self.links.get(&link)) else {
+            return false;
+        };
+        let (remote, id) = (entry.remote, entry.id);
+        let Some(key) = entry.key else { return false };
+        let Some(holder) = trust.holder(key, name) else {
+            return false;
+        };
+        trust.namesake(key);
+        self.expel(now, key);
+        self.refused(now, remote, id, key);
+        self.event(Event::NameRefused {
+            remote,
+            name: name.into(),
+            key,
+            holder,
+        });
+        true
     }
 
     /// Makes the key that a connection has proved the peer's: what was only heard gives way.

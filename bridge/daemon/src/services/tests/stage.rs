@@ -13,7 +13,7 @@ use zocp_node::BeaconMode;
 
 use crate::{
     bus::BusChoice,
-    config::{Config, ServiceSettings, Settings},
+    config::{Config, Reload, Settings},
     run::{Status, run},
     testbus::{TestBus, soon},
 };
@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct Bridge {
     stop: Option<oneshot::Sender<()>>,
     done: JoinHandle<()>,
-    reload: mpsc::Sender<ServiceSettings>,
+    reload: mpsc::Sender<Reload>,
     reloaded: watch::Receiver<usize>,
     pub(super) port: u16,
 }
@@ -64,7 +64,10 @@ impl Bridge {
     pub(super) async fn reload(&mut self, rules: &str) {
         let settings = Config::parse(rules).unwrap().check().unwrap();
         self.reloaded.borrow_and_update();
-        self.reload.send(settings.services).await.unwrap();
+        self.reload
+            .send(settings.reload(None).unwrap())
+            .await
+            .unwrap();
         soon(self.reloaded.changed()).await.unwrap();
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::output::{ConnectError, LinkError, RejectReason};
-use crate::{FirstUse, NodeKey, Security};
+use crate::{FirstUse, NodeKey, Security, Stranger};
 
 fn key(number: u8) -> NodeKey {
     NodeKey::new([number; 32])
@@ -18,6 +18,8 @@ fn secure_with(first_use: FirstUse) -> Bench {
         config.security = Some(Security {
             key: key(100),
             trusted: (1..=4).map(key).collect(),
+            learned: vec![(key(5), "five".into())],
+            barred: vec![key(6)],
             first_use,
         });
     })
@@ -55,7 +57,12 @@ impl Bench {
     }
 
     fn hello_on(&mut self, link: LinkId, at: u8) {
-        let hello = hello_of(peer_addr(at));
+        self.hello_named(link, at, &format!("node {at}"));
+    }
+
+    fn hello_named(&mut self, link: LinkId, at: u8, name: &str) {
+        let mut hello = hello_of(peer_addr(at));
+        hello.name = name.into();
         self.say_on(link, &Command::Hello(Box::new(hello)), 1, Content::new());
     }
 
@@ -85,6 +92,8 @@ fn our_beacon_tells_our_key_also_when_we_leave() {
         config.security = Some(Security {
             key: key(100),
             trusted: Vec::new(),
+            learned: Vec::new(),
+            barred: Vec::new(),
             first_use: FirstUse::Refuse,
         });
     });
@@ -116,7 +125,8 @@ fn who_is_not_trusted_is_a_stranger_and_nothing_else() {
     };
     assert_eq!((stranger.id, stranger.key), (peer_id(9), key(9)));
     assert_eq!(stranger.from, peer_addr(9));
-    assert_eq!(bench.zre.strangers(), [*stranger]);
+    let times = 3;
+    assert_eq!(bench.zre.strangers(), [Stranger { times, ..*stranger }]);
     let now = bench.now;
     let identity = peer_id(9).routing_id();
     assert!(!bench.zre.may_enter(now, peer_addr(9), key(9), &identity));
@@ -231,26 +241,129 @@ fn whoever_is_trusted_is_met_when_it_is_heard_next() {
     assert_eq!(bench.zre.strangers(), []);
     bench.beacon_v3(9, 9, PEER_PORT, 9);
     assert_eq!(bench.dialed_with_key().len(), 1);
-    assert_eq!(bench.zre.trusted().count(), 5);
+    assert_eq!(bench.zre.trusted().count(), 6);
 }
 
 #[test]
 fn on_first_use_a_key_is_trusted_when_its_node_has_entered() {
     let mut bench = secure_with(FirstUse::Trust);
     bench.beacon_v3(9, 9, PEER_PORT, 9);
-    assert_eq!(bench.zre.trusted().count(), 4);
+    assert_eq!(bench.zre.trusted().count(), 5);
     bench.outputs();
     let link = bench.secure_link(9, 9, 9).unwrap();
     bench.hello_on(link, 9);
     let learned = Event::KeyLearned {
         peer: peer_id(9),
         key: key(9),
+        name: "node 9".into(),
     };
     assert!(bench.events().contains(&learned));
     bench.zre.set_first_use(FirstUse::Refuse);
     assert!(bench.is_here(9));
-    assert_eq!(bench.zre.trusted().count(), 5);
+    assert_eq!(bench.zre.trusted().count(), 6);
     assert_eq!(bench.secure_link(8, 8, 8), Err(LinkError::Untrusted));
+}
+
+// protocol.md §8.4
+#[test]
+fn what_was_learned_before_is_trusted_also_without_first_use() {
+    let mut bench = secure();
+    bench.beacon_v3(5, 5, PEER_PORT, 5);
+    assert_eq!(bench.dialed_with_key().len(), 1);
+}
+
+// protocol.md §8.9
+#[test]
+fn on_first_use_another_key_under_a_name_that_was_learned_is_a_stranger_and_that_is_told() {
+    let mut bench = secure_with(FirstUse::Trust);
+    bench.beacon_v3(9, 9, PEER_PORT, 9);
+    let dialed = bench.dialed_with_key();
+    let link = bench.secure_link(9, 9, 9).unwrap();
+    bench.hello_named(link, 9, "five");
+    let outputs = bench.outputs();
+    assert!(outputs.contains(&Output::HangUpLink(link)));
+    assert!(outputs.contains(&Output::HangUpDial(dialed[0].0)));
+    let refused = Output::Event(Event::NameRefused {
+        remote: peer_addr(9),
+        name: "five".into(),
+        key: key(9),
+        holder: key(5),
+    });
+    assert!(outputs.contains(&refused), "{outputs:?}");
+    assert!(!bench.is_here(9));
+    // It is not even let in to try another name, until somebody says that it is who it says.
+    bench.beacon_v3(9, 9, PEER_PORT, 9);
+    assert_eq!(bench.dialed_with_key(), []);
+    assert_eq!(bench.secure_link(9, 9, 9), Err(LinkError::Untrusted));
+    assert!(bench.zre.trust(key(9)));
+    let link = bench.secure_link(9, 9, 9).unwrap();
+    bench.hello_named(link, 9, "five");
+    assert!(bench.is_here(9));
+}
+
+// protocol.md §8.9
+#[test]
+fn the_name_of_whoever_has_been_here_is_taken_too_and_trusted_keys_may_share_one() {
+    let mut bench = secure_with(FirstUse::Trust);
+    for number in [1, 2] {
+        let link = bench.secure_link(number, number, number).unwrap();
+        bench.hello_named(link, number, "desk");
+        assert!(bench.is_here(number));
+        bench.zre.link_closed(bench.now, link);
+    }
+    let link = bench.secure_link(9, 9, 9).unwrap();
+    bench.hello_named(link, 9, "desk");
+    assert!(!bench.is_here(9));
+}
+
+// protocol.md §8.4
+#[test]
+fn whoever_was_distrusted_is_not_trusted_on_first_use() {
+    let mut bench = secure_with(FirstUse::Trust);
+    assert_eq!(bench.secure_link(6, 6, 6), Err(LinkError::Untrusted));
+    let link = bench.secure_link(9, 9, 9).unwrap();
+    bench.hello_on(link, 9);
+    assert!(bench.zre.distrust(bench.now, key(9)));
+    assert!(!bench.is_here(9));
+    assert_eq!(bench.secure_link(9, 9, 9), Err(LinkError::Untrusted));
+}
+
+// protocol.md §8.9
+#[test]
+fn so_many_keys_under_a_name_that_is_taken_are_remembered() {
+    let mut bench = secure_with(FirstUse::Trust);
+    for number in 20..85 {
+        let link = bench.secure_link(number, number, number).unwrap();
+        bench.hello_named(link, number, "five");
+    }
+    assert_eq!(bench.secure_link(21, 21, 21), Err(LinkError::Untrusted));
+    let link = bench.secure_link(20, 20, 20).unwrap();
+    bench.hello_named(link, 20, "five");
+    assert!(!bench.is_here(20));
+}
+
+#[test]
+fn so_many_keys_are_trusted_on_first_use_and_no_more() {
+    let learned = |number: usize| {
+        let mut octets = [200; 32];
+        octets[..2].copy_from_slice(&u16::try_from(number).unwrap().to_be_bytes());
+        (NodeKey::new(octets), format!("{number}").into())
+    };
+    let mut bench = Bench::with(|config| {
+        config.security = Some(Security {
+            key: key(100),
+            trusted: Vec::new(),
+            learned: (1..crate::trust::LEARNED_MAX).map(learned).collect(),
+            barred: Vec::new(),
+            first_use: FirstUse::Trust,
+        });
+    });
+    let link = bench.secure_link(8, 8, 8).unwrap();
+    bench.hello_on(link, 8);
+    assert_eq!(bench.secure_link(9, 9, 9), Err(LinkError::Untrusted));
+    // Those that somebody has looked at do not count.
+    bench.zre.trust(key(8));
+    assert!(bench.secure_link(9, 9, 9).is_ok());
 }
 
 #[test]
