@@ -1,12 +1,14 @@
 //! A message bus of the test's own.
 
 use futures_util::StreamExt;
+use rustix::process::Signal;
 use zbus::{Connection, fdo::DBusProxy, names::BusName};
 
 use crate::{Cmd, Program, in_time, lab::HOME};
 
 /// A `dbus-daemon` with the configuration of a session bus and nothing to activate from the user's home.
 pub struct Bus {
+    name: String,
     address: String,
     connection: Connection,
     daemon: Program,
@@ -18,18 +20,12 @@ impl Bus {
     /// # Panics
     /// When it does not start.
     pub async fn start(name: &str) -> Self {
-        let path = format!("{HOME}/bus-{name}");
-        let program = std::env::var(PROGRAM);
-        let daemon = Cmd::new(program.as_deref().unwrap_or("dbus-daemon"))
-            .args(["--session", "--nofork", "--print-address"])
-            .arg(format!("--address=unix:path={path}"))
-            .label(&format!("bus {name}"))
-            .start();
-        let address = daemon.says("unix:path=").await;
-        let connection = connect(&address).await;
+        let address = format!("unix:path={HOME}/bus-{name}");
+        let daemon = launch(name, &address).await;
         Self {
+            connection: connect(&address).await,
+            name: name.to_owned(),
             address,
-            connection,
             daemon,
         }
     }
@@ -100,6 +96,25 @@ impl Bus {
         self.daemon.kill().await;
     }
 
+    /// Starts it at its address once more, after its end. It is another bus, which knows nobody.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_again(&mut self) {
+        self.daemon = launch(&self.name, &self.address).await;
+        self.connection = connect(&self.address).await;
+    }
+
+    /// Stops it as it is: it has all its connections, and takes and gives nothing.
+    pub fn freeze(&self) {
+        self.daemon.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.daemon.signal(Signal::CONT);
+    }
+
     async fn owner_becomes(&self, name: &str, wanted: Owner) {
         let what = format!("{wanted:?} to own {name}");
         let proxy = self.proxy().await;
@@ -133,6 +148,19 @@ async fn owned(proxy: &DBusProxy<'_>, name: &str) -> bool {
         .name_has_owner(name)
         .await
         .unwrap_or_else(|error| panic!("the bus does not answer: {error}"))
+}
+
+/// Starts the program at an address that, like the one of a session under systemd, is also that of the next
+/// bus there.
+async fn launch(name: &str, address: &str) -> Program {
+    let program = std::env::var(PROGRAM);
+    let daemon = Cmd::new(program.as_deref().unwrap_or("dbus-daemon"))
+        .args(["--session", "--nofork", "--print-address"])
+        .arg(format!("--address={address}"))
+        .label(&format!("bus {name}"))
+        .start();
+    daemon.says("unix:path=").await;
+    daemon
 }
 
 async fn connect(address: &str) -> Connection {

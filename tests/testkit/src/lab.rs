@@ -133,7 +133,7 @@ impl Network {
         .await;
     }
 
-    fn device(&self) -> String {
+    pub(crate) fn device(&self) -> String {
         format!("net{}", self.number)
     }
 }
@@ -211,6 +211,20 @@ impl Link<'_> {
             .await;
     }
 
+    /// Gives the device another name, for which it has to be down a moment.
+    pub async fn rename(&self, name: &str) {
+        let device = self.device();
+        self.on_host(&format!(
+            "link set {device} down\nlink set {device} name {name}\nlink set {name} up"
+        ))
+        .await;
+    }
+
+    /// Takes the device away, as an adapter that is pulled out.
+    pub async fn remove(&self) {
+        ip(&[], &format!("link del {}", self.port())).await;
+    }
+
     /// Pulls the cable: the host sees that the carrier is gone.
     pub async fn unplug(&self) {
         ip(&[], &format!("link set {} down", self.port())).await;
@@ -256,13 +270,13 @@ impl Link<'_> {
         ip(&["-n", &self.host.name], command).await;
     }
 
-    fn port(&self) -> String {
+    pub(crate) fn port(&self) -> String {
         format!("p{}.{}", self.host.number, self.number)
     }
 }
 
 /// Runs a batch of `ip` commands, one a line.
-async fn ip(options: &[&str], batch: &str) {
+pub(crate) async fn ip(options: &[&str], batch: &str) {
     let mut command = Command::new(tools::find("ip"));
     command.args(options).args(["-batch", "-"]);
     command

@@ -42,6 +42,7 @@ mod program;
 mod py_peer;
 mod tools;
 mod venue;
+mod weather;
 
 pub use bridge::Bridge;
 pub use bus::Bus;
@@ -54,6 +55,7 @@ pub use object::Object;
 pub use program::Program;
 pub use py_peer::PyPeer;
 pub use venue::Venue;
+pub use weather::Weather;
 
 use std::{future::Future, time::Duration};
 

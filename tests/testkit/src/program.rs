@@ -108,6 +108,16 @@ impl Program {
         self.signal(Signal::INT);
     }
 
+    /// Stops it as it is: its connections stay, and it says and hears nothing.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid() {

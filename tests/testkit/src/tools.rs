@@ -100,6 +100,7 @@ const PACKAGES: [(&str, &str); 22] = [
     ("nsenter", "util-linux"),
     ("pkg-config", "pkg-config"),
     ("playerctl", "playerctl"),
+    ("prlimit", "util-linux"),
     ("python3", "python3"),
     ("qdbus", "qdbus-qt5"),
     ("tshark", "tshark"),

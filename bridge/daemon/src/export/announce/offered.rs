@@ -34,7 +34,7 @@ impl Desk {
             .clone()
             .filter(|_| announced.grant.may_see());
         let (revision, grant) = (announced.revision, announced.grant.clone());
-        self.ignore(name);
+        let before = self.services.get(name).map(|it| it.owner.clone());
         match owner {
             Some(owner) if self.services.contains_key(name) => {
                 self.with(name, |service| service.renew(owner, revision, grant))
@@ -49,15 +49,17 @@ impl Desk {
                 self.services.remove(name);
             }
         }
+        // First the new, then not the old: of a service that is offered anew nothing is lost in between.
+        self.follow(name);
+        self.ignore(name, before);
         let outcome = self.describe(name, revision).await;
         self.check(name, outcome)?;
-        self.follow(name);
         self.begin(name).await
     }
 
     async fn withdrawn(&mut self, name: &Arc<str>) -> Result<(), NodeError> {
-        self.ignore(name);
-        self.services.remove(name);
+        let before = self.services.remove(name).map(|it| it.owner);
+        self.ignore(name, before);
         let object = service_object(name);
         self.values
             .retain(|path, _| !path.object.starts_with(&object));
@@ -91,15 +93,16 @@ impl Desk {
         }
     }
 
-    fn ignore(&self, name: &Arc<str>) {
-        let Some(service) = self.services.get(name) else {
+    /// The opposite, once; `owner` is who had the name then.
+    fn ignore(&self, name: &Arc<str>, owner: Option<Arc<str>>) {
+        let Some(owner) = owner else {
             return;
         };
         let mut followed = locked(&self.shared.followed);
-        if let Some(count) = followed.get_mut(&service.owner) {
+        if let Some(count) = followed.get_mut(&owner) {
             *count -= 1;
             if *count == 0 {
-                followed.remove(&service.owner);
+                followed.remove(&owner);
             }
         }
         drop(followed);

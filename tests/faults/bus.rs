@@ -1,0 +1,136 @@
+//! A bus that ends, that is started again, that stands still.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use zocp_testkit::{Bridge, Client, Lab, PyPeer, Venue, error_name, isolated, message};
+
+use super::{
+    BRIDGE, EXAMPLES, LAMP, LAMP_OBJECT, LAMP_PATH, LAMP_THERE, LAMP1, NODE, ZOCP, assert_soon,
+};
+
+#[test]
+fn a_bus_that_is_started_again_has_every_name_and_the_mesh_has_seen_nothing() {
+    isolated(async |lab: Lab| {
+        let mut venue = Venue::open(&lab, ZOCP, EXAMPLES, "").await;
+        let level =
+            json!({"register": {"name": "level", "value": 3, "typeHint": "int", "access": "re"}});
+        let mut lamp = PyPeer::start(&lab.host("hall").await, "lamp", &[level]).await;
+        let _service = venue.stage.bus.serve("lamp_service.py", LAMP).await;
+        for name in [NODE, LAMP_THERE] {
+            venue.foh.bus.appears(name).await;
+        }
+        lamp.event("subscribed", |_| true).await;
+        for round in 1..=2 {
+            venue.foh.bus.kill().await;
+            venue.foh.program.says("off the bus").await;
+            lamp.command(json!({"emit_many": ["level", 10, 400 * round]}))
+                .await;
+            venue.foh.bus.start_again().await;
+            for name in [BRIDGE, NODE, LAMP_THERE] {
+                venue.foh.bus.appears(name).await;
+            }
+            let node = venue.foh.bus.node("lamp");
+            node.becomes("level", 400 * i64::from(round)).await;
+            let mut client = Client::on(&venue.foh.bus).await;
+            let answer = client.call(LAMP_OBJECT, "Count", &()).await;
+            assert_eq!(error_name(&answer), None);
+        }
+        let exits = |line: &String| line.contains(r#""event": "exit""#);
+        assert!(!lamp.program.unmatched().iter().any(exits));
+        lamp.is_unharmed();
+    });
+}
+
+#[test]
+fn when_the_bus_of_a_service_ends_calls_are_answered_and_the_service_comes_back() {
+    isolated(async |lab: Lab| {
+        let mut venue = Venue::open(&lab, ZOCP, EXAMPLES, "").await;
+        let _service = venue.stage.bus.serve("lamp_service.py", LAMP).await;
+        venue.foh.bus.appears(LAMP_THERE).await;
+        let mut client = Client::on(&venue.foh.bus).await;
+        let wait = message(LAMP_THERE, LAMP_PATH, LAMP1, "Wait").build(&());
+        let wait = wait.expect("a call");
+        client.send(&wait).await;
+        client.call(LAMP_OBJECT, "Count", &()).await;
+        venue.stage.bus.kill().await;
+        let ended = Instant::now();
+        let answer = client.answer(&wait).await;
+        assert!(error_name(&answer).is_some(), "{answer:?}");
+        venue.foh.bus.vanishes(LAMP_THERE).await;
+        assert_soon("the end", ended);
+        venue.stage.bus.start_again().await;
+        venue.stage.bus.appears(BRIDGE).await;
+        let _service = venue.stage.bus.serve("lamp_service.py", LAMP).await;
+        venue.foh.bus.appears(LAMP_THERE).await;
+        let answer = client.call(LAMP_OBJECT, "Count", &()).await;
+        assert_eq!(error_name(&answer), None);
+    });
+}
+
+#[test]
+fn what_a_program_published_ends_with_its_bus_and_what_lasts_stays() {
+    isolated(async |lab: Lab| {
+        let mut foh = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &[]).await;
+        let mut lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[]).await;
+        foh.bus.appears(NODE).await;
+        let publish = |options: &'static str| {
+            let command = foh.bus.command(ZOCP).args(options.split(' '));
+            command.label("publish").start()
+        };
+        let mut fader = publish("publish fader - --hint int");
+        let mut curtain = publish("publish curtain - --hint int --lasting");
+        for program in [&mut fader, &mut curtain] {
+            program.tell("5").await;
+            program.says("is published").await;
+        }
+        let both = |tree: &Value| tree["fader"]["value"] == 5 && tree["curtain"]["value"] == 5;
+        lamp.command(json!({"get": ["foh", []]})).await;
+        lamp.event("peer_modified", |event| both(&event["data"]))
+            .await;
+        foh.bus.kill().await;
+        foh.bus.start_again().await;
+        foh.bus.appears(BRIDGE).await;
+        let local = foh.bus.object(BRIDGE, "/org/z25/Zocp1/Local");
+        assert_eq!(local.shown_value("curtain").await, "x 5");
+        let names = foh
+            .bus
+            .busctl(&["introspect", BRIDGE, "/org/z25/Zocp1/Local"]);
+        assert!(!names.await.contains(".fader"));
+        let one =
+            |tree: &Value| tree["fader"]["value"] == json!(null) && tree["curtain"]["value"] == 5;
+        lamp.command(json!({"get": ["foh", []]})).await;
+        lamp.event("peer_modified", |event| one(&event["data"]))
+            .await;
+        lamp.is_unharmed();
+    });
+}
+
+#[test]
+fn a_bus_that_stands_still_for_a_while_loses_nothing() {
+    isolated(async |lab: Lab| {
+        let foh = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &[]).await;
+        let level =
+            json!({"register": {"name": "level", "value": 0, "typeHint": "int", "access": "re"}});
+        let mut lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[level]).await;
+        foh.bus.appears(NODE).await;
+        lamp.event("subscribed", |_| true).await;
+        let mut client = Client::on(&foh.bus).await;
+        client.hear(NODE).await;
+        foh.bus.freeze();
+        lamp.command(json!({"emit_many": ["level", 1, 20_000]}))
+            .await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        foh.bus.thaw();
+        for wanted in 1..=20_000_i64 {
+            let signal = client
+                .find("an emission", |message| {
+                    zocp_testkit::is_signal(message, "level")
+                })
+                .await;
+            let value: i64 = signal.body().deserialize().expect("a number");
+            assert_eq!(value, wanted);
+        }
+        lamp.is_unharmed();
+    });
+}

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Passes Ethernet frames between two TAP devices, as bad weather would.
+
+    weather.py DEVICE DEVICE LOST DOUBLED LATE SEED
+
+LOST, DOUBLED and LATE are percent of the frames. A late frame waits up to 20 ms, and others overtake it.
+It says `ready` when frames pass.
+"""
+
+import fcntl
+import heapq
+import os
+import random
+import select
+import struct
+import sys
+import time
+
+FRAME_LEN_MAX = 65536
+LATE_MAX = 0.020
+TUNSETIFF = 0x400454CA
+IFF_TAP = 0x0002
+IFF_NO_PI = 0x1000
+
+
+def tap(name):
+    """The open end of a TAP device."""
+    device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+    return device
+
+
+def fates(lost, doubled, late, chance):
+    """How long each copy of a frame waits."""
+    if chance.uniform(0, 100) < lost:
+        return []
+    copies = 2 if chance.uniform(0, 100) < doubled else 1
+    return [chance.uniform(0, LATE_MAX) if chance.uniform(0, 100) < late else 0 for _ in range(copies)]
+
+
+def main():
+    one, other = (tap(name) for name in sys.argv[1:3])
+    lost, doubled, late, seed = (int(word) for word in sys.argv[3:7])
+    chance = random.Random(seed)
+    across = {one: other, other: one}
+    waiting, number = [], 0
+    print("ready", flush=True)
+    while True:
+        now = time.monotonic()
+        while waiting and waiting[0][0] <= now:
+            _due, _number, device, frame = heapq.heappop(waiting)
+            os.write(device, frame)
+        pause = waiting[0][0] - now if waiting else None
+        for device in select.select([one, other], [], [], pause)[0]:
+            frame = os.read(device, FRAME_LEN_MAX)
+            for wait in fates(lost, doubled, late, chance):
+                number += 1
+                heapq.heappush(waiting, (time.monotonic() + wait, number, across[device], frame))
+
+
+main()
