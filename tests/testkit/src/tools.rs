@@ -81,7 +81,7 @@ fn missing(tool: &str) -> ! {
 /// The Python of the system, for which Debian has modules.
 pub(crate) const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 /// Kept like the list in `tests/run`.
-const PACKAGES: [(&str, &str); 22] = [
+const PACKAGES: &[(&str, &str)] = &[
     ("/usr/include/systemd/sd-bus.h", "libsystemd-dev"),
     ("/usr/lib/mpv-mpris/mpris.so", "mpv-mpris"),
     ("/usr/lib/python3/dist-packages/dasbus", "python3-dasbus"),
