@@ -17,6 +17,7 @@ mod services;
 mod tests;
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -54,6 +55,8 @@ pub struct Config {
     pub import: Vec<ImportConfig>,
     /// What outlives the bridge.
     pub state: StateConfig,
+    /// Who may read its counters besides the programs on the bus.
+    pub statistics: StatisticsConfig,
     /// Every bound of the program.
     pub limits: LimitsConfig,
 }
@@ -105,6 +108,14 @@ pub struct StateConfig {
     pub directory: Option<PathBuf>,
 }
 
+/// `[statistics]`: who may read the counters besides the programs on the bus.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StatisticsConfig {
+    /// The address, "127.0.0.1:PORT", where Prometheus finds them. Default: none.
+    pub prometheus: Option<String>,
+}
+
 /// How peers are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -132,6 +143,8 @@ pub struct Settings {
     pub wires: wires::Limits,
     /// Where state is kept.
     pub state: StateDir,
+    /// Where Prometheus finds the counters.
+    pub prometheus: Option<SocketAddr>,
 }
 
 /// What of the settings is read again at SIGHUP.
@@ -257,6 +270,9 @@ impl Config {
             state: StateConfig {
                 directory: self.state.directory.or(below.state.directory),
             },
+            statistics: StatisticsConfig {
+                prometheus: self.statistics.prometheus.or(below.statistics.prometheus),
+            },
             limits: self.limits.over(below.limits),
         }
     }
@@ -321,6 +337,7 @@ impl Config {
             },
             local: bounds.local,
             wires: bounds.wires,
+            prometheus: self.statistics.prometheus.map(loopback).transpose()?,
             state: match self.state.directory {
                 Some(directory) if !directory.as_os_str().is_empty() => StateDir::new(directory),
                 _ => StateDir::none(),
@@ -476,6 +493,17 @@ fn checked_endpoint(endpoint: String) -> Result<String, ConfigError> {
         _ => Err(invalid(
             "mesh.peers",
             &format!("\"{endpoint}\" is not tcp://HOST:PORT"),
+        )),
+    }
+}
+
+/// Counters are for this machine: a port that others reach would tell them who is on the mesh.
+fn loopback(address: String) -> Result<SocketAddr, ConfigError> {
+    match address.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() && address.port() != 0 => Ok(address),
+        _ => Err(invalid(
+            "statistics.prometheus",
+            &format!("\"{address}\" is not 127.0.0.1:PORT or [::1]:PORT"),
         )),
     }
 }

@@ -27,6 +27,7 @@ use crate::{
     objects::XmlError,
     served::{Presence, Site, SiteKind},
     services::Services,
+    statistics::{self, Statistics},
     trust::{Opened, Trust},
     wires::Wires,
 };
@@ -148,6 +149,11 @@ impl<T: FnMut(Status)> Bridge<T> {
         let wires = Wires::start(&tasks, &site, node.clone(), settings.wires, &settings.state)?;
         let saving = CancellationToken::new();
         let trust = Trust::start(&tasks, node.clone(), opened, saving.clone());
+        if let Some(address) = settings.prometheus {
+            let statistics = Statistics::new(node.clone(), site.record().clone());
+            let page = statistics::serve(address, statistics, tasks.clone(), saving.clone());
+            tasks.spawn(page);
+        }
         let parts = HubParts {
             node: node.clone(),
             directory: directory.clone(),

@@ -2,7 +2,11 @@
 //!
 //! Model: the properties are computed when somebody asks; nothing is kept here and nothing announced.
 //! Invariants: S1. Counting goes on whether anybody asks or not, and asking counts nothing.
+//! Layout: `text` writes them as Prometheus reads them, `page` has that on a port.
 //! Spec: docs/reference/dbus.md, "Statistics"
+
+mod page;
+mod text;
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +17,7 @@ use std::{
 use zbus::Variant;
 use zocp_node::{Counts, Kind, Node, PeerId, PeerTraffic};
 
+pub(crate) use self::page::serve;
 use crate::{
     objects::{Content, Interface, SlotError},
     record::Record,
@@ -85,6 +90,13 @@ impl Statistics {
         compute(&mut shown, "Queued", move || node.queued(peer) as u64)?;
         compute(&mut shown, "Counts", Groups::new)?;
         Ok(Some(shown))
+    }
+
+    /// The page for Prometheus.
+    async fn page(&self) -> String {
+        // A node that has ended has no peers.
+        let peers = self.node.peers().await.unwrap_or_default();
+        self.text(&peers)
     }
 
     /// A peer is gone: its counters are not kept.

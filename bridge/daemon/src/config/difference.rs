@@ -37,6 +37,7 @@ impl Difference {
             ("[mesh]", fixed(&old.mesh) != fixed(&new.mesh)),
             ("[bus]", old.bus != new.bus),
             ("[state]", old.state != new.state),
+            ("[statistics]", old.statistics != new.statistics),
             ("[limits]", old.limits.fixed() != new.limits.fixed()),
         ];
         let waiting = sections.iter().filter(|(_, is_other)| *is_other);

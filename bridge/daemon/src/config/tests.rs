@@ -115,6 +115,14 @@ fn a_value_that_cannot_be_meant_is_named_by_its_key() {
         (String::from("[mesh]\nname = \"\""), "mesh.name"),
         (format!("[mesh]\nname = \"{long}\""), "mesh.name"),
         (String::from("[mesh]\nport = 0"), "mesh.port"),
+        (
+            String::from("[statistics]\nprometheus = '0.0.0.0:9567'"),
+            "statistics.prometheus",
+        ),
+        (
+            String::from("[statistics]\nprometheus = '127.0.0.1'"),
+            "statistics.prometheus",
+        ),
         (String::from("[mesh]\npeers = [\"10.0.0.7\"]"), "mesh.peers"),
         (
             String::from("[mesh]\npeers = [\"tcp://10.0.0.7:0\"]"),
