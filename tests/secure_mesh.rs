@@ -69,7 +69,8 @@ fn a_peer_of_libzmq_whose_key_is_not_trusted_is_told_so_and_gets_no_word() {
         })
         .await;
         assert_eq!(stranger.key, pair(1).public());
-        peer.greet(&desk).await;
+        // A DEALER that was refused has nobody to send to, and would wait.
+        peer.dial(&desk).await;
         let refused = peer
             .zmq
             .event("handshake", |event| event["at"] == "dealer")
@@ -160,17 +161,45 @@ fn bridges_that_trust_each_other_are_on_each_others_bus_and_nobody_else_is() {
 }
 
 #[test]
+fn a_service_for_a_key_is_not_for_another_node_of_the_same_name() {
+    isolated(async |lab: Lab| {
+        let names = ["stage", "foh", "namesake"];
+        let mut keys = Vec::new();
+        for name in names {
+            keys.push(new_key(&lab, name).await);
+        }
+        let all: Vec<&str> = keys.iter().map(|(_, key, _)| key.as_str()).collect();
+        let config = |at: usize, rules: &str| {
+            let own = &keys[at].0;
+            let text = format!("[mesh]\nkey = '{own}'\ntrusted = {all:?}\n{rules}");
+            format!("--config={}", lab.file(&format!("{at}.toml"), &text))
+        };
+        let rules = format!(
+            "[[export]]\nservice = 'org.example.Lamp'\ntalk = true\npeers = ['key:{}']\n\
+             [[export]]\nservice = 'org.example.Public'\ntalk = true\n",
+            keys[1].2
+        );
+        let host = lab.host("stage").await;
+        let stage = Bridge::start(ZOCP, &host, "stage", &[&config(0, &rules)]).await;
+        let services = stage.bus.connect().await;
+        for name in ["org.example.Lamp", "org.example.Public"] {
+            services.request_name(name).await.expect("it is free");
+        }
+        let host = lab.host("foh").await;
+        let foh = Bridge::start(ZOCP, &host, "foh", &[&config(1, "")]).await;
+        foh.bus.appears("org.example.Lamp.stage").await;
+        let host = lab.host("namesake").await;
+        let namesake = Bridge::start(ZOCP, &host, "foh", &[&config(2, "")]).await;
+        namesake.bus.appears("org.example.Public.stage").await;
+        assert!(!namesake.bus.has("org.example.Lamp.stage").await);
+    });
+}
+
+#[test]
 fn a_stranger_is_listed_trusted_after_comparing_and_distrusted_from_the_command_line() {
     isolated(async |lab: Lab| {
         let (stage, foh) = (lab.host("stage").await, lab.host("foh").await);
-        let key = async |name: &str| {
-            let file = format!("{}.key", lab.file(name, ""));
-            let made = Cmd::new(ZOCP).args(["key", "new", &file, "--json"]).run();
-            let made: serde_json::Value = serde_json::from_str(&made.await).expect("JSON");
-            let text = |name: &str| made[name].as_str().expect("text").to_owned();
-            (file, text("key"), text("fingerprint"))
-        };
-        let (at_stage, at_foh) = (key("stage").await, key("foh").await);
+        let (at_stage, at_foh) = (new_key(&lab, "stage").await, new_key(&lab, "foh").await);
         let config = |name: &str, own: &str, trusted: &str| {
             let text = format!("[mesh]\nkey = '{own}'\ntrusted = ['{trusted}']\n");
             format!("--config={}", lab.file(&format!("{name}.toml"), &text))
@@ -245,14 +274,19 @@ impl Peer {
             .await;
     }
 
-    /// Connects to a node as its DEALER, and says HELLO.
-    async fn greet(&mut self, node: &Node) {
+    /// Connects to a node as its DEALER.
+    async fn dial(&mut self, node: &Node) {
         let endpoint = format!("tcp://10.99.0.254:{}", node.port());
         let key = node.key().expect("it has one").to_string();
         let identity = hex(&[&[1], &UUID[..]].concat());
         self.zmq
             .command(json!({"dial": [endpoint, key, identity]}))
             .await;
+    }
+
+    /// The same, and says HELLO.
+    async fn greet(&mut self, node: &Node) {
+        self.dial(node).await;
         let short = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
         let hello = [
             b"\xaa\xa1\x01\x02\0\x01".to_vec(),
@@ -283,6 +317,15 @@ async fn desk(lab: &Lab, trusted: &[u8]) -> (Node, Events) {
         ..Config::new("desk")
     };
     Node::start(config).await.expect("there is a network")
+}
+
+/// A file with a new key, the key and its fingerprint.
+async fn new_key(lab: &Lab, name: &str) -> (String, String, String) {
+    let file = format!("{}.key", lab.file(name, ""));
+    let made = Cmd::new(ZOCP).args(["key", "new", &file, "--json"]).run();
+    let made: serde_json::Value = serde_json::from_str(&made.await).expect("JSON");
+    let text = |name: &str| made[name].as_str().expect("text").to_owned();
+    (file, text("key"), text("fingerprint"))
 }
 
 async fn entered(events: &mut Events) -> PeerInfo {

@@ -179,7 +179,7 @@ pub(crate) enum Command {
         /// what is refused is recorded too.
         #[arg(long)]
         learn: bool,
-        /// Only this peer, by name or UUID; every peer by default
+        /// Only this peer, by name, UUID or key (key:…); every peer by default
         #[arg(long, value_name = "PEER")]
         peer: Vec<String>,
     },

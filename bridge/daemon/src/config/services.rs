@@ -36,7 +36,7 @@ pub struct ExportConfig {
     #[serde(default, deserialize_with = "members_texts")]
     pub call_back: Vec<String>,
     /// The names or UUIDs of the peers. Default: every peer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "peers_texts")]
     pub peers: Vec<String>,
     /// What peers ask is recorded. Only a program on the bus may want that, so it is no key of the file.
     #[serde(skip)]
@@ -51,6 +51,7 @@ pub struct ImportConfig {
     #[serde(deserialize_with = "service_text")]
     pub service: String,
     /// The name or UUID of the peer. Default: "*", every peer.
+    #[serde(default, deserialize_with = "some_peer_text")]
     pub from: Option<String>,
     /// The name here, with "{node}", "{service}" and "{tail}" (what "*" matched), or false: not at
     /// all. Default: the customary name.
@@ -161,7 +162,7 @@ impl ExportConfig {
         }
         Ok(ExportRule {
             service: service("export.service", &self.service)?,
-            peers: Peers::new(&self.peers),
+            peers: peers("export.peers", &self.peers)?,
             grant,
         })
     }
@@ -172,7 +173,10 @@ impl ImportConfig {
         let everything = || vec![String::from("*")];
         Ok(ImportRule {
             service: service("import.service", &self.service)?,
-            from: Peers::new(&[self.from.unwrap_or_else(|| String::from("*"))]),
+            from: peers(
+                "import.from",
+                &[self.from.unwrap_or_else(|| String::from("*"))],
+            )?,
             name: match self.name {
                 None | Some(ImportNameConfig::Wanted(true)) => ImportName::Default,
                 Some(ImportNameConfig::Wanted(false)) => ImportName::Never,
@@ -207,6 +211,10 @@ pub(super) fn imports(tables: Vec<ImportConfig>) -> Result<Vec<ImportRule>, Conf
 
 fn service(key: &'static str, text: &str) -> Result<ServicePattern, ConfigError> {
     ServicePattern::parse(text).map_err(|error| invalid(key, &error))
+}
+
+fn peers(key: &'static str, texts: &[String]) -> Result<Peers, ConfigError> {
+    Peers::new(texts).map_err(|error| invalid(key, &error))
 }
 
 fn members(key: &'static str, texts: &[String]) -> Result<Vec<Members>, ConfigError> {
@@ -275,6 +283,18 @@ fn members_texts<'de, D: Deserializer<'de>>(texts: D) -> Result<Vec<String>, D::
         Members::parse(text).map_err(D::Error::custom)?;
     }
     Ok(texts)
+}
+
+fn peers_texts<'de, D: Deserializer<'de>>(texts: D) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<String>::deserialize(texts)?;
+    Peers::new(&texts).map_err(D::Error::custom)?;
+    Ok(texts)
+}
+
+fn some_peer_text<'de, D: Deserializer<'de>>(text: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(text)?;
+    Peers::new(text.as_slice()).map_err(D::Error::custom)?;
+    Ok(text)
 }
 
 fn some_members_texts<'de, D: Deserializer<'de>>(

@@ -233,7 +233,14 @@ fn exports_and_imports_become_rules() {
         !settings
             .services
             .export
-            .grant("org.mpris.MediaPlayer2.mpv", "x", "1")
+            .grant(
+                "org.mpris.MediaPlayer2.mpv",
+                crate::policy::Who {
+                    name: "x",
+                    uuid: "1",
+                    key: None,
+                },
+            )
             .may_see()
     );
     assert_eq!(settings.services.import.len(), 2);

@@ -72,9 +72,7 @@ impl Exporter {
         }
         let is_offered = offers.name(service).is_some();
         drop(offers);
-        let grant = locked(&self.shared.rules)
-            .all
-            .grant(service, &link.name, &link.uuid);
+        let grant = locked(&self.shared.rules).all.grant(service, link.who());
         if is_offered && grant.may_see() {
             return Ok(Arc::new(grant));
         }

@@ -105,7 +105,7 @@ impl Rules {
             let rule = &lent.rule;
             if let Some(record) = &mut lent.record
                 && rule.names(&note.service)
-                && rule.peers.matches(&link.name, &link.uuid)
+                && rule.peers.matches(link.who())
             {
                 record.note(note, is_allowed);
             }
@@ -189,9 +189,8 @@ impl Exporter {
         let services = locked(&shared.offers).names();
         for link in &links {
             for service in &services {
-                let peer = (link.name.as_str(), link.uuid.as_str());
-                let was = before.grant(service, peer.0, peer.1);
-                let is = now.grant(service, peer.0, peer.1);
+                let was = before.grant(service, link.who());
+                let is = now.grant(service, link.who());
                 if was == is {
                     continue;
                 }

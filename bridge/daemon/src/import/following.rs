@@ -279,8 +279,7 @@ impl Importer {
 
 /// How a service of a peer is to appear here; `None` where it is not to.
 fn terms(rules: &[ImportRule], service: &str, link: &Link) -> Option<Terms> {
-    let peer = (link.name.as_str(), link.uuid.as_str());
-    match naming(rules, service, peer, &link.label) {
+    match naming(rules, service, link.who(), &link.label) {
         Naming::Shown(name, rule) => Some(Terms {
             name: name.into(),
             rule: Rule {

@@ -7,7 +7,7 @@
 
 use zbus::names::WellKnownName;
 
-use crate::policy::{ImportName, ImportRule};
+use crate::policy::{ImportName, ImportRule, Who};
 
 /// How a service appears.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +24,10 @@ pub(super) enum Naming<'r> {
 pub(super) fn naming<'r>(
     rules: &'r [ImportRule],
     service: &str,
-    peer: (&str, &str),
+    peer: Who<'_>,
     label: &str,
 ) -> Naming<'r> {
-    let (name, uuid) = peer;
-    let fits = |rule: &&ImportRule| rule.service.matches(service) && rule.from.matches(name, uuid);
+    let fits = |rule: &&ImportRule| rule.service.matches(service) && rule.from.matches(peer);
     let rule = rules.iter().find(fits);
     let shown = match rule.map(|rule| (&rule.name, rule.service.tail(service))) {
         Some((ImportName::Never, _)) => return Naming::Hidden,
@@ -58,10 +57,16 @@ mod tests {
     use super::*;
     use crate::policy::{Grant, Peers, ServicePattern};
 
+    const STAGE: Who<'static> = Who {
+        name: "stage",
+        uuid: "0123",
+        key: None,
+    };
+
     fn rule(service: &str, from: &str, name: ImportName) -> ImportRule {
         ImportRule {
             service: ServicePattern::parse(service).unwrap(),
-            from: Peers::new(&[from.to_owned()]),
+            from: Peers::new(&[from.to_owned()]).unwrap(),
             name,
             grant: Grant::all(),
             cache: true,
@@ -69,7 +74,7 @@ mod tests {
     }
 
     fn shown(rules: &[ImportRule], service: &str) -> String {
-        match naming(rules, service, ("stage", "0123"), "stage") {
+        match naming(rules, service, STAGE, "stage") {
             Naming::Shown(name, _) => name,
             other => panic!("{other:?}"),
         }
@@ -97,14 +102,13 @@ mod tests {
         ];
         assert_eq!(shown(&rules, "org.a.X.y"), "org.b.X.y.of.stage");
         assert_eq!(shown(&rules, "org.c.Z"), "org.c.Z");
-        let peer = ("stage", "0123");
         assert_eq!(
-            naming(&rules, "org.a.Hidden", peer, "stage"),
+            naming(&rules, "org.a.Hidden", STAGE, "stage"),
             Naming::Hidden
         );
         let bad = [rule("*", "*", ImportName::Template("{tail}..x".into()))];
         assert!(matches!(
-            naming(&bad, "org.c.Z", peer, "l"),
+            naming(&bad, "org.c.Z", STAGE, "l"),
             Naming::Illegal(_)
         ));
     }

@@ -8,10 +8,13 @@
 //! Not here: asking (`crate::export` for what comes from a peer, `crate::import` for what goes to it).
 //! Spec: docs/reference/protocol.md §7.6; xdg-dbus-proxy(1)
 
+mod peers;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+
+pub use self::peers::{Peers, Who};
 
 /// Which services: a bus name, a name and all below it (`org.example.*`), or all (`*`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -287,33 +290,6 @@ impl Grant {
     }
 }
 
-/// Which peers: by name or UUID; empty is every peer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Peers(Vec<Box<str>>);
-
-impl Peers {
-    /// Those of these names or UUIDs; `*` among them is every peer.
-    #[must_use]
-    pub fn new(names: &[String]) -> Self {
-        if names.iter().any(|name| name == "*") {
-            return Self::default();
-        }
-        Self(names.iter().map(|name| name.as_str().into()).collect())
-    }
-
-    /// Whether every peer is meant.
-    #[must_use]
-    pub fn is_everybody(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether a peer is meant.
-    #[must_use]
-    pub fn matches(&self, name: &str, uuid: &str) -> bool {
-        self.0.is_empty() || self.0.iter().any(|peer| **peer == *name || **peer == *uuid)
-    }
-}
-
 /// One `[[export]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportRule {
@@ -362,10 +338,10 @@ impl ExportPolicy {
 
     /// What a peer may do with a service.
     #[must_use]
-    pub fn grant(&self, service: &str, peer_name: &str, peer_uuid: &str) -> Grant {
+    pub fn grant(&self, service: &str, peer: Who<'_>) -> Grant {
         let mut grant = Grant::default();
         for rule in &self.rules {
-            if rule.names(service) && rule.peers.matches(peer_name, peer_uuid) {
+            if rule.names(service) && rule.peers.matches(peer) {
                 grant.add(&rule.grant);
             }
         }
@@ -417,6 +393,11 @@ pub enum RuleError {
         "\"{0}\" is not [interface.member][@/path], where member may be * and the path end in /*"
     )]
     Members(String),
+    /// No key of a peer.
+    #[error(
+        "\"key:{0}\" names neither a key, 40 characters, nor a fingerprint, five groups of four digits"
+    )]
+    Key(String),
 }
 
 fn parse_path(text: &str) -> Result<(Box<str>, Depth), ()> {

@@ -124,7 +124,7 @@ fn signals_have_rules_of_their_own() {
 fn rules_add_up_for_the_peers_that_they_name() {
     let rule = |service: &str, peers: &[&str], grant| ExportRule {
         service: ServicePattern::parse(service).unwrap(),
-        peers: Peers::new(&peers.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        peers: Peers::new(&peers.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap(),
         grant,
     };
     let policy = ExportPolicy {
@@ -135,11 +135,16 @@ fn rules_add_up_for_the_peers_that_they_name() {
         ],
     };
     let (x, y) = (member("/", "org.a.I", "x"), member("/", "org.a.I", "y"));
-    let grant = |peer: &str, uuid: &str| policy.grant("org.a.B", peer, uuid);
+    let who = |name, uuid| {
+        let key = None;
+        Who { name, uuid, key }
+    };
+    let grant = |name, uuid| policy.grant("org.a.B", who(name, uuid));
     assert!(grant("foh", "9").may_call(&y));
     assert!(grant("other", "0123").may_call(&y) && grant("other", "0123").may_call(&x));
     assert!(grant("other", "9").may_call(&x) && !grant("other", "9").may_call(&y));
     assert!(policy.offers("org.a.Z") && !policy.offers("org.b"));
-    assert_eq!(policy.grant("org.b", "foh", "9"), Grant::default());
-    assert!(Peers::new(&["foh".into(), "*".into()]).matches("anybody", "1"));
+    assert_eq!(policy.grant("org.b", who("foh", "9")), Grant::default());
+    let everybody = Peers::new(&["foh".into(), "*".into()]).unwrap();
+    assert!(everybody.matches(who("anybody", "1")));
 }

@@ -13,13 +13,14 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
-use zocp_node::{Node, PeerId};
+use zocp_node::{Node, PeerId, PeerInfo, PublicKey};
 
 use super::{Bounds, Ground};
 use crate::{
     errors::Refusal,
     export::CallBack,
     import::{Asked, Imported},
+    policy::Who,
     record::{Meter, Record},
     transport::{Control, Lane, NodePost, Outlet, Parts, octets},
 };
@@ -30,6 +31,8 @@ pub(crate) struct Link {
     pub(crate) peer: PeerId,
     pub(crate) uuid: String,
     pub(crate) name: String,
+    /// What it has proved, on a secure mesh.
+    pub(crate) key: Option<PublicKey>,
     /// The peer's label on this bus.
     pub(crate) label: String,
     pub(crate) outlet: Outlet<NodePost>,
@@ -74,13 +77,8 @@ pub(crate) enum Request {
 }
 
 impl Link {
-    pub(crate) fn new(
-        node: &Node,
-        peer: PeerId,
-        name: &str,
-        label: &str,
-        ground: &Ground,
-    ) -> Arc<Self> {
+    pub(crate) fn new(node: &Node, info: &PeerInfo, label: &str, ground: &Ground) -> Arc<Self> {
+        let peer = info.id;
         let gone = CancellationToken::new();
         let (bounds, record) = (&ground.bounds, ground.site.record());
         let meter = record.meter(peer);
@@ -93,7 +91,8 @@ impl Link {
         Arc::new(Self {
             peer,
             uuid: peer.to_string(),
-            name: name.to_owned(),
+            name: info.name.clone(),
+            key: info.key,
             label: label.to_owned(),
             outlet: Outlet::new(post, &ground.tasks, gone.clone(), waiting_max),
             bounds: bounds.clone(),
@@ -103,6 +102,15 @@ impl Link {
             parts: Mutex::default(),
             requests: Mutex::default(),
         })
+    }
+
+    /// Whom rules may mean.
+    pub(crate) fn who(&self) -> Who<'_> {
+        Who {
+            name: &self.name,
+            uuid: &self.uuid,
+            key: self.key,
+        }
     }
 
     /// Keeps a request; its number.

@@ -133,7 +133,7 @@ impl Services {
             Event::LocalSet { path, value, .. } => self.exporter.set(path, value),
             Event::Entered(info) if info.extended => {
                 let label = label(info.id).unwrap_or_else(|| info.id.to_string().into());
-                let link = Link::new(&self.node, info.id, &info.name, &label, &self.ground);
+                let link = Link::new(&self.node, info, &label, &self.ground);
                 self.exporter.peer_came(&link);
                 self.importer.peer_came(&link);
                 self.links.insert(info.id, link);

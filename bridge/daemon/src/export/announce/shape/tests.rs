@@ -96,7 +96,8 @@ fn what_is_for_some_peers_is_for_nobody_here() {
                 .iter()
                 .map(|&peer| peer.to_owned())
                 .collect::<Vec<_>>(),
-        ),
+        )
+        .unwrap(),
         grant: Grant::all(),
     };
     let public = |rules| ExportPolicy { rules }.public_grant("org.example.Lamp");
