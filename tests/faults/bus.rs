@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use zocp_testkit::{Bridge, Client, Lab, PyPeer, Venue, error_name, isolated, message};
+use zocp_testkit::{Bridge, Client, Lab, PyPeer, Venue, error_name, in_time, isolated, message};
 
 use super::{
-    BRIDGE, EXAMPLES, LAMP, LAMP_OBJECT, LAMP_PATH, LAMP_THERE, LAMP1, NODE, ZOCP, assert_soon,
+    BRIDGE, EXAMPLES, IMPATIENT, LAMP, LAMP_OBJECT, LAMP_PATH, LAMP_THERE, LAMP1, NODE, ZOCP,
+    assert_soon,
 };
 
 #[test]
@@ -133,4 +134,73 @@ fn a_bus_that_stands_still_for_a_while_loses_nothing() {
         }
         lamp.is_unharmed();
     });
+}
+
+#[test]
+fn a_bridge_whose_bus_stands_still_for_long_is_whole_when_it_goes_on() {
+    isolated(async |lab: Lab| {
+        let config = lab.file("impatient.toml", IMPATIENT);
+        let options = ["--config", &config];
+        let foh = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &options).await;
+        let stage = Bridge::start(ZOCP, &lab.host("stage").await, "stage", &options).await;
+        let mut lamp = PyPeer::start(&lab.host("hall").await, "lamp", &[level()]).await;
+        let there = [NODE, "org.z25.Zocp1.Node.stage"];
+        for name in there {
+            foh.bus.appears(name).await;
+        }
+        foh.bus.freeze();
+        lamp.command(json!({"emit_many": ["level", 1, 20_000]}))
+            .await;
+        // Twice the time after which silent peers are gone.
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        foh.bus.thaw();
+        for name in there {
+            foh.bus.appears(name).await;
+        }
+        stage.bus.appears("org.z25.Zocp1.Node.foh").await;
+        foh.bus.node("lamp").becomes("level", 20_000_i64).await;
+        let ping = foh.bus.peer("stage");
+        ping.call("org.z25.Zocp1.Peer", "Ping", &())
+            .await
+            .expect("an answer");
+        lamp.is_unharmed();
+    });
+}
+
+#[test]
+fn wires_between_node_and_service_work_on_the_bus_that_is_started_again() {
+    isolated(async |lab: Lab| {
+        let mut foh = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &[]).await;
+        let mut lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[level()]).await;
+        foh.bus.appears(NODE).await;
+        let service = foh.bus.serve("lamp_service.py", LAMP).await;
+        let target = format!("dbus:{LAMP}:{LAMP_PATH}:{LAMP1}.Level");
+        let wire = ["wire", "lamp:level", &target, "--lasting"];
+        foh.bus.command(ZOCP).args(wire).run().await;
+        foh.bus.kill().await;
+        drop(service);
+        foh.bus.start_again().await;
+        for name in [BRIDGE, NODE] {
+            foh.bus.appears(name).await;
+        }
+        let _service = foh.bus.serve("lamp_service.py", LAMP).await;
+        let (wires, mut value) = (foh.bus.object(BRIDGE, "/org/z25/Zocp1/wires/1"), 0);
+        let shown = foh.bus.object(LAMP, LAMP_PATH);
+        in_time("the wire to pass on", async {
+            while shown.shown(LAMP1, "Level").await != format!("d {value}") {
+                value += 1;
+                lamp.command(json!({"emit": ["level", value]})).await;
+            }
+        })
+        .await;
+        assert_eq!(
+            wires.shown("org.z25.Zocp1.Wire", "State").await,
+            "s \"active\""
+        );
+    });
+}
+
+/// What a lamp is registered with.
+fn level() -> Value {
+    json!({"register": {"name": "level", "value": 0, "typeHint": "int", "access": "re"}})
 }

@@ -1,10 +1,10 @@
 //! Disks that are full, files that are broken, and too few descriptors.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use rustix::process::Signal;
 use zocp_node::{Config, Events, Node};
-use zocp_testkit::{Bridge, Bus, Client, Cmd, Lab, Program, Venue, error_name, isolated};
+use zocp_testkit::{Bridge, Bus, Client, Cmd, Lab, Program, Venue, error_name, in_time, isolated};
 
 use super::{BRIDGE, EXAMPLES, LAMP, LAMP_OBJECT, LAMP_THERE, ZOCP};
 
@@ -89,7 +89,7 @@ fn without_free_descriptors_who_is_there_stays_and_who_waits_comes_when_there_ar
         let bus = Bus::start("foh").await;
         let limited = ["--nofile=40:40", ZOCP, "bridge", "--name", "foh"];
         let command = foh.command("prlimit").args(limited).on(&bus);
-        let _bridge = command.label("bridge foh").start();
+        let bridge = command.label("bridge foh").start();
         bus.appears(BRIDGE).await;
         let first = node(0).await;
         bus.appears("org.z25.Zocp1.Node.n0").await;
@@ -113,13 +113,47 @@ fn without_free_descriptors_who_is_there_stays_and_who_waits_comes_when_there_ar
         }
         bus.appears(&format!("org.z25.Zocp1.Node.{last}")).await;
         drop(first);
+        let told = |line: &&String| line.contains("connections cannot be accepted");
+        assert_eq!(bridge.unmatched().iter().filter(told).count(), 1);
+    });
+}
+
+#[test]
+fn a_bridge_that_gets_no_memory_ends_leaves_nothing_and_has_what_lasts_when_it_is_started_again() {
+    isolated(async |lab: Lab| {
+        let foh = lab.host("foh").await;
+        let mut bridge = Bridge::start(ZOCP, &foh, "foh", &[]).await;
+        let mut curtain = publish(&bridge.bus, "curtain").await;
+        curtain.tell("up").await;
+        curtain.says("is published").await;
+        in_time("the state to be written", async {
+            while !fs::exists(lab.path("state-foh/published.json")).expect("a place") {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        let process = bridge.program.pid().expect("it runs");
+        let limits = [format!("--pid={process}"), "--as=1048576".to_owned()];
+        Cmd::new("prlimit").args(limits).run().await;
+        // More than any heap has in store.
+        let message = "a".repeat(24 << 20);
+        let root = bridge.bus.bridge();
+        let call = root
+            .call("org.z25.Zocp1.Bridge", "FindNode", &message)
+            .await;
+        assert!(call.is_err());
+        assert!(!bridge.program.ended().await.success());
+        assert!(!bridge.bus.has(BRIDGE).await);
+        let _again = Bridge::start_on(&bridge.bus, ZOCP, &foh, "foh", &[]).await;
+        let local = bridge.bus.object(BRIDGE, LOCAL);
+        assert_eq!(local.shown_value("curtain").await, "s \"up\"");
     });
 }
 
 /// That not all of so many nodes are on the bus, once a moment has passed in which they could have come.
 async fn in_vain(bus: &Bus, nodes: usize) {
     // Beacons come each second: by then the bridge has met all that it can.
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let names = bus.busctl(&["list", "--acquired"]).await;
     assert!(
         names.matches("org.z25.Zocp1.Node.").count() < nodes,

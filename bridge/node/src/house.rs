@@ -329,6 +329,7 @@ async fn accept(
 ) {
     let places = Arc::new(Semaphore::new(handshakes_max));
     let mut next = 0;
+    let mut told: Option<tokio::time::Instant> = None;
     let serve = async {
         // The semaphore is never closed, so this goes on for ever.
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
@@ -342,7 +343,11 @@ async fn accept(
                     tasks.spawn(run_link(link, stream, remote, place, wiring.clone(), token));
                 }
                 Err(error) => {
-                    warn!(%error, "a connection could not be accepted");
+                    // It fails many times then; a log that fills the disk would be one fault more.
+                    if told.is_none_or(|told| told.elapsed() >= ACCEPT_TOLD) {
+                        warn!(%error, "connections cannot be accepted; trying again");
+                        told = Some(tokio::time::Instant::now());
+                    }
                     tokio::time::sleep(ACCEPT_RETRY).await;
                 }
             }
@@ -368,3 +373,6 @@ const IDLE_MAX: Duration = Duration::from_secs(3600);
 
 /// After a failure such as no free descriptors, for others to free some.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Between two lines of the log about that.
+const ACCEPT_TOLD: Duration = Duration::from_secs(60);

@@ -210,6 +210,53 @@ fn broken_connections_deaths_and_restarts_end_in_agreement() {
 }
 
 #[test]
+fn a_host_that_sleeps_is_met_again_however_long_it_slept() {
+    for_seeds(120..150, |world| {
+        bridges(world, 5);
+        world.run(seconds(3));
+        for _ in 0..4 {
+            let host = world.rng.random_range(0..5);
+            world.sleep(host);
+            let time = world.rng.random_range(1..90_000);
+            world.run(millis(time));
+            world.wake(host);
+            let pause = world.rng.random_range(1..10_000);
+            world.run(millis(pause));
+        }
+        world.run(seconds(60));
+        assert_converged(world);
+        (0..5).for_each(|host| drop(world.take_events(host)));
+        world.run(seconds(60));
+        for host in 0..5 {
+            assert_eq!(exits(&world.take_events(host)), [], "{host} flaps");
+        }
+    });
+}
+
+#[test]
+fn a_nap_is_no_parting_and_nothing_said_in_it_is_lost() {
+    for_seeds(150..160, |world| {
+        bridges(world, 3);
+        world.run(seconds(2));
+        let ids = [world.hosts[0].id, world.hosts[1].id];
+        world.sleep(1);
+        for n in 0..200 {
+            let send = |node: &mut dyn Node, now| node.ours().whisper(now, ids[1], numbered(n));
+            world.with(0, send).expect("sent");
+            world.run(millis(100));
+        }
+        world.wake(1);
+        world.run(seconds(5));
+        let events = world.take_events(1);
+        assert_eq!(numbers(&events, ids[0]), (0..200).collect::<Vec<_>>());
+        for host in [0, 1, 2] {
+            assert_eq!(exits(&world.take_events(host)), []);
+        }
+        assert_eq!(exits(&events), []);
+    });
+}
+
+#[test]
 fn order_holds_within_every_stay_however_connections_break() {
     for_seeds(60..66, |world| {
         bridges(world, 3);

@@ -131,6 +131,8 @@ pub(crate) struct World {
     pub(crate) delay_max: Duration,
     pub(crate) rng: SmallRng,
     cuts: HashSet<(usize, usize)>,
+    /// What waits for hosts that sleep.
+    asleep: HashMap<usize, Vec<Action>>,
     connections: Vec<Connection>,
     queue: BinaryHeap<Reverse<(Instant, u64)>>,
     actions: HashMap<u64, Action>,
@@ -152,6 +154,7 @@ impl World {
             delay_max: Duration::from_millis(2),
             rng: SmallRng::seed_from_u64(seed),
             cuts: HashSet::new(),
+            asleep: HashMap::new(),
             connections: Vec::new(),
             queue: BinaryHeap::new(),
             actions: HashMap::new(),
@@ -245,6 +248,24 @@ impl World {
         self.cuts.clear();
     }
 
+    /// Stops a host as it is. What comes for it waits, as in the buffers of a kernel, and its timers too.
+    pub(crate) fn sleep(&mut self, host: usize) {
+        self.asleep.entry(host).or_default();
+    }
+
+    /// Lets it go on: it finds what waits, its timers before or after all that.
+    pub(crate) fn wake(&mut self, host: usize) {
+        let waiting = self.asleep.remove(&host).unwrap_or_default();
+        let is_timer = |action: &Action| matches!(action, Action::Wake(_));
+        let (timers, mut actions): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_timer);
+        if !timers.is_empty() {
+            self.hosts[host].wake = Some(self.now);
+        }
+        let at = self.rng.random_range(0..=1) * actions.len();
+        actions.splice(at..at, timers);
+        actions.into_iter().for_each(|action| self.act(action));
+    }
+
     /// Calls a node and carries out what it asks.
     pub(crate) fn with<T>(
         &mut self,
@@ -315,7 +336,22 @@ impl World {
         }
     }
 
+    /// The host that an action is for.
+    fn taker(&self, action: &Action) -> usize {
+        match *action {
+            Action::Beacon { to: host, .. } | Action::Wake(host) => host,
+            Action::Connect(number) | Action::Forth(number) => self.connections[number].to,
+            Action::Ready(number) | Action::Refused(number, _) | Action::Back(number) => {
+                self.connections[number].from
+            }
+        }
+    }
+
     fn act(&mut self, action: Action) {
+        let taker = self.taker(&action);
+        if let Some(waiting) = self.asleep.get_mut(&taker) {
+            return waiting.push(action);
+        }
         match action {
             Action::Beacon { to, from, octets } => {
                 if self.hosts[to].alive {
