@@ -29,6 +29,9 @@ pub const NODE_GONE: &str = "org.z25.Zocp1.Error.NodeGone";
 pub const BUSY: &str = "org.z25.Zocp1.Error.Busy";
 /// Caller: no rule lets it do this.
 pub const ACCESS_DENIED: &str = "org.freedesktop.DBus.Error.AccessDenied";
+/// Caller: a person has to say that it may, and the call did not let one be asked.
+pub const AUTHORIZATION_REQUIRED: &str =
+    "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired";
 /// More than is allowed at once, or a message that is too long.
 pub const LIMITS_EXCEEDED: &str = "org.freedesktop.DBus.Error.LimitsExceeded";
 /// The exported service is not, or no longer, there.

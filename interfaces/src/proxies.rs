@@ -18,14 +18,18 @@ pub trait Bridge {
     /// The object of a present peer, by its name, its label or (the beginning of) its UUID.
     fn find_node(&self, name_or_uuid: &str) -> zbus::Result<OwnedObjectPath>;
     /// Meets a peer at `tcp://HOST:PORT` without beacons.
+    #[zbus(allow_interactive_auth)]
     fn connect(&self, endpoint: &str) -> zbus::Result<()>;
     /// Enters a group.
+    #[zbus(allow_interactive_auth)]
     fn join(&self, group: &str) -> zbus::Result<()>;
     /// Goes out of a group.
+    #[zbus(allow_interactive_auth)]
     fn leave(&self, group: &str) -> zbus::Result<()>;
     /// Sends octets to every peer in a group.
     fn shout(&self, group: &str, content: &[u8]) -> zbus::Result<()>;
     /// Has what an emitter emits arrive at a sensor.
+    #[zbus(allow_interactive_auth)]
     fn wire(
         &self,
         emitter_node: &str,
@@ -34,6 +38,7 @@ pub trait Bridge {
         sensor: &str,
     ) -> zbus::Result<()>;
     /// Takes the wire between two capabilities away.
+    #[zbus(allow_interactive_auth)]
     fn unwire(
         &self,
         emitter_node: &str,
@@ -42,6 +47,7 @@ pub trait Bridge {
         sensor: &str,
     ) -> zbus::Result<()>;
     /// Makes a wire between two ends of any kind, with a conversion.
+    #[zbus(allow_interactive_auth)]
     fn wire_with(
         &self,
         from: &str,
@@ -84,6 +90,7 @@ pub trait Bridge {
 )]
 pub trait Exporter {
     /// Lets peers use a service as long as the caller is on the bus.
+    #[zbus(allow_interactive_auth)]
     fn export(&self, service: &str, rules: HashMap<&str, zbus::Variant<'_>>) -> zbus::Result<()>;
     /// Takes that back.
     fn unexport(&self, service: &str) -> zbus::Result<()>;
@@ -102,6 +109,7 @@ pub trait Exporter {
 )]
 pub trait Local {
     /// Makes a value known on the mesh as long as the caller is on the bus.
+    #[zbus(allow_interactive_auth)]
     fn publish(
         &self,
         name: &str,
@@ -109,6 +117,7 @@ pub trait Local {
         options: HashMap<&str, zbus::Variant<'_>>,
     ) -> zbus::Result<()>;
     /// Offers a method of the caller.
+    #[zbus(allow_interactive_auth)]
     fn publish_method(
         &self,
         name: &str,
@@ -118,6 +127,7 @@ pub trait Local {
         options: HashMap<&str, zbus::Variant<'_>>,
     ) -> zbus::Result<()>;
     /// Takes a value or a method back.
+    #[zbus(allow_interactive_auth)]
     fn unpublish(&self, name: &str) -> zbus::Result<()>;
 }
 
@@ -191,8 +201,10 @@ pub trait Object {
 )]
 pub trait Trust {
     /// Trusts a key from now on; which one, and whether that is kept.
+    #[zbus(allow_interactive_auth)]
     fn trust(&self, who: &str) -> zbus::Result<(String, bool)>;
     /// Trusts a key no longer; which one, and whether that is kept.
+    #[zbus(allow_interactive_auth)]
     fn distrust(&self, who: &str) -> zbus::Result<(String, bool)>;
     /// Whose keys are not trusted and who was heard lately.
     fn strangers(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
@@ -226,6 +238,7 @@ pub trait Trust {
 #[proxy(interface = "org.z25.Zocp1.Wire", default_service = "org.z25.Zocp1")]
 pub trait Wire {
     /// Takes it away.
+    #[zbus(allow_interactive_auth)]
     fn remove(&self) -> zbus::Result<()>;
     /// Where it begins.
     #[zbus(property)]
@@ -300,5 +313,6 @@ pub trait Statistics {
 )]
 pub trait Monitor {
     /// A descriptor from which what happens from now on can be read, as the options say.
+    #[zbus(allow_interactive_auth)]
     fn open(&self, options: HashMap<&str, zbus::Variant<'_>>) -> zbus::Result<zbus::OwnedFd>;
 }

@@ -74,6 +74,9 @@ pub enum Refusal {
     /// The caller's fault: no rule lets it do this, here or at the exporter.
     #[error("{0}")]
     AccessDenied(String),
+    /// The caller may, once a person has said so, and did not let anybody be asked.
+    #[error("{0}")]
+    AuthorizationRequired(String),
     /// The service is not, or no longer, there.
     #[error("{0}")]
     ServiceUnknown(String),
@@ -132,6 +135,7 @@ impl Refusal {
             Self::UnknownProperty { .. } => ErrorKind::UnknownProperty,
             Self::PropertyReadOnly(_) => ErrorKind::PropertyReadOnly,
             Self::NotReadable(_) | Self::AccessDenied(_) => ErrorKind::AccessDenied,
+            Self::AuthorizationRequired(_) => ErrorKind::AuthorizationRequired,
             Self::ServiceUnknown(_) => ErrorKind::ServiceUnknown,
             Self::NoFileDescriptors => ErrorKind::NoFileDescriptors,
             Self::NodeGone(_) => ErrorKind::NodeGone,
@@ -163,6 +167,8 @@ kinds! {
         PropertyReadOnly = errors::PROPERTY_READ_ONLY,
         /// No rule allows it.
         AccessDenied = errors::ACCESS_DENIED,
+        /// A person has to say that the caller may.
+        AuthorizationRequired = errors::AUTHORIZATION_REQUIRED,
         /// The service is not there.
         ServiceUnknown = errors::SERVICE_UNKNOWN,
         /// File descriptors cannot travel.

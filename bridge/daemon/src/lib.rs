@@ -28,6 +28,7 @@
 //!
 //! Not here: the mesh itself (`zocp_node`), the command line (`bridge/cli`).
 
+mod authority;
 pub mod bus;
 pub mod config;
 pub mod convert;

@@ -371,7 +371,8 @@ impl<T: FnMut(Status)> Bridge<T> {
 fn limits_of(kind: BusKind) -> SiteKind {
     match kind {
         BusKind::Session | BusKind::Embedded => SiteKind::Session,
-        BusKind::System | BusKind::Address => SiteKind::System,
+        BusKind::System => SiteKind::System,
+        BusKind::Address => SiteKind::Unknown,
     }
 }
 

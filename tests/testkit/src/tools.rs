@@ -84,6 +84,7 @@ pub(crate) const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 const PACKAGES: &[(&str, &str)] = &[
     ("/usr/include/systemd/sd-bus.h", "libsystemd-dev"),
     ("/usr/lib/mpv-mpris/mpris.so", "mpv-mpris"),
+    ("/usr/lib/polkit-1/polkitd", "polkitd"),
     ("/usr/lib/python3/dist-packages/dasbus", "python3-dasbus"),
     ("/usr/lib/python3/dist-packages/dbus", "python3-dbus"),
     ("/usr/lib/python3/dist-packages/gi", "python3-gi"),
@@ -104,5 +105,6 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("qdbus", "qdbus-qt5"),
     ("tshark", "tshark"),
+    ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
 ];

@@ -40,7 +40,13 @@ impl Bus {
             BusChoice::Session => Self::reach(BusKind::Session, &session_addresses()).await,
             BusChoice::System => Self::reach(BusKind::System, &[system_address()?]).await,
             BusChoice::Address(address) => {
-                Self::reach(BusKind::Address, std::slice::from_ref(address)).await
+                // Under whichever name, it is the machine's and not one user's.
+                let is_system = system_address().is_ok_and(|system| system == *address);
+                let kind = match is_system {
+                    true => BusKind::System,
+                    false => BusKind::Address,
+                };
+                Self::reach(kind, std::slice::from_ref(address)).await
             }
             BusChoice::Embedded => Self::embed().await,
             BusChoice::Auto => match Self::reach(BusKind::Session, &session_addresses()).await {

@@ -25,7 +25,7 @@ use super::{
     request::{Call, Set, Ticket, Verdict},
     shape::Argument,
 };
-use crate::errors::Refusal;
+use crate::{authority::ACTION, errors::Refusal};
 
 impl Objects {
     /// Handles a message that came from the bus.
@@ -38,13 +38,14 @@ impl Objects {
         };
         match self.dispatch(message) {
             Ok(Outcome::Answer(answer)) => self.push_answer(&ticket, answer),
-            Ok(Outcome::Call(path, interface, member, arguments)) => {
+            Ok(Outcome::Call(called)) => {
                 return Verdict::Call(Call {
                     ticket,
-                    path,
-                    interface,
-                    member,
-                    arguments,
+                    path: called.path,
+                    interface: called.interface,
+                    member: called.member,
+                    arguments: called.arguments,
+                    action: called.action,
                 });
             }
             Ok(Outcome::Set(path, interface, property, value)) => {
@@ -73,6 +74,11 @@ impl Objects {
         };
         drop(header);
         self.push_answer(&ticket, answer);
+    }
+
+    /// Answers a call that is not looked at.
+    pub(crate) fn refuse(&mut self, call: Message, refusal: Refusal) {
+        self.answer(Ticket { call }, Err(refusal));
     }
 
     fn dispatch(&self, message: &Message) -> Result<Outcome, Refusal> {
@@ -211,8 +217,17 @@ impl Objects {
 
 enum Outcome {
     Answer(zbus::Result<Message>),
-    Call(Arc<str>, Arc<str>, Arc<str>, Vec<Variant<'static>>),
+    Call(Called),
     Set(Arc<str>, Arc<str>, Arc<str>, Variant<'static>),
+}
+
+/// A method of an object's own that is called.
+struct Called {
+    path: Arc<str>,
+    interface: Arc<str>,
+    member: Arc<str>,
+    arguments: Vec<Variant<'static>>,
+    action: Option<Box<str>>,
 }
 
 /// Where a call goes to.
@@ -248,12 +263,13 @@ impl<'a> Place<'a> {
             .method(member)
             .ok_or_else(|| self.unknown_method(&format!("{interface}.{member}")))?;
         let arguments = self.own_arguments(&method.inputs)?;
-        Ok(Outcome::Call(
-            path.clone(),
-            found.name().clone(),
-            method.name.clone(),
+        Ok(Outcome::Call(Called {
+            path: path.clone(),
+            interface: found.name().clone(),
+            member: method.name.clone(),
             arguments,
-        ))
+            action: method.annotation(ACTION).map(Into::into),
+        }))
     }
 
     /// The arguments of a call of an object's own method.

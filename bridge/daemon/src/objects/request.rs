@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use zbus::{Message, Variant};
+use zbus::{Message, Variant, message::Flags};
 
 /// What became of a message.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Call {
     pub member: Arc<str>,
     /// As many as the method has inputs.
     pub arguments: Vec<Variant<'static>>,
+    /// The action that it takes, which not everybody may be allowed.
+    pub action: Option<Box<str>>,
 }
 
 /// A `Set` for the owner of the object.
@@ -58,5 +60,12 @@ impl Ticket {
     #[must_use]
     pub fn caller(&self) -> Option<String> {
         self.call.header().sender().map(ToString::to_string)
+    }
+
+    /// Whether the caller lets its user be asked for the right to do this.
+    #[must_use]
+    pub fn may_ask(&self) -> bool {
+        let flags = self.call.primary_header().flags();
+        flags.contains(Flags::ALLOW_INTERACTIVE_AUTH)
     }
 }

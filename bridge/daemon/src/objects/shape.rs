@@ -44,6 +44,15 @@ pub struct Method {
     pub annotations: Vec<Annotation>,
 }
 
+impl Method {
+    /// What an annotation of this name says.
+    #[must_use]
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        let found = self.annotations.iter().find(|one| one.name == name);
+        found.map(|one| &*one.value)
+    }
+}
+
 /// A signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signal {

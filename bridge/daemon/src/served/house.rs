@@ -18,9 +18,12 @@ use zbus::{
 
 use super::{
     Answer, CHANGE_INTERVAL, CLOSE_DEADLINE, CallRequest, Done, Order, Owner, PENDING_MAX,
-    Presence, SetRequest,
+    PENDING_PER_CALLER_MAX, Presence, SetRequest,
+    shares::Shares,
+    turns::{Turns, WAITING_MAX},
 };
 use crate::{
+    authority::Wish,
     errors::Refusal,
     line::bus_call,
     objects::{Call, Set, Ticket, Verdict},
@@ -70,8 +73,12 @@ struct Home<'a, O> {
     owner: &'a O,
     connection: Connection,
     stream: MessageStream,
+    /// Calls that came and were not looked at.
+    turns: Turns,
     /// Calls that the owner has not answered.
     pending: FuturesUnordered<BoxFuture<'a, Done>>,
+    /// How many of those each caller has.
+    shares: Shares,
     /// The write that is under way.
     sending: Option<BoxFuture<'static, zbus::Result<()>>>,
     naming: Naming,
@@ -115,7 +122,9 @@ impl<'a, O: Owner> Home<'a, O> {
             owner,
             connection: Connection::from(&stream),
             stream,
+            turns: Turns::default(),
             pending: FuturesUnordered::new(),
+            shares: Shares::default(),
             sending: None,
             naming: Naming::Waiting(order.after.clone()),
             told_at: None,
@@ -143,12 +152,19 @@ impl<'a, O: Owner> Home<'a, O> {
     /// Waits for one thing and does it. Every branch is cancel safe: streams and timers keep their
     /// place, and the write stays in `self`.
     async fn turn(&mut self, stop: &CancellationToken) -> Option<Leave> {
+        if let Some(leave) = self.receive_ready() {
+            return Some(leave);
+        }
+        // What was put out before goes before the answers, and those at once if nothing is under way.
+        self.write_due();
+        self.serve();
         self.write_due();
         if self.is_closed() {
             return Some(Leave::Done);
         }
         let is_sending = self.sending.is_some();
-        let may_read = self.order.table.has_room();
+        let may_read = self.may_read();
+        let may_serve = self.may_serve();
         let wake_at = self.wake_at();
         tokio::select! {
             sent = finished(&mut self.sending) => {
@@ -156,8 +172,11 @@ impl<'a, O: Owner> Home<'a, O> {
                 self.order.table.inner.room.notify_waiters();
                 return sent.err().map(|error| Leave::Failed(error.to_string()));
             }
-            message = self.stream.next(), if may_read => return self.receive_ready(message),
+            message = self.stream.next(), if may_read => return self.received(message),
+            // Others have their turn too: those who bring us messages, and those who take them.
+            () = tokio::task::yield_now(), if may_serve => {}
             Some((ticket, answer)) = self.pending.next(), if !self.pending.is_empty() => {
+                self.shares.give_back(ticket.caller());
                 let mut objects = self.order.table.lock();
                 objects.flush_changes();
                 objects.answer(ticket, answer);
@@ -217,36 +236,66 @@ impl<'a, O: Owner> Home<'a, O> {
         }
     }
 
-    /// Handles a message, and those that are there already: their answers go out in one write.
-    fn receive_ready(&mut self, first: Option<zbus::Result<Message>>) -> Option<Leave> {
-        let mut received = first;
-        for left in (0..RECEIVED_AT_ONCE_MAX).rev() {
-            match received {
-                Some(Ok(message)) => self.receive(&message),
-                Some(Err(error)) => return Some(Leave::Failed(error.to_string())),
-                None => return Some(Leave::Failed("the bus closed the connection".to_owned())),
-            }
-            if left == 0 || !self.order.table.has_room() {
+    /// Whether more may come: there is room for calls, and for what refuses them.
+    fn may_read(&self) -> bool {
+        !self.turns.is_full() && self.order.table.has_room()
+    }
+
+    /// Takes the messages that are there already.
+    fn receive_ready(&mut self) -> Option<Leave> {
+        for _ in 0..RECEIVED_AT_ONCE_MAX {
+            if !self.may_read() {
                 break;
             }
-            match self.stream.next().now_or_never() {
-                Some(next) => received = next,
-                None => break,
+            let next = self.stream.next().now_or_never()?;
+            if let Some(leave) = self.received(next) {
+                return Some(leave);
             }
         }
         None
     }
 
-    fn receive(&mut self, message: &Message) {
-        let is_answer = matches!(message.message_type(), Type::MethodReturn | Type::Error);
-        if is_answer {
-            return self.receive_answer(message);
+    /// Takes a message: calls wait for their turn.
+    fn received(&mut self, message: Option<zbus::Result<Message>>) -> Option<Leave> {
+        let message = match message {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Some(Leave::Failed(error.to_string())),
+            None => return Some(Leave::Failed("the bus closed the connection".to_owned())),
+        };
+        match message.message_type() {
+            Type::MethodCall => {
+                if let Err(call) = self.turns.push(message) {
+                    let busy = Refusal::Busy(format!("{WAITING_MAX} of your calls are waiting"));
+                    self.order.table.lock().refuse(call, busy);
+                }
+            }
+            Type::MethodReturn | Type::Error => self.receive_answer(&message),
+            _ => {}
         }
-        let verdict = self.order.table.lock().handle(message);
-        match verdict {
-            Verdict::Done => {}
-            Verdict::Call(call) => self.pass_call(call),
-            Verdict::Set(set) => self.pass_set(set),
+        None
+    }
+
+    /// Whether a call waits and may be looked at: few enough answers wait to be written.
+    fn may_serve(&self) -> bool {
+        let has_room = || self.order.table.lock().outgoing_len() < SERVED_AT_ONCE_MAX;
+        !self.turns.is_empty() && has_room()
+    }
+
+    /// Looks at the calls whose turn it is.
+    fn serve(&mut self) {
+        for _ in 0..SERVED_AT_ONCE_MAX {
+            if !self.may_serve() {
+                break;
+            }
+            let Some(call) = self.turns.pop() else {
+                break;
+            };
+            let verdict = self.order.table.lock().handle(&call);
+            match verdict {
+                Verdict::Done => {}
+                Verdict::Call(call) => self.pass_call(call),
+                Verdict::Set(set) => self.pass_set(set),
+            }
         }
     }
 
@@ -261,9 +310,22 @@ impl<'a, O: Owner> Home<'a, O> {
             arguments: call.arguments,
             caller: ticket.caller(),
         };
-        let answer = self.owner.call(request);
-        self.pending
-            .push(answer.map(|answer| (ticket, answer)).boxed());
+        let wish = call.action.map(|action| Wish {
+            action,
+            caller: ticket.caller(),
+            may_ask: ticket.may_ask(),
+        });
+        let (order, owner) = (self.order, self.owner);
+        let done = async move {
+            if let Some(wish) = wish
+                && let Err(refusal) = order.site.authority().grant(&order.table, wish).await
+            {
+                return (ticket, Err(refusal));
+            }
+            let answer = owner.call(request).await;
+            (ticket, answer)
+        };
+        self.pending.push(done.boxed());
     }
 
     fn pass_set(&mut self, set: Set) {
@@ -283,11 +345,15 @@ impl<'a, O: Owner> Home<'a, O> {
     }
 
     /// The ticket, unless too many calls wait: then it is answered.
-    fn ticket_with_room(&self, ticket: Ticket) -> Option<Ticket> {
-        if self.pending.len() < PENDING_MAX {
+    fn ticket_with_room(&mut self, ticket: Ticket) -> Option<Ticket> {
+        let refused = if self.pending.len() >= PENDING_MAX {
+            format!("{PENDING_MAX} calls are waiting")
+        } else if self.shares.take(ticket.caller()) {
             return Some(ticket);
-        }
-        let busy: Answer = Err(Refusal::Busy(format!("{PENDING_MAX} calls are waiting")));
+        } else {
+            format!("{PENDING_PER_CALLER_MAX} of your calls are waiting")
+        };
+        let busy: Answer = Err(Refusal::Busy(refused));
         self.order.table.lock().answer(ticket, busy);
         None
     }
@@ -399,8 +465,11 @@ async fn may_be_named(naming: &Naming) {
     }
 }
 
-/// Then others get their turn.
-const RECEIVED_AT_ONCE_MAX: usize = 64;
+/// Messages that are taken before any is looked at, so that who calls once is not behind all that one who
+/// calls all the time has sent.
+const RECEIVED_AT_ONCE_MAX: usize = 1024;
+/// Calls that are looked at in one turn, and answers that wait to be written when no more are.
+const SERVED_AT_ONCE_MAX: usize = 64;
 /// `DBUS_NAME_FLAG_DO_NOT_QUEUE`: who has the name keeps it.
 const DO_NOT_QUEUE: u32 = 4;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);

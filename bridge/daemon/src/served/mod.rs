@@ -12,13 +12,16 @@
 //!     ([`Table::room`]), nothing is dropped.
 //! V4. Changes of properties are told at once when the last telling is [`CHANGE_INTERVAL`] ago, else then.
 //! Limits: [`OUTGOING_MAX`] messages and [`OUTGOING_OCTETS_MAX`] octets wait to be written, above that
-//! neither calls are taken nor events made; [`PENDING_MAX`] calls wait for the owner, above that `Busy`.
+//! neither calls are looked at nor events made; [`PENDING_MAX`] calls wait for the owner, and
+//! [`PENDING_PER_CALLER_MAX`] of one caller, above that `Busy`.
 //! Not here: what is in the table (`crate::mirror`, `crate::hub`), which bus it is (`crate::bus`).
 //! Spec: docs/reference/dbus.md, "Connections and names".
 
 mod house;
+mod shares;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::{
     collections::HashMap,
@@ -34,6 +37,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Message, Variant};
 
 use crate::{
+    authority::Authority,
     errors::Refusal,
     line::until,
     objects::{Objects, Ticket},
@@ -45,21 +49,24 @@ use crate::{
 pub struct Site {
     address: Arc<str>,
     message_len_max: usize,
+    authority: Authority,
     machine_id: Option<Arc<str>>,
     record: Record,
 }
 
 impl Site {
-    /// The bus at a D-Bus address; `kind` says which limits it has.
+    /// The bus at a D-Bus address; `kind` says which limits it has, and whose it is.
     #[must_use]
     pub fn new(address: &str, kind: SiteKind) -> Self {
-        let message_len_max = match kind {
-            SiteKind::Session => 128 * MIB,
-            SiteKind::System => 32 * MIB,
+        let (message_len_max, authority) = match kind {
+            SiteKind::Session => (128 * MIB, Authority::Unneeded),
+            SiteKind::Unknown => (32 * MIB, Authority::Unneeded),
+            SiteKind::System => (32 * MIB, Authority::Polkit),
         };
         Self {
             address: without_guid(address).into(),
             message_len_max,
+            authority,
             machine_id: machine_id(),
             record: Record::default(),
         }
@@ -83,6 +90,12 @@ impl Site {
         self.message_len_max
     }
 
+    /// Who decides what may be done on it.
+    #[must_use]
+    pub(crate) fn authority(&self) -> Authority {
+        self.authority
+    }
+
     /// An empty table with this bus's limits and this machine's id.
     #[must_use]
     pub fn table(&self) -> Table {
@@ -93,13 +106,15 @@ impl Site {
     }
 }
 
-/// Whose limits a bus has.
+/// What is known of a bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SiteKind {
-    /// Messages up to 128 MiB.
+    /// One user's. Messages up to 128 MiB.
     Session,
-    /// Messages up to 32 MiB, also the choice for a bus of which nothing is known.
+    /// The machine's, for all its users. Messages up to 32 MiB.
     System,
+    /// Nothing but where it is: taken for one user's, with the smaller limits.
+    Unknown,
 }
 
 /// A table of objects that several tasks share. See the [module](self).
@@ -364,6 +379,8 @@ pub const OUTGOING_MAX: usize = 1024;
 /// Octets that wait to be written; a single message may be larger.
 pub const OUTGOING_OCTETS_MAX: usize = 8 * MIB;
 /// Calls that wait for the owner.
-pub const PENDING_MAX: usize = 256;
+pub const PENDING_MAX: usize = 1024;
+/// Those of one caller: half of what may await one node's answer, so that nobody takes all of that.
+pub const PENDING_PER_CALLER_MAX: usize = 128;
 
 const MIB: usize = 1024 * 1024;

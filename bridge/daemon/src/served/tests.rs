@@ -295,7 +295,7 @@ async fn more_calls_than_can_wait_are_refused_as_busy() {
     let bus = TestBus::start();
     let _house = House::named(&bus).await;
     let client = bus.client().await;
-    for _ in 0..PENDING_MAX {
+    for _ in 0..PENDING_PER_CALLER_MAX {
         let never = Message::method_call(PATH, "never")
             .destination(NAME)
             .build(&1i64)
@@ -313,6 +313,51 @@ async fn more_calls_than_can_wait_are_refused_as_busy() {
     ))
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn who_leaves_many_calls_unanswered_holds_nobody_else_up() {
+    let bus = TestBus::start();
+    let _house = House::named(&bus).await;
+    let (greedy, modest) = (bus.client().await, bus.client().await);
+    for _ in 0..=PENDING_PER_CALLER_MAX {
+        let never = Message::method_call(PATH, "never")
+            .destination(NAME)
+            .build(&1i64)
+            .unwrap();
+        greedy.send(&never).await.unwrap();
+    }
+    let error = call(&greedy, "blink", &1i64).await.unwrap_err();
+    assert!(error.to_string().contains("Busy"), "{error}");
+    call(&modest, "blink", &1i64).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_callers_together_wait_no_more_than_there_may() {
+    let bus = TestBus::start();
+    let _house = House::named(&bus).await;
+    for _ in 0..PENDING_MAX / PENDING_PER_CALLER_MAX {
+        let client = bus.client().await;
+        for _ in 0..PENDING_PER_CALLER_MAX {
+            let never = Message::method_call(PATH, "never")
+                .destination(NAME)
+                .build(&1i64)
+                .unwrap();
+            client.send(&never).await.unwrap();
+        }
+        // Behind them, so that they have come when it is answered.
+        let ping = client.call_method(
+            Some(NAME),
+            PATH,
+            Some("org.freedesktop.DBus.Peer"),
+            "Ping",
+            &(),
+        );
+        soon(ping).await.unwrap();
+    }
+    let last = bus.client().await;
+    let error = call(&last, "blink", &1i64).await.unwrap_err();
+    assert!(error.to_string().contains("Busy"), "{error}");
 }
 
 #[tokio::test]

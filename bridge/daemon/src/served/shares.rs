@@ -1,0 +1,34 @@
+//! How many calls of each caller wait for the owner.
+//!
+//! Limits: [`PENDING_PER_CALLER_MAX`] of one caller; a further one is refused.
+
+use std::collections::HashMap;
+
+use super::PENDING_PER_CALLER_MAX;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    taken: HashMap<String, usize>,
+}
+
+impl Shares {
+    /// Counts a call, unless its caller has as many as it may.
+    pub(super) fn take(&mut self, caller: Option<String>) -> bool {
+        let taken = self.taken.entry(caller.unwrap_or_default()).or_default();
+        let has_room = *taken < PENDING_PER_CALLER_MAX;
+        *taken += usize::from(has_room);
+        has_room
+    }
+
+    /// A call that was counted is answered.
+    pub(super) fn give_back(&mut self, caller: Option<String>) {
+        let caller = caller.unwrap_or_default();
+        if let Some(taken) = self.taken.get_mut(&caller) {
+            *taken = taken.saturating_sub(1);
+            if *taken == 0 {
+                self.taken.remove(&caller);
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Calls that came and were not looked at yet, by their callers.
+//!
+//! Model: a queue for each caller; callers take turns, one call each.
+//! Invariants: T1. calls of one caller stay in order. T2. between two calls of one caller everybody else
+//! who waits has a turn.
+//! Limits: [`WAITING_MAX`] calls and [`WAITING_OCTETS_MAX`] octets of one caller; a further call is given back,
+//! to be refused. [`ALL_OCTETS_MAX`] of all callers: then nothing more is read from the bus.
+
+use std::collections::{HashMap, VecDeque};
+
+use zbus::Message;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    queues: HashMap<Box<str>, Queue>,
+    /// Who has calls waiting, in the order of their turns.
+    order: VecDeque<Box<str>>,
+    octets: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    calls: VecDeque<Message>,
+    octets: usize,
+}
+
+impl Turns {
+    /// Takes a call, or gives it back: its caller has too many waiting.
+    pub(super) fn push(&mut self, call: Message) -> Result<(), Message> {
+        let header = call.header();
+        let caller = header.sender().map_or("", |sender| sender.as_str());
+        let len = call.data().len();
+        if !self.queues.contains_key(caller) {
+            self.order.push_back(caller.into());
+            self.queues.insert(caller.into(), Queue::default());
+        }
+        let Some(queue) = self.queues.get_mut(caller) else {
+            return Ok(());
+        };
+        // One that is longer than the bound is taken if it is alone.
+        let is_full = queue.calls.len() >= WAITING_MAX || queue.octets >= WAITING_OCTETS_MAX;
+        drop(header);
+        if is_full {
+            return Err(call);
+        }
+        queue.calls.push_back(call);
+        queue.octets += len;
+        self.octets += len;
+        Ok(())
+    }
+
+    /// The call whose turn it is.
+    pub(super) fn pop(&mut self) -> Option<Message> {
+        let caller = self.order.pop_front()?;
+        let queue = self.queues.get_mut(&caller)?;
+        let call = queue.calls.pop_front()?;
+        let len = call.data().len();
+        queue.octets -= len;
+        self.octets -= len;
+        if queue.calls.is_empty() {
+            self.queues.remove(&caller);
+        } else {
+            self.order.push_back(caller);
+        }
+        Some(call)
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Whether so much waits that no more is to be read.
+    pub(super) fn is_full(&self) -> bool {
+        self.octets >= ALL_OCTETS_MAX
+    }
+}
+
+/// Calls of one caller that wait for their turn: more than any program means to have under way.
+pub(super) const WAITING_MAX: usize = 16_384;
+/// Octets of those; one call may be longer.
+const WAITING_OCTETS_MAX: usize = 8 << 20;
+/// Octets of the calls of all callers.
+const ALL_OCTETS_MAX: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(caller: &str, number: usize, octets: usize) -> Message {
+        Message::method_call("/", format!("M{number}").as_str())
+            .sender(caller)
+            .build(&"x".repeat(octets))
+            .unwrap()
+    }
+
+    fn popped(turns: &mut Turns) -> Option<(String, String)> {
+        let call = turns.pop()?;
+        let header = call.header();
+        Some((
+            header.sender().unwrap().to_string(),
+            header.member().unwrap().to_string(),
+        ))
+    }
+
+    #[test]
+    fn who_has_ten_thousand_calls_waiting_goes_after_who_has_one() {
+        let mut turns = Turns::default();
+        for number in 0..10_000 {
+            turns.push(call(":1.1", number, 0)).unwrap();
+        }
+        turns.push(call(":1.2", 0, 0)).unwrap();
+        turns.push(call(":1.3", 0, 0)).unwrap();
+        turns.push(call(":1.2", 1, 0)).unwrap();
+        let order: Vec<_> = (0..6).filter_map(|_| popped(&mut turns)).collect();
+        let expected = [
+            (":1.1", "M0"),
+            (":1.2", "M0"),
+            (":1.3", "M0"),
+            (":1.1", "M1"),
+            (":1.2", "M1"),
+            (":1.1", "M2"),
+        ];
+        let expected = expected.map(|(who, what)| (who.to_owned(), what.to_owned()));
+        assert_eq!(order, expected);
+        for number in 3..10_000 {
+            assert_eq!(popped(&mut turns).unwrap().1, format!("M{number}"));
+        }
+        assert!(turns.is_empty() && popped(&mut turns).is_none());
+    }
+
+    #[test]
+    fn who_has_too_many_calls_waiting_gets_them_back_and_nobody_else_does() {
+        let mut turns = Turns::default();
+        for number in 0..WAITING_MAX {
+            turns.push(call(":1.1", number, 0)).unwrap();
+        }
+        assert!(turns.push(call(":1.1", 0, 0)).is_err());
+        turns.push(call(":1.2", 0, 0)).unwrap();
+        turns.push(call(":1.3", 0, WAITING_OCTETS_MAX)).unwrap();
+        assert!(turns.push(call(":1.3", 1, 0)).is_err());
+        turns.pop().unwrap();
+        turns.push(call(":1.1", 0, 0)).unwrap();
+    }
+
+    #[test]
+    fn so_much_of_all_callers_is_kept_and_then_no_more_is_read() {
+        let mut turns = Turns::default();
+        for caller in 0..ALL_OCTETS_MAX / WAITING_OCTETS_MAX {
+            assert!(!turns.is_full());
+            let caller = format!(":1.{caller}");
+            turns.push(call(&caller, 0, WAITING_OCTETS_MAX)).unwrap();
+        }
+        assert!(turns.is_full());
+        turns.pop().unwrap();
+        assert!(!turns.is_full());
+    }
+}
