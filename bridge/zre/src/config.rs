@@ -77,6 +77,8 @@ pub struct Times {
     /// Most between two attempts that fail; they double from
     /// [`Self::redial_min`].
     pub redial_max: Duration,
+    /// For the answer to a PING after a goodbye that a peer whose connection lives may not have said.
+    pub goodbye_timeout: Duration,
     /// A HELLO within this time of ours is taken for the answer to it, so that two
     /// nodes never greet each other in circles.
     pub hello_settle: Duration,
@@ -94,6 +96,7 @@ impl Default for Times {
             confirm_timeout: Duration::from_secs(3),
             redial_min: Duration::from_millis(50),
             redial_max: Duration::from_secs(5),
+            goodbye_timeout: Duration::from_secs(1),
             hello_settle: Duration::from_secs(2),
         }
     }

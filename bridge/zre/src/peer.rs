@@ -53,7 +53,9 @@ pub(crate) struct Peer {
 pub(crate) struct Presence {
     pub(crate) link: Option<LinkId>,
     /// A newer link whose HELLO waits until `link` is read to its end.
-    pub(crate) successor: Option<(LinkId, Instant)>,
+    pub(crate) successor: Option<Successor>,
+    /// Somebody has said goodbye in its name.
+    pub(crate) leaving: Option<Leaving>,
     /// We greet it afresh and expect its HELLO in return.
     pub(crate) awaiting: bool,
     pub(crate) name: Arc<str>,
@@ -63,6 +65,38 @@ pub(crate) struct Presence {
     pub(crate) status: u8,
     pub(crate) wrap: Wrap,
     pub(crate) silence: Silence,
+}
+
+/// A link that says to be a present peer's too.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Successor {
+    pub(crate) link: LinkId,
+    /// When its HELLO came, and the peer was asked.
+    pub(crate) since: Instant,
+    /// The former link is waited for until then.
+    pub(crate) until: Instant,
+    /// The peer has answered on its former link: this is somebody else's.
+    pub(crate) is_false: bool,
+}
+
+/// A goodbye of a peer whose connection lives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leaving {
+    /// When it was heard, and the peer was asked.
+    pub(crate) since: Instant,
+    /// Without an answer until then it is believed.
+    pub(crate) until: Instant,
+}
+
+impl Presence {
+    /// The peer has answered a PING of this time on its link: what others said in its name before the
+    /// question is not so.
+    pub(crate) fn answered(&mut self, asked: Instant) {
+        self.leaving.take_if(|leaving| leaving.since <= asked);
+        if let Some(successor) = &mut self.successor {
+            successor.is_false |= successor.since <= asked;
+        }
+    }
 }
 
 /// How long a peer has been silent, in steps.
@@ -189,11 +223,13 @@ impl Peer {
             Silence::Asked(at) | Silence::Evasive(at) => at + times.ping_interval,
         });
         let successor = self.presence.as_ref().and_then(|p| p.successor);
+        let leaving = self.presence.as_ref().and_then(|p| p.leaving);
         [
             connection,
             hello,
             silence,
-            successor.map(|(_, until)| until),
+            successor.map(|it| it.until),
+            leaving.map(|it| it.until),
         ]
         .into_iter()
         .flatten()

@@ -9,10 +9,11 @@ mod mesh;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use mesh::old::{Kind, numbered};
 use mesh::{Node, World};
 use rand::Rng;
-use zocp_zre::{Event, ExitReason, HEADER_BRIDGE, PeerId, SendError};
+use zocp_zre::{Beacon, Content, Event, ExitReason, HEADER_BRIDGE, PeerId, SendError};
 
 /// Runs a test for several seeds and says which one failed.
 fn for_seeds(seeds: std::ops::Range<u64>, test: impl Fn(&mut World)) {
@@ -312,6 +313,45 @@ fn a_goodbye_is_believed_at_once() {
         assert_eq!(exits(&events).len(), 1);
         world.run(seconds(40));
         assert_eq!(world.hosts[0].node.ours().peers().count(), 1);
+    });
+}
+
+/// A node that says to be another, with all that belongs to it, and goodbyes in that one's name: nobody who knows
+/// the true one notices.
+#[test]
+fn who_takes_the_identity_of_a_present_node_takes_nothing_else() {
+    for_seeds(82..88, |world| {
+        bridges(world, 3);
+        world.run(seconds(1));
+        let id = world.hosts[1].id;
+        let mut config = world.config();
+        config.id = id;
+        world.add(config);
+        for host in 0..3 {
+            world.take_events(host);
+        }
+        let goodbye = Beacon::V1 { id, port: 0 }.encode();
+        let source = world.hosts[1].addr;
+        for _ in 0..20 {
+            for host in [0, 2] {
+                let now = world.now;
+                world.hosts[host].node.beacon(now, source, &goodbye);
+            }
+            world.run(seconds(1));
+        }
+        for host in 0..3 {
+            assert_eq!(exits(&world.take_events(host)), [], "at host {host}");
+        }
+        let content = Content::from_iter([Bytes::from_static(b"still here")]);
+        world.with(1, |node, now| {
+            node.ours().shout(now, "ZOCP", content).unwrap()
+        });
+        world.run(seconds(1));
+        for host in [0, 2] {
+            let events = world.take_events(host);
+            let shouts = events.iter().filter(|e| matches!(e, Event::Shouted { .. }));
+            assert_eq!(shouts.count(), 1, "at host {host}");
+        }
     });
 }
 

@@ -61,7 +61,10 @@ impl Zre {
         );
         // The caller closed it already: nothing to hang up.
         peer.mailbox.close(now, now);
-        if was_open && peer.presence.is_some() {
+        let leaves = peer.presence.as_ref().is_some_and(|p| p.leaving.is_some());
+        if leaves {
+            self.part_for_good(now, key, ExitReason::Goodbye);
+        } else if was_open && peer.presence.is_some() {
             self.part(now, key, ExitReason::LinkClosed);
         } else {
             self.attempt_failed(now, key);

@@ -125,6 +125,7 @@ impl Zre {
                 let presence = Presence {
                     link: Some(link),
                     successor: None,
+                    leaving: None,
                     awaiting: false,
                     name: hello.name.into(),
                     wrap: match headers.value(HEADER_BRIDGE) {

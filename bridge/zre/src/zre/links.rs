@@ -2,7 +2,8 @@
 //!
 //! Model: a link belongs to nobody until its first message, a HELLO, is taken; then
 //! every message on it counts. While a peer has a link, the HELLO on another one of
-//! its is parked with all that follows, until the first link is read to its end.
+//! its is parked with all that follows, until the first link is read to its end. The peer is asked
+//! meanwhile: if it answers on the first link, the other is not its own, and is closed.
 //! Invariants: I1. A link with a peer is the link of that peer's presence. I2.
 //! Nothing on a link without a HELLO changes a peer.
 //! Limits: `Limits::{links_max, held_messages_max}`, `Times::hello_timeout`.
@@ -15,6 +16,7 @@ use crate::PeerId;
 use crate::command::{Command, DecodeError, decode};
 use crate::mailbox::Asker;
 use crate::output::{Content, Event, ExitReason, Header, LinkError, LinkId, RejectReason};
+use crate::peer::Successor;
 use crate::peers::Key;
 use crate::sequence::{FIRST, Inbound};
 use crate::trust::NodeKey;
@@ -32,7 +34,27 @@ pub(super) struct Link {
     pub(super) peer: Option<Key>,
     pub(super) inbound: Inbound,
     /// Its HELLO and what followed, until the peer's former link has ended.
-    pub(super) parked: Option<Vec<(Header, Content)>>,
+    pub(super) parked: Option<Parked>,
+}
+
+/// What came on a link whose turn it is not.
+#[derive(Debug, Default)]
+pub(super) struct Parked {
+    messages: Vec<(Header, Content)>,
+    octets: usize,
+}
+
+impl Parked {
+    fn new(header: &[u8], content: Content) -> Self {
+        let mut parked = Self::default();
+        parked.push(header, content);
+        parked
+    }
+
+    fn push(&mut self, header: &[u8], content: Content) {
+        self.octets += header.len() + content.iter().map(bytes::Bytes::len).sum::<usize>();
+        self.messages.push((Header::from_slice(header), content));
+    }
 }
 
 impl Zre {
@@ -140,11 +162,13 @@ impl Zre {
             return;
         };
         if presence.link != Some(link) {
-            presence.successor.take_if(|(next, _)| *next == link);
+            presence.successor.take_if(|next| next.link == link);
+        } else if presence.leaving.is_some() {
+            self.part_for_good(now, key, ExitReason::Goodbye);
         } else if presence.awaiting {
             presence.link = None;
-            if let Some((next, _)) = presence.successor.take() {
-                self.take_over(now, next);
+            if let Some(next) = presence.successor.take() {
+                self.take_over(now, next.link);
             }
         } else {
             self.part(now, key, ExitReason::LinkClosed);
@@ -194,15 +218,22 @@ impl Zre {
     /// Parks the HELLO of a link behind the peer's present link.
     fn succeed(&mut self, now: Instant, key: Key, link: LinkId, raw: (&[u8], Content)) {
         // protocol.md §2.9
-        let until = now + self.config.times.hello_settle;
+        let successor = Successor {
+            link,
+            since: now,
+            until: now + self.config.times.hello_settle,
+            is_false: false,
+        };
         let presence = self.peers.at_mut(key).and_then(|p| p.presence.as_mut());
-        let former = presence.and_then(|p| p.successor.replace((link, until)));
-        if let Some((former, _)) = former {
-            self.hang_up_link(former);
+        let former = presence.and_then(|p| p.successor.replace(successor));
+        if let Some(former) = former {
+            self.hang_up_link(former.link);
         }
         if let Some(entry) = self.links.get_mut(&link) {
-            entry.parked = Some(vec![(Header::from_slice(raw.0), raw.1)]);
+            entry.parked = Some(Parked::new(raw.0, raw.1));
         }
+        // protocol.md §2.10: the peer answers on the link that is its own.
+        self.ask_if_open(now, key);
         self.arm(key);
     }
 
@@ -215,8 +246,10 @@ impl Zre {
         let Some(parked) = entry.parked.as_mut() else {
             return;
         };
-        parked.push((Header::from_slice(header), content));
-        if parked.len() < self.config.limits.held_messages_max {
+        parked.push(header, content);
+        let limits = &self.config.limits;
+        if parked.messages.len() < limits.held_messages_max && parked.octets < limits.held_bytes_max
+        {
             return;
         }
         let key = self.peers.key(entry.id);
@@ -224,7 +257,10 @@ impl Zre {
             .and_then(|key| self.peers.at_mut(key))
             .and_then(|peer| peer.presence.as_mut());
         if let Some(presence) = presence {
-            presence.successor = None;
+            let successor = presence.successor.take();
+            if successor.is_some_and(|it| it.is_false) {
+                return self.reject(now, link, RejectReason::IdentityTaken);
+            }
             if let Some(former) = presence.link.take() {
                 self.hang_up_link(former);
             }
@@ -235,7 +271,7 @@ impl Zre {
     /// A parked link's turn: what waited on it is read.
     pub(super) fn take_over(&mut self, now: Instant, link: LinkId) {
         let parked = self.links.get_mut(&link).and_then(|l| l.parked.take());
-        for (header, content) in parked.into_iter().flatten() {
+        for (header, content) in parked.into_iter().flat_map(|parked| parked.messages) {
             self.link_message(now, link, &header, content);
         }
     }
@@ -276,15 +312,24 @@ impl Zre {
             Command::Leave { group, status } => self.left(key, &group, status),
             Command::Ping => self.answer_ping(now, key),
             Command::PingOk => {
-                if let Some(ping) = self.ping_answered(now, key)
-                    && ping.asker == Asker::Caller
-                {
-                    let rtt = now.saturating_duration_since(ping.sent);
-                    self.event(Event::PingAnswered { peer: id, rtt });
+                if let Some(ping) = self.ping_answered(now, key) {
+                    self.vouched(key, ping.sent);
+                    if ping.asker == Asker::Caller {
+                        let rtt = now.saturating_duration_since(ping.sent);
+                        self.event(Event::PingAnswered { peer: id, rtt });
+                    }
                 }
             }
             // Greeting is handled before; elections are nothing to us.
             Command::Hello(_) | Command::Other(_) => {}
+        }
+    }
+
+    /// A peer has answered on its link what it was asked at this time.
+    fn vouched(&mut self, key: Key, asked: Instant) {
+        let presence = self.peers.at_mut(key).and_then(|p| p.presence.as_mut());
+        if let Some(presence) = presence {
+            presence.answered(asked);
         }
     }
 

@@ -9,8 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::beacon::Beacon;
+use crate::mailbox::Phase;
 use crate::output::{ConnectError, Event, ExitReason, Output, RejectReason};
-use crate::peer::Peer;
+use crate::peer::{Leaving, Peer};
 use crate::peers::Key;
 use crate::trust::{NodeKey, Trust};
 use crate::{Endpoint, PeerId};
@@ -295,7 +296,29 @@ impl Zre {
             .and_then(|link| self.links.get(&link))
             .is_some_and(|link| link.remote.ip().to_canonical() == from.to_canonical());
         if link_is_from || self.peers.at(key).is_some_and(|p| p.is_on(from)) {
-            self.part_for_good(now, key, ExitReason::Goodbye);
+            match link {
+                Some(_) => self.doubt(now, key),
+                None => self.part_for_good(now, key, ExitReason::Goodbye),
+            }
+        }
+    }
+
+    /// Somebody says that a peer leaves whose connection lives. If it is so, the connection closes or
+    /// a question stays without an answer; where none can be put, the connection will tell.
+    fn doubt(&mut self, now: Instant, key: Key) {
+        let until = now + self.config.times.goodbye_timeout;
+        let Some(peer) = self.peers.at_mut(key) else {
+            return;
+        };
+        let can_ask = matches!(peer.mailbox.phase, Phase::Open { .. });
+        if let Some(presence) = peer
+            .presence
+            .as_mut()
+            .filter(|p| can_ask && p.leaving.is_none())
+        {
+            presence.leaving = Some(Leaving { since: now, until });
+            self.ask_if_open(now, key);
+            self.arm(key);
         }
     }
 

@@ -107,7 +107,7 @@ impl Zre {
             name: presence.name,
             reason,
         });
-        presence.successor.map(|(link, _)| link)
+        presence.successor.map(|it| it.link)
     }
 
     /// Forgets a peer that is not present. The endpoints that a user wants are

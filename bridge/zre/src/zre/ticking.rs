@@ -43,9 +43,16 @@ impl Zre {
             .hello_at
             .is_some_and(|at| at + hello_timeout <= now);
         let successor = peer.presence.as_mut().and_then(|p| {
-            let (link, _) = p.successor.take_if(|(_, until)| *until <= now)?;
-            Some((p.link.take(), link))
+            let it = p.successor.take_if(|it| it.until <= now)?;
+            match it.is_false {
+                true => Some((None, it)),
+                false => Some((p.link.take(), it)),
+            }
         });
+        let is_gone = peer.presence.as_ref().and_then(|p| p.leaving);
+        if is_gone.is_some_and(|leaving| leaving.until <= now) {
+            return self.part_for_good(now, key, ExitReason::Goodbye);
+        }
         match peer.mailbox.phase {
             Phase::Dialing { until, .. } | Phase::Confirming { until, .. } if until <= now => {
                 self.attempt_failed(now, key);
@@ -54,11 +61,14 @@ impl Zre {
             _ if hello_due && peer.awaits_hello() => self.attempt_failed(now, key),
             _ => {}
         }
-        if let Some((former, link)) = successor {
+        if let Some((former, it)) = successor {
+            if it.is_false {
+                return self.reject(now, it.link, RejectReason::IdentityTaken);
+            }
             if let Some(former) = former {
                 self.hang_up_link(former);
             }
-            self.take_over(now, link);
+            self.take_over(now, it.link);
         }
     }
 

@@ -1,7 +1,7 @@
 //! HELLO, silence, ends of connections, renewal.
 
 use super::*;
-use crate::output::SendError;
+use crate::output::{RejectReason, SendError};
 
 // protocol.md §2.7
 #[test]
@@ -87,6 +87,56 @@ fn a_join_that_waits_outlives_a_peer_that_begins_anew() {
         matches!(&sent[..], [(Command::Join { group, status: 2 }, 3)] if group == "g"),
         "{sent:?}"
     );
+}
+
+/// Opens a link that says to be a present peer's, from another address.
+fn claim(bench: &mut Bench, player: &Player) -> LinkId {
+    let link = bench.open_link(player.id, peer_addr(66));
+    let hello = Command::Hello(Box::new(hello_of(peer_addr(66))));
+    bench.say_on(link, &hello, 1, Content::new());
+    assert_eq!(bench.sent().len(), 1, "the peer is asked");
+    link
+}
+
+// protocol.md §2.10
+#[test]
+fn who_takes_the_identity_of_a_peer_that_answers_is_refused() {
+    let mut bench = Bench::new();
+    let mut player = bench.meet(1);
+    let link = claim(&mut bench, &player);
+    // It answers too, but not where the peer does.
+    bench.say_on(link, &Command::PingOk, 2, Content::new());
+    bench.say_on(link, &Command::Whisper, 3, text("false"));
+    bench.say(&mut player, &Command::PingOk, Content::new());
+    bench.pass(Duration::from_secs(2));
+    let rejected = Event::PeerRejected {
+        remote: peer_addr(66),
+        why: RejectReason::IdentityTaken,
+    };
+    assert_eq!(
+        bench.outputs(),
+        [Output::HangUpLink(link), Output::Event(rejected)]
+    );
+    bench.say(&mut player, &Command::Whisper, text("true"));
+    let events = bench.events();
+    assert!(
+        matches!(&events[..], [Event::Whispered { .. }]),
+        "{events:?}"
+    );
+}
+
+// protocol.md §2.10
+#[test]
+fn who_floods_in_the_name_of_a_peer_that_answered_is_refused_at_once() {
+    let mut bench = Bench::with(|config| config.limits.held_messages_max = 3);
+    let mut player = bench.meet(1);
+    let link = claim(&mut bench, &player);
+    bench.say(&mut player, &Command::PingOk, Content::new());
+    bench.say_on(link, &Command::Whisper, 2, text("a"));
+    assert_eq!(bench.outputs(), []);
+    bench.say_on(link, &Command::Whisper, 3, text("b"));
+    assert_eq!(bench.outputs()[0], Output::HangUpLink(link));
+    assert!(bench.zre.peer(player.id).is_some());
 }
 
 // protocol.md §2.9

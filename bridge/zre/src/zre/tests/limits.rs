@@ -115,7 +115,7 @@ fn parked_messages_are_bounded_too() {
     let hello = Command::Hello(Box::new(hello_of(player.addr)));
     bench.say_on(link, &hello, 1, Content::new());
     bench.say_on(link, &Command::Whisper, 2, text("a"));
-    assert_eq!(bench.outputs(), []);
+    assert_eq!(bench.sent(), [(Command::Ping, 2)]);
     bench.say_on(link, &Command::Whisper, 3, text("b"));
     let outputs = bench.outputs();
     assert!(outputs.contains(&Output::HangUpLink(player.link)));
@@ -123,6 +123,19 @@ fn parked_messages_are_bounded_too() {
         .iter()
         .filter(|output| matches!(output, Output::Event(Event::Whispered { .. })));
     assert_eq!(whispers.count(), 2);
+}
+
+#[test]
+fn octets_of_parked_messages_are_bounded_as_well() {
+    let mut bench = limited(|limits| limits.held_bytes_max = 1000);
+    let player = bench.meet(1);
+    let link = bench.open_link(player.id, player.addr);
+    let hello = Command::Hello(Box::new(hello_of(player.addr)));
+    bench.say_on(link, &hello, 1, Content::new());
+    bench.outputs();
+    let large: Content = smallvec![vec![0; 1000].into()];
+    bench.say_on(link, &Command::Whisper, 2, large);
+    assert!(bench.outputs().contains(&Output::HangUpLink(player.link)));
 }
 
 #[test]

@@ -197,12 +197,54 @@ fn a_goodbye_counts_from_where_the_peer_is_and_nowhere_else() {
     bench.beacon(player.id, ([192, 168, 0, 1], 5670).into(), 0);
     assert_eq!(bench.outputs(), []);
     bench.beacon(player.id, ([10, 0, 0, 1], 5670).into(), 0);
+    assert_eq!(bench.sent(), [(Command::Ping, 2)]);
+    bench.pass(Duration::from_secs(1));
     let outputs = bench.outputs();
     assert!(outputs.contains(&Output::HangUpDial(player.dial)));
     assert!(outputs.contains(&Output::HangUpLink(player.link)));
     assert!(bench.zre.peer(player.id).is_none());
     bench.pass(Duration::from_secs(60));
     assert_eq!(bench.outputs(), [], "it is not sought any more");
+}
+
+// protocol.md §1.8
+#[test]
+fn a_goodbye_of_a_peer_whose_connection_closes_is_believed_at_once() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    bench.beacon(player.id, ([10, 0, 0, 1], 5670).into(), 0);
+    bench.outputs();
+    bench.zre.link_closed(bench.now, player.link);
+    assert_eq!(bench.exits(), [ExitReason::Goodbye]);
+    assert!(bench.zre.peer(player.id).is_none());
+}
+
+// protocol.md §1.8
+#[test]
+fn a_goodbye_that_another_said_is_outweighed_by_an_answer() {
+    let mut bench = Bench::new();
+    let mut player = bench.meet(1);
+    for _ in 0..3 {
+        bench.beacon(player.id, ([10, 0, 0, 1], 5670).into(), 0);
+        assert_eq!(bench.sent().len(), 1, "asked once");
+        bench.beacon(player.id, ([10, 0, 0, 1], 5670).into(), 0);
+        assert_eq!(bench.sent(), []);
+        bench.say(&mut player, &Command::PingOk, Content::new());
+        bench.pass(Duration::from_secs(2));
+        assert_eq!(bench.outputs(), []);
+    }
+    assert!(bench.zre.peer(player.id).is_some());
+}
+
+// protocol.md §1.8
+#[test]
+fn what_a_peer_had_said_before_a_goodbye_is_no_answer_to_it() {
+    let mut bench = Bench::new();
+    let mut player = bench.meet(1);
+    bench.beacon(player.id, ([10, 0, 0, 1], 5670).into(), 0);
+    bench.say(&mut player, &Command::Whisper, text("last"));
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.exits(), [ExitReason::Goodbye]);
 }
 
 // protocol.md §1.7
