@@ -41,7 +41,7 @@ impl Default for Limits {
             objects_max: 4_096,
             name_len_max: 1_024,
             subscriptions_max: 4_096,
-            calls_max: 256,
+            calls_max: 512,
         }
     }
 }

@@ -381,6 +381,6 @@ pub const OUTGOING_OCTETS_MAX: usize = 8 * MIB;
 /// Calls that wait for the owner.
 pub const PENDING_MAX: usize = 1024;
 /// Those of one caller: half of what may await one node's answer, so that nobody takes all of that.
-pub const PENDING_PER_CALLER_MAX: usize = 128;
+pub const PENDING_PER_CALLER_MAX: usize = 256;
 
 const MIB: usize = 1024 * 1024;
