@@ -4,13 +4,14 @@
 //! direction. Each contender is a pair of commands with these two roles; `compare` runs their
 //! drivers in turns, batch by batch, and prints medians and ratios, which alone count. `appear` and
 //! `swarm` (`bridge.rs`) are about a bridge: how soon nodes are on its bus, and how many. `codec`
-//! (`codec.rs`) is what CURVE costs, `emission` how long one takes over two bridges, `services`
+//! (`codec.rs`) is what CURVE costs, `tap` what counting and listening cost, `emission` how long one takes over two bridges, `services`
 //! (`services.rs`) is about services of another bus.
 
 mod bridge;
 mod codec;
 mod emission;
 mod services;
+mod tap;
 mod wires;
 
 use std::process::{Child, Command, Stdio};
@@ -82,6 +83,13 @@ enum Role {
         messages: usize,
         #[arg(long, default_values_t = [100, 1000, 10_000])]
         size: Vec<usize>,
+    },
+    /// What counting a message costs, and a tap that is closed or open
+    Tap {
+        #[arg(long, default_value_t = 15)]
+        batches: usize,
+        #[arg(long, default_value_t = 100_000)]
+        messages: usize,
     },
     /// Time from setting a value on the bus of one bridge to its signal on the bus of another
     Emission {
@@ -190,6 +198,7 @@ async fn take(role: Role) -> Result<()> {
             batches,
             count,
         } => emission::emission(&near, &far, batches, count).await,
+        Role::Tap { batches, messages } => tap::run(batches, messages).await,
         Role::Wires { bus, others, count } => wires::wires(&bus, others, count).await,
         Role::Swarm {
             bus,

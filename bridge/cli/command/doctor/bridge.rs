@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 use zbus::{fdo::DBusProxy, names::BusName};
-use zocp_interfaces::{BRIDGE_NAME, BridgeProxy, StatisticsProxy};
+use zocp_interfaces::{BRIDGE_NAME, BridgeProxy, StatisticsProxy, TrustProxy};
 
 use super::{
     finding::Finding,
@@ -25,6 +25,8 @@ pub(super) struct Bridge {
     name: String,
     endpoint: String,
     key: String,
+    /// Nodes of a secure mesh that were heard lately and whose keys are not trusted.
+    strangers: usize,
     peers: Vec<PeerView>,
     counts: Counts,
     descriptors: Option<Descriptors>,
@@ -45,7 +47,10 @@ impl Bridge {
         client.bridge().await?;
         let bridge = BridgeProxy::new(&client.connection).await?;
         let counts = counts(client).await?;
+        let trust = TrustProxy::new(&client.connection).await?;
         Ok(Self {
+            // An older bridge knows none.
+            strangers: trust.strangers().await.unwrap_or_default().len(),
             version: bridge.version().await?,
             name: bridge.name().await?,
             endpoint: bridge.endpoint().await?,
@@ -156,10 +161,13 @@ impl Bridge {
                           --config names";
             return Some(Finding::warning("key", found).advice(advice));
         }
-        let untrusted = self.count("turned away", "untrusted");
-        if untrusted > 0 {
-            let found = format!("{untrusted} connections with keys that are not trusted");
-            let advice = "compare the fingerprint on both screens (`zocp key show`), then trust it";
+        if self.strangers > 0 {
+            let found = format!(
+                "{} nodes are heard whose keys are not trusted",
+                self.strangers
+            );
+            let advice = "`zocp trust` lists them; `zocp trust NODE` trusts one, after comparing \
+                          fingerprints";
             return Some(Finding::warning("key", found).advice(advice));
         }
         is_secure.then(|| Finding::good("key", "the mesh is secure"))
@@ -363,8 +371,11 @@ mod tests {
         );
         assert_eq!(ailing(|b| b.peers.push(peer("lamp"))), [("names", Warning)]);
         assert_eq!(ailing(|b| b.key = "k".to_owned()), [("key", Warning)]);
-        let full = [("turned away", "links", 3), ("turned away", "untrusted", 1)];
-        assert_eq!(beacons(&full), [("key", Warning), ("limits", Warning)]);
+        assert_eq!(ailing(|b| b.strangers = 2), [("key", Warning)]);
+        assert_eq!(
+            beacons(&[("turned away", "links", 3)]),
+            [("limits", Warning)]
+        );
         let few = |max, open| {
             Some(Descriptors {
                 open: Some(open),

@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    net::UnixStream,
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{TcpStream, UnixStream},
     sync::mpsc,
 };
 use zbus::{Connection, OwnedVariant, fdo};
@@ -352,6 +352,14 @@ async fn who_watches_is_told_what_passes_and_what_is_refused() {
         refused["caller"],
         stage.client.unique_name().unwrap().as_str()
     );
+
+    let mut visitor = TcpStream::connect(("127.0.0.1", stage.hub_node.port()))
+        .await
+        .unwrap();
+    visitor.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let turned = line_with(&mut lines, |line| line["event"] == "turned away").await;
+    assert_eq!(turned["kind"], "handshake");
+    assert_eq!(turned["from"], visitor.local_addr().unwrap().to_string());
 
     stage.peer.shutdown().await;
     let left = line_with(&mut lines, |line| line["event"] == "left").await;

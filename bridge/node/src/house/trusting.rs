@@ -12,6 +12,7 @@ use crate::connection::Knock;
 use crate::error::{Invalid, NodeError};
 use crate::event::Event;
 use crate::security::{Stranger, node_key, public_key, split_endpoint};
+use crate::tap::Note;
 use crate::traffic::Turned;
 
 impl House {
@@ -30,6 +31,11 @@ impl House {
     pub(super) fn stranger_heard(&mut self, now: Instant, stranger: &zocp_zre::Stranger) {
         if let Some(stranger) = describe(now, stranger) {
             info!(from = %stranger.address, key = %stranger.key, "a node whose key is not trusted");
+            self.traffic.tap().tell(|| Note::Turned {
+                from: Some(stranger.address),
+                kind: Turned::Untrusted,
+                why: format!("heard with the key {}", stranger.key),
+            });
             self.events.push(Event::Stranger(stranger));
         }
     }

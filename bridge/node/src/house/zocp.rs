@@ -155,6 +155,9 @@ impl House {
             }
             Zocp::Ignored { peer, reason } => {
                 debug!(%peer, %reason, "part of a message was ignored");
+                self.traffic.turn_away(Turned::Message, None, || {
+                    format!("{}: {reason}", peer_id(peer).short())
+                });
                 return;
             }
             _ => return,

@@ -106,7 +106,7 @@ kinds! {
         Greeting = "greeting",
         /// A node that names an endpoint or an identity that is another's, or ours.
         Impostor = "impostor",
-        /// A ZOCP message that was not understood.
+        /// A ZOCP message, or a part of one, that was not understood or is beyond a limit.
         Message = "message",
         /// A beacon for which there was no room.
         Beacon = "beacon",
