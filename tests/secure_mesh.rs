@@ -2,6 +2,7 @@
 //! certificate: beacon with a key, HELLO both ways, PING.
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
+use rustix::process::Signal;
 use serde_json::json;
 use zocp_node::{Config, Content, Event, Events, ExitReason, KeyPair, Node, PeerInfo, Security};
 use zocp_testkit::{Bridge, Cmd, CurvePeer, Lab, in_time, isolated};
@@ -157,6 +158,44 @@ fn bridges_that_trust_each_other_are_on_each_others_bus_and_nobody_else_is() {
             assert_eq!(list.trim(), "[]");
         }
         assert!(!at_stage.bus.has("org.z25.Zocp1.Node.thief").await);
+    });
+}
+
+#[test]
+fn a_hangup_follows_the_trusted_keys_and_no_secret_is_ever_said() {
+    isolated(async |lab: Lab| {
+        let (own, other) = (new_key(&lab, "stage").await, new_key(&lab, "foh").await);
+        let config = |name: &str, own: &str, trusted: &[&str]| {
+            let text = format!("[mesh]\nkey = '{own}'\ntrusted = {trusted:?}\n");
+            format!("--config={}", lab.file(name, &text))
+        };
+        let at_stage = config("stage.toml", &own.0, &[]);
+        let host = lab.host("stage").await;
+        let stage = Bridge::start(ZOCP, &host, "stage", &["-vvv", &at_stage]).await;
+        let at_foh = config("foh.toml", &other.0, &[&own.1]);
+        let host = lab.host("foh").await;
+        let _foh = Bridge::start(ZOCP, &host, "foh", &[&at_foh]).await;
+        stage.program.says(&other.1).await;
+
+        config("stage.toml", &own.0, &[&other.1]);
+        stage.program.signal(Signal::HUP);
+        stage.bus.appears("org.z25.Zocp1.Node.foh").await;
+        config("stage.toml", &own.0, &[]);
+        stage.program.signal(Signal::HUP);
+        stage.bus.vanishes("org.z25.Zocp1.Node.foh").await;
+        config("stage.toml", &other.0, &[]);
+        stage.program.signal(Signal::HUP);
+        stage.program.says("restart the bridge").await;
+
+        let file = std::fs::read_to_string(&own.0).expect("it is there");
+        let (_, secret) = file.split_once("secret = \"").expect("a key file");
+        let secret = &secret[..40];
+        let said = stage.program.unmatched();
+        assert!(said.iter().any(|line| line.contains(&other.1)), "{said:?}");
+        let pair = KeyPair::from_secret_text(secret).expect("a key");
+        assert_eq!(pair.public().to_string(), own.1);
+        let leak = said.iter().find(|line| line.contains(&secret[..20]));
+        assert_eq!(leak, None);
     });
 }
 

@@ -37,12 +37,13 @@ use self::dials::Dial;
 use crate::beacon::{Beacons, Datagram, Failure};
 use crate::config::Config;
 use crate::connection::{Input, Wiring, prepare, run_link};
+use crate::door::{Door, Verdict};
 use crate::event::Event;
 use crate::gate::Gates;
 use crate::interfaces::{Network, Selection, Watch, choose};
 use crate::node::{CallResult, Command};
 use crate::start::{describe, std_now};
-use crate::traffic::Traffic;
+use crate::traffic::{Traffic, Turned};
 
 /// All state of a node.
 pub(crate) struct House {
@@ -330,11 +331,17 @@ async fn accept(
     let places = Arc::new(Semaphore::new(handshakes_max));
     let mut next = 0;
     let mut told: Option<tokio::time::Instant> = None;
+    let mut door = wiring.keys.is_some().then(|| Door::new(std_now()));
     let serve = async {
         // The semaphore is never closed, so this goes on for ever.
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             match mailbox.accept().await {
                 Ok((stream, remote)) => {
+                    if let Some(door) = &mut door
+                        && !may_knock(door, remote, &wiring).await
+                    {
+                        continue;
+                    }
                     // Failing means that it is closed already, which its task finds out.
                     let _ = prepare(&stream, wiring.silence_max);
                     let link = LinkId(next);
@@ -356,6 +363,24 @@ async fn accept(
     tokio::select! {
         () = serve => {}
         () = connections.cancelled() => {}
+    }
+}
+
+/// Whether a connection on a secure mesh may shake hands; waits until it is its turn.
+async fn may_knock(door: &mut Door, remote: SocketAddr, wiring: &Wiring) -> bool {
+    loop {
+        match door.knock(std_now(), remote.ip()) {
+            Verdict::Come => return true,
+            Verdict::Wait(wait) => tokio::time::sleep(wait).await,
+            Verdict::TooOften { is_new } => {
+                let why = || String::from("its address connects too often");
+                wiring.traffic.turn_away(Turned::Rate, Some(remote), why);
+                if is_new {
+                    warn!(%remote, "connections of this address come too often, and are closed");
+                }
+                return false;
+            }
+        }
     }
 }
 

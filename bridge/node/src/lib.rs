@@ -34,6 +34,7 @@ mod beacon;
 mod config;
 mod connection;
 mod counts;
+mod door;
 mod error;
 mod event;
 mod gate;

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use zocp_node::{
     BeaconMode, Config, Content, Event, Events, ExitReason, FirstUse, Invalid, KeyPair, Node,
-    NodeError, PeerInfo, Security,
+    NodeError, PeerInfo, Security, Turned,
 };
 
 #[tokio::test]
@@ -104,6 +104,46 @@ async fn who_is_distrusted_is_gone_at_both_ends() {
     .await;
     assert_eq!(lamp.peers().await.unwrap(), []);
     assert!(!lamp.distrust(pair(2).public()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_costs_a_bounded_number_of_handshakes_and_no_honest_node_its_place()
+{
+    let (lamp, mut at_lamp) = Node::start(secure("lamp", 1, &[2, 3])).await.unwrap();
+    let (desk, mut at_desk) = met("desk", 2, &lamp).await;
+    entered(&mut at_desk).await;
+    let port = lamp.port();
+    let begun = std::time::Instant::now();
+    let flood = tokio::spawn(async move {
+        let mut greeted = 0;
+        for _ in 0..1000 {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(([127, 0, 0, 9], 0).into()).unwrap();
+            let mut stream = socket.connect(([127, 0, 0, 1], port).into()).await.unwrap();
+            // Who is not let in reads an end, and never a greeting.
+            let mut octets = [0; 64];
+            greeted += usize::from(stream.read_exact(&mut octets).await.is_ok());
+        }
+        greeted
+    });
+    let (_fader, mut at_fader) = met("fader", 3, &lamp).await;
+    entered(&mut at_fader).await;
+    for number in 0..100_u8 {
+        lamp.whisper(desk.id(), content(&[number])).await.unwrap();
+        let whispered = until(&mut at_desk, |event| match event {
+            Event::Whispered { content, .. } => Some(content[0][0]),
+            _ => None,
+        });
+        assert_eq!(whispered.await, number);
+    }
+    let greeted = flood.await.unwrap();
+    let turned = lamp.traffic().turned.tally(Turned::Rate).count;
+    assert_eq!(u64::try_from(1000 - greeted).unwrap(), turned);
+    let seconds = 1 + usize::try_from(begun.elapsed().as_secs()).unwrap();
+    assert!(greeted <= 64 + 16 * seconds, "{greeted}");
+    while let Some(event) = at_lamp.try_next() {
+        assert!(!matches!(event, Event::Exited { .. }), "{event:?}");
+    }
 }
 
 #[tokio::test]

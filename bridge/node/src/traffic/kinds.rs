@@ -106,6 +106,8 @@ kinds! {
         Greeting = "greeting",
         /// A node that names an endpoint or an identity that is another's, or ours.
         Impostor = "impostor",
+        /// A connection of an address that connects too often, on a secure mesh.
+        Rate = "rate",
         /// A ZOCP message, or a part of one, that was not understood or is beyond a limit.
         Message = "message",
         /// A beacon for which there was no room.
