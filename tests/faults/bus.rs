@@ -108,6 +108,54 @@ fn what_a_program_published_ends_with_its_bus_and_what_lasts_stays() {
 }
 
 #[test]
+fn what_a_program_exported_ends_with_its_bus() {
+    isolated(async |lab: Lab| {
+        let mut venue = Venue::open(&lab, ZOCP, "", "").await;
+        let service = venue.stage.bus.serve("lamp_service.py", LAMP).await;
+        let export = ["export", LAMP, "--call", "*"];
+        let program = venue.stage.bus.command(ZOCP).args(export).start();
+        venue.foh.bus.appears(LAMP_THERE).await;
+        venue.stage.bus.kill().await;
+        venue.foh.bus.vanishes(LAMP_THERE).await;
+        drop((service, program));
+        venue.stage.bus.start_again().await;
+        venue.stage.bus.appears(BRIDGE).await;
+        let _service = venue.stage.bus.serve("lamp_service.py", LAMP).await;
+        let exports = venue.stage.bus.bridge();
+        let exports = exports.shown("org.z25.Zocp1.Exporter", "Exports").await;
+        assert_eq!(exports, "as 0");
+        assert!(!venue.foh.bus.has(LAMP_THERE).await);
+    });
+}
+
+#[test]
+fn when_the_bus_of_callers_ends_they_leave_the_bus_of_the_service() {
+    isolated(async |lab: Lab| {
+        let mut venue = Venue::open(&lab, ZOCP, EXAMPLES, "").await;
+        let _service = venue.stage.bus.serve("lamp_service.py", LAMP).await;
+        venue.foh.bus.appears(LAMP_THERE).await;
+        let mut callers = Vec::new();
+        for _ in 0..3 {
+            let mut client = Client::on(&venue.foh.bus).await;
+            let caller = client.call(LAMP_OBJECT, "Sender", &()).await;
+            let wait = message(LAMP_THERE, LAMP_PATH, LAMP1, "Wait").build(&());
+            client.send(&wait.expect("a call")).await;
+            client.call(LAMP_OBJECT, "Count", &()).await;
+            callers.push((
+                caller.body().deserialize::<String>().expect("a name"),
+                client,
+            ));
+        }
+        venue.foh.bus.kill().await;
+        let ended = Instant::now();
+        for (caller, _) in &callers {
+            venue.stage.bus.vanishes(caller).await;
+        }
+        assert_soon("the callers' end", ended);
+    });
+}
+
+#[test]
 fn a_bus_that_stands_still_for_a_while_loses_nothing() {
     isolated(async |lab: Lab| {
         let foh = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &[]).await;

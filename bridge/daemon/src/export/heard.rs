@@ -18,6 +18,7 @@ impl Exporter {
     }
 
     pub(crate) fn lost(&self) {
+        self.programs_gone();
         let gone = locked(&self.shared.offers).lose();
         self.withdrawn(&gone);
     }

@@ -83,6 +83,12 @@ impl Rules {
         is_less
     }
 
+    /// Takes all rules of programs back.
+    fn take_all_back(&mut self) {
+        self.lent.clear();
+        self.add_up();
+    }
+
     fn replace(&mut self, fixed: ExportPolicy) {
         self.fixed = fixed;
         self.add_up();
@@ -146,6 +152,14 @@ impl Exporter {
         drop(rules);
         if has_lent {
             self.rule(|rules| rules.take_back(program, None));
+        }
+    }
+
+    /// The bus is lost, and with it all programs: on the next one their names mean others.
+    pub(super) fn programs_gone(&self) {
+        let has_lent = !locked(&self.shared.rules).lent.is_empty();
+        if has_lent {
+            self.rule(Rules::take_all_back);
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Model: a caller is told of from its first call to a peer to its leaving the bus, which the watch hears
 //! of. At the first call the bus is asked whether the caller is still there: it may have left before.
+//! Invariants: C1. when the bus is lost, all callers are gone: on the next one their names mean others.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -44,18 +45,21 @@ impl Callers {
         }
     }
 
-    /// A caller has left.
-    pub(crate) fn gone(&self, caller: &str) {
-        let links = self.known().remove_entry(caller);
-        if let Some((caller, links)) = links {
-            for link in links.into_values() {
-                let gone = Control::CallerGone(caller.to_string());
-                link.tell(Lane::Caller(caller.clone()), &gone);
-            }
-        }
+    /// A caller has left; whether it was one.
+    pub(super) fn gone(&self, caller: &str) -> bool {
+        let gone = self.known().remove_entry(caller);
+        let was_one = gone.is_some();
+        tell_gone(gone);
+        was_one
     }
 
-    /// Nothing is known of who left any more, so everybody may have: all are asked for again.
+    /// The bus is lost, and with it everybody (C1).
+    pub(super) fn lost(&self) {
+        let gone = std::mem::take(&mut *self.known());
+        tell_gone(gone);
+    }
+
+    /// Nobody was told of who left before now: all are asked for.
     pub(crate) fn recheck(&self) {
         let known: HashSet<Arc<str>> = self.known().keys().cloned().collect();
         for caller in &known {
@@ -73,5 +77,15 @@ impl Callers {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells the peers that know of these callers.
+fn tell_gone(callers: impl IntoIterator<Item = (Arc<str>, HashMap<PeerId, Arc<Link>>)>) {
+    for (caller, links) in callers {
+        for link in links.into_values() {
+            let gone = Control::CallerGone(caller.to_string());
+            link.tell(Lane::Caller(caller.clone()), &gone);
+        }
     }
 }

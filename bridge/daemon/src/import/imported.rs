@@ -235,6 +235,14 @@ impl Imported {
         self.state().callers.insert(caller.clone())
     }
 
+    pub(super) fn forget_caller(&self, caller: &str) {
+        self.state().callers.remove(caller);
+    }
+
+    pub(super) fn forget_callers(&self) {
+        self.state().callers.clear();
+    }
+
     pub(super) fn has_caller(&self, caller: &str) -> bool {
         self.state().callers.contains(caller)
     }

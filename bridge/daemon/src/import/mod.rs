@@ -110,9 +110,33 @@ impl Importer {
         }
     }
 
-    /// Local callers, by whom the watch tells who has left.
-    pub(crate) fn callers(&self) -> &Callers {
-        &self.shared.callers
+    /// The bus can be watched from now on.
+    pub(crate) fn connected(&self) {
+        self.shared.callers.recheck();
+    }
+
+    /// The bus is lost, and with it everybody who called.
+    pub(crate) fn lost(&self) {
+        self.shared.callers.lost();
+        for imported in self.all() {
+            imported.forget_callers();
+        }
+    }
+
+    /// A program has left the bus.
+    pub(crate) fn program_gone(&self, program: &str) {
+        if self.shared.callers.gone(program) {
+            for imported in self.all() {
+                imported.forget_caller(program);
+            }
+        }
+    }
+
+    /// All that is imported.
+    fn all(&self) -> Vec<Arc<Imported>> {
+        let imports = self.imports();
+        let imports = imports.values().flat_map(|peer| peer.imports.values());
+        imports.cloned().collect()
     }
 
     /// A peer is here.

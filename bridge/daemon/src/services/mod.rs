@@ -298,17 +298,18 @@ struct Both {
 impl Follower for Both {
     fn connected(&self) {
         self.exporter.connected();
-        self.importer.callers().recheck();
+        self.importer.connected();
     }
 
     fn lost(&self) {
         self.exporter.lost();
+        self.importer.lost();
         self.programs.lost();
     }
 
     fn owner_changed(&self, name: &str, old: Option<&str>, new: Option<&str>) {
         if old.is_some() && new.is_none() && name.starts_with(':') {
-            self.importer.callers().gone(name);
+            self.importer.program_gone(name);
             self.exporter.program_gone(name);
             self.programs.left(name);
         }
@@ -318,7 +319,7 @@ impl Follower for Both {
     fn answered(&self, asked: Asked, answer: &Message) {
         if let Asked::Caller(caller) = &asked {
             if matches!(answer.body().deserialize(), Ok(false)) {
-                self.importer.callers().gone(caller);
+                self.importer.program_gone(caller);
                 self.exporter.program_gone(caller);
                 self.programs.left(caller);
             }
