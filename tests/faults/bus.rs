@@ -167,11 +167,11 @@ fn a_bus_that_stands_still_for_a_while_loses_nothing() {
         let mut client = Client::on(&foh.bus).await;
         client.hear(NODE).await;
         foh.bus.freeze();
-        lamp.command(json!({"emit_many": ["level", 1, 20_000]}))
+        lamp.command(json!({"emit_many": ["level", 1, EMISSIONS]}))
             .await;
         tokio::time::sleep(Duration::from_secs(5)).await;
         foh.bus.thaw();
-        for wanted in 1..=20_000_i64 {
+        for wanted in 1..=EMISSIONS {
             let signal = client
                 .find("an emission", |message| {
                     zocp_testkit::is_signal(message, "level")
@@ -252,3 +252,6 @@ fn wires_between_node_and_service_work_on_the_bus_that_is_started_again() {
 fn level() -> Value {
     json!({"register": {"name": "level", "value": 0, "typeHint": "int", "access": "re"}})
 }
+
+/// Fewer than pyre queues for a peer that takes nothing (3000); what is beyond, it drops itself.
+const EMISSIONS: i64 = 2500;
