@@ -4,8 +4,9 @@
 //! queue. Bound to the link where the kernel lets us, so that a beacon is heard only on networks
 //! that were chosen; sent from port 5670 to the subnet's broadcast address as zyre and pyre do,
 //! or to a multicast group.
-//! Limits: 64 octets a datagram (a v3 beacon has 54); when the actor's queue is full the datagram
-//! is dropped: the next comes within a second.
+//! Limits: 64 octets a datagram (a v3 beacon has 54); `Limits::beacons_max` a second on a network and
+//! `Limits::beacons_per_address_max` of one address. What is beyond, or finds the actor's queue full, is
+//! dropped: the next comes within a second.
 //! Spec: 36/ZRE, beacons; docs/reference/protocol.md §1.2, §1.3.
 
 use std::collections::HashMap;
@@ -19,8 +20,10 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
-use crate::config::BeaconMode;
+use crate::config::{BeaconMode, Limits};
 use crate::interfaces::Network;
+use crate::share::{Rate, Seldom};
+use crate::start::std_now;
 use crate::traffic::{Traffic, Turned};
 
 /// The group that pyre uses where there is no broadcast.
@@ -36,6 +39,8 @@ pub(crate) struct Datagram {
 
 /// The beacon sockets of all networks.
 pub(crate) struct Beacons {
+    /// How many a second are looked at on a network, of all and of one address.
+    rates: (usize, usize),
     mode: BeaconMode,
     port: u16,
     heard: mpsc::Sender<Datagram>,
@@ -79,8 +84,10 @@ impl Beacons {
         port: u16,
         heard: mpsc::Sender<Datagram>,
         traffic: Arc<Traffic>,
+        limits: &Limits,
     ) -> Self {
         Self {
+            rates: (limits.beacons_max, limits.beacons_per_address_max),
             mode,
             port,
             heard,
@@ -174,8 +181,12 @@ impl Beacons {
         let socket = Arc::new(UdpSocket::from_std(socket.into())?);
         let reader = tokio::spawn(listen(
             Arc::clone(&socket),
-            self.heard.clone(),
-            Arc::clone(&self.traffic),
+            Heard {
+                beacons: self.heard.clone(),
+                rate: Rate::new(std_now(), self.rates.0, self.rates.1),
+                told: Seldom::default(),
+                traffic: Arc::clone(&self.traffic),
+            },
         ));
         Ok(Beacon {
             socket,
@@ -202,21 +213,39 @@ impl Beacon {
     }
 }
 
+/// Where what a socket hears goes to.
+struct Heard {
+    beacons: mpsc::Sender<Datagram>,
+    rate: Rate,
+    told: Seldom,
+    traffic: Arc<Traffic>,
+}
+
+impl Heard {
+    /// Passes a datagram on, if there is room: the peer's next beacon comes within a second.
+    fn pass(&mut self, from: SocketAddr, octets: &[u8]) {
+        let now = std_now();
+        let is_admitted = self.rate.admit(now, from.ip());
+        let datagram = || Datagram {
+            from,
+            octets: octets.to_vec(),
+        };
+        if is_admitted && self.beacons.try_send(datagram()).is_ok() {
+            return;
+        }
+        self.traffic.turned.add(Turned::Beacon);
+        if self.told.is_due(now) {
+            warn!(%from, "more beacons come than are looked at");
+        }
+    }
+}
+
 /// Reads datagrams until the socket's owner aborts it.
-async fn listen(socket: Arc<UdpSocket>, heard: mpsc::Sender<Datagram>, traffic: Arc<Traffic>) {
+async fn listen(socket: Arc<UdpSocket>, mut heard: Heard) {
     let mut buffer = [0; DATAGRAM_LEN_MAX];
     loop {
         match socket.recv_from(&mut buffer).await {
-            Ok((len, from)) => {
-                // Full: the peer's next beacon comes within a second.
-                let datagram = Datagram {
-                    from,
-                    octets: buffer[..len].to_vec(),
-                };
-                if heard.try_send(datagram).is_err() {
-                    traffic.turned.add(Turned::Beacon);
-                }
-            }
+            Ok((len, from)) => heard.pass(from, &buffer[..len]),
             Err(error) => {
                 // A link that went down; netlink tells the actor, which drops this socket.
                 debug!(%error, "beacon socket");

@@ -107,6 +107,12 @@ pub struct Limits {
     pub handshake_max: Duration,
     /// Connections that have not said who they are; more wait in the kernel's accept queue.
     pub handshakes_max: usize,
+    /// Of those, from one address; more are closed at once.
+    pub handshakes_per_address_max: usize,
+    /// Beacons a second that are looked at; more are dropped, and come again.
+    pub beacons_max: usize,
+    /// Of those, from one address.
+    pub beacons_per_address_max: usize,
     /// Octets of whispers waiting for one peer above which [`whisper`](crate::Node::whisper) waits
     /// and [`try_whisper`](crate::Node::try_whisper) is refused. A peer for which more than
     /// `zmtp.output_len_max` wait, because emissions come faster than it takes them, is dropped
@@ -124,6 +130,9 @@ impl Default for Limits {
             model: zocp_model::Limits::default(),
             handshake_max: Duration::from_secs(5),
             handshakes_max: 256,
+            handshakes_per_address_max: 128,
+            beacons_max: 8192,
+            beacons_per_address_max: 2048,
             outgoing_whispers_max: 16 << 20,
             call_max: Duration::from_secs(20),
         }

@@ -23,12 +23,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use zocp_zmtp::{Connection, Event, KeyPair, Message, PublicKey};
 use zocp_zre::{DialEnd, DialId, LinkId, NodeKey};
 
+use crate::accept::Held;
 use crate::security;
 use crate::traffic::{Traffic, Turned};
 
@@ -159,7 +160,7 @@ pub(crate) async fn run_link(
     link: LinkId,
     mut stream: TcpStream,
     remote: SocketAddr,
-    place: OwnedSemaphorePermit,
+    place: Held,
     wiring: Wiring,
     token: CancellationToken,
 ) {

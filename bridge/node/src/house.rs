@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -34,16 +34,17 @@ use zocp_model::{CallId, Model};
 use zocp_zre::{DialId, IdHash, LinkId, PeerId, Zre};
 
 use self::dials::Dial;
+use crate::accept::{HalfOpen, accept};
 use crate::beacon::{Beacons, Datagram, Failure};
 use crate::config::Config;
-use crate::connection::{Input, Wiring, prepare, run_link};
-use crate::door::{Door, Verdict};
+use crate::connection::{Input, Wiring};
 use crate::event::Event;
 use crate::gate::Gates;
 use crate::interfaces::{Network, Selection, Watch, choose};
 use crate::node::{CallResult, Command};
+use crate::share::Seldom;
 use crate::start::{describe, std_now};
-use crate::traffic::{Traffic, Turned};
+use crate::traffic::Traffic;
 
 /// All state of a node.
 pub(crate) struct House {
@@ -69,7 +70,9 @@ pub(crate) struct House {
     calls: HashMap<CallId, (PeerId, oneshot::Sender<CallResult>)>,
     /// Events that were not handed over yet.
     events: Vec<Event>,
-    handshakes_max: usize,
+    half_open: HalfOpen,
+    /// That connections are too many was said.
+    refused: Seldom,
     call_max: Duration,
 }
 
@@ -140,7 +143,8 @@ impl House {
             pings: HashMap::new(),
             calls: HashMap::new(),
             events: Vec::new(),
-            handshakes_max: config.limits.handshakes_max,
+            half_open: HalfOpen::new(&config.limits),
+            refused: Seldom::default(),
             call_max: config.limits.call_max,
         }
     }
@@ -152,7 +156,7 @@ impl House {
             self.wiring.clone(),
             self.tasks.clone(),
             self.connections.clone(),
-            self.handshakes_max,
+            self.half_open.clone(),
         );
         self.tasks.spawn(accept);
         self.tell_networks();
@@ -320,70 +324,6 @@ impl House {
     }
 }
 
-/// Accepts connections until the node ends.
-async fn accept(
-    mailbox: TcpListener,
-    wiring: Wiring,
-    tasks: TaskTracker,
-    connections: CancellationToken,
-    handshakes_max: usize,
-) {
-    let places = Arc::new(Semaphore::new(handshakes_max));
-    let mut next = 0;
-    let mut told: Option<tokio::time::Instant> = None;
-    let mut door = wiring.keys.is_some().then(|| Door::new(std_now()));
-    let serve = async {
-        // The semaphore is never closed, so this goes on for ever.
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            match mailbox.accept().await {
-                Ok((stream, remote)) => {
-                    if let Some(door) = &mut door
-                        && !may_knock(door, remote, &wiring).await
-                    {
-                        continue;
-                    }
-                    // Failing means that it is closed already, which its task finds out.
-                    let _ = prepare(&stream, wiring.silence_max);
-                    let link = LinkId(next);
-                    next += 1;
-                    let token = connections.child_token();
-                    tasks.spawn(run_link(link, stream, remote, place, wiring.clone(), token));
-                }
-                Err(error) => {
-                    // It fails many times then; a log that fills the disk would be one fault more.
-                    if told.is_none_or(|told| told.elapsed() >= ACCEPT_TOLD) {
-                        warn!(%error, "connections cannot be accepted; trying again");
-                        told = Some(tokio::time::Instant::now());
-                    }
-                    tokio::time::sleep(ACCEPT_RETRY).await;
-                }
-            }
-        }
-    };
-    tokio::select! {
-        () = serve => {}
-        () = connections.cancelled() => {}
-    }
-}
-
-/// Whether a connection on a secure mesh may shake hands; waits until it is its turn.
-async fn may_knock(door: &mut Door, remote: SocketAddr, wiring: &Wiring) -> bool {
-    loop {
-        match door.knock(std_now(), remote.ip()) {
-            Verdict::Come => return true,
-            Verdict::Wait(wait) => tokio::time::sleep(wait).await,
-            Verdict::TooOften { is_new } => {
-                let why = || String::from("its address connects too often");
-                wiring.traffic.turn_away(Turned::Rate, Some(remote), why);
-                if is_new {
-                    warn!(%remote, "connections of this address come too often, and are closed");
-                }
-                return false;
-            }
-        }
-    }
-}
-
 /// Commands taken between two writes: enough to batch a burst of whispers into one write.
 const COMMAND_BATCH: usize = 512;
 
@@ -395,9 +335,3 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// The alarm of a node that waits for nothing.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
-
-/// After a failure such as no free descriptors, for others to free some.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
-/// Between two lines of the log about that.
-const ACCEPT_TOLD: Duration = Duration::from_secs(60);

@@ -30,6 +30,7 @@
 //! TCP, `security` makes connections with keys, `beacon` is the UDP side, `interfaces` chooses networks,
 //! `gate` bounds what waits for a peer, `counts` and `traffic` count, `tap` is for those who listen, `config`, `node`, `event` and `error` are what users see.
 
+mod accept;
 mod beacon;
 mod config;
 mod connection;
@@ -43,6 +44,7 @@ mod interfaces;
 mod node;
 mod room;
 mod security;
+mod share;
 mod start;
 mod tap;
 mod traffic;

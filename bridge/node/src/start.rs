@@ -164,6 +164,7 @@ fn open_beacons(
         config.beacon_port(),
         heard,
         Arc::clone(traffic),
+        &config.limits,
     );
     let failures = beacons.follow(networks);
     if !beacons.is_silent() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use zocp_node::{
     BeaconMode, Config, Content, Event, Events, Limits, Node, NodeError, ObjectPath, PeerId,
@@ -38,6 +38,25 @@ async fn connections_that_say_nothing_hold_nobody_up_for_longer_than_a_handshake
         });
         ended.await.expect("a silent connection stays");
     }
+}
+
+#[tokio::test]
+async fn silent_connections_of_one_address_hold_up_none_of_another() {
+    let (lamp, mut at_lamp) = node("lamp", |limits| {
+        limits.handshakes_max = 8;
+        limits.handshakes_per_address_max = 4;
+        limits.handshake_max = Duration::from_secs(600);
+    })
+    .await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 66], 0).into()).unwrap();
+        let address = ([127, 0, 0, 1], lamp.port()).into();
+        silent.push(socket.connect(address).await.unwrap());
+    }
+    let (desk, _at_desk) = met("desk", &lamp).await;
+    entered(&mut at_lamp, desk.id()).await;
 }
 
 #[tokio::test]

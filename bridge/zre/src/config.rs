@@ -105,11 +105,16 @@ impl Default for Times {
 /// Every bound of the crate, and what happens at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Nodes known at once, here or only heard. Beacons of further ones are ignored,
-    /// their HELLO is refused with [`RejectReason::Full`](crate::RejectReason::Full).
+    /// Nodes known at once, here or only heard. Beacons of further ones are ignored; one that greets takes the
+    /// place of one that was only heard, and if there is none, its HELLO is refused with [`RejectReason::Full`](crate::RejectReason::Full).
     pub peers_max: usize,
+    /// Of those, at one address; further ones are treated alike, as
+    /// [`RejectReason::AddressFull`](crate::RejectReason::AddressFull).
+    pub peers_per_address_max: usize,
     /// Connections from peers at once; further ones are refused.
     pub links_max: usize,
+    /// Connections from one address at once; further ones are refused.
+    pub links_per_address_max: usize,
     /// Endpoints to be met without beacons; further ones are refused.
     pub manual_max: usize,
     /// Bounds of a HELLO, and of a peer's groups later on.
@@ -137,7 +142,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             peers_max: 4096,
+            peers_per_address_max: 1024,
             links_max: 8192,
+            links_per_address_max: 2048,
             manual_max: 256,
             hello: HelloLimits::default(),
             content_frames_max: 64,

@@ -244,6 +244,8 @@ pub enum ExitReason {
 pub enum RejectReason {
     /// [`Limits::peers_max`](crate::Limits::peers_max) are known.
     Full,
+    /// [`Limits::peers_per_address_max`](crate::Limits::peers_per_address_max) are known at its address.
+    AddressFull,
     /// Its first message is no HELLO with number 1.
     NotGreeted,
     /// Its first message is no command.
@@ -271,6 +273,9 @@ pub enum LinkError {
     /// [`Limits::links_max`](crate::Limits::links_max) are open.
     #[error("too many connections are open")]
     TooMany,
+    /// [`Limits::links_per_address_max`](crate::Limits::links_per_address_max) are open from its address.
+    #[error("too many connections from this address are open")]
+    TooManyThere,
     /// It has proved no key that is trusted; or it has one, and this is no secure mesh.
     #[error("its key is not trusted")]
     Untrusted,

@@ -90,10 +90,20 @@ limits! {
     fixed:
     /// Peers known at once; further ones are not admitted.
     peers_max => node.zre.peers_max;
+    /// Those at one address; further ones are not admitted.
+    peers_per_address_max => node.zre.peers_per_address_max;
     /// Connections from peers at once; further ones are refused.
     links_max => node.zre.links_max;
+    /// Those from one address; further ones are refused.
+    links_per_address_max => node.zre.links_per_address_max;
     /// Connections that have not said yet who they are; further ones wait.
     handshakes_max => node.handshakes_max;
+    /// Those from one address; further ones are closed.
+    handshakes_per_address_max => node.handshakes_per_address_max;
+    /// Beacons a second that are looked at on a network; further ones are dropped.
+    beacons_max => node.beacons_max;
+    /// Those of one address.
+    beacons_per_address_max => node.beacons_per_address_max;
     /// Octets of one frame; a peer that sends more is dropped.
     frame_len_max => node.zmtp.frame_len_max;
     /// Octets of one message; a peer that sends more is dropped.

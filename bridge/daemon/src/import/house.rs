@@ -159,6 +159,11 @@ impl<'a> HouseEar<'a> {
         }
         match imported.recall(call) {
             Ok(answer) => {
+                // What came in several messages may be too much for one.
+                let max = self.importer.shared().site.message_len_max();
+                if answer.data().len() > max {
+                    return Err(Refusal::TooLarge { max });
+                }
                 self.line().push(octets(answer));
                 Ok(())
             }

@@ -277,7 +277,7 @@ impl<'a, O: Owner> Home<'a, O> {
 
     /// Whether a call waits and may be looked at: few enough answers wait to be written.
     fn may_serve(&self) -> bool {
-        let has_room = || self.order.table.lock().outgoing_len() < SERVED_AT_ONCE_MAX;
+        let has_room = || self.order.table.lock().outgoing_len() < ANSWERS_WAITING_MAX;
         !self.turns.is_empty() && has_room()
     }
 
@@ -468,8 +468,10 @@ async fn may_be_named(naming: &Naming) {
 /// Messages that are taken before any is looked at, so that who calls once is not behind all that one who
 /// calls all the time has sent.
 const RECEIVED_AT_ONCE_MAX: usize = 1024;
-/// Calls that are looked at in one turn, and answers that wait to be written when no more are.
-const SERVED_AT_ONCE_MAX: usize = 64;
+/// Calls that are looked at before those that came meanwhile are taken.
+const SERVED_AT_ONCE_MAX: usize = 8;
+/// Answers that wait to be written when no more calls are looked at: the next one goes behind them.
+const ANSWERS_WAITING_MAX: usize = 32;
 /// `DBUS_NAME_FLAG_DO_NOT_QUEUE`: who has the name keeps it.
 const DO_NOT_QUEUE: u32 = 4;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);

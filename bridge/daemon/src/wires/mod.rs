@@ -180,7 +180,7 @@ impl Wires {
             listener,
             ..
         } = &*self.shared;
-        caller.start(tasks, site.address().clone(), stop.clone());
+        caller.start(tasks, site, stop.clone());
         let wires = self.clone();
         let on_service = move |name: &str, is_here| {
             wires.change(|board| board.service(name, is_here));

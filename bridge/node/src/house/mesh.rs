@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 use zocp_model::{NodeId, PeerKind};
 use zocp_zmtp::{Message, PublicKey};
-use zocp_zre::{HEADER_BRIDGE, Header, LinkId, Output, PeerId, PeerView, SendError};
+use zocp_zre::{HEADER_BRIDGE, Header, LinkError, LinkId, Output, PeerId, PeerView, SendError};
 
 use super::trusting::name_refused;
 use super::{House, Link};
@@ -115,8 +115,14 @@ impl House {
                 .zre
                 .secure_link_opened(now, link, remote, identity, key),
         };
+        let refused = &mut self.refused;
         opened.map_err(|error| {
-            info!(%remote, %error, "refused a connection");
+            match error {
+                LinkError::TooMany | LinkError::TooManyThere if refused.is_due(now) => {
+                    warn!(%remote, %error, "refused a connection");
+                }
+                _ => info!(%remote, %error, "refused a connection"),
+            }
             (error.into(), error.to_string())
         })?;
         let no_node = || (Turned::Identity, String::from("no identity of a node"));

@@ -121,7 +121,7 @@ impl From<LinkError> for Turned {
     fn from(error: LinkError) -> Self {
         match error {
             LinkError::BadIdentity | LinkError::Own => Self::Identity,
-            LinkError::TooMany => Self::Links,
+            LinkError::TooMany | LinkError::TooManyThere => Self::Links,
             LinkError::Untrusted => Self::Untrusted,
             _ => Self::Other,
         }
@@ -131,7 +131,7 @@ impl From<LinkError> for Turned {
 impl From<RejectReason> for Turned {
     fn from(reason: RejectReason) -> Self {
         match reason {
-            RejectReason::Full => Self::Peers,
+            RejectReason::Full | RejectReason::AddressFull => Self::Peers,
             RejectReason::NotGreeted | RejectReason::Malformed(_) | RejectReason::BadEndpoint => {
                 Self::Greeting
             }

@@ -21,6 +21,7 @@ use crate::trust::NodeKey;
 use crate::{Endpoint, GroupName, HEADER_BRIDGE, PeerId};
 
 use super::Zre;
+use super::meeting::Claim;
 
 /// Where a HELLO comes from, and where it says that it does.
 #[derive(Clone, Copy)]
@@ -70,7 +71,7 @@ impl Zre {
             }
             (None, None) => {
                 let endpoint = source.endpoint.ok_or(RejectReason::BadEndpoint)?;
-                return self.claim(now, id, endpoint.clone(), source.key);
+                return self.claim(now, id, endpoint.clone(), source.key, Claim::Greeted);
             }
         };
         self.prove(now, key, source.key, source.endpoint);

@@ -6,7 +6,7 @@
 //! meanwhile: if it answers on the first link, the other is not its own, and is closed.
 //! Invariants: I1. A link with a peer is the link of that peer's presence. I2.
 //! Nothing on a link without a HELLO changes a peer.
-//! Limits: `Limits::{links_max, held_messages_max}`, `Times::hello_timeout`.
+//! Limits: `Limits::{links_max, links_per_address_max, held_messages_max, held_bytes_max}`, `Times::hello_timeout`.
 //! Spec: 36/ZRE "Interconnection Model", "Protocol Grammar".
 
 use std::net::SocketAddr;
@@ -111,6 +111,12 @@ impl Zre {
         }
         if self.links.len() >= self.config.limits.links_max {
             return Err(LinkError::TooMany);
+        }
+        let ip = remote.ip().to_canonical();
+        let links = self.links.values();
+        let there = links.filter(|link| link.remote.ip().to_canonical() == ip);
+        if there.count() >= self.config.limits.links_per_address_max {
+            return Err(LinkError::TooManyThere);
         }
         let entry = Link {
             id,

@@ -171,8 +171,17 @@ impl Zre {
         } else if let Some(key) = self.peers.find(is_it) {
             self.peers.rename(key, id);
             self.alive(now, key);
-        } else if let Ok(key) = self.claim(now, id, endpoint, node_key) {
-            self.attend(now, key);
+        } else {
+            let source = endpoint.socket_addr();
+            match self.claim(now, id, endpoint, node_key, Claim::Heard) {
+                Ok(key) => self.attend(now, key),
+                Err(why @ (RejectReason::Full | RejectReason::AddressFull)) => {
+                    if let Some(source) = source {
+                        self.tell_rejected(now, source, why);
+                    }
+                }
+                Err(_) => {}
+            }
         }
     }
 
@@ -245,6 +254,7 @@ impl Zre {
         id: PeerId,
         endpoint: Endpoint,
         node_key: Option<NodeKey>,
+        by: Claim,
     ) -> Result<Key, RejectReason> {
         // protocol.md §1.7
         if self.is_own(&endpoint) {
@@ -271,13 +281,43 @@ impl Zre {
             }
             self.part_for_good(now, key, ExitReason::Replaced);
         }
-        if self.peers.len() >= self.config.limits.peers_max {
-            return Err(RejectReason::Full);
-        }
+        self.make_room(now, &endpoint, by)?;
         let key = self
             .peers
             .insert(Peer::new(Some(id), node_key, endpoint, now));
         Ok(key)
+    }
+
+    /// Sees to it that one more peer at an endpoint may be known.
+    fn make_room(
+        &mut self,
+        now: Instant,
+        endpoint: &Endpoint,
+        by: Claim,
+    ) -> Result<(), RejectReason> {
+        let limits = self.config.limits;
+        let ip = endpoint.ip();
+        let is_there = |peer: &Peer| ip.is_some() && peer.endpoint.ip() == ip;
+        let there = self.peers.iter().filter(|(_, peer)| is_there(peer)).count();
+        let why = if there >= limits.peers_per_address_max {
+            RejectReason::AddressFull
+        } else if self.peers.len() >= limits.peers_max {
+            RejectReason::Full
+        } else {
+            return Ok(());
+        };
+        // Anybody can write a beacon; a HELLO comes from who is there.
+        let is_idle = |peer: &Peer| {
+            let may_go = peer.presence.is_none() && peer.manual.is_empty();
+            may_go && !peer.mailbox.is_greeted() && (why == RejectReason::Full || is_there(peer))
+        };
+        match self.peers.find(is_idle).filter(|_| by == Claim::Greeted) {
+            Some(idle) => {
+                self.forget(now, idle);
+                Ok(())
+            }
+            None => Err(why),
+        }
     }
 
     /// A node says that it leaves. Only from where it is: elsewhere anyone could
@@ -332,4 +372,13 @@ impl Zre {
             self.event(Event::Returned { peer: id });
         }
     }
+}
+
+/// How a newcomer is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// By a beacon, which anybody can write.
+    Heard,
+    /// By its HELLO.
+    Greeted,
 }

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tokio::{
@@ -16,6 +19,7 @@ use zbus::{Message, message::Type};
 use super::{ANSWER_MAX, CallError, serve};
 use crate::{
     line::{Ear, Line},
+    served::Site,
     transport::octets,
 };
 
@@ -28,6 +32,8 @@ pub(in crate::wires) struct Caller {
 #[derive(Debug, Default)]
 struct Shared {
     line: Line,
+    /// What the bus takes.
+    message_len_max: AtomicUsize,
     wanted: Notify,
     /// Who waits for which answer.
     pending: Mutex<HashMap<NonZeroU32, oneshot::Sender<Message>>>,
@@ -38,9 +44,13 @@ impl Caller {
     pub(in crate::wires) fn start(
         &self,
         tasks: &TaskTracker,
-        address: Arc<str>,
+        site: &Site,
         stop: CancellationToken,
     ) {
+        let address = site.address().clone();
+        self.shared
+            .message_len_max
+            .store(site.message_len_max(), Ordering::Relaxed);
         let caller = self.clone();
         tasks.spawn(async move {
             let mut ear = CallerEar {
@@ -67,6 +77,10 @@ impl Caller {
 
     /// Sends a call, when there is room, and waits for its answer.
     pub(super) async fn call(&self, call: Message) -> Result<Message, CallError> {
+        let max = self.shared.message_len_max.load(Ordering::Relaxed);
+        if call.data().len() > max {
+            return Err(CallError::TooLarge { max });
+        }
         self.shared.wanted.notify_one();
         self.shared.line.room().await;
         let serial = call.primary_header().serial_num();

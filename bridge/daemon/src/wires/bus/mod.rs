@@ -33,6 +33,12 @@ pub(super) enum CallError {
     /// No answer in time.
     #[error("the service did not answer within {} s", ANSWER_MAX.as_secs())]
     Timeout,
+    /// The bus would take it for a reason to throw us off. Nothing was sent.
+    #[error("the value is larger than the {max} octets that the bus takes")]
+    TooLarge {
+        /// The bus's limit for a message.
+        max: usize,
+    },
     /// The bus is gone.
     #[error("the bus is gone")]
     Lost,

@@ -13,15 +13,73 @@ fn peers_max_ignores_beacons_and_refuses_hellos() {
     let mut bench = limited(|limits| limits.peers_max = 1);
     bench.meet(1);
     bench.beacon(peer_id(2), peer_addr(2), PEER_PORT);
-    assert_eq!(bench.outputs(), []);
-    let link = bench.open_link(peer_id(2), peer_addr(2));
-    let hello = Command::Hello(Box::new(hello_of(peer_addr(2))));
-    bench.say_on(link, &hello, 1, Content::new());
-    let events = bench.events();
-    let [Event::PeerRejected { why, .. }] = events[..] else {
-        panic!("{events:?}");
+    let full = Event::PeerRejected {
+        remote: peer_addr(2),
+        why: RejectReason::Full,
     };
-    assert_eq!(why, RejectReason::Full);
+    assert_eq!(bench.outputs(), [Output::Event(full)]);
+    greet(&mut bench, 2);
+    let told = bench.events();
+    assert_eq!(told, [], "the same was said just now");
+    assert!(bench.zre.peer(peer_id(2)).is_none());
+}
+
+/// A HELLO from nobody who was heard.
+fn greet(bench: &mut Bench, number: u8) {
+    let link = bench.open_link(peer_id(number), peer_addr(number));
+    let hello = Command::Hello(Box::new(hello_of(peer_addr(number))));
+    bench.say_on(link, &hello, 1, Content::new());
+}
+
+#[test]
+fn who_greets_takes_the_place_of_who_was_only_heard() {
+    let mut bench = limited(|limits| limits.peers_max = 2);
+    bench.meet(1);
+    bench.beacon(peer_id(2), peer_addr(2), PEER_PORT);
+    bench.beacon(peer_id(3), peer_addr(3), PEER_PORT);
+    greet(&mut bench, 4);
+    assert!(bench.zre.peer(peer_id(4)).is_some());
+    assert!(bench.zre.peer(peer_id(1)).is_some());
+    // Nobody is left who was only heard.
+    greet(&mut bench, 5);
+    assert!(bench.zre.peer(peer_id(5)).is_none());
+}
+
+#[test]
+fn peers_of_one_address_are_counted() {
+    let mut bench = limited(|limits| limits.peers_per_address_max = 2);
+    let at = |port: u16| ([10, 0, 0, 1], port).into();
+    for number in 1..=3 {
+        let port = 5000 + u16::from(number);
+        bench.beacon(peer_id(number), at(5670), port);
+    }
+    let dialed = bench.outputs();
+    let dials = dialed
+        .iter()
+        .filter(|output| matches!(output, Output::Dial { .. }));
+    assert_eq!(dials.count(), 2);
+    let full = Event::PeerRejected {
+        remote: at(5003),
+        why: RejectReason::AddressFull,
+    };
+    assert!(dialed.contains(&Output::Event(full)));
+    bench.beacon(peer_id(4), peer_addr(4), PEER_PORT);
+    assert!(bench.dialed().is_some(), "others are met");
+}
+
+#[test]
+fn links_of_one_address_are_counted() {
+    let mut bench = limited(|limits| limits.links_per_address_max = 1);
+    bench.open_link(peer_id(1), peer_addr(1));
+    let mut open = |number: u8, port: u16, at: u8| {
+        let identity = peer_id(number).routing_id();
+        let remote = ([10, 0, 0, at], port).into();
+        bench
+            .zre
+            .link_opened(bench.now, LinkId(u64::from(number) + 9), remote, &identity)
+    };
+    assert_eq!(open(2, 7, 1), Err(LinkError::TooManyThere));
+    assert_eq!(open(3, 7, 3), Ok(()));
 }
 
 #[test]
