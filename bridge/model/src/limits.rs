@@ -14,6 +14,10 @@ pub struct Limits {
     pub message_size_max: usize,
     /// Memory of one node's tree; a change beyond it is refused as a whole.
     pub tree_size_max: usize,
+    /// Memory of all nodes' trees together; a change beyond it is refused as a whole.
+    pub trees_size_max: usize,
+    /// Objects of all nodes together.
+    pub all_objects_max: usize,
     /// Nesting of a node's tree, its values included, and of each argument of a call. At most 120,
     /// since printing and dropping recurse. A message may nest three deeper
     /// than what it brings.
@@ -36,6 +40,8 @@ impl Default for Limits {
             message_len_max: 4 << 20,
             message_size_max: 32 << 20,
             tree_size_max: 32 << 20,
+            trees_size_max: 512 << 20,
+            all_objects_max: 65_536,
             depth_max: 64,
             capabilities_max: 16_384,
             objects_max: 4_096,

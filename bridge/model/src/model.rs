@@ -21,6 +21,7 @@ mod calls;
 mod inbound;
 mod local;
 mod remote;
+mod room;
 mod subscribers;
 mod wiring;
 
@@ -33,6 +34,7 @@ use crate::{
     CapPath, Limits, NodeId, Tree,
     event::{CallFailure, CallId, Event, Ignored, Output, RequestId},
     message::{MessageError, VERBS, Verb, Wire},
+    tree::Held,
 };
 
 pub use calls::{CallError, ReplyError};
@@ -66,6 +68,8 @@ pub struct Model {
     follow: Follow,
     tree: Tree,
     peers: BTreeMap<NodeId, Peer>,
+    /// What the trees of all of them take.
+    held: Held,
     calls: BTreeMap<CallId, OpenCall>,
     deadlines: BTreeSet<(Instant, CallId)>,
     last_call: u64,
@@ -96,6 +100,8 @@ pub enum Follow {
 struct Peer {
     kind: PeerKind,
     tree: Option<Tree>,
+    /// What that takes.
+    held: Held,
     /// Its receivers, by our emitter; `None`: all of ours.
     subscribers: BTreeMap<Option<CapPath>, BTreeSet<Option<String>>>,
     /// Our receivers, by its emitter.
@@ -124,6 +130,7 @@ impl Model {
             follow: Follow::default(),
             tree: Tree::new(),
             peers: BTreeMap::new(),
+            held: Held::default(),
             calls: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             last_call: 0,
@@ -206,6 +213,7 @@ impl Model {
         let Some(gone) = self.peers.remove(&peer) else {
             return;
         };
+        self.give_back(gone.held);
         let open: Vec<_> = self
             .calls
             .iter()
@@ -316,6 +324,7 @@ impl Peer {
         Self {
             kind,
             tree: None,
+            held: Held::default(),
             subscribers: BTreeMap::new(),
             wires: BTreeMap::new(),
             sets: BTreeMap::new(),

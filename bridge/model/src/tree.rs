@@ -46,6 +46,13 @@ struct Totals {
     objects: usize,
 }
 
+/// What trees take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) size: usize,
+    pub(crate) objects: usize,
+}
+
 impl PartialEq for Tree {
     fn eq(&self, other: &Self) -> bool {
         self.root == other.root
@@ -113,6 +120,14 @@ impl Tree {
     /// How many capabilities there are.
     pub fn capability_count(&self) -> usize {
         self.totals.capabilities
+    }
+
+    /// What it takes, at most.
+    pub(crate) fn held(&self) -> Held {
+        Held {
+            size: self.totals.size,
+            objects: self.totals.objects,
+        }
     }
 
     /// How many objects there are below the root.

@@ -190,6 +190,12 @@ impl Host {
     pub fn command(&self, program: &str) -> Cmd {
         Cmd::on_host(&self.name, program)
     }
+
+    /// The Python that has what `tests/peers/requirements.txt` names, on this host.
+    #[must_use]
+    pub fn pypi_python(&self) -> Cmd {
+        self.command(&tools::python().to_string_lossy())
+    }
 }
 
 impl Link<'_> {

@@ -118,12 +118,16 @@ limits! {
     zocp_message_len_max => node.model.message_len_max;
     /// Memory of one node's tree; a change beyond it is refused.
     tree_size_max => node.model.tree_size_max;
+    /// Memory of all nodes' trees; a change beyond it is refused.
+    trees_size_max => node.model.trees_size_max;
     /// Nesting of a node's tree and values.
     depth_max => node.model.depth_max;
     /// Capabilities of one node, in all its objects.
     capabilities_max => node.model.capabilities_max;
     /// Objects of one node.
     objects_max => node.model.objects_max;
+    /// Objects of all nodes.
+    all_objects_max => node.model.all_objects_max;
     /// Octets of the name of a capability, an object or a method.
     name_len_max => node.model.name_len_max;
     /// Subscriptions of one peer, in each direction.

@@ -63,6 +63,7 @@ impl Model {
     /// What a peer has after our sets: when all of one capability are answered, that is the
     /// value, whatever crossed them (M4).
     fn acknowledged(&mut self, peer: NodeId, patch: &Map<String, Value>) {
+        let limits = self.room(peer);
         // protocol.md §6.7
         for (path, part) in parts(patch) {
             let Some(known) = self.peers.get_mut(&peer) else {
@@ -81,8 +82,9 @@ impl Model {
             let Some(value) = part.get("value") else {
                 continue;
             };
-            match tree.replace_value(&path, value.clone(), &self.limits) {
+            match tree.replace_value(&path, value.clone(), &limits) {
                 Ok(replaced) => {
+                    self.recount(peer);
                     if let Some(changes) = replaced.changes(&path, value.clone()) {
                         self.event(Event::Changed { peer, changes });
                     }
@@ -139,6 +141,7 @@ impl Model {
     }
 
     fn modified(&mut self, peer: NodeId, patch: Map<String, Value>) -> Result<(), MessageError> {
+        let limits = self.room(peer);
         let Some(known) = self.peers.get_mut(&peer) else {
             return Err(MessageError::UnknownPeer);
         };
@@ -147,7 +150,8 @@ impl Model {
             return Ok(());
         }
         let Some(tree) = known.tree.as_mut() else {
-            known.tree = Some(Tree::from_json(Value::Object(patch), &self.limits)?);
+            known.tree = Some(Tree::from_json(Value::Object(patch), &limits)?);
+            self.recount(peer);
             self.event(Event::TreeKnown { peer });
             return Ok(());
         };
@@ -157,7 +161,7 @@ impl Model {
         } else {
             (straighten(tree, patch), Dialect::Python)
         };
-        let merged = tree.merge_object(&patch, &self.limits, dialect)?;
+        let merged = tree.merge_object(&patch, &limits, dialect)?;
         // protocol.md §5.4
         let emitted: Vec<_> = merged
             .valued
@@ -169,6 +173,7 @@ impl Model {
                 Some((path, capability.value.clone()?))
             })
             .collect();
+        self.recount(peer);
         if !merged.changes.is_empty() {
             self.event(Event::Changed {
                 peer,
@@ -189,12 +194,13 @@ impl Model {
         value: Value,
     ) -> Result<(), MessageError> {
         let path = CapPath::root(emitter);
+        let limits = self.room(peer);
         let Some(known) = self.peers.get_mut(&peer) else {
             return Err(MessageError::UnknownPeer);
         };
         let wired = known.wires.contains_key(&*path.name);
         let capability = known.tree.as_mut().map(|tree| {
-            let replaced = tree.replace_value(&path, value.clone(), &self.limits)?;
+            let replaced = tree.replace_value(&path, value.clone(), &limits)?;
             let emits = tree
                 .capability(&path)
                 .is_some_and(|capability| capability.info.access.emit);
@@ -203,6 +209,7 @@ impl Model {
         let (replaced, emits) = capability
             .transpose()?
             .unwrap_or((Replaced::Unknown, false));
+        self.recount(peer);
         if matches!(replaced, Replaced::Unknown) && !wired {
             let emitter = path.name.as_ref().to_owned();
             self.ignore(peer, Ignored::UnknownEmitter(emitter));

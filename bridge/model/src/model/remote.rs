@@ -25,6 +25,7 @@ impl Model {
         value: Value,
         hops: u8,
     ) -> Result<(), SetError> {
+        let limits = self.room(peer);
         let known = self.peers.get_mut(&peer).ok_or(SetError::NodeGone)?;
         let tree = known.tree.as_mut().ok_or(SetError::UnknownCapability)?;
         let capability = tree.capability(path).ok_or(SetError::UnknownCapability)?;
@@ -35,7 +36,7 @@ impl Model {
         };
         let value = capability.check_set(&value)?;
         let emits = capability.info.access.emit;
-        let replaced = tree.replace_value(path, value.clone(), &self.limits)?;
+        let replaced = tree.replace_value(path, value.clone(), &limits)?;
         if known.kind.extended {
             if known.sets.len() >= self.limits.capabilities_max {
                 known.sets.retain(|path, _| tree.capability(path).is_some());
@@ -43,6 +44,7 @@ impl Model {
             let sets = known.sets.entry(path.clone()).or_default();
             *sets = sets.saturating_add(1);
         }
+        self.recount(peer);
         let part = entry(&path.name, Value::Object(entry("value", value.clone())));
         self.whisper(peer, message::set(nested(&path.object, part)));
         let changes = replaced.changes(path, value.clone());

@@ -6,6 +6,40 @@ use super::*;
 use crate::{JsonError, TreeError};
 
 #[test]
+fn the_trees_of_all_peers_have_bounds_together() {
+    let mut mesh = Mesh::met(3, OLD, |_| {});
+    let limits = &mut mesh.node(1).limits;
+    (limits.trees_size_max, limits.all_objects_max) = (8000, 3);
+    let objects = |names: &[&str]| {
+        let objects: Vec<_> = names
+            .iter()
+            .map(|name| format!(r#""{name}": {{}}"#))
+            .collect();
+        format!(r#"{{"MOD": {{"objects": {{{}}}}}}}"#, objects.join(","))
+    };
+    mesh.hear(1, 2, &objects(&["a", "b"])).unwrap();
+    let refused = mesh.hear(1, 3, &objects(&["a", "b"]));
+    assert_eq!(
+        refused,
+        Err(MessageError::Tree(TreeError::TooManyObjects { max: 1 }))
+    );
+    mesh.hear(1, 3, &objects(&["a"])).unwrap();
+    let large = format!(r#"{{"MOD": {{"a": {{"value": "{}"}}}}}}"#, "x".repeat(4000));
+    mesh.hear(1, 2, &large).unwrap();
+    assert!(matches!(
+        mesh.hear(1, 3, &large),
+        Err(MessageError::Tree(TreeError::TooLarge { .. }))
+    ));
+    // What replaces is taken, and who leaves makes room.
+    mesh.hear(1, 2, &large).unwrap();
+    let now = mesh.now;
+    mesh.node(1).peer_left(now, id(2));
+    mesh.hear(1, 3, &large).unwrap();
+    let node = mesh.node(1);
+    assert_eq!(node.held, node.remote(id(3)).unwrap().held());
+}
+
+#[test]
 fn what_exceeds_a_limit_is_refused_and_the_tree_stays() {
     let mut mesh = Mesh::met(2, OLD, |node| {
         node.publish(root("a"), int("re", 1)).unwrap()
