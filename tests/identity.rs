@@ -67,7 +67,7 @@ fn who_says_to_be_a_present_node_or_the_bridge_changes_nothing() {
         thief.kill().await;
 
         assert_eq!(owner(&bridge.bus).await, before, "the lamp was never gone");
-        assert_eq!(shown.shown_value("level").await, "3");
+        assert_eq!(shown.shown_value("level").await, "x 3");
         shown
             .set("level", 5_i64)
             .await
