@@ -61,7 +61,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     let output = Output::new(common.json);
     let bus = common.bus;
     match command {
-        Command::Bridge(args) => command::bridge::run(args, bus).await,
+        Command::Bridge(args) => Box::pin(command::bridge::run(args, bus)).await,
         Command::Demo => command::demo::run(bus).await,
         Command::List => command::list::run(&output, bus).await,
         Command::Tree { node } => command::tree::run(&output, bus, node.as_deref()).await,
