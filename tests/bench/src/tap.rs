@@ -27,10 +27,18 @@ impl Sink for Listener {
 /// Prints what a message costs.
 pub async fn run(batches: usize, messages: usize) -> Result<()> {
     counting();
-    let (from, _from_events) = node("from").await?;
+    let (from, mut told) = node("from").await?;
     let (to, mut events) = node("to").await?;
-    from.connect(&format!("tcp://127.0.0.1:{}", to.port())).await?;
-    while !matches!(events.next().await.context("a node ended")?, Event::Entered(_)) {}
+    from.connect(&format!("tcp://127.0.0.1:{}", to.port()))
+        .await?;
+    for events in [&mut told, &mut events] {
+        while !matches!(
+            events.next().await.context("a node ended")?,
+            Event::Entered(_)
+        ) {}
+    }
+    // A node whose events nobody reads takes no messages.
+    tokio::spawn(async move { while told.next().await.is_some() {} });
     let (mut closed, mut open) = (Vec::new(), Vec::new());
     let listener = Arc::new(Listener::default());
     for _ in 0..batches {
@@ -49,7 +57,11 @@ pub async fn run(batches: usize, messages: usize) -> Result<()> {
 fn counting() {
     let header = [0xaa, 0xa1, 2, 2, 0, 1];
     let content = [Bytes::from_static(b"{\"SIG\": [\"brightness\", 0.5]}")];
-    let (all, own, tap) = (Counts::<Verb>::default(), Counts::<Verb>::default(), Tap::default());
+    let (all, own, tap) = (
+        Counts::<Verb>::default(),
+        Counts::<Verb>::default(),
+        Tap::default(),
+    );
     let count = |looks: bool| {
         let begin = Instant::now();
         for _ in 0..TIMES {
@@ -89,7 +101,8 @@ async fn batch(from: &Node, to: &Node, events: &mut Events, messages: usize) -> 
     let begin = Instant::now();
     let sending = async {
         for _ in 0..messages {
-            from.whisper(to.id(), Content::from_iter([content.clone()])).await?;
+            from.whisper(to.id(), Content::from_iter([content.clone()]))
+                .await?;
         }
         anyhow::Ok(())
     };
