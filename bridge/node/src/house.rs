@@ -149,7 +149,7 @@ impl House {
         }
     }
 
-    /// Runs the node until it is told to stop.
+    /// Runs the node until it is told to stop, or all handles and the reader of its events are gone.
     pub(crate) async fn run(mut self, mailbox: TcpListener, mut watch: Watch, mut queues: Queues) {
         let accept = accept(
             mailbox,
@@ -165,6 +165,7 @@ impl House {
         let mut alarm = Box::pin(tokio::time::sleep(Duration::ZERO));
         let mut alarm_at = None;
         let mut turns = 0;
+        let mut handles_gone = false;
         loop {
             self.settle(std_now());
             self.hand_over(&queues.events);
@@ -183,9 +184,12 @@ impl House {
                 Some(input) = queues.inputs.recv(), if !skips_inputs && !blocked => {
                     self.input(std_now(), input);
                 }
-                Some(command) = queues.commands.recv(), if !skips_commands => {
-                    self.commands(std_now(), command, &mut queues.commands);
-                }
+                command = queues.commands.recv(), if !skips_commands && !handles_gone => match command {
+                    Some(command) => self.commands(std_now(), command, &mut queues.commands),
+                    None => handles_gone = true,
+                },
+                // Nobody can ask for anything or be told anything any more.
+                () = queues.events.closed(), if handles_gone => break,
                 () = &mut stopped => break,
                 Some(datagram) = queues.datagrams.recv() => self.beacon(std_now(), &datagram),
                 room = queues.events.reserve(), if blocked => match room {

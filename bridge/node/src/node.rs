@@ -42,6 +42,8 @@ use crate::traffic::Traffic;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// When the last handle and the reader of the events are dropped, the node ends, as after [`shutdown`](Self::shutdown).
 #[derive(Debug, Clone)]
 pub struct Node {
     shared: Arc<Shared>,

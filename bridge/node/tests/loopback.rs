@@ -17,6 +17,27 @@ use zocp_node::{
 };
 
 #[tokio::test]
+async fn a_node_that_nobody_holds_any_more_leaves_the_mesh() {
+    let (lamp, at_lamp) = node("lamp").await;
+    let (desk, mut at_desk) = met("desk", &lamp).await;
+    let id = lamp.id();
+    until(&mut at_desk, |event| match event {
+        Event::TreeKnown { peer, .. } if peer == id => Some(()),
+        _ => None,
+    })
+    .await;
+    let handle = lamp.clone();
+    drop((lamp, at_lamp));
+    desk.ping(id).await.unwrap();
+    drop(handle);
+    until(&mut at_desk, |event| match event {
+        Event::Exited { peer, .. } if peer == id => Some(()),
+        _ => None,
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_value_is_seen_set_and_followed_by_another_node() {
     let (lamp, mut at_lamp) = node("lamp").await;
     lamp.publish("level", Capability::new("rwe", 0.5).with_range(0.0, 1.0))
