@@ -37,7 +37,7 @@ struct Parts {
 impl Announced {
     /// A bridge's tree came; the numbers that it has.
     pub(super) fn adopt(&mut self, bridge: PeerId, tree: &Tree) -> BTreeSet<Arc<str>> {
-        let wires = tree.object(&ObjectPath::root().child(WIRES));
+        let wires = tree.object(&all());
         let mut numbers = BTreeSet::new();
         for (number, wire) in wires.into_iter().flat_map(|wires| &wires.objects) {
             let number: Arc<str> = number.as_str().into();
@@ -91,9 +91,14 @@ impl Announced {
     }
 }
 
+/// The object that all announced wires are in.
+pub(super) fn all() -> ObjectPath {
+    ObjectPath::root().child(WIRES)
+}
+
 /// The object that announces a wire.
 pub(super) fn object(id: WireId) -> ObjectPath {
-    ObjectPath::root().child(WIRES).child(&id.0.to_string())
+    all().child(&id.0.to_string())
 }
 
 /// What it says.

@@ -439,13 +439,14 @@ impl Wires {
 
     /// Tells nodes what there is to tell, one thing after the other.
     async fn carry_out(self) {
+        let mut announced = HashSet::new();
         loop {
             tokio::select! {
                 () = self.shared.stop.cancelled() => return,
                 () = self.shared.ordered.notified() => {}
             }
             while let Some(order) = self.next_order() {
-                self.carry_out_one(order).await;
+                self.carry_out_one(order, &mut announced).await;
             }
         }
     }
@@ -454,7 +455,7 @@ impl Wires {
         self.switch().orders.pop_front()
     }
 
-    async fn carry_out_one(&self, order: Order) {
+    async fn carry_out_one(&self, order: Order, announced: &mut HashSet<WireId>) {
         let node = &self.shared.node;
         match order {
             Order::Subscribe(id, emitter, sensor) => {
@@ -468,12 +469,17 @@ impl Wires {
                 }
             }
             Order::Announce(id, entries) => {
+                announced.insert(id);
                 if let Err(error) = node.describe(announced::object(id), entries).await {
                     tracing::warn!(%error, "a wire is not announced");
                 }
             }
             Order::Withdraw(id) => {
                 node.remove_object(announced::object(id)).await.ok();
+                announced.remove(&id);
+                if announced.is_empty() {
+                    node.remove_object(announced::all()).await.ok();
+                }
             }
         }
     }
