@@ -73,8 +73,10 @@ impl Exporter {
         let is_offered = offers.name(service).is_some();
         drop(offers);
         let grant = locked(&self.shared.rules).all.grant(service, link.who());
-        if is_offered && grant.may_see() {
-            return Ok(Arc::new(grant));
+        if grant.may_see() {
+            // A call that was under way when the service left its bus is denied nothing.
+            let gone = || Refusal::ServiceUnknown(format!("{service} is gone"));
+            return is_offered.then(|| Arc::new(grant)).ok_or_else(gone);
         }
         if grant.learn {
             self.note(link, &Note::see(service, &link.name), false);

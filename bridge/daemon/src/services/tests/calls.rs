@@ -167,6 +167,27 @@ async fn every_remote_caller_is_a_connection_of_its_own_and_gone_with_it() {
 }
 
 #[tokio::test]
+async fn calls_that_are_read_after_their_caller_has_left_leave_nothing_behind() {
+    let (stage, _service, mut one) = staged().await;
+    let mut watcher = Client::on(&stage.stage).await;
+    one.ask(&plain(THERE, "Sender")).await;
+    let sender: String = {
+        let answer = one.ask(&plain(THERE, "Sender")).await;
+        answer.body().deserialize().unwrap()
+    };
+    watcher.wait(&sender, true).await;
+    let before = watcher.names().await.len();
+    let calls: Vec<Message> = (0..3000).map(|_| plain(THERE, "Never")).collect();
+    one.connection.send_all(&calls).await.unwrap();
+    one.connection.close().await.unwrap();
+    watcher.wait(&sender, false).await;
+    // What was read late has had its connection by now, and it is gone too.
+    let mut other = Client::on(&stage.foh).await;
+    other.ask(&plain(THERE, "Echo")).await;
+    soon(async { while watcher.names().await.len() > before {} }).await;
+}
+
+#[tokio::test]
 async fn five_hundred_calls_at_once_are_answered_once_each() {
     let (_stage, _service, mut foh) = staged().await;
     let lengths = [0usize, 10, 1000, 70_000, 300_000];
