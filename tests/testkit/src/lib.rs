@@ -49,7 +49,7 @@ pub use bus::Bus;
 pub use client::{Client, error_name, is_signal, message};
 pub use cmd::{Cmd, Outcome};
 pub use curve_peer::CurvePeer;
-pub use isolated::isolated;
+pub use isolated::{isolated, isolated_program};
 pub use lab::{Host, Lab, Link, Network};
 pub use object::Object;
 pub use program::Program;
