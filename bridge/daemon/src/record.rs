@@ -95,7 +95,7 @@ impl Record {
         &self.shared.packets
     }
 
-    /// Those of a peer, from now on until [`forget`](Self::forget).
+    /// Those of a peer, from now on until `forget`.
     #[must_use]
     pub fn packets_of(&self, peer: PeerId) -> Arc<Packets> {
         self.peers().entry(peer).or_default().clone()

@@ -52,7 +52,7 @@ macro_rules! kinds {
     };
 }
 
-/// A counter for each kind. See the [module](self).
+/// A counter for each kind.
 pub struct Counts<K> {
     cells: Box<[Cell]>,
     kinds: PhantomData<fn(K)>,

@@ -109,7 +109,7 @@ pub trait Sink: Send + Sync {
     fn note(&self, note: Note);
 }
 
-/// Where somebody can listen. See the [module](self).
+/// Where somebody can listen.
 #[derive(Default)]
 pub struct Tap {
     is_open: AtomicBool,

@@ -20,7 +20,7 @@ pub use self::kinds::{BeaconKind, Parting, Turned, Verb};
 use crate::counts::Counts;
 use crate::tap::{Note, Tap};
 
-/// What was said to and by one peer since it entered. See the [module](self).
+/// What was said to and by one peer since it entered.
 #[derive(Debug, Default)]
 pub struct PeerTraffic {
     /// Said by it.
@@ -29,7 +29,7 @@ pub struct PeerTraffic {
     pub sent: Counts<Verb>,
 }
 
-/// What goes over the mesh, counted. See the [module](self).
+/// What goes over the mesh, counted.
 #[derive(Debug)]
 pub struct Traffic {
     /// Said by anybody, also by those that were not let in.

@@ -1,13 +1,13 @@
 //! Who is trusted on a secure mesh, while the bridge runs: `org.z25.Zocp1.Trust`.
 //!
-//! Model: the [`Book`] says which keys are trusted and by whose word; the node knows the same keys and
+//! Model: the `Book` says which keys are trusted and by whose word; the node knows the same keys and
 //! enforces; the document keeps what is not in the configuration. [`Opened`] is the book before there is a
 //! node, [`Trust`] the handle after that.
 //! Invariants: T1. changes come one after the other, each in the node before it is shown on the bus, so nobody
 //! is shown as distrusted who is still let in. T2. a call that changes something is answered when
 //! that is kept. T3. what is meant by a text is a key, else a whole fingerprint, else a node: no name that a
 //! node chose goes before a key.
-//! Limits: [`book::BY_HAND_MAX`], else those of the node.
+//! Limits: `BY_HAND_MAX`, else those of the node.
 //! Not here: cryptography (`zocp_zmtp`), who is let in (`zocp_zre`), the configuration (`crate::config`).
 //! Spec: docs/reference/dbus.md, "Trust"; docs/reference/protocol.md §8.
 
