@@ -7,6 +7,8 @@
 //! Invariants: I1. A link's messages reach the actor in order, between `LinkReady` and `LinkClosed`.
 //! I2. Every connection's task ends when its token is cancelled or its socket closes; a dial says so
 //! once, and a link that has shaken hands.
+//! I3. One link has [`TURNS_MAX`] batches in the actor's queue at most, so who sends without end holds up others by as
+//! much, not by the whole queue.
 //! Limits: one read is at most [`READ_LEN`] octets, so a batch is bounded; the actor's queue is
 //! bounded, and a full one stops reading, which TCP tells the peer. Handshakes have a deadline.
 //! Spec: 23/ZMTP; 36/ZRE "Interconnection model"; docs/reference/protocol.md §2.1.
@@ -23,7 +25,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use zocp_zmtp::{Connection, Event, KeyPair, Message, PublicKey};
@@ -51,6 +53,8 @@ pub(crate) enum Input {
     LinkMessages {
         link: LinkId,
         messages: Vec<Message>,
+        /// Of the link's share of the actor's queue; given back when the messages have been taken.
+        turn: OwnedSemaphorePermit,
     },
     /// The connection is closed.
     LinkClosed { link: LinkId, why: String },
@@ -208,12 +212,21 @@ async fn serve(
     token: &CancellationToken,
 ) -> String {
     let mut ended: Option<io::Error> = None;
+    let turns = Arc::new(Semaphore::new(TURNS_MAX));
     loop {
         // What came behind the handshake in one read is delivered before more is read, and what was
         // whole before an error is delivered too.
         let messages = drain(codec);
-        if !messages.is_empty() {
-            wiring.tell(Input::LinkMessages { link, messages }).await;
+        // It is never closed.
+        if !messages.is_empty()
+            && let Ok(turn) = Arc::clone(&turns).acquire_owned().await
+        {
+            let messages = Input::LinkMessages {
+                link,
+                messages,
+                turn,
+            };
+            wiring.tell(messages).await;
         }
         if let Some(error) = ended {
             return error.to_string();
@@ -449,7 +462,13 @@ const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
 /// The most that one read takes: enough to batch a burst, little enough to be fair to others.
 const READ_LEN: usize = 128 << 10;
 
+/// Batches of one link in the actor's queue: one that is looked at, and one that is ready then.
+const TURNS_MAX: usize = 2;
+
 thread_local! {
     /// One buffer a thread, not one a connection: it is used between two waits only.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
+
+#[cfg(test)]
+mod tests;

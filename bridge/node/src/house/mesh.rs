@@ -64,10 +64,15 @@ impl House {
                 }
             },
             Input::Knock { remote, knock } => self.knock(now, remote, knock),
-            Input::LinkMessages { link, messages } => {
+            Input::LinkMessages {
+                link,
+                messages,
+                turn,
+            } => {
                 for message in messages {
                     self.link_message(now, link, message);
                 }
+                drop(turn);
             }
             Input::LinkClosed { link, why } => {
                 if self.links.remove(&link).is_some() {
