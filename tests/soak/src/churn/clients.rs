@@ -355,6 +355,13 @@ pub(super) async fn remove_wires(world: &World) {
         remove_wire(&caller, &path, &stamp).await;
         caller.leave().await;
     }
+    // A wire between nodes goes on without the bridge that made it, and so after its end.
+    let caller = Caller::on(&world.stage().bus, &world.ledger).await;
+    let bridge = (BRIDGE, BRIDGE_PATH, "org.z25.Zocp1.Bridge");
+    let ends = ("rock", "tick", "pond", "ear");
+    let pending = caller.begin(bridge, "Unwire", &ends).await;
+    caller.end(pending, &Stamp::of([]), |_| true).await;
+    caller.leave().await;
 }
 
 /// Takes a wire away that another may have taken away.
