@@ -62,14 +62,14 @@ pub struct Times {
     /// Between two PINGs to a silent peer; one that leaves the first unanswered
     /// that long is evasive.
     pub ping_interval: Duration,
-    /// Silence after which a peer is gone, or forgotten if it never was here.
+    /// Silence after which a peer is gone, or forgotten if it never was here. As long a peer may take to read
+    /// a connection that is to be renewed to its end.
     pub silence_max: Duration,
     /// For a connection to become ready; then the attempt has failed.
     pub dial_timeout: Duration,
     /// For a HELLO: on a connection that a peer opened, and after ours.
     pub hello_timeout: Duration,
-    /// For the PING-OK that confirms a repeated connection, and for the one that
-    /// tells that a connection to be renewed has been read to its end.
+    /// For the PING-OK that confirms a repeated connection.
     pub confirm_timeout: Duration,
     /// From the end of a connection to the next attempt. A peer's ROUTER silently
     /// ignores a second connection of ours while it knows the first.

@@ -198,7 +198,7 @@ impl Zre {
 
     /// The numbers of a peer's connection end: asks whether all is read.
     pub(super) fn drain_if_due(&mut self, now: Instant, key: Key) {
-        let until = now + self.config.times.confirm_timeout;
+        let until = now + self.config.times.silence_max;
         let Some(peer) = self.peers.at_mut(key) else {
             return;
         };

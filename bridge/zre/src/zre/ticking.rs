@@ -57,7 +57,10 @@ impl Zre {
             Phase::Dialing { until, .. } | Phase::Confirming { until, .. } if until <= now => {
                 self.attempt_failed(now, key);
             }
-            Phase::Draining { until, .. } if until <= now => self.renew(now, key),
+            // What it has not read would be missing without a word.
+            Phase::Draining { until, .. } if until <= now => {
+                self.part(now, key, ExitReason::TooSlow);
+            }
             _ if hello_due && peer.awaits_hello() => self.attempt_failed(now, key),
             _ => {}
         }

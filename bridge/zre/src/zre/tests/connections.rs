@@ -308,6 +308,39 @@ fn towards_an_unknown_kind_no_number_above_65534_is_ever_sent() {
     assert_eq!(bench.sent(), [(Command::Whisper, 3)]);
 }
 
+/// A peer that has not read all that was sent to it, and whose connection is to be renewed.
+fn behind() -> (Bench, Player) {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    for _ in 2..=65533 {
+        bench.whisper(&player, text("a"));
+    }
+    bench.outputs();
+    (bench, player)
+}
+
+#[test]
+fn a_peer_that_reads_slowly_is_waited_for_before_its_connection_is_renewed() {
+    let (mut bench, mut player) = behind();
+    for _ in 0..20 {
+        bench.beacon(player.id, player.addr, player.addr.port());
+        bench.pass(Duration::from_secs(1));
+        assert_eq!(bench.outputs(), []);
+    }
+    bench.say(&mut player, &Command::PingOk, Content::new());
+    assert_eq!(bench.outputs(), [Output::HangUpDial(player.dial)]);
+}
+
+#[test]
+fn a_peer_that_never_reads_to_the_end_is_told_to_have_gone() {
+    let (mut bench, player) = behind();
+    for _ in 0..31 {
+        bench.beacon(player.id, player.addr, player.addr.port());
+        bench.pass(Duration::from_secs(1));
+    }
+    assert_eq!(bench.exits(), [ExitReason::TooSlow]);
+}
+
 #[test]
 fn towards_a_bridge_the_numbers_pass_65535() {
     let mut bench = Bench::new();
