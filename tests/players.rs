@@ -54,6 +54,11 @@ fn a_player_on_stage_is_listed_and_says_what_it_says_there() {
         let _mpv = play(&lab, &venue).await;
         let (stage, foh) = (&venue.stage.bus, &venue.foh.bus);
         becomes(stage, "mpv", "Playing").await;
+        // mpv says it last, and shortly after it plays.
+        for (bus, player) in [(stage, "mpv"), (foh, "stage")] {
+            let length = ["-p", player, "metadata", "mpris:length", "-F"];
+            playerctl(bus, &length).start().says("60000000").await;
+        }
         let listed = playerctl(foh, &["-l"]).run().await;
         assert!(listed.lines().any(|line| line == "stage.mpv"), "{listed}");
         assert!(!listed.lines().any(|line| line == "mpv"), "{listed}");
