@@ -22,7 +22,9 @@ macro_rules! limits {
         pub struct LimitsConfig {
             $($(#[doc = $doc])+ pub $key: Option<usize>,)+
             $($(#[doc = $its_doc])+ pub $its_key: Option<usize>,)+
-            /// Seconds until a call of a service of another bus is answered with an error.
+            /// Seconds until a call of a service of another bus is answered with an error, where no rule says
+            /// something else.
+            /// Default: it waits as long as its caller does.
             pub answer_max: Option<f64>,
             /// Seconds for connect and handshake together; then the connection ends.
             pub handshake_max: Option<f64>,
@@ -184,13 +186,13 @@ impl LimitsConfig {
             limits.node.handshake_max = positive("limits.handshake_max", seconds)?;
         }
         if let Some(seconds) = self.answer_max {
-            limits.services.answer_max = positive("limits.answer_max", seconds)?;
+            limits.services.answer_max = Some(positive("limits.answer_max", seconds)?);
         }
         Ok(())
     }
 }
 
-fn positive(key: &'static str, seconds: f64) -> Result<Duration, ConfigError> {
+pub(super) fn positive(key: &'static str, seconds: f64) -> Result<Duration, ConfigError> {
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|duration| !duration.is_zero() && *duration <= SECONDS_MOST)

@@ -4,11 +4,14 @@
 //! Invariants: S1. a table that allows nothing is an error: nobody writes one on purpose. S2. what is no
 //! rule is an error of the file at its line, not only of the whole.
 
-use std::fmt::{self, Display, Formatter};
+use std::{
+    fmt::{self, Display, Formatter},
+    time::Duration,
+};
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-use super::{ConfigError, invalid};
+use super::{ConfigError, invalid, limits::positive};
 use crate::policy::{
     ExportPolicy, ExportRule, Grant, ImportName, ImportRule, Members, Peers, ServicePattern,
 };
@@ -35,6 +38,8 @@ pub struct ExportConfig {
     /// The service may call these of programs there that called it: "interface.member@/path".
     #[serde(default, deserialize_with = "members_texts")]
     pub call_back: Vec<String>,
+    /// Seconds until a call is answered with an error. Default: it waits as long as its caller does.
+    pub timeout: Option<f64>,
     /// The names or UUIDs of the peers. Default: every peer.
     #[serde(default, deserialize_with = "peers_texts")]
     pub peers: Vec<String>,
@@ -67,6 +72,8 @@ pub struct ImportConfig {
     pub call_back: Vec<String>,
     /// Whether properties that announce their changes are answered from memory. Default: true.
     pub cache: Option<bool>,
+    /// Seconds until a call is answered with an error. Default: it waits as long as its caller does.
+    pub timeout: Option<f64>,
 }
 
 /// On one line, as it would be written in the file.
@@ -88,7 +95,10 @@ impl Display for ExportConfig {
                 write!(f, ", {key} = {texts:?}")?;
             }
         }
-        Ok(())
+        match self.timeout {
+            Some(timeout) => write!(f, ", timeout = {timeout}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -112,8 +122,11 @@ impl Display for ImportConfig {
         if !self.call_back.is_empty() {
             write!(f, ", call_back = {:?}", self.call_back)?;
         }
-        match self.cache {
-            Some(cache) => write!(f, ", cache = {cache}"),
+        if let Some(cache) = self.cache {
+            write!(f, ", cache = {cache}")?;
+        }
+        match self.timeout {
+            Some(timeout) => write!(f, ", timeout = {timeout}"),
             None => Ok(()),
         }
     }
@@ -152,6 +165,7 @@ impl ExportConfig {
             broadcast: members("export.broadcast", &self.broadcast)?,
             call_back: members("export.call_back", &self.call_back)?,
             learn: self.learn,
+            timeout: timeout("export.timeout", self.timeout)?,
         };
         if !grant.may_see() && !grant.learn {
             let reason = format!(
@@ -192,6 +206,7 @@ impl ImportConfig {
                     &self.broadcast.unwrap_or_else(everything),
                 )?,
                 call_back: members("import.call_back", &self.call_back)?,
+                timeout: timeout("import.timeout", self.timeout)?,
             },
             cache: self.cache.unwrap_or(true),
         })
@@ -211,6 +226,10 @@ pub(super) fn imports(tables: Vec<ImportConfig>) -> Result<Vec<ImportRule>, Conf
 
 fn service(key: &'static str, text: &str) -> Result<ServicePattern, ConfigError> {
     ServicePattern::parse(text).map_err(|error| invalid(key, &error))
+}
+
+fn timeout(key: &'static str, seconds: Option<f64>) -> Result<Option<Duration>, ConfigError> {
+    seconds.map(|seconds| positive(key, seconds)).transpose()
 }
 
 fn peers(key: &'static str, texts: &[String]) -> Result<Peers, ConfigError> {

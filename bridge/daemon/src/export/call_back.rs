@@ -5,10 +5,11 @@
 //! Invariants: A1. only a service that the caller called may call it, as long as both are there and the
 //! peer's grant says so. A2. it stays behind what the service told the caller before. A3. a call is
 //! answered once: by whoever takes the request out of the link, or by the bus when the connection ends.
-//! Limits: `calls_back_max` calls of one caller wait for answers; `answer_max` for each.
+//! Limits: `calls_back_max` calls of one caller wait for answers, each as long as the caller takes, or as a rule
+//! says.
 //! Spec: docs/reference/protocol.md §7.9
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use tokio::time::Instant;
 use zbus::{Message, message::Flags};
@@ -23,7 +24,7 @@ use crate::{
     line::Line,
     policy::Member,
     services::Request,
-    transport::{has_descriptors, local_answer, octets, outgoing_call_back},
+    transport::{has_descriptors, kept, local_answer, octets, outgoing_call_back},
 };
 
 /// A call of a service that waits for the answer of one that called it.
@@ -48,6 +49,12 @@ impl CallBack {
         shared.line.clone()
     }
 
+    /// The answer, which was the request of this number, cannot be had.
+    pub(crate) fn lost(&self, id: NonZeroU32, refusal: &Refusal) {
+        locked(&self.caller.shared.calls).back.remove(&id);
+        self.refuse(refusal);
+    }
+
     fn refuse(&self, refusal: &Refusal) {
         self.caller.shared.line.refuse(&self.call, refusal);
     }
@@ -59,11 +66,7 @@ impl Caller {
         let shared = &self.shared;
         let mut calls = locked(&shared.calls);
         let now = Instant::now();
-        while let Some((deadline, id)) = calls.back_deadlines.front().copied() {
-            if calls.back.contains(&id) && deadline > now {
-                return Some(deadline);
-            }
-            calls.back_deadlines.pop_front();
+        while let Some(id) = calls.back_deadlines.pop(now) {
             if calls.back.remove(&id)
                 && let Some(Request::Back(back)) = shared.link.close(id)
             {
@@ -71,7 +74,7 @@ impl Caller {
                 back.refuse(&Refusal::Timeout(text));
             }
         }
-        None
+        calls.back_deadlines.next()
     }
 }
 
@@ -127,7 +130,7 @@ impl CallerEar<'_> {
             self.hold(service, packet);
             return Ok(());
         }
-        let id = self.open(call)?;
+        let id = self.open(call, grant.timeout)?;
         match packet(id) {
             Ok(packet) => self.hold(service, packet),
             Err(error) => {
@@ -140,7 +143,7 @@ impl CallerEar<'_> {
     }
 
     /// Keeps a call to be answered; its number.
-    fn open(&self, call: &Message) -> Result<NonZeroU32, Refusal> {
+    fn open(&self, call: &Message, timeout: Option<Duration>) -> Result<NonZeroU32, Refusal> {
         let shared = &self.caller.shared;
         let mut calls = locked(&shared.calls);
         let limits = shared.link.bounds.now();
@@ -151,12 +154,17 @@ impl CallerEar<'_> {
         }
         let id = shared.link.open(Request::Back(CallBack {
             caller: self.caller.clone(),
-            call: call.clone(),
+            call: kept(call),
             max: self.exporter.shared.site.message_len_max(),
         }))?;
+        let calls = &mut *calls;
         calls.back.insert(id);
-        let deadline = Instant::now() + limits.answer_max;
-        calls.back_deadlines.push_back((deadline, id));
+        if let Some(timeout) = timeout.or(limits.answer_max) {
+            let (back, deadline) = (&calls.back, Instant::now() + timeout);
+            calls
+                .back_deadlines
+                .add(deadline, id, |id| back.contains(id));
+        }
         Ok(id)
     }
 }

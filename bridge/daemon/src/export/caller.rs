@@ -5,17 +5,17 @@
 //! answers and directed signals are *held* until the watch has heard what was before them: when it
 //! knows that it has, or when it has passed a barrier. So what the service told all before is passed on
 //! before.
-//! Invariants: C1. each call that wants an answer is answered once: by the service, at its deadline, or
-//! when the connection ends. C2. what comes on this connection is passed on in that order.
-//! Limits: `caller_calls_max` calls wait for answers, `answer_max` each; `caller_queue_max` octets wait for
-//! the bus: above that, `Busy`. Deadlines stand in a row: after `answer_max` was made shorter, those of before
-//! still hold.
+//! Invariants: C1. each call that wants an answer is answered once: by the service, or the bus in its place; when
+//! the connection ends; after the time that a rule gives it, if one does. C2. what comes on this connection is passed on in that order.
+//! Limits: `caller_calls_max` calls wait for answers, of each no more than its number and its service;
+//! `caller_queue_max` octets wait for the bus: above that, `Busy`.
 //! Spec: docs/reference/protocol.md §7.7
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     num::NonZeroU32,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -31,7 +31,7 @@ use super::{Exporter, calls::refuse, locked};
 use crate::{
     errors::Refusal,
     line::{Ear, Ended, Line, connect, live},
-    services::Link,
+    services::{Deadlines, Link},
     transport::{Lane, has_descriptors, local_call, outgoing_answer, outgoing_signal},
 };
 
@@ -54,14 +54,12 @@ pub(super) struct Shared {
 pub(super) struct Calls {
     /// By serial on this bus.
     pending: HashMap<NonZeroU32, Pending>,
-    /// In the order of their deadlines; also of calls that are answered.
-    deadlines: VecDeque<(Instant, NonZeroU32)>,
+    deadlines: Deadlines<NonZeroU32>,
     /// The services that were called and are still imported there.
     called: HashSet<Arc<str>>,
     /// What services asked of the caller: the numbers of the requests.
     pub(super) back: HashSet<NonZeroU32>,
-    /// In the order of their deadlines; also of those that are answered.
-    pub(super) back_deadlines: VecDeque<(Instant, NonZeroU32)>,
+    pub(super) back_deadlines: Deadlines<NonZeroU32>,
     is_closed: bool,
 }
 
@@ -89,12 +87,14 @@ impl Caller {
         caller
     }
 
-    /// Calls a service, with a call that is not longer than `max` on this bus.
+    /// Calls a service, with a call that is not longer than `max` on this bus. It waits for its answer as long as
+    /// `timeout` says.
     pub(super) fn call(
         &self,
         packet: &Message,
         service: Arc<str>,
         max: usize,
+        timeout: Option<Duration>,
     ) -> Result<(), Refusal> {
         let serial = self.shared.line.serial();
         let call = local_call(packet, &service, serial)
@@ -119,9 +119,9 @@ impl Caller {
         if !flags.contains(Flags::NO_REPLY_EXPECTED) {
             let id = packet.primary_header().serial_num();
             calls.pending.insert(serial, Pending { id, service });
-            calls
-                .deadlines
-                .push_back((Instant::now() + limits.answer_max, serial));
+            if let Some(timeout) = timeout.or(limits.answer_max) {
+                calls.expect(serial, timeout);
+            }
         }
         self.shared.line.push(call);
         Ok(())
@@ -203,6 +203,15 @@ impl Caller {
             pending.id,
             refusal,
         );
+    }
+}
+
+impl Calls {
+    /// An answer is to come within this time.
+    fn expect(&mut self, serial: NonZeroU32, timeout: Duration) {
+        let (pending, deadline) = (&self.pending, Instant::now() + timeout);
+        self.deadlines
+            .add(deadline, serial, |serial| pending.contains_key(serial));
     }
 }
 
@@ -338,16 +347,12 @@ impl CallerEar<'_> {
     fn expire(&self) -> Option<Instant> {
         let mut calls = locked(&self.caller.shared.calls);
         let now = Instant::now();
-        while let Some((deadline, serial)) = calls.deadlines.front().copied() {
-            if calls.pending.contains_key(&serial) && deadline > now {
-                return Some(deadline);
-            }
-            calls.deadlines.pop_front();
+        while let Some(serial) = calls.deadlines.pop(now) {
             if let Some(pending) = calls.pending.remove(&serial) {
                 let text = format!("{} did not answer in time", pending.service);
                 self.caller.refuse(&pending, &Refusal::Timeout(text));
             }
         }
-        None
+        calls.deadlines.next()
     }
 }

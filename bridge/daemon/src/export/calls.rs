@@ -60,7 +60,8 @@ impl Exporter {
         let service = locked(&self.shared.offers).name(service);
         let service = service.ok_or_else(|| unknown_service(header.destination()))?;
         let max = self.shared.site.message_len_max();
-        self.caller(link, caller)?.call(packet, service, max)
+        let caller = self.caller(link, caller)?;
+        caller.call(packet, service, max, grant.timeout)
     }
 
     /// What a peer may do with a service that is offered to it. One that it may not see does not exist

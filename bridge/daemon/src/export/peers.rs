@@ -91,6 +91,11 @@ impl Exporter {
             self.shared.watch.ignore(&name);
         }
         let callers = &mut *locked(&self.shared.callers);
+        // Whoever shows it no more has answered its callers: what a service never answers is not kept for it.
+        let gone = Refusal::ServiceUnknown(format!("{service} is not shown there any more"));
+        for (_, caller) in callers.iter().filter(|((peer, _), _)| *peer == link.peer) {
+            caller.refuse_all(service, &gone);
+        }
         let is_done = |peer: PeerId, caller: &Caller| peer == link.peer && caller.forget(service);
         for (_, caller) in callers.extract_if(|(peer, _), caller| is_done(*peer, caller)) {
             caller.close();

@@ -248,6 +248,7 @@ fn export_rule(service: String, rules: Option<&Variant<'_>>) -> Result<ExportRul
             ("broadcast", value) => export.broadcast = texts(key, value)?,
             ("call_back", value) => export.call_back = texts(key, value)?,
             ("learn", Variant::Bool(learn)) => export.learn = *learn,
+            ("timeout", Variant::F64(timeout)) => export.timeout = Some(*timeout),
             ("peers", value) => export.peers = texts(key, value)?,
             (key, _) => {
                 let text = format!("\"{key}\" is no rule, or not of its type");

@@ -5,15 +5,11 @@
 //! Invariants: B1. only who called the service is called, and only what a rule here allows: by default
 //! nothing, since whoever calls a service of another machine did not mean to open itself to that machine.
 //! B2. a call is answered once: by whoever takes it out of the table.
-//! Limits: `calls_back_max` of one import wait; one that waited `answer_max` is forgotten, since its
-//! exporter has answered it.
+//! Limits: `calls_back_max` of one import wait, each as long as the program here takes, or as a rule says;
+//! then it is forgotten, since its exporter has answered it.
 //! Spec: docs/reference/protocol.md §7.9
 
-use std::{
-    collections::{HashMap, VecDeque},
-    num::NonZeroU32,
-    sync::Arc,
-};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use zbus::{Message, message::Flags};
@@ -23,7 +19,7 @@ use crate::{
     errors::Refusal,
     line::Line,
     policy::Member,
-    services::{Link, ServiceLimits},
+    services::{Deadlines, Link},
     transport::{Lane, has_descriptors, local_call, outgoing_answer},
 };
 
@@ -32,7 +28,7 @@ use crate::{
 pub(super) struct CallsBack {
     /// By serial on the import's connection.
     waiting: HashMap<NonZeroU32, CallBack>,
-    deadlines: VecDeque<(Instant, NonZeroU32)>,
+    deadlines: Deadlines<NonZeroU32>,
 }
 
 /// One of them.
@@ -98,7 +94,12 @@ impl Importer {
         }
         if let Some(id) = id {
             let limits = link.bounds.now();
-            imported.with_calls_back(|calls| calls.add(serial, id, caller, &limits))?;
+            let timeout = imported.timeout().or(limits.answer_max);
+            let max = limits.calls_back_max;
+            imported.with_calls_back(|calls| calls.add(serial, id, caller, max))?;
+            if let Some(timeout) = timeout {
+                imported.with_calls_back(|calls| calls.expect(serial, timeout));
+            }
         }
         line.push(call);
         Ok(line.clone())
@@ -154,29 +155,29 @@ impl CallsBack {
         serial: NonZeroU32,
         id: NonZeroU32,
         caller: &str,
-        limits: &ServiceLimits,
+        max: usize,
     ) -> Result<(), Refusal> {
         let count = self.waiting.len();
-        if count >= limits.calls_back_max {
+        if count >= max {
             let text = format!("{count} calls wait for programs");
             return Err(Refusal::Busy(text));
         }
         let caller = caller.into();
         self.waiting.insert(serial, CallBack { id, caller });
-        let deadline = Instant::now() + limits.answer_max;
-        self.deadlines.push_back((deadline, serial));
         Ok(())
+    }
+
+    fn expect(&mut self, serial: NonZeroU32, timeout: Duration) {
+        let (waiting, deadline) = (&self.waiting, Instant::now() + timeout);
+        self.deadlines
+            .add(deadline, serial, |serial| waiting.contains_key(serial));
     }
 
     fn expire(&mut self) -> Option<Instant> {
         let now = Instant::now();
-        while let Some((deadline, serial)) = self.deadlines.front().copied() {
-            if deadline > now && self.waiting.contains_key(&serial) {
-                return Some(deadline);
-            }
-            self.deadlines.pop_front();
+        while let Some(serial) = self.deadlines.pop(now) {
             self.waiting.remove(&serial);
         }
-        None
+        self.deadlines.next()
     }
 }

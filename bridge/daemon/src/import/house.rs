@@ -4,10 +4,12 @@
 //! connection fails it is made anew. The name is asked for in line behind who has it: the bus gives it
 //! to us when that one lets go.
 //! Invariants: H1. a call is passed on, or answered here: `Ping` at once, what is not allowed, too long or
-//! carries descriptors with an error. H2. a call that was passed on is answered within `answer_max`.
-//! Limits: those of `line` and `services::Link`.
+//! carries descriptors with an error. H2. a call that was passed on is answered once: by its exporter, when
+//! service, node or link go, or after the time that a rule gives it. What a program may wait for, it may wait
+//! for here: without a rule there is no deadline.
+//! Limits: those of `line` and `services::Link`; [`OWN_ANSWER_MAX`] for what is asked for memory alone.
 
-use std::{collections::VecDeque, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use zbus::{
@@ -21,8 +23,8 @@ use crate::{
     errors::Refusal,
     line::{Ear, Ended, Line, connect, live},
     policy::Member,
-    services::Request,
-    transport::{Busy, Lane, has_descriptors, octets, outgoing_call},
+    services::{Deadlines, Request},
+    transport::{Busy, Lane, has_descriptors, kept, octets, outgoing_call},
 };
 
 /// Serves an imported service until it is closed.
@@ -67,8 +69,7 @@ struct HouseEar<'a> {
     unique: Arc<str>,
     /// The question for the name.
     naming: Option<NonZeroU32>,
-    /// In the order of their deadlines; also of calls that are answered.
-    deadlines: VecDeque<(Instant, NonZeroU32)>,
+    deadlines: Deadlines<NonZeroU32>,
 }
 
 impl<'a> HouseEar<'a> {
@@ -81,7 +82,7 @@ impl<'a> HouseEar<'a> {
             imported,
             unique,
             naming,
-            deadlines: VecDeque::new(),
+            deadlines: Deadlines::default(),
         }
     }
 
@@ -188,12 +189,15 @@ impl<'a> HouseEar<'a> {
         let link = self.imported.link();
         let id = link.open(Request::Call {
             imported: self.imported.clone(),
-            call: call.clone(),
+            program: caller.clone(),
+            call: kept(call),
             asked,
         })?;
         let sent = self.send(call, caller, id);
-        self.deadlines
-            .push_back((Instant::now() + link.bounds.now().answer_max, id));
+        let timeout = self.imported.timeout().or(link.bounds.now().answer_max);
+        if let Some(timeout) = timeout {
+            self.expect(id, timeout);
+        }
         // Whoever takes the request out answers it, also who closed the import meanwhile.
         match sent {
             Err(_) if link.close(id).is_none() => Ok(()),
@@ -213,11 +217,17 @@ impl<'a> HouseEar<'a> {
             asked,
         };
         if let (Some(call), Ok(id)) = (unasked, link.open(request)) {
-            self.deadlines
-                .push_back((Instant::now() + link.bounds.now().answer_max, id));
+            self.expect(id, OWN_ANSWER_MAX);
             // A refusal means that it is asked for again another time.
             self.send(&call, self.unique.clone(), id).ok();
         }
+    }
+
+    /// An answer is to come within this time.
+    fn expect(&mut self, id: NonZeroU32, timeout: Duration) {
+        let link = self.imported.link();
+        let deadline = Instant::now() + timeout;
+        self.deadlines.add(deadline, id, |id| link.is_open(*id));
     }
 
     fn send(&self, call: &Message, caller: Arc<str>, id: NonZeroU32) -> Result<(), Refusal> {
@@ -292,23 +302,21 @@ impl HouseEar<'_> {
     /// Answers calls whose time is over (H2).
     fn expire(&mut self) -> Option<Instant> {
         let now = Instant::now();
-        while let Some((deadline, id)) = self.deadlines.front().copied() {
-            if deadline > now {
-                return Some(deadline);
-            }
-            self.deadlines.pop_front();
+        while let Some(id) = self.deadlines.pop(now) {
             if let Some(Request::Call { call, .. }) = self.imported.link().close(id) {
                 let text = format!("{} did not answer in time", self.imported.name());
                 self.line().refuse(&call, &Refusal::Timeout(text));
             }
         }
-        None
+        self.deadlines.next()
     }
 }
 
 const PRIMARY_OWNER: u32 = 1;
 const IN_QUEUE: u32 = 2;
 const ALREADY_OWNER: u32 = 4;
+/// For an answer to what was asked for memory alone; without one it is not known.
+const OWN_ANSWER_MAX: Duration = Duration::from_secs(20);
 /// Between two connections.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);

@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -212,6 +213,11 @@ impl Imported {
 
     pub(super) fn shown_as(&self) -> Option<String> {
         self.state().shown_as.as_ref().map(ToString::to_string)
+    }
+
+    /// How long a call waits for its answer, if a rule says so.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        self.state().rule.grant.timeout
     }
 
     pub(super) fn may_call(&self, method: &Member<'_>) -> bool {

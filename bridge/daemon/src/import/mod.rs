@@ -129,6 +129,9 @@ impl Importer {
             for imported in self.all() {
                 imported.forget_caller(program);
             }
+            for peer in self.imports().values() {
+                peer.link.close_program(program);
+            }
         }
     }
 
@@ -179,6 +182,7 @@ impl Importer {
                 imported,
                 call,
                 asked,
+                ..
             } => {
                 let max = self.shared.site.message_len_max();
                 match local_answer(packet, &call) {
@@ -191,6 +195,17 @@ impl Importer {
                 }
                 Some(imported.line().clone())
             }
+        }
+    }
+
+    /// An answer from a peer is longer than what is taken: whoever waits for it is told so.
+    pub(crate) fn lost_answer(&self, link: &Arc<Link>, id: NonZeroU32, max: usize) {
+        let refusal = Refusal::TooLarge { max };
+        match link.close(id) {
+            Some(Request::Call { imported, call, .. }) => imported.line().refuse(&call, &refusal),
+            Some(Request::Back(back)) => back.lost(id, &refusal),
+            // What is asked for memory alone is not known then, and a subscription is never that long.
+            Some(Request::Own { .. } | Request::Subscribe(_)) | None => {}
         }
     }
 

@@ -12,7 +12,7 @@ mod peers;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub use self::peers::{Peers, Who};
 
@@ -213,6 +213,8 @@ pub struct Grant {
     pub call_back: Vec<Members>,
     /// What is asked is recorded, allowed or not; allows nothing by itself.
     pub learn: bool,
+    /// How long a call waits for its answer; without it as long as its caller does.
+    pub timeout: Option<Duration>,
 }
 
 impl Grant {
@@ -284,6 +286,8 @@ impl Grant {
         self.see |= other.see;
         self.talk |= other.talk;
         self.learn |= other.learn;
+        // Of several the shortest: each rule says how long it may be at most.
+        self.timeout = [self.timeout, other.timeout].into_iter().flatten().min();
         self.call.extend_from_slice(&other.call);
         self.broadcast.extend_from_slice(&other.broadcast);
         self.call_back.extend_from_slice(&other.call_back);

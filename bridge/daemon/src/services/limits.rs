@@ -30,8 +30,9 @@ pub struct ServiceLimits {
     pub packet_len_max: usize,
     /// Octets that wait for one peer, above which calls are told `Busy` and everything else waits.
     pub packets_queue_max: usize,
-    /// Until a call is answered with `Timeout`: below the customary 25 s of D-Bus clients.
-    pub answer_max: Duration,
+    /// Until a call is answered with `Timeout`, where its rule says nothing else. Without it a call waits as
+    /// long as its caller does.
+    pub answer_max: Option<Duration>,
 }
 
 impl ServiceLimits {
@@ -56,7 +57,7 @@ impl Default for ServiceLimits {
             packet_len_max: 48 << 20,
             // Several long packets.
             packets_queue_max: 64 << 20,
-            answer_max: Duration::from_secs(20),
+            answer_max: None,
         }
     }
 }

@@ -2,8 +2,11 @@
 //!
 //! Model: a [`Link`] is there from the peer's arrival to its leaving. A request is numbered and kept
 //! until its answer comes; whoever takes it out is who answers it, so every call gets one answer.
-//! Invariants: K1. a number is used again only after its request was taken out.
-//! Limits: `requests_max` requests wait; above that calls are refused.
+//! A request waits without a deadline of its own, unless a rule says so.
+//! Invariants: K1. a number is used again only after its request was taken out. K2. of a long call no more is
+//! kept than its answer needs. K3. when a program leaves its bus its calls are taken out, whether the peer
+//! answers them or not.
+//! Limits: `requests_max` requests wait, `caller_calls_max` of them of one program; above that calls are refused.
 
 use std::{
     collections::HashMap,
@@ -49,6 +52,8 @@ pub(crate) struct Link {
 struct Requests {
     last: u32,
     open: HashMap<NonZeroU32, Request>,
+    /// How many calls of each program here wait.
+    programs: HashMap<Arc<str>, usize>,
 }
 
 /// What the peer was asked.
@@ -69,6 +74,8 @@ pub(crate) enum Request {
     Call {
         /// Through which service.
         imported: Arc<Imported>,
+        /// Who called.
+        program: Arc<str>,
         /// What is to be answered.
         call: Message,
         /// What is learned from the answer.
@@ -116,10 +123,19 @@ impl Link {
     /// Keeps a request; its number.
     pub(crate) fn open(&self, request: Request) -> Result<NonZeroU32, Refusal> {
         let mut requests = self.requests();
+        let limits = self.bounds.now();
         let count = requests.open.len();
-        if count >= self.bounds.now().requests_max {
+        if count >= limits.requests_max {
             let text = format!("{count} calls wait for {}", self.name);
             return Err(Refusal::Busy(text));
+        }
+        if let Request::Call { program, .. } = &request {
+            let count = requests.programs.entry(program.clone()).or_default();
+            if *count >= limits.caller_calls_max {
+                let text = format!("{count} calls of {program} wait for {}", self.name);
+                return Err(Refusal::Busy(text));
+            }
+            *count += 1;
         }
         loop {
             requests.last = requests.last.wrapping_add(1);
@@ -134,7 +150,21 @@ impl Link {
 
     /// Takes a request out, to answer it.
     pub(crate) fn close(&self, id: NonZeroU32) -> Option<Request> {
-        self.requests().open.remove(&id)
+        self.requests().take(id)
+    }
+
+    /// Whether a request waits.
+    pub(crate) fn is_open(&self, id: NonZeroU32) -> bool {
+        self.requests().open.contains_key(&id)
+    }
+
+    /// A program here has left its bus: nobody waits for the answers to its calls (K3).
+    pub(crate) fn close_program(&self, program: &str) {
+        let mut requests = self.requests();
+        if requests.programs.remove(program).is_some() {
+            let is_its = |request: &Request| matches!(request, Request::Call { program: its, .. } if **its == *program);
+            requests.open.retain(|_, request| !is_its(request));
+        }
     }
 
     /// Takes all requests of one service out.
@@ -147,7 +177,11 @@ impl Link {
             Request::Back(_) => false,
         };
         let taken = requests.open.extract_if(|_, request| is_its(request));
-        taken.map(|(_, request)| request).collect()
+        let taken: Vec<Request> = taken.map(|(_, request)| request).collect();
+        for request in &taken {
+            requests.uncount(request);
+        }
+        taken
     }
 
     /// Tells the peer's bridge something that needs no answer.
@@ -176,5 +210,25 @@ impl Link {
 
     fn requests(&self) -> MutexGuard<'_, Requests> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Requests {
+    fn take(&mut self, id: NonZeroU32) -> Option<Request> {
+        let request = self.open.remove(&id)?;
+        self.uncount(&request);
+        Some(request)
+    }
+
+    fn uncount(&mut self, request: &Request) {
+        let Request::Call { program, .. } = request else {
+            return;
+        };
+        if let Some(count) = self.programs.get_mut(program) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.programs.remove(program);
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! is lost.
 //! Spec: docs/reference/protocol.md §7
 
+mod deadlines;
 mod limits;
 mod link;
 mod refused;
@@ -28,6 +29,7 @@ use zocp_node::{Content, Event, Node, PeerId, model::Change};
 pub use self::limits::ServiceLimits;
 use self::watch::Follower;
 pub(crate) use self::{
+    deadlines::Deadlines,
     limits::Bounds,
     link::{Link, Request},
     refused::Refused,
@@ -35,11 +37,12 @@ pub(crate) use self::{
 };
 use crate::{
     config::ServiceSettings,
+    errors::Refusal,
     export::{Exporter, SERVICES},
     import::Importer,
     programs::Programs,
     served::Site,
-    transport::{Control, PIECE_TAG, PacketError, TAG, is_ours, read},
+    transport::{Control, Lane, PIECE_TAG, PacketError, TAG, Waiting, is_ours, read},
 };
 
 /// The unique names of this bridge's own connections: what they own is never exported.
@@ -228,7 +231,25 @@ impl Services {
                 self.route(link, &packet).await;
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!(peer = link.name, %error, "a packet is dropped"),
+            Err(error) => {
+                tracing::warn!(peer = link.name, %error, "a packet is dropped");
+                if let PacketError::TooLong { max, waiting, .. } = error {
+                    self.lost(link, waiting, max);
+                }
+            }
+        }
+    }
+
+    /// A packet is dropped: who waits for an answer because of it waits no longer.
+    fn lost(&self, link: &Arc<Link>, waiting: Option<Waiting>, max: usize) {
+        match waiting {
+            Some(Waiting::Sender(id)) => {
+                // Nothing of the same caller has to be in front of it.
+                let lane = Lane::Answers("".into(), "".into());
+                link.refuse(lane, id, &Refusal::TooLarge { max });
+            }
+            Some(Waiting::Receiver(id)) => self.importer.lost_answer(link, id, max),
+            None => {}
         }
     }
 

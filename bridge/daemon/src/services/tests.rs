@@ -12,3 +12,4 @@ mod memory;
 mod origin;
 mod presence;
 mod reloading;
+mod waiting;

@@ -165,6 +165,40 @@ pub(super) fn descriptors_of(data: &[u8]) -> usize {
         .unwrap_or(0)
 }
 
+/// What waits for an answer when a packet is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// Who sent it: it is a call of this number.
+    Sender(NonZeroU32),
+    /// Who called: it is the answer to the call of this number.
+    Receiver(NonZeroU32),
+}
+
+/// What waits for the answer that a packet is, or asks for, going by its beginning. What is not understood is
+/// nothing that anybody waits for.
+pub fn waiting_for(beginning: &[u8]) -> Option<Waiting> {
+    let is_big = match beginning.first()? {
+        b'B' => true,
+        b'l' => false,
+        _ => return None,
+    };
+    let number = |value: usize| NonZeroU32::new(u32::try_from(value).ok()?);
+    let (kind, flags) = (
+        *beginning.get(1)?,
+        Flags::from_bits_truncate(*beginning.get(2)?),
+    );
+    if kind == Type::MethodCall as u8 {
+        let wants_answer = !flags.contains(Flags::NO_REPLY_EXPECTED);
+        let serial = number(number_at(beginning, SERIAL_AT, is_big)?)?;
+        return wants_answer.then_some(Waiting::Sender(serial));
+    }
+    if kind == Type::MethodReturn as u8 || kind == Type::Error as u8 {
+        let value = value_of(beginning, is_big, REPLY_SERIAL)?;
+        return Some(Waiting::Receiver(number(number_at(value, 0, is_big)?)?));
+    }
+    None
+}
+
 /// The octets of the value of a field, without the length and the end of a text.
 fn value_of(data: &[u8], is_big: bool, wanted: u8) -> Option<&[u8]> {
     let end = FIELDS_AT.checked_add(number_at(data, FIELDS_AT - 4, is_big)?)?;
@@ -196,6 +230,8 @@ fn number_at(data: &[u8], at: usize, is_big: bool) -> Option<usize> {
 }
 
 const VERSION: u8 = 1;
+/// Where the serial is.
+const SERIAL_AT: usize = 8;
 /// Where the fields begin.
 const FIELDS_AT: usize = 16;
 /// A guess.

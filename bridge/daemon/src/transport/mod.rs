@@ -30,6 +30,7 @@ use zbus::{
 use zocp_node::Content;
 
 use self::header::Heading;
+pub use self::header::{Waiting, waiting_for};
 pub(crate) use self::raw::received;
 #[cfg(test)]
 pub(crate) use self::tests::answer_with_body_of;
@@ -55,6 +56,8 @@ pub enum PacketError {
         len: usize,
         /// How many are taken.
         max: usize,
+        /// What waits for an answer because of it.
+        waiting: Option<Waiting>,
     },
     /// No D-Bus message, or a body that is not what its signature says.
     #[error("not a D-Bus message: {0}")]
@@ -78,6 +81,30 @@ pub fn is_ours(content: &Content) -> bool {
         .is_some_and(|tag| **tag == *TAG || **tag == *PIECE_TAG)
 }
 
+/// What is kept of a call until it is answered: all of it, or of a long one the header.
+#[must_use]
+pub fn kept(call: &Message) -> Message {
+    if call.body().len() <= KEPT_LEN_MAX {
+        return call.clone();
+    }
+    without_body(call).unwrap_or_else(|| call.clone())
+}
+
+fn without_body(call: &Message) -> Option<Message> {
+    let header = call.header();
+    let primary = call.primary_header();
+    let mut bare = Message::method_call(header.path()?.to_owned(), header.member()?.to_owned())
+        .serial(primary.serial_num())
+        .with_flags(primary.flags());
+    if let Some(sender) = header.sender() {
+        bare = bare.sender(sender.to_owned());
+    }
+    if let Some(interface) = header.interface() {
+        bare = bare.interface(interface.to_owned());
+    }
+    bare.build(&()).ok()
+}
+
 /// Whether a message carries file descriptors.
 #[must_use]
 pub fn has_descriptors(message: &Message) -> bool {
@@ -93,6 +120,7 @@ pub fn read(octets: &[u8], max: usize) -> Result<Message, PacketError> {
         return Err(PacketError::TooLong {
             len: octets.len(),
             max,
+            waiting: waiting_for(octets),
         });
     }
     let message = raw::parse(octets)?;
@@ -280,6 +308,8 @@ fn is_reserved(header: &Header<'_>) -> bool {
     path == Some("/org/freedesktop/DBus/Local") || interface == Some("org.freedesktop.DBus.Local")
 }
 
+/// Octets of a call's body that is kept with it while it waits.
+const KEPT_LEN_MAX: usize = 1 << 10;
 /// What a call's flags may carry to another bus.
 const FORWARDED: Flags = Flags::NO_REPLY_EXPECTED
     .union(Flags::NO_AUTO_START)

@@ -2,22 +2,25 @@
 //!
 //! Model: a piece is the tag and one frame: the number of its packet, the length of the whole, both 32
 //! bits, little endian, then octets. Pieces of several packets come interleaved, those of one in order.
-//! Invariants: A1. memory grows with what has come, not with what is announced.
+//! Invariants: A1. memory grows with what has come, not with what is announced. A2. of a packet that is refused
+//! the pieces that follow are dropped without a word; none of them is taken for the beginning of a packet.
 //! Limits: `packet_len_max` octets for a packet and twice that for all of one peer; [`OPEN_MAX`]
-//! packets at once. What is beyond is refused.
+//! packets at once, and as many of which the rest is dropped. What is beyond is refused.
 //! Spec: docs/reference/protocol.md §7.5
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::{PIECE_TAG, PacketError};
+use super::{PIECE_TAG, PacketError, waiting_for};
 
 /// What has come of one peer's long packets.
 #[derive(Debug, Default)]
 pub struct Parts {
     open: HashMap<u32, Part>,
     held: usize,
+    /// How many octets are still to come of packets that were refused.
+    dropped: HashMap<u32, usize>,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,9 @@ impl Parts {
     /// See [`PacketError`]; the whole packet is dropped.
     pub fn add(&mut self, piece: &[u8], max: usize) -> Result<Option<Vec<u8>>, PacketError> {
         let (number, len, octets) = split(piece).ok_or(PacketError::Misfit)?;
+        if self.is_dropped(number, octets.len()) {
+            return Ok(None);
+        }
         let outcome = self.extend(number, len, octets, max);
         let is_done = match &outcome {
             Ok(is_done) => *is_done,
@@ -43,10 +49,39 @@ impl Parts {
         } else {
             None
         };
-        if let Some(part) = &part {
-            self.held -= part.octets.len();
+        let come = part.as_ref().map_or(0, |part| part.octets.len());
+        self.held -= come;
+        if outcome.is_err() {
+            self.drop_rest(number, len.saturating_sub(come + octets.len()));
         }
-        outcome.map(|_| part.map(|part| part.octets))
+        match outcome {
+            Ok(_) => Ok(part.map(|part| part.octets)),
+            // What it is stands in its beginning.
+            Err(PacketError::TooLong { len, max, .. }) => Err(PacketError::TooLong {
+                len,
+                max,
+                waiting: waiting_for(part.as_ref().map_or(octets, |part| &part.octets)),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a piece belongs to a packet that was refused (A2).
+    fn is_dropped(&mut self, number: u32, len: usize) -> bool {
+        let Some(left) = self.dropped.get_mut(&number) else {
+            return false;
+        };
+        *left = left.saturating_sub(len);
+        if *left == 0 {
+            self.dropped.remove(&number);
+        }
+        true
+    }
+
+    fn drop_rest(&mut self, number: u32, left: usize) {
+        if left > 0 && self.dropped.len() < OPEN_MAX {
+            self.dropped.insert(number, left);
+        }
     }
 
     fn extend(
@@ -56,7 +91,13 @@ impl Parts {
         octets: &[u8],
         max: usize,
     ) -> Result<bool, PacketError> {
-        let too_long = |len, max| Err(PacketError::TooLong { len, max });
+        let too_long = |len, max| {
+            Err(PacketError::TooLong {
+                len,
+                max,
+                waiting: None,
+            })
+        };
         if len > max {
             return too_long(len, max);
         }
@@ -108,7 +149,24 @@ const OPEN_MAX: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
+    use crate::transport::Waiting;
+
+    #[test]
+    fn of_a_packet_that_is_refused_the_rest_is_dropped_and_the_next_is_taken() {
+        let mut parts = Parts::default();
+        let call = |serial: u8| [b"l\x01\x00\x01\0\0\0\0", &[serial, 0, 0, 0][..]].concat();
+        let first = parts.add(&piece(1, 30, &call(7)), 20);
+        let waiting = Some(Waiting::Sender(NonZeroU32::new(7).unwrap()));
+        assert!(matches!(first, Err(PacketError::TooLong { waiting: its, .. }) if its == waiting));
+        // It looks like the beginning of another call, which its sender may have written on purpose.
+        assert!(matches!(parts.add(&piece(1, 30, &call(9)), 20), Ok(None)));
+        assert!(matches!(parts.add(&piece(1, 30, &[0; 6]), 20), Ok(None)));
+        let next = parts.add(&piece(1, 6, b"packet"), 20).unwrap();
+        assert_eq!(next.as_deref(), Some(&b"packet"[..]));
+    }
 
     #[test]
     fn more_packets_in_pieces_than_a_fair_sender_has_are_refused() {

@@ -192,7 +192,7 @@ fn pieces_that_do_not_fit_are_refused() {
         "longer than is taken"
     );
     assert!(
-        parts.add(b"short", LEN_MAX).is_err() && parts.add(&frame(1, 4, b""), LEN_MAX).is_err()
+        parts.add(b"short", LEN_MAX).is_err() && parts.add(&frame(4, 4, b""), LEN_MAX).is_err()
     );
     parts.add(&frame(3, 4, b"ab"), LEN_MAX).unwrap();
     assert!(

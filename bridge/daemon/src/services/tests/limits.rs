@@ -104,9 +104,9 @@ async fn a_packet_at_either_end() {
 }
 
 #[tokio::test]
-async fn a_packet_that_is_too_long_for_who_takes_it_is_dropped_and_its_call_times_out() {
-    let (_stage, _service, mut foh) = staged("packet_len_max = 20000", "answer_max = 0.2").await;
-    assert_eq!(error_name(&foh.ask(&echo(30_000)).await), TIMEOUT);
+async fn a_packet_that_is_too_long_for_who_takes_it_is_dropped_and_its_call_refused() {
+    let (_stage, _service, mut foh) = staged("packet_len_max = 20000", "").await;
+    assert_eq!(error_name(&foh.ask(&echo(30_000)).await), LIMITS_EXCEEDED);
     assert_eq!(after(&mut foh, 0).await, "");
 }
 

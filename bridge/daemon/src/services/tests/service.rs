@@ -198,6 +198,11 @@ fn answers(call: &Message) -> Vec<Message> {
                 .build(&header.sender().unwrap().as_str())
                 .unwrap(),
         ],
+        "Long" => {
+            let octets: u32 = call.body().deserialize().unwrap();
+            let body = vec![0u8; octets as usize];
+            vec![Message::method_return(&header).build(&body).unwrap()]
+        }
         "Leave" => vec![Message::method_return(&header).build(&()).unwrap()],
         "Introspect" => vec![Message::method_return(&header).build(&"<node/>").unwrap()],
         _ => vec![
