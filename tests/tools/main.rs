@@ -4,6 +4,7 @@
 //! stall, which is what they do when one call is left without an answer.
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
+mod qt;
 mod strange;
 
 use std::time::{Duration, Instant};

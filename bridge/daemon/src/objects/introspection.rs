@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use super::{
     parse::EMITS_CHANGED,
+    qt,
     shape::{Access, Annotation, Argument, Emits, Interface, Property},
 };
 
@@ -52,6 +53,9 @@ fn push_interface(xml: &mut String, interface: &Interface) {
         push_arguments(xml, &method.inputs, " direction=\"in\"");
         push_arguments(xml, &method.outputs, " direction=\"out\"");
         push_annotations(xml, "   ", &method.annotations);
+        let (inputs, outputs) = (types(&method.inputs), types(&method.outputs));
+        let qt = qt::of_arguments("In", inputs).chain(qt::of_arguments("Out", outputs));
+        push_missing(xml, qt, &method.annotations);
         xml.push_str("  </method>\n");
     }
     for signal in &shape.signals {
@@ -61,6 +65,8 @@ fn push_interface(xml: &mut String, interface: &Interface) {
         );
         push_arguments(xml, &signal.arguments, "");
         push_annotations(xml, "   ", &signal.annotations);
+        let qt = qt::of_arguments("Out", types(&signal.arguments));
+        push_missing(xml, qt, &signal.annotations);
         xml.push_str("  </signal>\n");
     }
     for property in &shape.properties {
@@ -89,7 +95,8 @@ fn push_property(xml: &mut String, property: &Property) {
         Emits::Const => Some("const"),
         Emits::Never => Some("false"),
     };
-    if emits.is_none() && property.annotations.is_empty() {
+    let qt = qt::of_property(&property.signature);
+    if emits.is_none() && property.annotations.is_empty() && qt.is_none() {
         xml.push_str("/>\n");
         return;
     }
@@ -101,6 +108,7 @@ fn push_property(xml: &mut String, property: &Property) {
         );
     }
     push_annotations(xml, "   ", &property.annotations);
+    push_missing(xml, qt.into_iter(), &property.annotations);
     xml.push_str("  </property>\n");
 }
 
@@ -128,6 +136,22 @@ fn push_annotations(xml: &mut String, indent: &str, annotations: &[Annotation]) 
             ),
         );
     }
+}
+
+/// Of `annotations`, those that are not among `given`, which say it already.
+fn push_missing(
+    xml: &mut String,
+    annotations: impl Iterator<Item = Annotation>,
+    given: &[Annotation],
+) {
+    let missing = annotations.filter(|one| given.iter().all(|other| other.name != one.name));
+    for annotation in missing {
+        push_annotations(xml, "   ", &[annotation]);
+    }
+}
+
+fn types(arguments: &[Argument]) -> impl Iterator<Item = &zbus::Signature> {
+    arguments.iter().map(|argument| &argument.signature)
 }
 
 /// Writing to a `String` does not fail.
@@ -185,11 +209,13 @@ const STANDARD: &str = r#" <interface name="org.freedesktop.DBus.Peer">
   <method name="GetAll">
    <arg name="interface_name" type="s" direction="in"/>
    <arg name="properties" type="a{sv}" direction="out"/>
+   <annotation name="org.qtproject.QtDBus.QtTypeName.Out0" value="QVariantMap"/>
   </method>
   <signal name="PropertiesChanged">
    <arg name="interface_name" type="s"/>
    <arg name="changed_properties" type="a{sv}"/>
    <arg name="invalidated_properties" type="as"/>
+   <annotation name="org.qtproject.QtDBus.QtTypeName.Out1" value="QVariantMap"/>
   </signal>
  </interface>
 "#;
@@ -197,10 +223,13 @@ const STANDARD: &str = r#" <interface name="org.freedesktop.DBus.Peer">
 const OBJECT_MANAGER: &str = r#" <interface name="org.freedesktop.DBus.ObjectManager">
   <method name="GetManagedObjects">
    <arg name="objects" type="a{oa{sa{sv}}}" direction="out"/>
+   <annotation name="org.qtproject.QtDBus.QtTypeName.Out0"
+    value="QMap&lt;QDBusObjectPath,QMap&lt;QString,QVariantMap&gt;&gt;"/>
   </method>
   <signal name="InterfacesAdded">
    <arg name="object" type="o"/>
    <arg name="interfaces" type="a{sa{sv}}"/>
+   <annotation name="org.qtproject.QtDBus.QtTypeName.Out1" value="QMap&lt;QString,QVariantMap&gt;"/>
   </signal>
   <signal name="InterfacesRemoved">
    <arg name="object" type="o"/>

@@ -24,6 +24,7 @@ mod dispatch;
 mod foreign;
 mod introspection;
 mod parse;
+mod qt;
 mod request;
 mod shape;
 #[cfg(test)]
