@@ -40,7 +40,7 @@ fn who_says_to_be_a_present_node_or_the_bridge_changes_nothing() {
         let bridge = Bridge::start(ZOCP, &foh, "foh", &[]).await;
         let level =
             json!({"register": {"name": "level", "value": 3, "typeHint": "int", "access": "rwe"}});
-        let lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[level]).await;
+        let mut lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[level]).await;
         bridge.bus.appears(LAMP).await;
         let shown = bridge.bus.node("lamp");
         shown.becomes("level", 3_i64).await;
@@ -73,6 +73,6 @@ fn who_says_to_be_a_present_node_or_the_bridge_changes_nothing() {
             .await
             .expect("the lamp is reached");
         shown.becomes("level", 5_i64).await;
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }

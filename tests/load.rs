@@ -7,10 +7,10 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 use zbus::{MessageStream, Variant};
 use zocp_node::{BeaconMode, CapPath, Capability, Config, Event, Events, Node, PeerId};
-use zocp_testkit::{Bus, Lab, Program, in_time, isolated};
+use zocp_testkit::{Bus, Lab, Object, Program, in_time, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 const LAMP: &str = "org.z25.Zocp1.Node.lamp";
@@ -18,6 +18,8 @@ const SIGNALS: &str = "org.z25.Zocp1.Signals";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const EMISSIONS: i64 = 10_000;
 const SETS: i64 = 2000;
+/// A property is announced at most this often, docs/reference/dbus.md.
+const ANNOUNCED_EACH: Duration = Duration::from_millis(8);
 const TICK: Duration = Duration::from_millis(50);
 
 /// A node `lamp` with `count`, `tick` and `done`, and a bridge that meets `lamp`.
@@ -203,6 +205,7 @@ fn values_that_others_set_a_thousand_times_a_second_are_told_within_milliseconds
         tokio::spawn(read(at_hand));
         let mut states = stage.bus.node("lamp").signals(PROPERTIES).await;
 
+        let begun = Instant::now();
         let told = async {
             let mut told: Vec<(i64, Instant)> = Vec::new();
             while told.last().is_none_or(|(count, _)| *count < SETS) {
@@ -224,11 +227,19 @@ fn values_that_others_set_a_thousand_times_a_second_are_told_within_milliseconds
             }
             set
         };
-        let (set, told) = in_time("all that is set to be told", async {
-            tokio::join!(set, told)
+        let peer = stage.bus.peer("lamp");
+        let ((set, told), machine) = in_time("all that is set to be told", async {
+            let (done, is_done) = oneshot::channel();
+            let both = async {
+                let both = tokio::join!(set, told);
+                done.send(()).ok();
+                both
+            };
+            tokio::join!(both, round_trips(&peer, is_done))
         })
         .await;
-        let mut late: Vec<Duration> = set
+        let most_often = begun.elapsed().as_millis() / ANNOUNCED_EACH.as_millis() + 2;
+        let late: Vec<Duration> = set
             .iter()
             .map(|(number, at)| {
                 let tells = |told: &&(i64, Instant)| told.0 >= *number;
@@ -236,28 +247,56 @@ fn values_that_others_set_a_thousand_times_a_second_are_told_within_milliseconds
                 told_at.duration_since(*at)
             })
             .collect();
-        late.sort();
-        let median = late[late.len() / 2];
-        let (most, last) = (late[late.len() * 95 / 100], late[late.len() - 1]);
+        let (late, machine) = (Spread::of(late), Spread::of(machine));
         println!(
-            "told {} times; late: {median:?}, 95 of 100 {most:?}, at most {last:?}",
+            "told {} times, late: {late:?}; round trips: {machine:?}",
             told.len()
         );
         assert!(
-            told.len() < usize::try_from(SETS).expect("few") / 4,
+            told.len() as u128 <= most_often,
             "told {} times",
             told.len()
         );
-        // The promise is 20 ms for all; some may meet a machine that runs other tests just then.
+        // The promise is 20 ms. A machine that does much else meanwhile is as late with a round trip.
         assert!(
-            median < Duration::from_millis(20),
-            "half of them within {median:?}"
+            late.median < Duration::from_millis(20) + 4 * machine.median,
+            "half of them within {late:?}, round trips {machine:?}"
         );
         assert!(
-            most < Duration::from_millis(200),
-            "95 of 100 within {most:?}"
+            late.most < Duration::from_millis(20) + 4 * machine.most,
+            "95 of 100 within {late:?}, round trips {machine:?}"
         );
     });
+}
+
+/// How long each ping of the peer through its bridge takes, one after the other until `done`: what this machine
+/// does in this moment.
+async fn round_trips(peer: &Object<'_>, mut done: oneshot::Receiver<()>) -> Vec<Duration> {
+    let mut took = Vec::new();
+    while done.try_recv().is_err() || took.is_empty() {
+        let asked = Instant::now();
+        let ping = peer.call("org.z25.Zocp1.Peer", "Ping", &()).await;
+        ping.expect("it is there");
+        took.push(asked.elapsed());
+    }
+    took
+}
+
+/// What half of the times are below, and 95 of 100.
+#[derive(Debug)]
+struct Spread {
+    median: Duration,
+    most: Duration,
+}
+
+impl Spread {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort();
+        Self {
+            median: times[times.len() / 2],
+            most: times[times.len() * 95 / 100],
+        }
+    }
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn a_python_node_sees_hears_sets_and_wires_what_a_script_publishes() {
             fader.says("0.9").await;
         }
         assert_eq!(fader.unmatched(), [""; 0], "nothing else arrived");
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }
 

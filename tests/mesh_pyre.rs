@@ -36,7 +36,7 @@ fn setup() -> Vec<Json> {
 fn every_capability_of_a_python_node_is_on_the_bus_with_its_type() {
     isolated(async |lab: Lab| {
         let bridge = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &[]).await;
-        let lamp = PyPeer::start(&lab.host("stage").await, "lamp", &setup()).await;
+        let mut lamp = PyPeer::start(&lab.host("stage").await, "lamp", &setup()).await;
         bridge.bus.appears("org.z25.Zocp1.Node.lamp").await;
         let node = bridge.bus.node("lamp");
         for (member, shown) in [
@@ -77,7 +77,7 @@ fn every_capability_of_a_python_node_is_on_the_bus_with_its_type() {
             "s \"org.z25.Zocp1.Node.lamp\""
         );
         assert_eq!(peer.shown(PEER, "Groups").await, "as 1 \"ZOCP\"");
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }
 
@@ -85,7 +85,7 @@ fn every_capability_of_a_python_node_is_on_the_bus_with_its_type() {
 fn a_property_that_busctl_sets_is_set_in_the_node() {
     isolated(async |lab: Lab| {
         let bridge = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &[]).await;
-        let lamp = PyPeer::start(&lab.host("stage").await, "lamp", &setup()).await;
+        let mut lamp = PyPeer::start(&lab.host("stage").await, "lamp", &setup()).await;
         bridge.bus.appears("org.z25.Zocp1.Node.lamp").await;
         for (path, member, signature, value, told) in [
             (
@@ -151,7 +151,7 @@ fn a_property_that_busctl_sets_is_set_in_the_node() {
                     .contains(value[0].trim_end_matches("chön"))
             );
         }
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }
 
@@ -221,7 +221,7 @@ fn what_must_not_be_set_is_refused_and_never_sent() {
             .into_iter()
             .filter(|line| line.contains("{\\\"SET\\\""));
         assert_eq!(sets.count(), 1, "only the setting that is allowed was sent");
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }
 
@@ -249,7 +249,7 @@ fn ten_thousand_signals_arrive_each_once_in_order_and_the_property_ends_on_the_l
             assert_eq!(signal.body().deserialize::<i64>().expect("an int"), number);
         }
         node.becomes("counter", COUNT).await;
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }
 
@@ -443,7 +443,7 @@ fn a_peer_that_knows_nothing_of_zocp_is_a_peer_object_only() {
         plain
             .event("shout", |event| event["frames"] == json!(["amen"]))
             .await;
-        plain.is_unharmed();
+        plain.is_unharmed().await;
     });
 }
 

@@ -26,11 +26,11 @@ fn both_see_each_other_come_and_go() {
         lamp.leave().await;
         exited(&mut at_desk, info.id).await;
 
-        let lamp = PyPeer::start(&lab.host("again").await, "lamp", &[]).await;
+        let mut lamp = PyPeer::start(&lab.host("again").await, "lamp", &[]).await;
         lamp.entered("desk").await;
         desk.shutdown().await;
         lamp.left("desk").await;
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }
 
@@ -72,7 +72,7 @@ fn the_tree_of_a_python_node_is_known_set_and_followed() {
                 "an equal value is one more emission"
             );
         }
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }
 
@@ -107,7 +107,7 @@ fn a_python_node_reads_sets_and_follows_the_tree_of_ours() {
             event["emitter"] == json!("level") && event["value"] == json!(0.25)
         })
         .await;
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }
 
@@ -115,7 +115,7 @@ fn a_python_node_reads_sets_and_follows_the_tree_of_ours() {
 fn seventy_thousand_whispers_to_a_python_node_arrive_in_order() {
     isolated(async |lab: Lab| {
         let (desk, mut at_desk) = desk(&lab).await;
-        let lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[]).await;
+        let mut lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[]).await;
         let id = entered(&mut at_desk, "lamp").await.id;
         let events = tokio::spawn(async move { while at_desk.next().await.is_some() {} });
         for number in 0..WHISPERS {
@@ -132,7 +132,7 @@ fn seventy_thousand_whispers_to_a_python_node_arrive_in_order() {
             (&sunk["received"], &sunk["out_of_place"]),
             (&json!(WHISPERS), &json!(0))
         );
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
         events.abort();
     });
 }
@@ -153,7 +153,7 @@ fn seventy_thousand_whispers_of_a_python_node_arrive_in_order() {
             assert_eq!(whispered(&mut at_desk, id).await, b"END");
         };
         tokio::join!(flood, all);
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }
 
@@ -166,7 +166,7 @@ fn a_python_node_on_a_mesh_of_the_loopback_is_met() {
         let (_desk, mut at_desk) = Node::start(config)
             .await
             .expect("there is always a loopback");
-        let lamp = PyPeer::start_here("lamp", &[dimmer()]).await;
+        let mut lamp = PyPeer::start_here("lamp", &[dimmer()]).await;
         entered(&mut at_desk, "lamp").await;
         lamp.entered("desk").await;
         lamp.event("whisper", |event| {
@@ -174,7 +174,7 @@ fn a_python_node_on_a_mesh_of_the_loopback_is_met() {
             text.is_some_and(|text| text.starts_with("{\"GET\": null, \"SUB\": "))
         })
         .await;
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }
 

@@ -165,7 +165,7 @@ fn properties_and_signals_of_an_exported_service_are_capabilities() {
             let said = (&entry["value"], &entry["typeHint"], &entry["access"]);
             assert_eq!(said, (&value, &json!(hint), &json!(access)), "{member}");
         }
-        desk.is_unharmed();
+        desk.is_unharmed().await;
     });
 }
 
@@ -211,7 +211,7 @@ fn a_plain_node_sets_a_property_and_hears_what_became_of_it() {
         })
         .await;
         assert_eq!(tree.pointer(&place("Model/value")), Some(&json!("L-1")));
-        desk.is_unharmed();
+        desk.is_unharmed().await;
     });
 }
 
@@ -258,7 +258,7 @@ fn a_plain_node_follows_changes_and_its_sensor_gets_signals() {
             .await
             .expect("the bus is there");
         told(&desk, "Level", is_value(json!(0.5))).await;
-        desk.is_unharmed();
+        desk.is_unharmed().await;
     });
 }
 
@@ -273,7 +273,7 @@ fn a_plain_node_misses_no_signal_while_the_rules_are_read_again() {
         let options = ["--config", &write(rules[0])];
         let bridge = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &options).await;
         let (service, _changed) = lamp(&bridge.bus).await;
-        let desk = desk(&lab.host("stage").await).await;
+        let mut desk = desk(&lab.host("stage").await).await;
         told(&desk, "Struck", |entry| entry.get("access").is_some()).await;
         let emitter = SignalEmitter::new(&service, PATH).expect("a legal path");
         let strike = async |hours: std::ops::Range<i64>| {
@@ -296,7 +296,7 @@ fn a_plain_node_misses_no_signal_while_the_rules_are_read_again() {
             let told = told(&desk, "Struck", is_hour).await;
             assert_eq!(told["value"], json!(hour));
         }
-        desk.is_unharmed();
+        desk.is_unharmed().await;
     });
 }
 
@@ -333,6 +333,6 @@ fn of_a_service_that_only_some_peers_may_use_the_tree_has_only_that_it_is_there(
             .clone();
         let names: Vec<&str> = entries.keys().map(String::as_str).collect();
         assert_eq!(names, ["origin", "revision", "type"]);
-        desk.is_unharmed();
+        desk.is_unharmed().await;
     });
 }

@@ -135,8 +135,8 @@ fn a_third_person_wires_two_python_nodes_and_leaves() {
         stage.bridge.program.kill().await;
         stage.emit("fader", json!(0.75)).await;
         stage.lamp_senses(json!(0.75), json!(["level"])).await;
-        stage.desk.is_unharmed();
-        stage.lamp.is_unharmed();
+        stage.desk.is_unharmed().await;
+        stage.lamp.is_unharmed().await;
     });
 }
 
@@ -156,6 +156,11 @@ fn a_wire_that_is_taken_away_carries_nothing() {
             .await;
         stage.emit("fader", json!(1.0)).await;
         stage.lamp_is_set(json!({"dim": {"value": 255}})).await;
+        // Behind what the desk would have sent straight to the lamp.
+        let marker = json!({"whisper": ["lamp", "marker"]});
+        stage.desk.command(marker).await;
+        let is_marker = |event: &Json| event.to_string().contains("marker");
+        stage.lamp.event("whisper", is_marker).await;
         assert!(
             !stage
                 .lamp
@@ -193,7 +198,7 @@ fn values_are_converted_on_their_way() {
         }
         stage.emit("fader", json!(7)).await;
         stage.lamp_is_set(json!({"dim": {"value": 255}})).await;
-        stage.lamp.is_unharmed();
+        stage.lamp.is_unharmed().await;
     });
 }
 
@@ -210,7 +215,7 @@ fn a_sensor_that_cannot_be_written_hears_a_signal_of_the_bridge() {
             .await;
         stage.emit("fader", json!(0.25)).await;
         stage.lamp_senses(json!(0.5), json!(["ear"])).await;
-        stage.lamp.is_unharmed();
+        stage.lamp.is_unharmed().await;
     });
 }
 
@@ -259,7 +264,7 @@ fn a_wire_is_made_again_when_a_python_node_comes_back() {
             .await;
         stage.emit("fader", json!(0.5)).await;
         stage.lamp_senses(json!(0.5), json!(["level"])).await;
-        stage.desk.is_unharmed();
+        stage.desk.is_unharmed().await;
     });
 }
 

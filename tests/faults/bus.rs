@@ -37,9 +37,9 @@ fn a_bus_that_is_started_again_has_every_name_and_the_mesh_has_seen_nothing() {
             let answer = client.call(LAMP_OBJECT, "Count", &()).await;
             assert_eq!(error_name(&answer), None);
         }
+        lamp.is_unharmed().await;
         let exits = |line: &String| line.contains(r#""event": "exit""#);
         assert!(!lamp.program.unmatched().iter().any(exits));
-        lamp.is_unharmed();
     });
 }
 
@@ -103,7 +103,7 @@ fn what_a_program_published_ends_with_its_bus_and_what_lasts_stays() {
         lamp.command(json!({"get": ["foh", []]})).await;
         lamp.event("peer_modified", |event| one(&event["data"]))
             .await;
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }
 
@@ -124,6 +124,12 @@ fn what_a_program_exported_ends_with_its_bus() {
         let exports = venue.stage.bus.bridge();
         let exports = exports.shown("org.z25.Zocp1.Exporter", "Exports").await;
         assert_eq!(exports, "as 0");
+        // What is exported after the service came is shown after it would have been.
+        let marker = "org.example.Marker";
+        let _marker = venue.stage.bus.serve("lamp_service.py", marker).await;
+        let export = ["export", marker, "--call", "*"];
+        let _program = venue.stage.bus.command(ZOCP).args(export).start();
+        venue.foh.bus.appears("org.example.Marker.stage").await;
         assert!(!venue.foh.bus.has(LAMP_THERE).await);
     });
 }
@@ -145,6 +151,9 @@ fn when_the_bus_of_callers_ends_they_leave_the_bus_of_the_service() {
                 caller.body().deserialize::<String>().expect("a name"),
                 client,
             ));
+        }
+        for (caller, _) in &callers {
+            assert!(venue.stage.bus.has(caller).await);
         }
         venue.foh.bus.kill().await;
         let ended = Instant::now();
@@ -180,7 +189,7 @@ fn a_bus_that_stands_still_for_a_while_loses_nothing() {
             let value: i64 = signal.body().deserialize().expect("a number");
             assert_eq!(value, wanted);
         }
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }
 
@@ -211,7 +220,7 @@ fn a_bridge_whose_bus_stands_still_for_long_is_whole_when_it_goes_on() {
         ping.call("org.z25.Zocp1.Peer", "Ping", &())
             .await
             .expect("an answer");
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }
 

@@ -6,7 +6,9 @@ mod machine;
 mod network;
 mod pauses;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use zocp_testkit::CLOSED_MAX;
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 const BRIDGE: &str = "org.z25.Zocp1";
@@ -22,8 +24,6 @@ const LAMP_OBJECT: (&str, &str, &str) = (LAMP_THERE, LAMP_PATH, LAMP1);
 const EXAMPLES: &str = "[[export]]\nservice = 'org.example.*'\ntalk = true\n";
 /// A mesh in which silence is death after three seconds.
 const IMPATIENT: &str = "[mesh]\nevasive = 1\nexpiry = 3\n";
-/// What docs/reference/dbus.md allows for what has closed.
-const CLOSED_MAX: Duration = Duration::from_secs(2);
 
 #[track_caller]
 fn assert_soon(what: &str, since: Instant) {

@@ -42,7 +42,7 @@ impl Scene {
         self.lamp.event("subscribed", |_| true).await;
         self.lamp.command(json!({"emit": ["level", value]})).await;
         self.bridge.bus.node("lamp").becomes("level", value).await;
-        self.lamp.is_unharmed();
+        self.lamp.is_unharmed().await;
     }
 
     async fn endpoint(&self) -> String {
@@ -85,7 +85,7 @@ fn what_is_emitted_while_a_link_is_down_for_a_moment_arrives() {
         lamp.command(json!({"emit_many": ["level", 1, 300]})).await;
         foh.link(0).up().await;
         arrive(&mut client, 300).await;
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
         let exits = |line: &String| line.contains(r#""event": "exit""#);
         assert!(!lamp.program.unmatched().iter().any(exits));
     });
@@ -168,9 +168,9 @@ fn in_bad_weather_nothing_is_lost_or_out_of_order_and_nobody_leaves() {
         let counted = client.call(LAMP_OBJECT, "Counted", &()).await;
         assert_eq!(counted.body().deserialize::<u32>().ok(), Some(200));
         arrive(&mut client, 2000).await;
+        lamp.is_unharmed().await;
         let exits = |line: &String| line.contains(r#""event": "exit""#);
         assert!(!lamp.program.unmatched().iter().any(exits));
-        lamp.is_unharmed();
     });
 }
 

@@ -16,6 +16,7 @@ so that a test drives it and sees what the node saw. A peer is named by its name
     {"flood": [peer, count, size]}        numbered whispers, then END
     {"join": group}                       {"leave": group}
     {"tree": null}                        answers with the event "tree"
+    {"nothing": null}                     is only answered
     {"exit": true}                        goodbye, then exit
 
 Each command is answered by {"event": "done", "command": ...} once it has been carried out.
@@ -423,6 +424,9 @@ class Peer:
 
     def do_tree(self, _):
         tell("tree", tree=self.tree.root)
+
+    def do_nothing(self, _):
+        pass
 
     def do_exit(self, _):
         self.running = False

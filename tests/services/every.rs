@@ -202,8 +202,7 @@ fn every_directed_signal_reaches_the_one_that_it_is_for_and_nobody_else() {
                 assert_same(&case, (&direct, &two.bridged.signal("Told").await));
             }
         }
-        other.call((THERE, PATH, INTERFACE), "Cases", &()).await;
-        let heard = other.rest().await;
+        let heard = other.heard_before((THERE, PATH, INTERFACE), "Cases").await;
         assert!(
             heard
                 .iter()

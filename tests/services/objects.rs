@@ -113,10 +113,11 @@ fn services_with_the_same_paths_are_not_taken_for_each_other() {
             let shown = get(&mut foh, name, LAMP_PATH, LAMP1, "Level").await;
             assert_eq!(*value(&shown), Variant::new(level), "{name}");
         }
-        for (level, ear) in [0.25, 0.75].into_iter().zip(&mut ears) {
+        for ((level, name), ear) in [0.25, 0.75].into_iter().zip(names).zip(&mut ears) {
             let told = ear.signal("PropertiesChanged").await;
             assert_eq!(changed(&told), Some(level));
-            let rest = ear.rest().await;
+            let lamp = (name, LAMP_PATH, LAMP1);
+            let rest = ear.heard_before(lamp, "Counted").await;
             assert!(!rest.iter().any(|other| changed(other).is_some()));
         }
     });

@@ -1,5 +1,10 @@
 //! A message bus of the test's own.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
 use futures_util::StreamExt;
 use rustix::process::Signal;
 use zbus::{Connection, fdo::DBusProxy, names::BusName};
@@ -12,6 +17,8 @@ pub struct Bus {
     address: String,
     connection: Connection,
     daemon: Program,
+    /// The names that the test has found owned.
+    seen: Mutex<BTreeSet<String>>,
 }
 
 impl Bus {
@@ -27,6 +34,7 @@ impl Bus {
             name: name.to_owned(),
             address,
             daemon,
+            seen: Mutex::default(),
         }
     }
 
@@ -57,20 +65,31 @@ impl Bus {
         self.owner_becomes(name, Owner::Somebody).await;
     }
 
-    /// Waits until nobody owns `name`.
+    /// Waits until nobody owns `name` any more. The test must have found it owned before: of a name that is yet
+    /// to come, nothing would be waited for.
     ///
     /// # Panics
-    /// At the deadline.
+    /// At the deadline, and when the name was neither awaited nor there when the test looked.
     pub async fn vanishes(&self, name: &str) {
+        let was_seen = self.seen().remove(name);
+        assert!(
+            was_seen,
+            "{name} was not found owned: it may be yet to come"
+        );
         self.owner_becomes(name, Owner::Nobody).await;
     }
 
-    /// Whether somebody owns `name` now.
+    /// Whether somebody owns `name` now. That nobody does proves something only behind an event that follows
+    /// the one that would have brought the name.
     ///
     /// # Panics
     /// When the bus is gone.
     pub async fn has(&self, name: &str) -> bool {
-        owned(&self.proxy().await, name).await
+        let is_owned = owned(&self.proxy().await, name).await;
+        if is_owned {
+            self.seen().insert(name.to_owned());
+        }
+        is_owned
     }
 
     /// A command of this bus's session, outside all hosts.
@@ -128,6 +147,13 @@ impl Bus {
             }
         })
         .await;
+        if wanted == Owner::Somebody {
+            self.seen().insert(name.to_owned());
+        }
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn proxy(&self) -> DBusProxy<'_> {

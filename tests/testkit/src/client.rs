@@ -142,9 +142,14 @@ impl Client {
         .await
     }
 
-    /// All that has come by now and was not looked for: what is on its way through a bridge is not among it.
-    pub async fn rest(&mut self) -> Vec<Message> {
-        self.call((BUS, BUS_PATH, BUS), "GetId", &()).await;
+    /// All that came before the answer to this call, and was not looked for. What must not come is told from what
+    /// is not there yet by a call that is answered behind it: one that goes through the same bridges.
+    ///
+    /// # Panics
+    /// When the call fails.
+    pub async fn heard_before(&mut self, object: (&str, &str, &str), method: &str) -> Vec<Message> {
+        let answer = self.call(object, method, &()).await;
+        assert_eq!(error_name(&answer), None, "{answer:?}");
         self.kept.drain(..).collect()
     }
 

@@ -62,6 +62,10 @@ use std::{future::Future, time::Duration};
 /// How long a verb waits for its event: far above what any takes on a busy machine, far below a user's patience.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a machine that does much else may take to show that something has closed: far below the 30 s after
+/// which the silence of a peer is its end. On a machine with time to spare it is 2 s, docs/reference/dbus.md.
+pub const CLOSED_MAX: Duration = Duration::from_secs(15);
+
 /// Awaits `event`, at most [`DEADLINE`].
 ///
 /// # Panics

@@ -126,11 +126,23 @@ impl PyPeer {
             .await
     }
 
+    /// Waits until the node has done with what had reached it, so that it has said what it says of that.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub async fn catch_up(&mut self) {
+        // It carries out a command, reads what has come, and only then carries out the next.
+        for _ in 0..2 {
+            self.command(json!({"nothing": null})).await;
+        }
+    }
+
     /// Asserts that nothing has happened so far that would end a node of pyZOCP.
     ///
     /// # Panics
     /// When it has.
-    pub fn is_unharmed(&self) {
+    pub async fn is_unharmed(&mut self) {
+        self.catch_up().await;
         let harm = self
             .program
             .unmatched()

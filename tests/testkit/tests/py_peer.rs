@@ -12,7 +12,7 @@ fn two_peers_on_two_hosts_meet_read_each_other_and_part() {
     isolated(async |lab: Lab| {
         let (stage, foh) = (lab.host("stage").await, lab.host("foh").await);
         let mut lamp = PyPeer::start(&stage, "lamp", &[dimmer()]).await;
-        let desk = PyPeer::start(&foh, "desk", &[]).await;
+        let mut desk = PyPeer::start(&foh, "desk", &[]).await;
         let entered = desk.entered("lamp").await;
         assert_eq!(entered["peer"], json!(lamp.uuid()));
         assert_eq!(entered["headers"], json!({"X-ZOCP": "1"}));
@@ -27,7 +27,7 @@ fn two_peers_on_two_hosts_meet_read_each_other_and_part() {
         );
         lamp.leave().await;
         desk.left("lamp").await;
-        desk.is_unharmed();
+        desk.is_unharmed().await;
     });
 }
 
@@ -129,7 +129,7 @@ fn peers_of_a_host_without_any_network_meet_over_the_loopback() {
 fn what_would_end_a_node_of_pyzocp_is_noticed() {
     isolated(async |lab: Lab| {
         let host = lab.host("stage").await;
-        let lamp = PyPeer::start(&host, "lamp", &[]).await;
+        let mut lamp = PyPeer::start(&host, "lamp", &[]).await;
         let mut desk = PyPeer::start(&host, "desk", &[]).await;
         desk.entered("lamp").await;
         desk.command(json!({"whisper": ["lamp", "{\"PLEASE\": 1}"]}))
@@ -141,6 +141,6 @@ fn what_would_end_a_node_of_pyzocp_is_noticed() {
         lamp.program
             .says(r#""why": "WouldRaise: not an object""#)
             .await;
-        lamp.is_unharmed();
+        lamp.is_unharmed().await;
     });
 }

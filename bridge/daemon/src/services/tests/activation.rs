@@ -60,7 +60,7 @@ async fn a_service_that_the_bus_can_start_is_shown_and_started_by_the_first_call
     let stage = Stage::with(bus, TestBus::start(), TALK, "").await;
     let mut there = Client::on(&stage.stage).await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     assert_eq!(owner(&mut there, NAME).await, "", "showing starts nothing");
     let shown = owner(&mut foh, THERE).await;
     // The owner that came with the call does not end what is shown, nor the call.
@@ -77,16 +77,14 @@ async fn a_started_service_that_ends_stays_shown_and_is_started_again() {
     let stage = Stage::with(bus, TestBus::start(), TALK, "").await;
     let mut there = Client::on(&stage.stage).await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     for _ in 0..2 {
         let shown = owner(&mut foh, THERE).await;
         assert_eq!(error_name(&foh.ask(&plain(THERE, "Echo")).await), "");
-        there.wait(NAME, true).await;
+        there.wait_until_owned(NAME).await;
         foh.ask(&plain(THERE, "Leave")).await;
-        there.wait(NAME, false).await;
+        there.wait_until_gone(NAME).await;
         // What was known belonged to the owner that left; it is shown anew.
-        while [shown.as_str(), ""].contains(&&*owner(&mut foh, THERE).await) {
-            foh.signal("NameOwnerChanged").await;
-        }
+        foh.owner_other_than(THERE, &shown).await;
     }
 }

@@ -43,7 +43,7 @@ async fn staged() -> (Stage, Service, Client) {
     let stage = Stage::start(TALK, "").await;
     let service = Service::start(&stage.stage, NAME).await;
     let mut client = Client::on(&stage.foh).await;
-    client.wait(THERE, true).await;
+    client.wait_until_owned(THERE).await;
     (stage, service, client)
 }
 
@@ -142,7 +142,8 @@ async fn a_directed_signal_reaches_the_one_that_it_is_for() {
     one.ask(&plain(THERE, "Whisper")).await;
     let psst = one.signal("Psst").await;
     assert_eq!(psst.body().deserialize::<&str>().unwrap(), "for you");
-    let heard = other.rest().await;
+    // It would have come before what the service says later.
+    let heard = other.heard_before(&plain(THERE, "Echo")).await;
     assert!(
         heard
             .iter()
@@ -160,10 +161,10 @@ async fn every_remote_caller_is_a_connection_of_its_own_and_gone_with_it() {
     let second = sender(two.ask(&plain(THERE, "Sender")).await);
     assert_ne!(first, second);
     let mut watcher = Client::on(&stage.stage).await;
-    watcher.wait(&first, true).await;
+    watcher.wait_until_owned(&first).await;
     one.connection.close().await.unwrap();
-    watcher.wait(&first, false).await;
-    watcher.wait(&second, true).await;
+    watcher.wait_until_gone(&first).await;
+    watcher.wait_until_owned(&second).await;
 }
 
 #[tokio::test]
@@ -175,12 +176,12 @@ async fn calls_that_are_read_after_their_caller_has_left_leave_nothing_behind() 
         let answer = one.ask(&plain(THERE, "Sender")).await;
         answer.body().deserialize().unwrap()
     };
-    watcher.wait(&sender, true).await;
+    watcher.wait_until_owned(&sender).await;
     let before = watcher.names().await.len();
     let calls: Vec<Message> = (0..3000).map(|_| plain(THERE, "Never")).collect();
     one.connection.send_all(&calls).await.unwrap();
     one.connection.close().await.unwrap();
-    watcher.wait(&sender, false).await;
+    watcher.wait_until_gone(&sender).await;
     // What was read late has had its connection by now, and it is gone too.
     let mut other = Client::on(&stage.foh).await;
     other.ask(&plain(THERE, "Echo")).await;
@@ -206,7 +207,7 @@ async fn five_hundred_calls_at_once_are_answered_once_each() {
         let answer = foh.answer(call).await;
         assert_eq!(answer.body().data().bytes(), call.body().data().bytes());
     }
-    let more = foh.rest().await;
+    let more = foh.heard_before(&plain(THERE, "Echo")).await;
     assert!(
         more.iter()
             .all(|message| message.header().reply_serial().is_none())
@@ -245,7 +246,7 @@ async fn a_call_that_wants_no_answer_gets_none() {
             .unwrap();
         foh.connection.send(&quiet).await.unwrap();
     }
-    let heard = foh.rest().await;
+    let heard = foh.heard_before(&plain(THERE, "Echo")).await;
     assert!(
         heard
             .iter()
@@ -255,23 +256,26 @@ async fn a_call_that_wants_no_answer_gets_none() {
 
 #[tokio::test]
 async fn what_no_rule_allows_is_denied_by_the_exporter() {
-    let rules =
-        "[[export]]\nservice = 'org.example.Every'\ncall = ['org.example.Every1.Echo@/one']";
+    let rules = "[[export]]\nservice = 'org.example.Every'\ncall = ['org.example.Every1.Echo@/one']\n\
+                 [[export]]\nservice = 'org.example.Marker'\ntalk = true";
     let stage = Stage::start(rules, "").await;
-    let _service = Service::start(&stage.stage, NAME).await;
+    let service = Service::start(&stage.stage, NAME).await;
     let _hidden = Service::start(&stage.stage, "org.example.Hidden").await;
+    let _marker = Service::start(&stage.stage, "org.example.Marker").await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     foh.listen(THERE).await;
     assert_eq!(error_name(&foh.ask(&plain(THERE, "Echo")).await), "");
     let denied = error_name(&foh.ask(&plain(THERE, "Burst")).await);
     assert_eq!(denied, "org.freedesktop.DBus.Error.AccessDenied");
-    foh.wait("org.example.Hidden.stage", false).await;
+    let (hidden, marker) = ("org.example.Hidden.stage", "org.example.Marker.stage");
+    foh.assert_never(hidden, marker).await;
     let tick = Message::signal("/one", INTERFACE, "Tick")
         .build(&1u32)
         .unwrap();
-    _service.connection.send(&tick).await.unwrap();
-    let heard = foh.rest().await;
+    service.connection.send(&tick).await.unwrap();
+    // A signal comes before the answer that the service gave after it.
+    let heard = foh.heard_before(&plain(THERE, "Echo")).await;
     assert!(
         heard
             .iter()
@@ -286,7 +290,7 @@ async fn the_importer_enforces_its_rules_too() {
     let stage = Stage::start(TALK, rules).await;
     let _service = Service::start(&stage.stage, NAME).await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait("org.example.There", true).await;
+    foh.wait_until_owned("org.example.There").await;
     assert_eq!(
         error_name(&foh.ask(&plain("org.example.There", "Echo")).await),
         ""

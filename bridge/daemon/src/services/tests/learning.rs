@@ -49,7 +49,7 @@ async fn who_learns_is_told_what_peers_asked_and_heard_and_nothing_else() {
     let rules = HashMap::from([("talk", Variant::new(true)), ("learn", Variant::new(true))]);
     exporter.export("org.example.*", rules).await.unwrap();
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     let burst = Message::method_call("/one", "Burst")
         .destination(THERE)
         .interface(INTERFACE)
@@ -91,7 +91,7 @@ async fn what_is_refused_is_learned_too() {
     let rules = HashMap::from([("see", Variant::new(true)), ("learn", Variant::new(true))]);
     exporter.export(NAME, rules).await.unwrap();
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     let denied = foh.ask(&plain(THERE, "Echo")).await;
     assert_eq!(
         error_name(&denied),

@@ -26,7 +26,7 @@ async fn staged(exporter: &str, importer: &str) -> (Stage, Service, Client) {
     let stage = Stage::start(&exports, &imports).await;
     let service = Service::start(&stage.stage, NAME).await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     (stage, service, foh)
 }
 
@@ -152,10 +152,9 @@ async fn services_of_one_peer() {
     let _more = Service::start(&stage.stage, "org.example.More").await;
     // The first by name is the one; it is there again when the other goes.
     let _before = Service::start(&stage.stage, "org.example.Before").await;
-    foh.wait("org.example.Before.stage", true).await;
-    foh.wait(THERE, false).await;
-    let names = foh.names().await;
-    assert!(!names.contains(&"org.example.More.stage".to_owned()));
+    let (more, before) = ("org.example.More.stage", "org.example.Before.stage");
+    foh.assert_never(more, before).await;
+    foh.wait_until_gone(THERE).await;
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ async fn a_property_that_tells_its_changes_is_answered_from_memory() {
     let stage = Stage::start(rules, "").await;
     let props = Props::start(&stage.stage).await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     foh.listen(THERE).await;
     assert_eq!(until_known(&mut foh, &props).await, 1);
     props.change(5).await;
@@ -151,7 +151,7 @@ async fn introspection_data_are_answered_from_what_the_tree_announces() {
     // The bridge beside it is the one that asks.
     let _props = Props::start_curt(&stage.stage, 1).await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     let introspect = || {
         Message::method_call("/p", "Introspect")
             .destination(THERE)
@@ -173,7 +173,7 @@ async fn a_get_after_a_call_is_not_stale_though_the_service_tells_the_change_lat
     let stage = Stage::start(rules, "").await;
     let props = Props::start(&stage.stage).await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     assert_eq!(until_known(&mut foh, &props).await, 1);
     let raise = Message::method_call("/p", "Raise")
         .destination(THERE)
@@ -194,7 +194,7 @@ async fn nothing_is_answered_from_memory_where_a_rule_says_so() {
         let stage = Stage::start(exports, imports).await;
         let props = Props::start(&stage.stage).await;
         let mut foh = Client::on(&stage.foh).await;
-        foh.wait(THERE, true).await;
+        foh.wait_until_owned(THERE).await;
         for count in 0..4 {
             assert_eq!(get(&mut foh, "Told").await, 100 + count);
         }

@@ -47,18 +47,18 @@ async fn what_one_bridge_shows_another_one_of_the_same_bus_does_not_export() {
     let stage = Stage::start(ALL, "").await;
     let _far = Service::start(&stage.stage, "org.example.Far").await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait("org.example.Far.stage", true).await;
+    foh.wait_until_owned("org.example.Far.stage").await;
     let port = second_bridge(&stage.foh).await;
     let booth = TestBus::start();
     let bridge = Bridge::start(&booth, "booth", "", Some(port)).await;
     let mut client = Client::on(&booth).await;
     // What was there before, and what comes later.
     let _near = Service::start(&stage.foh, "org.example.Near").await;
-    client.wait("org.example.Near.second", true).await;
+    client.wait_until_owned("org.example.Near.second").await;
     let _later = Service::start(&stage.stage, "org.example.Later").await;
-    foh.wait("org.example.Later.stage", true).await;
+    foh.wait_until_owned("org.example.Later.stage").await;
     let _last = Service::start(&stage.foh, "org.example.Last").await;
-    client.wait("org.example.Last.second", true).await;
+    client.wait_until_owned("org.example.Last.second").await;
     let names = client.names().await;
     let shown: Vec<&String> = names
         .iter()
@@ -76,5 +76,5 @@ async fn a_service_that_hangs_is_offered_all_the_same() {
     let stage = Stage::start(ALL, "").await;
     let _hangs = Service::that_hangs(&stage.stage, "org.example.Hangs").await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait("org.example.Hangs.stage", true).await;
+    foh.wait_until_owned("org.example.Hangs.stage").await;
 }

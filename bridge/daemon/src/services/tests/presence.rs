@@ -20,10 +20,10 @@ async fn a_service_that_restarts_is_back() {
     let mut foh = Client::on(&stage.foh).await;
     for _ in 0..3 {
         let service = Service::start(&stage.stage, NAME).await;
-        foh.wait(THERE, true).await;
+        foh.wait_until_owned(THERE).await;
         assert_eq!(error_name(&foh.ask(&plain(THERE, "Echo")).await), "");
         service.stop().await;
-        foh.wait(THERE, false).await;
+        foh.wait_until_gone(THERE).await;
     }
 }
 
@@ -32,7 +32,7 @@ async fn calls_in_flight_end_with_the_service() {
     let stage = Stage::start(TALK, "").await;
     let service = Service::start(&stage.stage, NAME).await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     let never = plain(THERE, "Never");
     foh.connection.send(&never).await.unwrap();
     foh.ask(&plain(THERE, "Echo")).await;
@@ -52,14 +52,14 @@ async fn calls_in_flight_end_with_the_bridge_and_so_does_the_name() {
     let stage = Stage::start(TALK, "").await;
     let _service = Service::start(&stage.stage, NAME).await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     let never = plain(THERE, "Never");
     foh.connection.send(&never).await.unwrap();
     foh.ask(&plain(THERE, "Echo")).await;
     stage.exporter.stop().await;
     let answer = foh.answer(&never).await;
     assert_eq!(error_name(&answer), "org.z25.Zocp1.Error.NodeGone");
-    foh.wait(THERE, false).await;
+    foh.wait_until_gone(THERE).await;
     stage.importer.stop().await;
 }
 
@@ -68,7 +68,7 @@ async fn a_peer_shows_the_names_of_its_services() {
     let stage = Stage::start(TALK, "").await;
     let _service = Service::start(&stage.stage, NAME).await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     let get = || {
         Message::method_call("/org/z25/Zocp1/nodes/stage", "Get")
             .destination("org.z25.Zocp1")
@@ -76,21 +76,15 @@ async fn a_peer_shows_the_names_of_its_services() {
             .build(&("org.z25.Zocp1.Peer", "Services"))
             .unwrap()
     };
-    let mut text = String::new();
-    for _ in 0..100 {
-        text = format!(
-            "{:?}",
-            foh.ask(&get())
-                .await
-                .body()
-                .deserialize::<zbus::Variant<'_>>()
-        );
-        if text.contains(THERE) {
+    foh.listen("org.z25.Zocp1").await;
+    loop {
+        let answer = foh.ask(&get()).await;
+        let services = format!("{:?}", answer.body().deserialize::<Variant<'_>>());
+        if services.contains(THERE) {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        foh.signal("PropertiesChanged").await;
     }
-    panic!("{text}");
 }
 
 #[tokio::test]
@@ -100,12 +94,16 @@ async fn names_stay_bounded_when_both_export_everything() {
     let _one = Service::start(&stage.stage, "org.example.One").await;
     let _two = Service::start(&stage.foh, "org.example.Two").await;
     let (mut there, mut here) = (Client::on(&stage.stage).await, Client::on(&stage.foh).await);
-    here.wait("org.example.One.stage", true).await;
-    there.wait("org.example.Two.foh", true).await;
-    for client in [&mut here, &mut there] {
-        client.wait("org.example.One.stage.foh", false).await;
-        client.wait("org.example.Two.foh.stage", false).await;
-    }
+    here.wait_until_owned("org.example.One.stage").await;
+    there.wait_until_owned("org.example.Two.foh").await;
+    // What is shown at a bus would be exported from it again before what comes there later.
+    let _three = Service::start(&stage.stage, "org.example.Three").await;
+    let _four = Service::start(&stage.foh, "org.example.Four").await;
+    here.assert_never("org.example.Two.foh.stage", "org.example.Three.stage")
+        .await;
+    there
+        .assert_never("org.example.One.stage.foh", "org.example.Four.foh")
+        .await;
 }
 
 #[tokio::test]
@@ -116,9 +114,9 @@ async fn a_name_that_is_taken_is_ours_when_it_is_let_go_of() {
     let _service = Service::start(&stage.stage, NAME).await;
     let _marker = Service::start(&stage.stage, "org.example.Marker").await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait("org.example.Marker", true).await;
+    foh.wait_until_owned("org.example.Marker").await;
     local.stop().await;
-    foh.wait(NAME, true).await;
+    foh.wait_until_owned(NAME).await;
     assert_eq!(error_name(&foh.ask(&plain(NAME, "Echo")).await), "");
 }
 
@@ -129,11 +127,11 @@ async fn a_bridge_that_comes_later_sees_what_is_there() {
     let exporter = Bridge::start(&stage, "stage", TALK, None).await;
     let importer = Bridge::start(&foh, "foh", "", Some(exporter.port)).await;
     let mut client = Client::on(&foh).await;
-    client.wait(THERE, true).await;
+    client.wait_until_owned(THERE).await;
     importer.stop().await;
-    client.wait(THERE, false).await;
+    client.wait_until_gone(THERE).await;
     let _again = Bridge::start(&foh, "foh", "", Some(exporter.port)).await;
-    client.wait(THERE, true).await;
+    client.wait_until_owned(THERE).await;
     assert_eq!(error_name(&client.ask(&plain(THERE, "Echo")).await), "");
 }
 
@@ -159,17 +157,17 @@ async fn what_a_program_exports_is_there_as_long_as_the_program() {
     let rules: HashMap<&str, Variant<'_>> = [("call", echo)].into();
     let done = lender.ask(&exporter("Export", &(NAME, &rules))).await;
     assert_eq!(error_name(&done), "");
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     assert_eq!(error_name(&foh.ask(&plain(THERE, "Echo")).await), "");
     let denied = error_name(&foh.ask(&plain(THERE, "Sender")).await);
     assert_eq!(denied, "org.freedesktop.DBus.Error.AccessDenied");
 
     lender.ask(&exporter("Unexport", &NAME)).await;
-    foh.wait(THERE, false).await;
+    foh.wait_until_gone(THERE).await;
     let again = lender.ask(&exporter("Unexport", &NAME)).await;
     assert_eq!(error_name(&again), invalid);
     lender.ask(&exporter("Export", &(NAME, &rules))).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     lender.connection.close().await.unwrap();
-    foh.wait(THERE, false).await;
+    foh.wait_until_gone(THERE).await;
 }

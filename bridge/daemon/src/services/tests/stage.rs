@@ -1,12 +1,14 @@
 //! What the tests stand on: two buses with a bridge each, and clients.
 
-use std::{collections::VecDeque, num::NonZeroUsize};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    num::NonZeroUsize,
+};
 
 use futures_util::StreamExt;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
-    time::timeout,
 };
 use zbus::{Connection, Message, MessageStream, connection::Builder, message::Type};
 use zocp_node::BeaconMode;
@@ -118,11 +120,40 @@ impl Stage {
     }
 }
 
-/// A program on a bus that sees everything that is sent to it.
+/// A program on a bus that sees everything that is sent to it, and who came and went on its bus.
+///
+/// A name is waited for before its end is: without that, "gone" is what a name is that is not there *yet*.
 pub(super) struct Client {
     pub(super) connection: Connection,
     stream: MessageStream,
     kept: VecDeque<Message>,
+    names: Names,
+}
+
+/// The names of a bus, as far as the client has read.
+#[derive(Default)]
+struct Names {
+    owned: BTreeSet<String>,
+    /// All that ever were, since the client came.
+    seen: BTreeSet<String>,
+    /// Those that [`Client::wait_until_owned`] found.
+    awaited: BTreeSet<String>,
+}
+
+impl Names {
+    /// Whether the message says that a name has another owner; then it is noted.
+    fn note(&mut self, message: &Message) -> bool {
+        let header = message.header();
+        if header.member().is_none_or(|it| it != "NameOwnerChanged") {
+            return false;
+        }
+        let (name, _, owner): (String, String, String) = message.body().deserialize().unwrap();
+        match owner.is_empty() {
+            true => self.owned.remove(&name),
+            false => self.seen.insert(name.clone()) | self.owned.insert(name),
+        };
+        true
+    }
 }
 
 impl Client {
@@ -133,11 +164,18 @@ impl Client {
             .await
             .unwrap();
         stream.set_max_queued(NonZeroUsize::new(8192).unwrap());
-        Self {
+        let mut client = Self {
             connection: Connection::from(&stream),
             stream,
             kept: VecDeque::new(),
-        }
+            names: Names::default(),
+        };
+        let changes = "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged'";
+        client.ask(&bus_call("AddMatch", changes)).await;
+        let there = client.names().await;
+        client.names.seen.extend(there.iter().cloned());
+        client.names.owned = there.into_iter().collect();
+        client
     }
 
     /// Hears the signals of a service from now on.
@@ -175,22 +213,26 @@ impl Client {
         }
         soon(async {
             loop {
-                let message = self.stream.next().await.unwrap().unwrap();
-                if is_it(&message) {
-                    return message;
+                match self.next().await {
+                    Some(message) if is_it(&message) => return message,
+                    other => self.kept.extend(other),
                 }
-                self.kept.push_back(message);
             }
         })
         .await
     }
 
-    /// All messages in the order in which they came, until nothing comes for a moment.
-    pub(super) async fn rest(&mut self) -> Vec<Message> {
-        let moment = std::time::Duration::from_millis(300);
-        while let Ok(Some(Ok(message))) = timeout(moment, self.stream.next()).await {
-            self.kept.push_back(message);
-        }
+    /// The next message, unless it is of the bus, about a name.
+    async fn next(&mut self) -> Option<Message> {
+        let message = self.stream.next().await.unwrap().unwrap();
+        (!self.names.note(&message)).then_some(message)
+    }
+
+    /// All messages that came before the answer to `marker`, in order; the answer itself is none of them. What
+    /// must not come is told from what is not there yet by a marker that takes the same way behind it.
+    pub(super) async fn heard_before(&mut self, marker: &Message) -> Vec<Message> {
+        let answer = self.ask(marker).await;
+        assert_eq!(super::service::error_name(&answer), "", "{answer:?}");
         std::mem::take(&mut self.kept).into()
     }
 
@@ -206,17 +248,59 @@ impl Client {
         names
     }
 
-    /// Waits until a name is owned, or is not.
-    pub(super) async fn wait(&mut self, name: &str, is_owned: bool) {
-        let rule = format!("type='signal',member='NameOwnerChanged',arg0='{name}'");
-        self.ask(&bus_call("AddMatch", &rule)).await;
+    /// Waits until somebody owns the name.
+    pub(super) async fn wait_until_owned(&mut self, name: &str) {
+        self.until(|names| names.owned.contains(name)).await;
+        self.names.awaited.insert(name.to_owned());
+    }
+
+    /// Waits until nobody owns the name any more. The test must have waited for it to be owned before.
+    pub(super) async fn wait_until_gone(&mut self, name: &str) {
+        let was_there = self.names.awaited.remove(name);
+        assert!(
+            was_there,
+            "{name} was not waited for: it may be yet to come"
+        );
+        self.until(|names| !names.owned.contains(name)).await;
+    }
+
+    /// Asserts that nobody owned the name, since this client came and until somebody owns `marker`: a name
+    /// that comes by the same way, and later.
+    pub(super) async fn assert_never(&mut self, name: &str, marker: &str) {
+        self.wait_until_owned(marker).await;
+        assert!(!self.names.seen.contains(name), "{name} was there");
+    }
+
+    /// Waits until somebody else owns the name, or somebody who was not there before.
+    pub(super) async fn owner_other_than(&mut self, name: &str, owner: &str) -> String {
         loop {
-            let answer = self.ask(&bus_call("NameHasOwner", name)).await;
-            if answer.body().deserialize::<bool>().unwrap() == is_owned {
-                return;
+            let answer = self.ask(&bus_call("GetNameOwner", name)).await;
+            match answer.body().deserialize::<String>() {
+                Ok(now) if answer.message_type() == Type::MethodReturn && now != owner => {
+                    return now;
+                }
+                _ => self.change().await,
             }
-            self.signal("NameOwnerChanged").await;
         }
+    }
+
+    async fn until(&mut self, holds: impl Fn(&Names) -> bool) {
+        // What the bus said before this answer has been read with it.
+        self.ask(&bus_call("NameHasOwner", "org.freedesktop.DBus"))
+            .await;
+        while !holds(&self.names) {
+            self.change().await;
+        }
+    }
+
+    /// Reads until a name has another owner.
+    async fn change(&mut self) {
+        soon(async {
+            while let Some(message) = self.next().await {
+                self.kept.push_back(message);
+            }
+        })
+        .await;
     }
 }
 
