@@ -20,7 +20,7 @@ async fn staged(exports: &str, imports: &str) -> (Stage, Service, Client) {
     let stage = Stage::start(exports, imports).await;
     let service = Service::start(&stage.stage, NAME).await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     (stage, service, foh)
 }
 
@@ -112,9 +112,10 @@ async fn calls_of_a_program_that_leaves_are_kept_no_longer() {
         under_way(&mut one, THERE, "Never").await;
         let sender = one.ask(&plain(THERE, "Sender")).await;
         let sender: String = sender.body().deserialize().unwrap();
-        one.connection.close().await.unwrap();
         let mut watcher = Client::on(&stage.stage).await;
-        watcher.wait(&sender, false).await;
+        watcher.wait_until_owned(&sender).await;
+        one.connection.close().await.unwrap();
+        watcher.wait_until_gone(&sender).await;
         assert_eq!(error_name(&other.ask(&plain(THERE, "Echo")).await), "");
         one = Client::on(&stage.foh).await;
     }
@@ -136,7 +137,7 @@ async fn calls_of_a_service_that_gives_up_its_name_are_answered_and_kept_no_long
     let exports = format!("{TALK}[limits]\ncaller_calls_max = 2\n");
     let (stage, service, mut foh) = staged(&exports, "").await;
     let _other = Service::start(&stage.stage, "org.example.Other").await;
-    foh.wait("org.example.Other.stage", true).await;
+    foh.wait_until_owned("org.example.Other.stage").await;
     // With it the caller's connection stays.
     foh.ask(&plain("org.example.Other.stage", "Echo")).await;
     let never = under_way(&mut foh, THERE, "Never").await;
@@ -146,7 +147,7 @@ async fn calls_of_a_service_that_gives_up_its_name_are_answered_and_kept_no_long
         error_name(&answer),
         "org.freedesktop.DBus.Error.ServiceUnknown"
     );
-    foh.wait(THERE, false).await;
+    foh.wait_until_gone(THERE).await;
     let other = [plain("org.example.Other.stage", "Never")];
     foh.connection.send_all(&other).await.unwrap();
     let room = foh.ask(&plain("org.example.Other.stage", "Echo")).await;
