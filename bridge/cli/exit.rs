@@ -9,6 +9,8 @@ use std::{fmt, process::ExitCode};
 use zbus::fdo;
 use zocp_interfaces::errors;
 
+use crate::output::{printable, printable_lines};
+
 /// The exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -95,9 +97,10 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "zocp: {}", self.message)?;
+        // What peers named and said is quoted in it.
+        write!(f, "zocp: {}", printable_lines(&self.message))?;
         match &self.hint {
-            Some(hint) => write!(f, "\n  {hint}"),
+            Some(hint) => write!(f, "\n  {}", printable_lines(hint)),
             None => Ok(()),
         }
     }
@@ -130,7 +133,8 @@ impl From<zbus::Error> for Failure {
         let text = text
             .filter(|text| !text.is_empty())
             .unwrap_or_else(|| name.clone());
-        Self::new(exit_of(&name), text)
+        // In one line, so that nobody who is asked can answer in our name.
+        Self::new(exit_of(&name), printable(&text))
     }
 }
 

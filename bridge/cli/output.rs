@@ -2,10 +2,15 @@
 //!
 //! Invariants: I1. no colour when stdout is not a terminal or `NO_COLOR` is set. I2. each write is
 //! flushed, so that a pipe's reader sees it at once. I3. a reader that is gone is no error: it comes
-//! out as a quiet [`Failure`](crate::exit::Failure). I4. what peers named is printed without control
-//! characters: a node's name must not move the cursor.
+//! out as a quiet [`Failure`](crate::exit::Failure). I4. what peers named is printed without characters that
+//! steer a terminal or turn the reading direction ([`printable`]): a node's name must not move the cursor.
+//! JSON has them as `\u` escapes. A value alone goes into a pipe as it is, and to a terminal with its lines
+//! and tabs.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal, Write},
+};
 
 use serde_json::Value;
 
@@ -13,15 +18,18 @@ use serde_json::Value;
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) json: bool,
+    is_terminal: bool,
     colour: bool,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_terminal = io::stdout().is_terminal();
         Self {
             json,
-            colour: !plain && io::stdout().is_terminal(),
+            is_terminal,
+            colour: !plain && is_terminal,
         }
     }
 
@@ -39,7 +47,20 @@ impl Output {
 
     /// Prints JSON for reading: with indentation.
     pub(crate) fn value(&self, value: &Value) -> io::Result<()> {
-        self.line(&format!("{value:#}"))
+        self.line(&escaped(&format!("{value:#}")))
+    }
+
+    /// Prints JSON for programs: in one line.
+    pub(crate) fn json_line(&self, json: &str) -> io::Result<()> {
+        self.line(&escaped(json))
+    }
+
+    /// Prints a value alone, for a program to take or a person to look at.
+    pub(crate) fn plain_value(&self, value: &str) -> io::Result<()> {
+        match self.is_terminal {
+            true => self.line(&printable_lines(value)),
+            false => self.line(value),
+        }
     }
 
     pub(crate) fn bold(&self, text: &str) -> String {
@@ -62,8 +83,41 @@ impl Output {
 /// Text of a peer, safe on a terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .map(|c| if is_steering(c) { '\u{fffd}' } else { c })
         .collect()
+}
+
+/// As [`printable`], with its lines and tabs.
+pub(crate) fn printable_lines(text: &str) -> String {
+    let is_kept = |c: char| matches!(c, '\n' | '\t') || !is_steering(c);
+    text.chars()
+        .map(|c| if is_kept(c) { c } else { '\u{fffd}' })
+        .collect()
+}
+
+/// JSON with the characters that steer a terminal as escapes. They stand in its strings alone; the lines
+/// of its indentation stay.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            c if c != '\n' && is_steering(c) => {
+                // All of them are below U+10000.
+                let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Control characters, and those that end a line or turn the direction in which text is read.
+fn is_steering(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
 }
 
 /// Lines of columns, each as wide as its widest cell up to [`COLUMN_MAX`]; wider cells stick out. The last
@@ -126,5 +180,24 @@ mod tests {
     #[test]
     fn control_characters_of_a_peer_do_not_reach_the_terminal() {
         assert_eq!(printable("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        // The control sequence introducer in one character, a line separator, a turned direction.
+        assert_eq!(
+            printable("\u{9b}2J\u{2028}\u{202e}\u{2067}"),
+            "\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}"
+        );
+        assert_eq!(printable_lines("a\tb\n\x1b"), "a\tb\n\u{fffd}");
+        for c in '\0'..=char::MAX {
+            let shown = printable(&c.to_string());
+            assert!(!shown.chars().any(char::is_control), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn json_says_the_same_with_escapes() {
+        let text: String = ('\0'..='\u{20ff}').collect();
+        let value = serde_json::json!({ text.as_str(): [text.as_str()] });
+        let shown = escaped(&format!("{value:#}"));
+        assert!(!shown.chars().any(|c| c != '\n' && is_steering(c)));
+        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value);
     }
 }

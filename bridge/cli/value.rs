@@ -5,7 +5,7 @@
 //! as those words.
 
 use serde_json::{Map, Number, Value};
-use zbus::{Array, Dict, Message, OwnedStructure, Signature, Str, Structure, Variant};
+use zbus::{Array, Dict, Message, OwnedStructure, Signature, Structure, Variant};
 
 /// A D-Bus value as JSON; variants are what they hold.
 pub(crate) fn to_json(value: &Variant<'_>) -> Value {
@@ -64,8 +64,7 @@ pub(crate) fn fields(message: &Message, is_structure: bool) -> zbus::Result<Vec<
 /// bridge's to say, which knows the range, too.
 pub(crate) fn parse(text: &str, signature: &Signature) -> Result<Variant<'static>, String> {
     match signature {
-        Signature::Str => Ok(Variant::new(text.to_owned())),
-        Signature::ObjectPath | Signature::Signature => Ok(Variant::new(text.to_owned())),
+        Signature::Str | Signature::ObjectPath | Signature::Signature => as_text(text),
         Signature::Bool => truth(text).map(Variant::new),
         Signature::Variant => from_json(&guess(text), signature),
         _ if is_number(signature) => {
@@ -128,7 +127,7 @@ fn from_json(value: &Value, signature: &Signature) -> Result<Variant<'static>, S
             dict(entries, key, child)
         }
         _ => match value {
-            Value::String(text) => Ok(Variant::Str(Str::from(text.clone()))),
+            Value::String(text) => as_text(text),
             other => Err(expected("text", &other.to_string())),
         },
     }
@@ -153,9 +152,20 @@ fn natural(value: &Value) -> Result<Variant<'static>, String> {
         Value::Null => Ok(Variant::new(String::new())),
         Value::Bool(truth) => Ok(Variant::new(*truth)),
         Value::Number(_) => number(value, &Signature::I64),
-        Value::String(text) => Ok(Variant::new(text.clone())),
+        Value::String(text) => as_text(text),
         Value::Array(_) => from_json(value, &Signature::array(Signature::Variant)),
         Value::Object(_) => from_json(value, &Signature::dict(Signature::Str, Signature::Variant)),
+    }
+}
+
+/// A text as D-Bus has it. JSON may have U+0000; a bus ends the connection of who sends that.
+fn as_text(text: &str) -> Result<Variant<'static>, String> {
+    match text.contains('\0') {
+        true => Err(expected(
+            "text without U+0000, which D-Bus does not have",
+            "one with it",
+        )),
+        false => Ok(Variant::new(text.to_owned())),
     }
 }
 
@@ -298,6 +308,10 @@ mod tests {
             ("1", "(dd)", "a list"),
             ("x,y", "(dd)", "a number"),
             ("[1", "a{sv}", "JSON"),
+            ("\"a\\u0000b\"", "v", "U+0000"),
+            ("[\"a\\u0000b\"]", "as", "U+0000"),
+            ("{\"a\\u0000b\": 1}", "a{sv}", "U+0000"),
+            ("{\"a\": \"\\u0000\"}", "a{sv}", "U+0000"),
         ] {
             let error = parsed(text, signature).unwrap_err();
             assert!(error.contains(word), "{text} as {signature}: {error}");

@@ -46,7 +46,7 @@ pub(crate) async fn run(
         output.value(&Value::Array(results))?;
     } else {
         for result in results {
-            output.line(&plain(&result))?;
+            output.plain_value(&plain(&result))?;
         }
     }
     Ok(())

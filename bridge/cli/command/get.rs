@@ -23,7 +23,7 @@ pub(crate) async fn run(
     if output.json {
         output.value(&value)?
     } else {
-        output.line(&plain(&value))?
+        output.plain_value(&plain(&value))?
     }
     Ok(())
 }

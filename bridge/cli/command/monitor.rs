@@ -87,7 +87,7 @@ async fn show(output: &Output, events: UnixStream) -> Result<(), Failure> {
     let mut began = None;
     while let Some(line) = lines.next_line().await? {
         if output.json {
-            output.line(&line)?;
+            output.json_line(&line)?;
         } else if let Ok(event) = serde_json::from_str::<Value>(&line) {
             let at = event["time"].as_f64();
             let since = at.map(|at| at - *began.get_or_insert(at));

@@ -172,9 +172,9 @@ impl<'a> House<'a> {
         }
         if self.output.json {
             let line = json!({ "name": self.publish.name, "value": value });
-            self.output.line(&line.to_string())?;
+            self.output.json_line(&line.to_string())?;
         } else {
-            self.output.line(&plain(&value))?;
+            self.output.plain_value(&plain(&value))?;
         }
         Ok(())
     }

@@ -268,7 +268,7 @@ impl Watch<'_> {
         if self.output.json {
             return Ok(self
                 .output
-                .line(&happening.to_json(view, &time).to_string())?);
+                .json_line(&happening.to_json(view, &time).to_string())?);
         }
         let node = self.output.bold(&printable(view.name()));
         let time = self.output.dim(time.get(11..).unwrap_or(&time));

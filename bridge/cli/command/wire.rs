@@ -10,7 +10,7 @@ use crate::{
     args::WireArgs,
     client::Client,
     exit::{Exit, Failure},
-    output::Output,
+    output::{Output, printable},
     wiring::WireView,
 };
 
@@ -29,7 +29,7 @@ pub(crate) async fn run(
     match wire.state.as_str() {
         "failed" => Err(Failure::new(Exit::Refused, wire.last_error)),
         "waiting" => {
-            eprintln!("zocp: the wire waits: {}", reason(&wire));
+            eprintln!("zocp: the wire waits: {}", printable(reason(&wire)));
             Ok(())
         }
         _ => Ok(()),

@@ -104,7 +104,7 @@ fn tell(
 
 fn line(output: &Output, text: &str, value: impl Fn() -> Value) -> Result<(), Failure> {
     if output.json {
-        return Ok(output.line(&value().to_string())?);
+        return Ok(output.json_line(&value().to_string())?);
     }
     Ok(output.line(text)?)
 }

@@ -18,7 +18,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::timeout;
 use zbus::{Message, Variant, message::Type};
 
-use crate::{errors::Refusal, line::bus_call, served::Table};
+use crate::{errors::Refusal, line::bus_call, message::Outgoing, served::Table};
 
 /// Who decides on a bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,9 +87,9 @@ async fn verdict(table: &Table, wish: &Wish, caller: &str) -> Option<Verdict> {
     };
     let question = Message::method_call(POLKIT_PATH, "CheckAuthorization")
         .destination(POLKIT)
-        .interface(POLKIT_INTERFACE)
-        .build(&(subject, &*wish.action, details, flags, ""));
-    let question = question
+        .interface(POLKIT_INTERFACE);
+    let body = (subject, &*wish.action, details, flags, "");
+    let question = Outgoing::build(question, &body)
         .inspect_err(|error| tracing::error!(%error, "polkit cannot be asked"))
         .ok()?;
     let answer = timeout(patience, table.ask(question)).await.ok()??;

@@ -466,6 +466,8 @@ fn invalid(key: &'static str, reason: &dyn std::fmt::Display) -> ConfigError {
 fn checked_name(key: &'static str, name: String) -> Result<String, ConfigError> {
     match name.len() {
         0 => Err(invalid(key, &"must not be empty")),
+        // zyre would cut the name there, and then differ from the rest.
+        _ if name.contains('\0') => Err(invalid(key, &"must not have U+0000 in it")),
         1..=NAME_LEN_MAX => Ok(name),
         length => Err(invalid(
             key,

@@ -12,6 +12,7 @@
 //! - [`directory`]: who is present, under which label
 //! - [`label`]: names to labels and back
 //! - [`errors`]: the closed list of D-Bus errors
+//! - [`message`]: messages that every bus takes, and texts in them
 //! - [`types`], [`convert`]: values of the mesh to D-Bus and back
 //! - `view`: a node's tree as objects
 //! - [`mirror`]: remote nodes on the bus
@@ -40,6 +41,7 @@ mod import;
 pub mod label;
 mod line;
 pub mod local;
+pub mod message;
 pub mod mirror;
 pub mod monitor;
 pub mod objects;

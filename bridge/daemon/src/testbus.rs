@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::timeout;
 use zbus::{Connection, Message, connection::Builder};
 
+use crate::message::Outgoing;
+
 /// A bus that ends when it is dropped.
 pub(crate) struct TestBus {
     daemon: Child,
@@ -100,11 +102,10 @@ impl Drop for TestBus {
 }
 
 /// A message from a sender that we are not: whoever sends one to a bus is disconnected.
-pub(crate) fn unlawful_message() -> Message {
+pub(crate) fn unlawful_message() -> Outgoing {
     let local = "org.freedesktop.DBus.Local";
-    Message::signal("/org/freedesktop/DBus/Local", local, "Disconnected")
-        .build(&())
-        .unwrap()
+    let signal = Message::signal("/org/freedesktop/DBus/Local", local, "Disconnected");
+    Outgoing::unlawful(signal.build(&()).unwrap())
 }
 
 /// What is awaited, within a time that only a hang exceeds.

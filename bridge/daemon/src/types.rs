@@ -14,15 +14,13 @@
 //! | other, none | by the value | | object | `a{sv}` |
 //! | | | | null | `v` holding `""` |
 //!
-//! Invariants: T1. What [`show`] gives is legal on the bus: no NUL in strings (shown as U+2400, the
-//! picture of it), no nesting beyond what D-Bus bears even inside `GetManagedObjects`, no file
+//! Invariants: T1. What [`show`] gives is legal on the bus: its strings are [`Text`]s, so that two keys that
+//! look alike there are one; no nesting beyond what D-Bus bears even inside `GetManagedObjects`, no file
 //! descriptors.
 //! Limits: a value that nests deeper than [`DEPTH_MAX`], or needs more than [`VALUE_LEN_MAX`] octets, is
 //! shown as a string with its JSON text, or the deep part of it is.
 //! Not here: what a client sets, see `convert`.
 //! Spec: docs/reference/dbus.md, "Types".
-
-use std::borrow::Cow;
 
 use zbus::{
     Array, Dict, ObjectPath, Signature, Variant,
@@ -32,6 +30,8 @@ use zbus::{
     },
 };
 use zocp_node::model::{Map, TypeHint, Value, number};
+
+use crate::message::Text;
 
 /// The type that a hint names; `None` for those that name none.
 #[must_use]
@@ -76,16 +76,6 @@ pub fn natural(value: &Value) -> Variant<'static> {
     Showing::new()
         .natural(value, 0)
         .unwrap_or_else(|| as_json(value))
-}
-
-/// A text that is legal in a D-Bus string.
-#[must_use]
-pub fn text(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') {
-        Cow::Owned(text.replace('\0', "\u{2400}"))
-    } else {
-        Cow::Borrowed(text)
-    }
 }
 
 /// A dictionary `a{sv}` of values under the types that they have by themselves.
@@ -272,7 +262,7 @@ fn depth(signature: &Signature) -> Option<usize> {
 }
 
 fn string(value: &str) -> Variant<'static> {
-    Variant::from(text(value).into_owned())
+    Text::new(value).into()
 }
 
 fn as_json(value: &Value) -> Variant<'static> {

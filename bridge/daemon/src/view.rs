@@ -14,6 +14,8 @@
 
 pub(crate) mod facts;
 pub(crate) mod given;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,6 +35,7 @@ use zocp_node::{
 use self::facts::{Facts, Members, SharedFacts, Side};
 use crate::{
     label::label,
+    message::Text,
     objects::{Content, Interface, Objects, SlotError, TableError, XmlError, parse_interfaces},
     served::Table,
     types,
@@ -319,7 +322,7 @@ impl View {
         let Some(shown) = self.objects.get(path) else {
             return;
         };
-        let kind = types::text(&facts::lock(&shown.facts).kind).into_owned();
+        let kind = Text::new(&facts::lock(&shown.facts).kind).into_string();
         log(self.table.with(|objects| {
             objects.set(&shown.path, OBJECT_INTERFACE, "Type", kind)?;
             let (property, content) = data(&shown.facts);
@@ -344,9 +347,9 @@ impl View {
                 .or_else(kept)
                 .filter(|value| *value.value_signature() == fact.signature)
         });
-        let kind = types::text(&facts.kind).into_owned();
+        let kind = Text::new(&facts.kind).into_string();
         drop(facts);
-        let name = types::text(path.name().unwrap_or(&self.name)).into_owned();
+        let name = Text::new(path.name().unwrap_or(&self.name)).into_string();
         let shape = &self.shape;
         log(self
             .table

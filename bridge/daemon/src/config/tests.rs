@@ -113,6 +113,11 @@ fn a_value_that_cannot_be_meant_is_named_by_its_key() {
     let long = "x".repeat(256);
     for (text, key) in [
         (String::from("[mesh]\nname = \"\""), "mesh.name"),
+        (String::from("[mesh]\nname = \"a\\u0000b\""), "mesh.name"),
+        (
+            String::from("[mesh]\ngroups = [\"a\\u0000\"]"),
+            "mesh.groups",
+        ),
         (format!("[mesh]\nname = \"{long}\""), "mesh.name"),
         (String::from("[mesh]\nport = 0"), "mesh.port"),
         (

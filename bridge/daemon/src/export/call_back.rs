@@ -22,9 +22,10 @@ use super::{
 use crate::{
     errors::Refusal,
     line::Line,
+    message::Outgoing,
     policy::Member,
     services::Request,
-    transport::{has_descriptors, kept, local_answer, octets, outgoing_call_back},
+    transport::{has_descriptors, kept, local_answer, outgoing_call_back},
 };
 
 /// A call of a service that waits for the answer of one that called it.
@@ -89,8 +90,8 @@ impl CallerEar<'_> {
             member: header.member().map_or("", |name| name.as_str()),
         };
         if (method.interface, method.member) == (Some("org.freedesktop.DBus.Peer"), "Ping") {
-            match Message::method_return(&header).build(&()) {
-                Ok(pong) => line.push(octets(pong)),
+            match Outgoing::build(Message::method_return(&header), &()) {
+                Ok(pong) => line.push(pong),
                 Err(error) => tracing::error!(%error, "an answer cannot be made"),
             }
         } else if let Err(refusal) = self.pass_back(call, &method) {

@@ -17,7 +17,7 @@ use zbus::{
 use zocp_interfaces::{BRIDGE_NAME, IMPORT_INTERFACE, IMPORT_PATH};
 
 use super::{Exporter, locked};
-use crate::services::Asked;
+use crate::{message::Outgoing, services::Asked};
 
 impl Exporter {
     /// A name has this owner.
@@ -74,9 +74,8 @@ impl Exporter {
         let call = Message::method_call(IMPORT_PATH, "Origin")
             .destination(owner.to_string())
             .interface(IMPORT_INTERFACE)
-            .with_flags(Flags::NO_AUTO_START)
-            .build(&());
-        let call = match call {
+            .with_flags(Flags::NO_AUTO_START);
+        let call = match Outgoing::build(call, &()) {
             Ok(call) => call,
             Err(error) => return tracing::error!(%error, "a question cannot be made"),
         };

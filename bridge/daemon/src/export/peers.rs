@@ -7,9 +7,10 @@ use zocp_node::PeerId;
 use super::{Exporter, caller::Caller, learning::Note, locked, offers::Subscribed};
 use crate::{
     errors::Refusal,
+    message::Octets,
     policy::Grant,
     services::Link,
-    transport::{Control, Lane, Offer, octets},
+    transport::{Control, Lane, Offer},
 };
 
 impl Exporter {
@@ -109,9 +110,10 @@ pub(super) fn offered(link: &Link, service: &str, id: NonZeroU32, grant: &Grant)
         hears_all: grant.may_remember(),
     };
     match offer.packet(id) {
-        Ok(packet) => link
-            .outlet
-            .push(Lane::Service(service.into()), octets(packet)),
+        Ok(packet) => {
+            let packet = Octets::from(packet).into_bytes();
+            link.outlet.push(Lane::Service(service.into()), packet);
+        }
         Err(error) => tracing::error!(%error, "an offer cannot be made"),
     }
 }

@@ -31,6 +31,7 @@ use crate::{
     directory::Directory,
     export::Exporter,
     local::{self, Local, LocalOrder},
+    message::Text,
     monitor::Monitor,
     objects::{Interface, SlotError, TableError, XmlError, parse_interfaces},
     programs::Programs,
@@ -392,7 +393,12 @@ fn key_text(key: Option<PublicKey>) -> String {
 }
 
 fn described(peer: Interface, info: &PeerInfo, groups: &[String]) -> Result<Interface, SlotError> {
-    let headers: BTreeMap<String, String> = info.headers.iter().cloned().collect();
+    // As they are shown: two names that look alike there are one.
+    let headers = info.headers.iter().map(|(name, value)| {
+        let shown = |text: &str| Text::new(text).into_string();
+        (shown(name), shown(value))
+    });
+    let headers: BTreeMap<String, String> = headers.collect();
     peer.with("Name", info.name.clone())?
         .with("Uuid", info.id.to_string())?
         .with("BusName", String::new())?

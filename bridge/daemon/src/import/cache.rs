@@ -30,6 +30,7 @@ use super::{
     announcement::Announcement,
     telling::{Telling, telling},
 };
+use crate::message::Outgoing;
 
 /// What a service has said. Plain data.
 #[derive(Debug, Default)]
@@ -124,7 +125,7 @@ impl Key {
     }
 
     /// The question as a call of our own.
-    pub(super) fn call(&self, service: &str, caller: &str, id: NonZeroU32) -> Option<Message> {
+    pub(super) fn call(&self, service: &str, caller: &str, id: NonZeroU32) -> Option<Outgoing> {
         let call = |path: &str, interface: &'static str, member: &'static str| {
             Message::method_call(path.to_owned(), member)
                 .destination(service.to_owned())
@@ -134,10 +135,12 @@ impl Key {
         };
         let made = match self {
             Self::Introspect(path) => {
-                call(path, "org.freedesktop.DBus.Introspectable", "Introspect").build(&())
+                let interface = "org.freedesktop.DBus.Introspectable";
+                Outgoing::build(call(path, interface, "Introspect"), &())
             }
             Self::GetAll(path, interface) => {
-                call(path, "org.freedesktop.DBus.Properties", "GetAll").build(interface)
+                let call = call(path, "org.freedesktop.DBus.Properties", "GetAll");
+                Outgoing::build_exact(call, interface)
             }
             Self::Get(..) | Self::Set(..) | Self::Call => return None,
         };
@@ -147,7 +150,7 @@ impl Key {
 
 impl Cache {
     /// The answer to a question, where it is known.
-    pub(super) fn answer(&self, key: &Key, call: &Message) -> Option<Message> {
+    pub(super) fn answer(&self, key: &Key, call: &Message) -> Option<Outgoing> {
         let reply = Message::method_return(&call.header());
         match key {
             Key::Introspect(path) => {
@@ -155,21 +158,23 @@ impl Cache {
                 let is_new = object.since.elapsed() < AGE_MAX
                     && self.called.is_none_or(|called| called < object.since);
                 (is_new || object.is_supplied)
-                    .then(|| reply.build(&&*object.text).ok())
+                    .then(|| Outgoing::build(reply, &&*object.text).ok())
                     .flatten()
             }
             Key::Get(..) | Key::GetAll(..) if !self.is_settled() => None,
             Key::Get(path, interface, name) => {
                 let is_telling = *self.telling(path, interface)?.get(name)?;
                 let value = self.known(path, interface)?.values.get(name)?;
-                is_telling.then(|| reply.build(value).ok()).flatten()
+                let answer = is_telling.then(|| Outgoing::build_exact(reply, value));
+                answer?.ok()
             }
             Key::GetAll(path, interface) => {
                 let telling = self.telling(path, interface)?;
                 let values = &self.known(path, interface)?.values;
                 let is_all = telling.values().all(|is_telling| *is_telling)
                     && values.keys().all(|name| telling.contains_key(name));
-                is_all.then(|| reply.build(values).ok()).flatten()
+                let answer = is_all.then(|| Outgoing::build_exact(reply, values));
+                answer?.ok()
             }
             Key::Set(..) | Key::Call => None,
         }

@@ -18,9 +18,10 @@ use super::{
 use crate::{
     errors::Refusal,
     export::{INTROSPECTION, ORIGIN, REVISION, SERVICE_TYPE, SERVICES, SUPPLIED},
+    message::Octets,
     policy::{Grant, ImportRule},
     services::{Link, Request},
-    transport::{Control, Lane, Offer, octets},
+    transport::{Control, Lane, Offer},
 };
 
 impl Importer {
@@ -200,7 +201,10 @@ impl Importer {
             known.by_subscription.insert(id, imported);
         }
         match Control::Subscribe(service.to_string()).packet(id) {
-            Ok(packet) => link.outlet.push(Lane::Service(service), octets(packet)),
+            Ok(packet) => {
+                let packet = Octets::from(packet).into_bytes();
+                link.outlet.push(Lane::Service(service), packet);
+            }
             Err(error) => tracing::error!(%error, "a subscription cannot be made"),
         }
     }

@@ -22,9 +22,10 @@ use super::{Asked, Importer, imported::Imported};
 use crate::{
     errors::Refusal,
     line::{Ear, Ended, Line, connect, live},
+    message::Outgoing,
     policy::Member,
     services::{Deadlines, Request},
-    transport::{Busy, Lane, has_descriptors, kept, octets, outgoing_call},
+    transport::{Busy, Lane, has_descriptors, kept, outgoing_call},
 };
 
 /// Serves an imported service until it is closed.
@@ -111,16 +112,17 @@ impl<'a> HouseEar<'a> {
     }
 
     fn pong(&self, call: &Message) {
-        match Message::method_return(&call.header()).build(&()) {
-            Ok(pong) => self.line().push(octets(pong)),
+        match Outgoing::build(Message::method_return(&call.header()), &()) {
+            Ok(pong) => self.line().push(pong),
             Err(error) => tracing::error!(%error, "an answer cannot be made"),
         }
     }
 
     /// Says that this is no service of this bus; see `crate::export`.
     fn tell_origin(&self, call: &Message) {
-        match Message::method_return(&call.header()).build(&self.imported.link().uuid) {
-            Ok(origin) => self.line().push(octets(origin)),
+        let reply = Message::method_return(&call.header());
+        match Outgoing::build(reply, &self.imported.link().uuid) {
+            Ok(origin) => self.line().push(origin),
             Err(error) => tracing::error!(%error, "an answer cannot be made"),
         }
     }
@@ -165,7 +167,7 @@ impl<'a> HouseEar<'a> {
                 if answer.data().len() > max {
                     return Err(Refusal::TooLarge { max });
                 }
-                self.line().push(octets(answer));
+                self.line().push(answer);
                 Ok(())
             }
             Err(asked) => {

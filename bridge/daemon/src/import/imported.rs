@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
 
@@ -25,6 +24,7 @@ use super::{
 use crate::{
     errors::Refusal,
     line::Line,
+    message::{Octets, Outgoing},
     policy::{Grant, Member},
     services::{Link, Request},
     transport::Offer,
@@ -55,7 +55,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// The question as a call of our own.
-    pub(super) fn call(&self, service: &str, caller: &str, id: NonZeroU32) -> Option<Message> {
+    pub(super) fn call(&self, service: &str, caller: &str, id: NonZeroU32) -> Option<Outgoing> {
         self.key.call(service, caller, id)
     }
 }
@@ -180,7 +180,7 @@ impl Imported {
     }
 
     /// The answer to a question where it is known, or the place in time at which it is asked.
-    pub(super) fn recall(&self, call: &Message) -> Result<Message, Option<Asked>> {
+    pub(super) fn recall(&self, call: &Message) -> Result<Outgoing, Option<Asked>> {
         let mut state = self.state();
         let Some(cache) = &mut state.cache else {
             return Err(None);
@@ -272,7 +272,7 @@ impl Imported {
     }
 
     /// The answer to a call: as it came, and made for this bus.
-    pub(super) fn answered(&self, asked: Option<Asked>, packet: &Message, answer: Bytes) {
+    pub(super) fn answered(&self, asked: Option<Asked>, packet: &Message, answer: Octets) {
         if let Some(asked) = asked {
             self.learned(asked, packet);
         }
@@ -280,7 +280,7 @@ impl Imported {
     }
 
     /// A signal: as it came, and made for this bus.
-    pub(super) fn signalled(&self, packet: &Message, signal: Bytes) {
+    pub(super) fn signalled(&self, packet: &Message, signal: Octets) {
         if packet.header().destination().is_none()
             && let Some(cache) = &mut self.state().cache
         {

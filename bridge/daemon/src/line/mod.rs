@@ -31,7 +31,6 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 use zbus::Message;
 
@@ -45,7 +44,11 @@ use self::{
     socket::Socket,
     wake::Wake,
 };
-use crate::{errors::Refusal, record::Record, transport::octets};
+use crate::{
+    errors::Refusal,
+    message::{Octets, Outgoing},
+    record::Record,
+};
 
 /// A queue of messages for the bus. Clones are the same line.
 #[derive(Debug, Clone, Default)]
@@ -66,14 +69,14 @@ struct Shared {
 }
 
 /// A call to the bus itself; `None`, with a line in the log, if it cannot be made.
-pub(crate) fn bus_call<B>(member: &'static str, body: &B) -> Option<Message>
+pub(crate) fn bus_call<B>(member: &'static str, body: &B) -> Option<Outgoing>
 where
     B: serde::Serialize + zbus::DynamicType,
 {
-    Message::method_call("/org/freedesktop/DBus", member)
+    let call = Message::method_call("/org/freedesktop/DBus", member)
         .destination("org.freedesktop.DBus")
-        .interface("org.freedesktop.DBus")
-        .build(body)
+        .interface("org.freedesktop.DBus");
+    Outgoing::build(call, body)
         .inspect_err(|error| tracing::error!(%error, member, "a call to the bus cannot be made"))
         .ok()
 }
@@ -115,9 +118,9 @@ impl Line {
         }
     }
 
-    /// Queues a message, as octets that a bus takes.
-    pub(crate) fn push(&self, message: Bytes) {
-        self.lock().push(message);
+    /// Queues a message.
+    pub(crate) fn push(&self, message: impl Into<Octets>) {
+        self.lock().push(message.into().into_bytes());
         self.nudge();
     }
 
@@ -127,8 +130,8 @@ impl Line {
         B: serde::Serialize + zbus::DynamicType,
     {
         let call = bus_call(member, body)?;
-        let serial = call.primary_header().serial_num();
-        self.push(octets(call));
+        let serial = call.serial();
+        self.push(call);
         Some(serial)
     }
 
@@ -140,8 +143,9 @@ impl Line {
         }
         let header = call.header();
         self.shared.record.refused(refusal, Some(&header));
-        match Message::error(&header, refusal.name()).build(&refusal.to_string()) {
-            Ok(error) => self.push(octets(error)),
+        let error = Message::error(&header, refusal.name());
+        match Outgoing::build(error, &refusal.to_string()) {
+            Ok(error) => self.push(error),
             Err(error) => tracing::error!(%error, "a refusal cannot be made"),
         }
     }

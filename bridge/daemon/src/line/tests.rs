@@ -68,9 +68,9 @@ impl Stage {
         }
     }
 
-    fn signal(&self, to: &str, body: &Vec<u8>) -> Message {
+    fn signal(&self, to: &str, body: &Vec<u8>) -> Outgoing {
         let signal = Message::signal("/", "org.a.B", "C").destination(to.to_owned());
-        signal.build(body).unwrap()
+        Outgoing::build(signal, body).unwrap()
     }
 }
 
@@ -81,12 +81,12 @@ async fn what_is_longer_than_any_buffer_passes_whole_and_in_order() {
     let mut told = MessageStream::from(&client);
     let client_name = client.unique_name().unwrap().to_string();
     // Some are far more than a socket takes at once, so they are written in parts.
-    let signals: Vec<Message> = [3, 2 << 20, 70_000, 0, 300_000]
+    let signals: Vec<Outgoing> = [3, 2 << 20, 70_000, 0, 300_000]
         .iter()
         .map(|len| stage.signal(&client_name, &vec![len.to_string().as_bytes()[0]; *len]))
         .collect();
     for signal in &signals {
-        stage.line.push(octets(signal.clone()));
+        stage.line.push(signal.clone());
     }
     for (number, signal) in signals.iter().enumerate() {
         let message = loop {
@@ -106,7 +106,7 @@ async fn what_is_longer_than_any_buffer_passes_whole_and_in_order() {
         messages.iter().filter(is_ours).map(body).collect()
     };
     soon(until(&stage.kept.heard, || heard().len() == signals.len())).await;
-    assert!(heard() == signals.iter().map(body).collect::<Vec<_>>());
+    assert!(heard() == signals.iter().map(|it| body(it)).collect::<Vec<_>>());
 }
 
 /// The octets of a body.
@@ -121,7 +121,7 @@ async fn what_is_queued_when_a_line_ends_goes_out_first() {
     let mut told = MessageStream::from(&client);
     let client_name = client.unique_name().unwrap().to_string();
     let body = vec![7; 1 << 20];
-    stage.line.push(octets(stage.signal(&client_name, &body)));
+    stage.line.push(stage.signal(&client_name, &body));
     stage.stop.cancel();
     assert!(matches!(soon(stage.living).await.unwrap(), Ended::Stopped));
     loop {
@@ -207,7 +207,7 @@ async fn a_line_ends_with_its_bus() {
         soon(&mut stage.living).await.unwrap(),
         Ended::Failed(_)
     ));
-    stage.line.push(octets(stage.signal(":1.1", &vec![1])));
+    stage.line.push(stage.signal(":1.1", &vec![1]));
     assert!(!stage.gauge.is_level(), "nothing is known any more");
 }
 

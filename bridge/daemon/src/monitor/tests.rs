@@ -16,8 +16,9 @@ use super::{
     watcher::{Pen, Watcher},
 };
 use crate::{
+    message::{Octets, Outgoing},
     testbus::soon,
-    transport::{TAG, octets},
+    transport::TAG,
 };
 
 const LAMP: PeerId = PeerId::new([7; 16]);
@@ -57,7 +58,14 @@ fn zocp(at: u64, way: Way, message_text: &str) -> Seen {
 }
 
 fn packet(at: u64, way: Way, packet: Message) -> Seen {
-    message(at, way, vec![Bytes::from_static(TAG), octets(packet)])
+    message(
+        at,
+        way,
+        vec![
+            Bytes::from_static(TAG),
+            Octets::from(Outgoing::unlawful(packet)).into_bytes(),
+        ],
+    )
 }
 
 fn lines(pen: &mut Lines, seen: &[Seen]) -> Vec<Value> {

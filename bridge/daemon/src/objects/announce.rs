@@ -13,6 +13,7 @@ use super::{
     no_interface, readable,
     shape::{Emits, Property},
 };
+use crate::message::Outgoing;
 
 impl Objects {
     /// Announces all changes of properties, one `PropertiesChanged` for each object and interface.
@@ -80,8 +81,8 @@ impl Objects {
             .filter_map(|name| object.interfaces.get(name))
             .map(|interface| (interface.name().as_ref(), readable(interface)))
             .collect();
-        let message = Message::signal(manager, OBJECT_MANAGER, "InterfacesAdded")
-            .build(&(object_path, added));
+        let signal = Message::signal(manager, OBJECT_MANAGER, "InterfacesAdded");
+        let message = Outgoing::build(signal, &(object_path, added));
         self.push_signal(message);
     }
 
@@ -94,8 +95,8 @@ impl Objects {
             return;
         };
         let names: Vec<&str> = interfaces.iter().map(AsRef::as_ref).collect();
-        let message = Message::signal(manager, OBJECT_MANAGER, "InterfacesRemoved")
-            .build(&(object_path, names));
+        let signal = Message::signal(manager, OBJECT_MANAGER, "InterfacesRemoved");
+        let message = Outgoing::build(signal, &(object_path, names));
         self.push_signal(message);
     }
 
@@ -128,13 +129,13 @@ impl Objects {
             .map(|&(at, _)| name(at))
             .collect();
         let signal = || Message::signal(path, PROPERTIES, PROPERTIES_CHANGED);
-        let mut message = signal().build(&(interface, changed, invalidated));
+        let mut message = Outgoing::build(signal(), &(interface, changed, invalidated));
         if message
             .as_ref()
             .is_ok_and(|message| message.data().len() > self.message_len_max)
         {
             let names: Vec<&str> = told.iter().map(|&(at, _)| name(at)).collect();
-            message = signal().build(&(interface, Properties::new(), names));
+            message = Outgoing::build(signal(), &(interface, Properties::new(), names));
         }
         self.push_signal(message);
     }
@@ -153,7 +154,7 @@ impl Objects {
         }
     }
 
-    fn push_signal(&mut self, message: zbus::Result<Message>) {
+    fn push_signal(&mut self, message: zbus::Result<Outgoing>) {
         match message {
             Ok(message) if message.data().len() <= self.message_len_max => self.push_raw(message),
             Ok(message) => tracing::warn!(

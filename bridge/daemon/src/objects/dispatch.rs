@@ -25,7 +25,7 @@ use super::{
     request::{Call, Set, Ticket, Verdict},
     shape::Argument,
 };
-use crate::{authority::ACTION, errors::Refusal};
+use crate::{authority::ACTION, errors::Refusal, message::Outgoing};
 
 impl Objects {
     /// Handles a message that came from the bus.
@@ -69,7 +69,8 @@ impl Objects {
             Ok(values) => build(Message::method_return(&header), values),
             Err(refusal) => {
                 self.record.refused(&refusal, Some(&header));
-                Message::error(&header, refusal.name()).build(&cut(&refusal.to_string()))
+                let error = Message::error(&header, refusal.name());
+                Outgoing::build(error, &cut(&refusal.to_string()))
             }
         };
         drop(header);
@@ -190,7 +191,7 @@ impl Objects {
         at.reply(&managed)
     }
 
-    fn push_answer(&mut self, ticket: &Ticket, answer: zbus::Result<Message>) {
+    fn push_answer(&mut self, ticket: &Ticket, answer: zbus::Result<Outgoing>) {
         let flags = ticket.call.primary_header().flags();
         if flags.contains(Flags::NO_REPLY_EXPECTED) {
             return;
@@ -208,7 +209,7 @@ impl Objects {
         let header = ticket.call.header();
         self.record.refused(&refusal, Some(&header));
         let error = Message::error(&header, refusal.name());
-        match error.build(&refusal.to_string()) {
+        match Outgoing::build(error, &cut(&refusal.to_string())) {
             Ok(error) => self.push_raw(error),
             Err(error) => tracing::error!(%error, "an error reply cannot be made"),
         }
@@ -216,7 +217,7 @@ impl Objects {
 }
 
 enum Outcome {
-    Answer(zbus::Result<Message>),
+    Answer(zbus::Result<Outgoing>),
     Call(Called),
     Set(Arc<str>, Arc<str>, Arc<str>, Variant<'static>),
 }
@@ -314,7 +315,8 @@ impl<'a> Place<'a> {
         B: serde::Serialize + zbus::DynamicType,
     {
         let header = self.message.header();
-        Ok(Outcome::Answer(Message::method_return(&header).build(body)))
+        let reply = Message::method_return(&header);
+        Ok(Outcome::Answer(Outgoing::build(reply, body)))
     }
 
     fn unknown_method(&self, member: &str) -> Refusal {
@@ -429,8 +431,7 @@ fn mismatch(expected: &zbus::Signature, body: &zbus::message::Body) -> Refusal {
 
 /// The text of an error is for people; one that a peer made endless is cut.
 fn cut(text: &str) -> String {
-    let clean = |letter: char| if letter == '\0' { '\u{2400}' } else { letter };
-    text.chars().take(ERROR_LEN_MAX).map(clean).collect()
+    text.chars().take(ERROR_LEN_MAX).collect()
 }
 
 fn is_standard(interface: &str) -> bool {

@@ -1,7 +1,8 @@
 //! Introspection XML of an object, made when it is asked for.
 //!
 //! Model: the standard interfaces, then the object's own by name, then its children. Whatever text
-//! comes from a peer is escaped; what XML 1.0 cannot say at all becomes U+FFFD.
+//! comes from a peer is a [`Text`], and escaped; what XML 1.0 cannot say at all, control characters other
+//! than tab and the ends of lines, becomes U+FFFD.
 //! Spec: D-Bus specification, "Introspection Data Format".
 
 use std::fmt::Write as _;
@@ -11,6 +12,7 @@ use super::{
     qt,
     shape::{Access, Annotation, Argument, Emits, Interface, Property},
 };
+use crate::message::Text;
 
 /// The XML of an object with these interfaces and children.
 pub(super) fn xml<'a>(
@@ -164,14 +166,15 @@ struct Escaped<'a>(&'a str);
 
 impl std::fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for letter in self.0.chars() {
+        for letter in Text::new(self.0).chars() {
             match letter {
                 '&' => f.write_str("&amp;")?,
                 '<' => f.write_str("&lt;")?,
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\t' | '\n' | '\r' => write!(f, "&#{};", u32::from(letter))?,
-                '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => f.write_char('\u{fffd}')?,
+                // U+FFFE and U+FFFF, which XML has not either, are in no text.
+                '\0'..='\u{1f}' => f.write_char('\u{fffd}')?,
                 _ => f.write_char(letter)?,
             }
         }

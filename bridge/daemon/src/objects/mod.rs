@@ -32,9 +32,9 @@ mod tests;
 
 use std::{borrow::Cow, collections::BTreeMap, mem, sync::Arc};
 
-use zbus::{Message, ObjectPath, Signature, Variant, wire::StructureBuilder};
+use zbus::{ObjectPath, Signature, Variant, wire::StructureBuilder};
 
-use crate::record::Record;
+use crate::{message::Outgoing, record::Record};
 
 pub(crate) use self::foreign::{Described, Description, describe};
 pub use self::{
@@ -79,7 +79,7 @@ pub struct Objects {
     dirty: Vec<(Arc<str>, Arc<str>)>,
     announcing: bool,
     message_len_max: usize,
-    outgoing: Vec<Message>,
+    outgoing: Vec<Outgoing>,
     outgoing_octets: usize,
 }
 
@@ -133,7 +133,7 @@ impl Objects {
 
     /// Empties the queue of what is to be sent.
     #[must_use]
-    pub fn take_outgoing(&mut self) -> Vec<Message> {
+    pub fn take_outgoing(&mut self) -> Vec<Outgoing> {
         self.outgoing_octets = 0;
         mem::take(&mut self.outgoing)
     }
@@ -305,7 +305,7 @@ impl Objects {
     }
 
     /// Puts out a call of ours; whether there is somebody to send it to, and it is not too long for the bus.
-    pub(crate) fn ask(&mut self, call: Message) -> bool {
+    pub(crate) fn ask(&mut self, call: Outgoing) -> bool {
         let is_possible = self.announcing && call.data().len() <= self.message_len_max;
         if is_possible {
             self.push_raw(call);
@@ -314,7 +314,7 @@ impl Objects {
     }
 
     /// Puts out a message that is no answer and no signal of the table, such as a call to the bus.
-    pub(crate) fn push_raw(&mut self, message: Message) {
+    pub(crate) fn push_raw(&mut self, message: Outgoing) {
         self.outgoing_octets += message.data().len();
         self.outgoing.push(message);
     }
@@ -354,14 +354,14 @@ impl Objects {
 pub(crate) fn build(
     builder: zbus::message::Builder<'_>,
     arguments: Vec<Variant<'static>>,
-) -> zbus::Result<Message> {
+) -> zbus::Result<Outgoing> {
     if arguments.is_empty() {
-        return builder.build(&());
+        return Outgoing::build(builder, &());
     }
     let body = arguments
         .into_iter()
         .fold(StructureBuilder::new(), StructureBuilder::append_field);
-    builder.build(&body.build()?)
+    Outgoing::build(builder, &body.build()?)
 }
 
 /// The properties of an interface that a client may read, with their values.

@@ -2,7 +2,8 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use zbus::{
-    OwnedObjectPath, OwnedVariant, message::Flags, message::Type, names::InterfaceName, signature,
+    Message, OwnedObjectPath, OwnedVariant, message::Flags, message::Type, names::InterfaceName,
+    signature,
 };
 
 use super::*;
@@ -94,7 +95,7 @@ fn answer(objects: &mut Objects, call: zbus::Result<Message>) -> Message {
         Some(call.primary_header().serial_num())
     );
     assert_eq!(header.destination().unwrap().as_str(), ":1.7");
-    answer.clone()
+    Message::clone(&answer)
 }
 
 fn error_of(objects: &mut Objects, call: zbus::Result<Message>) -> String {
@@ -226,6 +227,54 @@ fn the_xml_is_well_formed_and_says_what_was_declared() {
     let names: Vec<_> = named.iter().map(|it| (&*it.name, &*it.value)).collect();
     assert_eq!(names, [(name, "QPair<double,double>")]);
     assert_eq!(parsed[3].shape.signals, methods().shape.signals);
+}
+
+proptest! {
+    #[test]
+    fn the_xml_is_one_whatever_text_stands_in_it(
+        texts in prop::collection::vec("(\\PC|[\0-\u{a0}\u{fdd0}\u{fff0}-\u{ffff}\u{10ffff}]){0,8}", 3)
+    ) {
+        let [name, value, argument] = texts.as_slice() else { unreachable!() };
+        let annotations = vec![Annotation {
+            name: "org.example.Text".into(),
+            value: value.as_str().into(),
+        }];
+        let arguments = vec![Argument {
+            name: argument.clone().into(),
+            signature: Signature::Str,
+        }];
+        let mut interface = Interface::new("org.example.Texts");
+        interface.add_method(Method {
+            name: crate::label::label(name).into(),
+            inputs: arguments.clone(),
+            outputs: arguments,
+            annotations,
+        });
+        let mut objects = Objects::new(None);
+        objects.insert("/a", [interface]).unwrap();
+        let xml = objects.introspect("/a");
+        for letter in xml.chars() {
+            let is_one = matches!(
+                letter,
+                '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..
+            );
+            prop_assert!(is_one, "{letter:?} is no character of XML 1.0");
+        }
+        let again = parse_interfaces(&xml).unwrap();
+        let read = again.iter().find(|it| &**it.name() == "org.example.Texts").unwrap();
+        let read = &read.methods()[0];
+        let shown = |text: &str| -> String {
+            let shown = |letter| match letter {
+                '\0' => '\u{2400}',
+                '\u{1}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' => '\u{fffd}',
+                '\u{fdd0}'..='\u{fdef}' | '\u{fffe}' | '\u{ffff}' | '\u{10ffff}' => '\u{fffd}',
+                letter => letter,
+            };
+            text.chars().map(shown).collect()
+        };
+        prop_assert_eq!(&*read.annotations[0].value, &*shown(value));
+        prop_assert_eq!(&*read.inputs[0].name, &*shown(argument));
+    }
 }
 
 #[test]

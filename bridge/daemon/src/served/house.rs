@@ -26,6 +26,7 @@ use crate::{
     authority::Wish,
     errors::Refusal,
     line::bus_call,
+    message::send_all,
     objects::{Call, Set, Ticket, Verdict},
 };
 
@@ -205,7 +206,7 @@ impl<'a, O: Owner> Home<'a, O> {
         drop(objects);
         if !messages.is_empty() {
             let connection = self.connection.clone();
-            self.sending = Some(async move { connection.send_all(&messages).await }.boxed());
+            self.sending = Some(async move { send_all(&connection, messages).await }.boxed());
         }
     }
 
@@ -442,7 +443,7 @@ impl<'a, O: Owner> Home<'a, O> {
         B: serde::Serialize + zbus::DynamicType,
     {
         let call = bus_call(member, body)?;
-        let serial = call.primary_header().serial_num();
+        let serial = call.serial();
         self.order.table.lock().push_raw(call);
         Some(serial)
     }

@@ -40,6 +40,7 @@ use crate::{
     authority::Authority,
     errors::Refusal,
     line::until,
+    message::Outgoing,
     objects::{Objects, Ticket},
     record::Record,
 };
@@ -169,8 +170,8 @@ impl Table {
 
     /// Calls somebody on the bus, and waits for the answer, for ever if need be; `None` when the connection
     /// is lost, or there is none. Cancel safe: the call is made anyway.
-    pub(crate) async fn ask(&self, call: Message) -> Option<Message> {
-        let serial = call.primary_header().serial_num();
+    pub(crate) async fn ask(&self, call: Outgoing) -> Option<Message> {
+        let serial = call.serial();
         let asked = Asked {
             table: self,
             serial,

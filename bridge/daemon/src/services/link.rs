@@ -23,9 +23,10 @@ use crate::{
     errors::Refusal,
     export::CallBack,
     import::{Asked, Imported},
+    message::{Octets, Outgoing},
     policy::Who,
     record::{Meter, Record},
-    transport::{Control, Lane, NodePost, Outlet, Parts, octets},
+    transport::{Control, Lane, NodePost, Outlet, Parts},
 };
 
 /// One peer. See the [module](self).
@@ -188,7 +189,7 @@ impl Link {
     pub(crate) fn tell(&self, lane: Lane, control: &Control) {
         // The number of what is not answered does not matter.
         match control.packet(NonZeroU32::MIN) {
-            Ok(packet) => self.outlet.push(lane, octets(packet)),
+            Ok(packet) => self.outlet.push(lane, Octets::from(packet).into_bytes()),
             Err(error) => tracing::error!(%error, ?control, "a message cannot be made"),
         }
     }
@@ -196,14 +197,13 @@ impl Link {
     /// Answers a call of the peer with an error of ours, on the lane that its answer would be on.
     pub(crate) fn refuse(&self, lane: Lane, id: NonZeroU32, refusal: &Refusal) {
         self.record.refused(refusal, None);
-        let packet = Message::method_call("/", "x")
-            .serial(id)
-            .build(&())
-            .and_then(|call| {
-                Message::error(&call.header(), refusal.name()).build(&refusal.to_string())
-            });
+        let call = Message::method_call("/", "x").serial(id);
+        let packet = Outgoing::build(call, &()).and_then(|call| {
+            let error = Message::error(&call.header(), refusal.name());
+            Outgoing::build(error, &refusal.to_string())
+        });
         match packet {
-            Ok(packet) => self.outlet.push(lane, octets(packet)),
+            Ok(packet) => self.outlet.push(lane, Octets::from(packet).into_bytes()),
             Err(error) => tracing::error!(%error, "a refusal cannot be made"),
         }
     }

@@ -26,7 +26,7 @@ use super::Own;
 use crate::errors::Refusal;
 use crate::export::Detail;
 use crate::line::{Ear, Ended, Gauge, Line, connect, live};
-use crate::transport::octets;
+use crate::message::Outgoing;
 
 /// The connection that watches the bus. Clones are the same.
 #[derive(Debug, Clone)]
@@ -186,10 +186,10 @@ impl Watch {
     }
 
     /// Asks a service; the number of the question.
-    pub(crate) fn ask_service(&self, call: Message, asked: Asked) -> NonZeroU32 {
-        let serial = call.primary_header().serial_num();
+    pub(crate) fn ask_service(&self, call: Outgoing, asked: Asked) -> NonZeroU32 {
+        let serial = call.serial();
         self.asked().insert(serial, asked);
-        self.shared.line.push(octets(call));
+        self.shared.line.push(call);
         serial
     }
 

@@ -8,6 +8,8 @@ use std::num::NonZeroU32;
 
 use zbus::{Message, message::Flags, names::UniqueName};
 
+use crate::message::Outgoing;
+
 /// What a bridge asks of, or tells, the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -34,7 +36,7 @@ impl Control {
     ///
     /// # Errors
     /// Never, as long as the text is not longer than a packet.
-    pub fn packet(&self, id: NonZeroU32) -> zbus::Result<Message> {
+    pub fn packet(&self, id: NonZeroU32) -> zbus::Result<Outgoing> {
         let (member, text) = match self {
             Self::Subscribe(service) => ("Subscribe", service),
             Self::Unsubscribe(service) => ("Unsubscribe", service),
@@ -48,7 +50,7 @@ impl Control {
             Self::Subscribe(_) => call,
             _ => call.with_flags(Flags::NO_REPLY_EXPECTED),
         };
-        call.build(text)
+        Outgoing::build(call, text)
     }
 
     /// Reads a call without a destination; `None` where it is none that we know.
@@ -77,11 +79,10 @@ impl Offer {
     ///
     /// # Errors
     /// Never.
-    pub fn packet(self, id: NonZeroU32) -> zbus::Result<Message> {
-        let call = Message::method_call(PATH, "Subscribe")
-            .serial(id)
-            .build(&())?;
-        Message::method_return(&call.header()).build(&self.hears_all)
+    pub fn packet(self, id: NonZeroU32) -> zbus::Result<Outgoing> {
+        let call = Message::method_call(PATH, "Subscribe").serial(id);
+        let call = Outgoing::build(call, &())?;
+        Outgoing::build(Message::method_return(&call.header()), &self.hears_all)
     }
 
     /// Reads the answer; `None` where it is a refusal or none of ours.

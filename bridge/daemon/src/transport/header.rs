@@ -11,11 +11,12 @@
 
 use std::num::NonZeroU32;
 
-use bytes::Bytes;
 use zbus::{
     Message,
     message::{EndianSig, Flags, Type},
 };
+
+use crate::message::Octets;
 
 /// What a new header says. See the [module](self).
 #[derive(Debug, Clone, Copy)]
@@ -53,13 +54,13 @@ impl<'a> Heading<'a> {
     ///
     /// # Errors
     /// It would be longer than a D-Bus message may be.
-    pub(super) fn around(&self, like: &Message) -> zbus::Result<Bytes> {
+    pub(super) fn around(&self, like: &Message) -> zbus::Result<Octets> {
         let data = like.data().bytes();
         let body_len = like.primary_header().body_len();
         let body = data.get(data.len() - (body_len as usize).min(data.len())..);
         let body = body.unwrap_or_default();
         let is_big = matches!(like.primary_header().endian_sig(), EndianSig::Big);
-        let mut octets = Octets {
+        let mut octets = Writer {
             buffer: Vec::with_capacity(body.len() + HEADER_ROOM),
             is_big,
         };
@@ -78,10 +79,11 @@ impl<'a> Heading<'a> {
             return Err(zbus::Error::ExcessData);
         }
         octets.buffer.extend_from_slice(body);
-        Ok(octets.buffer.into())
+        #[expect(clippy::disallowed_methods, reason = "H1 and H2")]
+        Ok(Octets::of_checked(octets.buffer.into()))
     }
 
-    fn fields(&self, octets: &mut Octets, signature: &[u8]) {
+    fn fields(&self, octets: &mut Writer, signature: &[u8]) {
         octets.text_field(PATH, b'o', self.path);
         octets.text_field(INTERFACE, b's', self.interface);
         octets.text_field(MEMBER, b's', self.member);
@@ -101,12 +103,12 @@ impl<'a> Heading<'a> {
     }
 }
 
-struct Octets {
+struct Writer {
     buffer: Vec<u8>,
     is_big: bool,
 }
 
-impl Octets {
+impl Writer {
     fn align(&mut self, to: usize) {
         self.buffer
             .resize(self.buffer.len().next_multiple_of(to), 0);

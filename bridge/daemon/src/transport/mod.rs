@@ -39,6 +39,7 @@ pub use self::{
     outlet::{Busy, Lane, NodePost, Outlet, Post},
     parts::Parts,
 };
+use crate::message::{Octets, is_reserved};
 
 /// The first frame of a whisper that is a packet.
 pub const TAG: &[u8] = b"DBUS1";
@@ -102,6 +103,7 @@ fn without_body(call: &Message) -> Option<Message> {
     if let Some(interface) = header.interface() {
         bare = bare.interface(interface.to_owned());
     }
+    #[expect(clippy::disallowed_methods, reason = "it is kept, not sent")]
     bare.build(&()).ok()
 }
 
@@ -130,18 +132,6 @@ pub fn read(octets: &[u8], max: usize) -> Result<Message, PacketError> {
     Ok(message)
 }
 
-/// The octets of a packet, without a copy.
-#[must_use]
-pub fn octets(packet: Message) -> Bytes {
-    struct Owner(Message);
-    impl AsRef<[u8]> for Owner {
-        fn as_ref(&self) -> &[u8] {
-            self.0.data().bytes()
-        }
-    }
-    Bytes::from_owner(Owner(packet))
-}
-
 /// A local call as a packet for the exporter of `service`.
 ///
 /// # Errors
@@ -153,7 +143,7 @@ pub fn outgoing_call(call: &Message, service: &str, id: NonZeroU32) -> zbus::Res
         sender: header.sender().map(|sender| sender.as_str()),
         subscription: None,
     };
-    call_like(call, &header, to, id)
+    call_like(call, &header, to, id).map(Octets::into_bytes)
 }
 
 /// A local call to one that called its sender from another bus, as a packet.
@@ -171,14 +161,14 @@ pub fn outgoing_call_back(
         sender: None,
         subscription: Some(subscription),
     };
-    call_like(call, &call.header(), to, id)
+    call_like(call, &call.header(), to, id).map(Octets::into_bytes)
 }
 
 /// A packet as a call on this bus, with this serial: of a service, or of one that called it.
 ///
 /// # Errors
 /// The call is one that no bus takes, or too long.
-pub fn local_call(packet: &Message, service: &str, serial: NonZeroU32) -> zbus::Result<Bytes> {
+pub fn local_call(packet: &Message, service: &str, serial: NonZeroU32) -> zbus::Result<Octets> {
     let to = Addressee {
         destination: service,
         sender: None,
@@ -199,7 +189,7 @@ fn call_like(
     header: &Header<'_>,
     to: Addressee<'_>,
     serial: NonZeroU32,
-) -> zbus::Result<Bytes> {
+) -> zbus::Result<Octets> {
     let (Some(path), Some(member)) = (header.path(), header.member()) else {
         return Err(zbus::Error::InvalidField);
     };
@@ -224,20 +214,20 @@ fn call_like(
 /// # Errors
 /// It is no answer, or too long.
 pub fn outgoing_answer(answer: &Message, caller: &str, id: NonZeroU32) -> zbus::Result<Bytes> {
-    answer_like(answer, id, Some(caller))
+    answer_like(answer, id, Some(caller)).map(Octets::into_bytes)
 }
 
 /// A packet as the answer to a call on this bus.
 ///
 /// # Errors
 /// It is no answer, or too long.
-pub fn local_answer(packet: &Message, call: &Message) -> zbus::Result<Bytes> {
+pub fn local_answer(packet: &Message, call: &Message) -> zbus::Result<Octets> {
     let header = call.header();
     let caller = header.sender().map(|sender| sender.as_str());
     answer_like(packet, call.primary_header().serial_num(), caller)
 }
 
-fn answer_like(answer: &Message, to: NonZeroU32, caller: Option<&str>) -> zbus::Result<Bytes> {
+fn answer_like(answer: &Message, to: NonZeroU32, caller: Option<&str>) -> zbus::Result<Octets> {
     let header = answer.header();
     let error_name = header.error_name().map(|name| name.as_str());
     let kind = answer.message_type();
@@ -263,14 +253,14 @@ pub fn outgoing_signal(
     subscription: NonZeroU32,
     caller: Option<&str>,
 ) -> zbus::Result<Bytes> {
-    signal_like(signal, &signal.header(), Some(subscription), caller)
+    signal_like(signal, &signal.header(), Some(subscription), caller).map(Octets::into_bytes)
 }
 
 /// A packet as a signal on this bus.
 ///
 /// # Errors
 /// The signal is one that no bus takes, or too long.
-pub fn local_signal(packet: &Message) -> zbus::Result<Bytes> {
+pub fn local_signal(packet: &Message) -> zbus::Result<Octets> {
     let header = packet.header();
     let caller = header.destination().map(|name| name.as_str());
     signal_like(packet, &header, None, caller)
@@ -281,7 +271,7 @@ fn signal_like(
     header: &Header<'_>,
     subscription: Option<NonZeroU32>,
     caller: Option<&str>,
-) -> zbus::Result<Bytes> {
+) -> zbus::Result<Octets> {
     let (Some(path), Some(interface), Some(member)) =
         (header.path(), header.interface(), header.member())
     else {
@@ -301,15 +291,9 @@ fn signal_like(
     heading.around(signal)
 }
 
-/// Libraries keep this path and this interface for themselves, and a bus hangs up on whoever sends them.
-fn is_reserved(header: &Header<'_>) -> bool {
-    let path = header.path().map(|path| path.as_str());
-    let interface = header.interface().map(|interface| interface.as_str());
-    path == Some("/org/freedesktop/DBus/Local") || interface == Some("org.freedesktop.DBus.Local")
-}
-
 /// Octets of a call's body that is kept with it while it waits.
 const KEPT_LEN_MAX: usize = 1 << 10;
+
 /// What a call's flags may carry to another bus.
 const FORWARDED: Flags = Flags::NO_REPLY_EXPECTED
     .union(Flags::NO_AUTO_START)

@@ -161,7 +161,7 @@ fn control_messages_are_read_as_they_were_written() {
         Control::Unsubscribe("org.a.B".into()),
         Control::CallerGone(":1.5".into()),
     ] {
-        let packet = read(&octets(control.packet(id(3)).unwrap())).unwrap();
+        let packet = read(&Octets::from(control.packet(id(3)).unwrap())).unwrap();
         assert!(packet.header().destination().is_none());
         assert_eq!(Control::read(&packet), Some(control));
     }

@@ -23,6 +23,7 @@ use zocp_node::{
 
 use crate::{
     label::{LABEL_LEN_MAX, label},
+    message::Text,
     objects::{Access, Annotation, Argument, Content, Emits, Interface, Method, Property, Signal},
     types,
 };
@@ -250,7 +251,7 @@ impl Facts {
         let inner = zbus::signature!("a{sv}");
         let mut dict = Dict::new(&Signature::Str, &inner);
         for (name, fact) in &self.capabilities {
-            let name = Variant::from(types::text(name).into_owned());
+            let name = Variant::from(Text::new(name));
             if let Err(error) = dict.append(name, described(fact)) {
                 tracing::error!(%error, "a description has lost its type");
             }
@@ -362,7 +363,7 @@ fn method(name: &str, declared: &model::Method) -> Method {
 /// An entry of `Capabilities`.
 fn described(fact: &Fact) -> Variant<'static> {
     let info = &fact.info;
-    let text = |text: &str| Variant::from(types::text(text).into_owned());
+    let text = |text: &str| Variant::from(Text::new(text));
     let natural = |value: &Option<Value>| value.as_ref().map(types::natural);
     let own = [
         ("Member", fact.member.as_deref().map(text)),
@@ -384,7 +385,7 @@ fn described(fact: &Fact) -> Variant<'static> {
 
 /// Pairs of a node's UUID and a sensor, which may be empty.
 fn subscribers(info: &Info) -> Option<Variant<'static>> {
-    let text = |text: &str| types::text(text).into_owned();
+    let text = |text: &str| Text::new(text).into_string();
     let pairs: Vec<(String, String)> = info
         .subscribers
         .as_ref()?

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use zbus::Variant;
 
 use super::conversion::{Calculator, Conversion};
-use crate::{errors::Refusal, types};
+use crate::{errors::Refusal, message::Text, types};
 
 /// What a caller says.
 #[derive(Debug, Default)]
@@ -103,7 +103,7 @@ impl From<&Conversion> for Kept {
 /// A conversion as its wire's object shows it.
 pub(super) fn shown(conversion: &Conversion) -> Variant<'static> {
     let kept = Kept::from(conversion);
-    let text = |text: String| Variant::new(types::text(&text).into_owned());
+    let text = |text: String| Variant::from(Text::new(&text));
     let entries = [
         ("Expression", kept.expression.map(text)),
         ("Scale", kept.scale.map(text)),

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     line::until,
+    message::Text,
     objects::{Content, Interface, Objects, SlotError, TableError},
     types,
 };
@@ -248,7 +249,7 @@ impl Facts {
 }
 
 fn cut(text: &str) -> String {
-    types::text(text).chars().take(ERROR_LEN_MAX).collect()
+    Text::new(text).chars().take(ERROR_LEN_MAX).collect()
 }
 
 /// Plain data, whole between the steps of each method.

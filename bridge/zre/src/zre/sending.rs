@@ -40,7 +40,8 @@ impl Zre {
     ///
     /// # Errors
     ///
-    /// If too much waits for one of them, or the content is none; then nobody gets it.
+    /// If too much waits for one of them, the content is none, or no group has such a name; then nobody
+    /// gets it.
     pub fn shout(
         &mut self,
         now: Instant,
@@ -48,6 +49,7 @@ impl Zre {
         content: Content,
     ) -> Result<usize, SendError> {
         self.check_content(&content)?;
+        GroupName::new(group)?;
         let Some((name, keys)) = self.members.get_key_value(group) else {
             return Ok(0);
         };

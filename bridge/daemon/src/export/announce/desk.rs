@@ -27,7 +27,10 @@ use super::{
     place::{Detail, Place, Question},
     service::{Room, Service, Step},
 };
-use crate::services::{Asked, Watch};
+use crate::{
+    message::Outgoing,
+    services::{Asked, Watch},
+};
 
 /// See the [module](self).
 pub(super) struct Desk {
@@ -203,7 +206,7 @@ impl Desk {
         Ok(())
     }
 
-    fn ask(&mut self, service: Arc<str>, revision: u64, question: Question, call: Message) {
+    fn ask(&mut self, service: Arc<str>, revision: u64, question: Question, call: Outgoing) {
         let detail = Detail {
             service,
             revision,

@@ -11,6 +11,7 @@ use zbus::{Message, Variant, message::Flags};
 use zocp_node::{CapPath, ObjectPath};
 
 use super::SERVICES;
+use crate::message::Outgoing;
 
 /// An interface of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,20 +77,19 @@ pub(crate) struct Detail {
 
 impl Question {
     /// As a call of a service's owner; `None` for one that needs a value.
-    pub(super) fn call(&self, owner: &str) -> Option<Message> {
+    pub(super) fn call(&self, owner: &str) -> Option<Outgoing> {
         let built = match self {
-            Self::Introspect(path) => call(
-                owner,
-                path,
-                "org.freedesktop.DBus.Introspectable",
-                "Introspect",
-            )
-            .build(&()),
+            Self::Introspect(path) => {
+                let interface = "org.freedesktop.DBus.Introspectable";
+                Outgoing::build(call(owner, path, interface, "Introspect"), &())
+            }
             Self::Values(place) => {
-                call(owner, &place.path, PROPERTIES, "GetAll").build(&&*place.interface)
+                let call = call(owner, &place.path, PROPERTIES, "GetAll");
+                Outgoing::build(call, &&*place.interface)
             }
             Self::Value(place, name) => {
-                call(owner, &place.path, PROPERTIES, "Get").build(&(&*place.interface, &**name))
+                let call = call(owner, &place.path, PROPERTIES, "Get");
+                Outgoing::build(call, &(&*place.interface, &**name))
             }
             Self::Set(..) => return None,
         };
@@ -103,9 +103,10 @@ pub(super) fn set_call(
     place: &Place,
     name: &str,
     value: &Variant<'_>,
-) -> Option<Message> {
+) -> Option<Outgoing> {
     let body = (&*place.interface, name, value);
-    made(call(owner, &place.path, PROPERTIES, "Set").build(&body))
+    let call = call(owner, &place.path, PROPERTIES, "Set");
+    made(Outgoing::build(call, &body))
 }
 
 fn call<'a>(
@@ -121,7 +122,7 @@ fn call<'a>(
         .with_flags(Flags::NO_AUTO_START)
 }
 
-fn made(call: zbus::Result<Message>) -> Option<Message> {
+fn made(call: zbus::Result<Outgoing>) -> Option<Outgoing> {
     call.inspect_err(|error| tracing::debug!(%error, "a service cannot be asked"))
         .ok()
 }

@@ -25,7 +25,7 @@ use super::{
     shape::{Shape, shapes},
     survey::{Findings, Survey},
 };
-use crate::policy::Grant;
+use crate::{message::Outgoing, policy::Grant};
 
 /// One service. See the [module](self).
 #[derive(Debug)]
@@ -60,7 +60,7 @@ struct Texts {
 #[derive(Debug)]
 pub(super) enum Step {
     /// Ask the service.
-    Ask(Question, Message),
+    Ask(Question, Outgoing),
     /// Give an object of the tree other plain entries.
     Describe(ObjectPath, Vec<(String, Value)>),
     /// Put a member into the tree, or describe it anew.

@@ -36,7 +36,7 @@ fn values(value: u32) -> HashMap<&'static str, Variant<'static>> {
 }
 
 /// What a call is answered from memory.
-fn recall(cache: &mut Cache, call: &Message) -> Option<Message> {
+fn recall(cache: &mut Cache, call: &Message) -> Option<Outgoing> {
     let key = Key::of(call)?;
     cache.passes(&key);
     cache.answer(&key, call)

@@ -19,8 +19,8 @@ use zbus::{Message, message::Type};
 use super::{ANSWER_MAX, CallError, serve};
 use crate::{
     line::{Ear, Line},
+    message::Outgoing,
     served::Site,
-    transport::octets,
 };
 
 /// See the [module](self). Clones are the same.
@@ -76,17 +76,17 @@ impl Caller {
     }
 
     /// Sends a call, when there is room, and waits for its answer.
-    pub(super) async fn call(&self, call: Message) -> Result<Message, CallError> {
+    pub(super) async fn call(&self, call: Outgoing) -> Result<Message, CallError> {
         let max = self.shared.message_len_max.load(Ordering::Relaxed);
         if call.data().len() > max {
             return Err(CallError::TooLarge { max });
         }
         self.shared.wanted.notify_one();
         self.shared.line.room().await;
-        let serial = call.primary_header().serial_num();
+        let serial = call.serial();
         let (sender, answer) = oneshot::channel();
         self.pending().insert(serial, sender);
-        self.shared.line.push(octets(call));
+        self.shared.line.push(call);
         let Ok(answer) = timeout(ANSWER_MAX, answer).await else {
             self.pending().remove(&serial);
             return Err(CallError::Timeout);

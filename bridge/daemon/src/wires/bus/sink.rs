@@ -9,6 +9,7 @@ use zocp_node::Value;
 
 use super::{CallError, Caller};
 use crate::{
+    message::Outgoing,
     objects::{Interface, build, parse_interfaces},
     types,
     wires::{
@@ -167,7 +168,7 @@ fn call(
     interface: &str,
     member: &str,
     arguments: Vec<Variant<'static>>,
-) -> Result<Message, CallError> {
+) -> Result<Outgoing, CallError> {
     let unfit = |error: zbus::Error| CallError::Unfit(error.to_string());
     let builder = Message::method_call(end.path.as_str(), member)
         .destination(end.service.as_str())

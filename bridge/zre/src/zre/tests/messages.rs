@@ -167,6 +167,9 @@ fn a_shout_goes_to_the_members_only() {
     };
     assert_eq!(dial, a.dial);
     assert_eq!(bench.zre.shout(bench.now, "z", text("m")), Ok(0));
+    for no_name in ["a\0", &"x".repeat(256)] {
+        assert!(bench.zre.shout(bench.now, no_name, text("m")).is_err());
+    }
 }
 
 // protocol.md §3.7
