@@ -87,8 +87,8 @@ impl<'b> Stage<'b> {
     /// Waits until the hub shows a peer.
     async fn shows(&self, peer: &Peer) {
         in_time("the hub to show a peer", async {
-            let bridge = self.bus.bridge();
-            let find = || bridge.call("org.z25.Zocp1.Bridge", "FindNode", &peer.uuid());
+            let (bridge, uuid) = (self.bus.bridge(), peer.uuid());
+            let find = || bridge.call("org.z25.Zocp1.Bridge", "FindNode", &uuid);
             while find().await.is_err() {
                 tokio::task::yield_now().await;
             }
