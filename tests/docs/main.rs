@@ -162,7 +162,8 @@ fn command_line() -> String {
          Made from the program's own help by `UPDATE=1 cargo test --test docs`. `zocp man` prints all\n\
          of it as a manual page, `zocp completions SHELL` for the shell.\n\n\
          Results go to stdout, everything else to stderr. With `--json` results are JSON. Text of peers\n\
-         is printed without its control characters. No colour where stdout is no terminal or `NO_COLOR`\n\
+         is printed without characters that steer a terminal or turn the reading direction; JSON has them as\n\
+         escapes, and `get` and `call` print a text into a pipe as it is. No colour where stdout is no terminal or `NO_COLOR`\n\
          is set; the end of a pipe's reader is no error.\n\n\
          ```\n{}\n```\n",
         general.trim_end()

@@ -14,7 +14,7 @@
 //! not changed and not copied. TEXT-3. The replacement of a `Text` is itself.
 //! Not here: bus names, paths, interfaces, members and error names, which have types of their own in zbus
 //! and are ASCII; what XML allows (`crate::objects`).
-//! Spec: D-Bus specification, "Valid UTF-8 strings"; Unicode, "Noncharacters".
+//! Spec: docs/reference/dbus.md, "Texts"; D-Bus specification, "Marshaling (Wire Format)".
 
 use std::{borrow::Cow, fmt, ops::Deref};
 

@@ -184,8 +184,9 @@ impl Objects {
                     .interfaces
                     .values()
                     .map(|interface| (interface.name().as_ref(), readable(interface)));
-                // Only legal paths were let in.
-                (ObjectPath::from_str_unchecked(path), interfaces.collect())
+                #[expect(clippy::disallowed_methods, reason = "only legal paths were let in")]
+                let path = ObjectPath::from_str_unchecked(path);
+                (path, interfaces.collect())
             })
             .collect();
         at.reply(&managed)
