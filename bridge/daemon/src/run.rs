@@ -5,6 +5,8 @@
 //! task.
 //! Invariants: R1. whoever is told [`Status::Ready`] finds the bridge's name on the bus. R2. the end goes
 //! from the leaf to the root: nodes' objects and names, the bridge's own, goodbye on the mesh, the bus.
+//! R3. what the task that reads events waits for never waits itself for a command of a plain handle of the node:
+//! those are not taken while events wait (`Node::for_reader`).
 //! Limits: `BATCH_MAX` events are taken at once; `CLOSE_MAX` for the bus at the end.
 //! Not here: signals, the service manager (`bridge/cli`).
 
@@ -148,7 +150,8 @@ impl<T: FnMut(Status)> Bridge<T> {
         let services = Services::start(&tasks, &site, node.clone(), settings.services);
         let wires = Wires::start(&tasks, &site, node.clone(), settings.wires, &settings.state)?;
         let saving = CancellationToken::new();
-        let trust = Trust::start(&tasks, node.clone(), opened, saving.clone());
+        // A reload waits for it where events are read.
+        let trust = Trust::start(&tasks, node.for_reader(), opened, saving.clone());
         if let Some(address) = settings.prometheus {
             let statistics = Statistics::new(node.clone(), site.record().clone());
             let page = statistics::serve(address, statistics, tasks.clone(), saving.clone());

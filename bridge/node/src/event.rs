@@ -1,7 +1,7 @@
 //! What a node tells its owner.
 //!
 //! Model: [`Events`] is the one reader of a bounded queue. When nobody reads it, the node stops
-//! reading from its peers and TCP holds them back: nothing is lost, nothing grows.
+//! reading from its peers and TCP holds them back, and commands that make events wait: nothing is lost, nothing grows.
 
 use std::sync::Arc;
 

@@ -6,8 +6,9 @@
 //! out, routes it from one to the other, and writes what goes to the wire.
 //! Invariants: I1. Between two waits nothing is left in the cores' outputs, and every connection
 //! was offered what is queued for it. I2. A peer has a gate from `Entered` to `Exited`. I3. While
-//! events wait for room in their queue, no input is taken from connections; commands, beacons and
-//! timers go on.
+//! events wait for room in their queue, nothing is taken that makes further ones: no input from connections, no
+//! beacon, no command of the queue for those; requests and timers go on. So there wait, beside the queue, the
+//! events of one turn, those of peers whose time has come, and the newest choice of networks. I4. As long as connections are not read, no peer is taken for silent.
 //! Limits: those of the configuration; what happens at each is said there.
 //! Layout: this file has the loop; `mesh.rs` routes the ZRE core, `dials.rs` writes, `zocp.rs` routes the
 //! model, `trusting.rs` is about keys, `counting.rs` counts what passes.
@@ -104,7 +105,10 @@ pub(crate) struct Parts {
 
 /// The receiving ends of the actor's queues, and the sending end of the events.
 pub(crate) struct Queues {
+    /// Commands that make events.
     pub(crate) commands: mpsc::Receiver<Command>,
+    /// All others.
+    pub(crate) requests: mpsc::Receiver<Command>,
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) datagrams: mpsc::Receiver<Datagram>,
     pub(crate) events: mpsc::Sender<Vec<Event>>,
@@ -170,6 +174,7 @@ impl House {
             self.settle(std_now());
             self.hand_over(&queues.events);
             let blocked = !self.events.is_empty();
+            self.zre.set_listening(!blocked);
             let deadline = self.deadline();
             if alarm_at != Some(deadline) {
                 alarm.as_mut().reset(deadline);
@@ -184,14 +189,21 @@ impl House {
                 Some(input) = queues.inputs.recv(), if !skips_inputs && !blocked => {
                     self.input(std_now(), input);
                 }
-                command = queues.commands.recv(), if !skips_commands && !handles_gone => match command {
-                    Some(command) => self.commands(std_now(), command, &mut queues.commands),
-                    None => handles_gone = true,
-                },
+                Some(request) = queues.requests.recv(), if !skips_commands => {
+                    self.commands(std_now(), request, &mut queues.requests);
+                }
+                command = queues.commands.recv(), if !skips_commands && !blocked && !handles_gone => {
+                    match command {
+                        Some(command) => self.commands(std_now(), command, &mut queues.commands),
+                        None => handles_gone = true,
+                    }
+                }
                 // Nobody can ask for anything or be told anything any more.
                 () = queues.events.closed(), if handles_gone => break,
                 () = &mut stopped => break,
-                Some(datagram) = queues.datagrams.recv() => self.beacon(std_now(), &datagram),
+                Some(datagram) = queues.datagrams.recv(), if !blocked => {
+                    self.beacon(std_now(), &datagram);
+                }
                 room = queues.events.reserve(), if blocked => match room {
                     Ok(room) => room.send(std::mem::take(&mut self.events)),
                     Err(_) => self.events.clear(),
@@ -286,6 +298,9 @@ impl House {
         } else {
             info!(networks = describe(&self.networks), "the mesh is on these");
         }
+        // What was not read yet is not so any more.
+        self.events
+            .retain(|event| !matches!(event, Event::Networks(_)));
         self.events.push(Event::Networks(self.networks.clone()));
     }
 

@@ -3,7 +3,11 @@
 //! Model: [`Node`] is cheap to clone and sends commands to the one actor that owns everything.
 //! A command is either a whisper, which is common and needs no answer, or a function that the
 //! actor runs on its state and whose result comes back.
-//! Limits: [`COMMANDS_MAX`] commands wait; then senders wait. See `gate.rs` for whispers.
+//! Invariants: NODE-1. A command that makes events (it changes this node's tree, emits, or sets a value) goes
+//! through the queue `commands`, which the actor leaves alone while events wait for their reader. All others go
+//! through `requests`, which it always takes. NODE-2. So whoever reads the events may wait for a request, but for
+//! a command only through [`Node::for_reader`].
+//! Limits: [`COMMANDS_MAX`] commands and as many requests wait; then senders wait. See `gate.rs` for whispers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,10 +47,16 @@ use crate::traffic::Traffic;
 /// # }
 /// ```
 ///
+/// While events wait for their reader, what would make more of them waits too: setting, emitting and publishing.
+/// Questions, messages and calls go on. Who reads the events must not wait for the former, see
+/// [`for_reader`](Self::for_reader).
+///
 /// When the last handle and the reader of the events are dropped, the node ends, as after [`shutdown`](Self::shutdown).
 #[derive(Debug, Clone)]
 pub struct Node {
     shared: Arc<Shared>,
+    /// Its commands are taken also while events wait.
+    is_of_reader: bool,
 }
 
 #[derive(Debug)]
@@ -55,7 +65,10 @@ pub(crate) struct Shared {
     pub(crate) key: Option<PublicKey>,
     pub(crate) name: String,
     pub(crate) port: u16,
+    /// Commands that make events.
     pub(crate) commands: mpsc::Sender<Command>,
+    /// All others.
+    pub(crate) requests: mpsc::Sender<Command>,
     pub(crate) gates: Arc<Gates>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) stop: CancellationToken,
@@ -89,9 +102,21 @@ impl Node {
         Ok((
             Self {
                 shared: Arc::new(shared),
+                is_of_reader: false,
             },
             events,
         ))
+    }
+
+    /// The same node, for whom the reader of its events waits, and for that reader itself: commands through this
+    /// handle are taken also while events wait, where the two would otherwise wait for each other. Who uses it
+    /// makes no more events than a fixed number for each that was read, or they would grow without bound.
+    #[must_use]
+    pub fn for_reader(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            is_of_reader: true,
+        }
     }
 
     /// This node's identity, new at each start.
@@ -153,7 +178,7 @@ impl Node {
             pass,
         };
         self.shared
-            .commands
+            .requests
             .send(command)
             .await
             .map_err(|_| NodeError::Closed)
@@ -167,7 +192,7 @@ impl Node {
         let content = checked(content.into())?;
         let room = self
             .shared
-            .commands
+            .requests
             .try_reserve()
             .map_err(|error| match error {
                 TrySendError::Full(()) => NodeError::Busy,
@@ -337,7 +362,7 @@ impl Node {
         value: Value,
         hops: u8,
     ) -> Result<(), NodeError> {
-        self.ask(move |house, _| house.set(peer, &path, value, hops))
+        self.order(move |house, _| house.set(peer, &path, value, hops))
             .await?
     }
 
@@ -385,7 +410,7 @@ impl Node {
         capability: Capability,
     ) -> Result<(), NodeError> {
         let path = path.into_cap_path()?;
-        self.ask(move |house, _| house.publish(path, capability))
+        self.order(move |house, _| house.publish(path, capability))
             .await?
     }
 
@@ -395,7 +420,7 @@ impl Node {
     /// `Invalid` when there is none, `Closed`.
     pub async fn unpublish(&self, path: impl IntoCapPath) -> Result<(), NodeError> {
         let path = path.into_cap_path()?;
-        self.ask(move |house, _| house.unpublish(&path)).await?
+        self.order(move |house, _| house.unpublish(&path)).await?
     }
 
     /// Makes an object of this node, or gives it other plain entries; null removes an entry. The entry
@@ -409,7 +434,7 @@ impl Node {
         object: ObjectPath,
         entries: Vec<(String, Value)>,
     ) -> Result<(), NodeError> {
-        self.ask(move |house, _| house.describe(&object, entries))
+        self.order(move |house, _| house.describe(&object, entries))
             .await?
     }
 
@@ -418,7 +443,7 @@ impl Node {
     /// # Errors
     /// `Invalid` when there is none, `Closed`.
     pub async fn remove_object(&self, object: ObjectPath) -> Result<(), NodeError> {
-        self.ask(move |house, _| house.remove_object(&object))
+        self.order(move |house, _| house.remove_object(&object))
             .await?
     }
 
@@ -433,7 +458,7 @@ impl Node {
         method: Method,
     ) -> Result<(), NodeError> {
         let name = name.to_owned();
-        self.ask(move |house, _| house.publish_method(&object, &name, &method))
+        self.order(move |house, _| house.publish_method(&object, &name, &method))
             .await?
     }
 
@@ -443,7 +468,7 @@ impl Node {
     /// `Invalid` when there is none, `Closed`.
     pub async fn unpublish_method(&self, object: ObjectPath, name: &str) -> Result<(), NodeError> {
         let name = name.to_owned();
-        self.ask(move |house, _| house.unpublish_method(&object, &name))
+        self.order(move |house, _| house.unpublish_method(&object, &name))
             .await?
     }
 
@@ -455,7 +480,7 @@ impl Node {
     pub async fn mark(&self, number: u64) -> Result<(), NodeError> {
         let work: Work = Box::new(move |house, now| house.mark(now, number));
         let command = Command::Run(work);
-        let sent = self.shared.commands.send(command).await;
+        let sent = self.commands().send(command).await;
         sent.map_err(|_| NodeError::Closed)
     }
 
@@ -469,7 +494,7 @@ impl Node {
         value: impl Into<Value>,
     ) -> Result<(), NodeError> {
         let (path, value) = (path.into_cap_path()?, value.into());
-        self.ask(move |house, _| house.set_local(&path, value))
+        self.order(move |house, _| house.set_local(&path, value))
             .await?
     }
 
@@ -485,7 +510,7 @@ impl Node {
         emitter: &str,
     ) -> Result<(), NodeError> {
         let emitter = emitter.to_owned();
-        self.ask(move |house, _| house.receive(&path, &value, &emitter))
+        self.order(move |house, _| house.receive(&path, &value, &emitter))
             .await?
     }
 
@@ -500,7 +525,7 @@ impl Node {
         value: impl Into<Value>,
     ) -> Result<(), NodeError> {
         let (path, value) = (path.into_cap_path()?, value.into());
-        self.ask(move |house, _| house.emit(&path, value)).await?
+        self.order(move |house, _| house.emit(&path, value)).await?
     }
 
     /// Subscribes a sensor of one node to an emitter of another; either may be this node. `None`
@@ -510,7 +535,7 @@ impl Node {
     /// `NodeGone`; `Invalid` when the emitter's node has no such emitter, which would stop old
     /// nodes; `Closed`.
     pub async fn subscribe(&self, emitter: End, sensor: End) -> Result<(), NodeError> {
-        self.ask(move |house, _| house.subscribe(&emitter, &sensor))
+        self.order(move |house, _| house.subscribe(&emitter, &sensor))
             .await?
     }
 
@@ -519,7 +544,7 @@ impl Node {
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
     pub async fn unsubscribe(&self, emitter: End, sensor: End) -> Result<(), NodeError> {
-        self.ask(move |house, _| house.unsubscribe(&emitter, &sensor))
+        self.order(move |house, _| house.unsubscribe(&emitter, &sensor))
             .await?
     }
 
@@ -530,27 +555,44 @@ impl Node {
         self.shared.commands.closed().await;
     }
 
+    /// The queue for commands that make events.
     pub(crate) fn commands(&self) -> &mpsc::Sender<Command> {
-        &self.shared.commands
+        if self.is_of_reader {
+            &self.shared.requests
+        } else {
+            &self.shared.commands
+        }
     }
 
-    /// Runs a function on the actor's state and returns its result.
+    /// Runs a function that makes events on the actor's state and returns its result.
+    async fn order<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut House, Instant) -> T + Send + 'static,
+    ) -> Result<T, NodeError> {
+        run_on(self.commands(), work).await
+    }
+
+    /// Runs a function that makes none on the actor's state and returns its result.
     async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut House, Instant) -> T + Send + 'static,
     ) -> Result<T, NodeError> {
-        let (answer, answered) = oneshot::channel();
-        let command = Command::Run(Box::new(move |house, now| {
-            // The asker may have gone; the work is done all the same.
-            let _ = answer.send(work(house, now));
-        }));
-        self.shared
-            .commands
-            .send(command)
-            .await
-            .map_err(|_| NodeError::Closed)?;
-        answered.await.map_err(|_| NodeError::Closed)
+        run_on(&self.shared.requests, work).await
     }
+}
+
+/// Has the actor run a function when it comes to it in this queue.
+async fn run_on<T: Send + 'static>(
+    queue: &mpsc::Sender<Command>,
+    work: impl FnOnce(&mut House, Instant) -> T + Send + 'static,
+) -> Result<T, NodeError> {
+    let (answer, answered) = oneshot::channel();
+    let command = Command::Run(Box::new(move |house, now| {
+        // The asker may have gone; the work is done all the same.
+        let _ = answer.send(work(house, now));
+    }));
+    queue.send(command).await.map_err(|_| NodeError::Closed)?;
+    answered.await.map_err(|_| NodeError::Closed)
 }
 
 /// What names a capability of this node: a [`CapPath`], or text, where a dot separates an object from

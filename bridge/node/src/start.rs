@@ -72,6 +72,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     let beacons = open_beacons(&config, &networks, heard, &traffic)?;
     let zre = Zre::new(std_now(), zre_config(&config, id, port, seed)?);
     let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
+    let (requests, request_queue) = mpsc::channel(COMMANDS_MAX);
     let (inputs, input_queue) = mpsc::channel(INPUTS_MAX);
     let (events, event_queue) = mpsc::channel(EVENT_BATCHES_MAX);
     let gates = Arc::new(Gates::new(config.limits.outgoing_whispers_max, hash));
@@ -98,6 +99,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     }
     let queues = Queues {
         commands: command_queue,
+        requests: request_queue,
         inputs: input_queue,
         datagrams,
         events,
@@ -109,6 +111,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         name: config.name,
         port,
         commands,
+        requests,
         gates,
         traffic,
         stop,
@@ -260,7 +263,7 @@ pub(crate) const ZOCP_GROUP: &str = "ZOCP";
 const INPUTS_MAX: usize = 64;
 
 /// Batches of events that wait for their reader, each of what one turn of the actor brought (one read
-/// of 128 KiB, or a burst of commands); then connections are not read.
+/// of 128 KiB, or a burst of commands); then neither connections are read nor commands taken that make events.
 const EVENT_BATCHES_MAX: usize = 16;
 
 /// Beacons that wait for the actor; more are dropped and come again.

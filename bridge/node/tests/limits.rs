@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,8 +15,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use zocp_node::{
-    BeaconMode, Config, Content, Event, Events, Limits, Node, NodeError, ObjectPath, PeerId,
-    model::Method,
+    BeaconMode, Capability, Config, Content, Event, Events, Limits, Node, NodeError, ObjectPath,
+    PeerId, model::Method,
 };
 
 #[tokio::test]
@@ -109,6 +111,68 @@ async fn a_call_that_is_not_answered_times_out() {
     assert_eq!(answer, Err(NodeError::Timeout));
 }
 
+/// Commands that make events wait when nobody reads them, requests do not, and nothing is lost.
+#[tokio::test]
+async fn emissions_wait_for_the_reader_of_the_events_and_questions_do_not() {
+    const COUNT: usize = 100_000;
+    let (lamp, mut at_lamp) = node("lamp", |_| {}).await;
+    lamp.publish("level", Capability::new("re", 0))
+        .await
+        .unwrap();
+    let emitted = Arc::new(AtomicUsize::new(0));
+    let emitting = {
+        let (lamp, emitted) = (lamp.clone(), emitted.clone());
+        tokio::spawn(async move {
+            for number in 0..COUNT {
+                lamp.emit("level", number as i64).await.unwrap();
+                emitted.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    };
+    let waiting = standstill(&lamp, &emitted).await;
+    assert!(waiting < COUNT / 10, "{waiting} wait for their reader");
+    // Who reads the events, and whom it waits for, is not held up by what waits for it.
+    let ours = lamp.for_reader();
+    timeout(SOON, ours.emit("level", -1))
+        .await
+        .unwrap()
+        .unwrap();
+    let mut seen = Vec::new();
+    while seen.len() <= COUNT {
+        seen.push(emission(&mut at_lamp).await);
+    }
+    emitting.await.unwrap();
+    let own = seen.iter().position(|number| *number == -1).unwrap();
+    seen.remove(own);
+    assert!(own < COUNT / 10, "it was behind {own} others");
+    assert!(seen.into_iter().eq(0..COUNT as i64));
+}
+
+async fn emission(events: &mut Events) -> i64 {
+    until(events, |event| match event {
+        Event::LocalEmitted { value, .. } => value.as_i64(),
+        _ => None,
+    })
+    .await
+}
+
+/// How far a count has come when it does not go on any more, however often the node takes its turn.
+async fn standstill(node: &Node, count: &AtomicUsize) -> usize {
+    let still = async {
+        loop {
+            let before = count.load(Ordering::Relaxed);
+            for _ in 0..1000 {
+                // The answer is a turn of the node.
+                node.peers().await.unwrap();
+            }
+            if before > 0 && count.load(Ordering::Relaxed) == before {
+                break before;
+            }
+        }
+    };
+    timeout(Duration::from_secs(60), still).await.unwrap()
+}
+
 /// A node that nobody finds by itself, with other bounds.
 async fn node(name: &str, change: impl FnOnce(&mut Limits)) -> (Node, Events) {
     let mut config = Config {
@@ -149,6 +213,8 @@ async fn until<T>(events: &mut Events, mut wanted: impl FnMut(Event) -> Option<T
         .await
         .expect("the event did not come")
 }
+
+const SOON: Duration = Duration::from_secs(20);
 
 fn content(octets: &[u8]) -> Content {
     Content::from_iter([Bytes::copy_from_slice(octets)])

@@ -56,6 +56,8 @@ pub struct Zre {
     /// What was rejected lately, so that it is told once.
     rejected: VecDeque<(Instant, IpAddr, RejectReason)>,
     random: u64,
+    /// What peers say is not read at the moment.
+    is_deaf: bool,
     is_shut_down: bool,
     outputs: VecDeque<Output>,
 }
@@ -91,6 +93,7 @@ impl Zre {
             beacon_at: None,
             rejected: VecDeque::new(),
             random: config.seed,
+            is_deaf: false,
             is_shut_down: false,
             outputs: VecDeque::new(),
             config,

@@ -31,8 +31,8 @@ impl Importer {
         self.follow(peer, told);
     }
 
-    /// A peer's tree changed where exports are: it is read anew. Not in place: the answer comes from who
-    /// waits for us to take events.
+    /// A peer's tree changed where exports are: it is read anew. Not in place: the node answers questions always, but
+    /// the events behind this one would wait for the answer, and of several changes each would be read.
     pub(crate) fn tree_changed(&self, peer: PeerId, node: &Node) {
         let is_read = match self.imports().get_mut(&peer) {
             Some(known) if known.reading == Reading::No => {

@@ -389,9 +389,14 @@ impl Wires {
         let (feed, outlet) = feed(record.clone());
         let taken = self.shared.stop.child_token();
         let (ended, source) = (CancellationToken::new(), route.source.clone());
+        // Who reads the node's events hands in what nodes emit, and waits while the feed is full.
+        let node = match &source {
+            Source::Emitter(_) => self.shared.node.for_reader(),
+            Source::Bus(_) => self.shared.node.clone(),
+        };
         let worker = Worker {
             id,
-            node: self.shared.node.clone(),
+            node,
             caller: self.shared.caller.clone(),
             record,
             route,

@@ -10,6 +10,12 @@ use crate::peers::Key;
 use super::Zre;
 
 impl Zre {
+    /// Tells whether the caller reads what peers say. While it does not, none of them is silent by its own doing,
+    /// and nobody becomes evasive or is gone for it.
+    pub const fn set_listening(&mut self, is_listening: bool) {
+        self.is_deaf = !is_listening;
+    }
+
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.is_shut_down {
@@ -81,6 +87,14 @@ impl Zre {
         let Some(peer) = self.peers.at_mut(key) else {
             return;
         };
+        if let Some(presence) = peer.presence.as_mut().filter(|_| self.is_deaf) {
+            peer.heard = now;
+            presence.silence = match presence.silence {
+                Silence::Evasive(_) => Silence::Evasive(now),
+                Silence::None | Silence::Asked(_) => Silence::None,
+            };
+            return;
+        }
         if peer.expires(&times) <= now {
             if peer.presence.is_some() {
                 self.part_for_good(now, key, ExitReason::Expired);
