@@ -33,6 +33,7 @@ use zocp_zre::{DialEnd, DialId, LinkId, NodeKey};
 
 use crate::accept::Held;
 use crate::security;
+use crate::start::std_now;
 use crate::traffic::{Traffic, Turned};
 
 /// What connections tell the actor.
@@ -56,6 +57,8 @@ pub(crate) enum Input {
         /// Of the link's share of the actor's queue; given back when the messages have been taken.
         turn: OwnedSemaphorePermit,
     },
+    /// A part of a message came.
+    LinkProgressed { link: LinkId },
     /// The connection is closed.
     LinkClosed { link: LinkId, why: String },
     /// Our connection to a peer is up.
@@ -213,10 +216,15 @@ async fn serve(
 ) -> String {
     let mut ended: Option<io::Error> = None;
     let turns = Arc::new(Semaphore::new(TURNS_MAX));
+    let mut told_at = std_now();
     loop {
         // What came behind the handshake in one read is delivered before more is read, and what was
         // whole before an error is delivered too.
         let messages = drain(codec);
+        if messages.is_empty() && std_now().saturating_duration_since(told_at) >= PROGRESS_EACH {
+            told_at = std_now();
+            wiring.tell(Input::LinkProgressed { link }).await;
+        }
         // It is never closed.
         if !messages.is_empty()
             && let Ok(turn) = Arc::clone(&turns).acquire_owned().await
@@ -461,6 +469,9 @@ const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
 
 /// The most that one read takes: enough to batch a burst, little enough to be fair to others.
 const READ_LEN: usize = 128 << 10;
+
+/// How often it is told at most that a message is on its way.
+const PROGRESS_EACH: Duration = Duration::from_secs(1);
 
 /// Batches of one link in the actor's queue: one that is looked at, and one that is ready then.
 const TURNS_MAX: usize = 2;

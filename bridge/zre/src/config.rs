@@ -57,10 +57,11 @@ impl Config {
 pub struct Times {
     /// Between two beacons of ours.
     pub beacon_interval: Duration,
-    /// Silence of a peer, beacons included, after which it is asked with a PING.
+    /// Silence of a peer after which it is asked with a PING, or up to half of that earlier, so that not all are asked
+    /// at once. A beacon ends it only of a peer whose connection cannot be asked.
     pub silence_ping: Duration,
     /// Between two PINGs to a silent peer; one that leaves the first unanswered
-    /// that long is evasive.
+    /// that long, and is silent for [`Self::silence_ping`], is evasive.
     pub ping_interval: Duration,
     /// Silence after which a peer is gone, or forgotten if it never was here. As long a peer may take to read
     /// a connection that is to be renewed to its end.

@@ -42,6 +42,8 @@ pub(crate) struct Peer {
     pub(crate) manual: SmallVec<[Endpoint; 1]>,
     /// The last sign of life.
     pub(crate) heard: Instant,
+    /// Drawn at random: how much earlier than others it is asked when it is silent.
+    spread: u8,
     /// Who would be at this peer's endpoint if this peer were gone.
     pub(crate) contender: Option<(PeerId, Option<NodeKey>)>,
     pub(crate) mailbox: Mailbox,
@@ -104,10 +106,28 @@ impl Presence {
 pub(crate) enum Silence {
     /// Not long.
     None,
-    /// Asked with a PING at this time.
-    Asked(Instant),
-    /// Asked in vain, the last time at this time.
-    Evasive(Instant),
+    /// Asked with a PING.
+    Asked(Question),
+    /// Asked in vain.
+    Evasive(Question),
+}
+
+/// The PINGs to a silent peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Question {
+    /// When the first was due.
+    pub(crate) first: Instant,
+    /// When the last was.
+    pub(crate) last: Instant,
+}
+
+impl Question {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self {
+            first: now,
+            last: now,
+        }
+    }
 }
 
 impl Peer {
@@ -116,6 +136,7 @@ impl Peer {
         key: Option<NodeKey>,
         endpoint: Endpoint,
         now: Instant,
+        spread: u8,
     ) -> Self {
         Self {
             id,
@@ -124,6 +145,7 @@ impl Peer {
             alternatives: SmallVec::new(),
             manual: SmallVec::new(),
             heard: now,
+            spread,
             contender: None,
             mailbox: Mailbox::new(now),
             presence: None,
@@ -219,8 +241,9 @@ impl Peer {
             .filter(|_| self.awaits_hello())
             .map(|at| at + times.hello_timeout);
         let silence = self.presence.as_ref().map(|p| match p.silence {
-            Silence::None => self.heard + times.silence_ping,
-            Silence::Asked(at) | Silence::Evasive(at) => at + times.ping_interval,
+            Silence::None => self.ping_at(times),
+            Silence::Asked(asked) => self.evasive_at(times, asked),
+            Silence::Evasive(asked) => asked.last + times.ping_interval,
         });
         let successor = self.presence.as_ref().and_then(|p| p.successor);
         let leaving = self.presence.as_ref().and_then(|p| p.leaving);
@@ -230,15 +253,36 @@ impl Peer {
             silence,
             successor.map(|it| it.until),
             leaving.map(|it| it.until),
+            self.expires(times),
         ]
         .into_iter()
         .flatten()
-        .fold(self.expires(times), Instant::min)
+        .min()
+        // Never: one that is present has a time for silence, others for expiry.
+        .unwrap_or(self.heard + times.silence_max)
     }
 
-    /// When it is gone, or forgotten, if it stays silent. One that a user wants is
-    /// looked at then and kept.
-    pub(crate) fn expires(&self, times: &Times) -> Instant {
-        self.heard + times.silence_max
+    /// When it is asked if it stays silent: not all peers in the same moment, however they were met.
+    pub(crate) fn ping_at(&self, times: &Times) -> Instant {
+        self.heard + times.silence_ping - times.silence_ping / 512 * u32::from(self.spread)
+    }
+
+    /// When it is evasive if the first PING stays unanswered.
+    pub(crate) fn evasive_at(&self, times: &Times, asked: Question) -> Instant {
+        (asked.first + times.ping_interval).max(self.heard + times.silence_ping)
+    }
+
+    /// When it is gone, or forgotten, if it stays silent. One that is present has had the time to answer first,
+    /// also where we were the one who slept. One that a user wants is looked at then and kept.
+    pub(crate) fn expires(&self, times: &Times) -> Option<Instant> {
+        let expiry = self.heard + times.silence_max;
+        match self.presence.as_ref().map(|presence| presence.silence) {
+            None => Some(expiry),
+            Some(Silence::None | Silence::Asked(_)) => None,
+            Some(Silence::Evasive(asked)) => {
+                let to_answer = times.silence_max.saturating_sub(times.silence_ping);
+                Some(expiry.max(asked.first + to_answer))
+            }
+        }
     }
 }

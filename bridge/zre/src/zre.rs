@@ -156,13 +156,17 @@ impl Zre {
         let times = &self.config.times;
         let doubled = times.redial_min.saturating_mul(1 << failures.min(16));
         let whole = doubled.min(times.redial_max);
+        whole * 3 / 4 + whole / 4 * u32::from(self.chance()) / 256
+    }
+
+    /// A number at random.
+    fn chance(&mut self) -> u8 {
         // SplitMix64.
         self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.random;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let chance = (z >> 32) as u32 % 256;
-        whole * 3 / 4 + whole / 4 * chance / 256
+        (z >> 32) as u8
     }
 }
 

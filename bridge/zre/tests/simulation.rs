@@ -135,9 +135,10 @@ fn a_cut_network_expires_and_comes_together_again() {
         for a in 0..6 {
             (6..12).for_each(|b| world.cut(a, b));
         }
-        world.run(seconds(29));
+        // The last command of each was at most 5 s before.
+        world.run(seconds(24));
         assert_eq!(world.hosts[0].node.ours().peers().count(), 11);
-        world.run(seconds(5));
+        world.run(seconds(10));
         assert_eq!(world.hosts[0].node.ours().peers().count(), 5);
         let gone = exits(&world.take_events(0));
         assert_eq!(gone, [ExitReason::Expired; 6]);
@@ -254,6 +255,48 @@ fn a_nap_is_no_parting_and_nothing_said_in_it_is_lost() {
             assert_eq!(exits(&world.take_events(host)), []);
         }
         assert_eq!(exits(&events), []);
+    });
+}
+
+/// Its process hangs; what sends its beacons does not.
+#[test]
+fn who_hangs_is_evasive_then_gone_although_it_beacons_and_is_met_again_when_it_goes_on() {
+    for_seeds(160..170, |world| {
+        world.add_old(Kind::Zyre);
+        world.add_old(Kind::Pyre);
+        bridges(world, 3);
+        world.run(seconds(40));
+        for host in 2..5 {
+            assert_eq!(exits(&world.take_events(host)), [], "idle is not gone");
+        }
+        let hung = world.rng.random_range(0..3);
+        let (id, addr) = (world.hosts[hung].id, world.hosts[hung].addr);
+        world.sleep(hung);
+        let beacon = Beacon::V1 {
+            id,
+            port: mesh::PORT,
+        }
+        .encode();
+        let evasive = Event::Evasive { peer: id };
+        for second in 0..33 {
+            for host in (2..5).filter(|host| *host != hung) {
+                let now = world.now;
+                world.hosts[host].node.beacon(now, addr, &beacon);
+                let events = &world.hosts[host].events;
+                assert!(second < 7 || events.contains(&evasive), "{host}");
+            }
+            world.run(seconds(1));
+        }
+        for host in (2..5).filter(|host| *host != hung) {
+            let events = world.take_events(host);
+            assert_eq!(exits(&events), [ExitReason::Expired], "{host}");
+            assert_eq!(world.hosts[host].node.ours().peers().count(), 3);
+        }
+        world.wake(hung);
+        world.run(seconds(60));
+        for host in (2..5).filter(|host| *host != hung) {
+            assert_eq!(world.hosts[host].node.ours().peers().count(), 4, "{host}");
+        }
     });
 }
 

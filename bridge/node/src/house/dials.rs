@@ -120,6 +120,9 @@ impl House {
         match outgoing.flush() {
             Ok(written) => {
                 let empty = outgoing.codec.output_len() == 0;
+                if written > 0 && !empty {
+                    self.zre.dial_progressed(now, dial);
+                }
                 if empty && state.closing {
                     outgoing.finish();
                     let (token, tasks) = (state.token.clone(), &self.tasks);

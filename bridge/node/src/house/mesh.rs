@@ -74,6 +74,7 @@ impl House {
                 }
                 drop(turn);
             }
+            Input::LinkProgressed { link } => self.zre.link_progressed(now, link),
             Input::LinkClosed { link, why } => {
                 if self.links.remove(&link).is_some() {
                     debug!(?link, why, "a peer's connection is closed");

@@ -46,6 +46,15 @@ impl Zre {
         }
     }
 
+    /// A peer took a part of what waits for it on a connection, and more waits: it reads, and our PING may wait behind
+    /// that.
+    pub fn dial_progressed(&mut self, now: Instant, dial: DialId) {
+        // protocol.md §3.9
+        if let Some(&key) = self.dials.get(&dial) {
+            self.alive(now, key);
+        }
+    }
+
     /// A connection that was asked for is not, or no longer, there.
     pub fn dial_closed(&mut self, now: Instant, dial: DialId, end: DialEnd) {
         let Some(key) = self.dials.remove(&dial) else {

@@ -155,6 +155,14 @@ impl Zre {
         }
     }
 
+    /// A part of a message came on a link: whoever sends it is alive, however long the whole takes.
+    pub fn link_progressed(&mut self, now: Instant, link: LinkId) {
+        // protocol.md §3.9
+        if let Some(key) = self.links.get(&link).and_then(|entry| entry.peer) {
+            self.alive(now, key);
+        }
+    }
+
     /// A link is no more.
     pub fn link_closed(&mut self, now: Instant, link: LinkId) {
         let Some(entry) = self.links.remove(&link) else {

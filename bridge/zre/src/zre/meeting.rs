@@ -146,7 +146,8 @@ impl Zre {
         key: Option<NodeKey>,
         first: Instant,
     ) {
-        let mut peer = Peer::new(None, key, endpoint.clone(), now);
+        let spread = self.chance();
+        let mut peer = Peer::new(None, key, endpoint.clone(), now, spread);
         peer.manual.push(endpoint);
         peer.mailbox.close(now, first);
         let key = self.peers.insert(peer);
@@ -198,12 +199,14 @@ impl Zre {
         peer.key == node_key
     }
 
-    /// A beacon is a sign of life, but on a secure mesh, where anyone could give it, not of a peer whose
-    /// connection can be asked.
+    /// A beacon is a sign of life, but not of a peer whose connection can be asked: its beacons may go on while it
+    /// hangs, and anybody can write them.
     fn heard_alive(&mut self, now: Instant, key: Key) {
-        // protocol.md §8.6
-        let is_linked = self.peers.at(key).is_some_and(Peer::is_linked);
-        if !(self.is_secure() && is_linked) {
+        // protocol.md §3.9, §8.6
+        let is_asked = self.peers.at(key).is_some_and(|peer| {
+            peer.is_linked() && (self.is_secure() || peer.mailbox.is_greeted())
+        });
+        if !is_asked {
             self.alive(now, key);
         }
     }
@@ -282,10 +285,9 @@ impl Zre {
             self.part_for_good(now, key, ExitReason::Replaced);
         }
         self.make_room(now, &endpoint, by)?;
-        let key = self
-            .peers
-            .insert(Peer::new(Some(id), node_key, endpoint, now));
-        Ok(key)
+        let spread = self.chance();
+        let peer = Peer::new(Some(id), node_key, endpoint, now, spread);
+        Ok(self.peers.insert(peer))
     }
 
     /// Sees to it that one more peer at an endpoint may be known.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::mailbox::Phase;
 use crate::output::{Event, ExitReason, RejectReason};
-use crate::peer::Silence;
+use crate::peer::{Question, Silence};
 use crate::peers::Key;
 
 use super::Zre;
@@ -90,12 +90,12 @@ impl Zre {
         if let Some(presence) = peer.presence.as_mut().filter(|_| self.is_deaf) {
             peer.heard = now;
             presence.silence = match presence.silence {
-                Silence::Evasive(_) => Silence::Evasive(now),
+                Silence::Evasive(_) => Silence::Evasive(Question::new(now)),
                 Silence::None | Silence::Asked(_) => Silence::None,
             };
             return;
         }
-        if peer.expires(&times) <= now {
+        if peer.expires(&times).is_some_and(|at| at <= now) {
             if peer.presence.is_some() {
                 self.part_for_good(now, key, ExitReason::Expired);
             } else if peer.manual.is_empty() {
@@ -105,19 +105,23 @@ impl Zre {
             }
             return;
         }
-        let heard = peer.heard;
-        let (Some(id), Some(presence)) = (peer.id, peer.presence.as_mut()) else {
+        let (Some(id), Some(presence)) = (peer.id, peer.presence.as_ref()) else {
             return;
         };
+        let again = |asked: Question| Silence::Evasive(Question { last: now, ..asked });
         let (next, tell) = match presence.silence {
-            Silence::None if heard + times.silence_ping <= now => (Silence::Asked(now), false),
-            Silence::Asked(at) if at + times.ping_interval <= now => (Silence::Evasive(now), true),
-            Silence::Evasive(at) if at + times.ping_interval <= now => {
-                (Silence::Evasive(now), false)
+            Silence::None if peer.ping_at(&times) <= now => {
+                (Silence::Asked(Question::new(now)), false)
+            }
+            Silence::Asked(asked) if peer.evasive_at(&times, asked) <= now => (again(asked), true),
+            Silence::Evasive(asked) if asked.last + times.ping_interval <= now => {
+                (again(asked), false)
             }
             _ => return,
         };
-        presence.silence = next;
+        if let Some(presence) = peer.presence.as_mut() {
+            presence.silence = next;
+        }
         if tell {
             self.event(Event::Evasive { peer: id });
         }

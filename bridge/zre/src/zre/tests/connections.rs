@@ -198,38 +198,129 @@ fn a_message_without_a_hello_is_ignored_and_the_peer_greeted() {
 fn a_silent_peer_is_asked_then_evasive_then_gone() {
     let mut bench = Bench::new();
     let player = bench.meet(1);
-    bench.pass(Duration::from_millis(5500));
-    assert_eq!(bench.sent(), [(Command::Ping, 2)]);
+    bench.pass(Duration::from_millis(2400));
+    assert_eq!(bench.sent(), []);
+    bench.pass(Duration::from_millis(2550));
+    assert_eq!(bench.sent()[0], (Command::Ping, 2));
     bench.pass(Duration::from_secs(1));
     assert_eq!(bench.events(), [Event::Evasive { peer: player.id }]);
     assert!(bench.zre.peer(player.id).unwrap().is_evasive());
-    bench.pass(Duration::from_secs(23));
+    bench.pass(Duration::from_millis(23_950));
     assert!(bench.sent().len() >= 20, "a PING each second");
-    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.exits(), []);
+    bench.pass(Duration::from_millis(200));
+    assert_eq!(bench.exits(), [ExitReason::Expired]);
+}
+
+// protocol.md §3.9
+#[test]
+fn a_peer_that_beacons_and_answers_nothing_is_evasive_then_gone() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    let pass = |bench: &mut Bench, seconds| {
+        for _ in 0..seconds {
+            bench.pass(Duration::from_secs(1));
+            bench.beacon(player.id, player.addr, PEER_PORT);
+        }
+    };
+    pass(&mut bench, 6);
+    assert_eq!(bench.events(), [Event::Evasive { peer: player.id }]);
+    pass(&mut bench, 23);
+    assert_eq!(bench.events(), []);
+    bench.pass(Duration::from_millis(1100));
     assert_eq!(bench.exits(), [ExitReason::Expired]);
 }
 
 #[test]
-fn any_sign_of_life_ends_evasiveness() {
+fn a_command_ends_evasiveness_and_a_part_of_a_message_does() {
     let mut bench = Bench::new();
     let mut player = bench.meet(1);
     let returned = Event::Returned { peer: player.id };
-    bench.pass(Duration::from_secs(7));
+    for sign in 0..3 {
+        bench.pass(Duration::from_secs(7));
+        bench.outputs();
+        bench.beacon(player.id, player.addr, PEER_PORT);
+        assert_eq!(bench.events(), []);
+        match sign {
+            0 => bench.say(&mut player, &Command::PingOk, Content::new()),
+            // A long message is on its way, from it or to it.
+            1 => bench.zre.link_progressed(bench.now, player.link),
+            _ => bench.zre.dial_progressed(bench.now, player.dial),
+        }
+        assert_eq!(bench.events(), std::slice::from_ref(&returned));
+    }
+}
+
+/// Who cannot be asked has only its beacons to show that it is there.
+#[test]
+fn a_beacon_is_a_sign_of_life_of_a_peer_that_cannot_be_asked() {
+    let mut bench = Bench::new();
+    let (id, addr) = (peer_id(1), peer_addr(1));
+    let link = bench.open_link(id, addr);
+    let hello = Box::new(hello_of(addr));
+    bench.say_on(link, &Command::Hello(hello), 1, Content::new());
     bench.outputs();
-    bench.beacon(player.id, player.addr, PEER_PORT);
-    assert_eq!(bench.events(), std::slice::from_ref(&returned));
-    bench.pass(Duration::from_secs(7));
-    bench.outputs();
+    for _ in 0..20 {
+        bench.pass(Duration::from_millis(500));
+        bench.beacon(id, addr, PEER_PORT);
+        let events = bench.events();
+        assert!(!events.contains(&Event::Evasive { peer: id }), "{events:?}");
+    }
+}
+
+/// We slept, or our machine did: that a peer said nothing meanwhile is not known, so it is asked first.
+#[test]
+fn a_peer_is_not_given_up_before_it_had_the_time_to_answer() {
+    let mut bench = Bench::new();
+    let mut player = bench.meet(1);
+    bench.now += Duration::from_secs(100);
+    bench.zre.handle_timeout(bench.now);
+    assert_eq!(bench.sent(), [(Command::Ping, 2)]);
+    bench.pass(Duration::from_secs(20));
+    assert_eq!(bench.events(), [Event::Evasive { peer: player.id }]);
     bench.say(&mut player, &Command::PingOk, Content::new());
-    assert_eq!(bench.events(), [returned]);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.events(), [Event::Returned { peer: player.id }]);
+}
+
+#[test]
+fn nobody_is_taken_for_silent_as_long_as_nothing_is_read() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    bench.zre.set_listening(false);
+    bench.pass(Duration::from_secs(300));
+    assert_eq!(bench.events(), []);
+    bench.zre.set_listening(true);
+    bench.pass(Duration::from_secs(12));
+    assert_eq!(bench.events(), [Event::Evasive { peer: player.id }]);
+}
+
+#[test]
+fn many_peers_that_are_silent_are_not_asked_in_one_moment() {
+    let mut bench = Bench::new();
+    let players: Vec<Player> = (1..=60).map(|number| bench.meet(number)).collect();
+    let mut most = 0;
+    let mut asked = 0;
+    for _ in 0..50 {
+        bench.pass(Duration::from_millis(100));
+        let sent = bench.sent();
+        let pings = sent
+            .iter()
+            .filter(|(it, number)| (it, *number) == (&Command::Ping, 2));
+        let pings = pings.count();
+        asked += pings;
+        most = most.max(pings);
+    }
+    assert_eq!(asked, players.len());
+    assert!(most <= 15, "{most} in a tenth of a second");
 }
 
 #[test]
 fn an_idle_peer_that_answers_is_never_evasive() {
     let mut bench = Bench::new();
     let mut player = bench.meet(1);
-    for _ in 0..20 {
-        bench.pass(Duration::from_millis(5100));
+    for _ in 0..200 {
+        bench.pass(Duration::from_millis(900));
         for (command, _) in bench.sent() {
             assert_eq!(command, Command::Ping);
             bench.say(&mut player, &Command::PingOk, Content::new());
@@ -325,10 +416,13 @@ fn a_peer_that_reads_slowly_is_waited_for_before_its_connection_is_renewed() {
     for _ in 0..20 {
         bench.beacon(player.id, player.addr, player.addr.port());
         bench.pass(Duration::from_secs(1));
-        assert_eq!(bench.outputs(), []);
+        let evasive = Output::Event(Event::Evasive { peer: player.id });
+        assert!(bench.outputs().into_iter().all(|output| output == evasive));
     }
     bench.say(&mut player, &Command::PingOk, Content::new());
-    assert_eq!(bench.outputs(), [Output::HangUpDial(player.dial)]);
+    let returned = Output::Event(Event::Returned { peer: player.id });
+    let renewed = Output::HangUpDial(player.dial);
+    assert_eq!(bench.outputs(), [returned, renewed]);
 }
 
 #[test]
