@@ -355,6 +355,15 @@ pub(crate) struct BridgeArgs {
     /// The UDP port of the beacons; 5670 by default
     #[arg(long, env = "ZOCP_PORT", hide_env_values = true)]
     port: Option<u16>,
+    /// The TCP port for peers, or a range such as 49152-49160, of which the first that is free is taken; the
+    /// system chooses by default
+    #[arg(
+        long,
+        value_name = "PORT",
+        env = "ZOCP_MAILBOX_PORT",
+        hide_env_values = true
+    )]
+    mailbox_port: Option<String>,
     /// A peer to meet without beacons, tcp://HOST:PORT
     #[arg(
         long,
@@ -396,6 +405,7 @@ impl BridgeArgs {
                 interface: self.interface,
                 beacon: self.beacon.map(Beacon::from),
                 port: self.port,
+                mailbox_port: self.mailbox_port,
                 peers: self.peer,
                 ..MeshConfig::default()
             },
@@ -414,6 +424,7 @@ pub(crate) fn flag_of(key: &str) -> Option<&'static str> {
     Some(match key {
         "mesh.name" => "--name",
         "mesh.port" => "--port",
+        "mesh.mailbox_port" => "--mailbox-port",
         "mesh.peers" => "--peer",
         "bus.address" => "--bus",
         _ => return None,

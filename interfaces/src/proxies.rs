@@ -162,7 +162,7 @@ pub trait Peer {
     /// The peer's D-Bus services that are on this bus: original name to local bus name.
     #[zbus(property)]
     fn services(&self) -> zbus::Result<HashMap<String, String>>;
-    /// `ready` or `evasive`.
+    /// `ready`, `evasive` or `unreachable`.
     #[zbus(property)]
     fn state(&self) -> zbus::Result<String>;
     /// Whether the peer has proved its key, and the connections to and from it are encrypted.

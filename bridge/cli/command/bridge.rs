@@ -143,6 +143,12 @@ impl From<RunError> for Failure {
                     "see who has it: ss -lunp sport = :{port}; or move all nodes: --port"
                 ))
             }
+            RunError::Mesh(StartError::MailboxPorts { error, .. }) if is_taken(&error) => {
+                Self::new(Exit::NoMesh, text).hint(
+                    "see who has it: ss -ltnp; or choose another, or a range for several bridges: \
+                     --mailbox-port 49152-49160",
+                )
+            }
             RunError::Mesh(_) => Self::new(Exit::NoMesh, text),
             _ => Self::new(Exit::Failure, text),
         }

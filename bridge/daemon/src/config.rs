@@ -12,6 +12,7 @@ mod difference;
 pub mod key;
 mod limits;
 mod place;
+mod ports;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -73,6 +74,9 @@ pub struct MeshConfig {
     pub beacon: Option<Beacon>,
     /// The UDP port of the beacons. Default: 5670, on a secure mesh 5669.
     pub port: Option<u16>,
+    /// The TCP port for peers, or a range, of which the first that is free is taken. Default: the system chooses.
+    #[serde(deserialize_with = "ports::text")]
+    pub mailbox_port: Option<String>,
     /// Endpoints, "tcp://HOST:PORT", of peers to meet without beacons. Default: none.
     pub peers: Option<Vec<String>>,
     /// Groups to be in besides ZOCP. Default: none.
@@ -253,6 +257,7 @@ impl Config {
                 interface: self.mesh.interface.or(below.mesh.interface),
                 beacon: self.mesh.beacon.or(below.mesh.beacon),
                 port: self.mesh.port.or(below.mesh.port),
+                mailbox_port: self.mesh.mailbox_port.or(below.mesh.mailbox_port),
                 peers: self.mesh.peers.or(below.mesh.peers),
                 groups: self.mesh.groups.or(below.mesh.groups),
                 evasive: self.mesh.evasive.or(below.mesh.evasive),
@@ -304,6 +309,7 @@ impl Config {
         if node.beacon_port == Some(0) {
             return Err(invalid("mesh.port", &"0 is no port"));
         }
+        node.mailbox_ports = self.mesh.mailbox_port.map(ports::checked).transpose()?;
         for peer in self.mesh.peers.unwrap_or_default() {
             node.peers.push(checked_endpoint(peer)?);
         }

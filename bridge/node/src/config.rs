@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::ports::Ports;
 use crate::security::{SECURE_BEACON_PORT, Security};
 
 /// What a node is told before it starts. `Config::new("stage")` is a node on every usable network.
@@ -19,6 +20,8 @@ pub struct Config {
     pub beacon: BeaconMode,
     /// UDP port of the beacons; `None`: 5670, and 5669 on a secure mesh, whose beacons would end old peers.
     pub beacon_port: Option<u16>,
+    /// TCP ports for peers, of which the first that is free is taken; `None`: one that the system chooses.
+    pub mailbox_ports: Option<Ports>,
     /// Makes the mesh a secure one.
     pub security: Option<Security>,
     /// Endpoints (`tcp://host:port`) of peers to meet without beacons; on a secure mesh with their keys
@@ -70,6 +73,7 @@ impl Default for Config {
             loopback: false,
             beacon: BeaconMode::Broadcast,
             beacon_port: None,
+            mailbox_ports: None,
             security: None,
             peers: Vec::new(),
             groups: Vec::new(),

@@ -28,11 +28,13 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use zocp_zmtp::{Connection, Event, KeyPair, Message, PublicKey};
 use zocp_zre::{DialEnd, DialId, LinkId, NodeKey};
 
 use crate::accept::Held;
 use crate::security;
+use crate::share::SeldomEach;
 use crate::start::std_now;
 use crate::traffic::{Traffic, Turned};
 
@@ -141,6 +143,8 @@ pub(crate) struct Wiring {
     /// On a secure mesh.
     pub(crate) keys: Option<KeyPair>,
     pub(crate) traffic: Arc<Traffic>,
+    /// From where somebody spoke a ZMTP that is too old.
+    pub(crate) old: SeldomEach,
 }
 
 impl Wiring {
@@ -154,6 +158,26 @@ impl Wiring {
         };
         self.tell(Input::Knock { remote, knock }).await;
         answer.await.unwrap_or(false)
+    }
+
+    /// Whether a connection failed since the peer speaks a ZMTP older than 3; then that is counted and told.
+    fn is_old(&self, remote: Option<SocketAddr>, error: &io::Error) -> bool {
+        use zocp_zmtp::{Error, Unsupported};
+        let inner = error.get_ref().and_then(|error| error.downcast_ref());
+        let Some(Error::Unsupported(Unsupported::Version { .. })) = inner else {
+            return false;
+        };
+        self.traffic
+            .turn_away(Turned::Version, remote, || error.to_string());
+        let ip = remote.map(|remote| remote.ip());
+        if ip.is_none_or(|ip| self.old.is_due(std_now(), ip)) {
+            warn!(
+                from = ip.map(|ip| ip.to_string()).unwrap_or_default(),
+                "a program there speaks ZMTP 2 or older, as NetMQ before 4, libzmq before 4 and old jyre do; it cannot be \
+                 met until its library is a newer one"
+            );
+        }
+        true
     }
 
     async fn tell(&self, input: Input) {
@@ -185,10 +209,12 @@ pub(crate) async fn run_link(
     };
     drop(place);
     let Ok((mut codec, (identity, key), local)) = ready.inspect_err(|error| {
-        wiring
-            .traffic
-            .turn_away(Turned::Handshake, Some(remote), || error.to_string());
-        tracing::info!(%remote, %error, "a connection did not shake hands");
+        if !wiring.is_old(Some(remote), error) {
+            wiring
+                .traffic
+                .turn_away(Turned::Handshake, Some(remote), || error.to_string());
+            tracing::info!(%remote, %error, "a connection did not shake hands");
+        }
     }) else {
         return;
     };
@@ -221,7 +247,10 @@ async fn serve(
         // What came behind the handshake in one read is delivered before more is read, and what was
         // whole before an error is delivered too.
         let messages = drain(codec);
-        if messages.is_empty() && std_now().saturating_duration_since(told_at) >= PROGRESS_EACH {
+        if codec.is_within_message()
+            && messages.is_empty()
+            && std_now().saturating_duration_since(told_at) >= PROGRESS_EACH
+        {
             told_at = std_now();
             wiring.tell(Input::LinkProgressed { link }).await;
         }
@@ -264,7 +293,10 @@ pub(crate) async fn run_dial(
     let ended = dial_until_closed(dial, &endpoint, codec, &wiring, &token).await;
     let (end, why) = match ended {
         Ok(()) => (DialEnd::Closed, String::from("closed by us")),
-        Err(error) => (end_of(&error), error.to_string()),
+        Err(error) => {
+            wiring.is_old(endpoint.parse().ok(), &error);
+            (end_of(&error), error.to_string())
+        }
     };
     wiring.tell(Input::DialClosed { dial, end, why }).await;
 }

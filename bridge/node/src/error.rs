@@ -14,6 +14,12 @@ pub enum NodeError {
     /// No such peer is present, or it left meanwhile.
     #[error("node {0} is not present")]
     NodeGone(PeerId),
+    /// The peer is here, but none of its endpoints can be dialed, so nothing can be said to it.
+    #[error(
+        "node {0} cannot be reached: it opened a connection to this machine, but nobody answers at its endpoint; \
+         a firewall or an address translation may be before it"
+    )]
+    Unreachable(PeerId),
     /// Too much is queued for this peer. The caller may try again later.
     #[error("too much is queued for this node already")]
     Busy,

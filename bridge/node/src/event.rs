@@ -46,6 +46,12 @@ pub enum Event {
         /// Who.
         peer: PeerId,
     },
+    /// A peer opened a connection to this node, and none of its endpoints can be dialed: it is heard, and nothing can
+    /// be said to it. When it can be reached it exits and enters.
+    Unreachable {
+        /// Who.
+        peer: PeerId,
+    },
     /// An evasive peer gave a sign of life.
     Returned {
         /// Who.
@@ -201,6 +207,8 @@ pub struct PeerInfo {
     pub extended: bool,
     /// Whether it is silent and was asked for a sign of life.
     pub evasive: bool,
+    /// Whether nothing can be said to it, since none of its endpoints can be dialed.
+    pub unreachable: bool,
     /// The key that it has proved; on a secure mesh always, else never.
     pub key: Option<PublicKey>,
 }

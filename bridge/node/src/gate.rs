@@ -8,7 +8,7 @@
 //! [`Gates::try_pass`] is refused. One message larger than that takes the whole gate.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
@@ -31,6 +31,8 @@ pub(crate) struct Gate {
     owed: AtomicUsize,
     /// Something of it was given back.
     released: Notify,
+    /// The peer is here, and nothing can be said to it.
+    is_barred: AtomicBool,
 }
 
 /// A message's permission to be queued. Dropped without [`Pass::redeem`], it gives back its share.
@@ -54,6 +56,7 @@ impl Gates {
             room: Semaphore::new(self.size),
             owed: AtomicUsize::new(0),
             released: Notify::new(),
+            is_barred: AtomicBool::new(false),
         };
         let mut gates = self.gates.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = gates.insert(peer, Arc::new(gate)) {
@@ -68,16 +71,24 @@ impl Gates {
         }
     }
 
+    /// Nothing can be said to a peer until its gate is opened anew: whoever waits or comes is told.
+    pub(crate) fn bar(&self, peer: PeerId) {
+        if let Ok(gate) = self.of(peer) {
+            gate.is_barred.store(true, Ordering::Relaxed);
+            gate.close();
+        }
+    }
+
     /// Waits for room. Cancel-safe.
     pub(crate) async fn pass(&self, peer: PeerId, octets: usize) -> Result<Pass, NodeError> {
         let share = self.share(octets);
         let gate = self.of(peer)?;
         match gate.room.try_acquire_many(share) {
             Ok(permit) => permit.forget(),
-            Err(TryAcquireError::Closed) => return Err(NodeError::NodeGone(peer)),
+            Err(TryAcquireError::Closed) => return Err(gate.why_closed(peer)),
             Err(TryAcquireError::NoPermits) => {
                 let permit = gate.room.acquire_many(share).await;
-                permit.map_err(|_| NodeError::NodeGone(peer))?.forget();
+                permit.map_err(|_| gate.why_closed(peer))?.forget();
             }
         }
         Ok(Pass {
@@ -92,7 +103,7 @@ impl Gates {
         let gate = self.of(peer)?;
         match gate.room.try_acquire_many(share) {
             Ok(permit) => permit.forget(),
-            Err(TryAcquireError::Closed) => return Err(NodeError::NodeGone(peer)),
+            Err(TryAcquireError::Closed) => return Err(gate.why_closed(peer)),
             Err(TryAcquireError::NoPermits) => return Err(NodeError::Busy),
         }
         Ok(Pass {
@@ -123,7 +134,7 @@ impl Gates {
             tokio::pin!(released);
             released.as_mut().enable();
             if gate.room.is_closed() {
-                return Err(NodeError::NodeGone(peer));
+                return Err(gate.why_closed(peer));
             }
             if gate.room.available_permits() >= room {
                 return Ok(());
@@ -165,7 +176,15 @@ impl Gates {
 }
 
 impl Gate {
-    /// Wakes all who wait: the peer is gone.
+    fn why_closed(&self, peer: PeerId) -> NodeError {
+        if self.is_barred.load(Ordering::Relaxed) {
+            NodeError::Unreachable(peer)
+        } else {
+            NodeError::NodeGone(peer)
+        }
+    }
+
+    /// Wakes all who wait: the peer is gone, or cannot be told anything.
     fn close(&self) {
         self.room.close();
         self.released.notify_waiters();

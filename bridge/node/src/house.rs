@@ -43,7 +43,7 @@ use crate::event::Event;
 use crate::gate::Gates;
 use crate::interfaces::{Network, Selection, Watch, choose};
 use crate::node::{CallResult, Command};
-use crate::share::Seldom;
+use crate::share::{Seldom, SeldomEach};
 use crate::start::{describe, std_now};
 use crate::traffic::Traffic;
 
@@ -127,6 +127,7 @@ impl House {
                 .as_ref()
                 .map(|security| security.keys.clone()),
             traffic: Arc::clone(&parts.traffic),
+            old: SeldomEach::default(),
         };
         Self {
             id: parts.id,

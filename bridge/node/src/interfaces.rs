@@ -53,9 +53,9 @@ pub(crate) enum Selection {
 
 /// Picks the networks that carry the mesh, in the kernel's order.
 ///
-/// Usable is what is up, not loopback and not link-local; link-local addresses count when there
-/// is nothing else, the loopback when there is not even that. A name from the user counts
-/// whatever it names, as long as it is up.
+/// Usable is what is up and not loopback; the loopback counts when there is nothing else. A link-local address
+/// counts on a link that has no other: it is all that the devices on that cable have; beside another one it would
+/// be the same network once more. A name from the user counts whatever it names, as long as it is up.
 pub(crate) fn choose(all: &[Network], selection: &Selection) -> Vec<Network> {
     let pick = |wanted: &dyn Fn(&Network) -> bool| -> Vec<Network> {
         all.iter().filter(|n| n.up && wanted(n)).cloned().collect()
@@ -64,11 +64,12 @@ pub(crate) fn choose(all: &[Network], selection: &Selection) -> Vec<Network> {
         Selection::Loopback => pick(&|n| n.loopback),
         Selection::Named(names) => pick(&|n| names.iter().any(|name| n.is_named(name))),
         Selection::Usable => {
-            let ranks: [&dyn Fn(&Network) -> bool; 3] = [
-                &|n| !n.loopback && !n.address.is_link_local(),
-                &|n| !n.loopback,
-                &|n| n.loopback,
-            ];
+            let is_twice = |n: &Network| {
+                let others = all.iter().filter(|other| other.index == n.index);
+                n.address.is_link_local() && others.into_iter().any(|o| !o.address.is_link_local())
+            };
+            let ranks: [&dyn Fn(&Network) -> bool; 2] =
+                [&|n| !n.loopback && !is_twice(n), &|n| n.loopback];
             ranks
                 .iter()
                 .map(|rank| pick(*rank))
@@ -205,7 +206,6 @@ mod tests {
             network("lo", [127, 0, 0, 1]),
             network("eth0", [10, 0, 0, 1]),
             down,
-            network("usb0", [169, 254, 1, 1]),
             network("wlan0", [192, 168, 1, 4]),
         ];
         assert_eq!(names(&choose(&all, &Selection::Usable)), ["eth0", "wlan0"]);
@@ -213,12 +213,20 @@ mod tests {
 
     // protocol.md §1.9
     #[test]
-    fn link_local_and_loopback_are_the_last_resorts() {
+    fn a_link_local_network_counts_on_a_link_that_has_no_other() {
+        let on = |index, network| Network { index, ..network };
         let all = [
-            network("lo", [127, 0, 0, 1]),
-            network("usb0", [169, 254, 1, 1]),
+            on(1, network("lo", [127, 0, 0, 1])),
+            on(2, network("wlan0", [10, 0, 0, 1])),
+            on(2, network("wlan0", [169, 254, 9, 9])),
+            on(3, network("usb0", [169, 254, 1, 1])),
         ];
-        assert_eq!(names(&choose(&all, &Selection::Usable)), ["usb0"]);
+        let chosen = choose(&all, &Selection::Usable);
+        let addresses: Vec<Ipv4Addr> = chosen.iter().map(|n| n.address).collect();
+        assert_eq!(
+            addresses,
+            [[10, 0, 0, 1].into(), Ipv4Addr::new(169, 254, 1, 1)]
+        );
         assert_eq!(names(&choose(&all[..1], &Selection::Usable)), ["lo"]);
     }
 

@@ -119,6 +119,26 @@ impl Seldom {
     }
 }
 
+/// Says something of each address now and then. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SeldomEach {
+    last: Arc<Mutex<HashMap<IpAddr, Instant>>>,
+}
+
+impl SeldomEach {
+    /// Whether it is time to say it of this address; of at most [`ADDRESSES_MAX`] in [`PAUSE`].
+    pub(crate) fn is_due(&self, now: Instant, address: IpAddr) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.retain(|_, last| now.saturating_duration_since(*last) < PAUSE);
+        let is_due = last.len() < ADDRESSES_MAX && !last.contains_key(&address);
+        if is_due {
+            last.insert(address, now);
+        }
+        is_due
+    }
+}
+
+const ADDRESSES_MAX: usize = 64;
 const SECOND: Duration = Duration::from_secs(1);
 /// Between two lines of the log.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -160,6 +180,17 @@ mod tests {
         let later = now + SECOND;
         assert_eq!(admitted(&mut rate, later, 3), 3);
         assert_eq!(admitted(&mut rate, later, 1), 2);
+    }
+
+    #[tokio::test]
+    async fn of_each_address_it_is_said_once_a_minute_and_of_so_many_in_all() {
+        let now = std_now();
+        let seldom = SeldomEach::default();
+        let due = |at, number| seldom.is_due(at, address(number));
+        assert!(due(now, 1) && !due(now, 1) && due(now, 2));
+        let more = (3..=200).filter(|number| due(now, *number));
+        assert_eq!(more.count(), ADDRESSES_MAX - 2);
+        assert!(due(now + PAUSE, 1));
     }
 
     #[tokio::test]

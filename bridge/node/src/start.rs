@@ -19,6 +19,7 @@ use crate::gate::Gates;
 use crate::house::{House, Parts, Queues};
 use crate::interfaces::{Network, Selection, Watch, choose};
 use crate::node::{COMMANDS_MAX, Shared};
+use crate::ports::Ports;
 use crate::security::{HEADER_KEY, Security};
 use crate::traffic::Traffic;
 
@@ -29,6 +30,15 @@ pub enum StartError {
     /// The TCP port for peers could not be opened.
     #[error("no TCP port for peers could be opened: {0}")]
     Mailbox(#[source] io::Error),
+    /// None of the TCP ports that the user chose for peers could be opened.
+    #[error("TCP port {ports} for peers (mesh.mailbox_port) could not be opened: {error}")]
+    MailboxPorts {
+        /// Those that were tried.
+        ports: Ports,
+        /// What the kernel said, of the last.
+        #[source]
+        error: io::Error,
+    },
     /// The kernel's list of links and addresses could not be read.
     #[error("the list of network interfaces could not be read (netlink): {0}")]
     Netlink(#[source] io::Error),
@@ -64,7 +74,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     let all = watch.networks().await.map_err(StartError::Netlink)?;
     let selection = selection(&config);
     let networks = chosen(&all, &selection)?;
-    let mailbox = open_mailbox(&config).await.map_err(StartError::Mailbox)?;
+    let mailbox = open_mailbox(&config).await?;
     let port = mailbox.local_addr().map_err(StartError::Mailbox)?.port();
     let (heard, datagrams) = mpsc::channel(DATAGRAMS_MAX);
     let hash = IdHash::new(seed);
@@ -146,13 +156,26 @@ fn chosen(all: &[Network], selection: &Selection) -> Result<Vec<Network>, StartE
     }
 }
 
-async fn open_mailbox(config: &Config) -> io::Result<TcpListener> {
+async fn open_mailbox(config: &Config) -> Result<TcpListener, StartError> {
     let address = if config.loopback {
         Ipv4Addr::LOCALHOST
     } else {
         Ipv4Addr::UNSPECIFIED
     };
-    TcpListener::bind(SocketAddrV4::new(address, 0)).await
+    let open = |port| TcpListener::bind(SocketAddrV4::new(address, port));
+    let Some(ports) = config.mailbox_ports else {
+        return open(0).await.map_err(StartError::Mailbox);
+    };
+    let mut tried = ports.iter().peekable();
+    while let Some(port) = tried.next() {
+        match open(port).await {
+            Ok(mailbox) => return Ok(mailbox),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tried.peek().is_some() => {}
+            Err(error) => return Err(StartError::MailboxPorts { ports, error }),
+        }
+    }
+    // Never: there is one at least.
+    Err(StartError::Mailbox(io::ErrorKind::AddrNotAvailable.into()))
 }
 
 /// Opens the beacons of all networks. It is an error if that fails on every one.

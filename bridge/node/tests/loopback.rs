@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use zocp_node::{
     BeaconMode, CapPath, Capability, Config, Content, Event, Events, Node, NodeError, PeerId,
+    Turned,
 };
 
 #[tokio::test]
@@ -225,6 +226,106 @@ async fn an_interface_that_is_not_there_is_named_with_those_that_are() {
         error.contains("nix0") && error.contains("lo (127.0.0.1)"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_mailbox_takes_the_first_port_of_its_range_that_is_free_and_names_one_that_is_taken() {
+    let (first, last) = two_ports();
+    let start = |ports: String| {
+        Node::start(Config {
+            loopback: true,
+            beacon: BeaconMode::Off,
+            mailbox_ports: Some(ports.parse().unwrap()),
+            ..Config::new("lamp")
+        })
+    };
+    let range = format!("{first}-{last}");
+    let (one, _at_one) = start(range.clone()).await.unwrap();
+    let (two, _at_two) = start(range.clone()).await.unwrap();
+    assert_eq!([one.port(), two.port()], [first, last]);
+    for ports in [first.to_string(), range] {
+        let error = start(ports.clone()).await.unwrap_err().to_string();
+        let names_it = error.contains(&format!("port {ports}")) && error.contains("mailbox_port");
+        assert!(names_it, "{error}");
+    }
+    one.shutdown().await;
+    let (again, _at_again) = start(first.to_string()).await.unwrap();
+    assert_eq!(again.port(), first);
+}
+
+/// Two ports in a row that nobody has. Below those that the system chooses, so that nobody gets them meanwhile.
+fn two_ports() -> (u16, u16) {
+    let is_free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let start = 10_000 + (std::process::id() % 10_000) as u16 * 2;
+    let mut ports = (start..30_000).step_by(2);
+    let port = ports.find(|port| is_free(*port) && is_free(*port + 1));
+    let port = port.expect("two free ports");
+    (port, port + 1)
+}
+
+/// An old peer over a real socket: it is counted for what it is, whichever side connects.
+#[tokio::test]
+async fn a_peer_of_zmtp_2_is_counted_as_one() {
+    const ZMTP_2: &[u8] = b"\xff\0\0\0\0\0\0\0\0\x7f\x01\x05\0\0";
+    let (lamp, _at_lamp) = node("lamp").await;
+    let version = |lamp: &Node| lamp.traffic().turned.tally(Turned::Version).count;
+    let mut old = TcpStream::connect(("127.0.0.1", lamp.port()))
+        .await
+        .unwrap();
+    old.write_all(ZMTP_2).await.unwrap();
+    let ended = async { while old.read(&mut [0; 64]).await.is_ok_and(|len| len > 0) {} };
+    timeout(Duration::from_secs(20), ended).await.unwrap();
+    assert_eq!(version(&lamp), 1);
+    let mailbox = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("tcp://{}", mailbox.local_addr().unwrap());
+    lamp.connect(&endpoint).await.unwrap();
+    let (mut dialed, _) = mailbox.accept().await.unwrap();
+    dialed.write_all(ZMTP_2).await.unwrap();
+    let ended = async { while dialed.read(&mut [0; 64]).await.is_ok_and(|len| len > 0) {} };
+    timeout(Duration::from_secs(20), ended).await.unwrap();
+    assert_eq!(version(&lamp), 2);
+}
+
+/// It opens a connection and names an endpoint where nobody is, with nobody at its address either.
+#[tokio::test]
+async fn who_can_only_dial_us_is_told_to_be_unreachable() {
+    let (lamp, mut at_lamp) = node("lamp").await;
+    let mut stream = TcpStream::connect(("127.0.0.1", lamp.port()))
+        .await
+        .unwrap();
+    let mut codec = zocp_zmtp::Connection::dealer(&[1; 17], zocp_zmtp::Limits::default());
+    let (port, _) = two_ports();
+    let hello = zocp_zre::Command::Hello(Box::new(zocp_zre::Hello {
+        endpoint: format!("tcp://127.0.0.1:{port}"),
+        name: "natted".into(),
+        ..Default::default()
+    }));
+    let mut header = Vec::new();
+    hello.encode(1, &mut header);
+    let mut buffer = [0; 1024];
+    while !codec.is_ready() || codec.output_len() > 0 {
+        let written = stream.write(codec.output()).await.unwrap();
+        codec.consume_output(written);
+        if !codec.is_ready() {
+            let len = stream.read(&mut buffer).await.unwrap();
+            codec.handle_input(&buffer[..len]).unwrap();
+        } else if !header.is_empty() {
+            codec.send(&[&std::mem::take(&mut header)]).unwrap();
+        }
+    }
+    let id = PeerId::new([1; 16]);
+    until(&mut at_lamp, |event| match event {
+        Event::Unreachable { peer } if peer == id => Some(()),
+        _ => None,
+    })
+    .await;
+    assert!(lamp.peers().await.unwrap()[0].unreachable);
+    let unreachable = NodeError::Unreachable(id);
+    let told = lamp.whisper(id, content(b"x")).await;
+    assert_eq!(told, Err(unreachable.clone()));
+    let set = lamp.set(id, CapPath::root("level"), 1.into()).await;
+    assert_eq!(set, Err(unreachable.clone()));
+    assert_eq!(lamp.ping(id).await, Err(unreachable));
 }
 
 /// A node that nobody finds by itself.

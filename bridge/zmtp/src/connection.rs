@@ -202,6 +202,11 @@ impl Connection {
         matches!(self.stage, Stage::Traffic(_))
     }
 
+    /// Whether a part of a message has come, and the rest has not.
+    pub fn is_within_message(&self) -> bool {
+        self.is_ready() && self.decoder.is_within_message()
+    }
+
     /// The octets to write next, all that wait.
     #[inline]
     pub fn output(&self) -> &[u8] {

@@ -145,6 +145,15 @@ impl Decoder {
         self.decode_piecewise(input)
     }
 
+    /// Whether a part of a message has come, and the rest has not.
+    pub(crate) fn is_within_message(&self) -> bool {
+        match self.state {
+            State::Part { .. } => true,
+            State::Command { .. } => self.phase == Phase::Sealed,
+            State::Header => !self.ends.is_empty(),
+        }
+    }
+
     fn is_between_messages(&self) -> bool {
         self.phase == Phase::Traffic
             && self.state == State::Header

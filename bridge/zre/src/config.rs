@@ -68,6 +68,9 @@ pub struct Times {
     pub silence_max: Duration,
     /// For a connection to become ready; then the attempt has failed.
     pub dial_timeout: Duration,
+    /// Where somebody answers, a connection is ready within this time; after it another endpoint is tried if the peer
+    /// is heard at one.
+    pub dial_settle: Duration,
     /// For a HELLO: on a connection that a peer opened, and after ours.
     pub hello_timeout: Duration,
     /// For the PING-OK that confirms a repeated connection.
@@ -93,6 +96,7 @@ impl Default for Times {
             ping_interval: Duration::from_secs(1),
             silence_max: Duration::from_secs(30),
             dial_timeout: Duration::from_secs(5),
+            dial_settle: Duration::from_secs(1),
             hello_timeout: Duration::from_secs(3),
             confirm_timeout: Duration::from_secs(3),
             redial_min: Duration::from_millis(50),
@@ -133,8 +137,13 @@ pub struct Limits {
     /// [`SendError::Busy`](crate::SendError::Busy).
     pub pings_max: usize,
     /// Attempts in a row to reach a peer that has greeted us, until it is given up
-    /// as [`ExitReason::Unreachable`](crate::ExitReason::Unreachable).
+    /// as [`ExitReason::Unreachable`](crate::ExitReason::Unreachable), or kept as
+    /// [`Event::Unreachable`](crate::Event::Unreachable) while its connection to us is open; then two attempts for each
+    /// of its endpoints, and one, are enough.
     pub attempts_max: u32,
+    /// Connections that are being made at once because of what one address said, by beacons and HELLOs; further ones
+    /// wait for their turn. One to an endpoint where nobody answers takes [`Times::dial_timeout`].
+    pub dials_per_address_max: usize,
     /// Further addresses remembered of one peer; later ones are ignored.
     pub alternatives_max: usize,
 }
@@ -153,6 +162,7 @@ impl Default for Limits {
             held_bytes_max: 32 * 1024 * 1024,
             pings_max: 64,
             attempts_max: 8,
+            dials_per_address_max: 32,
             alternatives_max: 4,
         }
     }

@@ -60,6 +60,7 @@ mod peer;
 mod peer_id;
 mod peers;
 mod sequence;
+mod slots;
 mod timers;
 mod trust;
 mod zre;

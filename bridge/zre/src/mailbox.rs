@@ -22,7 +22,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::config::Limits;
+use crate::config::{Limits, Times};
 use crate::output::{Content, DialId};
 use crate::sequence::Outbound;
 use crate::{GroupName, SendError};
@@ -42,6 +42,8 @@ pub(crate) struct Mailbox {
     starved: bool,
     /// Attempts that failed in a row.
     pub(crate) failures: u32,
+    /// Of them those that did not come to a connection.
+    pub(crate) undialed: u32,
     /// When we last said HELLO.
     pub(crate) hello_at: Option<Instant>,
 }
@@ -115,6 +117,7 @@ impl Mailbox {
             held_bytes: 0,
             starved: false,
             failures: 0,
+            undialed: 0,
             hello_at: None,
         }
     }
@@ -127,6 +130,22 @@ impl Mailbox {
             | Phase::Confirming { dial, .. }
             | Phase::Open { dial }
             | Phase::Draining { dial, .. } => Some(dial),
+        }
+    }
+
+    /// Whether there is no connection, nor one that is likely to be: the attempt is older than `dial_settle`.
+    pub(crate) fn is_closed(&self, now: Instant, times: &Times) -> bool {
+        match self.phase {
+            Phase::Closed { .. } => true,
+            Phase::Dialing { until, .. } => now + times.dial_timeout >= until + times.dial_settle,
+            Phase::Confirming { .. } | Phase::Open { .. } | Phase::Draining { .. } => false,
+        }
+    }
+
+    /// An attempt has failed; if it was to connect, that is counted.
+    pub(crate) fn not_dialed(&mut self) {
+        if matches!(self.phase, Phase::Dialing { .. }) {
+            self.undialed = self.undialed.saturating_add(1);
         }
     }
 

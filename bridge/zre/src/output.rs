@@ -156,6 +156,15 @@ pub enum Event {
         /// Who.
         peer: PeerId,
     },
+    /// A node opened a connection to us, and none of its endpoints can be dialed: it is behind a firewall or an
+    /// address translation, or names an address that is not its own. What it says arrives, and nothing can be said
+    /// to it. It is dialed on; once that succeeds, it exits and enters.
+    Unreachable {
+        /// Who.
+        peer: PeerId,
+        /// Where it was tried.
+        endpoints: Vec<Endpoint>,
+    },
     /// A node answered [`Zre::ping`](crate::Zre::ping).
     PingAnswered {
         /// Who.
@@ -228,7 +237,7 @@ pub enum ExitReason {
     NoContent,
     /// It is in too many groups or sent too many frames.
     OverLimit,
-    /// It greeted us but we cannot reach its mailbox.
+    /// It greeted us, its connection ended, and we cannot reach its mailbox.
     Unreachable,
     /// Its key is trusted no longer.
     Distrusted,
@@ -302,6 +311,9 @@ pub enum SendError {
     /// try again.
     #[error("too much is waiting for a node already")]
     Busy,
+    /// The node is here, but none of its endpoints can be dialed ([`Event::Unreachable`]).
+    #[error("the node cannot be reached: nobody answers at its endpoint")]
+    Unreachable,
     /// The caller's fault: peers cannot be told this group.
     #[error(transparent)]
     BadGroup(#[from] crate::NameError),

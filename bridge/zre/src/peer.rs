@@ -38,6 +38,12 @@ pub(crate) struct Peer {
     pub(crate) endpoint: Endpoint,
     /// Where else it was heard.
     alternatives: SmallVec<[Endpoint; 1]>,
+    /// It was heard at a further endpoint since its connection was made.
+    pub(crate) heard_elsewhere: bool,
+    /// Who made us dial it: the address of the HELLO or the beacon. None where it was a user.
+    pub(crate) cause: Option<IpAddr>,
+    /// It is to be dialed, and no slot of `cause` is free.
+    pub(crate) is_waiting: bool,
     /// The endpoints under which a user wants it; dialed until it answers.
     pub(crate) manual: SmallVec<[Endpoint; 1]>,
     /// The last sign of life.
@@ -58,6 +64,8 @@ pub(crate) struct Presence {
     pub(crate) successor: Option<Successor>,
     /// Somebody has said goodbye in its name.
     pub(crate) leaving: Option<Leaving>,
+    /// It opened a connection to us, and none of its endpoints can be dialed: nothing can be said to it.
+    pub(crate) is_unreachable: bool,
     /// We greet it afresh and expect its HELLO in return.
     pub(crate) awaiting: bool,
     pub(crate) name: Arc<str>,
@@ -143,6 +151,9 @@ impl Peer {
             key,
             endpoint,
             alternatives: SmallVec::new(),
+            heard_elsewhere: false,
+            cause: None,
+            is_waiting: false,
             manual: SmallVec::new(),
             heard: now,
             spread,
@@ -162,10 +173,8 @@ impl Peer {
         let Some(presence) = self.presence.as_mut() else {
             return false;
         };
-        matches!(
-            std::mem::replace(&mut presence.silence, Silence::None),
-            Silence::Evasive(_)
-        )
+        let former = std::mem::replace(&mut presence.silence, Silence::None);
+        matches!(former, Silence::Evasive(_)) && !presence.is_unreachable
     }
 
     /// Whether our HELLO is out and its HELLO is due.
@@ -197,10 +206,43 @@ impl Peer {
 
     /// Remembers a further endpoint for when the present one fails.
     pub(crate) fn remember(&mut self, endpoint: Endpoint, limits: &Limits) {
-        let known = self.endpoint == endpoint || self.alternatives.contains(&endpoint);
-        if !known && self.alternatives.len() < limits.alternatives_max {
+        if !self.knows(&endpoint) && self.has_room(limits) {
             self.alternatives.push(endpoint);
         }
+    }
+
+    /// Whether it was heard or said to be there before.
+    pub(crate) fn knows(&self, endpoint: &Endpoint) -> bool {
+        self.endpoint == *endpoint || self.alternatives.contains(endpoint)
+    }
+
+    /// Whether one more endpoint is remembered.
+    pub(crate) fn has_room(&self, limits: &Limits) -> bool {
+        self.alternatives.len() < limits.alternatives_max
+    }
+
+    /// Goes over to an endpoint that was not known: the newest is the likeliest. The former one is the next; if there
+    /// are too many, the oldest is forgotten.
+    pub(crate) fn move_to(&mut self, endpoint: Endpoint, limits: &Limits) {
+        let former = std::mem::replace(&mut self.endpoint, endpoint);
+        self.alternatives.insert(0, former);
+        self.alternatives.truncate(limits.alternatives_max);
+    }
+
+    /// Remembers a further endpoint at which it is heard, for when its connection ends: the newest is the likeliest.
+    pub(crate) fn is_elsewhere_too(&mut self, endpoint: Endpoint) {
+        self.alternatives.insert(0, endpoint);
+        self.heard_elsewhere = true;
+    }
+
+    /// All endpoints that are known.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.endpoint).chain(&self.alternatives)
+    }
+
+    /// Whether it has greeted us, and cannot be greeted.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.presence.as_ref().is_some_and(|p| p.is_unreachable)
     }
 
     /// Whether there is an endpoint besides the present one.
@@ -229,6 +271,7 @@ impl Peer {
     /// When it wants attention next, if nothing else happens.
     pub(crate) fn deadline(&self, times: &Times) -> Instant {
         let connection = match self.mailbox.phase {
+            Phase::Closed { .. } if self.is_waiting => None,
             Phase::Closed { retry_at, .. } => Some(retry_at),
             Phase::Dialing { until, .. }
             | Phase::Confirming { until, .. }

@@ -3,7 +3,7 @@
 //! Model: this file holds the state and shows it; the verbs are in the files below,
 //! each a part of `impl Zre`: `meeting` (beacons, manual endpoints), `links` (what
 //! peers say), `greeting` (HELLO), `dials` (our connections), `sending` (messages,
-//! groups), `parting` (peers that go), `ticking` (time), `trusting` (keys).
+//! groups), `parting` (peers that go), `sharing` (what one address may have), `ticking` (time), `trusting` (keys).
 //! Invariants: I1. `dials` holds exactly the connections of the mailboxes. I2. A link
 //! with a peer is the `link` of that peer's presence. I3. `members` holds a peer in
 //! exactly the groups of its presence. I4. After a change to a peer's phase it is
@@ -15,6 +15,7 @@ mod links;
 mod meeting;
 mod parting;
 mod sending;
+mod sharing;
 mod ticking;
 mod trusting;
 mod view;
@@ -28,6 +29,7 @@ pub use view::PeerView;
 use crate::hash::IdHash;
 use crate::output::{DialId, Event, LinkId, Output, RejectReason};
 use crate::peers::{Key, Peers};
+use crate::slots::Slots;
 use crate::timers::Timers;
 use crate::trust::Trust;
 use crate::{Config, GroupName};
@@ -48,6 +50,9 @@ pub struct Zre {
     /// Links in the order of their opening, until their HELLO is due.
     unhailed: VecDeque<(Instant, LinkId)>,
     dials: HashMap<DialId, Key, IdHash>,
+    /// Those of them that are being made, and hold a slot of this address.
+    making: HashMap<DialId, IpAddr, IdHash>,
+    slots: Slots,
     dials_made: u64,
     timers: Timers,
     /// On a secure mesh.
@@ -87,6 +92,8 @@ impl Zre {
             links: HashMap::with_hasher(hash),
             unhailed: VecDeque::new(),
             dials: HashMap::with_hasher(hash),
+            making: HashMap::with_hasher(hash),
+            slots: Slots::new(config.limits.dials_per_address_max),
             dials_made: 0,
             timers: Timers::default(),
             trust: config.security.as_ref().map(Trust::new),

@@ -157,6 +157,7 @@ impl Watcher {
             }
             Event::Evasive { peer }
             | Event::Returned { peer }
+            | Event::Unreachable { peer, .. }
             | Event::PingAnswered { peer, .. }
             | Event::Renewed { peer }
             | Event::Unblocked { peer } => {

@@ -70,6 +70,7 @@ impl Bridge {
             self.names(),
         ];
         findings.extend(self.keys(machine.is_secure()));
+        findings.extend(self.old());
         findings.extend(self.turned_away());
         findings.push(self.descriptors());
         findings
@@ -121,6 +122,17 @@ impl Bridge {
             let found = "nodes are heard, and none is met";
             return Finding::problem("nodes", found).advice(advice);
         }
+        let unreachable = self.peers.iter();
+        let unreachable = unreachable.filter(|peer| peer.state == "unreachable");
+        let unreachable = unreachable.map(|peer| format!("{} at {}", peer.name, peer.endpoint));
+        let unreachable: Vec<String> = unreachable.collect();
+        if !unreachable.is_empty() {
+            let found = format!("cannot be reached: {}", unreachable.join(", "));
+            let advice = "they opened a connection to this bridge and nobody answers at their own endpoint, so nothing \
+                          can be said to them: a firewall or an address translation (NAT) is before them. Open their \
+                          port there, which `mesh.mailbox_port` fixes for a bridge";
+            return Finding::warning("nodes", found).advice(advice);
+        }
         let evasive = self.peers.iter().filter(|peer| peer.state == "evasive");
         let evasive: Vec<&str> = evasive.map(|peer| peer.name.as_str()).collect();
         if !evasive.is_empty() {
@@ -171,6 +183,15 @@ impl Bridge {
             return Some(Finding::warning("key", found).advice(advice));
         }
         is_secure.then(|| Finding::good("key", "the mesh is secure"))
+    }
+
+    /// Programs that cannot be met.
+    fn old(&self) -> Option<Finding> {
+        let count = self.count("turned away", "version");
+        let found = format!("{count} connections with programs that speak ZMTP 2 or older failed");
+        let advice = "NetMQ before 4, libzmq before 4 and old jyre do: they cannot be met until that library is a newer \
+                      one. The bridge's log names their addresses";
+        (count > 0).then(|| Finding::warning("old peers", found).advice(advice))
     }
 
     /// What was refused for a limit's sake.
@@ -364,6 +385,14 @@ mod tests {
         assert_eq!(
             ailing(|b| b.peers[0].state = "evasive".to_owned()),
             [("nodes", Warning)]
+        );
+        assert_eq!(
+            ailing(|b| b.peers[0].state = "unreachable".to_owned()),
+            [("nodes", Warning)]
+        );
+        assert_eq!(
+            beacons(&[("turned away", "version", 3)]),
+            [("old peers", Warning)]
         );
         assert_eq!(
             ailing(|b| b.peers.push(peer("stage"))),

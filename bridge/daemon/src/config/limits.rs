@@ -98,6 +98,8 @@ limits! {
     links_max => node.zre.links_max;
     /// Those from one address; further ones are refused.
     links_per_address_max => node.zre.links_per_address_max;
+    /// Connections to peers that are being made because of what one address said; further ones wait.
+    dials_per_address_max => node.zre.dials_per_address_max;
     /// Connections that have not said yet who they are; further ones wait.
     handshakes_max => node.handshakes_max;
     /// Those from one address; further ones are closed.

@@ -121,6 +121,18 @@ fn a_value_that_cannot_be_meant_is_named_by_its_key() {
         (format!("[mesh]\nname = \"{long}\""), "mesh.name"),
         (String::from("[mesh]\nport = 0"), "mesh.port"),
         (
+            String::from("[mesh]\nmailbox_port = 0"),
+            "mesh.mailbox_port",
+        ),
+        (
+            String::from("[mesh]\nmailbox_port = '9-8'"),
+            "mesh.mailbox_port",
+        ),
+        (
+            String::from("[mesh]\nmailbox_port = -1"),
+            "mesh.mailbox_port",
+        ),
+        (
             String::from("[statistics]\nprometheus = '0.0.0.0:9567'"),
             "statistics.prometheus",
         ),
@@ -148,6 +160,22 @@ fn a_value_that_cannot_be_meant_is_named_by_its_key() {
         let error = error_of(&text);
         assert!(error.starts_with(key), "{text}: {error}");
     }
+}
+
+#[test]
+fn a_mailbox_port_is_a_number_or_a_range() {
+    for (text, ports) in [
+        ("49152", "49152"),
+        ("'49152'", "49152"),
+        ("'49152-49160'", "49152-49160"),
+    ] {
+        let config = Config::parse(&format!("[mesh]\nmailbox_port = {text}\n")).unwrap();
+        let node = config.check().unwrap().node;
+        assert_eq!(node.mailbox_ports.unwrap().to_string(), ports);
+    }
+    let error = error_of("[mesh]\nmailbox_port = [1]\n");
+    assert!(error.contains("a port, or a range"), "{error}");
+    assert_eq!(Config::default().check().unwrap().node.mailbox_ports, None);
 }
 
 #[test]

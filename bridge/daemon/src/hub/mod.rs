@@ -205,6 +205,7 @@ impl Hub {
             Event::Joined { peer, group } => self.joined(*peer, group),
             Event::Left { peer, group } => self.left(*peer, group),
             Event::Evasive { peer } => self.change(*peer, "State", Variant::new("evasive")),
+            Event::Unreachable { peer } => self.change(*peer, "State", Variant::new("unreachable")),
             Event::Returned { peer } => self.change(*peer, "State", Variant::new("ready")),
             Event::Networks(networks) => self.moved(networks),
             Event::Whispered { peer, content } => {

@@ -106,6 +106,7 @@ fn info(id: PeerId, name: &str) -> PeerInfo {
         zocp: true,
         extended: true,
         evasive: false,
+        unreachable: false,
         key: None,
     }
 }

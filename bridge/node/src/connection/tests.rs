@@ -60,6 +60,7 @@ async fn link(link: LinkId, inputs: &mpsc::Sender<Input>, messages: usize) -> Jo
         silence_max: SOON,
         keys: None,
         traffic: Arc::new(Traffic::new(zocp_zre::IdHash::new(1))),
+        old: SeldomEach::default(),
     };
     tokio::spawn(async move {
         let token = CancellationToken::new();

@@ -13,7 +13,9 @@ use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 use zocp_model::{NodeId, PeerKind};
 use zocp_zmtp::{Message, PublicKey};
-use zocp_zre::{HEADER_BRIDGE, Header, LinkError, LinkId, Output, PeerId, PeerView, SendError};
+use zocp_zre::{
+    Endpoint, HEADER_BRIDGE, Header, LinkError, LinkId, Output, PeerId, PeerView, SendError,
+};
 
 use super::trusting::name_refused;
 use super::{House, Link};
@@ -250,6 +252,7 @@ impl House {
                 self.traffic.tap().tell(|| Note::Returned { peer });
                 self.events.push(Event::Returned { peer });
             }
+            Zre::Unreachable { peer, endpoints } => self.unreachable(peer, &endpoints),
             Zre::PingAnswered { peer, rtt } => self.ping_answered(peer, rtt),
             Zre::Renewed { peer } => self.model.peer_renewed(node_id(peer)),
             Zre::StrangerHeard(stranger) => self.stranger_heard(now, &stranger),
@@ -276,6 +279,20 @@ impl House {
         if !self.is_zocp(now, peer, &content) {
             self.events.push(Event::Whispered { peer, content });
         }
+    }
+
+    /// A peer is heard, and nothing can be said to it.
+    fn unreachable(&mut self, peer: PeerId, endpoints: &[Endpoint]) {
+        let name = self.zre.peer(peer).map_or("", |peer| peer.name());
+        let tried: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
+        warn!(
+            peer = %peer.short(), name, tried = tried.join(" "),
+            "a node has opened a connection to us and cannot be reached itself; it is heard, and nothing can be said \
+             to it: is a firewall or an address translation before it?"
+        );
+        self.gates.bar(peer);
+        self.pings.remove(&peer);
+        self.events.push(Event::Unreachable { peer });
     }
 
     /// What was promised to a peer cannot be queued for it: it is met afresh, so that nothing is
@@ -358,6 +375,7 @@ impl House {
     ) -> Result<oneshot::Receiver<std::time::Duration>, NodeError> {
         self.zre.ping(now, peer).map_err(|error| match error {
             SendError::NoSuchPeer => NodeError::NodeGone(peer),
+            SendError::Unreachable => NodeError::Unreachable(peer),
             other => not_sent(other),
         })?;
         let (answer, answered) = oneshot::channel();
@@ -384,6 +402,7 @@ fn describe(peer: PeerView<'_>) -> PeerInfo {
         zocp: peer.headers().value("X-ZOCP").is_some(),
         extended: peer.headers().value(HEADER_BRIDGE) == Some("1"),
         evasive: peer.is_evasive(),
+        unreachable: peer.is_unreachable(),
         key: peer.key().and_then(public_key),
     }
 }

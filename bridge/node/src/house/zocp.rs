@@ -327,9 +327,11 @@ impl House {
             .map_err(unwired)
     }
 
-    /// What a caller waits for is not queued behind megabytes.
+    /// What a caller waits for is not queued behind megabytes, nor for who does not hear it.
     fn refuse_when_full(&self, peer: PeerId) -> Result<(), NodeError> {
-        if self.gates.is_full(peer) {
+        if self.zre.peer(peer).is_some_and(|it| it.is_unreachable()) {
+            Err(NodeError::Unreachable(peer))
+        } else if self.gates.is_full(peer) {
             Err(NodeError::Busy)
         } else {
             Ok(())

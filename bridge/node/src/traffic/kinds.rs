@@ -92,6 +92,8 @@ kinds! {
     pub enum Turned {
         /// A connection that did not say in time, or at all, whose it is.
         Handshake = "handshake",
+        /// A connection with somebody whose ZMTP is older than 3.
+        Version = "version",
         /// A connection that was no node's: no identity of one, or our own.
         Identity = "identity",
         /// A connection on a network that does not carry the mesh.

@@ -300,3 +300,19 @@ fn error_texts_say_what_and_by_whom() {
         "the peer's socket type is \"PUB\", which does not go with our ROUTER"
     );
 }
+
+#[test]
+fn a_part_of_a_message_is_known_as_one_and_a_part_of_a_command_is_not() {
+    let mut connection = ready_router(small());
+    let within = |octets: &[u8], connection: &mut crate::Connection| {
+        connection.handle_input(octets).unwrap();
+        connection.is_within_message()
+    };
+    let two = message(&[b"first", b"second"]);
+    assert!(!within(b"", &mut connection));
+    assert!(within(&two[..4], &mut connection), "in the first frame");
+    assert!(within(&two[4..7], &mut connection), "between the frames");
+    assert!(!within(&two[7..], &mut connection), "whole");
+    let ping = command(b"PING", b"\0\0");
+    assert!(!within(&ping[..5], &mut connection), "no message");
+}

@@ -1,7 +1,8 @@
 //! The connections that we open: attempts, HELLO, confirmation, renewal.
 //!
 //! Model: the phases are those of `mailbox`. Every end of a connection goes through
-//! [`Zre::hang_up_dial`] or [`Zre::dial_closed`].
+//! [`Zre::hang_up_dial`] or [`Zre::dial_closed`], where its slot is given back.
+//! Limits: `Limits::dials_per_address_max`, see `slots`.
 //! Spec: 36/ZRE "Interconnection Model".
 
 use std::net::SocketAddr;
@@ -10,7 +11,8 @@ use std::time::Instant;
 use crate::Endpoint;
 use crate::command::{Command, Hello};
 use crate::mailbox::{Asker, Phase, Ping};
-use crate::output::{Content, DialEnd, DialId, ExitReason, Output, RejectReason};
+use crate::output::{Content, DialEnd, DialId, Event, ExitReason, Output, RejectReason};
+use crate::peer::Peer;
 use crate::peers::Key;
 
 use super::Zre;
@@ -28,6 +30,7 @@ impl Zre {
         let Some(&key) = self.dials.get(&dial) else {
             return;
         };
+        self.release_slot(dial);
         let phase = self.peers.at(key).map(|peer| peer.mailbox.phase);
         if !matches!(phase, Some(Phase::Dialing { .. })) {
             return;
@@ -41,7 +44,10 @@ impl Zre {
         let limits = self.config.limits;
         if let Some(peer) = self.peers.at_mut(key) {
             peer.resolve(remote, &limits);
+            peer.mailbox.undialed = 0;
+            peer.heard_elsewhere = false;
             self.say_hello(now, key, dial, local);
+            self.reached(key);
             self.attend(now, key);
         }
     }
@@ -60,9 +66,11 @@ impl Zre {
         let Some(key) = self.dials.remove(&dial) else {
             return;
         };
+        self.release_slot(dial);
         let Some(peer) = self.peers.at_mut(key) else {
             return;
         };
+        peer.mailbox.not_dialed();
         tracing::debug!(endpoint = %peer.endpoint, ?end, "dial closed");
         let was_open = matches!(
             peer.mailbox.phase,
@@ -89,9 +97,19 @@ impl Zre {
         if let Some(peer) = self.peers.at_mut(key)
             && let Phase::Closed { retry_at, .. } = peer.mailbox.phase
             && retry_at <= now
+            && !peer.is_waiting
         {
+            let is_new = peer.mailbox.failures == 0;
+            let cause = peer.cause;
+            if cause.is_some_and(|ip| !self.slots.take(ip, key, is_new)) {
+                peer.is_waiting = true;
+                return self.arm(key);
+            }
             self.dials_made += 1;
             let dial = DialId(self.dials_made);
+            if let Some(cause) = cause {
+                self.making.insert(dial, cause);
+            }
             peer.mailbox.phase = Phase::Dialing { dial, until };
             let output = Output::Dial {
                 dial,
@@ -102,6 +120,45 @@ impl Zre {
             self.outputs.push_back(output);
         }
         self.arm(key);
+    }
+
+    /// Whoever greets us on a connection of its own cannot be dialed. It stays as long as that connection does.
+    fn unreachable(&mut self, key: Key) {
+        // protocol.md §1.10
+        let Some(peer) = self.peers.at_mut(key).filter(|p| !p.is_unreachable()) else {
+            return;
+        };
+        // Whoever had it sent is told again when the peer can be reached.
+        peer.mailbox.clear_held();
+        let endpoints = peer.endpoints().cloned().collect();
+        if let (Some(peer), Some(presence)) = (peer.id, peer.presence.as_mut()) {
+            presence.is_unreachable = true;
+            self.event(Event::Unreachable { peer, endpoints });
+        }
+    }
+
+    /// A peer that could not be told anything can be: all that it should know is to be told now.
+    fn reached(&mut self, key: Key) {
+        let presence = self.peers.at_mut(key).and_then(|p| p.presence.as_mut());
+        if let Some(presence) = presence.filter(|p| p.is_unreachable) {
+            presence.is_unreachable = false;
+            self.enter_again(key);
+        }
+    }
+
+    /// Goes over to an endpoint that was not known of a peer, and dials it there: nothing is left to wait for, since
+    /// whoever is there is not who failed to answer.
+    pub(super) fn dial_at(&mut self, now: Instant, key: Key, endpoint: Endpoint) {
+        // protocol.md §1.6
+        self.hang_up_dial(key);
+        let limits = self.config.limits;
+        if let Some(peer) = self.peers.at_mut(key) {
+            peer.move_to(endpoint, &limits);
+            peer.mailbox.failures = 0;
+            peer.mailbox.undialed = 0;
+            peer.mailbox.close(now, now);
+        }
+        self.attend(now, key);
     }
 
     /// A peer whose turn it is, but whose endpoint is another's who is connected, is not dialed there: that
@@ -144,11 +201,16 @@ impl Zre {
         let Some(peer) = self.peers.at_mut(key) else {
             return;
         };
+        peer.mailbox.not_dialed();
         peer.next_endpoint();
         peer.mailbox.failures = peer.mailbox.failures.saturating_add(1);
         let failures = peer.mailbox.failures;
-        let is_present = peer.presence.is_some();
-        if is_present && failures >= self.config.limits.attempts_max {
+        let attempts_max = self.config.limits.attempts_max;
+        let is_heard = peer.is_linked() && peer.presence.as_ref().is_some_and(|p| !p.awaiting);
+        let tried = attempts_max.min(1 + 2 * peer.endpoints().count() as u32);
+        if is_heard && peer.mailbox.undialed >= tried {
+            self.unreachable(key);
+        } else if peer.presence.is_some() && !peer.is_unreachable() && failures >= attempts_max {
             return self.part(now, key, ExitReason::Unreachable);
         }
         let quiet_until = now + self.config.times.redial_min;
@@ -165,6 +227,7 @@ impl Zre {
         if let Some(dial) = dial
             && self.dials.remove(&dial).is_some()
         {
+            self.release_slot(dial);
             self.outputs.push_back(Output::HangUpDial(dial));
         }
     }
@@ -284,8 +347,7 @@ impl Zre {
             return false;
         };
         let node_key = nameless.key;
-        let known =
-            |p: &crate::peer::Peer| p.id.is_some() && p.key == node_key && p.is_at(endpoint);
+        let known = |p: &Peer| p.id.is_some() && p.key == node_key && p.is_at(endpoint);
         let Some(other) = self.peers.find(known) else {
             return false;
         };
@@ -296,7 +358,7 @@ impl Zre {
     /// Makes a node without a name the same as another.
     pub(super) fn absorb(&mut self, nameless: Key, other: Key) {
         self.hang_up_dial(nameless);
-        let Some(gone) = self.peers.remove(nameless) else {
+        let Some(gone) = self.remove_peer(nameless) else {
             return;
         };
         if let Some(peer) = self.peers.at_mut(other) {

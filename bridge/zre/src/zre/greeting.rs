@@ -21,7 +21,7 @@ use crate::trust::NodeKey;
 use crate::{Endpoint, GroupName, HEADER_BRIDGE, PeerId};
 
 use super::Zre;
-use super::meeting::Claim;
+use super::sharing::Claim;
 
 /// Where a HELLO comes from, and where it says that it does.
 #[derive(Clone, Copy)]
@@ -56,7 +56,7 @@ impl Zre {
 
     /// The peer that a HELLO is from, made if it is new.
     fn admit(&mut self, now: Instant, id: PeerId, source: Source<'_>) -> Result<Key, RejectReason> {
-        let limits = self.config.limits;
+        let (limits, times) = (self.config.limits, self.config.times);
         let nameless = self.find_nameless(id, source);
         let key = match (self.peers.key(id), nameless) {
             (Some(key), nameless) => {
@@ -71,16 +71,45 @@ impl Zre {
             }
             (None, None) => {
                 let endpoint = source.endpoint.ok_or(RejectReason::BadEndpoint)?;
-                return self.claim(now, id, endpoint.clone(), source.key, Claim::Greeted);
+                let by = Claim::Greeted(source.remote.ip());
+                let key = self.claim(now, id, endpoint.clone(), source.key, by)?;
+                self.may_be_at_source(key, source);
+                return Ok(key);
             }
         };
         self.prove(now, key, source.key, source.endpoint);
+        // Anybody can write a beacon in the name of an address; a HELLO comes from where it comes from.
+        self.set_cause(key, source.remote.ip());
         if let Some(endpoint) = source.endpoint.filter(|it| self.is_free_for(key, it))
             && let Some(peer) = self.peers.at_mut(key)
         {
-            peer.remember(endpoint.clone(), &limits);
+            let begins_anew = peer.presence.as_ref().is_some_and(|p| !p.awaiting);
+            if peer.knows(endpoint) || !(begins_anew || peer.mailbox.is_closed(now, &times)) {
+                peer.remember(endpoint.clone(), &limits);
+            } else if peer.mailbox.is_greeted() {
+                // It is greeted again there.
+                peer.move_to(endpoint.clone(), &limits);
+            } else {
+                self.dial_at(now, key, endpoint.clone());
+            }
         }
+        self.may_be_at_source(key, source);
         Ok(key)
+    }
+
+    /// Where a HELLO names an endpoint that cannot be dialed, its mailbox may be at the address that it comes from.
+    fn may_be_at_source(&mut self, key: Key, source: Source<'_>) {
+        // protocol.md §1.10
+        let Some(endpoint) = source.endpoint.filter(|it| self.is_free_for(key, it)) else {
+            return;
+        };
+        let at_source = Endpoint::advertised(source.remote.ip(), endpoint.port());
+        let limits = self.config.limits;
+        if self.is_free_for(key, &at_source)
+            && let Some(peer) = self.peers.at_mut(key)
+        {
+            peer.remember(at_source, &limits);
+        }
     }
 
     /// The node without a name that a HELLO is the answer of. It is where the HELLO
@@ -127,6 +156,7 @@ impl Zre {
                     link: Some(link),
                     successor: None,
                     leaving: None,
+                    is_unreachable: false,
                     awaiting: false,
                     name: hello.name.into(),
                     wrap: match headers.value(HEADER_BRIDGE) {
@@ -195,6 +225,30 @@ impl Zre {
         }
         self.learn(key_of, id, &name);
         self.event(event);
+    }
+
+    /// Tells that a peer is out and in: to whom it matters that it begins anew.
+    pub(super) fn enter_again(&mut self, key: Key) {
+        let Some(peer) = self.peers.at(key) else {
+            return;
+        };
+        let (Some(id), Some(presence)) = (peer.id, peer.presence.as_ref()) else {
+            return;
+        };
+        let out = Event::Exited {
+            peer: id,
+            name: presence.name.clone(),
+            reason: ExitReason::Replaced,
+        };
+        let again = Event::Entered {
+            peer: id,
+            name: presence.name.clone(),
+            endpoint: peer.endpoint.clone(),
+            headers: presence.headers.clone(),
+            groups: presence.groups.clone(),
+        };
+        self.event(out);
+        self.event(again);
     }
 
     /// A peer that we greeted afresh has answered. What it joined or left meanwhile

@@ -16,6 +16,7 @@ use crate::peers::Key;
 use crate::trust::{NodeKey, Trust};
 use crate::{Endpoint, PeerId};
 
+use super::sharing::Claim;
 use super::{OWN_ADDRESSES_MAX, Zre};
 
 impl Zre {
@@ -174,7 +175,8 @@ impl Zre {
             self.alive(now, key);
         } else {
             let source = endpoint.socket_addr();
-            match self.claim(now, id, endpoint, node_key, Claim::Heard) {
+            let by = source.map(|source| source.ip());
+            match self.claim(now, id, endpoint, node_key, Claim::Heard(by)) {
                 Ok(key) => self.attend(now, key),
                 Err(why @ (RejectReason::Full | RejectReason::AddressFull)) => {
                     if let Some(source) = source {
@@ -215,21 +217,24 @@ impl Zre {
     /// further address of one that is.
     fn heard_at(&mut self, now: Instant, key: Key, endpoint: Endpoint) {
         // protocol.md §1.6
-        let limits = self.config.limits;
+        let (limits, times) = (self.config.limits, self.config.times);
         let is_known = |peer: &Peer| peer.endpoint == endpoint;
         let is_free = self.peers.at(key).is_some_and(is_known) || self.is_free_for(key, &endpoint);
         let Some(peer) = self.peers.at_mut(key).filter(|_| is_free) else {
             return;
         };
-        if peer.mailbox.dial().is_none() && peer.presence.is_none() {
+        let is_new = !peer.knows(&endpoint) && peer.has_room(&limits);
+        if is_new && peer.mailbox.is_closed(now, &times) {
+            self.dial_at(now, key, endpoint);
+        } else if peer.mailbox.dial().is_none() && peer.presence.is_none() {
             if peer.endpoint != endpoint {
                 let former = std::mem::replace(&mut peer.endpoint, endpoint);
                 peer.remember(former, &limits);
             }
             peer.mailbox.hurry(now);
             self.attend(now, key);
-        } else {
-            peer.remember(endpoint, &limits);
+        } else if is_new {
+            peer.is_elsewhere_too(endpoint);
         }
     }
 
@@ -280,46 +285,17 @@ impl Zre {
                 }
                 self.peers.rename(key, id);
                 self.prove(now, key, node_key, None);
+                self.caused(key, by);
                 return Ok(key);
             }
             self.part_for_good(now, key, ExitReason::Replaced);
         }
-        self.make_room(now, &endpoint, by)?;
+        self.make_room(now, by)?;
         let spread = self.chance();
         let peer = Peer::new(Some(id), node_key, endpoint, now, spread);
-        Ok(self.peers.insert(peer))
-    }
-
-    /// Sees to it that one more peer at an endpoint may be known.
-    fn make_room(
-        &mut self,
-        now: Instant,
-        endpoint: &Endpoint,
-        by: Claim,
-    ) -> Result<(), RejectReason> {
-        let limits = self.config.limits;
-        let ip = endpoint.ip();
-        let is_there = |peer: &Peer| ip.is_some() && peer.endpoint.ip() == ip;
-        let there = self.peers.iter().filter(|(_, peer)| is_there(peer)).count();
-        let why = if there >= limits.peers_per_address_max {
-            RejectReason::AddressFull
-        } else if self.peers.len() >= limits.peers_max {
-            RejectReason::Full
-        } else {
-            return Ok(());
-        };
-        // Anybody can write a beacon; a HELLO comes from who is there.
-        let is_idle = |peer: &Peer| {
-            let may_go = peer.presence.is_none() && peer.manual.is_empty();
-            may_go && !peer.mailbox.is_greeted() && (why == RejectReason::Full || is_there(peer))
-        };
-        match self.peers.find(is_idle).filter(|_| by == Claim::Greeted) {
-            Some(idle) => {
-                self.forget(now, idle);
-                Ok(())
-            }
-            None => Err(why),
-        }
+        let key = self.peers.insert(peer);
+        self.caused(key, by);
+        Ok(key)
     }
 
     /// A node says that it leaves. Only from where it is: elsewhere anyone could
@@ -374,13 +350,4 @@ impl Zre {
             self.event(Event::Returned { peer: id });
         }
     }
-}
-
-/// How a newcomer is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Claim {
-    /// By a beacon, which anybody can write.
-    Heard,
-    /// By its HELLO.
-    Greeted,
 }

@@ -81,6 +81,12 @@ impl Zre {
         } else {
             self.config.times.redial_min
         };
+        // protocol.md §1.6
+        if let Some(peer) = self.peers.at_mut(key)
+            && std::mem::take(&mut peer.heard_elsewhere)
+        {
+            peer.next_endpoint();
+        }
         let failures = self.peers.at(key).map_or(0, |p| p.mailbox.failures);
         let retry_at = now + self.backoff(failures);
         if let Some(peer) = self.peers.at_mut(key) {
@@ -114,7 +120,7 @@ impl Zre {
     /// sought on.
     pub(super) fn forget(&mut self, now: Instant, key: Key) {
         self.hang_up_dial(key);
-        let Some(peer) = self.peers.remove(key) else {
+        let Some(peer) = self.remove_peer(key) else {
             return;
         };
         for endpoint in peer.manual {

@@ -12,6 +12,7 @@ use std::time::Instant;
 use crate::command::Command;
 use crate::mailbox::{Asker, Message, Phase, Ping};
 use crate::output::{Content, Event, Header, Output, SendError};
+use crate::peer::Peer;
 use crate::peers::Key;
 use crate::{GroupName, PeerId};
 
@@ -30,7 +31,7 @@ impl Zre {
         content: Content,
     ) -> Result<(), SendError> {
         self.check_content(&content)?;
-        let key = self.present(peer)?;
+        let key = self.reachable(peer)?;
         self.check_room(key)?;
         self.send_or_hold(now, key, Message::Whisper(content));
         Ok(())
@@ -53,7 +54,9 @@ impl Zre {
         let Some((name, keys)) = self.members.get_key_value(group) else {
             return Ok(0);
         };
-        let (name, keys) = (name.clone(), keys.clone());
+        let can_be_told = |key: &&Key| !self.peers.at(**key).is_some_and(Peer::is_unreachable);
+        let name = name.clone();
+        let keys: Vec<Key> = keys.iter().filter(can_be_told).copied().collect();
         keys.iter().try_for_each(|key| self.check_room(*key))?;
         for key in &keys {
             let message = Message::Shout(name.clone(), content.clone());
@@ -99,7 +102,7 @@ impl Zre {
     /// If the peer is not here, or its connection is being made, or too many
     /// questions are out.
     pub fn ping(&mut self, now: Instant, peer: PeerId) -> Result<(), SendError> {
-        let key = self.present(peer)?;
+        let key = self.reachable(peer)?;
         let is_open = self.peers.at(key).is_some_and(|peer| {
             matches!(peer.mailbox.phase, Phase::Open { .. })
                 && peer.mailbox.pings.len() < self.config.limits.pings_max
@@ -121,10 +124,14 @@ impl Zre {
         }
     }
 
-    fn present(&self, id: PeerId) -> Result<Key, SendError> {
-        let key = self.peers.key(id);
-        key.filter(|key| self.peers.at(*key).is_some_and(|p| p.presence.is_some()))
-            .ok_or(SendError::NoSuchPeer)
+    /// A peer that is here and can be told something.
+    fn reachable(&self, id: PeerId) -> Result<Key, SendError> {
+        let key = self.peers.key(id).ok_or(SendError::NoSuchPeer)?;
+        match self.peers.at(key).and_then(|peer| peer.presence.as_ref()) {
+            None => Err(SendError::NoSuchPeer),
+            Some(presence) if presence.is_unreachable => Err(SendError::Unreachable),
+            Some(_) => Ok(key),
+        }
     }
 
     /// Whether a message to a peer can be sent or held.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::mailbox::Phase;
 use crate::output::{Event, ExitReason, RejectReason};
-use crate::peer::{Question, Silence};
+use crate::peer::{Peer, Question, Silence};
 use crate::peers::Key;
 
 use super::Zre;
@@ -122,7 +122,8 @@ impl Zre {
         if let Some(presence) = peer.presence.as_mut() {
             presence.silence = next;
         }
-        if tell {
+        // Who cannot be asked is not evasive.
+        if tell && !self.peers.at(key).is_some_and(Peer::is_unreachable) {
             self.event(Event::Evasive { peer: id });
         }
         self.ask_if_open(now, key);

@@ -59,6 +59,12 @@ impl<'a> PeerView<'a> {
         self.peer.key
     }
 
+    /// Whether none of its endpoints can be dialed, so that nothing can be said to it.
+    #[must_use]
+    pub const fn is_unreachable(&self) -> bool {
+        self.presence.is_unreachable
+    }
+
     /// Whether it is silent and has not answered a PING.
     #[must_use]
     pub const fn is_evasive(&self) -> bool {

@@ -57,6 +57,7 @@ fn wires_of_others_are_shown_up_to_a_bound() {
             zocp: true,
             extended: false,
             evasive: false,
+            unreachable: false,
             key: None,
         };
         board.entered(&info);

@@ -80,6 +80,7 @@ impl World {
             zocp: true,
             extended: true,
             evasive: false,
+            unreachable: false,
             key: None,
         };
         let tree = tree(&[]);

@@ -447,28 +447,104 @@ fn towards_a_bridge_the_numbers_pass_65535() {
     }
 }
 
+// protocol.md §1.10
 #[test]
-fn a_peer_that_cannot_be_reached_is_given_up() {
+fn a_peer_that_can_only_dial_us_is_heard_and_told_of_until_it_can_be_reached() {
     let mut bench = Bench::new();
-    let link = bench.open_link(peer_id(1), peer_addr(1));
-    let hello = Command::Hello(Box::new(hello_of(peer_addr(1))));
-    bench.say_on(link, &hello, 1, Content::new());
-    let mut outputs = Vec::new();
-    for _ in 0..30 {
-        for output in bench.outputs() {
-            if let Output::Dial { dial, .. } = output {
-                bench.zre.dial_closed(bench.now, dial, DialEnd::Refused);
-            }
-            outputs.push(output);
-        }
-        bench.beacon(peer_id(1), peer_addr(1), PEER_PORT);
+    let mut player = unreachable(&mut bench);
+    let result = bench.zre.whisper(bench.now, player.id, text("a"));
+    assert_eq!(result, Err(SendError::Unreachable));
+    let shouted = bench.zre.shout(bench.now, "ZOCP", text("a"));
+    assert_eq!(shouted, Ok(0));
+    assert!(bench.zre.peer(player.id).unwrap().is_unreachable());
+    // What it says arrives, and it stays as long as it says something.
+    let mut dials = Vec::new();
+    for _ in 0..60 {
+        bench.say(&mut player, &Command::Whisper, text("b"));
         bench.pass(Duration::from_secs(1));
+        for output in bench.outputs() {
+            match output {
+                Output::Dial { dial, .. } => {
+                    bench.zre.dial_closed(bench.now, dial, DialEnd::Refused);
+                    dials.push(dial);
+                }
+                Output::Event(Event::Whispered { .. }) => {}
+                other => panic!("{other:?}"),
+            }
+        }
     }
-    let reason = outputs.iter().find_map(|output| match output {
-        Output::Event(Event::Exited { reason, .. }) => Some(*reason),
+    assert!((12..30).contains(&dials.len()), "{} attempts", dials.len());
+    // Its firewall has a hole now.
+    bench.pass(Duration::from_secs(5));
+    let (dial, _) = bench.dialed().unwrap();
+    bench.ready(dial, player.addr);
+    let outputs = bench.outputs();
+    assert!(matches!(outputs[0], Output::Send { .. }), "HELLO");
+    let events = outputs.iter().filter_map(|output| match output {
+        Output::Event(event) => Some(event),
         _ => None,
     });
-    assert_eq!(reason, Some(ExitReason::Unreachable));
-    let result = bench.zre.whisper(bench.now, peer_id(1), text("a"));
-    assert_eq!(result, Err(SendError::NoSuchPeer));
+    let events: Vec<&Event> = events.collect();
+    let reason = ExitReason::Replaced;
+    assert!(matches!(events[0], Event::Exited { reason: r, .. } if *r == reason));
+    assert!(matches!(events[1], Event::Entered { .. }));
+    assert!(!bench.zre.peer(player.id).unwrap().is_unreachable());
+}
+
+/// A peer whose endpoint refuses us; that it does was told just now.
+fn unreachable(bench: &mut Bench) -> Player {
+    let (id, addr) = (peer_id(1), peer_addr(1));
+    let link = bench.open_link(id, addr);
+    let hello = Command::Hello(Box::new(hello_of(addr)));
+    bench.say_on(link, &hello, 1, Content::new());
+    let mut told = Vec::new();
+    for _ in 0..10 {
+        for output in bench.outputs() {
+            match output {
+                Output::Dial { dial, .. } => {
+                    bench.zre.dial_closed(bench.now, dial, DialEnd::Refused);
+                }
+                Output::Event(event) => told.push(event),
+                _ => {}
+            }
+        }
+        bench.pass(Duration::from_millis(200));
+    }
+    let endpoints = vec![format!("tcp://{addr}").parse().unwrap()];
+    let unreachable = Event::Unreachable {
+        peer: id,
+        endpoints,
+    };
+    assert!(matches!(told[0], Event::Entered { .. }));
+    assert_eq!(told[1..], [unreachable]);
+    Player {
+        id,
+        addr,
+        link,
+        dial: DialId(0),
+        sequence: 1,
+    }
+}
+
+#[test]
+fn a_peer_that_can_only_dial_us_and_says_nothing_is_gone_at_expiry() {
+    let mut bench = Bench::new();
+    let player = unreachable(&mut bench);
+    let mut told = Vec::new();
+    for _ in 0..31 {
+        bench.pass(Duration::from_secs(1));
+        for output in bench.outputs() {
+            match output {
+                Output::Dial { dial, .. } => {
+                    bench.zre.dial_closed(bench.now, dial, DialEnd::Refused);
+                }
+                Output::Event(event) => told.push(event),
+                _ => {}
+            }
+        }
+    }
+    let [Event::Exited { peer, reason, .. }] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!((*peer, *reason), (player.id, ExitReason::Expired));
 }

@@ -67,6 +67,65 @@ fn peers_of_one_address_are_counted() {
     assert!(bench.dialed().is_some(), "others are met");
 }
 
+/// What a HELLO names counts for who says it, not for who is there.
+#[test]
+fn peers_count_for_the_address_that_named_them() {
+    let mut bench = limited(|limits| limits.peers_per_address_max = 3);
+    for number in 1..=5 {
+        name_elsewhere(&mut bench, number);
+    }
+    assert_eq!(bench.zre.peers().count(), 3);
+    // Who is at one of the addresses that were named is met.
+    greet(&mut bench, 104);
+    assert!(bench.zre.peer(peer_id(104)).is_some());
+}
+
+/// A HELLO from 10.0.0.9 that names an endpoint at another address.
+fn name_elsewhere(bench: &mut Bench, number: u8) {
+    let remote = ([10, 0, 0, 9], 1000 + u16::from(number)).into();
+    let link = bench.open_link(peer_id(number), remote);
+    let hello = Command::Hello(Box::new(hello_of(peer_addr(100 + number))));
+    bench.say_on(link, &hello, 1, Content::new());
+}
+
+#[test]
+fn dials_count_for_the_address_that_causes_them_and_others_wait_for_their_turn() {
+    let mut bench = limited(|limits| limits.dials_per_address_max = 4);
+    let dials = |bench: &mut Bench| {
+        let outputs = bench.outputs().into_iter();
+        let dials = outputs.filter_map(|output| match output {
+            Output::Dial { dial, .. } => Some(dial),
+            _ => None,
+        });
+        dials.collect::<Vec<_>>()
+    };
+    for number in 1..=20 {
+        name_elsewhere(&mut bench, number);
+    }
+    let first = dials(&mut bench);
+    assert_eq!(first.len(), 4);
+    // Others are dialed at once, also at an address that was named.
+    bench.beacon(peer_id(50), peer_addr(50), PEER_PORT);
+    bench.beacon(peer_id(51), peer_addr(101), PEER_PORT + 1);
+    assert_eq!(dials(&mut bench).len(), 2);
+    // One that is ready or has failed gives its slot to the next.
+    bench.ready(first[0], peer_addr(101));
+    bench.pass(Duration::ZERO);
+    assert_eq!(dials(&mut bench).len(), 1);
+    bench
+        .zre
+        .dial_closed(bench.now, first[1], DialEnd::TimedOut);
+    bench.pass(Duration::ZERO);
+    assert_eq!(dials(&mut bench).len(), 1);
+    // All have their turn, though none of them answers.
+    let mut made = 6;
+    for _ in 0..6 {
+        bench.pass(Duration::from_secs(5));
+        made += dials(&mut bench).len();
+    }
+    assert!(made >= 20, "{made}");
+}
+
 #[test]
 fn links_of_one_address_are_counted() {
     let mut bench = limited(|limits| limits.links_per_address_max = 1);

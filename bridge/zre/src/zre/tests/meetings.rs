@@ -345,3 +345,84 @@ fn shutdown_says_goodbye_hangs_up_and_is_the_end() {
     bench.beacon(peer_id(2), peer_addr(2), PEER_PORT);
     assert_eq!(bench.outputs(), []);
 }
+
+// protocol.md §1.10
+#[test]
+fn a_peer_whose_named_address_is_nobodys_is_tried_at_the_address_that_it_comes_from() {
+    let mut bench = Bench::new();
+    let remote = ([10, 0, 0, 7], 40_000).into();
+    let link = bench.open_link(peer_id(1), remote);
+    let hello = Command::Hello(Box::new(hello_of(peer_addr(99))));
+    bench.say_on(link, &hello, 1, Content::new());
+    let (dial, endpoint) = bench.dialed().unwrap();
+    assert_eq!(endpoint, "tcp://10.0.0.99:49152");
+    bench.zre.dial_closed(bench.now, dial, DialEnd::TimedOut);
+    bench.pass(Duration::from_millis(200));
+    let (dial, endpoint) = bench.dialed().unwrap();
+    assert_eq!(endpoint, "tcp://10.0.0.7:49152");
+    bench.ready(dial, ([10, 0, 0, 7], PEER_PORT).into());
+    assert!(matches!(bench.sent()[0], (Command::Hello(_), 1)));
+}
+
+// protocol.md §1.6
+#[test]
+fn a_peer_that_is_heard_at_a_new_endpoint_is_dialed_there_without_a_wait() {
+    let mut bench = Bench::new();
+    bench.beacon(peer_id(1), peer_addr(1), PEER_PORT);
+    let (dial, _) = bench.dialed().unwrap();
+    // At once it would be another network of the same node, of which the first connection is about to be ready.
+    bench.beacon(peer_id(1), peer_addr(2), PEER_PORT);
+    assert_eq!(bench.outputs(), []);
+    bench.pass(Duration::from_millis(1100));
+    bench.beacon(peer_id(1), peer_addr(3), PEER_PORT);
+    let outputs = bench.outputs();
+    assert_eq!(outputs[0], Output::HangUpDial(dial));
+    let Output::Dial { dial, endpoint, .. } = &outputs[1] else {
+        panic!("{outputs:?}");
+    };
+    assert_eq!(endpoint.to_string(), "tcp://10.0.0.3:49152");
+    // Nor is there a wait left over from attempts that failed.
+    let mut dial = *dial;
+    for _ in 0..8 {
+        bench.zre.dial_closed(bench.now, dial, DialEnd::Refused);
+        while let None = bench.dialed().map(|(next, _)| dial = next) {
+            bench.pass(Duration::from_millis(100));
+        }
+    }
+    bench.zre.dial_closed(bench.now, dial, DialEnd::Refused);
+    bench.beacon(peer_id(1), peer_addr(4), PEER_PORT);
+    assert_eq!(bench.dialed().unwrap().1, "tcp://10.0.0.4:49152");
+}
+
+// protocol.md §1.6
+#[test]
+fn a_peer_whose_connection_ends_is_dialed_first_where_it_was_heard_last() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    for number in [2, 3, 2, 1] {
+        bench.beacon(player.id, peer_addr(number), PEER_PORT);
+    }
+    assert_eq!(bench.outputs(), [], "its connection is open");
+    bench
+        .zre
+        .dial_closed(bench.now, player.dial, DialEnd::Closed);
+    bench.outputs();
+    bench.pass(Duration::from_millis(60));
+    assert_eq!(bench.dialed().unwrap().1, "tcp://10.0.0.3:49152");
+}
+
+// protocol.md §1.6
+#[test]
+fn a_present_peer_that_begins_anew_elsewhere_is_greeted_there() {
+    let mut bench = Bench::new();
+    let player = bench.meet(1);
+    bench.zre.link_closed(bench.now, player.link);
+    bench.pass(Duration::from_millis(1));
+    bench.outputs();
+    let elsewhere = peer_addr(2);
+    let link = bench.open_link(player.id, elsewhere);
+    let hello = Command::Hello(Box::new(hello_of(elsewhere)));
+    bench.say_on(link, &hello, 1, Content::new());
+    let (_, endpoint) = bench.dialed().unwrap();
+    assert_eq!(endpoint, "tcp://10.0.0.2:49152");
+}

@@ -1,0 +1,108 @@
+//! What one address may have of what there is for all: peers, and connections that are being made.
+//!
+//! Model: a peer's *cause* is the address whose beacon or HELLO named it, whatever endpoint that was. A HELLO outweighs a
+//! beacon, in whose name anybody can write one. Who is sought for a user has no cause.
+//! Limits: `Limits::{peers_max, peers_per_address_max, dials_per_address_max}`.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use crate::output::{DialId, RejectReason};
+use crate::peer::Peer;
+use crate::peers::Key;
+
+use super::Zre;
+
+impl Zre {
+    /// Who names a peer is the cause of it.
+    pub(super) fn caused(&mut self, key: Key, by: Claim) {
+        if let Some(ip) = by.address() {
+            self.set_cause(key, ip);
+        }
+    }
+
+    /// Sees to it that one more peer may be known because of what an address said.
+    pub(super) fn make_room(&mut self, now: Instant, by: Claim) -> Result<(), RejectReason> {
+        let limits = self.config.limits;
+        let ip = by.address().map(|ip| ip.to_canonical());
+        let is_there = |peer: &Peer| ip.is_some() && peer.cause == ip;
+        let there = self.peers.iter().filter(|(_, peer)| is_there(peer)).count();
+        let why = if there >= limits.peers_per_address_max {
+            RejectReason::AddressFull
+        } else if self.peers.len() >= limits.peers_max {
+            RejectReason::Full
+        } else {
+            return Ok(());
+        };
+        // Anybody can write a beacon; a HELLO comes from who is there.
+        let is_idle = |peer: &Peer| {
+            let may_go = peer.presence.is_none() && peer.manual.is_empty();
+            may_go && !peer.mailbox.is_greeted() && (why == RejectReason::Full || is_there(peer))
+        };
+        match self
+            .peers
+            .find(is_idle)
+            .filter(|_| matches!(by, Claim::Greeted(_)))
+        {
+            Some(idle) => {
+                self.forget(now, idle);
+                Ok(())
+            }
+            None => Err(why),
+        }
+    }
+
+    /// A connection is made no more: the next that waits because of the same address may be.
+    pub(super) fn release_slot(&mut self, dial: DialId) {
+        let next = self.making.remove(&dial);
+        if let Some(next) = next.and_then(|ip| self.slots.release(ip))
+            && let Some(peer) = self.peers.at_mut(next)
+        {
+            peer.is_waiting = false;
+            self.arm(next);
+        }
+    }
+
+    /// It is this address from now on that makes us dial a peer, unless a user wants it.
+    pub(super) fn set_cause(&mut self, key: Key, ip: IpAddr) {
+        let ip = ip.to_canonical();
+        if let Some(peer) = self.peers.at_mut(key)
+            && peer.cause != Some(ip)
+            && peer.manual.is_empty()
+        {
+            let former = peer.cause.replace(ip);
+            if std::mem::take(&mut peer.is_waiting)
+                && let Some(former) = former
+            {
+                self.slots.leave(former, key);
+            }
+        }
+    }
+
+    /// Removes a peer that is not dialed.
+    pub(super) fn remove_peer(&mut self, key: Key) -> Option<Peer> {
+        let peer = self.peers.remove(key)?;
+        if let Some(ip) = peer.cause.filter(|_| peer.is_waiting) {
+            self.slots.leave(ip, key);
+        }
+        Some(peer)
+    }
+}
+
+/// How a newcomer is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// By a beacon of this address, which anybody can write.
+    Heard(Option<IpAddr>),
+    /// By its HELLO, on a connection from this address.
+    Greeted(IpAddr),
+}
+
+impl Claim {
+    const fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Heard(ip) => ip,
+            Self::Greeted(ip) => Some(ip),
+        }
+    }
+}
