@@ -3,6 +3,8 @@
 //! Model: help, manual page and shell completions are made from these types.
 //! Invariants: I1. a flag goes over its environment variable, which goes over the file.
 
+mod scene;
+
 use std::{collections::HashMap, ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
@@ -11,6 +13,8 @@ use zbus::Variant;
 use zocp_daemon::config::{Beacon, BusConfig, Config, ExportConfig, MeshConfig, StateConfig};
 
 use crate::exit::EXIT_TABLE;
+
+pub(crate) use scene::{SceneCommand, SceneParts, Switch};
 
 /// Puts a zero-configuration mesh of machines on the D-Bus of every one of them.
 ///
@@ -287,36 +291,6 @@ impl WireArgs {
             .filter_map(|(key, value)| Some((key, value?)));
         given.collect()
     }
-}
-
-/// What is done with scenes.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SceneCommand {
-    /// Keep the values that can be written, and the wires
-    Save {
-        /// The name of the scene; one of that name is replaced
-        name: String,
-        /// Only these nodes, and the wires between them; all by default
-        node: Vec<String>,
-    },
-    /// Restore values and wires, and report what could not be restored
-    ///
-    /// Nothing is taken away: wires that are not in the scene stay.
-    Load {
-        /// The name of the scene
-        name: String,
-        /// Only these nodes, and the wires between them; all by default
-        node: Vec<String>,
-    },
-    /// List the scenes
-    List,
-    /// Show where the present differs from a scene
-    Diff {
-        /// The name of the scene
-        name: String,
-        /// Only these nodes, and the wires between them; all by default
-        node: Vec<String>,
-    },
 }
 
 /// What to do with a key.

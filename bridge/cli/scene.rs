@@ -1,10 +1,18 @@
 //! A scene: values and wires as they were at one moment, in a file.
 //!
-//! Model: JSON, `{"format": "zocp-scene", "version": 1, "nodes": {NODE: {CAPABILITY: value}}, "wires": […]}`,
-//! a file for each scene in `$XDG_STATE_HOME/zocp/scenes`, its name the label of the scene's. Only what
-//! can be written is in it.
+//! Model: JSON, `{"format": "zocp-scene", "version": 2, "nodes": [{"name": …, "uuid": …, "values": {CAPABILITY: value}}],
+//! "wires": […]}`, a file for each scene in `$XDG_STATE_HOME/zocp/scenes`, its name the label of the scene's. Only
+//! what can be written is in it. Version 1, which is read too, had no UUIDs: `"nodes": {NODE: {CAPABILITY: value}}`.
 //! Invariants: S1. a file is whole: it is written beside its place and put there by one rename.
 //! Not here: what is done with it (`command::scene`).
+
+mod fade;
+mod identity;
+mod selection;
+
+pub(crate) use fade::{between, duration, is_same};
+pub(crate) use identity::{Identity, resolve};
+pub(crate) use selection::Selection;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -25,13 +33,69 @@ use crate::{
 /// See the [module](self).
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Scene {
-    /// By node and by dotted name.
-    pub(crate) nodes: BTreeMap<String, BTreeMap<String, Value>>,
+    pub(crate) nodes: Vec<SceneNode>,
     pub(crate) wires: Vec<SceneWire>,
 }
 
+/// A node of a scene.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct SceneNode {
+    pub(crate) name: String,
+    /// Empty in a scene of version 1.
+    pub(crate) uuid: String,
+    /// By dotted name.
+    pub(crate) values: BTreeMap<String, Value>,
+}
+
+impl SceneNode {
+    /// One of which nothing but the name is known.
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn identity(&self) -> Identity<'_> {
+        Identity {
+            name: &self.name,
+            uuid: &self.uuid,
+        }
+    }
+
+    /// The node as it is shown: by its name, with its UUID where another of the scene has the name.
+    pub(crate) fn shown(&self, scene: &Scene) -> String {
+        let namesakes = scene.nodes.iter().filter(|node| node.name == self.name);
+        match self.uuid.get(..8) {
+            Some(uuid) if namesakes.count() > 1 => format!("{} ({uuid})", self.name),
+            _ => self.name.clone(),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({ "name": self.name, "uuid": self.uuid, "values": self.values })
+    }
+
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            name: value["name"].as_str()?.to_owned(),
+            uuid: value["uuid"].as_str()?.to_owned(),
+            values: values(&value["values"])?,
+        })
+    }
+}
+
+fn values(value: &Value) -> Option<BTreeMap<String, Value>> {
+    let values = value.as_object()?.iter();
+    Some(
+        values
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    )
+}
+
 /// A wire of a scene.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct SceneWire {
     pub(crate) from: String,
     pub(crate) to: String,
@@ -55,6 +119,15 @@ impl SceneWire {
             options.insert("Lasting", Variant::new(true));
         }
         options
+    }
+
+    #[cfg(test)]
+    pub(crate) fn between(from: &str, to: &str) -> Self {
+        Self {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            ..Self::default()
+        }
     }
 
     fn to_json(&self) -> Value {
@@ -86,24 +159,43 @@ impl From<&WireView> for SceneWire {
 }
 
 impl Scene {
+    /// What tells its nodes from each other.
+    pub(crate) fn identities(&self) -> Vec<Identity<'_>> {
+        self.nodes.iter().map(SceneNode::identity).collect()
+    }
+
     /// As it is in its file.
     pub(crate) fn to_json(&self) -> Value {
         let wires: Vec<Value> = self.wires.iter().map(SceneWire::to_json).collect();
-        json!({ "format": FORMAT, "version": VERSION, "nodes": self.nodes, "wires": wires })
+        let nodes: Vec<Value> = self.nodes.iter().map(SceneNode::to_json).collect();
+        json!({ "format": FORMAT, "version": VERSION, "nodes": nodes, "wires": wires })
     }
 
     fn from_json(value: &Value) -> Option<Self> {
-        if value["format"] != FORMAT || value["version"] != VERSION {
+        if value["format"] != FORMAT {
             return None;
         }
-        let nodes = value["nodes"].as_object()?.iter().map(|(node, values)| {
-            let values = values.as_object()?.iter();
-            let values = values.map(|(name, value)| (name.clone(), value.clone()));
-            Some((node.clone(), values.collect()))
-        });
+        let nodes: Option<Vec<SceneNode>> = match value["version"].as_u64()? {
+            1 => {
+                let nodes = value["nodes"].as_object()?.iter();
+                let node = |(name, given): (&String, &Value)| {
+                    let values = values(given)?;
+                    Some(SceneNode {
+                        values,
+                        ..SceneNode::named(name)
+                    })
+                };
+                nodes.map(node).collect()
+            }
+            VERSION => {
+                let nodes = value["nodes"].as_array()?.iter();
+                nodes.map(SceneNode::from_json).collect()
+            }
+            _ => None,
+        };
         let wires = value["wires"].as_array()?.iter().map(SceneWire::from_json);
         Some(Self {
-            nodes: nodes.collect::<Option<_>>()?,
+            nodes: nodes?,
             wires: wires.collect::<Option<_>>()?,
         })
     }
@@ -202,7 +294,7 @@ fn at(path: &Path, error: &std::io::Error) -> Failure {
 }
 
 const FORMAT: &str = "zocp-scene";
-const VERSION: u32 = 1;
+const VERSION: u64 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -211,11 +303,13 @@ mod tests {
     #[test]
     fn a_scene_is_read_as_it_was_written() {
         let scene = Scene {
-            nodes: [(
-                "lamp".to_owned(),
-                [("cam.zoom".to_owned(), json!(5))].into(),
-            )]
-            .into(),
+            nodes: ["aa", "bb"]
+                .map(|uuid| SceneNode {
+                    name: "lamp".to_owned(),
+                    uuid: uuid.to_owned(),
+                    values: [("cam.zoom".to_owned(), json!(5))].into(),
+                })
+                .into(),
             wires: vec![SceneWire {
                 from: "a:b".to_owned(),
                 to: "c:d".to_owned(),
@@ -225,9 +319,23 @@ mod tests {
         };
         assert_eq!(Scene::from_json(&scene.to_json()), Some(scene));
         assert_eq!(
-            Scene::from_json(&json!({"format": FORMAT, "version": 2})),
+            Scene::from_json(&json!({"format": FORMAT, "version": 3, "nodes": [], "wires": []})),
             None
         );
+    }
+
+    #[test]
+    fn a_scene_of_the_first_version_is_read() {
+        let old = json!({
+            "format": FORMAT, "version": 1, "wires": [],
+            "nodes": {"fader": {}, "lamp": {"dim": 0.5}},
+        });
+        let scene = Scene::from_json(&old).unwrap();
+        let lamp = SceneNode {
+            values: [("dim".to_owned(), json!(0.5))].into(),
+            ..SceneNode::named("lamp")
+        };
+        assert_eq!(scene.nodes, [SceneNode::named("fader"), lamp]);
     }
 
     #[test]

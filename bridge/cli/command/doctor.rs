@@ -4,11 +4,14 @@
 //! functions that ask nobody. A finding is good, a warning, a problem, or unknown where nothing can be said.
 //! Invariants: I1. nothing is changed, here or at the bridge. I2. a fact that cannot be had spoils no other
 //! finding. I3. the exit code tells of problems alone.
-//! Layout: `finding` is what is said, `machine` looks at this machine, `bridge` at the running bridge.
+//! Layout: `finding` is what is said, `machine` looks at this machine, `bridge` at the running bridge, `probe` tries
+//! what can be tried, `reach` says what that means.
 
 mod bridge;
 mod finding;
 mod machine;
+mod probe;
+mod reach;
 
 use serde_json::Value;
 

@@ -1,24 +1,25 @@
 //! `zocp scene save|load|list|diff`: values and wires of chosen nodes, kept and restored.
 //!
-//! Model: a scene is made of what the mirrored nodes and the wires show, over D-Bus alone.
+//! Model: a scene is made of what the mirrored nodes and the wires show, over D-Bus alone. `load` plans what to set
+//! (`load`), fades to it if that is wanted (`fading`), sets it until it stays (`passes`), then makes the wires.
 //! Invariants: I1. `load` tries every part, and reports each that could not be restored. I2. it takes
 //! nothing away: what is there besides the scene stays.
+
+mod fading;
+mod load;
+mod passes;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use zbus::{Signature, fdo::PropertiesProxy, names::InterfaceName};
-use zocp_daemon::wires::End;
-use zocp_interfaces::VALUES_INTERFACE;
 
-use super::wire::make;
 use crate::{
-    args::SceneCommand,
+    args::{SceneCommand, SceneParts},
     client::Client,
     exit::{Exit, Failure},
+    near::suggestion,
     output::{Output, printable},
-    scene::{Scene, SceneWire, Scenes},
-    value::{parse, plain},
+    scene::{Scene, SceneNode, SceneWire, Scenes, Selection, is_same, resolve},
     view::{CapabilityView, NodeView},
 };
 
@@ -30,24 +31,32 @@ pub(crate) async fn run(
     let scenes = Scenes::of_user()?;
     match command {
         SceneCommand::List => list(output, &scenes),
-        SceneCommand::Save { name, node } => {
+        SceneCommand::Save { name, parts } => {
             let client = Client::open(bus.as_deref()).await?;
-            let scene = take(&client, node).await?;
+            let scene = chosen(take(&client).await?, parts, "is present")?;
             let file = scenes.write(name, &scene)?;
             eprintln!("zocp: saved in {}", file.display());
             Ok(())
         }
-        SceneCommand::Load { name, node } => {
+        SceneCommand::Load {
+            name,
+            parts,
+            over,
+            switch,
+        } => {
             let client = Client::open(bus.as_deref()).await?;
             client.bridge().await?;
-            let scene = chosen(scenes.read(name)?, node);
-            let parts = load(&client, &scene).await?;
+            let scene = chosen(scenes.read(name)?, parts, "is in the scene")?;
+            let fade = over.map(|over| (over, *switch));
+            let parts = load::load(&client, &scene, fade).await?;
             report(output, &parts, "could not be restored")
         }
-        SceneCommand::Diff { name, node } => {
+        SceneCommand::Diff { name, parts } => {
             let client = Client::open(bus.as_deref()).await?;
-            let now = take(&client, node).await?;
-            let parts = differences(&chosen(scenes.read(name)?, node), &now);
+            let scene = chosen(scenes.read(name)?, parts, "is in the scene")?;
+            let now = take(&client).await?;
+            let selection = Selection::new(&parts.only, &parts.except, &now.nodes);
+            let parts = differences(&scene, &selection.of(now));
             report(output, &parts, "differ")
         }
     }
@@ -70,46 +79,56 @@ fn list(output: &Output, scenes: &Scenes) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is so now, of these nodes; of all, the bridge's own too, if none is named.
-async fn take(client: &Client, nodes: &[String]) -> Result<Scene, Failure> {
+/// What is so now, of all nodes and of the bridge itself.
+async fn take(client: &Client) -> Result<Scene, Failure> {
     let mut scene = Scene::default();
-    let mut peers = Vec::new();
-    if nodes.is_empty() {
-        peers = client.peers().await?;
-        peers.retain(|peer| !peer.bus_name.is_empty());
-        peers.push(client.own().await?);
-    }
-    for node in nodes {
-        peers.push(client.node(node).await?);
-    }
+    let mut peers = client.peers().await?;
+    peers.retain(|peer| !peer.bus_name.is_empty());
+    peers.push(client.own().await?);
     for peer in peers {
         let tree = client.tree(&peer.bus_name).await?;
-        scene.nodes.insert(peer.name, values(&tree));
+        scene.nodes.push(SceneNode {
+            name: peer.name,
+            uuid: peer.uuid,
+            values: values(&tree),
+        });
     }
     let wires = client.wires().await?;
     scene.wires = wires.iter().map(SceneWire::from).collect();
-    Ok(keep_wires(scene, nodes))
+    Ok(scene)
 }
 
-/// What of a scene is about these nodes.
-fn chosen(mut scene: Scene, nodes: &[String]) -> Scene {
-    if !nodes.is_empty() {
-        scene.nodes.retain(|node, _| nodes.contains(node));
+/// What of a scene is meant. What is to be in it and is not is an error, for less than what is wanted would be done.
+fn chosen(scene: Scene, parts: &SceneParts, is_there: &str) -> Result<Scene, Failure> {
+    let selection = Selection::new(&parts.only, &parts.except, &scene.nodes);
+    let (only, except) = selection.in_vain(&scene);
+    for part in except {
+        eprintln!("zocp: --except \"{part}\" leaves nothing out");
     }
-    keep_wires(scene, nodes)
-}
-
-/// Without the wires of which a node is not among these.
-fn keep_wires(mut scene: Scene, nodes: &[String]) -> Scene {
-    let is_chosen = |end: &str| match end.parse() {
-        Ok(End::Node(end)) => nodes.is_empty() || nodes.contains(&end.node),
-        Ok(_) => true,
-        Err(_) => false,
+    let Some(part) = only.first() else {
+        return Ok(selection.of(scene));
     };
-    scene
-        .wires
-        .retain(|wire| is_chosen(&wire.from) && is_chosen(&wire.to));
-    scene
+    let text = format!("nothing that \"{part}\" means {is_there}");
+    let failure = Failure::new(Exit::NoNode, text);
+    let values = |node: &SceneNode| {
+        let name = node.name.clone();
+        let values: Vec<_> = node
+            .values
+            .keys()
+            .map(|it| format!("{name}:{it}"))
+            .collect();
+        values
+    };
+    let mut names: Vec<String> = scene.nodes.iter().map(|node| node.name.clone()).collect();
+    if part.contains(':') {
+        names = scene.nodes.iter().flat_map(values).collect();
+    }
+    Err(match suggestion(part, names.iter().map(String::as_str)) {
+        Some(suggestion) => failure.hint(suggestion),
+        None => {
+            failure.hint("see `zocp tree` for what nodes have; a part is NODE or NODE:CAPABILITY")
+        }
+    })
 }
 
 /// The values of a node that can be read and written. Those of exported services are not its own: a
@@ -131,98 +150,27 @@ fn is_writable(capability: &CapabilityView) -> bool {
     capability.described("access").contains('w')
 }
 
-/// Restores what can be restored; the rest is given back.
-async fn load(client: &Client, scene: &Scene) -> Result<Vec<Part>, Failure> {
-    let mut parts = Vec::new();
-    for (node, values) in &scene.nodes {
-        let tree = match client.node(node).await {
-            Ok(peer) => client.tree(&peer.bus_name).await,
-            Err(failure) => Err(failure),
-        };
-        let tree = match tree {
-            Ok(tree) => tree,
-            Err(failure) => {
-                parts.push(part(node.clone(), &failure));
-                continue;
-            }
-        };
-        for (name, value) in values {
-            if let Err(failure) = restore(client, &tree, name, value).await {
-                parts.push(part(format!("{node}:{name}"), &failure));
-            }
-        }
-    }
-    for wire in &scene.wires {
-        let what = || format!("{} -> {}", wire.from, wire.to);
-        match rewire(client, wire).await {
-            Ok(None) => {}
-            Ok(Some(problem)) => parts.push(Part {
-                what: what(),
-                problem,
-            }),
-            Err(failure) => parts.push(part(what(), &failure)),
-        }
-    }
-    Ok(parts)
-}
-
-async fn restore(
-    client: &Client,
-    tree: &NodeView,
-    name: &str,
-    value: &Value,
-) -> Result<(), Failure> {
-    let missing = || Failure::new(Exit::NoCapability, "the node has no such capability");
-    let (object, capability) = tree.find(name).ok_or_else(missing)?;
-    let signature = capability.value.as_ref().map_or("v", |(_, text)| text);
-    if capability
-        .value
-        .as_ref()
-        .is_some_and(|(now, _)| now == value)
-    {
-        return Ok(());
-    }
-    let signature = Signature::try_from(signature)
-        .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
-    let value = parse(&plain(value), &signature);
-    let value = value.map_err(|reason| Failure::new(Exit::Refused, reason))?;
-    let properties = PropertiesProxy::builder(&client.connection)
-        .destination(tree.bus_name.as_str())
-        .path(object.path.as_str())
-        .build()
-        .await?;
-    let interface = InterfaceName::from_static_str_unchecked(VALUES_INTERFACE);
-    Ok(properties
-        .set(interface, &capability.member, &value)
-        .await?)
-}
-
-/// Makes a wire; what is wrong with it if it is not active.
-async fn rewire(client: &Client, wire: &SceneWire) -> Result<Option<String>, Failure> {
-    let read = |text: &str| {
-        let end: Result<End, _> = text.parse();
-        end.map_err(|error| Failure::new(Exit::Usage, error.to_string()))
-    };
-    let (from, to) = (read(&wire.from)?, read(&wire.to)?);
-    let made = make(client, (&from, &to), wire.options()).await?;
-    let is_active = made.state == "active";
-    Ok((!is_active).then(|| format!("{}: {}", made.state, super::wire::reason(&made))))
-}
-
 /// Where the present differs from a scene.
 fn differences(scene: &Scene, now: &Scene) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut differs = |what: String, problem: String| parts.push(Part { what, problem });
-    for (node, values) in &scene.nodes {
-        let Some(present) = now.nodes.get(node) else {
-            differs(node.clone(), "the node is not here".to_owned());
-            continue;
+    let (then, present) = (scene.identities(), now.identities());
+    for (node, found) in scene.nodes.iter().zip(resolve(&then, &present)) {
+        let shown = node.shown(scene);
+        let present = match found {
+            Ok(at) => &now.nodes[at].values,
+            Err(problem) => {
+                differs(shown, problem);
+                continue;
+            }
         };
-        for (name, value) in values {
+        for (name, value) in &node.values {
             match present.get(name) {
-                Some(present) if present == value => {}
-                Some(present) => differs(format!("{node}:{name}"), format!("{value} -> {present}")),
-                None => differs(format!("{node}:{name}"), format!("{value} -> nothing")),
+                Some(present) if is_same(present, value) => {}
+                Some(present) => {
+                    differs(format!("{shown}:{name}"), format!("{value} -> {present}"))
+                }
+                None => differs(format!("{shown}:{name}"), format!("{value} -> nothing")),
             }
         }
     }
@@ -286,15 +234,13 @@ mod tests {
 
     fn scene(value: i64, wires: &[(&str, &str)]) -> Scene {
         Scene {
-            nodes: [("lamp".to_owned(), [("dim".to_owned(), json!(value))].into())].into(),
+            nodes: vec![SceneNode {
+                values: [("dim".to_owned(), json!(value))].into(),
+                ..SceneNode::named("lamp")
+            }],
             wires: wires
                 .iter()
-                .map(|(from, to)| SceneWire {
-                    from: (*from).to_owned(),
-                    to: (*to).to_owned(),
-                    conversion: serde_json::Map::new(),
-                    lasting: false,
-                })
+                .map(|(from, to)| SceneWire::between(from, to))
                 .collect(),
         }
     }
@@ -319,13 +265,19 @@ mod tests {
     }
 
     #[test]
-    fn a_scene_of_chosen_nodes_has_the_wires_between_them() {
-        let all = scene(
-            1,
-            &[("a:x", "b:y"), ("a:x", "dbus:c.d:/e:f.g.H"), ("a:x", "c:z")],
+    fn what_is_to_be_chosen_and_is_not_there_is_an_error() {
+        let parts = |only: &[&str]| SceneParts {
+            only: only.iter().map(|it| (*it).to_owned()).collect(),
+            except: vec![],
+        };
+        assert_eq!(
+            chosen(scene(1, &[]), &parts(&["l*"]), "").unwrap(),
+            scene(1, &[])
         );
-        let some = chosen(all, &["a".to_owned(), "b".to_owned()]);
-        assert_eq!(some.wires.len(), 2);
-        assert!(some.nodes.is_empty());
+        for only in ["lmap", "lamp:dmi", "fader"] {
+            let failure = chosen(scene(1, &[]), &parts(&[only]), "is there").unwrap_err();
+            assert_eq!(failure.exit, Exit::NoNode);
+            assert!(failure.message().contains(only), "{}", failure.message());
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What can be seen of the running bridge: its version, its networks, what it hears, who is there.
 //!
-//! Limits: a bridge that has just started is given [`BEACON_WAIT`] to hear its own beacons.
+//! Invariants: B1. what is so now is told from what was: counters are compared with what they were [`WATCHED_MAX`]
+//! before, or since its own beacon came back, which ends the watching.
+//! Layout: findings about beacons and TCP are in `reach`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,7 +16,8 @@ use zocp_interfaces::{BRIDGE_NAME, BridgeProxy, StatisticsProxy, TrustProxy};
 
 use super::{
     finding::Finding,
-    machine::{Machine, opening},
+    machine::Machine,
+    probe::{self, Dialed},
 };
 use crate::{client::Client, exit::Failure, view::PeerView};
 
@@ -23,17 +26,20 @@ use crate::{client::Client, exit::Failure, view::PeerView};
 pub(super) struct Bridge {
     version: String,
     name: String,
-    endpoint: String,
+    pub(super) endpoint: String,
     key: String,
     /// Nodes of a secure mesh that were heard lately and whose keys are not trusted.
     strangers: usize,
-    peers: Vec<PeerView>,
-    counts: Counts,
+    pub(super) peers: Vec<PeerView>,
+    /// When the doctor came, and now.
+    pub(super) counts: (Counts, Counts),
+    /// What answers where it and its peers say to be; `None` where that cannot be tried.
+    pub(super) dialed: Option<Dialed>,
     descriptors: Option<Descriptors>,
 }
 
 /// `Counts` of the statistics: by group and name.
-type Counts = HashMap<String, HashMap<String, u64>>;
+pub(super) type Counts = HashMap<String, HashMap<String, u64>>;
 
 /// Files that a process has open, and may have.
 #[derive(Debug, Clone, Copy)]
@@ -46,18 +52,25 @@ impl Bridge {
     pub(super) async fn look(client: &Client) -> Result<Self, Failure> {
         client.bridge().await?;
         let bridge = BridgeProxy::new(&client.connection).await?;
-        let counts = counts(client).await?;
+        let counts = watched(client).await?;
+        let (peers, endpoint) = (client.peers().await?, bridge.endpoint().await?);
+        let process = process(client).await;
+        let dialed = match process {
+            Some(process) => probe::dial(process, &endpoint, &peers).await,
+            None => None,
+        };
         let trust = TrustProxy::new(&client.connection).await?;
         Ok(Self {
             // An older bridge knows none.
             strangers: trust.strangers().await.unwrap_or_default().len(),
             version: bridge.version().await?,
             name: bridge.name().await?,
-            endpoint: bridge.endpoint().await?,
+            endpoint,
             key: bridge.key().await?,
-            peers: client.peers().await?,
+            peers,
             counts,
-            descriptors: descriptors(client).await,
+            dialed,
+            descriptors: process.and_then(descriptors),
         })
     }
 
@@ -66,6 +79,7 @@ impl Bridge {
             self.version(),
             self.network(machine.is_loopback()),
             self.beacons(machine.beacon_port()),
+            self.tcp(machine.beacon_port()),
             self.nodes(),
             self.names(),
         ];
@@ -98,49 +112,6 @@ impl Bridge {
             return Finding::warning("network", found).advice(advice);
         }
         Finding::good("network", format!("peers reach it at {endpoint}"))
-    }
-
-    fn beacons(&self, port: u16) -> Finding {
-        let count = |name| self.count("beacons", name);
-        match (count("sent"), count("own")) {
-            (0, _) => Finding::good("beacons", "they are off: only peers that are named are met"),
-            (_, 0) => Finding::problem(
-                "beacons",
-                "not one of its own comes back: something keeps them out, a firewall most likely",
-            )
-            .advice(opening(port)),
-            (_, _) => Finding::good("beacons", format!("{} of others heard", count("heard"))),
-        }
-    }
-
-    fn nodes(&self) -> Finding {
-        let present = self.peers.len();
-        let heard = self.count("beacons", "heard");
-        if present == 0 && heard >= HEARD_MIN {
-            let advice = "their beacons come, so UDP is open: TCP is not, in one of the two directions. `zocp \
-                          monitor` shows who is turned away, `zocp -v bridge` whom it cannot reach";
-            let found = "nodes are heard, and none is met";
-            return Finding::problem("nodes", found).advice(advice);
-        }
-        let unreachable = self.peers.iter();
-        let unreachable = unreachable.filter(|peer| peer.state == "unreachable");
-        let unreachable = unreachable.map(|peer| format!("{} at {}", peer.name, peer.endpoint));
-        let unreachable: Vec<String> = unreachable.collect();
-        if !unreachable.is_empty() {
-            let found = format!("cannot be reached: {}", unreachable.join(", "));
-            let advice = "they opened a connection to this bridge and nobody answers at their own endpoint, so nothing \
-                          can be said to them: a firewall or an address translation (NAT) is before them. Open their \
-                          port there, which `mesh.mailbox_port` fixes for a bridge";
-            return Finding::warning("nodes", found).advice(advice);
-        }
-        let evasive = self.peers.iter().filter(|peer| peer.state == "evasive");
-        let evasive: Vec<&str> = evasive.map(|peer| peer.name.as_str()).collect();
-        if !evasive.is_empty() {
-            let found = format!("silent at the moment: {}", evasive.join(", "));
-            let advice = "they are gone in half a minute if they stay so";
-            return Finding::warning("nodes", found).advice(advice);
-        }
-        Finding::good("nodes", format!("{present} present"))
     }
 
     /// Two of one name are told apart by digits that change at each start.
@@ -238,39 +209,51 @@ impl Bridge {
         }
     }
 
-    fn count(&self, group: &str, name: &str) -> u64 {
-        let group = self.counts.get(group);
-        group
-            .and_then(|group| group.get(name))
-            .copied()
-            .unwrap_or_default()
+    /// How often since the bridge started.
+    pub(super) fn count(&self, group: &str, name: &str) -> u64 {
+        count(&self.counts.1, group, name)
+    }
+
+    /// How often since the doctor came.
+    pub(super) fn lately(&self, group: &str, name: &str) -> u64 {
+        let before = count(&self.counts.0, group, name);
+        self.count(group, name).saturating_sub(before)
     }
 }
 
-/// The counters, as soon as the bridge has had the time to hear its own beacons.
-async fn counts(client: &Client) -> Result<Counts, Failure> {
+fn count(counts: &Counts, group: &str, name: &str) -> u64 {
+    let group = counts.get(group);
+    let count = group.and_then(|group| group.get(name));
+    count.copied().unwrap_or_default()
+}
+
+/// The counters, and what they are when one of its own beacons has come back and who is heard could have been met.
+async fn watched(client: &Client) -> Result<(Counts, Counts), Failure> {
     let statistics = StatisticsProxy::new(&client.connection).await?;
-    let deadline = Instant::now() + BEACON_WAIT;
+    let before = statistics.counts().await?;
+    let deadline = Instant::now() + WATCHED_MAX;
     loop {
-        let counts = statistics.counts().await?;
-        let has = |name| {
-            counts
-                .get("beacons")
-                .is_some_and(|beacons| beacons.contains_key(name))
-        };
-        if has("own") || !has("sent") || Instant::now() >= deadline {
-            return Ok(counts);
-        }
         // A beacon comes each second.
-        sleep(BEACON_WAIT / 10).await;
+        sleep(WATCHED_MAX / 40).await;
+        let now = statistics.counts().await?;
+        let more = |group, name| count(&now, group, name) > count(&before, group, name);
+        let has_peers = count(&now, "peers", "present") > 0 || !more("beacons", "heard");
+        let is_off = count(&now, "beacons", "sent") == 0;
+        if is_off || (more("beacons", "own") && has_peers) || Instant::now() >= deadline {
+            return Ok((before, now));
+        }
     }
 }
 
-/// Of the process that has the bridge's name, if it is one of this machine that shows them.
-async fn descriptors(client: &Client) -> Option<Descriptors> {
+/// The process that has the bridge's name, as far as the bus knows it.
+async fn process(client: &Client) -> Option<u32> {
     let bus = DBusProxy::new(&client.connection).await.ok()?;
     let name = BusName::try_from(BRIDGE_NAME).ok()?;
-    let process = bus.get_connection_unix_process_id(name).await.ok()?;
+    bus.get_connection_unix_process_id(name).await.ok()
+}
+
+/// Of the bridge's process, if it is one of this machine that shows them.
+fn descriptors(process: u32) -> Option<Descriptors> {
     let limits = fs::read_to_string(format!("/proc/{process}/limits")).ok()?;
     let open = fs::read_dir(format!("/proc/{process}/fd")).ok();
     Some(Descriptors {
@@ -290,16 +273,17 @@ fn open_files(limits: &str) -> Option<u64> {
     }
 }
 
-/// Two beacons come in it, if any do.
-const BEACON_WAIT: Duration = Duration::from_secs(2);
-/// Beacons of others after which they should have been met.
-const HEARD_MIN: u64 = 10;
+/// Four beacons come in it, if any do.
+const WATCHED_MAX: Duration = Duration::from_secs(4);
 /// Enough for a thousand nodes.
 const DESCRIPTORS_MIN: u64 = 4096;
 
 #[cfg(test)]
 mod tests {
-    use super::{super::finding::Verdict, *};
+    use super::{
+        super::{finding::Verdict, probe::Answer},
+        *,
+    };
 
     fn healthy() -> Bridge {
         Bridge {
@@ -307,7 +291,11 @@ mod tests {
             name: "stage".to_owned(),
             endpoint: "tcp://10.0.0.1:49152".to_owned(),
             peers: vec![peer("lamp"), peer("foh")],
-            counts: counted(&[("beacons", "sent", 9), ("beacons", "own", 9)]),
+            counts: lately(&[("beacons", "sent", 2), ("beacons", "own", 2)]),
+            dialed: Some(Dialed {
+                own: Answer::Open,
+                peers: vec![answers(Answer::Open)],
+            }),
             descriptors: Some(Descriptors {
                 open: Some(20),
                 max: 65_536,
@@ -322,6 +310,15 @@ mod tests {
             state: "ready".to_owned(),
             ..PeerView::default()
         }
+    }
+
+    fn answers(answer: Answer) -> (String, String, Answer) {
+        ("lamp".to_owned(), "tcp://10.0.0.2:49152".to_owned(), answer)
+    }
+
+    /// Nothing before, and this since then.
+    fn lately(all: &[(&str, &str, u64)]) -> (Counts, Counts) {
+        (Counts::new(), counted(all))
     }
 
     fn counted(all: &[(&str, &str, u64)]) -> Counts {
@@ -356,7 +353,7 @@ mod tests {
     fn each_ailment_is_found_and_no_other() {
         use Verdict::{Problem, Unknown, Warning};
         let beacons = |all: &[(&str, &str, u64)]| {
-            let counts = counted(all);
+            let counts = lately(all);
             ailing(move |bridge| bridge.counts = counts)
         };
         assert_eq!(
@@ -374,10 +371,10 @@ mod tests {
         assert_eq!(
             ailing(|b| {
                 b.peers.clear();
-                b.counts = counted(&[
-                    ("beacons", "sent", 9),
-                    ("beacons", "own", 9),
-                    ("beacons", "heard", 30),
+                b.counts = lately(&[
+                    ("beacons", "sent", 4),
+                    ("beacons", "own", 4),
+                    ("beacons", "heard", 4),
                 ]);
             }),
             [("nodes", Problem)]
@@ -420,6 +417,64 @@ mod tests {
             [("descriptors", Problem)]
         );
         assert_eq!(ailing(|b| b.descriptors = None), [("descriptors", Unknown)]);
+    }
+
+    #[test]
+    fn what_was_once_is_told_from_what_is_now() {
+        let was = [
+            ("beacons", "sent", 900),
+            ("beacons", "own", 900),
+            ("beacons", "heard", 900),
+        ];
+        let now = |all: &[(&str, &str, u64)]| {
+            let counts = (counted(&was), counted(all));
+            move |b: &mut Bridge| b.counts = counts
+        };
+        // A firewall's rule that came while it ran.
+        let closed = [
+            ("beacons", "sent", 904),
+            ("beacons", "own", 900),
+            ("beacons", "heard", 900),
+        ];
+        assert_eq!(ailing(now(&closed)), [("beacons", Verdict::Problem)]);
+        let open = [
+            ("beacons", "sent", 901),
+            ("beacons", "own", 901),
+            ("beacons", "heard", 902),
+        ];
+        assert_eq!(ailing(now(&open)), []);
+        // Those that were heard have gone since: nobody is there to be met.
+        let alone = [
+            ("beacons", "sent", 904),
+            ("beacons", "own", 904),
+            ("beacons", "heard", 900),
+        ];
+        let alone = now(&alone);
+        assert_eq!(
+            ailing(|b| {
+                alone(b);
+                b.peers.clear();
+            }),
+            []
+        );
+    }
+
+    #[test]
+    fn who_cannot_be_dialed_is_found() {
+        use Verdict::{Problem, Unknown, Warning};
+        let dialed = |own, peers: &[Answer]| {
+            let peers = peers.iter().map(|answer| answers(*answer)).collect();
+            ailing(move |b| b.dialed = Some(Dialed { own, peers }))
+        };
+        let (open, refused, silence) = (Answer::Open, Answer::Refused, Answer::Silence);
+        assert_eq!(dialed(open, &[]), []);
+        for own in [refused, silence] {
+            assert_eq!(dialed(own, &[open]), [("tcp", Problem)]);
+        }
+        assert_eq!(dialed(open, &[silence, silence]), [("tcp", Problem)]);
+        assert_eq!(dialed(open, &[silence, open]), [("tcp", Warning)]);
+        assert_eq!(dialed(open, &[refused, open]), [("tcp", Warning)]);
+        assert_eq!(ailing(|b| b.dialed = None), [("tcp", Unknown)]);
     }
 
     #[test]

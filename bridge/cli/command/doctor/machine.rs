@@ -13,7 +13,7 @@ use std::{
 
 use zocp_daemon::config::{Config, ConfigError, Settings, search_path};
 
-use super::finding::Finding;
+use super::{finding::Finding, probe};
 
 /// Facts of this machine.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(super) struct Machine {
     interfaces: Vec<String>,
     /// The rules of the firewall, as its program prints them.
     rules: Option<String>,
+    /// Whether the port of the beacons is another program's alone.
+    is_port_taken: bool,
     now: SystemTime,
 }
 
@@ -42,13 +44,16 @@ impl Machine {
             .map(|name| name.to_string_lossy().into_owned())
             .collect();
         interfaces.sort();
-        Self {
+        let mut machine = Self {
             file,
             settings: config.and_then(Config::check),
             interfaces,
             rules: rules(),
+            is_port_taken: false,
             now: SystemTime::now(),
-        }
+        };
+        machine.is_port_taken = probe::is_taken(machine.beacon_port());
+        machine
     }
 
     /// The port of the beacons, as far as it is known.
@@ -76,6 +81,7 @@ impl Machine {
         let mut findings = vec![self.configuration()];
         findings.extend(self.interfaces());
         findings.push(self.firewall());
+        findings.extend(self.port());
         findings.push(self.clock());
         findings
     }
@@ -128,6 +134,10 @@ impl Machine {
         let Some(rules) = &self.rules else {
             return Finding::unknown("firewall", "its rules are not to be seen; root sees them");
         };
+        if let Some(rule) = rules.lines().find(|line| drops(line, port)) {
+            let found = format!("a rule drops what the mesh may need: {}", rule.trim());
+            return Finding::warning("firewall", found).advice(opening(port));
+        }
         let keeps_out = rules.lines().any(is_closed);
         if !keeps_out || rules.contains(&port.to_string()) {
             return Finding::good("firewall", "no rule that keeps everything out");
@@ -135,6 +145,18 @@ impl Machine {
         let found =
             format!("what comes in is dropped unless a rule lets it, and none names {port}");
         Finding::warning("firewall", found).advice(opening(port))
+    }
+
+    fn port(&self) -> Option<Finding> {
+        let port = self.beacon_port();
+        let found =
+            format!("another program has UDP port {port}, which beacons come to, for itself");
+        let advice = format!(
+            "end that one, `ss -ulpn sport = :{port}` shows which it is, or have all nodes use another port: \
+             `mesh.port`"
+        );
+        self.is_port_taken
+            .then(|| Finding::problem("port", found).advice(advice))
     }
 
     fn clock(&self) -> Finding {
@@ -163,6 +185,21 @@ fn is_closed(line: &str) -> bool {
     let line = line.trim();
     let nft = line.contains("hook input") && line.contains("policy drop");
     nft || line == "-P INPUT DROP" || line == "-A INPUT -j DROP" || line == "-A INPUT -j REJECT"
+}
+
+/// Whether a line of rules drops beacons, or TCP to more ports than one.
+fn drops(line: &str, port: u16) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let has = |word: &str| words.contains(&word);
+    let has_verdict = ["drop", "reject", "DROP", "REJECT"].into_iter().any(has);
+    let mut after = words.iter().skip_while(|word| !word.ends_with("dport"));
+    let ports = after.nth(1).map(|word| word.trim_matches(['{', '}', ',']));
+    let is_of_many = match ports.and_then(|ports| ports.split_once(['-', ':'])) {
+        Some((_, last)) => last.parse::<u16>().is_ok_and(|last| last >= EPHEMERAL),
+        None => ports.is_none(),
+    };
+    let is_beacon = has("udp") && has(&port.to_string());
+    has_verdict && (is_beacon || (has("tcp") && is_of_many))
 }
 
 fn is_of_key(error: &ConfigError) -> bool {
@@ -197,6 +234,8 @@ fn rules() -> Option<String> {
 
 /// 36/ZRE.
 const BEACON_PORT: u16 = 5670;
+/// Where Linux begins to give ports to who names none, as nodes do.
+const EPHEMERAL: u16 = 32_768;
 /// The beginning of 2025: no machine that has this program was set before.
 const RELEASED: Duration = Duration::from_secs(1_735_689_600);
 
@@ -211,6 +250,7 @@ mod tests {
             settings: config.check(),
             interfaces: vec!["eth0".to_owned(), "lo".to_owned()],
             rules: rules.map(str::to_owned),
+            is_port_taken: false,
             now: SystemTime::UNIX_EPOCH + RELEASED * 2,
         }
     }
@@ -246,6 +286,41 @@ mod tests {
         assert!(verdicts(&keyed).contains(&("key", Verdict::Problem)));
         let slip = machine("[mesh]\nport = 0", Some(""));
         assert!(verdicts(&slip).contains(&("configuration", Verdict::Problem)));
+    }
+
+    #[test]
+    fn a_port_that_another_program_has_for_itself_is_a_problem() {
+        let mut taken = machine("", Some(""));
+        taken.is_port_taken = true;
+        assert!(verdicts(&taken).contains(&("port", Verdict::Problem)));
+    }
+
+    #[test]
+    fn a_rule_that_drops_beacons_or_tcp_is_warned_of() {
+        for rule in [
+            "udp dport 5670 drop",
+            "-A INPUT -p udp -m udp --dport 5670 -j DROP",
+            "tcp dport 1024-65535 ct state new drop",
+            "oif != \"lo\" tcp flags syn / syn,ack drop",
+            "-A OUTPUT -p tcp -j REJECT",
+        ] {
+            assert!(
+                verdicts(&machine("", Some(rule))).contains(&("firewall", Verdict::Warning)),
+                "{rule}"
+            );
+        }
+        for rule in [
+            "tcp dport 25 drop",
+            "udp dport 5353 drop",
+            "udp dport 5670 accept",
+            "tcp dport 1-1023 reject",
+            "-A INPUT -p tcp -m tcp --dport 25 -j DROP",
+        ] {
+            assert!(
+                verdicts(&machine("", Some(rule))).contains(&("firewall", Verdict::Good)),
+                "{rule}"
+            );
+        }
     }
 
     #[test]

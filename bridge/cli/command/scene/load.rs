@@ -1,0 +1,180 @@
+//! What `zocp scene load` does: which values of which nodes, and the wires.
+
+use serde_json::Value;
+use zbus::{Signature, fdo::PropertiesProxy, names::InterfaceName};
+use zocp_daemon::wires::End;
+use zocp_interfaces::VALUES_INTERFACE;
+
+use super::{Part, fading, part, passes};
+use crate::{
+    args::Switch,
+    client::Client,
+    command::wire,
+    exit::{Exit, Failure},
+    scene::{Identity, Scene, SceneNode, SceneWire, resolve},
+    value::{parse, plain},
+    view::NodeView,
+};
+
+/// A value to be set.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// How it is shown.
+    pub(super) what: String,
+    pub(super) bus_name: String,
+    path: String,
+    member: String,
+    pub(super) value: Value,
+}
+
+/// What is set, over D-Bus.
+pub(super) struct Targets<'a> {
+    pub(super) client: &'a Client,
+    pub(super) all: Vec<Target>,
+}
+
+/// Restores what can be restored; the rest is given back.
+pub(super) async fn load(
+    client: &Client,
+    scene: &Scene,
+    fade: Option<(std::time::Duration, Switch)>,
+) -> Result<Vec<Part>, Failure> {
+    let (targets, mut parts) = plan(client, scene).await?;
+    if let Some((over, switch)) = fade {
+        fading::fade(&targets, over, switch).await?;
+    }
+    parts.extend(passes::restore(&targets).await);
+    for wire in &scene.wires {
+        let what = || format!("{} -> {}", wire.from, wire.to);
+        match rewire(client, wire).await {
+            Ok(None) => {}
+            Ok(Some(problem)) => parts.push(Part {
+                what: what(),
+                problem,
+            }),
+            Err(failure) => parts.push(part(what(), &failure)),
+        }
+    }
+    Ok(parts)
+}
+
+/// What there is to be set, and what is not there to be.
+async fn plan<'a>(client: &'a Client, scene: &Scene) -> Result<(Targets<'a>, Vec<Part>), Failure> {
+    let mut peers = client.peers().await?;
+    peers.retain(|peer| !peer.bus_name.is_empty());
+    peers.push(client.own().await?);
+    let present: Vec<Identity<'_>> = peers
+        .iter()
+        .map(|peer| Identity {
+            name: &peer.name,
+            uuid: &peer.uuid,
+        })
+        .collect();
+    let (mut all, mut parts) = (Vec::new(), Vec::new());
+    for (node, found) in scene
+        .nodes
+        .iter()
+        .zip(resolve(&scene.identities(), &present))
+    {
+        let shown = node.shown(scene);
+        let bus_name = match found {
+            Ok(at) => &peers[at].bus_name,
+            Err(problem) => {
+                parts.push(Part {
+                    what: shown,
+                    problem,
+                });
+                continue;
+            }
+        };
+        match client.tree(bus_name).await {
+            Ok(tree) => {
+                let (targets, missing) = targets_of(node, &shown, &tree);
+                all.extend(targets);
+                parts.extend(missing);
+            }
+            Err(failure) => parts.push(part(shown, &failure)),
+        }
+    }
+    Ok((Targets { client, all }, parts))
+}
+
+fn targets_of(node: &SceneNode, shown: &str, tree: &NodeView) -> (Vec<Target>, Vec<Part>) {
+    let (mut targets, mut missing) = (Vec::new(), Vec::new());
+    for (name, value) in &node.values {
+        let what = format!("{shown}:{name}");
+        match tree.find(name) {
+            Some((object, capability)) => targets.push(Target {
+                what,
+                bus_name: tree.bus_name.clone(),
+                path: object.path.clone(),
+                member: capability.member.clone(),
+                value: value.clone(),
+            }),
+            None => missing.push(Part {
+                what,
+                problem: "the node has no such capability".to_owned(),
+            }),
+        }
+    }
+    (targets, missing)
+}
+
+impl Targets<'_> {
+    /// The values and their types as they are now; `None` where there is none, or the node is gone.
+    pub(super) async fn present(&self) -> Vec<Option<(Value, String)>> {
+        let mut trees: Vec<NodeView> = Vec::new();
+        for target in &self.all {
+            if !trees.iter().any(|tree| tree.bus_name == target.bus_name) {
+                let tree = self.client.tree(&target.bus_name).await;
+                let gone = || NodeView {
+                    bus_name: target.bus_name.clone(),
+                    ..NodeView::default()
+                };
+                trees.push(tree.unwrap_or_else(|_| gone()));
+            }
+        }
+        let value = |target: &Target| {
+            let tree = trees.iter().find(|tree| tree.bus_name == target.bus_name)?;
+            let mut objects = tree.objects.values();
+            let object = objects.find(|object| object.path == target.path)?;
+            let mut capabilities = object.capabilities.values();
+            let is_it = |one: &&crate::view::CapabilityView| one.member == target.member;
+            capabilities.find(is_it)?.value.clone()
+        };
+        self.all.iter().map(value).collect()
+    }
+
+    /// Sets one of them to a value, which is of the type that the present value has.
+    pub(super) async fn set(
+        &self,
+        at: usize,
+        value: &Value,
+        signature: Option<&str>,
+    ) -> Result<(), Failure> {
+        let target = &self.all[at];
+        let signature = Signature::try_from(signature.unwrap_or("v"))
+            .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
+        let value = parse(&plain(value), &signature);
+        let value = value.map_err(|reason| Failure::new(Exit::Refused, reason))?;
+        let properties = PropertiesProxy::builder(&self.client.connection)
+            .destination(target.bus_name.as_str())
+            .path(target.path.as_str())
+            .build()
+            .await?;
+        let interface = InterfaceName::from_static_str_unchecked(VALUES_INTERFACE);
+        Ok(properties.set(interface, &target.member, &value).await?)
+    }
+}
+
+/// Makes a wire; what is wrong with it if it is not active.
+async fn rewire(client: &Client, wire: &SceneWire) -> Result<Option<String>, Failure> {
+    let read = |text: &str| {
+        let end: Result<End, _> = text.parse();
+        end.map_err(|error| Failure::new(Exit::Usage, error.to_string()))
+    };
+    let (from, to) = (read(&wire.from)?, read(&wire.to)?);
+    let made = wire::make(client, (&from, &to), wire.options()).await?;
+    let is_active = made.state == "active";
+    Ok((!is_active).then(|| format!("{}: {}", made.state, wire::reason(&made))))
+}
