@@ -8,13 +8,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each crate, and the crates of this project that it may know.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("zocp-zmtp", &[]),
     ("zocp-zre", &[]),
     ("zocp-model", &[]),
     ("zocp-node", &["zocp-zmtp", "zocp-zre", "zocp-model"]),
+    ("zocp-bus", &[]),
     ("zocp-interfaces", &[]),
-    ("zocp-daemon", &["zocp-node", "zocp-interfaces"]),
+    ("zocp-daemon", &["zocp-node", "zocp-bus", "zocp-interfaces"]),
     ("zocp", &["zocp-daemon", "zocp-node", "zocp-interfaces"]),
 ];
 
@@ -45,6 +46,33 @@ fn the_pure_crates_know_no_outside_world() {
         let impure: Vec<&str> = IMPURE.into_iter().filter(|d| known.contains(*d)).collect();
         assert!(impure.is_empty(), "{name} knows {impure:?}");
     }
+}
+
+#[test]
+fn the_core_of_the_bus_knows_no_outside_world() {
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/bridge/bus/src");
+    let mut files = vec![std::path::PathBuf::from(sources)];
+    let mut checked = 0;
+    while let Some(file) = files.pop() {
+        if file.is_dir() && file.file_name().is_some_and(|name| name != "server") {
+            let entries = std::fs::read_dir(&file).expect("a folder");
+            files.extend(entries.map(|entry| entry.expect("an entry").path()));
+        } else if file.extension().is_some_and(|kind| kind == "rs") {
+            let text = std::fs::read_to_string(&file).expect("a source");
+            for word in [
+                "tokio",
+                "rustix",
+                "getrandom",
+                "Instant",
+                "std::net",
+                "std::thread",
+            ] {
+                assert!(!text.contains(word), "{} knows {word}", file.display());
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "the sources are found: {checked}");
 }
 
 #[test]

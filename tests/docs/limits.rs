@@ -12,7 +12,7 @@ use std::{
 use super::{between, files, has_ending, read, rows, section, unticked};
 
 const PAGE: &str = "docs/reference/limits.md";
-const CRATES: [&str; 5] = ["zmtp", "zre", "model", "node", "daemon"];
+const CRATES: [&str; 6] = ["zmtp", "zre", "model", "node", "bus", "daemon"];
 
 /// Each bound with the expression of its value, where there is one.
 type Bounds = BTreeMap<String, Option<String>>;
