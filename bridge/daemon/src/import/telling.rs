@@ -13,7 +13,7 @@ pub(super) type Telling = HashMap<String, BTreeMap<String, bool>>;
 
 /// Reads introspection data; what is not understood tells nothing.
 pub(super) fn telling(xml: &str) -> Telling {
-    let interfaces = describe(xml).unwrap_or_default().interfaces.into_iter();
+    let interfaces = describe(xml).interfaces.into_iter();
     let told = |emits| matches!(emits, Some(Emits::Value | Emits::Const));
     interfaces
         .map(|interface| {

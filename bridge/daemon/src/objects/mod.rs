@@ -36,7 +36,7 @@ use zbus::{ObjectPath, Signature, Variant, wire::StructureBuilder};
 
 use crate::{message::Outgoing, record::Record};
 
-pub(crate) use self::foreign::{Described, Description, describe};
+pub(crate) use self::foreign::{Described, Description, describe, is_property};
 pub use self::{
     parse::{XmlError, parse_interfaces},
     request::{Call, Set, Ticket, Verdict},

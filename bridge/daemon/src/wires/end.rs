@@ -2,21 +2,22 @@
 //!
 //! Model: an [`End`] is a capability of a node, or a member of an object on this bus. As text it is
 //! `NODE:CAPABILITY` or `dbus:SERVICE:/PATH:INTERFACE.MEMBER`. What has all parts of the second form is
-//! that; everything else ends its node at the first colon.
+//! that; everything else ends its node at the first colon. The last dot ends the interface; a member with a dot
+//! in its name, which properties may have, is in double quotes, and in them \" and \\ are " and \.
 //! Invariants: E1. an end is written so that it is read as the same one: a name with a colon in it is
 //! written as its label.
 //! Spec: docs/reference/dbus.md, "Wires".
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use zbus::{
     ObjectPath,
-    names::{BusName, InterfaceName, MemberName},
+    names::{BusName, InterfaceName},
 };
 use zocp_node::PeerId;
 
-use crate::label::label;
+use crate::{label::label, objects::is_property};
 
 /// Where a wire begins or ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -117,23 +118,56 @@ impl fmt::Display for End {
             Self::Bus(end) => write!(
                 f,
                 "{BUS_PREFIX}{}:{}:{}.{}",
-                end.service, end.path, end.interface, end.member
+                end.service,
+                end.path,
+                end.interface,
+                quoted(&end.member)
             ),
         }
     }
 }
 
 /// Service, path, interface and member, if all are there.
-fn bus_parts(text: &str) -> Option<[&str; 4]> {
+fn bus_parts(text: &str) -> Option<[Cow<'_, str>; 4]> {
     // A unique name, :1.7, begins with a colon.
     let at = text.find(":/")?;
     let (service, rest) = text.split_at(at);
     let (path, member) = rest.get(1..)?.split_once(':')?;
-    let (interface, member) = member.rsplit_once('.')?;
-    Some([service, path, interface, member])
+    let (interface, member) = match member.strip_suffix('"').and_then(|it| it.split_once(".\"")) {
+        Some((interface, quoted)) => (interface, unquoted(quoted).unwrap_or_default().into()),
+        None => {
+            let (interface, member) = member.rsplit_once('.')?;
+            (interface, member.into())
+        }
+    };
+    Some([service.into(), path.into(), interface.into(), member])
 }
 
-fn checked([service, path, interface, member]: [&str; 4]) -> Result<BusEnd, EndError> {
+/// A member as it is written.
+fn quoted(member: &str) -> Cow<'_, str> {
+    if !member.contains(['.', '"']) {
+        return member.into();
+    }
+    let escaped = member.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{escaped}\"").into()
+}
+
+/// What is within quotes; `None` where a quote ends it too early.
+fn unquoted(text: &str) -> Option<String> {
+    let mut member = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => return None,
+            '\\' => member.push(letters.next()?),
+            letter => member.push(letter),
+        }
+    }
+    Some(member)
+}
+
+fn checked(parts: [Cow<'_, str>; 4]) -> Result<BusEnd, EndError> {
+    let [service, path, interface, member] = parts.each_ref().map(|part| &**part);
     let check = |is_one: bool, text: &str, what| {
         if is_one {
             Ok(text.to_owned())
@@ -149,7 +183,7 @@ fn checked([service, path, interface, member]: [&str; 4]) -> Result<BusEnd, EndE
             interface,
             "interface name",
         )?,
-        member: check(MemberName::try_from(member).is_ok(), member, "member name")?,
+        member: check(is_property(member), member, "name of a member")?,
     })
 }
 
@@ -167,10 +201,35 @@ mod tests {
             "cam:pan.angle",
             "dbus:org.example.Player:/org/example:org.example.Player.Volume",
             "dbus::1.7:/:a.b.C",
+            "dbus:a.b:/:a.b.num-enroll-stages",
+            "dbus:a.b:/:a.b.1st",
+            "dbus:a.b:/:a.b.with space: and \\",
+            r#"dbus:a.b:/:a.b."c.d""#,
+            r#"dbus:a.b:/:a.b."c:\"\\\".""#,
             "dbus:not a bus end",
         ] {
             assert_eq!(text.parse::<End>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_member_with_a_dot_is_in_quotes() {
+        let read = |text: &str| match text.parse::<End>().unwrap() {
+            End::Bus(end) => (end.interface, end.member),
+            other => panic!("{other:?}"),
+        };
+        let parts = |interface: &str, member: &str| (interface.to_owned(), member.to_owned());
+        assert_eq!(read(r#"dbus:a.b:/:a.b."c.d""#), parts("a.b", "c.d"));
+        assert_eq!(read("dbus:a.b:/:a.b.c.d"), parts("a.b.c", "d"));
+        assert_eq!(read(r#"dbus:a.b:/:a.b."C""#), parts("a.b", "C"));
+        let name = r#"all . of " \ it"#;
+        let end = End::Bus(BusEnd {
+            service: "a.b".into(),
+            path: "/".into(),
+            interface: "a.b".into(),
+            member: name.into(),
+        });
+        assert_eq!(read(&end.to_string()), parts("a.b", name));
     }
 
     #[test]
@@ -189,6 +248,9 @@ mod tests {
             "x:",
             "dbus:a b:/x:a.b.C",
             "dbus:a.b:/x//y:a.b.C",
+            "dbus:a.b:/x:a.b.",
+            "dbus:a.b:/x:a.b.\u{7}",
+            r#"dbus:a.b:/x:a.b."""#,
         ] {
             assert!(text.parse::<End>().is_err(), "{text}");
         }

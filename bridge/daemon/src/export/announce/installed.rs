@@ -32,13 +32,11 @@ impl Installed {
         let mut installed = BTreeMap::new();
         let files = directories.iter().flat_map(|directory| files(directory));
         for file in files.take(FILES_MAX) {
-            let Some((text, description)) = text(&file).and_then(|text| {
-                let description = describe(&text)?;
-                Some((text, description))
-            }) else {
+            let Some(text) = text(&file) else {
                 tracing::debug!(file = %file.display(), "no description of interfaces");
                 continue;
             };
+            let description = describe(&text);
             for described in description.interfaces {
                 let text = text.get(described.span.clone()).unwrap_or_default();
                 let interface = InstalledInterface {

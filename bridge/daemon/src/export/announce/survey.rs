@@ -124,9 +124,10 @@ impl Survey {
     }
 
     fn introspected(&mut self, path: &str, text: &str) {
-        let Some(description) = describe(text) else {
-            return self.cut("introspection data are no XML");
-        };
+        let description = describe(text);
+        if !description.is_whole {
+            self.cut("introspection data are no XML to their end");
+        }
         self.descend(path, &description);
         let mut bare = Vec::new();
         for described in description.interfaces {

@@ -18,6 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{
     Message, Signature, Structure, Variant,
     message::{Header, Type},
+    names::MemberName,
 };
 use zocp_node::Value;
 
@@ -405,24 +406,26 @@ fn owner_rule(service: &str) -> String {
     )
 }
 
-fn rules(end: &BusEnd) -> [String; 2] {
+/// What is asked of the bus. A member whose name no signal can have is a property.
+fn rules(end: &BusEnd) -> Vec<String> {
     let BusEnd {
         service,
         path,
         interface,
         member,
     } = end;
-    [
-        format!(
+    let mut rules = vec![format!(
+        "type='signal',sender='{service}',path='{path}',\
+         interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',\
+         arg0='{interface}'"
+    )];
+    if MemberName::try_from(member.as_str()).is_ok() {
+        rules.push(format!(
             "type='signal',sender='{service}',path='{path}',interface='{interface}',\
              member='{member}'"
-        ),
-        format!(
-            "type='signal',sender='{service}',path='{path}',\
-             interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',\
-             arg0='{interface}'"
-        ),
-    ]
+        ));
+    }
+    rules
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

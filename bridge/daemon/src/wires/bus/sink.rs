@@ -1,16 +1,16 @@
 //! A member of a service that a wire leads to.
 //!
 //! Model: a [`Sink`] knows what the member takes: from the introspection data of its object or, of a
-//! property without any, from its present value. A method without such data is taken for one with one
-//! argument of any type.
+//! property without any, from its present value. Of a member of which nothing is known, which may be a method, it
+//! is taken that it takes nothing: most methods that a wire leads to do.
 
-use zbus::{Message, Signature, Variant, message::Type};
+use zbus::{Message, Signature, Variant, message::Type, names::MemberName};
 use zocp_node::Value;
 
 use super::{CallError, Caller};
 use crate::{
     message::Outgoing,
-    objects::{Interface, build, parse_interfaces},
+    objects::{Described, Description, build, describe},
     types,
     wires::{
         conversion::{Kind, Side},
@@ -38,11 +38,15 @@ enum Takes {
 impl Sink {
     /// Learns what a member takes.
     pub(in crate::wires) async fn open(caller: Caller, end: BusEnd) -> Result<Self, CallError> {
-        let takes = match introspect(&caller, &end).await? {
+        let description = introspect(&caller, &end).await?;
+        let end = meant(&description, end);
+        let takes = match takes(&description, &end) {
             Some(takes) => takes?,
             None => match get(&caller, &end).await {
                 Ok(signature) => Takes::Property(signature),
-                Err(CallError::Answered { .. }) => Takes::Method(vec![Signature::Variant]),
+                Err(CallError::Answered { .. }) if MemberName::try_from(&*end.member).is_ok() => {
+                    Takes::Method(Vec::new())
+                }
                 Err(error) => return Err(error),
             },
         };
@@ -103,27 +107,44 @@ fn typed(signature: &Signature, value: &Value) -> Result<Variant<'static>, CallE
     typed.ok_or_else(|| CallError::Type(signature.to_string()))
 }
 
-/// What the object says that the member takes; `None` where it says nothing that is understood.
-async fn introspect(
-    caller: &Caller,
-    end: &BusEnd,
-) -> Result<Option<Result<Takes, CallError>>, CallError> {
+/// What the object says of itself; nothing where it says nothing.
+async fn introspect(caller: &Caller, end: &BusEnd) -> Result<Description, CallError> {
     let call = call(end, INTROSPECTABLE, "Introspect", Vec::new())?;
-    let answer = match caller.call(call).await {
-        Ok(answer) => answer,
-        Err(CallError::Answered { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let xml: String = answer.body().deserialize().unwrap_or_default();
-    let interfaces = parse_interfaces(&xml).unwrap_or_default();
-    let declared = interfaces
-        .iter()
-        .find(|interface| **interface.name() == *end.interface);
-    Ok(declared.and_then(|interface| takes(interface, end)))
+    match caller.call(call).await {
+        Ok(answer) => {
+            let body = answer.body();
+            Ok(describe(body.deserialize().unwrap_or_default()))
+        }
+        Err(CallError::Answered { .. }) => Ok(Description::default()),
+        Err(error) => Err(error),
+    }
 }
 
-fn takes(interface: &Interface, end: &BusEnd) -> Option<Result<Takes, CallError>> {
-    if let Some(property) = interface.property(&end.member) {
+/// The end that is meant where the last dot of what is written is within the name of a property: of a known
+/// interface, where the one that was read is not known.
+fn meant(description: &Description, end: BusEnd) -> BusEnd {
+    let is_known = |it: &Described| it.name == end.interface;
+    if description.interfaces.iter().any(is_known) {
+        return end;
+    }
+    let written = format!("{}.{}", end.interface, end.member);
+    let found = description.interfaces.iter().find_map(|interface| {
+        let name = written.strip_prefix(&*interface.name)?.strip_prefix('.')?;
+        let mut properties = interface.properties.iter();
+        properties.find(|it| it.name == name).map(|_| BusEnd {
+            interface: interface.name.clone(),
+            member: name.to_owned(),
+            ..end.clone()
+        })
+    });
+    found.unwrap_or(end)
+}
+
+fn takes(description: &Description, end: &BusEnd) -> Option<Result<Takes, CallError>> {
+    let mut interfaces = description.interfaces.iter();
+    let interface = interfaces.find(|it| it.name == end.interface)?;
+    let mut properties = interface.properties.iter();
+    if let Some(property) = properties.find(|it| it.name == end.member) {
         return Some(if property.access.writes() {
             Ok(Takes::Property(property.signature.clone()))
         } else {
@@ -131,10 +152,8 @@ fn takes(interface: &Interface, end: &BusEnd) -> Option<Result<Takes, CallError>
             Err(CallError::Unfit(text))
         });
     }
-    let method = interface.method(&end.member)?;
-    let inputs = method.inputs.iter();
-    let inputs = inputs.map(|input| input.signature.clone()).collect();
-    Some(Ok(Takes::Method(inputs)))
+    let method = interface.methods.iter().find(|it| it.name == end.member)?;
+    Some(Ok(Takes::Method(method.inputs.clone().unwrap_or_default())))
 }
 
 /// The type of a property's present value.
@@ -194,3 +213,56 @@ fn kind(signature: &Signature) -> Kind {
 
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(interface: &str, member: &str) -> BusEnd {
+        BusEnd {
+            service: "org.a.S".into(),
+            path: "/".into(),
+            interface: interface.into(),
+            member: member.into(),
+        }
+    }
+
+    fn described() -> Description {
+        describe(
+            "<node><interface name='org.a.I'>\
+             <property name='b.c' type='i' access='readwrite'/>\
+             <property name='Title' type='s' access='read'/>\
+             <method name='Seek'><arg type='x'/></method>\
+             <method name='Odd'><arg/></method></interface></node>",
+        )
+    }
+
+    #[test]
+    fn a_dot_in_the_name_of_a_property_is_found_where_the_interface_is_known() {
+        let meant = |interface: &str, member: &str| {
+            let end = meant(&described(), end(interface, member));
+            (end.interface, end.member)
+        };
+        let parts = |interface: &str, member: &str| (interface.to_owned(), member.to_owned());
+        assert_eq!(meant("org.a.I.b", "c"), parts("org.a.I", "b.c"));
+        assert_eq!(meant("org.a.I", "Seek"), parts("org.a.I", "Seek"));
+        assert_eq!(meant("org.a.I.x", "c"), parts("org.a.I.x", "c"));
+        assert_eq!(meant("org.a.I.b.c", "d"), parts("org.a.I.b.c", "d"));
+    }
+
+    #[test]
+    fn what_is_said_of_a_member_is_what_it_takes_and_the_rest_takes_nothing() {
+        let takes = |member: &str| {
+            let takes = takes(&described(), &end("org.a.I", member))?;
+            Some(takes.map(|takes| match takes {
+                Takes::Property(signature) => vec![signature],
+                Takes::Method(inputs) => inputs,
+            }))
+        };
+        assert_eq!(takes("b.c"), Some(Ok(vec![Signature::I32])));
+        assert_eq!(takes("Seek"), Some(Ok(vec![Signature::I64])));
+        assert_eq!(takes("Odd"), Some(Ok(vec![])));
+        assert!(matches!(takes("Title"), Some(Err(CallError::Unfit(_)))));
+        assert_eq!(takes("Unsaid"), None);
+    }
+}

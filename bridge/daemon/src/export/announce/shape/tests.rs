@@ -17,7 +17,7 @@ const XML: &str = r#"<node><interface name="org.example.Lamp1">
   </interface></node>"#;
 
 fn findings() -> Findings {
-    let described = describe(XML).unwrap().interfaces.remove(0);
+    let described = describe(XML).interfaces.remove(0);
     let place = Place::new("/lamp", "org.example.Lamp1");
     Findings {
         interfaces: [(place, described)].into(),
