@@ -34,6 +34,10 @@ pub const NODE_PATH: &str = "/org/z25/Zocp1/Node";
 pub const BRIDGE_INTERFACE: &str = "org.z25.Zocp1.Bridge";
 /// Which services of this bus peers may use.
 pub const EXPORTER_INTERFACE: &str = "org.z25.Zocp1.Exporter";
+/// Who calls from another machine.
+pub const CALLER_INTERFACE: &str = "org.z25.Zocp1.Caller";
+/// The object with [`CALLER_INTERFACE`], on the connection of each remote caller.
+pub const CALLER_PATH: &str = "/org/z25/Zocp1/Caller";
 /// What a service is that the bridge shows of another bus.
 pub const IMPORT_INTERFACE: &str = "org.z25.Zocp1.Import1";
 /// The object with [`IMPORT_INTERFACE`], on the connection of each such service.
@@ -63,6 +67,8 @@ pub const METHODS_INTERFACE: &str = "org.z25.Zocp1.Methods";
 pub const BRIDGE_XML: &str = include_str!("../org.z25.Zocp1.Bridge.xml");
 /// The documented introspection data of [`EXPORTER_INTERFACE`].
 pub const EXPORTER_XML: &str = include_str!("../org.z25.Zocp1.Exporter.xml");
+/// The introspection data of [`CALLER_PATH`].
+pub const CALLER_XML: &str = include_str!("../org.z25.Zocp1.Caller.xml");
 /// The documentation of [`IMPORT_INTERFACE`].
 pub const IMPORT_XML: &str = include_str!("../org.z25.Zocp1.Import1.xml");
 /// The documented introspection data of [`LOCAL_INTERFACE`].

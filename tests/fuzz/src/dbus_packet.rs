@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn call(packet: &Message) {
-    if let Ok(local) = transport::local_call(packet, SERVICE, number(8)) {
+    if let Ok(local) = transport::local_call(packet, SERVICE, None, number(8)) {
         let local = made(&local, packet);
         let header = local.header();
         assert_eq!(local.message_type(), Type::MethodCall);
@@ -38,7 +38,7 @@ fn call(packet: &Message) {
         assert!(header.sender().is_none() && header.reply_serial().is_none());
         assert!(header.error_name().is_none());
     }
-    if let Ok(outgoing) = transport::outgoing_call(packet, SERVICE, number(7)) {
+    if let Ok(outgoing) = transport::outgoing_call(packet, SERVICE, None, number(7)) {
         made(&outgoing, packet);
     }
 }

@@ -74,6 +74,12 @@ pub struct ImportConfig {
     pub cache: Option<bool>,
     /// Seconds until a call is answered with an error. Default: it waits as long as its caller does.
     pub timeout: Option<f64>,
+    /// Whether a service that does not run, and that a call would start, has its name here. Default: unless it is a
+    /// player.
+    pub activate: Option<bool>,
+    /// What the Identity of a player is here, with "{identity}" (what it is there), "{node}", "{service}" and
+    /// "{tail}". Default: what it is there.
+    pub identity: Option<String>,
 }
 
 /// On one line, as it would be written in the file.
@@ -122,8 +128,13 @@ impl Display for ImportConfig {
         if !self.call_back.is_empty() {
             write!(f, ", call_back = {:?}", self.call_back)?;
         }
-        if let Some(cache) = self.cache {
-            write!(f, ", cache = {cache}")?;
+        for (key, is_said) in [("cache", self.cache), ("activate", self.activate)] {
+            if let Some(is_said) = is_said {
+                write!(f, ", {key} = {is_said}")?;
+            }
+        }
+        if let Some(identity) = &self.identity {
+            write!(f, ", identity = {identity:?}")?;
         }
         match self.timeout {
             Some(timeout) => write!(f, ", timeout = {timeout}"),
@@ -209,6 +220,8 @@ impl ImportConfig {
                 timeout: timeout("import.timeout", self.timeout)?,
             },
             cache: self.cache.unwrap_or(true),
+            activate: self.activate,
+            identity: self.identity.map(identity).transpose()?,
         })
     }
 }
@@ -243,14 +256,28 @@ fn members(key: &'static str, texts: &[String]) -> Result<Vec<Members>, ConfigEr
 
 /// Only that the words in braces are known; the name itself is known when a service comes.
 fn template(text: String) -> Result<ImportName, ConfigError> {
-    let plain = ["{node}", "{service}", "{tail}"]
-        .iter()
-        .fold(text.clone(), |text, word| text.replace(word, "x"));
-    if plain.is_empty() || plain.contains(['{', '}']) {
+    if !is_template(&text, &["{node}", "{service}", "{tail}"]) {
         let reason = format!("\"{text}\": only {{node}}, {{service}} and {{tail}} are known");
         return Err(invalid("import.name", &reason));
     }
     Ok(ImportName::Template(text.into()))
+}
+
+fn identity(text: String) -> Result<Box<str>, ConfigError> {
+    if !is_template(&text, &["{identity}", "{node}", "{service}", "{tail}"]) {
+        let reason =
+            format!("\"{text}\": only {{identity}}, {{node}}, {{service}} and {{tail}} are known");
+        return Err(invalid("import.identity", &reason));
+    }
+    Ok(text.into())
+}
+
+/// Whether a text has no braces but around these words.
+fn is_template(text: &str, words: &[&str]) -> bool {
+    let plain = words
+        .iter()
+        .fold(text.to_owned(), |text, word| text.replace(word, "x"));
+    !plain.is_empty() && !plain.contains(['{', '}'])
 }
 
 /// Every `[[export]]` of a file, each an error at its own line (S2).

@@ -16,6 +16,7 @@ use zbus::{Message, message::Flags};
 
 use super::{
     caller::{Caller, CallerEar},
+    identity,
     learning::Note,
     locked,
 };
@@ -94,9 +95,20 @@ impl CallerEar<'_> {
                 Ok(pong) => line.push(pong),
                 Err(error) => tracing::error!(%error, "an answer cannot be made"),
             }
+        } else if let Some(answer) = self.answer(call, &method) {
+            match answer {
+                Ok(answer) => line.push(answer),
+                Err(refusal) => line.refuse(call, &refusal),
+            }
         } else if let Err(refusal) = self.pass_back(call, &method) {
             self.caller.shared.line.refuse(call, &refusal);
         }
+    }
+
+    /// The answer to a call that is for the bridge: who the caller is.
+    fn answer(&self, call: &Message, method: &Member<'_>) -> Option<Result<Outgoing, Refusal>> {
+        let shared = &self.caller.shared;
+        identity::answer(call, method, &shared.link, &shared.name)
     }
 
     fn pass_back(&mut self, call: &Message, method: &Member<'_>) -> Result<(), Refusal> {
@@ -115,7 +127,8 @@ impl CallerEar<'_> {
         };
         let shared = &self.caller.shared;
         let grant = self.exporter.grant(&shared.link, &service)?;
-        let is_allowed = grant.may_call_back(method);
+        let passage = grant.passage_back(method);
+        let is_allowed = passage.is_allowed();
         if grant.learn {
             let note = Note::call_back(&service, &shared.link.name, method);
             self.exporter.note(&shared.link, &note, is_allowed);
@@ -124,7 +137,8 @@ impl CallerEar<'_> {
             return Err(self.exporter.denied(&shared.link, &service, method));
         }
         let unmakeable = |error: zbus::Error| Refusal::Failed(error.to_string());
-        let packet = |id| outgoing_call_back(call, subscription, &shared.name, id);
+        let interface = passage.interface();
+        let packet = |id| outgoing_call_back(call, subscription, &shared.name, interface, id);
         let flags = call.primary_header().flags();
         if flags.contains(Flags::NO_REPLY_EXPECTED) {
             let packet = packet(NonZeroU32::MIN).map_err(unmakeable)?;

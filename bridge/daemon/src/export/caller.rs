@@ -87,17 +87,18 @@ impl Caller {
         caller
     }
 
-    /// Calls a service, with a call that is not longer than `max` on this bus. It waits for its answer as long as
+    /// Calls a service, with a call that is not longer than `max` on this bus, with `interface` if it has none. It waits for its answer as long as
     /// `timeout` says.
     pub(super) fn call(
         &self,
         packet: &Message,
         service: Arc<str>,
+        interface: Option<&str>,
         max: usize,
         timeout: Option<Duration>,
     ) -> Result<(), Refusal> {
         let serial = self.shared.line.serial();
-        let call = local_call(packet, &service, serial)
+        let call = local_call(packet, &service, interface, serial)
             .map_err(|error| Refusal::Failed(error.to_string()))?;
         if call.len() > max {
             return Err(Refusal::TooLarge { max });

@@ -49,7 +49,10 @@ impl Exporter {
             member: header.member().map_or("", |name| name.as_str()),
         };
         let grant = self.grant(link, service)?;
-        let is_allowed = grant.may_call(&method);
+        let announcer = &self.shared.announcer;
+        let knows = |interface: &str| announcer.has_method(service, &method, interface);
+        let passage = grant.passage(&method, knows);
+        let is_allowed = passage.is_allowed();
         if grant.learn {
             let note = Note::member(service, &link.name, &method, packet);
             self.note(link, &note, is_allowed);
@@ -61,7 +64,7 @@ impl Exporter {
         let service = service.ok_or_else(|| unknown_service(header.destination()))?;
         let max = self.shared.site.message_len_max();
         let caller = self.caller(link, caller)?;
-        caller.call(packet, service, max, grant.timeout)
+        caller.call(packet, service, passage.interface(), max, grant.timeout)
     }
 
     /// What a peer may do with a service that is offered to it. One that it may not see does not exist
@@ -106,7 +109,11 @@ impl Exporter {
         } else {
             tracing::debug!(peer = link.name, service, rule, call, "denied");
         }
-        Refusal::AccessDenied(format!("no rule lets {} call {call}", link.name))
+        let hint = match method.interface {
+            Some(_) => "",
+            None => ": it names no interface",
+        };
+        Refusal::AccessDenied(format!("no rule lets {} call {call}{hint}", link.name))
     }
 
     /// The connection of a remote caller, made at its first call.

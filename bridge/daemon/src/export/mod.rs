@@ -15,6 +15,7 @@ mod call_back;
 mod caller;
 mod calls;
 mod heard;
+mod identity;
 mod learning;
 mod offers;
 mod origin;
@@ -37,7 +38,9 @@ use self::{
     rules::Rules,
 };
 pub(crate) use self::{
-    announce::{Detail, INTROSPECTION, ORIGIN, REVISION, SERVICE_TYPE, SERVICES, SUPPLIED},
+    announce::{
+        Detail, INTROSPECTION, ORIGIN, REVISION, RUNNING, SERVICE_TYPE, SERVICES, SUPPLIED,
+    },
     call_back::CallBack,
     learning::Learned,
 };

@@ -11,6 +11,8 @@ use zocp_node::Value;
 #[derive(Debug)]
 pub(super) struct Export {
     pub(super) revision: u64,
+    /// Whether somebody owns it; else its bus can start it.
+    pub(super) runs: bool,
     pub(super) announcement: Announcement,
 }
 

@@ -75,7 +75,8 @@ impl Importer {
             .and_then(|subscription| self.subscribed_as(link, subscription))
             .filter(|imported| imported.has_caller(caller))
             .ok_or_else(|| Refusal::AccessDenied(format!("{caller} did not call this service")))?;
-        if !imported.may_call_back(&method) {
+        let passage = imported.passage_back(&method);
+        if !passage.is_allowed() {
             let text = format!(
                 "no [[import]] rule with call_back lets {} call {}",
                 imported.service(),
@@ -86,7 +87,7 @@ impl Importer {
         }
         let line = imported.line();
         let serial = line.serial();
-        let call = local_call(packet, caller, serial)
+        let call = local_call(packet, caller, passage.interface(), serial)
             .map_err(|error| Refusal::Failed(error.to_string()))?;
         let max = self.shared.site.message_len_max();
         if call.len() > max {

@@ -11,13 +11,13 @@ use zocp_node::{Node, ObjectPath, PeerId, model::Tree};
 use super::{
     Importer, Reading,
     announcement::{Announcement, Export},
-    house,
+    house, identity,
     imported::{Imported, Rule, Terms},
     names::{Naming, naming},
 };
 use crate::{
     errors::Refusal,
-    export::{INTROSPECTION, ORIGIN, REVISION, SERVICE_TYPE, SERVICES, SUPPLIED},
+    export::{INTROSPECTION, ORIGIN, REVISION, RUNNING, SERVICE_TYPE, SERVICES, SUPPLIED},
     message::Octets,
     policy::{Grant, ImportRule},
     services::{Link, Request},
@@ -89,15 +89,21 @@ impl Importer {
             }
         }
         let before = std::mem::replace(&mut known.told, exports);
-        let new: Vec<Arc<str>> = known
+        let new: Vec<(Arc<str>, bool)> = known
             .told
             .iter()
-            .filter(|(service, export)| before.get(*service).map(revision) != Some(export.revision))
-            .map(|(service, _)| service.clone())
+            .filter(|(service, export)| {
+                let before = before.get(*service);
+                let is_new = before.map(revision) != Some(export.revision);
+                // One that is shown although it does not run stays as it is when it does.
+                let starts = before.is_some_and(|before| before.runs != export.runs);
+                is_new || (starts && !known.imports.contains_key(*service))
+            })
+            .map(|(service, export)| (service.clone(), export.runs))
             .collect();
         for (service, imported) in &known.imports {
             if let Some(export) = known.told.get(service) {
-                imported.announced(&export.announcement);
+                imported.announced(&export.announcement, export.runs);
             }
         }
         drop(imports);
@@ -105,8 +111,8 @@ impl Importer {
             let text = format!("{} has left the bus of {}", imported.service(), link.name);
             self.drop_import(&link, &imported, &Refusal::ServiceUnknown(text));
         }
-        for service in new {
-            let terms = terms(&self.rules(), &service, &link);
+        for (service, runs) in new {
+            let terms = terms(&self.rules(), &service, runs, &link);
             if let Some(terms) = terms {
                 self.ask_for(&link, service, terms);
             }
@@ -118,14 +124,14 @@ impl Importer {
     pub(crate) fn reload(&self, rules: Vec<ImportRule>) {
         let before = std::mem::replace(&mut *self.rules(), rules);
         let rules = self.rules().clone();
-        let mut told: Vec<(Arc<Link>, Arc<str>)> = Vec::new();
+        let mut told: Vec<(Arc<Link>, Arc<str>, bool)> = Vec::new();
         for peer in self.imports().values() {
-            let services = peer.told.keys();
-            told.extend(services.map(|service| (peer.link.clone(), service.clone())));
+            let services = peer.told.iter();
+            told.extend(services.map(|(name, it)| (peer.link.clone(), name.clone(), it.runs)));
         }
         self.refused().clear();
-        for (link, service) in told {
-            self.follow_rule(&link, service, &before, &rules);
+        for (link, service, runs) in told {
+            self.follow_rule(&link, service, runs, &before, &rules);
         }
         self.name_changed();
     }
@@ -136,11 +142,12 @@ impl Importer {
         &self,
         link: &Arc<Link>,
         service: Arc<str>,
+        runs: bool,
         before: &[ImportRule],
         now: &[ImportRule],
     ) {
         let imported = self.imported(link.peer, &service);
-        match (imported, terms(now, &service, link)) {
+        match (imported, terms(now, &service, runs, link)) {
             (Some(imported), Some(terms)) if *imported.name() == terms.name => {
                 imported.set_rule(terms.rule);
             }
@@ -151,7 +158,7 @@ impl Importer {
                     self.ask_for(link, service, terms);
                 }
             }
-            (None, Some(now)) if terms(before, &service, link).is_none() => {
+            (None, Some(now)) if terms(before, &service, runs, link).is_none() => {
                 self.ask_for(link, service, now);
             }
             _ => {}
@@ -162,15 +169,17 @@ impl Importer {
     /// not answered what was asked, there is nothing to ask anew: it answers by its newest rules.
     pub(crate) fn revised(&self, link: &Arc<Link>, service: &str) {
         let told = self.imports().get(&link.peer).and_then(|known| {
-            let (name, _) = known.told.get_key_value(service)?;
-            Some(name.clone())
+            let (name, export) = known.told.get_key_value(service)?;
+            Some((name.clone(), export.runs))
         });
-        let Some(service) = told else { return };
+        let Some((service, runs)) = told else {
+            return;
+        };
         match self.imported(link.peer, &service) {
             Some(imported) if imported.is_asked() => {}
             Some(imported) => self.subscribe(link, imported),
             None => {
-                let terms = terms(&self.rules(), &service, link);
+                let terms = terms(&self.rules(), &service, runs, link);
                 if let Some(terms) = terms {
                     self.ask_for(link, service, terms);
                 }
@@ -183,7 +192,7 @@ impl Importer {
         let imported = Imported::new(service.clone(), link.clone(), terms);
         if let Some(known) = self.imports().get_mut(&link.peer) {
             if let Some(export) = known.told.get(&service) {
-                imported.announced(&export.announcement);
+                imported.announced(&export.announcement, export.runs);
             }
             known.imports.insert(service, imported.clone());
         }
@@ -282,8 +291,9 @@ impl Importer {
 }
 
 /// How a service of a peer is to appear here; `None` where it is not to.
-fn terms(rules: &[ImportRule], service: &str, link: &Link) -> Option<Terms> {
+fn terms(rules: &[ImportRule], service: &str, runs: bool, link: &Link) -> Option<Terms> {
     match naming(rules, service, link.who(), &link.label) {
+        Naming::Shown(_, rule) if !runs && !ImportRule::activates(rule, service) => None,
         Naming::Shown(name, rule) => Some(Terms {
             name: name.into(),
             rule: Rule {
@@ -292,6 +302,7 @@ fn terms(rules: &[ImportRule], service: &str, link: &Link) -> Option<Terms> {
                     .into(),
                 grant: rule.map_or_else(Grant::of_import, |rule| rule.grant.clone()),
                 cache: rule.is_none_or(|rule| rule.cache),
+                identity: rule.and_then(|rule| identity::template(rule, service, &link.name)),
             },
         }),
         Naming::Hidden => None,
@@ -314,6 +325,8 @@ fn exports_of(tree: &Tree, peer: PeerId, max: usize) -> BTreeMap<Arc<str>, Expor
         let is_name = zbus::names::WellKnownName::try_from(name.as_str()).is_ok();
         let export = Export {
             revision: entry(REVISION)?.as_u64()?,
+            // Bridges that do not say so show what runs and what does not alike.
+            runs: entry(RUNNING).and_then(|it| it.as_bool()).unwrap_or(true),
             announcement: Announcement::read(entry(INTROSPECTION), entry(SUPPLIED)),
         };
         (is_its && is_service && is_name).then(|| (Arc::from(name.as_str()), export))

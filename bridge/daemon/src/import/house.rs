@@ -3,7 +3,7 @@
 //! Model: connects, asks for the name, passes calls on in the order in which the bus has them. When the
 //! connection fails it is made anew. The name is asked for in line behind who has it: the bus gives it
 //! to us when that one lets go.
-//! Invariants: H1. a call is passed on, or answered here: `Ping` at once, what is not allowed, too long or
+//! Invariants: H1. a call is passed on, or answered here: `Ping` of what runs at once, what is not allowed, too long or
 //! carries descriptors with an error. H2. a call that was passed on is answered once: by its exporter, when
 //! service, node or link go, or after the time that a rule gives it. What a program may wait for, it may wait
 //! for here: without a rule there is no deadline.
@@ -97,7 +97,8 @@ impl<'a> HouseEar<'a> {
             .interface()
             .is_some_and(|name| name == "org.freedesktop.DBus.Peer")
             && header.member().is_some_and(|name| name == "Ping");
-        if is_ping {
+        // What does not run is started by it, as on its own bus.
+        if is_ping && self.imported.runs() {
             return self.pong(call);
         }
         if header
@@ -141,7 +142,8 @@ impl<'a> HouseEar<'a> {
             interface: header.interface().map(|name| name.as_str()),
             member: header.member().map_or("", |name| name.as_str()),
         };
-        if !imported.may_call(&method) {
+        let passage = imported.passage(&method);
+        if !passage.is_allowed() {
             self.importer.log_denied(imported.link(), imported, &method);
             let (call, service) = (method.rule(), imported.service());
             let text = format!("no rule here allows {call} of {service}");
@@ -158,10 +160,11 @@ impl<'a> HouseEar<'a> {
         let flags = call.primary_header().flags();
         if flags.contains(Flags::NO_REPLY_EXPECTED) {
             imported.unsettled(call);
-            return self.send(call, caller, NonZeroU32::MIN);
+            return self.send(call, caller, passage.interface(), NonZeroU32::MIN);
         }
         match imported.recall(call) {
             Ok(answer) => {
+                let answer = imported.presented(call, &answer).unwrap_or(answer);
                 // What came in several messages may be too much for one.
                 let max = self.importer.shared().site.message_len_max();
                 if answer.data().len() > max {
@@ -172,7 +175,7 @@ impl<'a> HouseEar<'a> {
             }
             Err(asked) => {
                 let missing = asked.as_ref().map(|asked| imported.missing(asked));
-                self.request(call, caller, asked)?;
+                self.request(call, caller, passage.interface(), asked)?;
                 for asked in missing.into_iter().flatten() {
                     self.ask(asked);
                 }
@@ -186,6 +189,7 @@ impl<'a> HouseEar<'a> {
         &mut self,
         call: &Message,
         caller: Arc<str>,
+        interface: Option<&str>,
         asked: Option<Asked>,
     ) -> Result<(), Refusal> {
         let link = self.imported.link();
@@ -195,7 +199,7 @@ impl<'a> HouseEar<'a> {
             call: kept(call),
             asked,
         })?;
-        let sent = self.send(call, caller, id);
+        let sent = self.send(call, caller, interface, id);
         let timeout = self.imported.timeout().or(link.bounds.now().answer_max);
         if let Some(timeout) = timeout {
             self.expect(id, timeout);
@@ -221,7 +225,7 @@ impl<'a> HouseEar<'a> {
         if let (Some(call), Ok(id)) = (unasked, link.open(request)) {
             self.expect(id, OWN_ANSWER_MAX);
             // A refusal means that it is asked for again another time.
-            self.send(&call, self.unique.clone(), id).ok();
+            self.send(&call, self.unique.clone(), None, id).ok();
         }
     }
 
@@ -232,9 +236,16 @@ impl<'a> HouseEar<'a> {
         self.deadlines.add(deadline, id, |id| link.is_open(*id));
     }
 
-    fn send(&self, call: &Message, caller: Arc<str>, id: NonZeroU32) -> Result<(), Refusal> {
+    /// Passes a call on, with `interface` if it has none.
+    fn send(
+        &self,
+        call: &Message,
+        caller: Arc<str>,
+        interface: Option<&str>,
+        id: NonZeroU32,
+    ) -> Result<(), Refusal> {
         let link = self.imported.link();
-        let packet = outgoing_call(call, self.imported.service(), id)
+        let packet = outgoing_call(call, self.imported.service(), interface, id)
             .map_err(|error| Refusal::Failed(error.to_string()))?;
         let pushed = link.outlet.try_push(Lane::Caller(caller), packet);
         pushed.map_err(|Busy| Refusal::Busy(format!("{}: too much is queued", link.name)))

@@ -20,12 +20,13 @@ use super::{
     announcement::Announcement,
     cache::{Cache, Key},
     call_back::CallsBack,
+    identity,
 };
 use crate::{
     errors::Refusal,
     line::Line,
     message::{Octets, Outgoing},
-    policy::{Grant, Member},
+    policy::{Grant, Member, Passage},
     services::{Link, Request},
     transport::Offer,
 };
@@ -44,6 +45,8 @@ pub(super) struct Rule {
     pub(super) text: Box<str>,
     pub(super) grant: Grant,
     pub(super) cache: bool,
+    /// What the `Identity` of a player is, with what it is there to be put in.
+    pub(super) identity: Option<Box<str>>,
 }
 
 /// A question whose answer is worth remembering, and when it was asked.
@@ -84,6 +87,8 @@ struct State {
     /// The name that it has on this bus.
     shown_as: Option<Arc<str>>,
     calls_back: CallsBack,
+    /// Whether somebody owns it there.
+    runs: bool,
     /// What its bridge announced.
     announcement: Announcement,
     /// What it said; none where that is not to be answered from.
@@ -106,6 +111,7 @@ impl Imported {
                 callers: HashSet::new(),
                 shown_as: None,
                 calls_back: CallsBack::default(),
+                runs: true,
                 announcement: Announcement::default(),
                 cache: None,
             }),
@@ -167,9 +173,15 @@ impl Imported {
         self.state().rule.text.clone()
     }
 
+    /// Whether somebody owns it on its bus; else a call starts it there.
+    pub(super) fn runs(&self) -> bool {
+        self.state().runs
+    }
+
     /// Its bridge announces what it says of itself.
-    pub(super) fn announced(&self, announcement: &Announcement) {
+    pub(super) fn announced(&self, announcement: &Announcement, runs: bool) {
         let mut state = self.state();
+        state.runs = runs;
         if state.announcement == *announcement {
             return;
         }
@@ -215,21 +227,32 @@ impl Imported {
         self.state().shown_as.as_ref().map(ToString::to_string)
     }
 
+    /// An answer as it is told here, where that is another one.
+    pub(super) fn presented(&self, call: &Message, answer: &Message) -> Option<Outgoing> {
+        identity::of_answer(self.state().rule.identity.as_deref()?, call, answer)
+    }
+
+    /// A signal as it is told here, where that is another one.
+    pub(super) fn presented_signal(&self, signal: &Message) -> Option<Outgoing> {
+        identity::of_signal(self.state().rule.identity.as_deref()?, signal)
+    }
+
     /// How long a call waits for its answer, if a rule says so.
     pub(super) fn timeout(&self) -> Option<Duration> {
         self.state().rule.grant.timeout
     }
 
-    pub(super) fn may_call(&self, method: &Member<'_>) -> bool {
-        self.state().rule.grant.may_call(method)
+    /// How a call of a program here goes on. What interfaces an object has, its exporter knows.
+    pub(super) fn passage(&self, method: &Member<'_>) -> Passage {
+        self.state().rule.grant.passage(method, |_| None)
     }
 
     pub(super) fn may_hear(&self, signal: &Member<'_>) -> bool {
         self.state().rule.grant.may_hear(signal)
     }
 
-    pub(super) fn may_call_back(&self, method: &Member<'_>) -> bool {
-        self.state().rule.grant.may_call_back(method)
+    pub(super) fn passage_back(&self, method: &Member<'_>) -> Passage {
+        self.state().rule.grant.passage_back(method)
     }
 
     pub(super) fn with_calls_back<R>(&self, use_them: impl FnOnce(&mut CallsBack) -> R) -> R {

@@ -16,6 +16,7 @@ mod call_back;
 mod callers;
 mod following;
 mod house;
+mod identity;
 mod imported;
 mod names;
 mod telling;
@@ -185,7 +186,8 @@ impl Importer {
                 ..
             } => {
                 let max = self.shared.site.message_len_max();
-                match local_answer(packet, &call) {
+                let presented = imported.presented(&call, packet);
+                match local_answer(presented.as_deref().unwrap_or(packet), &call) {
                     Ok(answer) if answer.len() <= max => imported.answered(asked, packet, answer),
                     Ok(_) => imported.line().refuse(&call, &Refusal::TooLarge { max }),
                     Err(error) => {
@@ -225,7 +227,8 @@ impl Importer {
         if !is_allowed {
             return None;
         }
-        match local_signal(packet) {
+        let presented = imported.presented_signal(packet);
+        match local_signal(presented.as_deref().unwrap_or(packet)) {
             Ok(signal) if signal.len() <= self.shared.site.message_len_max() => {
                 imported.signalled(packet, signal);
             }

@@ -7,7 +7,7 @@
 
 use zbus::names::WellKnownName;
 
-use crate::policy::{ImportName, ImportRule, Who};
+use crate::policy::{ImportName, ImportRule, PLAYERS, Who};
 
 /// How a service appears.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +50,6 @@ fn customary(service: &str, label: &str) -> String {
     }
 }
 
-const PLAYERS: &str = "org.mpris.MediaPlayer2.";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +68,8 @@ mod tests {
             name,
             grant: Grant::all(),
             cache: true,
+            activate: None,
+            identity: None,
         }
     }
 

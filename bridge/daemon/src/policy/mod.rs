@@ -3,7 +3,9 @@
 //! Model: a [`ServicePattern`] says which services, a [`Members`] rule which members of them, a
 //! [`Grant`] is what one peer may do with one service: the union of all rules that name both.
 //! Invariants: P1. what no rule allows is denied. P2. whoever may do anything with a service may see
-//! it, introspect it and ping it. P3. `org.freedesktop.DBus.Properties` are members like any other.
+//! it, introspect it and ping it, also without naming the interface. P4. a call without an interface is allowed
+//! when there is no doubt which allowed method it means, and goes on with that interface: so it never calls a
+//! method of one that is not allowed. P3. `org.freedesktop.DBus.Properties` are members like any other.
 //! Limits: none here; a rule costs one comparison of text for each message that it is asked about.
 //! Not here: asking (`crate::export` for what comes from a peer, `crate::import` for what goes to it).
 //! Spec: docs/reference/protocol.md §7.6; xdg-dbus-proxy(1)
@@ -182,9 +184,18 @@ impl Member<'_> {
     #[must_use]
     pub fn is_seeing(&self) -> bool {
         match self.interface {
-            Some("org.freedesktop.DBus.Introspectable") => self.member == "Introspect",
-            Some("org.freedesktop.DBus.Peer") => true,
+            Some(INTROSPECTABLE) => self.member == "Introspect",
+            Some(PEER) => true,
             _ => false,
+        }
+    }
+
+    /// The standard interface that whoever may see a service may call it with, if it says none (P2).
+    fn seen_by(&self) -> Option<&'static str> {
+        match self.member {
+            "Introspect" => Some(INTROSPECTABLE),
+            "Ping" | "GetMachineId" => Some(PEER),
+            _ => None,
         }
     }
 
@@ -254,10 +265,23 @@ impl Grant {
             || self.call.iter().any(|rule| rule.matches(method))
     }
 
-    /// Whether a method of who called the service may be called by it.
+    /// How a call goes on; `knows` tells whether an interface of the object has the method, where that is known.
     #[must_use]
-    pub fn may_call_back(&self, method: &Member<'_>) -> bool {
-        self.talk || self.call_back.iter().any(|rule| rule.matches(method))
+    pub fn passage(&self, method: &Member<'_>, knows: impl Fn(&str) -> Option<bool>) -> Passage {
+        if self.may_call(method) {
+            return Passage::AsItIs;
+        }
+        let seen = method.seen_by().filter(|_| self.may_see());
+        Passage::of(method, &self.call, seen, knows)
+    }
+
+    /// How a call of the service to who called it goes on.
+    #[must_use]
+    pub fn passage_back(&self, method: &Member<'_>) -> Passage {
+        if self.talk || self.call_back.iter().any(|rule| rule.matches(method)) {
+            return Passage::AsItIs;
+        }
+        Passage::of(method, &self.call_back, None, |_| None)
     }
 
     /// Whether a signal may be heard.
@@ -291,6 +315,83 @@ impl Grant {
         self.call.extend_from_slice(&other.call);
         self.broadcast.extend_from_slice(&other.broadcast);
         self.call_back.extend_from_slice(&other.call_back);
+    }
+}
+
+/// How a call goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Passage {
+    /// Not at all.
+    Denied,
+    /// As it was made.
+    AsItIs,
+    /// With this interface, since it has none (P4).
+    With(Box<str>),
+}
+
+impl Passage {
+    /// Of a call that no rule allows as it is.
+    fn of(
+        method: &Member<'_>,
+        rules: &[Members],
+        seen: Option<&str>,
+        knows: impl Fn(&str) -> Option<bool>,
+    ) -> Self {
+        if method.interface.is_some() {
+            return Self::Denied;
+        }
+        let mut meant: Vec<(&str, bool)> = seen.map(|seen| (seen, true)).into_iter().collect();
+        for rule in rules {
+            let Some(interface) = rule.interface.as_deref() else {
+                continue;
+            };
+            let named = Member {
+                interface: Some(interface),
+                ..*method
+            };
+            let is_one = rule.matches(&named) && has_standard(interface, method.member);
+            if is_one && !meant.iter().any(|(other, _)| *other == interface) {
+                meant.push((interface, rule.member.is_some()));
+            }
+        }
+        // What the object is known to have; else what a rule names with the method; else all.
+        let is_known = meant.iter().any(|(one, _)| knows(one).is_some());
+        let names_it = meant.iter().any(|(_, is_named)| *is_named);
+        meant.retain(|(one, is_named)| match (is_known, names_it) {
+            (true, _) => knows(one) == Some(true),
+            (false, true) => *is_named,
+            (false, false) => true,
+        });
+        match meant[..] {
+            [(interface, _)] => Self::With(interface.into()),
+            _ => Self::Denied,
+        }
+    }
+
+    /// Whether it goes on.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        *self != Self::Denied
+    }
+
+    /// The interface that it goes on with, where it has none.
+    #[must_use]
+    pub fn interface(&self) -> Option<&str> {
+        match self {
+            Self::With(interface) => Some(interface),
+            _ => None,
+        }
+    }
+}
+
+/// Whether an interface, if it is a standard one, has a method.
+fn has_standard(interface: &str, method: &str) -> bool {
+    match interface {
+        INTROSPECTABLE => method == "Introspect",
+        PEER => ["Ping", "GetMachineId"].contains(&method),
+        "org.freedesktop.DBus.Properties" => ["Get", "GetAll", "Set"].contains(&method),
+        "org.freedesktop.DBus.ObjectManager" => method == "GetManagedObjects",
+        _ => true,
     }
 }
 
@@ -373,6 +474,24 @@ pub struct ImportRule {
     pub grant: Grant,
     /// Whether properties are answered from memory where that is right.
     pub cache: bool,
+    /// Whether a service that does not run, and can be started, is shown; `None`: unless it is a player.
+    pub activate: Option<bool>,
+    /// What the `Identity` of a player is here.
+    pub identity: Option<Box<str>>,
+}
+
+/// What the names of players begin with.
+pub const PLAYERS: &str = "org.mpris.MediaPlayer2.";
+
+impl ImportRule {
+    /// Whether a service that does not run, and can be started, is shown, as the rule says that is about it. A player
+    /// is not if nobody says so: programs that list players take what has such a name for one that runs, and start it
+    /// by asking what it plays.
+    #[must_use]
+    pub fn activates(rule: Option<&Self>, service: &str) -> bool {
+        let said = rule.and_then(|rule| rule.activate);
+        said.unwrap_or_else(|| !service.starts_with(PLAYERS))
+    }
 }
 
 /// Under which name a service appears here.
@@ -434,6 +553,8 @@ fn is_path_element(text: &str) -> bool {
             .all(|octet| octet.is_ascii_alphanumeric() || octet == b'_')
 }
 
+const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
+const PEER: &str = "org.freedesktop.DBus.Peer";
 /// Of every name on a bus.
 const NAME_LEN_MAX: usize = 255;
 /// Services that show what other services of the same bus are, under one name.

@@ -71,15 +71,105 @@ fn a_call_is_allowed_by_method_interface_and_path() {
     }
 }
 
-#[test]
-fn a_call_without_interface_needs_a_rule_without_one() {
+/// What a call without an interface becomes under these rules.
+fn bare(rules: &[&str], method: &str, knows: impl Fn(&str) -> Option<bool>) -> Option<String> {
+    let grant = Grant {
+        see: true,
+        call: rules
+            .iter()
+            .map(|rule| Members::parse(rule).unwrap())
+            .collect(),
+        ..Grant::default()
+    };
     let bare = Member {
         interface: None,
-        ..member("/", "", "Play")
+        ..member("/a/b", "", method)
     };
-    assert!(calls("*").may_call(&bare));
-    assert!(!calls("org.mpris.Player.Play").may_call(&bare));
-    assert!(!calls("org.freedesktop.DBus.Introspectable.*").may_call(&bare));
+    match grant.passage(&bare, knows) {
+        Passage::Denied => None,
+        Passage::AsItIs => Some(String::new()),
+        Passage::With(interface) => Some(interface.into()),
+    }
+}
+
+#[test]
+fn a_call_without_interface_is_of_the_one_that_the_rules_allow() {
+    let unknown = |_: &str| None;
+    for (rules, method, meant) in [
+        (&["*"][..], "Play", Some("")),
+        (&["*@/a/*"], "Play", Some("")),
+        (&["org.a.P.*"], "Play", Some("org.a.P")),
+        (&["org.a.P.Play"], "Play", Some("org.a.P")),
+        (&["org.a.P.*@/a/*", "org.a.P.Play"], "Play", Some("org.a.P")),
+        (&["org.a.P.Play"], "Stop", None),
+        (&["org.a.P.*@/b"], "Play", None),
+        // Standard interfaces have only their own methods.
+        (
+            &["org.a.P.*", "org.freedesktop.DBus.Properties.*"],
+            "Play",
+            Some("org.a.P"),
+        ),
+        (
+            &["org.freedesktop.DBus.Properties.*"],
+            "Get",
+            Some("org.freedesktop.DBus.Properties"),
+        ),
+        (&["org.freedesktop.DBus.Introspectable.*"], "Play", None),
+        // A rule that names the method knows that it is there.
+        (&["org.a.P.*", "org.a.Q.Play"], "Play", Some("org.a.Q")),
+        // Nobody knows which one is meant.
+        (&["org.a.P.*", "org.a.Q.*"], "Play", None),
+        (&["org.a.P.Play", "org.a.Q.Play"], "Play", None),
+        // Whoever may see may do these.
+        (
+            &[],
+            "Introspect",
+            Some("org.freedesktop.DBus.Introspectable"),
+        ),
+        (&[], "Ping", Some("org.freedesktop.DBus.Peer")),
+        (&[], "GetMachineId", Some("org.freedesktop.DBus.Peer")),
+        (&[], "Get", None),
+    ] {
+        assert_eq!(
+            bare(rules, method, unknown).as_deref(),
+            meant,
+            "{rules:?} {method}"
+        );
+    }
+}
+
+#[test]
+fn what_an_object_is_known_to_have_decides_which_interface_is_meant() {
+    let known = |interface: &str| Some(interface == "org.a.Q");
+    let both = ["org.a.P.*", "org.a.Q.*"];
+    assert_eq!(bare(&both, "Play", known).as_deref(), Some("org.a.Q"));
+    assert_eq!(
+        bare(&["org.a.P.*"], "Play", known),
+        None,
+        "it is of another"
+    );
+    let neither = |_: &str| Some(false);
+    assert_eq!(bare(&both, "Play", neither), None);
+}
+
+#[test]
+fn a_call_with_an_interface_that_no_rule_allows_is_denied() {
+    let grant = calls("org.a.P.*");
+    let other = member("/", "org.a.Q", "Play");
+    assert_eq!(grant.passage(&other, |_| Some(true)), Passage::Denied);
+    let back = Grant {
+        call_back: vec![Members::parse("org.a.Agent.*").unwrap()],
+        ..Grant::default()
+    };
+    assert_eq!(back.passage_back(&other), Passage::Denied);
+    let bare = Member {
+        interface: None,
+        ..member("/", "", "Confirm")
+    };
+    assert_eq!(
+        back.passage_back(&bare),
+        Passage::With("org.a.Agent".into())
+    );
 }
 
 #[test]

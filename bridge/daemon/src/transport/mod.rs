@@ -132,14 +132,20 @@ pub fn read(octets: &[u8], max: usize) -> Result<Message, PacketError> {
     Ok(message)
 }
 
-/// A local call as a packet for the exporter of `service`.
+/// A local call as a packet for the exporter of `service`; with `interface` if it has none.
 ///
 /// # Errors
 /// The call is one that no bus takes, or too long.
-pub fn outgoing_call(call: &Message, service: &str, id: NonZeroU32) -> zbus::Result<Bytes> {
+pub fn outgoing_call(
+    call: &Message,
+    service: &str,
+    interface: Option<&str>,
+    id: NonZeroU32,
+) -> zbus::Result<Bytes> {
     let header = call.header();
     let to = Addressee {
         destination: service,
+        interface,
         sender: header.sender().map(|sender| sender.as_str()),
         subscription: None,
     };
@@ -154,23 +160,32 @@ pub fn outgoing_call_back(
     call: &Message,
     subscription: NonZeroU32,
     caller: &str,
+    interface: Option<&str>,
     id: NonZeroU32,
 ) -> zbus::Result<Bytes> {
     let to = Addressee {
         destination: caller,
+        interface,
         sender: None,
         subscription: Some(subscription),
     };
     call_like(call, &call.header(), to, id).map(Octets::into_bytes)
 }
 
-/// A packet as a call on this bus, with this serial: of a service, or of one that called it.
+/// A packet as a call on this bus, with this serial: of a service, or of one that called it; with `interface` if it
+/// has none.
 ///
 /// # Errors
 /// The call is one that no bus takes, or too long.
-pub fn local_call(packet: &Message, service: &str, serial: NonZeroU32) -> zbus::Result<Octets> {
+pub fn local_call(
+    packet: &Message,
+    service: &str,
+    interface: Option<&str>,
+    serial: NonZeroU32,
+) -> zbus::Result<Octets> {
     let to = Addressee {
         destination: service,
+        interface,
         sender: None,
         subscription: None,
     };
@@ -180,6 +195,8 @@ pub fn local_call(packet: &Message, service: &str, serial: NonZeroU32) -> zbus::
 /// Whom a call is for, and from whom.
 struct Addressee<'a> {
     destination: &'a str,
+    /// For a call that has none.
+    interface: Option<&'a str>,
     sender: Option<&'a str>,
     subscription: Option<NonZeroU32>,
 }
@@ -199,7 +216,9 @@ fn call_like(
     let heading = Heading {
         flags: message.primary_header().flags() & FORWARDED,
         path: Some(path),
-        interface: header.interface().map(|name| name.as_str()),
+        interface: header
+            .interface()
+            .map_or(to.interface, |name| Some(name.as_str())),
         member: Some(member),
         reply_serial: to.subscription,
         destination: Some(to.destination),

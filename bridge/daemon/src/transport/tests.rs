@@ -56,11 +56,11 @@ fn call(endian: Endian) -> Message {
 fn a_body_arrives_as_it_was_in_either_byte_order() {
     for endian in [Endian::Little, Endian::Big] {
         let original = call(endian);
-        let packet = outgoing_call(&original, "org.there", id(77)).unwrap();
+        let packet = outgoing_call(&original, "org.there", None, id(77)).unwrap();
         let arrived = read(&packet).unwrap();
         assert_eq!(arrived.primary_header().serial_num(), id(77));
         assert_eq!(arrived.header().sender().unwrap(), ":1.5");
-        let local = message(&local_call(&arrived, "org.there.real", id(8)).unwrap());
+        let local = message(&local_call(&arrived, "org.there.real", None, id(8)).unwrap());
         assert_eq!(local.primary_header().serial_num(), id(8));
         assert_eq!(local.body().data().bytes(), original.body().data().bytes());
         assert_eq!(local.body().signature(), original.body().signature());
@@ -96,8 +96,8 @@ fn one_structure_is_not_taken_for_several_arguments() {
         ] {
             let original = original.unwrap();
             assert!(is_written(&original, signature));
-            let packet = outgoing_call(&original, "org.there", id(77)).unwrap();
-            let local = local_call(&read(&packet).unwrap(), "org.there.real", id(8)).unwrap();
+            let packet = outgoing_call(&original, "org.there", None, id(77)).unwrap();
+            let local = local_call(&read(&packet).unwrap(), "org.there.real", None, id(8)).unwrap();
             let local = message(&local);
             assert!(is_written(&local, signature), "{signature}: {local:?}");
             assert_eq!(local.body().data().bytes(), original.body().data().bytes());
@@ -134,14 +134,16 @@ fn answers_and_signals_are_addressed_by_number() {
 
 #[test]
 fn what_no_bus_would_take_is_refused() {
-    let good = outgoing_call(&call(Endian::Little), "org.there", id(1)).unwrap();
+    let good = outgoing_call(&call(Endian::Little), "org.there", None, id(1)).unwrap();
     assert!(read(&good[..good.len() - 1]).is_err(), "cut");
     assert!(read(b"").is_err() && read(b"lxyz").is_err() && read(&[0; 64]).is_err());
     let mut more = good.to_vec();
     more.push(0);
     assert!(read(&more).is_err(), "longer than it says");
     let text = Message::method_call("/", "Do").build(&"abc").unwrap();
-    let mut broken = outgoing_call(&text, "org.there", id(1)).unwrap().to_vec();
+    let mut broken = outgoing_call(&text, "org.there", None, id(1))
+        .unwrap()
+        .to_vec();
     let end = broken.len() - 2;
     broken[end] = 0xff;
     assert!(read(&broken).is_err(), "no UTF-8");
@@ -149,7 +151,7 @@ fn what_no_bus_would_take_is_refused() {
         .build(&())
         .unwrap();
     assert!(
-        local_call(&local, "org.there", id(1)).is_err(),
+        local_call(&local, "org.there", None, id(1)).is_err(),
         "a bus hangs up on that"
     );
 }

@@ -28,6 +28,7 @@ use super::{
     service::{Room, Service, Step},
 };
 use crate::{
+    export::locked,
     message::Outgoing,
     services::{Asked, Watch},
 };
@@ -168,6 +169,10 @@ impl Desk {
             let outcome = match step {
                 Step::Ask(question, call) => {
                     self.ask(service.clone(), revision, question, call);
+                    continue;
+                }
+                Step::Methods(methods) => {
+                    locked(&self.shared.methods).insert(service.clone(), methods);
                     continue;
                 }
                 Step::Value(path, value) => {

@@ -15,6 +15,7 @@ mod desk;
 mod following;
 mod inbox;
 mod installed;
+mod methods;
 mod offered;
 mod place;
 mod service;
@@ -37,13 +38,17 @@ use self::{
     desk::Desk,
     inbox::{Inbox, Input},
     installed::data_directories,
+    methods::Methods,
 };
 pub(crate) use self::{
     place::Detail,
     service::{INTROSPECTION, SUPPLIED},
 };
 use super::locked;
-use crate::{policy::Grant, services::Watch};
+use crate::{
+    policy::{Grant, Member},
+    services::Watch,
+};
 
 /// The object of the tree that all services are in, and its type.
 pub(crate) const SERVICES: &str = "services";
@@ -53,6 +58,9 @@ pub(crate) const SERVICE_TYPE: &str = "dbus-service";
 pub(crate) const ORIGIN: &str = "origin";
 /// The entry that is another one each time the service has another owner.
 pub(crate) const REVISION: &str = "revision";
+
+/// The entry that says whether somebody owns the service; else the bus can start it.
+pub(crate) const RUNNING: &str = "running";
 
 /// A service that is to be announced.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +86,7 @@ struct Shared {
     /// Nodes that know nothing of D-Bus.
     plain: Mutex<HashSet<PeerId>>,
     inbox: Inbox,
+    methods: Mutex<HashMap<Arc<str>, Methods>>,
 }
 
 impl Announcer {
@@ -108,6 +117,17 @@ impl Announcer {
     pub(super) fn withdraw(&self, service: &str) {
         locked(&self.shared.wanted).remove(service);
         self.shared.inbox.notice.notify_one();
+    }
+
+    /// Whether an interface of an object of a service has a method, where that is known.
+    pub(super) fn has_method(
+        &self,
+        service: &str,
+        method: &Member<'_>,
+        interface: &str,
+    ) -> Option<bool> {
+        let methods = locked(&self.shared.methods);
+        methods.get(service)?.has(method, interface)
     }
 
     /// A peer comes to show a service.

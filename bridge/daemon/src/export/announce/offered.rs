@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use zocp_node::{NodeError, ObjectPath, Value};
 
 use super::{
-    Announced, ORIGIN, REVISION, SERVICE_TYPE, SERVICES, desk::Desk, following::Audience,
+    Announced, ORIGIN, REVISION, RUNNING, SERVICE_TYPE, SERVICES, desk::Desk, following::Audience,
     place::service_object, service::Service,
 };
 use crate::export::locked;
@@ -34,6 +34,7 @@ impl Desk {
             .clone()
             .filter(|_| announced.grant.may_see());
         let (revision, grant) = (announced.revision, announced.grant.clone());
+        let runs = announced.owner.is_some();
         let before = self.services.get(name).map(|it| it.owner.clone());
         match owner {
             Some(owner) if self.services.contains_key(name) => {
@@ -52,12 +53,13 @@ impl Desk {
         // First the new, then not the old: of a service that is offered anew nothing is lost in between.
         self.follow(name);
         self.ignore(name, before);
-        let outcome = self.describe(name, revision).await;
+        let outcome = self.describe(name, revision, runs).await;
         self.check(name, outcome)?;
         self.begin(name).await
     }
 
     async fn withdrawn(&mut self, name: &Arc<str>) -> Result<(), NodeError> {
+        locked(&self.shared.methods).remove(name);
         let before = self.services.remove(name).map(|it| it.owner);
         self.ignore(name, before);
         let object = service_object(name);
@@ -67,7 +69,7 @@ impl Desk {
         self.check(name, outcome)
     }
 
-    async fn describe(&self, service: &str, revision: u64) -> Result<(), NodeError> {
+    async fn describe(&self, service: &str, revision: u64, runs: bool) -> Result<(), NodeError> {
         // protocol.md §7.2
         let services = ObjectPath::root().child(SERVICES);
         let kind = |kind: &str| ("type".to_owned(), Value::from(kind));
@@ -75,6 +77,7 @@ impl Desk {
         let entries = vec![
             (ORIGIN.to_owned(), Value::from(self.node.id().to_string())),
             (REVISION.to_owned(), Value::from(revision)),
+            (RUNNING.to_owned(), Value::from(runs)),
             kind(SERVICE_TYPE),
         ];
         self.node.describe(service_object(service), entries).await

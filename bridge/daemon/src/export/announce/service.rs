@@ -20,6 +20,7 @@ use zocp_node::{CapPath, Capability, ObjectPath, Value};
 use super::{
     bounds::{SURVEY_AGE_MAX, SURVEY_PAUSE},
     installed::Installed,
+    methods::Methods,
     place::{Place, Question, service_object},
     settings::Settings,
     shape::{Shape, shapes},
@@ -73,6 +74,8 @@ pub(super) enum Step {
     Value(CapPath, Value),
     /// An emission.
     Emit(CapPath, Value),
+    /// What its objects can be called with.
+    Methods(Methods),
 }
 
 /// How much of the tree is left for a service.
@@ -230,6 +233,10 @@ impl Service {
                 reason,
                 "not all of it is in the tree"
             );
+        }
+        // Who may call everything may do so without an interface.
+        if !self.grant.talk {
+            self.step(Step::Methods(Methods::of(&findings)));
         }
         self.announce(texts);
         self.show(found);

@@ -323,3 +323,66 @@ async fn what_is_longer_than_a_packet_is_refused() {
     );
     assert_eq!(error_name(&foh.ask(&plain(THERE, "Echo")).await), "");
 }
+
+/// A call that does not say of which interface it is.
+fn bare(service: &str, member: &str) -> Message {
+    Message::method_call("/one", member)
+        .destination(service.to_owned())
+        .build(&())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_call_without_interface_is_one_of_the_interface_that_the_rules_allow() {
+    let denied = "org.freedesktop.DBus.Error.AccessDenied";
+    let imports = "[[import]]\nservice = '*'\ncall = ['org.example.Every1.*@/one']";
+    for (exports, imports) in [
+        ("call = ['org.example.Every1.*']", ""),
+        (
+            "call = ['org.example.Every1.*', 'org.freedesktop.DBus.Properties.*']",
+            "",
+        ),
+        ("talk = true", imports),
+    ] {
+        let exports = format!("[[export]]\nservice = 'org.example.*'\n{exports}");
+        let stage = Stage::start(&exports, imports).await;
+        let _service = Service::start(&stage.stage, NAME).await;
+        let mut foh = Client::on(&stage.foh).await;
+        foh.wait(THERE, true).await;
+        // What the service is called with names the interface.
+        let interface = foh.ask(&bare(THERE, "Interface")).await;
+        assert_eq!(interface.body().deserialize::<&str>().unwrap(), INTERFACE);
+        assert_eq!(error_name(&foh.ask(&bare(THERE, "Introspect")).await), "");
+        assert_eq!(
+            error_name(&foh.ask(&bare(THERE, "GetManagedObjects")).await),
+            "org.freedesktop.DBus.Error.UnknownMethod"
+        );
+    }
+    let exports = "[[export]]\nservice = 'org.example.*'\ncall = ['org.example.Every1.Echo']";
+    let stage = Stage::start(exports, "").await;
+    let _service = Service::start(&stage.stage, NAME).await;
+    let mut foh = Client::on(&stage.foh).await;
+    foh.wait(THERE, true).await;
+    assert_eq!(error_name(&foh.ask(&bare(THERE, "Echo")).await), "");
+    assert_eq!(error_name(&foh.ask(&bare(THERE, "Sender")).await), denied);
+}
+
+#[tokio::test]
+async fn a_service_may_ask_who_calls_it() {
+    let (stage, _service, mut foh) = staged().await;
+    let sender = foh.ask(&plain(THERE, "Sender")).await;
+    let sender: String = sender.body().deserialize().unwrap();
+    let all = Message::method_call("/org/z25/Zocp1/Caller", "GetAll")
+        .destination(sender)
+        .interface("org.freedesktop.DBus.Properties")
+        .build(&"org.z25.Zocp1.Caller")
+        .unwrap();
+    let all = Client::on(&stage.stage).await.ask(&all).await;
+    let body = all.body();
+    let told: HashMap<String, Variant<'_>> = body.deserialize().unwrap();
+    let program = foh.connection.unique_name().unwrap().to_string();
+    assert_eq!(told["Peer"], Variant::from("foh"));
+    assert_eq!(told["Program"], Variant::from(program));
+    assert!(matches!(&told["Uuid"], Variant::Str(uuid) if uuid.len() == 32));
+    assert_eq!(told["Key"], Variant::from(""), "the mesh is not secure");
+}

@@ -198,6 +198,11 @@ fn answers(call: &Message) -> Vec<Message> {
                 .build(&header.sender().unwrap().as_str())
                 .unwrap(),
         ],
+        "Interface" => vec![
+            Message::method_return(&header)
+                .build(&header.interface().map_or("", |name| name.as_str()))
+                .unwrap(),
+        ],
         "Long" => {
             let octets: u32 = call.body().deserialize().unwrap();
             let body = vec![0u8; octets as usize];

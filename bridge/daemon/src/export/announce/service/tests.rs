@@ -103,6 +103,7 @@ fn told(service: &mut Service) -> Vec<String> {
         Step::Remove(object) => format!("-{}", object.name().unwrap()),
         Step::Value(path, value) => format!("{} = {value}", path.name),
         Step::Emit(path, value) => format!("{} ! {value}", path.name),
+        Step::Methods(_) => "methods".to_owned(),
     });
     told.collect()
 }
