@@ -112,19 +112,16 @@ async fn a_player_is_shown_while_it_runs_unless_a_rule_says_otherwise() {
     let stage = Stage::with(bus, TestBus::start(), PLAYERS, "").await;
     let mut there = Client::on(&stage.stage).await;
     let mut foh = Client::on(&stage.foh).await;
+    let _marker = Service::start(&stage.stage, "org.mpris.MediaPlayer2.zz").await;
+    foh.assert_never(PLAYER_THERE, "org.mpris.MediaPlayer2.stage.zz")
+        .await;
+    assert_eq!(owner(&mut there, PLAYER).await, "", "nobody has started it");
     for _ in 0..2 {
-        // What is shown after it shows that it is not.
-        let marker = Service::start(&stage.stage, "org.mpris.MediaPlayer2.zz").await;
-        foh.wait("org.mpris.MediaPlayer2.stage.zz", true).await;
-        assert_eq!(owner(&mut foh, PLAYER_THERE).await, "");
-        assert_eq!(owner(&mut there, PLAYER).await, "", "nobody has started it");
         let player = Service::start(&stage.stage, PLAYER).await;
-        foh.wait(PLAYER_THERE, true).await;
+        foh.wait_until_owned(PLAYER_THERE).await;
         assert_eq!(error_name(&foh.ask(&plain(PLAYER_THERE, "Echo")).await), "");
         player.stop().await;
-        foh.wait(PLAYER_THERE, false).await;
-        marker.stop().await;
-        foh.wait("org.mpris.MediaPlayer2.stage.zz", false).await;
+        foh.wait_until_gone(PLAYER_THERE).await;
     }
 }
 
@@ -135,12 +132,12 @@ async fn a_rule_says_whether_what_does_not_run_is_shown_also_while_the_bridge_ru
     let mut stage = Stage::with(bus, TestBus::start(), PLAYERS, &rule(true)).await;
     let mut there = Client::on(&stage.stage).await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(PLAYER_THERE, true).await;
+    foh.wait_until_owned(PLAYER_THERE).await;
     stage.importer.reload(&rule(false)).await;
-    foh.wait(PLAYER_THERE, false).await;
+    foh.wait_until_gone(PLAYER_THERE).await;
     stage.importer.reload(&rule(true)).await;
-    foh.wait(PLAYER_THERE, true).await;
+    foh.wait_until_owned(PLAYER_THERE).await;
     assert_eq!(owner(&mut there, PLAYER).await, "");
     assert_eq!(error_name(&foh.ask(&plain(PLAYER_THERE, "Echo")).await), "");
-    there.wait(PLAYER, true).await;
+    there.wait_until_owned(PLAYER).await;
 }

@@ -348,7 +348,7 @@ async fn a_call_without_interface_is_one_of_the_interface_that_the_rules_allow()
         let stage = Stage::start(&exports, imports).await;
         let _service = Service::start(&stage.stage, NAME).await;
         let mut foh = Client::on(&stage.foh).await;
-        foh.wait(THERE, true).await;
+        foh.wait_until_owned(THERE).await;
         // What the service is called with names the interface.
         let interface = foh.ask(&bare(THERE, "Interface")).await;
         assert_eq!(interface.body().deserialize::<&str>().unwrap(), INTERFACE);
@@ -362,7 +362,7 @@ async fn a_call_without_interface_is_one_of_the_interface_that_the_rules_allow()
     let stage = Stage::start(exports, "").await;
     let _service = Service::start(&stage.stage, NAME).await;
     let mut foh = Client::on(&stage.foh).await;
-    foh.wait(THERE, true).await;
+    foh.wait_until_owned(THERE).await;
     assert_eq!(error_name(&foh.ask(&bare(THERE, "Echo")).await), "");
     assert_eq!(error_name(&foh.ask(&bare(THERE, "Sender")).await), denied);
 }
