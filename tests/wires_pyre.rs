@@ -146,6 +146,15 @@ fn a_wire_that_is_taken_away_carries_nothing() {
         let mut stage = Stage::start(&lab).await;
         stage.zocp(&["wire", "desk:fader", "lamp:level"]).await;
         stage.zocp(&["unwire", "desk:fader", "lamp:level"]).await;
+        for (command, code, hint) in [
+            ("unwire desk:fader lamp:level", 6, "see `zocp wires`"),
+            ("wire desk:fader lmap:level", 5, "did you mean \"lamp\""),
+        ] {
+            let zocp = stage.bridge.bus.command(ZOCP);
+            let refused = zocp.args(command.split(' ')).outcome().await;
+            assert_eq!(refused.status.code(), Some(code), "{}", refused.err);
+            assert!(refused.err.contains(hint), "{}", refused.err);
+        }
         stage
             .lamp
             .event("whisper", |event| event.to_string().contains("UNSUB"))

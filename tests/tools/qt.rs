@@ -108,7 +108,7 @@ async fn generate(lab: &Lab, at: usize, text: &str, parts: &Parts) -> String {
 
 /// Has the compiler check a program.
 async fn compile(lab: &Lab, source: &str) {
-    let program = lab.file("program.cpp", &format!("{STRUCTURES}{source}"));
+    let program = lab.file("program.cpp", format!("{STRUCTURES}{source}"));
     let flags = Cmd::new("pkg-config").args(["--cflags", "Qt5DBus"]);
     let flags = flags.run().await;
     let compiler = Cmd::new("g++").args(["-std=c++17", "-fPIC", "-w", "-fsyntax-only", &program]);

@@ -22,7 +22,18 @@ pub(crate) async fn run(
     let client = Client::open(bus.as_deref()).await?;
     client.bridge().await?;
     let (from, to) = (client.end(&args.from).await?, client.end(&args.to).await?);
-    let wire = make(&client, (&from, &to), args.options()).await?;
+    let wire = match make(&client, (&from, &to), args.options()).await {
+        // Of a node that is not there, what it may be called instead is known here.
+        Err(failure) if failure.exit == Exit::Unavailable => {
+            for end in [&from, &to] {
+                if let End::Node(end) = end {
+                    client.node(&end.node).await?;
+                }
+            }
+            return Err(failure);
+        }
+        made => made?,
+    };
     if output.json {
         output.value(&wire.to_json())?;
     }
@@ -42,23 +53,30 @@ pub(crate) async fn undo(bus: Option<String>, from: &str, to: &str) -> Result<()
     if let (End::Node(from), End::Node(to)) = (&from, &to) {
         let bridge = BridgeProxy::new(&client.connection).await?;
         client.bridge().await?;
-        bridge
+        let undone = bridge
             .unwire(&from.node, &from.capability, &to.node, &to.capability)
-            .await?;
-        return Ok(());
+            .await;
+        return match undone.map_err(Failure::from) {
+            Err(failure) if failure.exit == Exit::NoCapability => Err(no_such_wire()),
+            undone => undone,
+        };
     }
     let (from, to) = (from.to_string(), to.to_string());
     let wires = client.wires().await?;
     let found = wires.iter().find(|wire| wire.from == from && wire.to == to);
     let Some(wire) = found else {
-        let failure = Failure::new(Exit::NoCapability, "there is no such wire");
-        return Err(failure.hint("see `zocp wires` for those that there are"));
+        return Err(no_such_wire());
     };
     let wire = WireProxy::builder(&client.connection)
         .path(wire.path.clone())
         .build()
         .await?;
     Ok(wire.remove().await?)
+}
+
+fn no_such_wire() -> Failure {
+    let failure = Failure::new(Exit::NoCapability, "there is no such wire");
+    failure.hint("see `zocp wires` for those that there are")
 }
 
 /// Makes a wire, and says how it is then.

@@ -276,10 +276,10 @@ mod tests {
         stage.fade(Switch::Start).await;
         assert_eq!(stage.sets.borrow()[0].2, json!(true));
         assert_eq!(stage.of(1), [json!(1), json!(2)], "each step once");
-        assert_eq!(stage.of(2), [json!(0); 0], "it is so already");
+        assert!(stage.of(2).is_empty(), "it is so already");
         let stage = Stage::new(&values);
         stage.fade(Switch::End).await;
-        assert_eq!(stage.of(0), [json!(0); 0], "the passes after it do");
+        assert!(stage.of(0).is_empty(), "the passes after it do");
     }
 
     #[tokio::test(start_paused = true)]
