@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{CapPath, Change, CheckError, NodeId, ObjectPath, TreeError, Value};
+use crate::{CapPath, Change, CheckError, Flaws, NodeId, ObjectPath, TreeError, Value};
 
 /// What to do, or to know, next.
 #[derive(Debug, Clone, PartialEq)]
@@ -252,6 +252,12 @@ pub enum Ignored {
     /// A call that wants an answer while too many do, or with the number of one that does.
     #[error("call refused, too many are open")]
     TooManyCalls,
+    /// So many entries of a tree that are too deep, or have names that are too long. The rest was taken.
+    #[error("{0} entries of a tree are too deep, or have names that are too long")]
+    Pruned(usize),
+    /// Values of a message that are broken by themselves. The rest was taken.
+    #[error("{} values of a message are broken, the first: {}", .0.count, .0.first)]
+    Flawed(Flaws),
     /// An answer to no call, to someone else's, or too late.
     #[error("answer to no open call")]
     UnexpectedAnswer,

@@ -12,8 +12,8 @@ mod decode;
 mod measure;
 mod number;
 
-pub use decode::JsonError;
-pub(crate) use decode::{decode, starts_with_key};
+pub(crate) use decode::{Decoded, decode, starts_with_key};
+pub use decode::{Flaws, JsonError};
 pub(crate) use measure::{Measure, NODE_LEN, NODE_SIZE, VALUE_SIZE, equal, measure, merge};
 pub(crate) use number::{compare, raw_number};
 pub use number::{float, number};

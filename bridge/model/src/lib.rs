@@ -45,7 +45,7 @@ pub use capability::{Capability, CheckError, Info, Subscriber};
 pub use event::{CallFailure, CallId, Event, Ignored, Output, RequestId};
 pub use hint::{Shape, TypeHint};
 pub use id::{NodeId, NodeIdError};
-pub use json::{JsonError, float, number};
+pub use json::{Flaws, JsonError, float, number};
 pub use limits::Limits;
 pub use message::MessageError;
 pub use method::{Argument, Method};

@@ -74,6 +74,14 @@ impl Verb {
             _ => Ok(Self::Unknown),
         }
     }
+
+    /// Whether its payload is a list.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(
+            self,
+            Self::Call(_) | Self::Sub(_) | Self::Unsub(_) | Self::Rep(_) | Self::Sig(..)
+        )
+    }
 }
 
 /// Python's falsehoods ask for everything; lists and objects name entries.
@@ -316,16 +324,26 @@ pub(crate) fn parts(patch: &Map<String, Value>) -> Vec<(CapPath, &Value)> {
 
 /// Adds what is said of one capability to a patch.
 pub(crate) fn insert(patch: &mut Map<String, Value>, path: &CapPath, part: Map<String, Value>) {
-    let names = path.object.segments().iter();
+    if let Some(object) = object_in(patch, &path.object) {
+        object.insert(path.name.as_ref().to_owned(), Value::Object(part));
+    }
+}
+
+/// The part of a patch that is about one object, made if need be.
+pub(crate) fn object_in<'a>(
+    patch: &'a mut Map<String, Value>,
+    path: &ObjectPath,
+) -> Option<&'a mut Map<String, Value>> {
+    let names = path.segments().iter();
     let mut into = patch;
     for name in names.flat_map(|name| [OBJECTS, &**name]) {
         let child = into.entry(name);
         let Value::Object(child) = child.or_insert_with(|| Value::Object(Map::new())) else {
-            return;
+            return None;
         };
         into = child;
     }
-    into.insert(path.name.as_ref().to_owned(), Value::Object(part));
+    Some(into)
 }
 
 /// A part that is one entry.

@@ -18,6 +18,7 @@
 //! Not here: who is present (zre), the octets around a message (zmtp), waiting (node).
 
 mod calls;
+mod gone;
 mod inbound;
 mod local;
 mod remote;
@@ -31,8 +32,9 @@ use std::{
 };
 
 use crate::{
-    CapPath, Limits, NodeId, Tree,
+    CapPath, JsonError, Limits, NodeId, Tree,
     event::{CallFailure, CallId, Event, Ignored, Output, RequestId},
+    json::Decoded,
     message::{MessageError, VERBS, Verb, Wire},
     tree::Held,
 };
@@ -253,8 +255,17 @@ impl Model {
         }
         let mut outcome = Ok(true);
         // protocol.md §5.1
-        for (name, payload) in crate::json::decode(octets, &self.limits)? {
+        let Decoded { entries, flaws } = crate::json::decode(octets, &self.limits)?;
+        if let Some(flaws) = flaws {
+            self.ignore(peer, Ignored::Flawed(flaws));
+        }
+        let lost = flaws.filter(|flaws| flaws.has_lost);
+        for (name, payload) in entries {
             let handled = match Verb::parse(&name, payload) {
+                // What is in a list has its meaning by its place.
+                Ok(verb) if lost.is_some() && verb.is_list() => Err(lost
+                    .map_or(JsonError::NotAnObject, |flaws| flaws.first)
+                    .into()),
                 Ok(Verb::Unknown) => {
                     self.ignore(peer, Ignored::UnknownVerb(name));
                     Ok(())

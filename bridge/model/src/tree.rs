@@ -11,6 +11,7 @@
 //! a `null` only to say that it has nothing of that name.
 
 mod merge;
+mod prune;
 mod resolve;
 mod stray;
 
@@ -19,6 +20,7 @@ use serde_json::{Map, Value};
 use crate::{CapPath, Capability, Limits, Method, Object, ObjectPath, json, object::METHODS};
 
 pub(crate) use merge::Merged;
+pub(crate) use prune::prune;
 pub(crate) use stray::straighten;
 
 /// What a node has: its capabilities, its objects, and the rest.
@@ -192,11 +194,9 @@ impl Tree {
         if capability.value.as_ref() == Some(&value) {
             return Ok(Replaced::Equal);
         }
-        let shape = capability.shape();
         capability.value = Some(value);
-        let reshaped = (shape != capability.shape()).then(|| capability.clone());
         self.totals.size = most.size;
-        Ok(Replaced::Different { reshaped })
+        Ok(Replaced::Different)
     }
 
     /// Counts what is there now.
@@ -265,29 +265,15 @@ pub(crate) enum Replaced {
     Unknown,
     /// It was that already.
     Equal,
-    /// It is new; with the capability, if its type is new too.
-    Different {
-        /// The capability after the change of its type.
-        reshaped: Option<Capability>,
-    },
+    /// It is new.
+    Different,
 }
 
 impl Replaced {
     /// What that changed, if anything.
     pub(crate) fn changes(self, path: &CapPath, value: Value) -> Option<Vec<Change>> {
-        let Self::Different { reshaped } = self else {
-            return None;
-        };
         let path = path.clone();
-        let reshaped = reshaped.map(|capability| Change::CapabilityChanged {
-            path: path.clone(),
-            capability,
-        });
-        let value = Change::Value {
-            path: path.clone(),
-            value,
-        };
-        Some(reshaped.into_iter().chain([value]).collect())
+        matches!(self, Self::Different).then(|| vec![Change::Value { path, value }])
     }
 }
 
@@ -309,7 +295,7 @@ pub enum Change {
         /// What it is.
         capability: Capability,
     },
-    /// Its description or the shape of its value changed. If the value did, a `Value` follows.
+    /// Its description changed. If the value did, a `Value` follows.
     CapabilityChanged {
         /// Where.
         path: CapPath,

@@ -2,12 +2,18 @@
 //!
 //! Model: one loop over a cursor and a stack of open arrays and objects.
 //! Accepted beyond the standard, because Python's `json` writes it: `NaN`, `Infinity`,
-//! `-Infinity`, and halves of surrogate pairs (they become U+FFFD).
-//! Limits: nesting and memory, both refused where they are passed.
+//! `-Infinity`, and halves of surrogate pairs (they become U+FFFD). A byte order mark is passed over.
+//! A value that is broken by itself costs nothing but itself, and is told as one of the [`Flaws`]: octets of a
+//! string that are no UTF-8, and what is no escape, become U+FFFD; control characters stay; a number that is too long becomes the nearest double; what nests too deep,
+//! and a word that is no JSON value, are left out of an object, and are null in an array. Everything else that is
+//! no JSON is an error, since nobody knows where the next value begins.
+//! Limits: nesting, beyond which a value is passed over without looking into it; memory, refused where it is
+//! passed.
+//! Spec: docs/reference/protocol.md §4.4, §5.10.
 
 use serde_json::{Map, Value};
 
-use super::{NODE_LEN, NODE_SIZE, VALUE_SIZE, raw_number};
+use super::{NODE_LEN, NODE_SIZE, VALUE_SIZE, float, raw_number};
 use crate::Limits;
 
 /// Why octets are not a message. Fault of the sender; nothing was taken from it.
@@ -37,21 +43,51 @@ pub enum JsonError {
     NotAnObject,
 }
 
-/// Decodes an object; its entries in the order in which they were sent.
-pub(crate) fn decode(octets: &[u8], limits: &Limits) -> Result<Vec<(String, Value)>, JsonError> {
-    Decoder {
-        octets,
+/// Values of a message that are broken, each by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flaws {
+    /// How many there are.
+    pub count: usize,
+    /// What is wrong with the first.
+    pub first: JsonError,
+    /// Whether one of them could not be read at all.
+    pub has_lost: bool,
+}
+
+/// What octets say.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Decoded {
+    /// The entries in the order in which they were sent.
+    pub(crate) entries: Vec<(String, Value)>,
+    /// What is broken in them.
+    pub(crate) flaws: Option<Flaws>,
+}
+
+/// Decodes an object.
+pub(crate) fn decode(octets: &[u8], limits: &Limits) -> Result<Decoded, JsonError> {
+    let mut decoder = Decoder {
+        octets: without_mark(octets),
         at: 0,
         size: 0,
         depth_max: limits.message_depth(),
         size_max: limits.message_size_max,
-    }
-    .run()
+        flaws: None,
+    };
+    Ok(Decoded {
+        entries: decoder.run()?,
+        flaws: decoder.flaws,
+    })
+}
+
+/// The octets behind a byte order mark, which some editors and libraries put before a text.
+fn without_mark(octets: &[u8]) -> &[u8] {
+    octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets)
 }
 
 /// Whether `octets` begin as an object whose first key is one of `keys`: a cheap
 /// look before a large or foreign message is decoded.
 pub(crate) fn starts_with_key(octets: &[u8], keys: &[&str]) -> bool {
+    let octets = without_mark(octets);
     let Some(rest) = octets.trim_ascii_start().strip_prefix(b"{") else {
         return false;
     };
@@ -77,10 +113,19 @@ struct Decoder<'a> {
     size: usize,
     depth_max: usize,
     size_max: usize,
+    flaws: Option<Flaws>,
+}
+
+/// What begins where a value is expected.
+enum Begun {
+    /// An array or object was opened.
+    Opened,
+    /// A whole value; none where it is lost.
+    Whole(Option<Value>),
 }
 
 impl Decoder<'_> {
-    fn run(mut self) -> Result<Vec<(String, Value)>, JsonError> {
+    fn run(&mut self) -> Result<Vec<(String, Value)>, JsonError> {
         if self.next_octet()? != b'{' {
             return Err(JsonError::NotAnObject);
         }
@@ -90,47 +135,118 @@ impl Decoder<'_> {
         };
         stack.push(Open::Top(Vec::new(), key));
         loop {
-            let Some(mut value) = self.open_or_scalar(&mut stack)? else {
+            let Begun::Whole(mut value) = self.open_or_scalar(&mut stack)? else {
                 continue;
             };
             loop {
                 match self.put(&mut stack, value)? {
                     Put::More => break,
-                    Put::Closed(closed) => value = closed,
+                    Put::Closed(closed) => value = Some(closed),
                     Put::Done(entries) => return self.end(entries),
                 }
             }
         }
     }
 
-    /// A whole value, or `None` when an array or object was opened.
-    fn open_or_scalar(&mut self, stack: &mut Vec<Open>) -> Result<Option<Value>, JsonError> {
+    fn open_or_scalar(&mut self, stack: &mut Vec<Open>) -> Result<Begun, JsonError> {
         self.charge(VALUE_SIZE)?;
         let start = self.peek()?;
         if !matches!(start, b'{' | b'[') {
-            return self.scalar(start).map(Some);
+            return self.scalar_or_word(start).map(Begun::Whole);
         }
         if stack.len() + 1 > self.depth_max {
-            return Err(JsonError::TooDeep(self.depth_max));
+            self.pass_over()?;
+            self.flaw(JsonError::TooDeep(self.depth_max), true);
+            return Ok(Begun::Whole(None));
         }
         self.at += 1;
         if start == b'[' {
             if self.peek()? == b']' {
                 self.at += 1;
-                return Ok(Some(Value::Array(Vec::new())));
+                return Ok(Begun::Whole(Some(Value::Array(Vec::new()))));
             }
             stack.push(Open::Array(Vec::new()));
-            return Ok(None);
+            return Ok(Begun::Opened);
         }
         let Some(key) = self.first_key()? else {
-            return Ok(Some(Value::Object(Map::new())));
+            return Ok(Begun::Whole(Some(Value::Object(Map::new()))));
         };
         stack.push(Open::Object(Map::new(), key));
-        Ok(None)
+        Ok(Begun::Opened)
     }
 
-    /// Puts a value into what is open and reads what follows it.
-    fn put(&mut self, stack: &mut Vec<Open>, value: Value) -> Result<Put, JsonError> {
+    /// A scalar; a word that is none is a flaw, if it is plain where it ends.
+    fn scalar_or_word(&mut self, start: u8) -> Result<Option<Value>, JsonError> {
+        let at = self.at;
+        let error = match self.scalar(start) {
+            Ok(value) if self.is_at_end_of_word() => return Ok(Some(value)),
+            Ok(_) => JsonError::Syntax(self.at),
+            Err(error @ JsonError::Syntax(_)) if start != b'"' => error,
+            Err(error) => return Err(error),
+        };
+        let rest = self.octets.get(at..).unwrap_or_default();
+        let len = rest.iter().position(|octet| ends_word(*octet));
+        match len {
+            None => return Err(JsonError::Truncated),
+            Some(0) => return Err(error),
+            Some(len) => self.at = at + len,
+        }
+        if !self.is_at_end_of_word() {
+            return Err(error);
+        }
+        let word = rest.get(..self.at - at).unwrap_or_default();
+        let value = std::str::from_utf8(word).ok().and_then(number_like);
+        self.flaw(error, value.is_none());
+        Ok(value)
+    }
+
+    /// Whether what follows is what may follow a value.
+    fn is_at_end_of_word(&self) -> bool {
+        let next = self.octets.get(self.at);
+        next.is_none_or(|next| matches!(next, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r'))
+    }
+
+    /// Passes over an array or object without looking at more than strings and brackets.
+    fn pass_over(&mut self) -> Result<(), JsonError> {
+        let mut open = 0_usize;
+        loop {
+            let octet = *self.octets.get(self.at).ok_or(JsonError::Truncated)?;
+            self.at += 1;
+            match octet {
+                b'[' | b'{' => open += 1,
+                b']' | b'}' => open -= 1,
+                b'"' => self.pass_over_string()?,
+                _ => {}
+            }
+            if open == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn pass_over_string(&mut self) -> Result<(), JsonError> {
+        loop {
+            let octet = *self.octets.get(self.at).ok_or(JsonError::Truncated)?;
+            self.at += if octet == b'\\' { 2 } else { 1 };
+            if octet == b'"' {
+                return Ok(());
+            }
+        }
+    }
+
+    fn flaw(&mut self, error: JsonError, is_lost: bool) {
+        let flaws = self.flaws.get_or_insert(Flaws {
+            count: 0,
+            first: error,
+            has_lost: false,
+        });
+        flaws.count += 1;
+        flaws.has_lost |= is_lost;
+    }
+
+    /// Puts a value into what is open and reads what follows it. What is lost is left out, but for an array,
+    /// whose other values keep their places.
+    fn put(&mut self, stack: &mut Vec<Open>, value: Option<Value>) -> Result<Put, JsonError> {
         let Some(mut open) = stack.pop() else {
             return Err(JsonError::Syntax(self.at));
         };
@@ -145,15 +261,31 @@ impl Decoder<'_> {
             _ => return Err(JsonError::Syntax(self.at - 1)),
         };
         match &mut open {
-            Open::Array(values) => values.push(value),
+            Open::Array(values) => values.push(value.unwrap_or_default()),
             Open::Object(map, key) => {
+                let Some(value) = value else {
+                    key.clear();
+                    return self.closed_or_more(stack, open, more);
+                };
                 if map.len().is_multiple_of(NODE_LEN) {
                     self.charge(NODE_SIZE)?;
                 }
                 map.insert(std::mem::take(key), value);
             }
-            Open::Top(entries, key) => entries.push((std::mem::take(key), value)),
+            Open::Top(entries, key) => {
+                let key = std::mem::take(key);
+                entries.extend(value.map(|value| (key, value)));
+            }
         }
+        self.closed_or_more(stack, open, more)
+    }
+
+    fn closed_or_more(
+        &mut self,
+        stack: &mut Vec<Open>,
+        mut open: Open,
+        more: bool,
+    ) -> Result<Put, JsonError> {
         if more {
             if let Open::Object(_, key) | Open::Top(_, key) = &mut open {
                 *key = self.key()?;
@@ -168,7 +300,7 @@ impl Decoder<'_> {
         })
     }
 
-    fn end(mut self, entries: Vec<(String, Value)>) -> Result<Vec<(String, Value)>, JsonError> {
+    fn end(&mut self, entries: Vec<(String, Value)>) -> Result<Vec<(String, Value)>, JsonError> {
         self.skip_space();
         if self.at == self.octets.len() {
             Ok(entries)
@@ -249,11 +381,15 @@ impl Decoder<'_> {
                 return Err(self.stuck());
             }
         }
-        if self.at - start > NUMBER_LEN_MAX {
-            return Err(JsonError::NumberTooLong);
-        }
-        self.charge(self.at - start)?;
         let digits = self.octets.get(start..self.at).unwrap_or_default();
+        if digits.len() > NUMBER_LEN_MAX {
+            self.flaw(JsonError::NumberTooLong, false);
+            let nearest = std::str::from_utf8(digits)
+                .ok()
+                .and_then(|it| it.parse().ok());
+            return Ok(float(nearest.unwrap_or(f64::NAN)));
+        }
+        self.charge(digits.len())?;
         std::str::from_utf8(digits)
             .map(|digits| Value::Number(raw_number(digits)))
             .map_err(|_| JsonError::Encoding(start))
@@ -289,9 +425,15 @@ impl Decoder<'_> {
                 .ok_or(JsonError::Truncated)?;
             self.charge(plain)?;
             let (run, rest) = rest.split_at(plain);
-            let run = std::str::from_utf8(run)
-                .map_err(|error| JsonError::Encoding(self.at + error.valid_up_to()))?;
-            text.push_str(run);
+            match std::str::from_utf8(run) {
+                Ok(run) => text.push_str(run),
+                Err(error) => {
+                    self.flaw(JsonError::Encoding(self.at + error.valid_up_to()), false);
+                    let run = String::from_utf8_lossy(run);
+                    self.charge(run.len())?;
+                    text.push_str(&run);
+                }
+            }
             self.at += plain + 1;
             match rest.first() {
                 Some(b'"') => return Ok(text),
@@ -299,12 +441,18 @@ impl Decoder<'_> {
                     self.charge(4)?;
                     text.push(self.escape()?);
                 }
-                _ => return Err(JsonError::Syntax(self.at - 1)),
+                Some(control) => {
+                    self.flaw(JsonError::Syntax(self.at - 1), false);
+                    self.charge(1)?;
+                    text.push(char::from(*control));
+                }
+                None => return Err(JsonError::Truncated),
             }
         }
     }
 
-    /// The character behind a backslash.
+    /// The character behind a backslash; where there is no such escape, the replacement character in place of the
+    /// backslash.
     fn escape(&mut self) -> Result<char, JsonError> {
         let octet = *self.octets.get(self.at).ok_or(JsonError::Truncated)?;
         self.at += 1;
@@ -315,12 +463,23 @@ impl Decoder<'_> {
             b'n' => '\n',
             b'r' => '\r',
             b't' => '\t',
-            b'u' => {
-                let unit = self.hex()?;
-                self.paired(unit)?
+            b'u' => match self.hex() {
+                Ok(unit) => self.paired(unit)?,
+                Err(error) => self.no_escape(error)?,
+            },
+            _ => {
+                self.at -= 1;
+                self.no_escape(JsonError::Syntax(self.at))?
             }
-            _ => return Err(JsonError::Syntax(self.at - 1)),
         })
+    }
+
+    fn no_escape(&mut self, error: JsonError) -> Result<char, JsonError> {
+        if error == JsonError::Truncated {
+            return Err(error);
+        }
+        self.flaw(error, false);
+        Ok(char::REPLACEMENT_CHARACTER)
     }
 
     /// The character of a UTF-16 unit, together with its second half if one follows.
@@ -329,8 +488,7 @@ impl Decoder<'_> {
         if (0xd800..0xdc00).contains(&unit) && rest.starts_with(b"\\u") {
             let back = self.at;
             self.at += 2;
-            let low = self.hex()?;
-            if (0xdc00..0xe000).contains(&low) {
+            if let Ok(low @ 0xdc00..0xe000) = self.hex() {
                 let code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
                 return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
             }
@@ -402,6 +560,19 @@ enum Put {
     Closed(Value),
     /// The whole message is complete.
     Done(Vec<(String, Value)>),
+}
+
+/// Octets that no word of JSON has in it.
+fn ends_word(octet: u8) -> bool {
+    octet <= b' ' || b",:[]{}\"\\".contains(&octet)
+}
+
+/// A number as other languages write it: `nan`, `inf`, `.5`, `1.`, `+1`, `007`.
+fn number_like(word: &str) -> Option<Value> {
+    if let Ok(integer) = word.parse::<i64>() {
+        return Some(Value::from(integer));
+    }
+    word.parse().ok().map(float)
 }
 
 /// More octets than any number needs that a program could use.

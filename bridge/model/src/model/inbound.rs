@@ -8,7 +8,7 @@ use crate::{
     event::{Event, Ignored},
     json,
     message::{MessageError, Verb, ack, entry, insert, modified, parts},
-    tree::{Dialect, Replaced, straighten},
+    tree::{Dialect, Replaced, prune, straighten},
 };
 
 impl Model {
@@ -140,8 +140,17 @@ impl Model {
         }
     }
 
-    fn modified(&mut self, peer: NodeId, patch: Map<String, Value>) -> Result<(), MessageError> {
+    fn modified(
+        &mut self,
+        peer: NodeId,
+        mut patch: Map<String, Value>,
+    ) -> Result<(), MessageError> {
         let limits = self.room(peer);
+        // protocol.md §5.10
+        let pruned = prune(&mut patch, &limits);
+        if pruned > 0 {
+            self.ignore(peer, Ignored::Pruned(pruned));
+        }
         let Some(known) = self.peers.get_mut(&peer) else {
             return Err(MessageError::UnknownPeer);
         };

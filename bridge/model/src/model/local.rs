@@ -1,14 +1,14 @@
 //! Our own tree: what we publish, set and emit, and how the subscribers hear of it.
 //!
 //! Old peers see our tree in pyZOCP's shape: every capability has `value`, `typeHint`,
-//! `access` and `subscribers`; there are no `methods`. They are not told of
-//! what is gone, since they have no word for it.
+//! `access` and `subscribers`; there are no `methods`. What is gone they are told as
+//! `gone` says.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::Model;
+use super::{Model, gone};
 use crate::{
     CapPath, Capability, Change, CheckError, Method, NodeId, ObjectPath, TreeError,
     event::Event,
@@ -83,7 +83,8 @@ impl Model {
         let existed = self.tree.capability(path).is_some();
         if existed {
             let audience = self.audience(&path.object);
-            self.withdraw(&path.object, entry(&path.name, Value::Null), audience);
+            let entries = entry(&path.name, Value::Null);
+            self.withdraw(&path.object, entries, audience, Some(path));
             for peer in self.peers.values_mut() {
                 peer.subscribers.remove(&Some(path.clone()));
             }
@@ -104,7 +105,7 @@ impl Model {
         let existed = self.tree.object(object).is_some();
         if existed {
             let gone = entry(OBJECTS, Value::Object(entry(name, Value::Null)));
-            self.withdraw(&parent, gone, self.audience(object));
+            self.withdraw(&parent, gone, self.audience(object), None);
             for peer in self.peers.values_mut() {
                 peer.subscribers.retain(|emitter, _| {
                     !emitter
@@ -137,7 +138,7 @@ impl Model {
             self.make_objects(object)?;
         }
         if value.is_null() {
-            self.withdraw(object, entry(name, value), self.audience(object));
+            self.withdraw(object, entry(name, value), self.audience(object), None);
             return Ok(());
         }
         let patch = nested(object, entry(name, value));
@@ -173,7 +174,7 @@ impl Model {
             .is_some_and(|object| object.methods.contains_key(name));
         if existed {
             let gone = entry(METHODS, Value::Object(entry(name, Value::Null)));
-            self.withdraw(object, gone, self.audience(object));
+            self.withdraw(object, gone, self.audience(object), None);
         }
         existed
     }
@@ -318,11 +319,13 @@ impl Model {
                 entry(&path.name, Value::Object(entries)),
             ))
         };
-        let mut whole = capability.to_json();
+        let (mut old, mut whole) = (old_shape(capability), capability.to_json());
         for key in before.keys() {
             whole.entry(key).or_insert(Value::Null);
+            // protocol.md §5.11: as good as missing, which pyZOCP cannot be told.
+            old.entry(key).or_insert(Value::Null);
         }
-        let (old, extended) = (part(old_shape(capability)), part(whole));
+        let (old, extended) = (part(old), part(whole));
         for (peer, is_extended) in self.subscribers(Some(path)) {
             self.whisper(
                 peer,
@@ -350,12 +353,30 @@ impl Model {
         }
     }
 
-    /// Removes what `entries` has as null. Plain nodes would keep the null.
-    fn withdraw(&mut self, object: &ObjectPath, entries: Map<String, Value>, audience: Audience) {
+    /// Removes what `entries` has as null. Plain nodes would keep the null: they are told what is left of it.
+    fn withdraw(
+        &mut self,
+        object: &ObjectPath,
+        entries: Map<String, Value>,
+        audience: Audience,
+        emitter: Option<&CapPath>,
+    ) {
+        let left = gone::left_of(&self.tree, object, &entries);
         let patch = nested(object, entries);
         // Taking away breaks no limit.
-        if self.merge(patch.clone()).is_ok() && audience == Audience::Everyone {
+        if self.merge(patch.clone()).is_err() {
+            return;
+        }
+        if audience == Audience::Everyone {
             self.notify(Audience::Extended, &patch);
+        }
+        if !left.is_empty() {
+            let octets = modified(left);
+            for (peer, is_extended) in self.subscribers(emitter) {
+                if !is_extended {
+                    self.whisper(peer, octets.clone());
+                }
+            }
         }
     }
 

@@ -168,7 +168,7 @@ impl<'p> Step<'_, 'p> {
             return;
         };
         let path = self.path.capability(name);
-        if before.info != capability.info || before.shape() != capability.shape() {
+        if before.info != capability.info {
             let capability = capability.clone();
             self.merged.changes.push(Change::CapabilityChanged {
                 path: path.clone(),

@@ -47,7 +47,7 @@ fn a_map_that_is_set_at_an_old_node_is_merged_there_and_here() {
 
 // protocol.md §6.1
 #[test]
-fn what_is_published_later_is_told_and_what_goes_is_told_to_extended_peers() {
+fn what_is_published_later_is_told_and_what_goes_is_told_too() {
     for kind in [OLD, EXTENDED] {
         let mut mesh = Mesh::met(2, kind, |_| {});
         let lamp = ObjectPath::root().child("lamp");
@@ -72,7 +72,10 @@ fn what_is_published_later_is_told_and_what_goes_is_told_to_extended_peers() {
         mesh.clear();
         assert!(mesh.node(1).remove_object(&lamp));
         assert!(!mesh.node(1).remove_object(&lamp));
-        assert_eq!(mesh.sent(1, 2).len(), usize::from(kind == EXTENDED));
+        assert_eq!(mesh.sent(1, 2).len(), 1);
+        let seen = mesh.nodes[1].remote(id(1)).unwrap().object(&lamp);
+        let left = (kind == OLD).then_some("gone");
+        assert_eq!(seen.and_then(|object| object.kind()), left);
         assert_eq!(
             mesh.nodes[0].local().to_json(),
             json!({"_location": [1, 2, 3]})
@@ -164,6 +167,90 @@ fn a_capability_described_anew_keeps_its_subscribers() {
     let local = mesh.nodes[0].local().capability(&root("dim")).unwrap();
     assert_eq!(local.info.max, None);
     assert_eq!(local.info.subscribers.as_ref().unwrap().len(), 1);
+}
+
+/// What pyZOCP knows of a peer after these messages.
+fn known_to_pyzocp(messages: &[String]) -> Value {
+    let mut known = serde_json::Map::new();
+    for message in messages {
+        let message: Value = message.parse().unwrap();
+        if let Some(Value::Object(patch)) = message.get("MOD") {
+            crate::json::merge(&mut known, patch);
+        }
+    }
+    Value::Object(known)
+}
+
+// protocol.md §5.11
+#[test]
+fn an_old_peer_is_told_what_is_gone_in_its_own_words() {
+    let mut mesh = Mesh::new(3);
+    mesh.meet(OLD);
+    mesh.clear();
+    let ranged = |value: i64| int("rwe", value).with_range(-5, 5);
+    let zoom: CapPath = "cam.zoom".parse().unwrap();
+    let camera = ObjectPath::root().child("cam");
+    mesh.node(1).publish(root("x"), ranged(1)).unwrap();
+    let map = Capability::new("r", json!({"a": 1}));
+    mesh.node(1).publish(root("map"), map).unwrap();
+    mesh.node(1).publish(zoom.clone(), ranged(2)).unwrap();
+    mesh.node(1).set_object(&camera, "camera").unwrap();
+    let location = json!([1, 2]);
+    mesh.node(1)
+        .set_data(&camera, "_location", location)
+        .unwrap();
+    // Somebody follows one emitter alone.
+    for (verb, emitter) in [("UNSUB", "null"), ("SUB", "\"x\"")] {
+        let text = format!(
+            r#"{{"{verb}": ["{}", {emitter}, "{}", null]}}"#,
+            id(1),
+            id(3)
+        );
+        mesh.hear(1, 3, &text).unwrap();
+    }
+    mesh.settle();
+    mesh.node(1).unpublish(&root("x"));
+    mesh.node(1).unpublish(&root("map"));
+    mesh.node(1).remove_object(&camera);
+    mesh.settle();
+    let told = |mesh: &Mesh, to: u8| -> Vec<String> {
+        let wire = mesh.wire.iter();
+        let told = wire.filter(|(from, peer, _)| (*from, *peer) == (id(1), id(to)));
+        told.map(|(_, _, text)| text.clone()).collect()
+    };
+    let left = json!({
+        "value": 1, "typeHint": "int", "access": "", "subscribers": [], "min": null, "max": null,
+    });
+    let known = known_to_pyzocp(&told(&mesh, 2));
+    assert_eq!(known["x"], left);
+    assert_eq!(known["map"]["value"], Value::Null);
+    assert_eq!(known["map"]["access"], json!(""));
+    assert_eq!(known["objects"]["cam"]["zoom"]["access"], json!(""));
+    assert_eq!(known["objects"]["cam"]["type"], json!("gone"));
+    assert_eq!(known["objects"]["cam"]["_location"], json!([]));
+    let last = told(&mesh, 3).pop().unwrap();
+    assert!(last.contains(r#""access":"""#), "{last}");
+
+    // What comes back is as if it had never been away, without what it has no more.
+    mesh.node(1).publish(root("x"), int("re", 7)).unwrap();
+    let map = Capability::new("r", json!({"b": 2}));
+    mesh.node(1).publish(root("map"), map).unwrap();
+    mesh.node(1).publish(zoom, ranged(3)).unwrap();
+    mesh.node(1).set_object(&camera, "camera").unwrap();
+    mesh.settle();
+    let known = known_to_pyzocp(&told(&mesh, 2));
+    assert_eq!(known["x"]["access"], json!("re"));
+    assert_eq!(known["x"]["min"], Value::Null);
+    assert_eq!(known["map"]["value"], json!({"b": 2}));
+    let camera = &known["objects"]["cam"];
+    assert_eq!(camera["type"], json!("camera"));
+    assert_eq!(camera["zoom"]["min"], json!(-5));
+    // A bound that is taken away alone.
+    mesh.node(1).publish(root("x"), ranged(1)).unwrap();
+    mesh.node(1).publish(root("x"), int("re", 1)).unwrap();
+    mesh.settle();
+    let known = known_to_pyzocp(&told(&mesh, 2));
+    assert_eq!(known["x"]["min"], Value::Null);
 }
 
 #[test]

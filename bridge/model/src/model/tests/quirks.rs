@@ -68,17 +68,14 @@ fn a_signal_replaces_a_value_that_is_an_object() {
 }
 
 #[test]
-fn a_signal_that_changes_the_type_says_so() {
+fn a_signal_of_another_type_is_a_new_value() {
     let mut mesh = told(r#"{"MOD": {"a": {"value": 1, "access": "re"}}}"#);
     mesh.hear(1, 2, r#"{"SIG": ["a", "x"]}"#).unwrap();
     let events = mesh.events(1);
     let [Event::Changed { changes, .. }, Event::Emitted { .. }] = &events[..] else {
         panic!("{events:?}")
     };
-    assert!(matches!(
-        &changes[..],
-        [Change::CapabilityChanged { .. }, Change::Value { .. }]
-    ));
+    assert!(matches!(&changes[..], [Change::Value { .. }]));
 }
 
 #[test]

@@ -70,12 +70,61 @@ fn what_exceeds_a_limit_is_refused_and_the_tree_stays() {
         mesh.hear(2, 1, &large),
         Err(MessageError::Tree(TreeError::TooLarge { max: 1500 }))
     );
-    let deep = format!(r#"{{"SIG": ["a", {}"#, "[".repeat(1000));
+    let deep = format!(
+        r#"{{"SIG": ["a", {}{}]}}"#,
+        "[".repeat(900),
+        "]".repeat(900)
+    );
     assert_eq!(
         mesh.hear(2, 1, &deep),
         Err(MessageError::Json(JsonError::TooDeep(67)))
     );
     assert_eq!(mesh.nodes[1].remote(id(1)), Some(mesh.nodes[0].local()));
+}
+
+// protocol.md §5.10
+#[test]
+fn one_broken_value_does_not_cost_a_tree() {
+    let mut mesh = Mesh::met(2, OLD, |_| {});
+    let lists = |count: usize| format!("{}{}", "[".repeat(count), "]".repeat(count));
+    // Too deep for a message, too deep for a tree, and as deep as may be.
+    let (message, tree, fits) = (lists(100), lists(64), lists(62));
+    let name = "n".repeat(1025);
+    let text = format!(
+        r#"{{"MOD": {{"a": {{"value": {message}, "access": "r"}}, "b": {{"value": {tree}, "access": "r"}},
+            "c": {{"value": {fits}}}, "{name}": 1, "d": {{"value": "x", "access": "r"}},
+            "objects": {{"o": {{"e": {{"value": oops, "access": "rw"}}, "f": {{"value": 1}}}}}}}}}}"#
+    );
+    mesh.hear(1, 2, &text).unwrap();
+    let told = mesh.events(1);
+    let ignored = |wanted: fn(&Ignored) -> bool| {
+        let is_it =
+            |event: &Event| matches!(event, Event::Ignored { reason, .. } if wanted(reason));
+        assert!(told.iter().any(is_it), "{told:?}");
+    };
+    ignored(|reason| matches!(reason, Ignored::Flawed(flaws) if flaws.count == 2));
+    ignored(|reason| matches!(reason, Ignored::Pruned(3)));
+    let tree = mesh.nodes[0].remote(id(2)).unwrap();
+    let names: Vec<_> = tree
+        .capabilities()
+        .map(|(path, _)| path.to_string())
+        .collect();
+    assert_eq!(names, ["a", "b", "c", "d", "o.e", "o.f"]);
+    // What is not text is taken, too, and what begins with a byte order mark.
+    let (now, peer) = (mesh.now, id(2));
+    let mut hear = |octets: &[u8]| mesh.node(1).handle_message(now, peer, octets);
+    let octets = b"\xef\xbb\xbf{\"MOD\": {\"d\": {\"value\": \"caf\xe9\"}, \"g\": {\"value\": 1}}}";
+    assert_eq!(hear(octets), Ok(true));
+    // A later whole tree goes the same way; a list whose parts are broken is nothing.
+    assert_eq!(hear(text.as_bytes()), Ok(true));
+    let broken = hear(br#"{"SIG": ["d", oops], "MOD": {"h": {"value": 1}}}"#);
+    assert!(
+        matches!(broken, Err(MessageError::Json(JsonError::Syntax(_)))),
+        "{broken:?}"
+    );
+    let tree = mesh.nodes[0].remote(id(2)).unwrap();
+    assert_eq!(tree.root().capabilities["d"].value, Some(Value::from("x")));
+    assert!(tree.root().capabilities.contains_key("h"));
 }
 
 /// A list in lists, so many in all.
