@@ -7,7 +7,7 @@
 //! W1. Locks are taken in the order view, table, facts. What a table computes on demand takes facts only.
 //! W2. Each object of the node has an object on the bus, and no others are there but the root.
 //! W3. A change of members is told as removal and addition of the interface; a change of a value, of its
-//!     property alone.
+//!     property alone. How the type of a member changes as values come is `crate::types::member`.
 //! Not here: connections (`crate::served`), which node (`crate::mirror` for remote ones, `crate::local` for
 //! our own).
 //! Spec: docs/reference/dbus.md, "A mirrored node".
@@ -167,19 +167,19 @@ impl View {
 
     /// Emits a signal, its type made to fit if need be.
     pub(crate) fn emit(&mut self, path: &CapPath, value: &Value) {
-        let Some(fit) = self.fit(path, value) else {
+        let Some(taken) = self.take(path, value) else {
             return;
         };
-        if !fit.is_alike {
-            self.follow(&[Change::Value {
-                path: path.clone(),
-                value: value.clone(),
-            }]);
+        if !taken.is_alike {
+            let fresh = Fresh::from([(path.name.clone(), taken.shown.clone())]);
+            self.rebuild(&path.object, fresh);
+        } else if taken.is_marked_anew {
+            self.retell_capabilities(&path.object);
         }
-        let Some(member) = fit.member else { return };
-        let shown = self
-            .table
-            .with(|objects| objects.emit(&fit.object, SIGNALS_INTERFACE, &member, vec![fit.shown]));
+        let Some(member) = taken.member else { return };
+        let shown = self.table.with(|objects| {
+            objects.emit(&taken.object, SIGNALS_INTERFACE, &member, vec![taken.shown])
+        });
         log(shown);
     }
 
@@ -223,47 +223,38 @@ impl View {
         value: &Value,
         touched: &mut BTreeMap<ObjectPath, Fresh>,
     ) {
-        let Some(fit) = self.fit(path, value) else {
+        let Some(taken) = self.take(path, value) else {
             return;
         };
-        if let (Some(fresh), true) = (touched.get_mut(&path.object), fit.is_alike) {
-            fresh.insert(path.name.clone(), fit.shown);
+        if !taken.is_alike || touched.contains_key(&path.object) {
+            let fresh = touched.entry(path.object.clone()).or_default();
+            fresh.insert(path.name.clone(), taken.shown);
             return;
         }
-        if fit.is_alike {
-            if let (Some(member), true) = (fit.member, fit.is_property) {
-                let set = |objects: &mut Objects| {
-                    objects.set(&fit.object, VALUES_INTERFACE, &member, fit.shown)
-                };
-                log(self.table.with(set));
-            }
-            return;
+        if let (Some(member), true) = (taken.member, taken.is_property) {
+            log(self.table.with(|objects| {
+                objects.set(&taken.object, VALUES_INTERFACE, &member, taken.shown)
+            }));
         }
-        // The type follows the value.
-        if let Some(facts) = self.facts(&path.object) {
-            let mut facts = facts::lock(&facts);
-            if let Some(fact) = facts.capabilities.get_mut(&path.name) {
-                fact.signature = fit.shown.value_signature().clone();
-                fact.has_value = true;
-            }
+        if taken.is_marked_anew {
+            self.retell_capabilities(&path.object);
         }
-        let fresh = touched.entry(path.object.clone()).or_default();
-        fresh.insert(path.name.clone(), fit.shown);
     }
 
-    /// How a value of a capability is shown, and whether its member is of that type.
-    fn fit(&self, path: &CapPath, value: &Value) -> Option<Fit> {
+    /// Takes the next value of a capability, which may make its type another one.
+    fn take(&self, path: &CapPath, value: &Value) -> Option<Taken> {
         let object = self.objects.get(&path.object)?;
-        let facts = facts::lock(&object.facts);
-        let fact = facts.capabilities.get(&path.name)?;
-        let shown = types::show(fact.info.hint(), value);
-        let is_typed = *shown.value_signature() == fact.signature;
-        Some(Fit {
+        let mut facts = facts::lock(&object.facts);
+        let fact = facts.capabilities.get_mut(&path.name)?;
+        let (was_property, was_converted) = (fact.is_property(), fact.is_converted());
+        let taken = fact.take(value);
+        Some(Taken {
             object: object.path.clone(),
             member: fact.member.clone(),
             is_property: fact.is_property(),
-            is_alike: is_typed && (fact.has_value || !fact.is_accessible()),
-            shown,
+            is_alike: !taken.is_retyped && was_property == fact.is_property(),
+            is_marked_anew: was_converted != fact.is_converted(),
+            shown: taken.shown.value,
         })
     }
 
@@ -330,6 +321,17 @@ impl View {
         }));
     }
 
+    /// Has it told that the description of a capability of an object changed.
+    fn retell_capabilities(&self, path: &ObjectPath) {
+        let Some(shown) = self.objects.get(path) else {
+            return;
+        };
+        let (property, content) = capabilities(&shown.facts);
+        log(self
+            .table
+            .with(|objects| objects.set_content(&shown.path, OBJECT_INTERFACE, property, content)));
+    }
+
     /// Makes an object on the bus of its facts, with values that are fresh or in the table already.
     fn rebuild(&self, path: &ObjectPath, mut fresh: Fresh) {
         let Some(shown) = self.objects.get(path) else {
@@ -345,7 +347,7 @@ impl View {
             fresh
                 .remove(name)
                 .or_else(kept)
-                .filter(|value| *value.value_signature() == fact.signature)
+                .filter(|value| value.value_signature() == fact.kind.signature())
         });
         let kind = Text::new(&facts.kind).into_string();
         drop(facts);
@@ -366,14 +368,16 @@ pub(crate) fn shape() -> Result<Interface, XmlError> {
         .ok_or_else(|| XmlError::Misplaced("node".to_owned()))
 }
 
-/// How a value is shown.
-struct Fit {
+/// A value that a capability took.
+struct Taken {
     object: Arc<str>,
     member: Option<Arc<str>>,
     shown: Variant<'static>,
     is_property: bool,
-    /// Whether the members have its type already.
+    /// Whether the members were there already, with its type.
     is_alike: bool,
+    /// Whether it is marked as converted and the one before was not, or the other way round.
+    is_marked_anew: bool,
 }
 
 /// Puts an object into the table: new interfaces, interfaces whose members changed, and changed values.

@@ -122,13 +122,14 @@ impl Capability {
 
     /// Whether a value is of the right type and in range; gives it as the hint wants it.
     ///
-    /// Without a hint the type is that of the present value. A bound that is no number, or
-    /// has no element for a vector's, does not bind.
+    /// Without a hint the type is that of the present value, and so it is besides where that does not keep to the
+    /// hint itself. A bound that is no number, or has no element for a vector's, does not bind.
     pub fn check(&self, value: &Value) -> Result<Value, CheckError> {
         let hint = self.info.hint();
         let converted = hint
             .convert(value)
-            .filter(|value| self.is_alike(hint, value));
+            .filter(|value| self.is_alike(hint, value))
+            .or_else(|| self.is_alike_astray(hint, value).then(|| value.clone()));
         let Some(value) = converted else {
             return Err(CheckError::WrongType {
                 expected: self.shape(),
@@ -157,6 +158,16 @@ impl Capability {
             return true;
         };
         old.is_null() || std::mem::discriminant(old) == std::mem::discriminant(value)
+    }
+
+    /// Whether the present value is none of the hint's, and this one is like it.
+    fn is_alike_astray(&self, hint: TypeHint<'_>, value: &Value) -> bool {
+        let old = self.value.as_ref();
+        old.is_some_and(|old| {
+            !old.is_null()
+                && !hint.fits(old)
+                && std::mem::discriminant(old) == std::mem::discriminant(value)
+        })
     }
 
     /// Reads an entry of a tree.

@@ -1,15 +1,19 @@
-//! Values of the mesh on the bus, under any hint, and back.
+//! Values of the mesh on the bus, one after the other under any hint, and back.
 //!
-//! Input: a hint and a value (`arbitrary`, in ZOCP's words).
+//! Input: a hint and values (`arbitrary`, in ZOCP's words).
 //! Holds: what is shown can be sent (T1): our own check and the reference take the message, also deep
 //! inside what `GetManagedObjects` puts around it; what was shown under a type comes back as a value that
-//! is shown the same; the type is the hint's if the value fits it.
+//! is shown the same; the type of the member changes along the table of `types::member` and not otherwise (Y1), is
+//! that of what is shown (Y2), and a value that it holds is shown as it is.
 
 use std::num::NonZeroU32;
 
 use arbitrary::{Result, Unstructured};
 use zbus::{Message, Signature, Variant};
-use zocp_daemon::{convert, transport, types};
+use zocp_daemon::{
+    convert, transport,
+    types::{self, MemberType},
+};
 use zocp_model::TypeHint;
 
 use crate::{json, reference};
@@ -22,21 +26,44 @@ pub fn run(data: &[u8]) {
 
 fn show(input: &mut Unstructured<'_>) -> Result<()> {
     let hint = hint(input)?;
-    let value = json::value(input)?;
     let hint = TypeHint::parse(&hint);
-    let shown = types::show(hint, &value);
-    assert_can_be_sent(&shown);
-    if let Some(signature) = types::hinted(hint) {
-        match types::as_type(&signature, &value) {
-            Some(typed) => {
-                assert_eq!(*typed.value_signature(), signature);
-                assert_eq!(octets(&typed), octets(&shown));
-                comes_back(&signature, &typed);
+    let hinted = types::hinted(hint);
+    let mut member = MemberType::new(hint);
+    let mut changes = 0;
+    for _ in 0..input.int_in_range(1..=8)? {
+        let value = json::value(input)?;
+        let before = member.clone();
+        let taken = member.take(&value);
+        let shown = &taken.shown.value;
+        assert_can_be_sent(shown);
+        assert_eq!(shown.value_signature(), member.signature());
+        assert_eq!(taken.is_retyped, before != member);
+        if taken.is_retyped {
+            changes += 1;
+            assert_may_change(hinted.is_some(), &before, &member);
+        }
+        if !member.is_any() && *member.signature() != Signature::Variant {
+            if let Some(typed) = types::as_type(member.signature(), &value) {
+                assert_eq!(octets(&typed), octets(shown));
+                comes_back(member.signature(), shown);
             }
-            None => assert_eq!(octets(&shown), octets(&types::natural(&value))),
+        } else if !value.is_null() && member.is_any() {
+            let held = Variant::Variant(Box::new(types::natural(&value)));
+            assert_eq!(octets(&held), octets(shown));
         }
     }
+    assert!(changes <= if hinted.is_some() { 1 } else { 3 });
     Ok(())
+}
+
+/// Only so does a type change: from none, from an integer to all numbers, to any.
+fn assert_may_change(is_hinted: bool, before: &MemberType, after: &MemberType) {
+    assert!(!before.is_any(), "{after:?}");
+    let from = before.signature();
+    let is_none = !is_hinted && *from == Signature::Variant;
+    let is_integral = matches!(from, Signature::I64 | Signature::U64);
+    let widens = !is_hinted && is_integral && *after.signature() == Signature::F64;
+    assert!(after.is_any() || is_none || widens, "{before:?} {after:?}");
 }
 
 fn hint(input: &mut Unstructured<'_>) -> Result<String> {

@@ -18,7 +18,6 @@ use crate::{
     errors::Refusal,
     objects::Interface,
     served::{Answer, CallRequest, Owner, SetRequest},
-    types,
     view::{
         facts::{self, Fact},
         given::{arguments, results, wanted},
@@ -102,9 +101,11 @@ impl<C: Commands> NodeOwner<C> {
     }
 
     /// Shows a value that was set, unless something newer came from the node meanwhile. The change also
-    /// comes as an event; one of another type comes only so.
+    /// comes as an event; one that makes the type another one comes only so.
     fn show(&self, set: &SetRequest, fact: &Fact, before: Option<u32>, value: &Value) {
-        let shown = types::show(fact.info.hint(), value);
+        let Some(shown) = fact.kind.show(value).map(|shown| shown.value) else {
+            return;
+        };
         self.mirror.table.with(|objects| {
             let is_newest = objects.revision(&set.path, VALUES_INTERFACE, &set.property) == before;
             let is_typed = objects

@@ -25,7 +25,7 @@ use crate::{
     label::{LABEL_LEN_MAX, label},
     message::Text,
     objects::{Access, Annotation, Argument, Content, Emits, Interface, Method, Property, Signal},
-    types,
+    types::{self, MemberType, member::Taken},
 };
 
 /// Whose tree it is.
@@ -56,9 +56,11 @@ pub(crate) struct Fact {
     /// Its member name; none where another has it.
     pub(crate) member: Option<Arc<str>>,
     pub(crate) info: Arc<Info>,
-    /// The type that its value has on the bus.
-    pub(crate) signature: Signature,
-    pub(super) has_value: bool,
+    /// The type that its values have on the bus.
+    pub(crate) kind: MemberType,
+    /// Whether the value that is shown is another one than the node wrote.
+    is_converted: bool,
+    has_value: bool,
     side: Side,
 }
 
@@ -94,9 +96,22 @@ impl Fact {
             let bounds = [&info.min, &info.max, &info.step].map(Clone::clone);
             (info.type_hint.clone(), info.access, access_of(info), bounds)
         };
-        self.signature == other.signature
+        self.kind.signature() == other.kind.signature()
             && self.has_value == other.has_value
             && (Arc::ptr_eq(&self.info, &other.info) || said(&self.info) == said(&other.info))
+    }
+
+    /// Takes the next value.
+    pub(super) fn take(&mut self, value: &Value) -> Taken {
+        let taken = self.kind.take(value);
+        self.is_converted = taken.shown.is_converted;
+        self.has_value = true;
+        taken
+    }
+
+    /// Whether the value that is shown is another one than the node wrote.
+    pub(super) fn is_converted(&self) -> bool {
+        self.is_converted
     }
 
     /// Whether it is a property.
@@ -127,19 +142,28 @@ impl Facts {
         }))
     }
 
-    /// Takes over what a node says of a capability.
+    /// Takes over what a node says of a capability. Its type goes on from the one that it had, unless the
+    /// hint names another one than before.
     pub(super) fn describe(&mut self, name: &Arc<str>, capability: &Capability) -> Described {
-        let value = capability.value.as_ref().unwrap_or(&Value::Null);
-        let shown = types::show(capability.info.hint(), value);
-        let fact = Fact {
+        let old = self.capabilities.get(name);
+        let hint = capability.info.hint();
+        let kept = old.filter(|old| {
+            Arc::ptr_eq(&old.info, &capability.info)
+                || types::hinted(old.info.hint()) == types::hinted(hint)
+        });
+        let mut fact = Fact {
             member: self.member_for(name),
             info: capability.info.clone(),
-            signature: signature_of(capability, &shown),
-            has_value: capability.value.is_some(),
+            kind: kept.map_or_else(|| MemberType::new(hint), |old| old.kind.clone()),
+            is_converted: false,
+            has_value: false,
             side: self.side,
         };
+        let shown = match &capability.value {
+            Some(value) => fact.take(value).shown.value,
+            None => types::natural(&Value::Null),
+        };
         let member = fact.member.clone().filter(|_| fact.is_property());
-        let old = self.capabilities.get(name);
         let is_alike = old.is_some_and(|old| old.is_shaped_like(&fact));
         self.capabilities.insert(name.clone(), fact);
         Described {
@@ -269,15 +293,6 @@ impl Facts {
     }
 }
 
-/// The type of a capability's member: one that only emits has its hint's before it has a value.
-fn signature_of(capability: &Capability, shown: &Variant<'_>) -> Signature {
-    let hinted = || types::hinted(capability.info.hint());
-    match &capability.value {
-        Some(_) => shown.value_signature().clone(),
-        None => hinted().unwrap_or(Signature::Variant),
-    }
-}
-
 fn property(member: &Arc<str>, fact: &Fact) -> Property {
     let access = match (fact.side, fact.info.access.read, fact.info.access.write) {
         (Side::Local, _, _) | (_, true, true) => Access::ReadWrite,
@@ -286,7 +301,7 @@ fn property(member: &Arc<str>, fact: &Fact) -> Property {
     };
     Property {
         name: member.clone(),
-        signature: fact.signature.clone(),
+        signature: fact.kind.signature().clone(),
         access,
         emits: match access {
             // Its value is never told.
@@ -332,7 +347,7 @@ fn signal(member: &Arc<str>, fact: &Fact) -> Signal {
         name: member.clone(),
         arguments: vec![Argument {
             name: "value".into(),
-            signature: fact.signature.clone(),
+            signature: fact.kind.signature().clone(),
         }],
         annotations: Vec::new(),
     }
@@ -373,11 +388,13 @@ fn described(fact: &Fact) -> Variant<'static> {
         ("Max", natural(&info.max)),
         ("Step", natural(&info.step)),
         ("Subscribers", subscribers(info)),
+        (CONVERTED, fact.is_converted.then_some(Variant::Bool(true))),
     ];
     let own = own
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)));
-    let extra = info.extra.iter().filter(|(name, _)| *name != "access");
+    let is_ours = |name: &str| ["access", CONVERTED].contains(&name);
+    let extra = info.extra.iter().filter(|(name, _)| !is_ours(name));
     let extra = extra.map(|(name, value)| (name.as_str(), types::natural(value)));
     // The later of two of one name counts: what we say, over what a node calls so.
     types::dictionary(extra.chain(own))
@@ -400,6 +417,8 @@ fn subscribers(info: &Info) -> Option<Variant<'static>> {
     Some(Variant::from(pairs))
 }
 
+/// The entry that marks a value that is shown with a loss.
+const CONVERTED: &str = "Converted";
 /// What GLib's tools show beside a member.
 const DOC: &str = "org.gtk.GDBus.DocString";
 /// The entry that says what an object is.

@@ -18,13 +18,15 @@ use crate::{
 };
 
 /// What a client sends, as the capability wants it: by its hint, else by its present type, where a number
-/// may be any number.
+/// may be any number. What is shown as a value of any type, because its node does not keep to the hint or to one
+/// type, takes what the hint wants, else what comes; whether it is like the present value the node checks.
 pub(crate) fn wanted(fact: &Fact, given: &Variant<'_>) -> Result<Value, Mismatch> {
     let hinted = types::hinted(fact.info.hint());
     let is_hinted = hinted.is_some();
-    let signature = hinted.unwrap_or_else(|| fact.signature.clone());
+    let signature = hinted.unwrap_or_else(|| fact.kind.signature().clone());
     let is_number = |signature| types::integer_variant(signature, 0).is_some();
     match convert::as_wanted(&signature, given) {
+        Err(_) if fact.kind.is_any() => convert::as_given(given),
         Err(Mismatch::Number { .. })
             if !is_hinted && is_number(&signature) && convert::is_number(given) =>
         {
