@@ -331,12 +331,19 @@ fn nodes_of_one_name_are_told_apart() {
             format!("/org/z25/Zocp1/nodes/{label}")
         );
         assert_eq!(find(first.uuid()).await, "/org/z25/Zocp1/nodes/lamp");
+        // When the first leaves its name is free: the second gets it, everywhere.
         first.leave().await;
-        bridge.bus.vanishes("org.z25.Zocp1.Node.lamp").await;
-        assert!(
-            bridge.bus.has(&format!("org.z25.Zocp1.Node.{label}")).await,
-            "a name does not change"
-        );
+        bridge
+            .bus
+            .vanishes(&format!("org.z25.Zocp1.Node.{label}"))
+            .await;
+        assert!(bridge.bus.has("org.z25.Zocp1.Node.lamp").await);
+        assert_eq!(find(second.uuid()).await, "/org/z25/Zocp1/nodes/lamp");
+        let peer = bridge.bus.peer("lamp");
+        let shown = peer.shown("org.z25.Zocp1.Peer", "BusName").await;
+        assert_eq!(shown, "s \"org.z25.Zocp1.Node.lamp\"");
+        let uuid = peer.shown("org.z25.Zocp1.Peer", "Uuid").await;
+        assert_eq!(uuid, format!("s \"{}\"", second.uuid()));
     });
 }
 

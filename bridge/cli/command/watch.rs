@@ -121,7 +121,7 @@ impl Watch<'_> {
                 if !name.starts_with(NODE_NAME_PREFIX) {
                     return Ok(());
                 }
-                self.vanished(&old)?;
+                self.vanished(&name, &old)?;
                 if !new.is_empty() {
                     self.appeared(&name, &new).await?;
                 }
@@ -141,7 +141,9 @@ impl Watch<'_> {
     }
 
     async fn appeared(&mut self, bus_name: &str, owner: &str) -> Result<(), Failure> {
-        if self.nodes.contains_key(owner) {
+        if let Some(view) = self.nodes.get_mut(owner) {
+            // It has another name now, and the bus will say that the one before is gone.
+            bus_name.clone_into(&mut view.bus_name);
             return Ok(());
         }
         let view = match self.client.tree(bus_name).await {
@@ -161,7 +163,12 @@ impl Watch<'_> {
         Ok(())
     }
 
-    fn vanished(&mut self, owner: &str) -> Result<(), Failure> {
+    /// A connection has lost a name: its node is gone, unless it has another name already.
+    fn vanished(&mut self, name: &str, owner: &str) -> Result<(), Failure> {
+        let is_gone = |view: &NodeView| view.bus_name == name;
+        if !self.nodes.get(owner).is_some_and(is_gone) {
+            return Ok(());
+        }
         match self.nodes.remove(owner) {
             Some(view) => self.tell(&view, Happening::Exited),
             None => Ok(()),

@@ -2,8 +2,9 @@
 //!
 //! Model: plain data that tasks share. Whoever follows the mesh has a peer enter before anything else
 //! hears of it, and leave after all else did; objects and bus names of a peer are named by its label here.
-//! Invariants: D1. No two present peers have one label. D2. A peer's label never changes: the first of
-//! several of one name has the plain one, later ones the first digits of their UUID behind it.
+//! Invariants: D1. No two present peers have one label. D2. The first of several of one name has the plain label,
+//! later ones the first digits of their UUID behind it. D3. A label changes in one case only: when who has
+//! the plain one leaves, the first of those that are still here gets it ([`Directory::promote`]).
 //! Spec: docs/reference/dbus.md, "Labels".
 
 use std::{
@@ -26,6 +27,17 @@ struct Present {
     peers: BTreeMap<PeerId, Entry>,
     labels: HashMap<Arc<str>, PeerId>,
     arrivals: u64,
+}
+
+/// A present peer that has another label than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relabelled {
+    /// The peer.
+    pub peer: PeerId,
+    /// Its label until now.
+    pub before: Arc<str>,
+    /// Its label from now on.
+    pub label: Arc<str>,
 }
 
 #[derive(Debug)]
@@ -60,6 +72,28 @@ impl Directory {
         let entry = present.peers.remove(&id)?;
         present.labels.remove(&entry.label);
         Some(entry.label)
+    }
+
+    /// Gives a label that has become free to the present peer that would have it, had the one that left never
+    /// been here.
+    pub fn promote(&self, freed: &Arc<str>) -> Option<Relabelled> {
+        let mut present = self.present();
+        if present.labels.contains_key(freed) {
+            return None;
+        }
+        let waits = |entry: &Entry| *label(&entry.name) == **freed;
+        let waiting = present.peers.iter().filter(|(_, entry)| waits(entry));
+        let (peer, _) = waiting.min_by_key(|(_, entry)| entry.arrival)?;
+        let peer = *peer;
+        let entry = present.peers.get_mut(&peer)?;
+        let before = std::mem::replace(&mut entry.label, freed.clone());
+        present.labels.remove(&before);
+        present.labels.insert(freed.clone(), peer);
+        Some(Relabelled {
+            peer,
+            before,
+            label: freed.clone(),
+        })
     }
 
     /// The label of a present peer.
@@ -152,17 +186,44 @@ mod tests {
         let long = directory.enter(id(2, 3), "lamp@foh");
         assert_eq!(*long, format!("lamp_40foh_{}", id(2, 3)));
         assert_eq!(directory.find("lamp@foh"), Some(id(1, 1)));
-        assert_eq!(directory.leave(id(1, 1)).as_deref(), Some("lamp_40foh"));
-        assert_eq!(
-            directory.label_of(id(2, 2)).as_deref(),
-            Some("lamp_40foh_02070707")
-        );
+        let freed = directory.leave(id(1, 1)).unwrap();
+        assert_eq!(&*freed, "lamp_40foh");
         assert_eq!(
             directory.find("lamp@foh"),
             Some(id(2, 2)),
             "the first that is still here"
         );
         assert_eq!(&*directory.enter(id(3, 3), "lamp@foh"), "lamp_40foh");
+        assert_eq!(directory.promote(&freed), None, "it is not free");
+    }
+
+    #[test]
+    fn a_label_that_becomes_free_goes_to_the_first_that_is_still_here() {
+        let directory = Directory::default();
+        for (digit, name) in [(1, "lamp"), (9, "lamp"), (2, "lamp"), (3, "fader")] {
+            directory.enter(id(digit, digit), name);
+        }
+        let freed = directory.leave(id(3, 3)).unwrap();
+        assert_eq!(directory.promote(&freed), None, "nobody else has that name");
+        let suffixed = directory.leave(id(2, 2)).unwrap();
+        assert_eq!(directory.promote(&suffixed), None, "it is nobody's own");
+        directory.enter(id(2, 2), "lamp");
+        let freed = directory.leave(id(1, 1)).unwrap();
+        let relabelled = Relabelled {
+            peer: id(9, 9),
+            before: "lamp_09070707".into(),
+            label: "lamp".into(),
+        };
+        assert_eq!(directory.promote(&freed), Some(relabelled));
+        assert_eq!(directory.promote(&freed), None, "once");
+        assert_eq!(directory.labelled("lamp"), Some(id(9, 9)));
+        assert_eq!(directory.labelled("lamp_09070707"), None);
+        assert_eq!(
+            directory.label_of(id(2, 2)).as_deref(),
+            Some("lamp_02070707")
+        );
+        // The other way round, it is as if the first had never been here.
+        assert_eq!(directory.leave(id(9, 9)).as_deref(), Some("lamp"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zocp_interfaces::BRIDGE_NAME;
-use zocp_node::{Event, Events, Network, Node, StartError};
+use zocp_node::{Event, Events, Network, Node, PeerId, StartError};
 
 use crate::{
     bus::{Bus, BusError, BusKind, raise_descriptor_limit},
@@ -235,6 +235,7 @@ impl<T: FnMut(Status)> Bridge<T> {
                 told = &mut named => {
                     named.set(self.mirrors.named());
                     self.hub.named(told.peer, told.bus_name.as_deref());
+                    self.mirrors.settled(told.peer);
                 }
                 (peer, names) = &mut renamed => {
                     renamed.set(self.services.renamed());
@@ -272,7 +273,7 @@ impl<T: FnMut(Status)> Bridge<T> {
                 self.wires.handle(&event).await;
                 self.mirrors.handle(&event).await;
                 self.hub.handle(&event).await;
-                self.directory.leave(peer);
+                self.leave(peer);
             } else if let Event::Whispered { .. } = event {
                 if !self.follow_services(&event).await {
                     self.hub.handle(&event).await;
@@ -290,6 +291,17 @@ impl<T: FnMut(Status)> Bridge<T> {
                 self.wires.handle(&event).await;
                 self.follow_services(&event).await;
             }
+        }
+    }
+
+    /// Takes a peer that left out of the directory. Its label may be another's from now on: that one's object,
+    /// bus name and services follow.
+    fn leave(&mut self, peer: PeerId) {
+        let freed = self.directory.leave(peer);
+        if let Some(relabelled) = freed.and_then(|freed| self.directory.promote(&freed)) {
+            self.hub.relabelled(&relabelled);
+            self.mirrors.relabelled(&relabelled);
+            self.services.relabelled(&relabelled);
         }
     }
 

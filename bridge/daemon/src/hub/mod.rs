@@ -28,7 +28,7 @@ use zocp_node::{Event, Network, Node, PeerId, PeerInfo, PublicKey};
 
 use self::owner::HubOwner;
 use crate::{
-    directory::Directory,
+    directory::{Directory, Relabelled},
     export::Exporter,
     local::{self, Local, LocalOrder},
     message::Text,
@@ -233,6 +233,24 @@ impl Hub {
                 }
             }
             event => self.local.handle(event).await,
+        }
+    }
+
+    /// A peer has another label: its object moves, with all that it shows.
+    pub(crate) fn relabelled(&self, relabelled: &Relabelled) {
+        let [from, to] =
+            [&relabelled.before, &relabelled.label].map(|label| format!("{PEERS_PATH}/{label}"));
+        let moved = self.table.with(|objects| {
+            // What changed before is told of the old object.
+            objects.flush_changes();
+            let shown = [PEER_INTERFACE, STATISTICS_INTERFACE];
+            let shown = shown.map(|name| objects.interface(&from, name).cloned());
+            objects.insert(&to, shown.into_iter().flatten())?;
+            objects.remove_tree(&from);
+            Ok::<_, TableError>(())
+        });
+        if let Err(error) = moved {
+            tracing::error!(%error, from, to, "cannot move a peer");
         }
     }
 

@@ -136,6 +136,21 @@ impl Importer {
         self.name_changed();
     }
 
+    /// A peer has another label: what is named after it gets another name, and calls go on.
+    pub(crate) fn relabelled(&self, link: &Arc<Link>) {
+        let rules = self.rules().clone();
+        let imports = self.imports();
+        let Some(known) = imports.get(&link.peer) else {
+            return;
+        };
+        for (service, imported) in &known.imports {
+            // It is here already, whether it runs or not.
+            if let Some(terms) = terms(&rules, service, true, link) {
+                imported.rename(terms.name);
+            }
+        }
+    }
+
     /// Whether the exporter refused a service does not depend on rules here, so it is asked for again
     /// only if it was not before.
     fn follow_rule(
@@ -148,7 +163,7 @@ impl Importer {
     ) {
         let imported = self.imported(link.peer, &service);
         match (imported, terms(now, &service, runs, link)) {
-            (Some(imported), Some(terms)) if *imported.name() == terms.name => {
+            (Some(imported), Some(terms)) if imported.name() == terms.name => {
                 imported.set_rule(terms.rule);
             }
             (Some(imported), terms) => {
@@ -292,7 +307,7 @@ impl Importer {
 
 /// How a service of a peer is to appear here; `None` where it is not to.
 fn terms(rules: &[ImportRule], service: &str, runs: bool, link: &Link) -> Option<Terms> {
-    match naming(rules, service, link.who(), &link.label) {
+    match naming(rules, service, link.who(), &link.label()) {
         Naming::Shown(_, rule) if !runs && !ImportRule::activates(rule, service) => None,
         Naming::Shown(name, rule) => Some(Terms {
             name: name.into(),

@@ -2,7 +2,7 @@
 //!
 //! Model: connects, asks for the name, passes calls on in the order in which the bus has them. When the
 //! connection fails it is made anew. The name is asked for in line behind who has it: the bus gives it
-//! to us when that one lets go.
+//! to us when that one lets go. Where it is to have another name, the one before is kept until that is ours.
 //! Invariants: H1. a call is passed on, or answered here: `Ping` of what runs at once, what is not allowed, too long or
 //! carries descriptors with an error. H2. a call that was passed on is answered once: by its exporter, when
 //! service, node or link go, or after the time that a rule gives it. What a program may wait for, it may wait
@@ -50,10 +50,10 @@ pub(super) fn start(importer: &Importer, imported: Arc<Imported>) {
                         imported.link().close_all(&imported);
                         let text = "the connection of the import failed".to_owned();
                         imported.refuse_calls_back(&Refusal::Failed(text));
-                        tracing::warn!(name = &**imported.name(), reason, "off the bus");
+                        tracing::warn!(name = &*imported.name(), reason, "off the bus");
                     }
                 }
-                Err(error) => tracing::warn!(name = &**imported.name(), %error, "not on the bus"),
+                Err(error) => tracing::warn!(name = &*imported.name(), %error, "not on the bus"),
             }
             tokio::select! {
                 () = imported.stop().cancelled() => {}
@@ -70,19 +70,27 @@ struct HouseEar<'a> {
     unique: Arc<str>,
     /// The question for the name.
     naming: Option<NonZeroU32>,
+    /// The name that was asked for.
+    asked_name: Arc<str>,
+    /// One that is ours, or asked for, from before, until the other one is ours.
+    former: Vec<Arc<str>>,
     deadlines: Deadlines<NonZeroU32>,
 }
 
 impl<'a> HouseEar<'a> {
     fn new(importer: &'a Importer, imported: &'a Arc<Imported>, unique: Arc<str>) -> Self {
         // Without flags: in line behind who has it.
-        let line = imported.line();
-        let naming = line.ask_bus("RequestName", &(&**imported.name(), 0u32));
+        let asked_name = imported.name();
+        let naming = imported
+            .line()
+            .ask_bus("RequestName", &(&*asked_name, 0u32));
         Self {
             importer,
             imported,
             unique,
             naming,
+            asked_name,
+            former: Vec::new(),
             deadlines: Deadlines::default(),
         }
     }
@@ -252,33 +260,33 @@ impl<'a> HouseEar<'a> {
     }
 
     fn hear_answer(&mut self, answer: &Message) {
-        // The name is known before anybody can call us, so no call of ours has the same number.
-        if self.naming.is_none() || answer.header().reply_serial() != self.naming {
+        // A call of ours may have the same number, but who is called answers it, not the bus.
+        let header = answer.header();
+        let is_naming = self.naming.is_some() && header.reply_serial() == self.naming;
+        if !is_naming || !is_of_bus(&header) {
             self.imported.answered_back(answer);
             return;
         }
         self.naming = None;
-        let name = self.imported.name();
+        let name = self.asked_name.clone();
         match answer.body().deserialize::<u32>() {
             Ok(PRIMARY_OWNER | ALREADY_OWNER) => self.shown(Some(name.clone())),
             Ok(IN_QUEUE) => tracing::warn!(
-                name = &**name,
+                name = &*name,
                 "the name belongs to another program; it is ours when that one lets go of it"
             ),
-            _ => tracing::warn!(name = &**name, reason = %answer, "the bus refuses the name"),
+            _ => tracing::warn!(name = &*name, reason = %answer, "the bus refuses the name"),
         }
     }
 
-    fn hear_signal(&self, signal: &Message) {
+    fn hear_signal(&mut self, signal: &Message) {
         let header = signal.header();
-        let from_bus = header
-            .sender()
-            .is_some_and(|name| name.as_str() == "org.freedesktop.DBus");
+        let from_bus = is_of_bus(&header);
         let body = signal.body();
         let Ok(name) = body.deserialize::<&str>() else {
             return;
         };
-        if !from_bus || *name != **self.imported.name() {
+        if !from_bus || *name != *self.asked_name {
             return;
         }
         match header.member().map(|name| name.as_str()) {
@@ -288,11 +296,30 @@ impl<'a> HouseEar<'a> {
         }
     }
 
-    fn shown(&self, name: Option<Arc<str>>) {
-        if !self.imported.is_closed() {
-            self.imported.set_shown(name);
-            self.importer.name_changed();
+    fn shown(&mut self, name: Option<Arc<str>>) {
+        if self.imported.is_closed() {
+            return;
         }
+        if name.is_some() {
+            for former in std::mem::take(&mut self.former) {
+                self.line().ask_bus("ReleaseName", &&*former);
+            }
+        }
+        self.imported.set_shown(name);
+        self.importer.name_changed();
+    }
+
+    /// Asks for another name, if it is to have one.
+    fn follow_name(&mut self) {
+        let wanted = self.imported.name();
+        if wanted == self.asked_name {
+            return;
+        }
+        self.former.retain(|former| *former != wanted);
+        self.former
+            .push(std::mem::replace(&mut self.asked_name, wanted));
+        let asked = (&*self.asked_name, 0u32);
+        self.naming = self.line().ask_bus("RequestName", &asked);
     }
 }
 
@@ -306,6 +333,7 @@ impl Ear for HouseEar<'_> {
     }
 
     fn turn(&mut self) -> Option<Instant> {
+        self.follow_name();
         let due = [self.expire(), self.imported.expire_calls_back()];
         due.into_iter().flatten().min()
     }
@@ -323,6 +351,11 @@ impl HouseEar<'_> {
         }
         self.deadlines.next()
     }
+}
+
+fn is_of_bus(header: &Header<'_>) -> bool {
+    let sender = header.sender();
+    sender.is_some_and(|name| name.as_str() == "org.freedesktop.DBus")
 }
 
 const PRIMARY_OWNER: u32 = 1;

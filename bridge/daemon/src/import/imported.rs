@@ -68,7 +68,7 @@ impl Asked {
 pub(crate) struct Imported {
     service: Arc<str>,
     link: Arc<Link>,
-    name: Arc<str>,
+    name: Mutex<Arc<str>>,
     line: Line,
     stop: CancellationToken,
     is_closed: AtomicBool,
@@ -101,7 +101,7 @@ impl Imported {
             service,
             line: Line::new(link.record.clone()),
             link,
-            name: terms.name,
+            name: Mutex::new(terms.name),
             stop: CancellationToken::new(),
             is_closed: AtomicBool::new(false),
             state: Mutex::new(State {
@@ -130,8 +130,19 @@ impl Imported {
         &self.link
     }
 
-    pub(super) fn name(&self) -> &Arc<str> {
-        &self.name
+    /// The name that it is to have on this bus.
+    pub(super) fn name(&self) -> Arc<str> {
+        self.lock_name().clone()
+    }
+
+    /// It is to have another name; the house sees to it.
+    pub(super) fn rename(&self, name: Arc<str>) {
+        *self.lock_name() = name;
+        self.line.nudge();
+    }
+
+    fn lock_name(&self) -> MutexGuard<'_, Arc<str>> {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn stop(&self) -> &CancellationToken {

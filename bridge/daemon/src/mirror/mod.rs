@@ -6,7 +6,8 @@
 //! Invariants:
 //! M1. A node's bus name ends in its label in the directory, or the node has no name: one that another
 //!     program has is asked for until it is free.
-//! M2. A name is asked for after the one before us has given it back.
+//! M2. A name is asked for after the one before us has given it back. A node with another label keeps the name that
+//!     it has until it has the other one, and until everybody was told so.
 //! M3. An event is one signal, in order; values are state and are coalesced (`crate::served`).
 //! Limits: what a tree may hold is bounded by the node (`zocp_node::Limits`). A bus connection that does
 //! not take its signals holds up the events of all nodes, and thereby the mesh: nothing is lost.
@@ -33,7 +34,7 @@ use zocp_node::{Event, PeerId, PeerInfo};
 pub use self::commands::Commands;
 use self::owner::NodeOwner;
 use crate::{
-    directory::Directory,
+    directory::{Directory, Relabelled},
     objects::{Interface, XmlError},
     served::{Order, Presence, Served, Site, Table},
     view::{View, facts::Side, shape},
@@ -58,7 +59,7 @@ pub struct Mirrors<C> {
 struct Mirror {
     peer: PeerId,
     name: String,
-    label: Arc<str>,
+    label: Mutex<Arc<str>>,
     table: Table,
     view: Mutex<View>,
     stage: Mutex<Stage>,
@@ -143,6 +144,33 @@ impl<C: Commands> Mirrors<C> {
         }
     }
 
+    /// A node has another label: its bus name follows.
+    pub(crate) fn relabelled(&mut self, relabelled: &Relabelled) {
+        let Some(mirror) = self.mirrors.get(&relabelled.peer) else {
+            return;
+        };
+        let after = self.leaving.remove(&relabelled.label);
+        *mirror.lock_label() = relabelled.label.clone();
+        match &mut *mirror.stage() {
+            Stage::Waiting(before) => {
+                if let Some(gone) = std::mem::replace(before, after) {
+                    self.leaving.insert(relabelled.before.clone(), gone);
+                }
+            }
+            Stage::Open(served) => served.rename(bus_name(&relabelled.label), after),
+            Stage::Closed => {}
+        }
+    }
+
+    /// The bus name of a node has been heard, and shown where it is to be seen: one that it had before is let go.
+    pub(crate) fn settled(&self, peer: PeerId) {
+        if let Some(mirror) = self.mirrors.get(&peer)
+            && let Stage::Open(served) = &*mirror.stage()
+        {
+            served.let_go();
+        }
+    }
+
     /// Waits until a mirror has another bus name, or none. Cancel safe. Of several changes of one mirror
     /// the last is told; of one whose node left, none.
     pub fn named(&self) -> impl Future<Output = Named> + Send + use<C> {
@@ -178,7 +206,7 @@ impl<C: Commands> Mirrors<C> {
             table,
             view: Mutex::new(view),
             stage: Mutex::new(Stage::Waiting(self.leaving.remove(&label))),
-            label,
+            label: Mutex::new(label),
             gone: CancellationToken::new(),
         });
         self.mirrors.insert(info.id, mirror.clone());
@@ -197,7 +225,7 @@ impl<C: Commands> Mirrors<C> {
         };
         self.names.forget(peer);
         if let Some(gone) = mirror.close() {
-            self.leaving.insert(mirror.label.clone(), gone);
+            self.leaving.insert(mirror.label(), gone);
         }
     }
 
@@ -235,7 +263,7 @@ impl<C: Commands> Opener<C> {
         let order = Order {
             site: self.site.clone(),
             table: mirror.table.clone(),
-            names: vec![format!("{NODE_NAME_PREFIX}{}", mirror.label).into()],
+            names: vec![bus_name(&mirror.label())],
             after,
             on_presence: Box::new(move |presence| names.tell(peer, &presence)),
         };
@@ -254,6 +282,14 @@ impl Mirror {
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn label(&self) -> Arc<str> {
+        self.lock_label().clone()
+    }
+
+    fn lock_label(&self) -> MutexGuard<'_, Arc<str>> {
+        self.label.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the mirror from the bus, if it is on it.
@@ -303,6 +339,10 @@ impl Names {
     fn told(&self) -> MutexGuard<'_, BTreeMap<PeerId, Option<Arc<str>>>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn bus_name(label: &str) -> Arc<str> {
+    format!("{NODE_NAME_PREFIX}{label}").into()
 }
 
 /// How long a node may take to tell its tree before it is shown without.

@@ -422,11 +422,86 @@ async fn a_change_of_type_is_told_by_removal_and_addition() {
         ]
     );
     let value = play.get(PATH, "count").await;
-    assert_eq!(value, OwnedVariant::try_from(Variant::from("six")).unwrap());
+    let six = Variant::Variant(Box::new(Variant::from("six")));
+    assert_eq!(value, OwnedVariant::try_from(six).unwrap());
     let xml = play.xml(PATH).await;
     assert!(
-        xml.contains("<signal name=\"count\">\n   <arg name=\"value\" type=\"s\"/>"),
+        xml.contains("<signal name=\"count\">\n   <arg name=\"value\" type=\"v\"/>"),
         "{xml}"
+    );
+}
+
+#[tokio::test]
+async fn a_type_holds_and_what_is_lost_is_marked() {
+    let mut play = Play::new(lamp()).await;
+    play.enter(peer(1), "lamp").await;
+    let mut seen = play.signals().await;
+    for value in [json!(1.5), json!("7"), Value::Null, json!(true), json!(3)] {
+        play.emit("count", value.clone()).await;
+        play.change(json!({"count": {"value": value}})).await;
+    }
+    // A number without a hint, which has a fraction now and then.
+    for value in [json!(1.5), json!(1), json!(0.5), json!(2)] {
+        let patch =
+            json!({"objects": {"cam 1": {"objects": {"pan": {"angle": {"value": value}}}}}});
+        play.change(patch).await;
+    }
+    play.change(json!({"level": {"value": "low"}})).await;
+    play.change(json!({"level": {"value": 0.25}})).await;
+    play.emit("bang", true).await;
+    let mut emitted = Vec::new();
+    let mut marks = Vec::new();
+    let mut retyped = 0;
+    loop {
+        let message = soon(seen.next()).await.unwrap().unwrap();
+        let body = message.body();
+        match message.header().member().unwrap().as_str() {
+            "bang" => break,
+            "count" => emitted.push(body.deserialize::<i64>().unwrap()),
+            "InterfacesRemoved" => retyped += 1,
+            "PropertiesChanged" => {
+                let changed: (&str, HashMap<&str, Variant<'_>>, Vec<&str>) =
+                    body.deserialize().unwrap();
+                if let Some(described) = changed.1.get("Capabilities") {
+                    marks.push(described.to_string().contains("Converted"));
+                }
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(emitted, [2, 7, 0, 1, 3]);
+    let is_marked = marks.last().is_some_and(|marked| *marked);
+    assert!(!is_marked, "the last values are as the node wrote them");
+    // `level` became `v`, its property and its signal, and `bang` got its own type. Nothing else changed.
+    assert_eq!(retyped, 2);
+    let low = Variant::Variant(Box::new(Variant::F64(0.25)));
+    assert_eq!(
+        play.get(PATH, "level").await,
+        OwnedVariant::try_from(low).unwrap()
+    );
+
+    play.change(json!({"count": {"value": 2.5}})).await;
+    let body = (OBJECT_INTERFACE, "Capabilities");
+    let properties = "org.freedesktop.DBus.Properties";
+    let answer = play.call(PATH, properties, "Get", &body).await.unwrap();
+    let described: OwnedVariant = answer.body().deserialize().unwrap();
+    assert!(described.to_string().contains("\"Converted\": <true>"));
+    // What is shown with a loss is set as its type says; what is `v` as its hint says, or as it is.
+    assert_eq!(play.set(PATH, "count", 7).await, None);
+    assert_eq!(play.get(PATH, "count").await, OwnedVariant::from(7i64));
+    let refused = Some("org.freedesktop.DBus.Error.InvalidArgs".to_owned());
+    assert_eq!(play.set(PATH, "count", 7.5).await, refused);
+    assert_eq!(play.set(PATH, "level", 0.5).await, None);
+    assert_eq!(play.set(PATH, "level", "high").await, refused);
+    play.change(json!({"level": {"value": "low"}})).await;
+    assert_eq!(play.set(PATH, "level", "high").await, None);
+    // Another hint begins anew.
+    play.change(json!({"level": {"value": "low", "typeHint": "string"}}))
+        .await;
+    let low = Variant::from("low");
+    assert_eq!(
+        play.get(PATH, "level").await,
+        OwnedVariant::try_from(low).unwrap()
     );
 }
 
@@ -517,6 +592,114 @@ async fn two_nodes_of_one_name_are_told_apart() {
         .run(&["busctl", "--user", "list", "--no-pager"])
         .await;
     assert!(!names.contains(plain), "{names}");
+}
+
+/// Changes of owners of nodes' names: the name, and whether it has an owner now.
+async fn owners(bus: &TestBus) -> MessageStream {
+    let rule = MatchRule::builder()
+        .msg_type(Type::Signal)
+        .member("NameOwnerChanged")
+        .arg0ns("org.z25.Zocp1.Node");
+    let rule = rule.build().unwrap();
+    let client = bus.client().await;
+    MessageStream::for_match_rule(rule, &client, None)
+        .await
+        .unwrap()
+}
+
+async fn next_owner(seen: &mut MessageStream) -> (String, bool) {
+    let message = soon(seen.next()).await.unwrap().unwrap();
+    let body = message.body();
+    let (name, _, owner): (&str, &str, &str) = body.deserialize().unwrap();
+    (name.to_owned(), !owner.is_empty())
+}
+
+/// The first of two nodes of one name leaves, and the directory gives its label to the other.
+async fn promote(play: &mut Play) -> Relabelled {
+    let (peer, reason) = (peer(1), ExitReason::Goodbye);
+    let exited = Event::Exited { peer, reason };
+    play.mirrors.handle(&exited).await;
+    let freed = play.directory.leave(peer).unwrap();
+    let relabelled = play.directory.promote(&freed).unwrap();
+    play.mirrors.relabelled(&relabelled);
+    relabelled
+}
+
+#[tokio::test]
+async fn a_node_whose_name_becomes_free_gets_it_and_is_never_without_one() {
+    let mut play = Play::new(lamp()).await;
+    let plain = play.enter(peer(1), "lamp").await;
+    let suffixed = play.enter(peer(0x2f), "lamp").await;
+    let mut seen = owners(&play.bus).await;
+    promote(&mut play).await;
+    assert_eq!(next_owner(&mut seen).await, (plain.clone(), false));
+    assert_eq!(next_owner(&mut seen).await, (plain.clone(), true));
+    let named = play.named(peer(0x2f)).await;
+    assert_eq!(named.as_deref(), Some(plain.as_str()));
+    assert_eq!(play.get(PATH, "count").await, OwnedVariant::from(5i64));
+    // It has both names until the one that it has now was told.
+    let bus = zbus::fdo::DBusProxy::new(&play.client).await.unwrap();
+    let owner = async |name: &str| bus.get_name_owner(name.try_into().unwrap()).await;
+    assert_eq!(
+        owner(&plain).await.unwrap(),
+        owner(&suffixed).await.unwrap()
+    );
+    play.mirrors.settled(peer(0x2f));
+    assert_eq!(next_owner(&mut seen).await, (suffixed, false));
+
+    // After a loss of the connection it is back under the name that it has now.
+    let mirror = &play.mirrors.mirrors[&peer(0x2f)];
+    let bad = unlawful_message();
+    mirror.table.with(|objects| objects.push_raw(bad));
+    assert_eq!(next_owner(&mut seen).await, (plain.clone(), false));
+    assert_eq!(next_owner(&mut seen).await, (plain.clone(), true));
+    // Who comes now is the second.
+    play.show(peer(3), "lamp").await;
+    let second = format!("{plain}_03030303");
+    assert_eq!(next_owner(&mut seen).await, (second, true));
+}
+
+#[tokio::test]
+async fn a_node_keeps_the_name_that_it_has_while_another_program_has_the_better_one() {
+    let mut play = Play::new(lamp()).await;
+    let plain = play.enter(peer(1), "lamp").await;
+    let suffixed = play.enter(peer(0x2f), "lamp").await;
+    let mut seen = owners(&play.bus).await;
+    let other = play.bus.client().await;
+    // In line behind the node that leaves.
+    let bus = Some("org.freedesktop.DBus");
+    let asked = (plain.as_str(), 0u32);
+    let asked = other
+        .call_method(bus, "/", bus, "RequestName", &asked)
+        .await;
+    assert_eq!(
+        asked.unwrap().body().deserialize::<u32>().unwrap(),
+        2,
+        "in line"
+    );
+    promote(&mut play).await;
+    assert_eq!(
+        next_owner(&mut seen).await,
+        (plain.clone(), true),
+        "the other program"
+    );
+    // A turn of the bus later it is still there under the name that it has.
+    play.mirrors.settled(peer(0x2f));
+    let proxy = zbus::fdo::DBusProxy::new(&play.client).await.unwrap();
+    let owner = proxy.get_name_owner(suffixed.as_str().try_into().unwrap());
+    assert!(owner.await.is_ok());
+    let released = other
+        .call_method(bus, "/", bus, "ReleaseName", &plain)
+        .await;
+    assert!(released.is_ok());
+    assert_eq!(next_owner(&mut seen).await, (plain.clone(), false));
+    assert_eq!(next_owner(&mut seen).await, (plain.clone(), true));
+    assert_eq!(
+        play.named(peer(0x2f)).await.as_deref(),
+        Some(plain.as_str())
+    );
+    play.mirrors.settled(peer(0x2f));
+    assert_eq!(next_owner(&mut seen).await, (suffixed, false));
 }
 
 #[tokio::test]
@@ -680,7 +863,7 @@ fn an_unusual_capability_does_no_harm() {
         let values = objects.interface(PATH, VALUES).unwrap();
         assert_eq!(
             values.value("none").unwrap().value_signature().to_string(),
-            "v"
+            "x"
         );
         assert!(values.property("neither").is_none());
         assert!(values.property("_").is_some());

@@ -7,7 +7,10 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, sleep_until, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use zbus::{
     Connection, Message, MessageStream,
@@ -18,7 +21,7 @@ use zbus::{
 
 use super::{
     Answer, CHANGE_INTERVAL, CLOSE_DEADLINE, CallRequest, Done, Order, Owner, PENDING_MAX,
-    PENDING_PER_CALLER_MAX, Presence, SetRequest,
+    PENDING_PER_CALLER_MAX, Presence, SetRequest, Wanted,
     shares::Shares,
     turns::{Turns, WAITING_MAX},
 };
@@ -30,8 +33,19 @@ use crate::{
     objects::{Call, Set, Ticket, Verdict},
 };
 
+/// Which names are wanted, and when one that was wanted before is to be released.
+pub(super) struct Names {
+    pub(super) wanted: watch::Receiver<Wanted>,
+    pub(super) let_go: Arc<Notify>,
+}
+
 /// Serves until `stop`.
-pub(super) async fn run<O: Owner>(order: Order, owner: O, stop: CancellationToken) {
+pub(super) async fn run<O: Owner>(
+    order: Order,
+    owner: O,
+    mut names: Names,
+    stop: CancellationToken,
+) {
     let mut pause = PAUSE_MIN;
     while !stop.is_cancelled() {
         let connected = tokio::select! {
@@ -42,7 +56,9 @@ pub(super) async fn run<O: Owner>(order: Order, owner: O, stop: CancellationToke
         match connected.unwrap_or_else(|_| Err(zbus::Error::Failure("no answer".to_owned()))) {
             Ok(stream) => {
                 pause = PAUSE_MIN;
-                Home::new(&order, &owner, stream).live(&stop).await;
+                Home::new(&order, &owner, &mut names, stream)
+                    .live(&stop)
+                    .await;
             }
             Err(error) => order.tell(Presence::Unreachable(error.to_string())),
         }
@@ -82,7 +98,10 @@ struct Home<'a, O> {
     shares: Shares,
     /// The write that is under way.
     sending: Option<BoxFuture<'static, zbus::Result<()>>>,
+    names: &'a mut Names,
     naming: Naming,
+    /// A name that is owned besides, until the one that is wanted is, and is let go then.
+    former: Option<Arc<str>>,
     /// When changes of properties were last told.
     told_at: Option<Instant>,
     closing: Option<Closing>,
@@ -116,8 +135,9 @@ enum Leave {
 }
 
 impl<'a, O: Owner> Home<'a, O> {
-    fn new(order: &'a Order, owner: &'a O, stream: MessageStream) -> Self {
+    fn new(order: &'a Order, owner: &'a O, names: &'a mut Names, stream: MessageStream) -> Self {
         order.table.lock().set_announcing(true);
+        let after = names.wanted.borrow_and_update().after.clone();
         Self {
             order,
             owner,
@@ -127,7 +147,9 @@ impl<'a, O: Owner> Home<'a, O> {
             pending: FuturesUnordered::new(),
             shares: Shares::default(),
             sending: None,
-            naming: Naming::Waiting(order.after.clone()),
+            names,
+            naming: Naming::Waiting(after),
+            former: None,
             told_at: None,
             closing: None,
         }
@@ -167,6 +189,7 @@ impl<'a, O: Owner> Home<'a, O> {
         let may_read = self.may_read();
         let may_serve = self.may_serve();
         let wake_at = self.wake_at();
+        let may_rename = self.closing.is_none() && !matches!(self.naming, Naming::Asked(..));
         tokio::select! {
             sent = finished(&mut self.sending) => {
                 self.sending = None;
@@ -185,6 +208,9 @@ impl<'a, O: Owner> Home<'a, O> {
             () = self.order.table.inner.outgoing.notified(), if !is_sending => {}
             () = stop.cancelled(), if self.closing.is_none() => self.begin_to_close(),
             () = may_be_named(&self.naming), if self.closing.is_none() => self.ask_for_name(0),
+            // While a name is asked for the answer says whether it is ours to be released.
+            Ok(()) = self.names.wanted.changed(), if may_rename => self.begin_to_rename(),
+            () = self.names.let_go.notified() => self.release_former(),
             () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {
                 self.wake();
             }
@@ -381,14 +407,21 @@ impl<'a, O: Owner> Home<'a, O> {
     }
 
     fn settle_name(&mut self, at: usize, message: &Message, header: &Header<'_>) {
-        let name = self.order.names[at].clone();
+        let (name, is_last) = {
+            let wanted = self.names.wanted.borrow();
+            let Some(name) = wanted.names.get(at) else {
+                return;
+            };
+            (name.clone(), at + 1 == wanted.names.len())
+        };
         let reply = message.body().deserialize::<RequestNameReply>();
         let presence = match (header.error_name(), reply) {
             (None, Ok(RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner)) => {
+                self.former.take_if(|former| *former == name);
                 self.naming = Naming::Settled(Some(name.clone()));
                 return self.order.tell(Presence::Named(name));
             }
-            (None, Ok(_)) if at + 1 < self.order.names.len() => {
+            (None, Ok(_)) if !is_last => {
                 tracing::warn!(%name, "the name belongs to another program: trying the next");
                 return self.ask_for_name(at + 1);
             }
@@ -399,11 +432,39 @@ impl<'a, O: Owner> Home<'a, O> {
             },
         };
         self.naming = Naming::Retry(Instant::now() + NAME_RETRY);
-        self.order.tell(presence);
+        match &self.former {
+            // It is on the bus under that as long as the other one is not to be had.
+            Some(former) => tracing::warn!(%former, ?presence, "keeps the name that it has"),
+            None => self.order.tell(presence),
+        }
+    }
+
+    /// Another name is wanted: the one that is owned is kept until that is.
+    fn begin_to_rename(&mut self) {
+        let wanted = self.names.wanted.borrow_and_update().clone();
+        if let Naming::Settled(Some(owned)) = &self.naming {
+            if wanted.names.contains(owned) {
+                return;
+            }
+            let owned = owned.clone();
+            self.release_former();
+            self.former = Some(owned);
+        }
+        self.naming = Naming::Waiting(wanted.after);
+    }
+
+    /// Releases a name that was owned before the one that is owned now.
+    fn release_former(&mut self) {
+        if matches!(&self.naming, Naming::Settled(Some(_)))
+            && let Some(former) = self.former.take()
+        {
+            self.call_bus("ReleaseName", &former.as_ref());
+        }
     }
 
     fn ask_for_name(&mut self, at: usize) {
-        self.naming = match self.order.names.get(at) {
+        let name = self.names.wanted.borrow().names.get(at).cloned();
+        self.naming = match name {
             None => Naming::Settled(None),
             Some(name) => match self.call_bus("RequestName", &(name.as_ref(), DO_NOT_QUEUE)) {
                 Some(serial) => Naming::Asked(serial, at),
@@ -420,10 +481,14 @@ impl<'a, O: Owner> Home<'a, O> {
         drop(objects);
         let name = match &self.naming {
             Naming::Settled(name) => name.clone(),
-            Naming::Asked(_, at) => self.order.names.get(*at).cloned(),
+            Naming::Asked(_, at) => self.names.wanted.borrow().names.get(*at).cloned(),
             Naming::Waiting(_) | Naming::Retry(_) => None,
         };
-        let releasing = name.and_then(|name| self.call_bus("ReleaseName", &name.as_ref()));
+        let owned = [self.former.take(), name].into_iter().flatten();
+        // Answers come in order: the last tells that all are released.
+        let releasing = owned
+            .filter_map(|name| self.call_bus("ReleaseName", &name.as_ref()))
+            .last();
         self.closing = Some(Closing {
             releasing,
             deadline: Instant::now() + CLOSE_DEADLINE,

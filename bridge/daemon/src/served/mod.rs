@@ -6,6 +6,8 @@
 //! [`Owner`], writes what the table puts out, and makes a new connection when one fails.
 //! Invariants:
 //! V1. The name is asked for only after everything answers, and released after the last object is gone.
+//!     With another name ([`Served::rename`]) the one before is kept until that is owned, and until
+//!     [`Served::let_go`].
 //! V2. A house has one writer, its own task, and nothing cancels a write: a write dropped half way would
 //!     corrupt the connection.
 //! V3. What the table puts out goes out in that order; with a full queue its makers wait
@@ -32,7 +34,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Message, Variant};
 
@@ -315,23 +317,43 @@ pub struct Order {
 #[must_use = "a house ends when it is closed"]
 pub struct Served {
     table: Table,
+    wanted: watch::Sender<Wanted>,
+    let_go: Arc<Notify>,
     stop: CancellationToken,
     gone: CancellationToken,
+}
+
+/// The names that a house is to ask for, the first that is free is taken.
+#[derive(Debug, Clone)]
+struct Wanted {
+    names: Vec<Arc<str>>,
+    /// Not before this is cancelled.
+    after: Option<CancellationToken>,
 }
 
 impl Served {
     /// Starts to serve.
     pub fn spawn<O: Owner>(tasks: &TaskTracker, order: Order, owner: O) -> Self {
+        let (wanted, follows) = watch::channel(Wanted {
+            names: order.names.clone(),
+            after: order.after.clone(),
+        });
         let served = Self {
             table: order.table.clone(),
+            wanted,
+            let_go: Arc::default(),
             stop: CancellationToken::new(),
             gone: CancellationToken::new(),
         };
         let (stop, gone) = (served.stop.clone(), served.gone.clone());
+        let names = house::Names {
+            wanted: follows,
+            let_go: served.let_go.clone(),
+        };
         tasks.spawn(async move {
             // Dropped, so cancelled, also when the task panics.
             let _gone = gone.drop_guard();
-            house::run(order, owner, stop).await;
+            house::run(order, owner, names, stop).await;
         });
         served
     }
@@ -340,6 +362,18 @@ impl Served {
     #[must_use]
     pub fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// Asks for another name, after the connection that has it, if one does. The one before is kept until this one
+    /// is owned and [`Served::let_go`] says so.
+    pub fn rename(&self, name: Arc<str>, after: Option<CancellationToken>) {
+        let names = vec![name];
+        self.wanted.send_replace(Wanted { names, after });
+    }
+
+    /// Everybody was told the name that is owned now: one that was owned before it is released.
+    pub fn let_go(&self) {
+        self.let_go.notify_one();
     }
 
     /// Ends it: objects go leaf first, then the name, then the connection. The token that is given back

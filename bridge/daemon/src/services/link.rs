@@ -38,7 +38,7 @@ pub(crate) struct Link {
     /// What it has proved, on a secure mesh.
     pub(crate) key: Option<PublicKey>,
     /// The peer's label on this bus.
-    pub(crate) label: String,
+    label: Mutex<Arc<str>>,
     pub(crate) outlet: Outlet<NodePost>,
     pub(crate) bounds: Bounds,
     pub(crate) record: Record,
@@ -101,7 +101,7 @@ impl Link {
             uuid: peer.to_string(),
             name: info.name.clone(),
             key: info.key,
-            label: label.to_owned(),
+            label: Mutex::new(label.into()),
             outlet: Outlet::new(post, &ground.tasks, gone.clone(), waiting_max),
             bounds: bounds.clone(),
             record: record.clone(),
@@ -110,6 +110,20 @@ impl Link {
             parts: Mutex::default(),
             requests: Mutex::default(),
         })
+    }
+
+    /// The peer's label on this bus.
+    pub(crate) fn label(&self) -> Arc<str> {
+        self.lock_label().clone()
+    }
+
+    /// The peer has another label.
+    pub(crate) fn set_label(&self, label: Arc<str>) {
+        *self.lock_label() = label;
+    }
+
+    fn lock_label(&self) -> MutexGuard<'_, Arc<str>> {
+        self.label.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whom rules may mean.

@@ -37,6 +37,7 @@ pub(crate) use self::{
 };
 use crate::{
     config::ServiceSettings,
+    directory::Relabelled,
     errors::Refusal,
     export::{Exporter, SERVICES},
     import::Importer,
@@ -119,6 +120,14 @@ impl Services {
             programs,
             links: HashMap::new(),
             stop,
+        }
+    }
+
+    /// A peer has another label: the names of its services follow.
+    pub(crate) fn relabelled(&self, relabelled: &Relabelled) {
+        if let Some(link) = self.links.get(&relabelled.peer) {
+            link.set_label(relabelled.label.clone());
+            self.importer.relabelled(link);
         }
     }
 
