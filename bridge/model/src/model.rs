@@ -104,6 +104,8 @@ struct Peer {
     tree: Option<Tree>,
     /// What that takes.
     held: Held,
+    /// Whether it is an old node that has asked for our whole tree: it is told what comes and goes.
+    keeps_copy: bool,
     /// Its receivers, by our emitter; `None`: all of ours.
     subscribers: BTreeMap<Option<CapPath>, BTreeSet<Option<String>>>,
     /// Our receivers, by its emitter.
@@ -336,6 +338,7 @@ impl Peer {
             kind,
             tree: None,
             held: Held::default(),
+            keeps_copy: false,
             subscribers: BTreeMap::new(),
             wires: BTreeMap::new(),
             sets: BTreeMap::new(),

@@ -38,6 +38,8 @@ impl Model {
                 .into_iter()
                 .map(|name| (name.clone(), entries.remove(&name).unwrap_or_default()))
                 .collect();
+        } else if let Some(known) = self.peers.get_mut(&peer) {
+            known.keeps_copy = known.kind.zocp && !known.kind.extended;
         }
         self.whisper(peer, modified(entries));
     }

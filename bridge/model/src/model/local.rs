@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Model, gone};
+use super::{Model, Peer, gone};
 use crate::{
     CapPath, Capability, Change, CheckError, Method, NodeId, ObjectPath, TreeError,
     event::Event,
@@ -263,6 +263,20 @@ impl Model {
     /// The peers that subscribed to everything, or to this emitter, and are told of it; and whether they
     /// are extended.
     pub(super) fn subscribers(&self, emitter: Option<&CapPath>) -> Vec<(NodeId, bool)> {
+        self.audience_of(emitter, |_| false)
+    }
+
+    /// Those, and old nodes that have a copy of our tree: of what comes and goes, not of values.
+    fn followers(&self, emitter: Option<&CapPath>) -> Vec<(NodeId, bool)> {
+        // protocol.md §5.11
+        self.audience_of(emitter, |peer| peer.keeps_copy)
+    }
+
+    fn audience_of(
+        &self,
+        emitter: Option<&CapPath>,
+        wants_besides: impl Fn(&Peer) -> bool,
+    ) -> Vec<(NodeId, bool)> {
         // protocol.md §5.7
         let audience = emitter.map_or(Audience::Everyone, |it| self.audience(&it.object));
         let emitter = emitter.map(|emitter| Some(emitter.clone()));
@@ -274,7 +288,7 @@ impl Model {
         };
         let peers = self.peers.iter().filter(|(_, peer)| {
             let is_meant = audience == Audience::Everyone || !peer.kind.extended;
-            is_meant && wants(&peer.subscribers)
+            is_meant && (wants(&peer.subscribers) || wants_besides(peer))
         });
         peers.map(|(id, peer)| (*id, peer.kind.extended)).collect()
     }
@@ -326,7 +340,7 @@ impl Model {
             old.entry(key).or_insert(Value::Null);
         }
         let (old, extended) = (part(old), part(whole));
-        for (peer, is_extended) in self.subscribers(Some(path)) {
+        for (peer, is_extended) in self.followers(Some(path)) {
             self.whisper(
                 peer,
                 if is_extended {
@@ -341,7 +355,7 @@ impl Model {
     /// Tells those who subscribed to everything of a part that is no capability.
     fn notify(&mut self, audience: Audience, patch: &Map<String, Value>) {
         let octets = modified(patch.clone());
-        for (peer, is_extended) in self.subscribers(None) {
+        for (peer, is_extended) in self.followers(None) {
             let is_meant = match audience {
                 Audience::Everyone => true,
                 Audience::Extended => is_extended,
@@ -372,7 +386,7 @@ impl Model {
         }
         if !left.is_empty() {
             let octets = modified(left);
-            for (peer, is_extended) in self.subscribers(emitter) {
+            for (peer, is_extended) in self.followers(emitter) {
                 if !is_extended {
                     self.whisper(peer, octets.clone());
                 }
