@@ -38,7 +38,6 @@ use crate::{
     message::Text,
     objects::{Content, Interface, Objects, SlotError, TableError, XmlError, parse_interfaces},
     served::Table,
-    types,
 };
 
 /// See the [module](self).
