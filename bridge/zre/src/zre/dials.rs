@@ -213,6 +213,7 @@ impl Zre {
         } else if peer.presence.is_some() && !peer.is_unreachable() && failures >= attempts_max {
             return self.part(now, key, ExitReason::Unreachable);
         }
+        self.stop_waiting(key);
         let quiet_until = now + self.config.times.redial_min;
         let retry_at = now + self.backoff(failures);
         if let Some(peer) = self.peers.at_mut(key) {

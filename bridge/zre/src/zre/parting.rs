@@ -81,6 +81,7 @@ impl Zre {
         } else {
             self.config.times.redial_min
         };
+        self.stop_waiting(key);
         // protocol.md §1.6
         if let Some(peer) = self.peers.at_mut(key)
             && std::mem::take(&mut peer.heard_elsewhere)

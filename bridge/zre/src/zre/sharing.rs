@@ -79,6 +79,16 @@ impl Zre {
         }
     }
 
+    /// A peer is not to be dialed before a later time: until then others may have the slot that it waits for.
+    pub(super) fn stop_waiting(&mut self, key: Key) {
+        if let Some(peer) = self.peers.at_mut(key)
+            && std::mem::take(&mut peer.is_waiting)
+            && let Some(ip) = peer.cause
+        {
+            self.slots.leave(ip, key);
+        }
+    }
+
     /// Removes a peer that is not dialed.
     pub(super) fn remove_peer(&mut self, key: Key) -> Option<Peer> {
         let peer = self.peers.remove(key)?;

@@ -126,6 +126,22 @@ fn dials_count_for_the_address_that_causes_them_and_others_wait_for_their_turn()
     assert!(made >= 20, "{made}");
 }
 
+/// Who waits for its turn and is not to be dialed any more for a while does not keep it from others.
+#[test]
+fn a_turn_goes_to_who_can_take_it() {
+    let mut bench = limited(|limits| limits.dials_per_address_max = 1);
+    name_elsewhere(&mut bench, 1);
+    let (first, _) = bench.dialed().unwrap();
+    name_elsewhere(&mut bench, 2);
+    name_elsewhere(&mut bench, 3);
+    // The third is the next, and goes.
+    bench.zre.link_closed(bench.now, LinkId(bench.links));
+    assert_eq!(bench.dialed(), None);
+    bench.ready(first, peer_addr(101));
+    bench.pass(Duration::ZERO);
+    assert_eq!(bench.dialed().unwrap().1, "tcp://10.0.0.102:49152");
+}
+
 #[test]
 fn links_of_one_address_are_counted() {
     let mut bench = limited(|limits| limits.links_per_address_max = 1);
