@@ -385,9 +385,12 @@ fn a_peer_that_is_heard_at_a_new_endpoint_is_dialed_there_without_a_wait() {
     let mut dial = *dial;
     for _ in 0..8 {
         bench.zre.dial_closed(bench.now, dial, DialEnd::Refused);
-        while let None = bench.dialed().map(|(next, _)| dial = next) {
-            bench.pass(Duration::from_millis(100));
-        }
+        dial = loop {
+            match bench.dialed() {
+                Some((next, _)) => break next,
+                None => bench.pass(Duration::from_millis(100)),
+            }
+        };
     }
     bench.zre.dial_closed(bench.now, dial, DialEnd::Refused);
     bench.beacon(peer_id(1), peer_addr(4), PEER_PORT);
