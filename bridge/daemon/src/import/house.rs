@@ -208,7 +208,8 @@ impl<'a> HouseEar<'a> {
             asked,
         })?;
         let sent = self.send(call, caller, interface, id);
-        let timeout = self.imported.timeout().or(link.bounds.now().answer_max);
+        let timeout = self.imported.timeout();
+        let timeout = timeout.or_else(|| link.bounds.now().answer_max);
         if let Some(timeout) = timeout {
             self.expect(id, timeout);
         }
