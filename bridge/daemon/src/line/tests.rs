@@ -306,3 +306,103 @@ async fn buses_are_reached_by_abstract_names_and_over_tcp_too() {
     let connected = connect(&format!("tcp:host=127.0.0.1,port={port}")).await;
     assert!(connected.unwrap().unique_name().starts_with(':'));
 }
+
+/// Numbers that are the same in each run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % end as u64).unwrap()
+    }
+}
+
+/// Octets that mean something in a body or in its types.
+const MARKS: &[u8] = b"\0/vasgo(){}bhy\xff";
+
+/// Bodies with everything that has a form of its own.
+fn bodies() -> Vec<Message> {
+    let variants = || {
+        std::collections::BTreeMap::from([
+            ("text", zbus::Variant::new("a\u{fffe}b")),
+            ("truth", zbus::Variant::new(true)),
+            ("list", zbus::Variant::new(vec![(1u8, "x"), (2, "y")])),
+            ("deep", zbus::Variant::new(vec![vec![vec![7i64]]])),
+        ])
+    };
+    let path = zbus::ObjectPath::from_static_str_unchecked("/a/b_1");
+    let types = zbus::signature!("a{s(ix)}");
+    let mut all = Vec::new();
+    for endian in [zbus::wire::Endian::Little, zbus::wire::Endian::Big] {
+        let signal = || Message::signal("/a", "org.a.B", "C").endian(endian);
+        all.push(
+            signal()
+                .build(&("text", &path, &types, variants()))
+                .unwrap(),
+        );
+        all.push(
+            signal()
+                .build(&(true, vec![path.clone(); 3], vec![0.5; 3], 1u8, 2u64))
+                .unwrap(),
+        );
+        all.push(signal().build(&vec![variants(), variants()]).unwrap());
+        all.push(
+            signal()
+                .build(&zbus::Variant::new(vec![zbus::Variant::new(types.clone())]))
+                .unwrap(),
+        );
+    }
+    all
+}
+
+/// Most of what is changed at random is refused; a bus must take what is not. The header that goes out is
+/// ours, so the bodies matter, and their types, which are in the header that comes.
+#[tokio::test]
+async fn a_bus_takes_every_body_that_is_taken_from_the_mesh() {
+    let mut stage = Stage::start().await;
+    let (mut numbers, bodies) = (Numbers(0x5eed), bodies());
+    let (mut taken, mut refused) = (0, 0);
+    for round in 0..200_000 {
+        let body = &bodies[round % bodies.len()];
+        let mut octets = body.data().bytes().to_vec();
+        for _ in 0..=numbers.below(3) {
+            // Also the types, which stand before the body.
+            let from = octets.len() - body.body().len() - 24;
+            let at = from + numbers.below(octets.len() - from);
+            octets[at] = match numbers.below(4) {
+                0 => numbers.below(256).to_le_bytes()[0],
+                1 => octets[at] ^ (1 << numbers.below(8)),
+                2 => MARKS[numbers.below(MARKS.len())],
+                _ => octets[numbers.below(octets.len())],
+            };
+        }
+        let packet = crate::transport::read(&octets, usize::MAX);
+        match packet.and_then(|packet| Ok(crate::transport::local_signal(&packet)?)) {
+            Ok(signal) => {
+                stage.line.push(signal);
+                taken += 1;
+            }
+            Err(_) => refused += 1,
+        }
+        if round % 1000 == 999 {
+            tokio::select! {
+                biased;
+                _ = &mut stage.living => panic!("the bus hung up before round {round}"),
+                () = stage.line.room() => {}
+            }
+        }
+    }
+    assert!(
+        taken > 1000 && refused > 1000,
+        "{taken} taken, {refused} refused"
+    );
+    // What comes back after all of it was taken by the bus before.
+    let serial = stage.line.ask_bus("GetId", &());
+    let answered = stage.kept.first(|it| it.header().reply_serial() == serial);
+    tokio::select! {
+        _ = &mut stage.living => panic!("the bus hung up"),
+        _ = answered => {}
+    }
+}
