@@ -33,7 +33,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     args::{Args, Command, Common},
     exit::Failure,
-    output::Output,
+    output::{OneLine, Output},
 };
 
 fn main() -> ExitCode {
@@ -146,7 +146,7 @@ fn start_log(common: &Common) {
     let filter = EnvFilter::try_from_env("ZOCP_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| OneLine(std::io::stderr()))
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
 }

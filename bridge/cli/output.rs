@@ -120,6 +120,44 @@ fn is_steering(c: char) -> bool {
         )
 }
 
+/// What takes events of the log, each in one write with a line feed at its end: no text in an event begins
+/// a line of its own, which would look like an event of ours. Escape sequences of texts are
+/// escaped by the formatter.
+pub(crate) struct OneLine<W>(pub(crate) W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let (line, end) = match text.strip_suffix('\n') {
+            Some(line) => (line, "\n"),
+            None => (&*text, ""),
+        };
+        if !line.contains(is_breaking) {
+            self.0.write_all(event)?;
+            return Ok(event.len());
+        }
+        let escaped: String = line
+            .chars()
+            .map(|c| match is_breaking(c) {
+                true => c.escape_default().to_string(),
+                false => c.to_string(),
+            })
+            .collect();
+        self.0.write_all(escaped.as_bytes())?;
+        self.0.write_all(end.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Whether a character ends a line, or turns the direction in which it is read.
+fn is_breaking(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{85}') || (!c.is_control() && is_steering(c))
+}
+
 /// Lines of columns, each as wide as its widest cell up to [`COLUMN_MAX`]; wider cells stick out. The last
 /// is not padded.
 pub(crate) fn table(rows: &[Vec<String>]) -> Vec<Vec<String>> {
@@ -190,6 +228,16 @@ mod tests {
             let shown = printable(&c.to_string());
             assert!(!shown.chars().any(char::is_control), "{c:?}");
         }
+    }
+
+    #[test]
+    fn an_event_of_the_log_is_one_line_whatever_is_in_it() {
+        let mut out = OneLine(Vec::new());
+        out.write_all("\x1b[33m WARN\x1b[0m a\nWARN b\r\u{2028}\n".as_bytes())
+            .unwrap();
+        out.write_all(b"plain\n").unwrap();
+        let said = String::from_utf8(out.0).unwrap();
+        assert_eq!(said, "\x1b[33m WARN\x1b[0m a\\nWARN b\\r\\u{2028}\nplain\n");
     }
 
     #[test]

@@ -16,6 +16,8 @@ use zocp_node::{BeaconMode, Config, Content, Events};
 use super::*;
 use crate::{
     config::ServiceSettings,
+    message::readable::{assert_readable, odd_text},
+    objects::Objects,
     served::SiteKind,
     services::Services,
     state::StateDir,
@@ -471,5 +473,40 @@ fn name_of(error: &zbus::Error) -> String {
         zbus::Error::MethodError(name, ..) => name.to_string(),
         zbus::Error::FDO(error) => zbus::DBusError::name(&**error).to_string(),
         other => panic!("{other}"),
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_peer_of_any_texts_is_read_by_everybody(
+        texts in proptest::collection::vec(odd_text(), 2..12),
+    ) {
+        let pairs = texts.iter().zip(texts.iter().rev());
+        let info = PeerInfo {
+            id: PeerId::new([7; 16]),
+            name: texts[0].clone(),
+            endpoint: texts[1].clone(),
+            headers: pairs.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            groups: texts.clone(),
+            zocp: true,
+            extended: true,
+            evasive: false,
+            key: None,
+        };
+        let peer = declared(PEER_XML, PEER_INTERFACE).unwrap();
+        let mut objects = Objects::new(None);
+        objects.add_manager("/a").unwrap();
+        objects.set_announcing(true);
+        objects.insert("/a/b", [described(peer, &info, &info.groups).unwrap()]).unwrap();
+        let bridge = declared(BRIDGE_XML, BRIDGE_INTERFACE).unwrap();
+        objects.insert("/a", [bridge]).unwrap();
+        let path = zbus::ObjectPath::try_from("/a/b").unwrap().into();
+        let shouted = vec![path, Variant::new(texts[0].clone()), Variant::new(vec![0u8])];
+        objects.emit("/a", BRIDGE_INTERFACE, "Shouted", shouted).unwrap();
+        objects.set("/a/b", PEER_INTERFACE, "Groups", Variant::new(texts)).unwrap();
+        objects.flush_changes();
+        let out = objects.take_outgoing();
+        proptest::prop_assert!(out.len() >= 3);
+        out.iter().for_each(|message| assert_readable(message));
     }
 }

@@ -85,6 +85,9 @@ fn view(name: &str) -> (View, Table) {
 }
 
 proptest! {
+    // Each case reads a whole tree twice.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn a_tree_of_any_texts_is_read_by_everybody(
         name in odd_text(),
