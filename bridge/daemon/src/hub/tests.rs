@@ -491,6 +491,7 @@ proptest::proptest! {
             zocp: true,
             extended: true,
             evasive: false,
+            unreachable: false,
             key: None,
         };
         let peer = declared(PEER_XML, PEER_INTERFACE).unwrap();
