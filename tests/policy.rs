@@ -56,8 +56,12 @@ impl Stage {
             .replace("@POLICY@", &policy);
         let config = lab.file("system.conf", &system);
 
-        let bus = Cmd::new("dbus-daemon").args(["--nofork", "--print-address", "--config-file"]);
-        let bus = bus.arg(&config).label("bus").start();
+        // The same program as everywhere.
+        let program = std::env::var("ZOCP_TEST_BUS");
+        let bus = Cmd::new(program.as_deref().unwrap_or("dbus-daemon"));
+        let bus = bus.args(["--nofork", "--print-address"]);
+        let config = format!("--config-file={config}");
+        let bus = bus.arg(config).label("bus").start();
         let address = bus.says("unix:path=").await;
 
         let config = Config {
@@ -86,6 +90,27 @@ impl Stage {
         let wait = Cmd::new("gdbus").args(["wait", "--timeout", "20", "--address"]);
         wait.args([&stage.address, LAMP]).run().await;
         stage
+    }
+
+    /// Whether a program that has nothing to do with us can be called; it would not answer.
+    async fn reaches_others(&self) -> bool {
+        let stranger = zbus::connection::Builder::address(&*self.address);
+        let stranger = stranger.build().await.expect("a connection");
+        let name = stranger.unique_name().expect("a name").to_string();
+        for (interface, method) in [
+            ("org.freedesktop.DBus.Peer", "Ping"),
+            ("org.freedesktop.DBus.Introspectable", "Introspect"),
+            ("org.freedesktop.DBus.ObjectManager", "GetManagedObjects"),
+        ] {
+            let address = format!("--address={}", self.address);
+            let busctl = Cmd::new("busctl").args([&address, "--timeout=5"]);
+            let outcome = busctl.args(["call", &name, "/", interface, method]);
+            let outcome = outcome.outcome().await;
+            if !outcome.err.contains("denied") && !outcome.err.contains("policy") {
+                return true;
+            }
+        }
+        false
     }
 
     async fn busctl(&self, args: &[&str]) -> bool {
@@ -195,6 +220,7 @@ fn everybody_may_look_and_nobody_else_may_do() {
         for args in DOING {
             assert!(!stage.busctl(args).await, "{args:?} is let through");
         }
+        assert!(!stage.reaches_others().await, "the policy is about others");
     });
 }
 

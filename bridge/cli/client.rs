@@ -10,11 +10,10 @@ use std::{collections::HashMap, time::Duration};
 use futures_util::try_join;
 use zbus::{
     Connection, OwnedObjectPath, OwnedVariant,
-    connection::Builder,
     fdo::{self, DBusProxy, ManagedObjects, ObjectManagerProxy, PropertiesProxy},
     names::{BusName, WellKnownName},
 };
-use zocp_daemon::bus::{BusChoice, session_addresses, system_address};
+use zocp_daemon::bus::{BusChoice, connect as reach, session_addresses, system_address};
 use zocp_daemon::label::label;
 use zocp_interfaces::{
     BRIDGE_NAME, BRIDGE_PATH, BridgeProxy, NODE_PATH, OBJECT_INTERFACE, VALUES_INTERFACE,
@@ -210,10 +209,8 @@ fn at(address: &str, error: &str) -> String {
 }
 
 async fn connect(address: &str) -> zbus::Result<Connection> {
-    Builder::address(address)
-        .method_timeout(ANSWER_MAX)
-        .build()
-        .await
+    let ready = reach(address).await?;
+    ready.method_timeout(ANSWER_MAX).connection().await
 }
 
 fn addresses(bus: Option<&str>) -> Result<Vec<String>, Failure> {

@@ -27,6 +27,9 @@ pub const LOCAL_PATH: &str = "/org/z25/Zocp1/Local";
 pub const WIRES_PATH: &str = "/org/z25/Zocp1/wires";
 /// The bus name of a mirrored node is this and the node's label.
 pub const NODE_NAME_PREFIX: &str = "org.z25.Zocp1.Node.";
+/// Where a bus may have a policy, every connection of the bridge has this name or waits for it: a rule with it as
+/// its destination is about all of them.
+pub const POLICY_NAME: &str = "org.z25.Zocp1.Connections";
 /// The root object of a mirrored node, with `ObjectManager`.
 pub const NODE_PATH: &str = "/org/z25/Zocp1/Node";
 

@@ -6,6 +6,7 @@ mod learning;
 mod load;
 mod loops;
 mod objects;
+mod odd;
 mod presence;
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");

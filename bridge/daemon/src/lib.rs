@@ -18,6 +18,7 @@
 //! - [`mirror`]: remote nodes on the bus
 //! - [`local`]: the bridge as a node; [`programs`]: who lends it something
 //! - [`objects`]: a table of D-Bus objects and its dispatcher, pure
+//! - [`received`]: messages out of octets
 //! - `services`: services of one bus on another; `export`, `import` are its two halves, [`transport`]
 //!   what is between them, `line` their bus connections
 //! - [`record`], `statistics`: what is counted, and shown of it
@@ -49,6 +50,7 @@ pub mod monitor;
 pub mod objects;
 pub mod policy;
 pub mod programs;
+pub mod received;
 pub mod record;
 pub mod run;
 pub mod served;
@@ -57,6 +59,7 @@ pub mod state;
 mod statistics;
 #[cfg(test)]
 mod testbus;
+mod throttle;
 pub mod transport;
 pub mod trust;
 pub mod types;

@@ -18,6 +18,7 @@ use zocp_node::{Counts, PeerId, kinds};
 use crate::{
     errors::{ErrorKind, Refusal},
     monitor::Monitor,
+    throttle::LogThrottle,
 };
 
 kinds! {
@@ -66,9 +67,16 @@ struct Shared {
     packets: Packets,
     monitor: Monitor,
     peers: Mutex<HashMap<PeerId, Arc<Packets>>>,
+    log: LogThrottle,
 }
 
 impl Record {
+    /// Whether a line that others cause is to be logged now, and how many were left out before it. Lines
+    /// of one subject share this.
+    pub(crate) fn log(&self, subject: &str) -> Option<u64> {
+        self.shared.log.admit(subject)
+    }
+
     /// A call is answered with a refusal.
     pub(crate) fn refused(&self, refusal: &Refusal, call: Option<&Header<'_>>) {
         if !matches!(refusal, Refusal::Remote { .. }) {

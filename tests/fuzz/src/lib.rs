@@ -17,6 +17,8 @@
 use std::sync::OnceLock;
 
 pub mod config;
+pub mod dbus_header;
+pub mod dbus_mutation;
 pub mod dbus_packet;
 pub mod dbus_pieces;
 pub mod dbus_value;
@@ -53,6 +55,8 @@ pub type Run = fn(&[u8]);
 /// Every target by its name.
 pub const TARGETS: &[(&str, Run)] = &[
     ("config", config::run),
+    ("dbus_header", dbus_header::run),
+    ("dbus_mutation", dbus_mutation::run),
     ("dbus_packet", dbus_packet::run),
     ("dbus_pieces", dbus_pieces::run),
     ("dbus_value", dbus_value::run),

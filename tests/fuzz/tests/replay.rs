@@ -32,6 +32,8 @@ macro_rules! replays {
 
 replays! {
     what_was_found_for_the_configuration_holds: "config";
+    what_was_found_for_headers_holds: "dbus_header";
+    what_was_found_for_changed_messages_holds: "dbus_mutation";
     what_was_found_for_packets_holds: "dbus_packet";
     what_was_found_for_pieces_of_packets_holds: "dbus_pieces";
     what_was_found_for_values_on_the_bus_holds: "dbus_value";

@@ -126,12 +126,12 @@ impl Bus {
 
     /// Stops it as it is: it has all its connections, and takes and gives nothing.
     pub fn freeze(&self) {
-        self.daemon.signal(Signal::STOP);
+        self.daemon.signal_all(Signal::STOP);
     }
 
     /// Lets it go on.
     pub fn thaw(&self) {
-        self.daemon.signal(Signal::CONT);
+        self.daemon.signal_all(Signal::CONT);
     }
 
     async fn owner_becomes(&self, name: &str, wanted: Owner) {

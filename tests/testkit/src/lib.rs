@@ -40,6 +40,7 @@ mod lab;
 mod object;
 mod program;
 mod py_peer;
+mod raw;
 mod tools;
 mod venue;
 mod weather;
@@ -54,6 +55,7 @@ pub use lab::{Host, Lab, Link, Network};
 pub use object::Object;
 pub use program::Program;
 pub use py_peer::PyPeer;
+pub use raw::{Heard, Odd, Raw};
 pub use venue::Venue;
 pub use weather::Weather;
 

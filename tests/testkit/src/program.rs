@@ -125,6 +125,20 @@ impl Program {
         }
     }
 
+    /// Sends a signal to it and to all that it has started, and they: dbus-broker is several processes.
+    pub fn signal_all(&self, signal: Signal) {
+        let Some(first) = self.pid() else { return };
+        let mut family = vec![first];
+        let mut at = 0;
+        while let Some(parent) = family.get(at) {
+            family.extend(children(*parent));
+            at += 1;
+        }
+        for process in family {
+            let _ = kill_process(process, signal);
+        }
+    }
+
     /// Kills it as `kill -9` does and waits until it is gone.
     pub async fn kill(&mut self) {
         self.signal(Signal::KILL);
@@ -149,6 +163,20 @@ impl Program {
             .and_then(|id| i32::try_from(id).ok())
             .and_then(Pid::from_raw)
     }
+}
+
+/// The processes that a process has started.
+fn children(parent: Pid) -> Vec<Pid> {
+    let parent = parent.as_raw_nonzero().to_string();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let children = processes.filter_map(|entry| {
+        let process = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // Behind the name, which may have anything in it: the state and the parent.
+        let (_, behind) = stat.rsplit_once(") ")?;
+        (behind.split(' ').nth(1)? == parent).then(|| Pid::from_raw(process))?
+    });
+    children.collect()
 }
 
 /// What a program has said.

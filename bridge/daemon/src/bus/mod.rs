@@ -19,6 +19,9 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use zbus::Address;
 
+use crate::{line, record::Record};
+
+pub use crate::line::Ready;
 pub use descriptors::raise_descriptor_limit;
 pub use embedded::Embedded;
 
@@ -246,12 +249,17 @@ pub fn system_address() -> Result<String, BusError> {
         })
 }
 
+/// Connects to the bus at an address, for zbus to go on with. No message that comes ends the connection.
+///
+/// # Errors
+/// Nobody is there, or it is no bus that wants us.
+pub async fn connect(address: &str) -> zbus::Result<Ready> {
+    line::ready(address, line::Descriptors::Keep, Record::default()).await
+}
+
 /// Connects once and leaves again.
 async fn say_hello(address: &str) -> Result<(), String> {
-    let connect = async {
-        let connection = zbus::connection::Builder::address(address).build().await?;
-        connection.close().await
-    };
+    let connect = async { connect(address).await?.connection().await?.close().await };
     match tokio::time::timeout(HELLO_MAX, connect).await {
         Ok(Ok(())) => Ok(()),
         // The address is told beside the reason.

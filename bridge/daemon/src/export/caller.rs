@@ -306,7 +306,14 @@ impl CallerEar<'_> {
         };
         let max = shared.link.bounds.now().message_len_max();
         if has_descriptors(signal) || signal.data().len() > max {
-            return tracing::warn!(service = &*service, "a signal cannot be passed on");
+            if let Some(left_out) = shared.link.record.log(&service) {
+                tracing::warn!(
+                    service = &*service,
+                    left_out,
+                    "signals to one caller cannot be passed on: too long, or with file descriptors"
+                );
+            }
+            return;
         }
         match outgoing_signal(signal, id, Some(&shared.name)) {
             Ok(packet) => self.hold(service, packet),

@@ -94,11 +94,15 @@ impl Exporter {
         };
         let max = self.shared.bounds.now().message_len_max();
         if has_descriptors(message) || message.data().len() > max {
-            return tracing::warn!(
-                sender = sender.as_str(),
-                member = member.as_str(),
-                "a signal cannot be passed on: too long, or with file descriptors"
-            );
+            if let Some(left_out) = self.shared.site.record().log(sender.as_str()) {
+                tracing::warn!(
+                    sender = sender.as_str(),
+                    member = member.as_str(),
+                    left_out,
+                    "signals cannot be passed on: too long, or with file descriptors"
+                );
+            }
+            return;
         }
         let offers = locked(&self.shared.offers);
         for (service, subscription) in offers.hearers(sender.as_str()) {

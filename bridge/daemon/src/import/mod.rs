@@ -234,7 +234,9 @@ impl Importer {
             }
             Ok(_) => {
                 let service = &**imported.service();
-                tracing::warn!(service, "a signal is longer than the bus takes");
+                if let Some(left_out) = link.record.log(service) {
+                    tracing::warn!(service, left_out, "signals are longer than the bus takes");
+                }
             }
             Err(error) => tracing::debug!(peer = link.name, %error, "a signal is dropped"),
         }

@@ -10,7 +10,12 @@ use std::{future::poll_fn, io, io::IoSlice, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use zbus::{Address, Message, message::Type};
 
-use super::{Gauge, bus_call, incoming::Incoming, live::read_into, socket::Socket};
+use super::{
+    Gauge, bus_call,
+    incoming::{Came, Incoming},
+    live::read_into,
+    socket::Socket,
+};
 
 /// A connection to a bus that knows its name.
 #[derive(Debug)]
@@ -19,6 +24,10 @@ pub(crate) struct Connected {
     pub(super) incoming: Incoming,
     pub(super) gauge: Gauge,
     unique_name: Arc<str>,
+    /// The bus's id.
+    pub(super) guid: String,
+    /// Whether descriptors may be sent.
+    pub(super) takes_descriptors: bool,
 }
 
 /// Why there is no connection to a bus.
@@ -61,36 +70,59 @@ pub(crate) async fn connect(address: &str) -> Result<Connected, ConnectError> {
 
 async fn greet(address: &str) -> Result<Connected, ConnectError> {
     let address: Address = address.parse().map_err(ConnectError::Address)?;
-    let socket = Socket::connect(&address).await?;
     let hello = bus_call("Hello", &())
         .ok_or_else(|| ConnectError::Refused("a greeting cannot be made".to_owned()))?;
-    say(&socket, &hello).await?;
-    let mut incoming = Incoming::default();
-    let rest = authenticated(&socket).await?;
-    incoming.feed(&rest, Vec::new()).map_err(not_understood)?;
+    let mut connected = authenticate(&address, hello.data()).await?;
     let answer = loop {
-        match incoming.next() {
-            Some(message) => break message,
-            None => read_into(&socket, &mut incoming).await?,
+        match connected.incoming.next() {
+            Some(Came::Message(message)) => break message,
+            Some(Came::Unreadable(..)) => {}
+            None => read_into(&connected.socket, &mut connected.incoming).await?,
         }
     };
-    let unique_name = name_in(&answer)?;
+    connected.unique_name = name_in(&answer)?;
+    Ok(connected)
+}
+
+/// Connects, and says what comes first right behind.
+async fn authenticate(address: &Address, first: &[u8]) -> Result<Connected, ConnectError> {
+    let socket = Socket::connect(address).await?;
+    say(&socket, first).await?;
+    let mut lines = Lines {
+        socket: &socket,
+        octets: Vec::new(),
+    };
+    let accepted = lines.next().await?;
+    let Some(guid) = accepted.strip_prefix("OK") else {
+        return Err(ConnectError::Refused(accepted));
+    };
+    let agreed = lines.next().await?;
+    let takes_descriptors = agreed.starts_with("AGREE_UNIX_FD");
+    if !takes_descriptors && !agreed.starts_with("ERROR") {
+        return Err(ConnectError::Refused(agreed));
+    }
+    let mut incoming = Incoming::default();
+    incoming
+        .feed(&lines.octets, Vec::new())
+        .map_err(not_understood)?;
     let socket = Arc::new(socket);
     Ok(Connected {
         gauge: Gauge::new(&socket),
         socket,
         incoming,
-        unique_name,
+        unique_name: Arc::from(""),
+        guid: guid.trim().to_owned(),
+        takes_descriptors,
     })
 }
 
 /// Says who we are, and that descriptors may come: a bus that must not send them answers in our place.
-async fn say(socket: &Socket, hello: &Message) -> io::Result<()> {
+async fn say(socket: &Socket, first: &[u8]) -> io::Result<()> {
     let user = rustix::process::geteuid().as_raw().to_string();
     let user: String = user.bytes().map(|digit| format!("{digit:02x}")).collect();
     let mut octets =
         format!("\0AUTH EXTERNAL {user}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n").into_bytes();
-    octets.extend_from_slice(hello.data());
+    octets.extend_from_slice(first);
     let mut sent = 0;
     while sent < octets.len() {
         match socket.try_write(&[IoSlice::new(&octets[sent..])])? {
@@ -101,35 +133,33 @@ async fn say(socket: &Socket, hello: &Message) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the answers to what is not a message: the octets behind them.
-async fn authenticated(socket: &Socket) -> Result<Vec<u8>, ConnectError> {
-    let mut octets = Vec::new();
-    for is_wanted in [
-        |line: &str| line.starts_with("OK"),
-        // Whether it agrees to descriptors or not.
-        |line: &str| line.starts_with("AGREE_UNIX_FD") || line.starts_with("ERROR"),
-    ] {
+/// The answers to what is not a message.
+struct Lines<'a> {
+    socket: &'a Socket,
+    /// What came behind the last line.
+    octets: Vec<u8>,
+}
+
+impl Lines<'_> {
+    async fn next(&mut self) -> Result<String, ConnectError> {
         let end = loop {
-            if let Some(end) = octets.windows(2).position(|pair| pair == b"\r\n") {
+            if let Some(end) = self.octets.windows(2).position(|pair| pair == b"\r\n") {
                 break end;
             }
-            if octets.len() > LINE_LEN_MAX {
+            if self.octets.len() > LINE_LEN_MAX {
                 return Err(ConnectError::Refused("a line without an end".to_owned()));
             }
             let mut more = [0; 512];
-            let read = poll_fn(|context| socket.poll_read(context, &mut more));
+            let read = poll_fn(|context| self.socket.poll_read(context, &mut more));
             match read.await?.len {
                 0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-                len => octets.extend_from_slice(&more[..len]),
+                len => self.octets.extend_from_slice(&more[..len]),
             }
         };
-        let line = String::from_utf8_lossy(&octets[..end]).into_owned();
-        if !is_wanted(&line) {
-            return Err(ConnectError::Refused(line));
-        }
-        octets.drain(..end + 2);
+        let line = String::from_utf8_lossy(&self.octets[..end]).into_owned();
+        self.octets.drain(..end + 2);
+        Ok(line)
     }
-    Ok(octets)
 }
 
 fn name_in(answer: &Message) -> Result<Arc<str>, ConnectError> {

@@ -4,25 +4,37 @@
 //! What is left of one that is not whole is kept until the rest comes.
 //! Invariants: N1. messages come out as they were sent, wherever reads cut them. N2. memory grows with
 //! what has come, not with what a header announces. N3. descriptors are kept until the message that
-//! brought them has come. N4. a message that is not understood is left out, and no more: buses pass on
-//! types and fields of messages that nobody has defined yet, and whoever is on the bus can send them.
+//! brought them has come, and no longer: none outlives the last message that came whole with it. N4. a
+//! message that cannot be read ends nothing and loses no answer: who called with it is refused, who waits
+//! for it as an answer gets an error, and all others are left out. Buses pass on what their own readers take.
 //! Limits: [`MESSAGE_LEN_MAX`], which is the specification's; a bus that sends more is none.
+//! [`DESCRIPTORS_MAX`] of one message.
 
 use std::{collections::VecDeque, os::fd::OwnedFd};
 
 use zbus::Message;
 
-use crate::transport::received;
+use super::socket::DESCRIPTORS_MAX;
+use crate::{errors::Refusal, received::received};
 
 /// What has come. See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
-    whole: VecDeque<Message>,
+    whole: VecDeque<Came>,
     /// The beginning of a message.
     partial: Vec<u8>,
     descriptors: Vec<OwnedFd>,
-    /// Whether a message was left out, which is told once.
-    has_left_out: bool,
+    /// Whether there was a message that cannot be read, which is told once.
+    was_unreadable: bool,
+}
+
+/// What has come whole.
+#[derive(Debug)]
+pub(super) enum Came {
+    /// A message.
+    Message(Message),
+    /// A call that cannot be read: what stands for it, and what its sender is to be told.
+    Unreadable(Message, Refusal),
 }
 
 impl Incoming {
@@ -55,11 +67,15 @@ impl Incoming {
             octets = rest;
         }
         self.partial.extend_from_slice(octets);
+        // They come with the first octets of their message, so these belong to none.
+        if self.partial.is_empty() || self.descriptors.len() > DESCRIPTORS_MAX {
+            self.descriptors.clear();
+        }
         Ok(())
     }
 
-    /// The next whole message.
-    pub(super) fn next(&mut self) -> Option<Message> {
+    /// The next that is whole.
+    pub(super) fn next(&mut self) -> Option<Came> {
         self.whole.pop_front()
     }
 
@@ -74,12 +90,18 @@ impl Incoming {
     }
 
     fn add(&mut self, octets: Vec<u8>) {
-        match received(octets, &mut self.descriptors) {
-            Ok(message) => self.whole.push_back(message),
-            Err(error) if !std::mem::replace(&mut self.has_left_out, true) => {
-                tracing::warn!(%error, "messages that are not understood are left out");
-            }
-            Err(_) => {}
+        let unreadable = match received(octets, &mut self.descriptors) {
+            Ok(message) => return self.whole.push_back(Came::Message(message)),
+            Err(unreadable) => unreadable,
+        };
+        if !std::mem::replace(&mut self.was_unreadable, true) {
+            tracing::warn!(%unreadable, "further ones of this connection are not logged");
+        }
+        if let Some(answer) = unreadable.answer() {
+            self.whole.push_back(Came::Message(answer));
+        } else if let Some(call) = unreadable.call() {
+            let refusal = Refusal::InvalidArgs(unreadable.to_string());
+            self.whole.push_back(Came::Unreadable(call, refusal));
         }
     }
 }
@@ -138,7 +160,7 @@ mod tests {
             let mut heard = Vec::new();
             for part in stream.chunks(len) {
                 incoming.feed(part, Vec::new()).unwrap();
-                while let Some(message) = incoming.next() {
+                while let Some(Came::Message(message)) = incoming.next() {
                     heard.push(message.data().to_vec());
                 }
             }
@@ -174,19 +196,72 @@ mod tests {
         assert!(incoming.partial.capacity() < 1024, "nothing came yet");
     }
 
+    fn next_message(incoming: &mut Incoming) -> Message {
+        match incoming.next() {
+            Some(Came::Message(message)) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
-    fn what_is_not_understood_is_left_out_and_what_follows_it_is_not() {
+    fn what_cannot_be_read_is_answered_or_left_out_and_what_follows_it_is_heard() {
+        let call = Message::method_call("/a", "Do").sender(":1.7");
+        let call = call.build(&"body").unwrap();
+        let reply = Message::method_return(&call.header()).sender(":1.9");
+        let of_other_version = |message: &Message| {
+            let mut octets = message.data().to_vec();
+            octets[3] = 2;
+            octets
+        };
         let understood = messages()[0].data().to_vec();
         let mut of_unknown_type = understood.clone();
         of_unknown_type[1] = 5;
-        let mut with_unknown_field = understood.clone();
-        with_unknown_field[16] = 77;
         let mut incoming = Incoming::default();
-        for octets in [&of_unknown_type, &with_unknown_field, &understood] {
+        for octets in [
+            &of_unknown_type,
+            &of_other_version(&messages()[0]),
+            &of_other_version(&call),
+            &of_other_version(&reply.build(&()).unwrap()),
+            &understood,
+        ] {
             incoming.feed(octets, Vec::new()).unwrap();
         }
-        assert_eq!(incoming.next().unwrap().data().to_vec(), understood);
+        let serial = call.primary_header().serial_num();
+        let Some(Came::Unreadable(stand_in, Refusal::InvalidArgs(_))) = incoming.next() else {
+            panic!("the call is refused");
+        };
+        assert_eq!(stand_in.primary_header().serial_num(), serial);
+        let answer = next_message(&mut incoming);
+        assert_eq!(answer.header().reply_serial(), Some(serial));
+        assert!(answer.header().error_name().is_some());
+        assert_eq!(next_message(&mut incoming).data().to_vec(), understood);
         assert!(incoming.is_empty());
+    }
+
+    #[test]
+    fn descriptors_outlive_no_message() {
+        let (kept, file) = std::io::pipe().unwrap();
+        let file = OwnedFd::from(file);
+        let plain = messages()[0].data().to_vec();
+        let mut incoming = Incoming::default();
+        let brought = || vec![file.try_clone().unwrap(), file.try_clone().unwrap()];
+        incoming.feed(&plain[..20], brought()).unwrap();
+        assert_eq!(
+            incoming.descriptors.len(),
+            2,
+            "they may belong to what is not whole"
+        );
+        incoming.feed(&plain[20..], Vec::new()).unwrap();
+        assert!(incoming.descriptors.is_empty());
+        for _ in 0..1000 {
+            incoming.feed(&plain, brought()).unwrap();
+        }
+        let long = messages()[2].data().to_vec();
+        for octet in long[..200].chunks(1) {
+            incoming.feed(octet, brought()).unwrap();
+            assert!(incoming.descriptors.len() <= DESCRIPTORS_MAX);
+        }
+        drop((kept, file));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use zbus::Message;
 use super::{
     Line, Written,
     greeting::{ConnectError, Connected},
-    incoming::Incoming,
+    incoming::{Came, Incoming},
     socket::Socket,
 };
 
@@ -132,9 +132,12 @@ impl<E: Ear> Living<'_, E> {
         while self.busy.is_none()
             && heard < HEARD_AT_ONCE_MAX
             && self.line.has_room()
-            && let Some(message) = incoming.next()
+            && let Some(came) = incoming.next()
         {
-            self.ear.hear(message);
+            match came {
+                Came::Message(message) => self.ear.hear(message),
+                Came::Unreadable(call, refusal) => self.line.refuse(&call, &refusal),
+            }
             heard += 1;
             self.busy = self.ear.busy();
         }

@@ -9,7 +9,7 @@
 //! Limits: [`QUEUED_MAX`] octets wait to be written; above that nothing more is read, and who fills the
 //! queue waits at [`Line::room`].
 //! Layout: `greeting` connects; `socket` reads and writes; `incoming` and `queue` are the two directions;
-//! `live` is the loop.
+//! `live` is the loop; `stack` has zbus use the same reading and writing.
 //! Not here: connections that serve a table of objects (`crate::served`).
 
 mod followed;
@@ -19,6 +19,7 @@ mod incoming;
 mod live;
 mod queue;
 mod socket;
+mod stack;
 #[cfg(test)]
 mod tests;
 mod wake;
@@ -34,10 +35,12 @@ use std::{
 use tokio::sync::Notify;
 use zbus::Message;
 
+pub use self::stack::Ready;
 pub(crate) use self::{
     gauge::Gauge,
     greeting::connect,
     live::{Ear, Ended, live},
+    stack::{Descriptors, ready},
 };
 use self::{
     queue::{Queue, Written},

@@ -8,7 +8,7 @@ use std::{
     io::{IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         linux::net::SocketAddrExt,
         unix::net,
     },
@@ -16,8 +16,8 @@ use std::{
 };
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags, recvmsg,
-    sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, recvmsg, sendmsg,
 };
 use tokio::{
     io::{AsyncWriteExt, Interest, unix::AsyncFd},
@@ -56,7 +56,9 @@ impl Socket {
         Ok(Self { fd })
     }
 
-    /// Reads what is there, or waits for it. Less than there is room for is all that there was.
+    /// Reads what is there, or waits for it. Everything was read when the kernel says so, and not before: a
+    /// read that brings descriptors ends with them, whatever came behind them, and the kernel tells of
+    /// octets only once.
     pub(super) fn poll_read(
         &self,
         context: &mut Context<'_>,
@@ -65,12 +67,7 @@ impl Socket {
         loop {
             let mut guard = ready!(self.fd.poll_read_ready(context))?;
             match receive(self.fd.get_ref(), octets) {
-                Ok(received) => {
-                    if received.len < octets.len() && received.len > 0 {
-                        guard.clear_ready();
-                    }
-                    return Poll::Ready(Ok(received));
-                }
+                Ok(received) => return Poll::Ready(Ok(received)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -80,9 +77,24 @@ impl Socket {
 
     /// Writes what the socket takes; `None` where it takes nothing at the moment.
     pub(super) fn try_write(&self, octets: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        self.try_write_with(octets, &[])
+    }
+
+    /// The same, with descriptors, which go with the first octet.
+    pub(super) fn try_write_with(
+        &self,
+        octets: &[IoSlice<'_>],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<Option<usize>> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         loop {
-            let mut none = SendAncillaryBuffer::default();
-            match sendmsg(self.fd.get_ref(), octets, &mut none, SendFlags::NOSIGNAL) {
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if !descriptors.is_empty()
+                && !control.push(SendAncillaryMessage::ScmRights(descriptors))
+            {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            match sendmsg(self.fd.get_ref(), octets, &mut control, SendFlags::NOSIGNAL) {
                 Ok(len) => return Ok(Some(len)),
                 Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
                 Err(rustix::io::Errno::INTR) => {}
@@ -100,6 +112,11 @@ impl Socket {
             fd.writable().await?.retain_ready();
             Ok(())
         }
+    }
+
+    /// Ends both directions; who reads sees the end.
+    pub(super) fn shut_down(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(self.fd.get_ref(), Shutdown::Both)?)
     }
 
     /// How much the kernel has for us.
@@ -158,4 +175,77 @@ async fn tcp_stream(tcp: &Tcp) -> io::Result<TcpStream> {
 }
 
 /// The kernel's limit for one message.
-const DESCRIPTORS_MAX: usize = 253;
+pub(super) const DESCRIPTORS_MAX: usize = 253;
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, io::Read, os::fd::AsRawFd};
+
+    use super::*;
+    use crate::testbus::soon;
+
+    /// A socket, and what is at its other end.
+    async fn pair() -> (Socket, net::UnixStream) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = net::UnixListener::bind(&path).unwrap();
+        let address = format!("unix:path={}", path.display());
+        let address: Address = address.parse().unwrap();
+        let socket = Socket::connect(&address).await.unwrap();
+        (socket, listener.accept().unwrap().0)
+    }
+
+    fn send(to: &net::UnixStream, octets: &[u8], descriptors: &[BorrowedFd<'_>]) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(descriptors)));
+        let octets = &[IoSlice::new(octets)];
+        sendmsg(to, octets, &mut control, SendFlags::NOSIGNAL).unwrap();
+    }
+
+    async fn read(socket: &Socket) -> Received {
+        let mut octets = [0; 4096];
+        let read = soon(poll_fn(|context| socket.poll_read(context, &mut octets)));
+        read.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_comes_behind_descriptors_is_read_without_anything_else_coming() {
+        let (socket, end) = pair().await;
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let all = [file.as_fd(); DESCRIPTORS_MAX];
+        for count in [1, 2, DESCRIPTORS_MAX, 1] {
+            send(&end, b"brings", &all[..count]);
+        }
+        rustix::io::write(&end, b"plain").unwrap();
+        // A read ends with the descriptors of a message, so there is one for each.
+        for count in [1, 2, DESCRIPTORS_MAX, 1] {
+            let received = read(&socket).await;
+            assert_eq!((received.len, received.descriptors.len()), (6, count));
+        }
+        let received = read(&socket).await;
+        assert_eq!((received.len, received.descriptors.len()), (5, 0));
+        drop(end);
+        assert_eq!(read(&socket).await.len, 0);
+    }
+
+    #[tokio::test]
+    async fn descriptors_go_with_the_first_octet() {
+        let (socket, mut end) = pair().await;
+        let (mut out, into) = io::pipe().unwrap();
+        let sent = socket.try_write_with(&[IoSlice::new(b"message")], &[into.as_fd()]);
+        assert_eq!(sent.unwrap(), Some(7));
+        drop(into);
+        let mut octets = [0; 16];
+        let received = receive(&end, &mut octets).unwrap();
+        assert_eq!(
+            (&octets[..received.len], received.descriptors.len()),
+            (&b"message"[..], 1)
+        );
+        assert!(received.descriptors[0].as_raw_fd() > 2);
+        drop(received);
+        assert_eq!(out.read(&mut octets).unwrap(), 0, "closed at both ends");
+        socket.shut_down().unwrap();
+        assert_eq!(end.read(&mut octets).unwrap(), 0);
+    }
+}

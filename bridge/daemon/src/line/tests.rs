@@ -262,6 +262,53 @@ async fn descriptors_come_with_the_message_that_brought_them() {
 }
 
 #[tokio::test]
+async fn messages_with_descriptors_hold_nothing_up() {
+    let stage = Stage::start().await;
+    let client = stage.bus.client().await;
+    let file = std::os::fd::OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+    let brings = Message::signal("/", "org.a.B", "Brings").destination(stage.name.clone());
+    let brings = brings.build(&zbus::Fd::from(file)).unwrap();
+    let mut all = vec![brings; 100];
+    all.push(Message::clone(&stage.signal(&stage.name, &vec![1])));
+    client.send_all(&all).await.unwrap();
+    // Nothing comes behind it that would have the kernel tell of it once more.
+    let is_plain = |it: &Message| it.header().member().unwrap() == "C";
+    stage.kept.first(is_plain).await;
+    let messages = stage.kept.messages.lock().unwrap();
+    let brought = messages.iter().filter(|it| it.data().fds().len() == 1);
+    assert_eq!(brought.count(), 100);
+}
+
+#[tokio::test]
+async fn who_calls_with_what_cannot_be_read_is_refused() {
+    let stage = Stage::start().await;
+    let client = stage.bus.client().await;
+    let mut told = MessageStream::from(&client);
+    // A bus takes the index of a descriptor for a number.
+    let call = Message::method_call("/", "Take").destination(stage.name.clone());
+    // SAFETY: malformed for us alone; the bus passes it on.
+    #[expect(unsafe_code, reason = "a safe builder refuses it")]
+    let call = unsafe { call.build_raw_body(&[0; 4], "h", Vec::new()) }.unwrap();
+    client.send(&call).await.unwrap();
+    let serial = call.primary_header().serial_num();
+    loop {
+        let message = soon(told.next()).await.unwrap().unwrap();
+        if message.header().reply_serial() == Some(serial) {
+            let name = message.header().error_name().unwrap().to_string();
+            break assert_eq!(name, zocp_interfaces::errors::INVALID_ARGS);
+        }
+    }
+    client
+        .send(&stage.signal(&stage.name, &vec![1]))
+        .await
+        .unwrap();
+    stage
+        .kept
+        .first(|it| it.header().member().is_some_and(|it| it == "C"))
+        .await;
+}
+
+#[tokio::test]
 async fn who_is_no_bus_is_not_taken_for_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");

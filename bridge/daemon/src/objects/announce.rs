@@ -157,12 +157,27 @@ impl Objects {
     fn push_signal(&mut self, message: zbus::Result<Outgoing>) {
         match message {
             Ok(message) if message.data().len() <= self.message_len_max => self.push_raw(message),
-            Ok(message) => tracing::warn!(
-                octets = message.data().len(),
-                max = self.message_len_max,
-                "a signal is larger than the bus takes: left out"
-            ),
-            Err(error) => tracing::warn!(%error, "a signal cannot be made: left out"),
+            Ok(message) => {
+                let path = message
+                    .header()
+                    .path()
+                    .map_or("", |it| it.as_str())
+                    .to_owned();
+                if let Some(left_out) = self.record.log(&path) {
+                    tracing::warn!(
+                        path,
+                        octets = message.data().len(),
+                        max = self.message_len_max,
+                        left_out,
+                        "signals are larger than the bus takes: left out"
+                    );
+                }
+            }
+            Err(error) => {
+                if let Some(left_out) = self.record.log("") {
+                    tracing::warn!(%error, left_out, "signals cannot be made: left out");
+                }
+            }
         }
     }
 }

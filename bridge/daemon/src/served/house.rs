@@ -14,10 +14,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use zbus::{
     Connection, Message, MessageStream,
-    connection::Builder,
     fdo::RequestNameReply,
     message::{Header, Type},
 };
+
+use zocp_interfaces::POLICY_NAME;
 
 use super::{
     Answer, CHANGE_INTERVAL, CLOSE_DEADLINE, CallRequest, Done, Order, Owner, PENDING_MAX,
@@ -28,7 +29,7 @@ use super::{
 use crate::{
     authority::Wish,
     errors::Refusal,
-    line::bus_call,
+    line::{Descriptors, bus_call, ready},
     message::send_all,
     objects::{Call, Set, Ticket, Verdict},
 };
@@ -73,9 +74,9 @@ pub(super) async fn run<O: Owner>(
 }
 
 async fn connect(order: &Order) -> zbus::Result<MessageStream> {
-    Builder::address(&*order.site.address)
-        .build_message_stream()
-        .await
+    let record = order.site.record.clone();
+    let ready = ready(&order.site.address, Descriptors::Close, record).await?;
+    ready.stream().await
 }
 
 impl Order {
@@ -138,7 +139,7 @@ impl<'a, O: Owner> Home<'a, O> {
     fn new(order: &'a Order, owner: &'a O, names: &'a mut Names, stream: MessageStream) -> Self {
         order.table.lock().set_announcing(true);
         let after = names.wanted.borrow_and_update().after.clone();
-        Self {
+        let home = Self {
             order,
             owner,
             connection: Connection::from(&stream),
@@ -152,7 +153,12 @@ impl<'a, O: Owner> Home<'a, O> {
             former: None,
             told_at: None,
             closing: None,
+        };
+        // Before any name by which we could be called. In line behind who has it, which is enough for a policy.
+        if order.site.may_have_policy() {
+            home.call_bus("RequestName", &(POLICY_NAME, 0u32));
         }
+        home
     }
 
     async fn live(mut self, stop: &CancellationToken) {

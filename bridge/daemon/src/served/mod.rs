@@ -53,6 +53,7 @@ pub struct Site {
     address: Arc<str>,
     message_len_max: usize,
     authority: Authority,
+    may_have_policy: bool,
     machine_id: Option<Arc<str>>,
     record: Record,
 }
@@ -70,6 +71,7 @@ impl Site {
             address: without_guid(address).into(),
             message_len_max,
             authority,
+            may_have_policy: kind != SiteKind::Session,
             machine_id: machine_id(),
             record: Record::default(),
         }
@@ -97,6 +99,11 @@ impl Site {
     #[must_use]
     pub(crate) fn authority(&self) -> Authority {
         self.authority
+    }
+
+    /// Whether a policy may say who is let through to whom.
+    fn may_have_policy(&self) -> bool {
+        self.may_have_policy
     }
 
     /// An empty table with this bus's limits and this machine's id.

@@ -42,6 +42,7 @@ use crate::{
     export::{Exporter, SERVICES},
     import::Importer,
     programs::Programs,
+    received::Unreadable,
     served::Site,
     transport::{Control, Lane, PIECE_TAG, PacketError, TAG, Waiting, is_ours, read},
 };
@@ -241,9 +242,13 @@ impl Services {
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(peer = link.name, %error, "a packet is dropped");
-                if let PacketError::TooLong { max, waiting, .. } = error {
-                    self.lost(link, waiting, max);
+                if let Some(left_out) = link.record.log(&link.uuid) {
+                    tracing::warn!(peer = link.name, %error, left_out, "packets are dropped");
+                }
+                match error {
+                    PacketError::TooLong { max, waiting, .. } => self.lost(link, waiting, max),
+                    PacketError::Malformed(unreadable) => self.unreadable(link, &unreadable).await,
+                    _ => {}
                 }
             }
         }
@@ -259,6 +264,23 @@ impl Services {
             }
             Some(Waiting::Receiver(id)) => self.importer.lost_answer(link, id, max),
             None => {}
+        }
+    }
+
+    /// Who waits for an answer to a packet, or for this one as an answer, is told that it cannot be read.
+    async fn unreadable(&self, link: &Arc<Link>, packet: &Unreadable) {
+        if let Some(answer) = packet.answer() {
+            return self.route(link, &answer).await;
+        }
+        let Some(call) = packet.call() else { return };
+        let header = call.header();
+        if let (Some(caller), Some(destination)) = (header.sender(), header.destination()) {
+            let lane = match is_call_back(&call) {
+                true => Lane::Caller(destination.as_str().into()),
+                false => Lane::Answers(destination.as_str().into(), caller.as_str().into()),
+            };
+            let id = call.primary_header().serial_num();
+            link.refuse(lane, id, &Refusal::InvalidArgs(packet.to_string()));
         }
     }
 

@@ -158,15 +158,6 @@ fn signature_of(data: &[u8], is_big: bool) -> &[u8] {
     value_of(data, is_big, SIGNATURE).unwrap_or_default()
 }
 
-/// How many descriptors a message says that it brings.
-pub(super) fn descriptors_of(data: &[u8]) -> usize {
-    let is_big = data.first() == Some(&b'B');
-    let value = value_of(data, is_big, UNIX_FDS);
-    value
-        .and_then(|value| number_at(value, 0, is_big))
-        .unwrap_or(0)
-}
-
 /// What waits for an answer when a packet is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
@@ -203,6 +194,7 @@ pub fn waiting_for(beginning: &[u8]) -> Option<Waiting> {
 
 /// The octets of the value of a field, without the length and the end of a text.
 fn value_of(data: &[u8], is_big: bool, wanted: u8) -> Option<&[u8]> {
+    // The fields of the specification have no other types, and a message that was read has no others.
     let end = FIELDS_AT.checked_add(number_at(data, FIELDS_AT - 4, is_big)?)?;
     let mut at = FIELDS_AT;
     while at < end {
@@ -248,4 +240,3 @@ const REPLY_SERIAL: u8 = 5;
 const DESTINATION: u8 = 6;
 const SENDER: u8 = 7;
 const SIGNATURE: u8 = 8;
-const UNIX_FDS: u8 = 9;

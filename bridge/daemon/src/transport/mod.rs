@@ -16,7 +16,6 @@ mod control;
 mod header;
 mod outlet;
 mod parts;
-mod raw;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +30,6 @@ use zocp_node::Content;
 
 use self::header::Heading;
 pub use self::header::{Waiting, waiting_for};
-pub(crate) use self::raw::received;
 #[cfg(test)]
 pub(crate) use self::tests::answer_with_body_of;
 pub use self::{
@@ -40,6 +38,7 @@ pub use self::{
     parts::Parts,
 };
 use crate::message::{Octets, is_reserved};
+use crate::received::{Unreadable, received};
 
 /// The first frame of a whisper that is a packet.
 pub const TAG: &[u8] = b"DBUS1";
@@ -61,8 +60,8 @@ pub enum PacketError {
         waiting: Option<Waiting>,
     },
     /// No D-Bus message, or a body that is not what its signature says.
-    #[error("not a D-Bus message: {0}")]
-    Malformed(#[from] zbus::Error),
+    #[error("{0}")]
+    Malformed(#[from] Unreadable),
     /// A piece that does not go on where the last one ended.
     #[error("a piece that does not fit")]
     Misfit,
@@ -125,7 +124,7 @@ pub fn read(octets: &[u8], max: usize) -> Result<Message, PacketError> {
             waiting: waiting_for(octets),
         });
     }
-    let message = raw::parse(octets)?;
+    let message = received(octets.to_vec(), &mut Vec::new())?;
     if has_descriptors(&message) {
         return Err(PacketError::Descriptors);
     }

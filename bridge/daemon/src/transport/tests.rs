@@ -10,7 +10,7 @@ use zbus::{Variant, message::Flags, wire::Endian};
 use zocp_node::NodeError;
 
 use super::{outlet::PIECE_LEN, *};
-use crate::testbus::soon;
+use crate::{received::received, testbus::soon};
 
 fn id(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
@@ -69,6 +69,33 @@ fn a_body_arrives_as_it_was_in_either_byte_order() {
         assert_eq!(local.header().destination().unwrap(), "org.there.real");
         assert!(local.header().sender().is_none(), "the bus says who sends");
     }
+}
+
+#[test]
+fn who_waits_because_of_a_packet_that_cannot_be_read_is_known() {
+    let broken = |packet: &[u8]| {
+        let mut octets = packet.to_vec();
+        let last = octets.len() - 16;
+        // The length of the text in the second variant, which is then longer than the body.
+        let at = octets.windows(6).rposition(|it| it == b"\x01\0\0\0x\0");
+        octets[at.filter(|at| *at < last).unwrap()] = 200;
+        match read(&octets) {
+            Err(PacketError::Malformed(unreadable)) => unreadable,
+            other => panic!("{other:?}"),
+        }
+    };
+    let call = call(Endian::Little);
+    let unreadable = broken(&outgoing_call(&call, "org.there", None, id(77)).unwrap());
+    let stand_in = unreadable.call().unwrap();
+    assert_eq!(stand_in.primary_header().serial_num(), id(77));
+    assert_eq!(stand_in.header().sender().unwrap(), ":1.5");
+    assert_eq!(stand_in.header().destination().unwrap(), "org.there");
+    let answer = answer_with_body_of(&call);
+    let unreadable = broken(&outgoing_answer(&answer, ":1.5", id(78)).unwrap());
+    assert_eq!(
+        unreadable.answer().unwrap().header().reply_serial(),
+        Some(id(78))
+    );
 }
 
 /// Whether the header has the signature in these octets: code, type, length, text.

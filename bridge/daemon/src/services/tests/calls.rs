@@ -312,6 +312,46 @@ async fn descriptors_are_refused_with_their_own_error() {
     assert_eq!(error_name(&answer), "org.z25.Zocp1.Error.NoFileDescriptors");
 }
 
+/// A message that buses pass on: they take the index of a descriptor for a number.
+fn without_its_descriptor(message: zbus::message::Builder<'_>) -> Message {
+    // SAFETY: malformed for its reader alone.
+    #[expect(unsafe_code, reason = "a safe builder refuses it")]
+    unsafe { message.build_raw_body(&[0; 4], "h", Vec::new()) }.unwrap()
+}
+
+#[tokio::test]
+async fn who_calls_with_a_descriptor_that_is_not_there_is_refused() {
+    let (_stage, _service, mut foh) = staged().await;
+    let call = Message::method_call("/one", "Echo");
+    let call = without_its_descriptor(call.destination(THERE).interface(INTERFACE));
+    let answer = foh.ask(&call).await;
+    assert_eq!(
+        error_name(&answer),
+        "org.freedesktop.DBus.Error.InvalidArgs"
+    );
+    assert_eq!(error_name(&foh.ask(&plain(THERE, "Echo")).await), "");
+}
+
+#[tokio::test]
+async fn an_answer_with_a_descriptor_that_is_not_there_is_an_error_for_its_caller() {
+    let stage = Stage::start(TALK, "").await;
+    let mut service = Client::on(&stage.stage).await;
+    service
+        .ask(&super::stage::bus_call_with("RequestName", &(NAME, 4u32)))
+        .await;
+    let mut foh = Client::on(&stage.foh).await;
+    foh.wait_until_owned(THERE).await;
+    let call = plain(THERE, "Give");
+    foh.connection.send(&call).await.unwrap();
+    let asked = service
+        .find(|it| it.header().member().is_some_and(|it| it == "Give"))
+        .await;
+    let answer = without_its_descriptor(Message::method_return(&asked.header()));
+    service.connection.send(&answer).await.unwrap();
+    let answer = foh.answer(&call).await;
+    assert_eq!(error_name(&answer), "org.freedesktop.DBus.Error.Failed");
+}
+
 #[tokio::test]
 async fn what_is_longer_than_a_packet_is_refused() {
     let (_stage, _service, mut foh) = staged().await;

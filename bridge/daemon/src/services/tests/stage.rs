@@ -304,11 +304,19 @@ impl Client {
     }
 }
 
-/// A call to the bus itself.
+/// A call to the bus itself, with a text.
 pub(super) fn bus_call(member: &str, argument: &str) -> Message {
+    bus_call_with(member, &argument)
+}
+
+/// A call to the bus itself.
+pub(super) fn bus_call_with<B>(member: &str, body: &B) -> Message
+where
+    B: serde::Serialize + zbus::DynamicType,
+{
     Message::method_call("/org/freedesktop/DBus", member)
         .destination("org.freedesktop.DBus")
         .interface("org.freedesktop.DBus")
-        .build(&argument)
+        .build(body)
         .unwrap()
 }
