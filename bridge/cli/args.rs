@@ -268,6 +268,24 @@ pub(crate) struct WireArgs {
     /// Compute the value first, such as `if value > 3 { 1 } else { 0 }`
     #[arg(long, value_name = "EXPRESSION", allow_hyphen_values = true)]
     expr: Option<String>,
+    /// Deliver each value, in order, however slow the target is: for events (the default for methods, and for
+    /// what cannot be read)
+    #[arg(long, conflicts_with = "latest")]
+    every: bool,
+    /// Deliver the newest value when the target is slower than the source: for states (the default for
+    /// properties, and for what can be read)
+    #[arg(long)]
+    latest: bool,
+    /// Hand over the value that the source has when the wire is made; without this a state is handed over
+    #[arg(
+        long,
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true
+    )]
+    initial: Option<bool>,
     /// Keep the wire when the bridge ends; its ends need not be here yet
     #[arg(long)]
     lasting: bool,
@@ -284,6 +302,15 @@ impl WireArgs {
             ("Invert", truth(self.invert)),
             ("Threshold", self.threshold.map(Variant::new)),
             ("Expression", text(&self.expr)),
+            (
+                "Deliver",
+                self.every.then(|| Variant::new("every".to_owned())),
+            ),
+            (
+                "Deliver",
+                self.latest.then(|| Variant::new("latest".to_owned())),
+            ),
+            ("Initial", self.initial.map(Variant::new)),
             ("Lasting", truth(self.lasting)),
         ];
         let given = options

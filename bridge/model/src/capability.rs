@@ -221,6 +221,15 @@ impl Info {
             .map_or(TypeHint::Other, TypeHint::parse)
     }
 
+    /// Receivers that left without unsubscribing, the newest last.
+    #[must_use]
+    pub fn missed(&self) -> Vec<Subscriber> {
+        // protocol.md §6.11
+        let missed = self.extra.get(MISSED).and_then(Value::as_array);
+        let missed = missed.into_iter().flatten();
+        missed.filter_map(Subscriber::from_json).collect()
+    }
+
     /// A description as pyZOCP writes one: with a list of subscribers.
     fn accessible(access: &str) -> Self {
         Self {
@@ -287,6 +296,9 @@ impl Info {
         entry
     }
 }
+
+/// The entry of an emitter that has who left without unsubscribing.
+pub(crate) const MISSED: &str = "missed";
 
 impl Subscriber {
     pub(crate) fn to_json(&self) -> Value {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{CapPath, Change, CheckError, Flaws, NodeId, ObjectPath, TreeError, Value};
+use crate::{CapPath, Cause, Change, CheckError, Flaws, NodeId, ObjectPath, TreeError, Value};
 
 /// What to do, or to know, next.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,8 @@ pub enum Event {
         path: CapPath,
         /// The value.
         value: Value,
+        /// Which touch it comes from, if the peer says.
+        cause: Option<Cause>,
     },
     /// We set a capability of a peer that has `e`: the peer tells its other subscribers of it as of an
     /// emission, and not us. Told of an equal value only when no wire led to it.
@@ -55,6 +57,8 @@ pub enum Event {
         value: Value,
         /// How many wires it has come through.
         hops: u8,
+        /// Which touch it comes from, if that is known.
+        cause: Option<Cause>,
     },
     /// Our own tree changed, by whomever.
     LocalChanged {
@@ -69,6 +73,8 @@ pub enum Event {
         path: CapPath,
         /// The value.
         value: Value,
+        /// Which touch it comes from.
+        cause: Option<Cause>,
     },
     /// A peer set a value of ours: checked, applied and told to the other subscribers.
     LocalSet {
@@ -79,7 +85,8 @@ pub enum Event {
         /// The value, as its hint wants it.
         value: Value,
     },
-    /// A sensor of ours received a signal; also when the value is the old one.
+    /// A sensor of ours received a signal; also when the value is the old one. The echo of what it has had
+    /// already is not told.
     LocalSensed {
         /// Whose signal.
         peer: NodeId,
@@ -89,6 +96,8 @@ pub enum Event {
         receiver: Option<CapPath>,
         /// The value.
         value: Value,
+        /// Which touch it comes from, if that is known.
+        cause: Option<Cause>,
     },
     /// A peer subscribed to ours.
     Subscribed {

@@ -12,6 +12,7 @@
 //! - [`Tree`], [`Object`], [`Capability`], [`Method`]: what a node has; [`Change`]: what became
 //!   of it.
 //! - [`TypeHint`], [`Shape`], [`CheckError`]: types of values and their limits.
+//! - [`Cause`], [`History`]: which touch an emission comes from.
 //! - [`CapPath`], [`ObjectPath`], [`NodeId`]: names.
 //!
 //! **After each call of a [`Model`] that changes it, drain [`Model::poll_output`]
@@ -26,6 +27,7 @@
 
 mod access;
 mod capability;
+mod cause;
 mod event;
 mod hint;
 mod id;
@@ -42,6 +44,7 @@ pub use serde_json::{Map, Value};
 
 pub use access::Access;
 pub use capability::{Capability, CheckError, Info, Subscriber};
+pub use cause::{Cause, History, Meaning, Origin, OriginError, Touch};
 pub use event::{CallFailure, CallId, Event, Ignored, Output, RequestId};
 pub use hint::{Shape, TypeHint};
 pub use id::{NodeId, NodeIdError};

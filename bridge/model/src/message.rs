@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{CapPath, JsonError, NodeId, ObjectPath, TreeError, object::OBJECTS};
+use crate::{CapPath, Cause, JsonError, NodeId, ObjectPath, TreeError, object::OBJECTS};
 
 /// The verbs that make a JSON object a message.
 pub(crate) const VERBS: [&str; 9] = [
@@ -221,6 +221,11 @@ impl Wire {
         })
     }
 
+    /// Subscribes and asks for the present value.
+    pub(crate) fn sub_first(&self) -> Vec<u8> {
+        format!("{{\"SUB\": {}, \"{FIRST}\": true}}", self.words()).into_bytes()
+    }
+
     pub(crate) fn sub(&self) -> Vec<u8> {
         message("SUB", &self.words())
     }
@@ -244,6 +249,37 @@ impl Wire {
             name(&self.receiver),
         ])
     }
+}
+
+/// The cause that a message has for what it emits, if it has one.
+pub(crate) fn cause(verbs: &[(String, Value)]) -> Result<Option<Cause>, MessageError> {
+    // protocol.md §6.8
+    let Some((_, payload)) = verbs.iter().find(|(name, _)| name == CAUSE) else {
+        return Ok(None);
+    };
+    let cause = Cause::from_json(payload).ok_or(MessageError::Shape {
+        verb: CAUSE,
+        expected: "{touch: [origin, number], known: [[origin, number], ...]}",
+    })?;
+    Ok(Some(cause))
+}
+
+/// Whether a message asks for the present value with its subscription.
+pub(crate) fn wants_first(verbs: &[(String, Value)]) -> bool {
+    // protocol.md §6.10
+    let mut verbs = verbs.iter();
+    verbs.any(|(name, payload)| name == FIRST && *payload == Value::Bool(true))
+}
+
+/// A message with the cause of what it emits.
+pub(crate) fn with_cause(octets: &[u8], cause: Option<&Cause>) -> Vec<u8> {
+    let mut octets = octets.to_vec();
+    if let Some(cause) = cause
+        && octets.pop_if(|last| *last == b'}').is_some()
+    {
+        octets.extend(format!(", \"{CAUSE}\": {}}}", cause.to_json()).into_bytes());
+    }
+    octets
 }
 
 pub(crate) fn modified(entries: Map<String, Value>) -> Vec<u8> {
@@ -355,6 +391,10 @@ fn message(verb: &str, payload: &Value) -> Vec<u8> {
     format!("{{\"{verb}\": {payload}}}").into_bytes()
 }
 
+/// The key behind the verbs that says what they come from.
+pub(crate) const CAUSE: &str = "CAUSE";
+/// The key behind a `SUB` that asks for the present value.
+pub(crate) const FIRST: &str = "FIRST";
 /// The error's name when an answer gives none.
 const FAILED: &str = "org.freedesktop.DBus.Error.Failed";
 

@@ -13,6 +13,8 @@
 //!     an unknown name takes nothing away, and pyZOCP itself answers so.
 //! M4. An extended peer and we end on the same value, whoever sets it meanwhile and whether or not
 //!     that is taken: it is told what holds after each of its `SET`s. Old ones are not.
+//! M5. What one touch causes ends in every circle of wires (`touches`), and a touch that reaches a sensor
+//!     of ours is taken.
 //! Limits: [`Limits`]; what is beyond is refused or ignored, and told.
 //! Spec: docs/reference/protocol.md §4, §5; §6.1 for M3.
 //! Not here: who is present (zre), the octets around a message (zmtp), waiting (node).
@@ -24,6 +26,7 @@ mod local;
 mod remote;
 mod room;
 mod subscribers;
+mod touches;
 mod wiring;
 
 use std::{
@@ -35,9 +38,11 @@ use crate::{
     CapPath, JsonError, Limits, NodeId, Tree,
     event::{CallFailure, CallId, Event, Ignored, Output, RequestId},
     json::Decoded,
-    message::{MessageError, VERBS, Verb, Wire},
+    message::{self, MessageError, VERBS, Verb, Wire},
     tree::Held,
 };
+
+use touches::Touches;
 
 pub use calls::{CallError, ReplyError};
 pub use local::PublishError;
@@ -72,6 +77,8 @@ pub struct Model {
     peers: BTreeMap<NodeId, Peer>,
     /// What the trees of all of them take.
     held: Held,
+    /// What emissions of our capabilities come from.
+    touches: Touches,
     calls: BTreeMap<CallId, OpenCall>,
     deadlines: BTreeSet<(Instant, CallId)>,
     last_call: u64,
@@ -116,6 +123,8 @@ struct Peer {
     requests: BTreeSet<RequestId>,
     /// How many of our calls await its answer.
     calls: usize,
+    /// It has told a cause: what comes from it without one has none.
+    tells_causes: bool,
 }
 
 /// A call of ours that awaits its answer.
@@ -135,6 +144,7 @@ impl Model {
             tree: Tree::new(),
             peers: BTreeMap::new(),
             held: Held::default(),
+            touches: Touches::default(),
             calls: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             last_call: 0,
@@ -178,6 +188,7 @@ impl Model {
     pub fn peer_entered(&mut self, now: Instant, peer: NodeId, kind: PeerKind) {
         self.peer_left(now, peer);
         self.peers.insert(peer, Peer::new(kind));
+        self.rewired();
         if self.follow == Follow::Everyone && kind.zocp {
             // protocol.md §5.6
             let wire = self.following(peer);
@@ -218,6 +229,7 @@ impl Model {
             return;
         };
         self.give_back(gone.held);
+        self.rewired();
         let open: Vec<_> = self
             .calls
             .iter()
@@ -262,17 +274,30 @@ impl Model {
             self.ignore(peer, Ignored::Flawed(flaws));
         }
         let lost = flaws.filter(|flaws| flaws.has_lost);
+        let cause = match message::cause(&entries) {
+            Ok(cause) => cause.and_then(|cause| self.told(peer, cause)),
+            Err(error) => {
+                outcome = Err(error);
+                None
+            }
+        };
+        let wants_first = message::wants_first(&entries);
         for (name, payload) in entries {
             let handled = match Verb::parse(&name, payload) {
                 // What is in a list has its meaning by its place.
                 Ok(verb) if lost.is_some() && verb.is_list() => Err(lost
                     .map_or(JsonError::NotAnObject, |flaws| flaws.first)
                     .into()),
+                Ok(Verb::Unknown) if [message::CAUSE, message::FIRST].contains(&&*name) => Ok(()),
+                Ok(Verb::Sub(wire)) => {
+                    self.sub(peer, wire, wants_first);
+                    Ok(())
+                }
                 Ok(Verb::Unknown) => {
                     self.ignore(peer, Ignored::UnknownVerb(name));
                     Ok(())
                 }
-                Ok(verb) => self.handle_verb(peer, verb),
+                Ok(verb) => self.handle_verb(peer, verb, cause.as_ref()),
                 Err(error) => Err(error),
             };
             if let (Ok(_), Err(error)) = (&outcome, handled) {
@@ -282,8 +307,11 @@ impl Model {
         outcome
     }
 
-    /// Ends the calls whose deadline has come.
+    /// Tells the time, ends the calls whose deadline has come, and looks whether circles of wires have come to
+    /// rest.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.touches.now = Some(now);
+        self.settle_circles(now);
         while let Some((_, id)) = self
             .deadlines
             .first()
@@ -296,7 +324,11 @@ impl Model {
 
     /// When [`Self::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let call = self.deadlines.first().map(|(deadline, _)| *deadline);
+        [call, self.touches.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What to send or to know next.
@@ -344,6 +376,7 @@ impl Peer {
             sets: BTreeMap::new(),
             requests: BTreeSet::new(),
             calls: 0,
+            tells_causes: false,
         }
     }
 }

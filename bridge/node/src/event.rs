@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use zocp_model::{CapPath, Change, ObjectPath, RequestId, Tree, Value};
+use zocp_model::{CapPath, Cause, Change, ObjectPath, RequestId, Tree, Value};
 use zocp_zmtp::PublicKey;
 pub use zocp_zre::Content;
 use zocp_zre::{ExitReason, PeerId};
@@ -95,6 +95,8 @@ pub enum Event {
         path: CapPath,
         /// The value.
         value: Value,
+        /// Which touch it comes from, if the peer says.
+        cause: Option<Cause>,
     },
     /// This node set a capability of a peer that emits: the peer tells all its subscribers but this node.
     Set {
@@ -106,6 +108,8 @@ pub enum Event {
         value: Value,
         /// How many wires it has come through, see [`Node::set_through`](crate::Node::set_through).
         hops: u8,
+        /// Which touch it comes from, if that is known.
+        cause: Option<Cause>,
     },
     /// This node's own tree changed.
     LocalChanged {
@@ -118,6 +122,8 @@ pub enum Event {
         path: CapPath,
         /// The value.
         value: Value,
+        /// Which touch it comes from.
+        cause: Option<Cause>,
     },
     /// A peer set a value of this node, and access, type and range allowed it.
     LocalSet {
@@ -138,6 +144,8 @@ pub enum Event {
         sensor: Option<CapPath>,
         /// The value.
         value: Value,
+        /// Which touch it comes from, if that is known.
+        cause: Option<Cause>,
     },
     /// A peer subscribed to this node's emitters.
     Subscribed {

@@ -235,6 +235,7 @@ impl House {
     }
 
     fn command(&mut self, now: Instant, command: Command) {
+        self.model.handle_timeout(now);
         match command {
             Command::Whisper {
                 peer,

@@ -62,6 +62,6 @@ pub use security::{Security, Stranger};
 pub use start::StartError;
 pub use tap::{Note, Passed, Sink, Tap, Way};
 pub use traffic::{BeaconKind, Parting, PeerTraffic, Traffic, Turned, Verb};
-pub use zocp_model::{self as model, CapPath, Capability, ObjectPath, Value};
+pub use zocp_model::{self as model, CapPath, Capability, Cause, ObjectPath, Value};
 pub use zocp_zmtp::{KeyError, KeyPair, PublicKey, Z85Error};
 pub use zocp_zre::{ExitReason, FirstUse, PeerId, PeerIdError};

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use zocp_model::{CapPath, Capability, Method, ObjectPath, RequestId, Tree, Value};
+use zocp_model::{CapPath, Capability, Cause, Method, ObjectPath, RequestId, Tree, Value};
 use zocp_zmtp::PublicKey;
 use zocp_zre::{FirstUse, PeerId};
 
@@ -347,10 +347,10 @@ impl Node {
     /// `NodeGone`, `Busy` when too much is queued for the node, `Invalid` (unknown, not writable,
     /// wrong type, out of range), `Closed`.
     pub async fn set(&self, peer: PeerId, path: CapPath, value: Value) -> Result<(), NodeError> {
-        self.set_through(peer, path, value, 0).await
+        self.set_through(peer, path, value, (0, None)).await
     }
 
-    /// As [`set`](Self::set), of a value that has come through so many wires:
+    /// As [`set`](Self::set), of a value that has come through so many wires, from this touch:
     /// [`Event::Set`](crate::Event::Set) says so.
     ///
     /// # Errors
@@ -360,9 +360,9 @@ impl Node {
         peer: PeerId,
         path: CapPath,
         value: Value,
-        hops: u8,
+        through: (u8, Option<Cause>),
     ) -> Result<(), NodeError> {
-        self.order(move |house, _| house.set(peer, &path, value, hops))
+        self.order(move |house, _| house.set(peer, &path, value, through))
             .await?
     }
 
@@ -508,9 +508,10 @@ impl Node {
         path: CapPath,
         value: Value,
         emitter: &str,
+        cause: Option<Cause>,
     ) -> Result<(), NodeError> {
         let emitter = emitter.to_owned();
-        self.order(move |house, _| house.receive(&path, &value, &emitter))
+        self.order(move |house, _| house.receive(&path, &value, &emitter, cause.as_ref()))
             .await?
     }
 
@@ -528,6 +529,35 @@ impl Node {
         self.order(move |house, _| house.emit(&path, value)).await?
     }
 
+    /// As [`emit`](Self::emit), of a value that comes from this touch.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub async fn emit_from(
+        &self,
+        path: CapPath,
+        value: Value,
+        cause: Option<Cause>,
+    ) -> Result<(), NodeError> {
+        self.order(move |house, _| house.emit_from(&path, value, cause.as_ref()))
+            .await?
+    }
+
+    /// As [`subscribe`](Self::subscribe); `first` has the sensor get the present value, if the emitter's node
+    /// knows how.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn subscribe_with(
+        &self,
+        emitter: End,
+        sensor: End,
+        first: bool,
+    ) -> Result<(), NodeError> {
+        self.order(move |house, _| house.subscribe(&emitter, &sensor, first))
+            .await?
+    }
+
     /// Subscribes a sensor of one node to an emitter of another; either may be this node. `None`
     /// as emitter is every emitter, as sensor no particular one.
     ///
@@ -535,8 +565,7 @@ impl Node {
     /// `NodeGone`; `Invalid` when the emitter's node has no such emitter, which would stop old
     /// nodes; `Closed`.
     pub async fn subscribe(&self, emitter: End, sensor: End) -> Result<(), NodeError> {
-        self.order(move |house, _| house.subscribe(&emitter, &sensor))
-            .await?
+        self.subscribe_with(emitter, sensor, false).await
     }
 
     /// Ends a subscription.

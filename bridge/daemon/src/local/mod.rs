@@ -138,7 +138,7 @@ impl Local {
                 self.view().follow(changes);
                 self.note(changes);
             }
-            Event::LocalEmitted { path, value }
+            Event::LocalEmitted { path, value, .. }
             | Event::LocalSensed {
                 sensor: Some(path),
                 value,

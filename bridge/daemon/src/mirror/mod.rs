@@ -134,7 +134,9 @@ impl<C: Commands> Mirrors<C> {
                     mirror.view().follow(changes);
                 }
             }
-            Event::Emitted { peer, path, value } => {
+            Event::Emitted {
+                peer, path, value, ..
+            } => {
                 if let Some(mirror) = self.mirrors.get(peer) {
                     mirror.table.room().await;
                     mirror.view().emit(path, value);

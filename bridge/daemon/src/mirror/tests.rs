@@ -160,6 +160,7 @@ impl Play {
             peer: peer(1),
             path: path.parse().unwrap(),
             value: value.into(),
+            cause: None,
         };
         self.mirrors.handle(&event).await;
     }

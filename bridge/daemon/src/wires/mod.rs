@@ -10,7 +10,7 @@
 //! Limits: those of `board` and `feed`; `MADE_PATIENCE` is how long a caller waits for a node's word.
 //! Layout: `announced` wires of other bridges; `bus` ends that are services; `end` how ends are written; `nodes` who is here; `plan` how a wire can be made; `board` which
 //! there are; `conversion`, `options` what becomes of values; `feed`, `worker` values on their way;
-//! `record` how a wire fares; `kept` what outlives the bridge; `limits`; `requests` what callers ask for.
+//! `record` how a wire fares; `first` the value that a new wire begins with; `kept` what outlives the bridge; `limits`; `requests` what callers ask for.
 //! Spec: docs/reference/dbus.md, "Wires"; docs/reference/protocol.md §5.5.
 
 mod announced;
@@ -19,6 +19,7 @@ mod bus;
 pub mod conversion;
 mod end;
 mod feed;
+mod first;
 mod kept;
 mod limits;
 mod nodes;
@@ -40,16 +41,16 @@ use std::{
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zocp_interfaces::{WIRE_INTERFACE, WIRE_XML};
-use zocp_node::{CapPath, Event, Node, PeerId, Value};
+use zocp_node::{CapPath, Cause, Event, Node, PeerId, Value};
 
 use self::{
-    board::{Board, Output, WireId},
+    board::{Board, First, Output, WireId},
     bus::{Caller, Listener},
     conversion::Calculator,
     feed::{Feed, Passing, feed},
     kept::KeptWires,
     nodes::Spot,
-    pace::{CircleError, HOPS_MAX},
+    pace::{CircleError, HOPS_MAX, Pace},
     plan::{Route, Source},
     record::{Due, Record},
     worker::{Worker, end},
@@ -117,7 +118,8 @@ struct Work {
 /// What nodes are to be told.
 #[derive(Debug)]
 enum Order {
-    Subscribe(WireId, Spot, Spot),
+    Subscribe(WireId, Spot, Spot, First),
+    First(Spot, Spot),
     Unsubscribe(Spot, Spot),
     /// What the object that announces a wire says.
     Announce(WireId, Vec<(String, Value)>),
@@ -223,17 +225,29 @@ impl Wires {
     /// Follows an event of the mesh. Waits while a wire that begins at what emitted takes no more.
     pub async fn handle(&self, event: &Event) {
         match event {
-            Event::Emitted { peer, path, value } => self.emitted(*peer, path, value, 0).await,
-            Event::LocalEmitted { path, value } => {
+            Event::Emitted {
+                peer,
+                path,
+                value,
+                cause,
+            } => self.emitted(*peer, path, value, (0, cause)).await,
+            Event::LocalEmitted { path, value, cause }
+            | Event::LocalSensed {
+                sensor: Some(path),
+                value,
+                cause,
+                ..
+            } => {
                 let me = self.shared.node.id();
-                self.emitted(me, path, value, 0).await;
+                self.emitted(me, path, value, (0, cause)).await;
             }
             Event::Set {
                 peer,
                 path,
                 value,
                 hops,
-            } => self.emitted(*peer, path, value, *hops).await,
+                cause,
+            } => self.emitted(*peer, path, value, (*hops, cause)).await,
             Event::Entered(info) => self.change(|board| board.entered(info)),
             Event::Exited { peer, .. } => self.change(|board| board.exited(*peer)),
             Event::TreeKnown { peer, tree } => self.change(|board| board.tree_known(*peer, tree)),
@@ -250,7 +264,13 @@ impl Wires {
         self.shared.stop.cancel();
     }
 
-    async fn emitted(&self, peer: PeerId, path: &CapPath, value: &Value, hops: u8) {
+    async fn emitted(
+        &self,
+        peer: PeerId,
+        path: &CapPath,
+        value: &Value,
+        (hops, cause): (u8, &Option<Cause>),
+    ) {
         let emitter = Spot {
             peer,
             path: path.clone(),
@@ -269,8 +289,8 @@ impl Wires {
                 feed.fail(&CircleError::TooFar.to_string());
                 continue;
             }
-            let value = value.clone();
-            feed.push(Passing { value, hops }).await;
+            let (value, cause) = (value.clone(), cause.clone());
+            feed.push(Passing { value, hops, cause }).await;
         }
     }
 
@@ -299,9 +319,12 @@ impl Wires {
             Output::Hide(id) => self.hide(switch, id),
             Output::Start(id, route) => self.start_work(switch, id, route),
             Output::Stop(id) => self.cut(switch, id),
-            Output::Subscribe(id, emitter, sensor) => {
-                let order = Order::Subscribe(id, emitter, sensor);
+            Output::Subscribe(id, emitter, sensor, first) => {
+                let order = Order::Subscribe(id, emitter, sensor, first);
                 switch.orders.push_back(order);
+            }
+            Output::First(emitter, sensor) => {
+                switch.orders.push_back(Order::First(emitter, sensor));
             }
             Output::Unsubscribe(emitter, sensor) => {
                 switch.orders.push_back(Order::Unsubscribe(emitter, sensor));
@@ -386,7 +409,8 @@ impl Wires {
             .entry(id)
             .or_insert_with(|| Record::new(id, &self.shared.due))
             .clone();
-        let (feed, outlet) = feed(record.clone());
+        let delivery = wire.conversion.delivery(route.is_state);
+        let (feed, outlet) = feed(record.clone(), delivery);
         let taken = self.shared.stop.child_token();
         let (ended, source) = (CancellationToken::new(), route.source.clone());
         // Who reads the node's events hands in what nodes emit, and waits while the feed is full.
@@ -394,6 +418,8 @@ impl Wires {
             Source::Emitter(_) => self.shared.node.for_reader(),
             Source::Bus(_) => self.shared.node.clone(),
         };
+        // A member of the bus is taken for a state: of a method the worker knows better.
+        let route_is_state = route.is_state || matches!(route.target, plan::Target::Bus(_));
         let worker = Worker {
             id,
             node,
@@ -402,9 +428,18 @@ impl Wires {
             route,
             conversion: wire.conversion.clone(),
             outlet,
+            pace: Pace::default(),
             taken: taken.clone(),
             before: switch.works.remove(&id).map(|work| work.ended),
         };
+        if wire.conversion.is_initial(route_is_state) {
+            let (wires, source, feed) = (self.clone(), source.clone(), feed.clone());
+            self.shared.tasks.spawn(async move {
+                if let Some(value) = wires.present(&source).await {
+                    feed.push_first(value);
+                }
+            });
+        }
         match &source {
             Source::Emitter(spot) => {
                 let feeds = switch.feeds.entry(spot.clone()).or_default();
@@ -463,8 +498,11 @@ impl Wires {
     async fn carry_out_one(&self, order: Order, announced: &mut HashSet<WireId>) {
         let node = &self.shared.node;
         match order {
-            Order::Subscribe(id, emitter, sensor) => {
-                if let Err(error) = node.subscribe(end(&emitter), end(&sensor)).await {
+            Order::First(emitter, sensor) => self.hand_first(&emitter, &sensor).await,
+            Order::Subscribe(id, emitter, sensor, first) => {
+                let is_wanted = first == First::Wanted;
+                let told = node.subscribe_with(end(&emitter), end(&sensor), is_wanted);
+                if let Err(error) = told.await {
                     self.change(|board| board.refuse(id, error.to_string()));
                 }
             }

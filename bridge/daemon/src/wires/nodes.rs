@@ -139,6 +139,15 @@ impl Nodes {
         self.nodes.get(&spot.peer)?.capabilities.get(&spot.path)
     }
 
+    /// Whether an emitter's node says that a sensor's node left it.
+    pub(super) fn misses(&self, emitter: &Spot, sensor: &Spot) -> bool {
+        let missed = self.known(emitter).map(|known| known.info.missed());
+        missed.into_iter().flatten().any(|one| {
+            let name = one.receiver.as_deref();
+            one.node.parse() == Ok(sensor.peer) && name == Some(&*sensor.path.to_string())
+        })
+    }
+
     /// The emitters that list a node as a receiver.
     pub(super) fn listed_by(&self, receiver: PeerId) -> Vec<Spot> {
         let spots = self.listed.get(&receiver);

@@ -1,12 +1,12 @@
 //! What a caller says of a wire, `a{sv}`, and a conversion as it is shown and kept.
 //!
 //! Model: one list of keys for all three: `Expression s`, `Scale s` (`ends`, or `0..1=0..255`), `Clamp b`,
-//! `Invert b`, `Threshold d`; of a caller also `Lasting b`.
+//! `Invert b`, `Threshold d`, `Deliver s` (`every`, `latest`), `Initial b`; of a caller also `Lasting b`.
 
 use serde::{Deserialize, Serialize};
 use zbus::Variant;
 
-use super::conversion::{Calculator, Conversion};
+use super::conversion::{Calculator, Conversion, Delivery};
 use crate::{errors::Refusal, message::Text, types};
 
 /// What a caller says.
@@ -30,6 +30,10 @@ pub(super) struct Kept {
     invert: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     threshold: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliver: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    initial: Option<bool>,
 }
 
 impl Options {
@@ -54,6 +58,8 @@ impl Options {
                 ("Threshold", Variant::F64(threshold)) if threshold.is_finite() => {
                     kept.threshold = Some(*threshold);
                 }
+                ("Deliver", Variant::Str(text)) => kept.deliver = Some(text.to_string()),
+                ("Initial", Variant::Bool(initial)) => kept.initial = Some(*initial),
                 ("Lasting", Variant::Bool(is_lasting)) => lasting = *is_lasting,
                 (key, _) => {
                     let text = format!("\"{key}\" is no option, or not of its type");
@@ -83,6 +89,8 @@ impl Kept {
             clamp: self.clamp,
             invert: self.invert,
             threshold: self.threshold,
+            delivery: self.deliver.as_deref().map(delivery).transpose()?,
+            initial: self.initial,
         })
     }
 }
@@ -96,6 +104,14 @@ impl From<&Conversion> for Kept {
             clamp: conversion.clamp,
             invert: conversion.invert,
             threshold: conversion.threshold,
+            deliver: conversion.delivery.map(|delivery| {
+                let text = match delivery {
+                    Delivery::Every => EVERY,
+                    Delivery::Latest => LATEST,
+                };
+                text.to_owned()
+            }),
+            initial: conversion.initial,
         }
     }
 }
@@ -110,9 +126,24 @@ pub(super) fn shown(conversion: &Conversion) -> Variant<'static> {
         ("Clamp", kept.clamp.then(|| Variant::new(true))),
         ("Invert", kept.invert.then(|| Variant::new(true))),
         ("Threshold", kept.threshold.map(Variant::new)),
+        ("Deliver", kept.deliver.map(text)),
+        ("Initial", kept.initial.map(Variant::new)),
     ];
     let entries = entries
         .into_iter()
         .filter_map(|(key, value)| Some((key, value?)));
     types::dictionary(entries)
 }
+
+fn delivery(text: &str) -> Result<Delivery, String> {
+    match text {
+        EVERY => Ok(Delivery::Every),
+        LATEST => Ok(Delivery::Latest),
+        other => Err(format!(
+            "\"{other}\" is no Deliver: it is \"{EVERY}\" or \"{LATEST}\""
+        )),
+    }
+}
+
+const EVERY: &str = "every";
+const LATEST: &str = "latest";

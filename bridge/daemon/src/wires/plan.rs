@@ -41,6 +41,8 @@ pub(super) struct Route {
     pub from: Side,
     /// What is known of the target.
     pub to: Side,
+    /// Whether the target is a state, as far as that is known without asking it.
+    pub is_state: bool,
 }
 
 /// Where values come from.
@@ -152,7 +154,7 @@ pub(super) fn plan(
         }
         End::Bus(end) => (Source::Bus(at_bus(end)?), Side::default()),
     };
-    let (target, to_side) = match to {
+    let (target, to_side, is_state) = match to {
         End::Node(end) => {
             let (spot, known) = at_node(end)?;
             let access = known.info.access;
@@ -175,16 +177,24 @@ pub(super) fn plan(
                     });
                 }
             }
-            (through(nodes, spot, access), Side::of(&known.info))
+            let target = through(nodes, spot, access);
+            (target, Side::of(&known.info), is_state(access))
         }
-        End::Bus(end) => (Target::Bus(at_bus(end)?), Side::default()),
+        // Whether it is a property is seen when it is opened.
+        End::Bus(end) => (Target::Bus(at_bus(end)?), Side::default(), false),
     };
     Ok(Plan::Through(Route {
         source,
         target,
         from: from_side,
         to: to_side,
+        is_state,
     }))
+}
+
+/// Whether a capability is a state, of which the newest value counts: what can be read.
+pub(super) fn is_state(access: Access) -> bool {
+    access.read
 }
 
 fn through(nodes: &Nodes, spot: Spot, access: Access) -> Target {

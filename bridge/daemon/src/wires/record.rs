@@ -47,6 +47,7 @@ struct Facts {
     fails: bool,
     count: u64,
     lost: u64,
+    skipped: u64,
     last: Option<Value>,
     error: String,
     is_due: bool,
@@ -171,6 +172,27 @@ impl Record {
         self.is_due(facts);
     }
 
+    /// Newer values took the place of so many.
+    pub(super) fn skipped(&self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let mut facts = self.facts();
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        facts.skipped = facts.skipped.saturating_add(count);
+        self.is_due(facts);
+    }
+
+    #[cfg(test)]
+    pub(super) fn skips(&self) -> u64 {
+        self.facts().skipped
+    }
+
+    #[cfg(test)]
+    pub(super) fn losses(&self) -> u64 {
+        self.facts().lost
+    }
+
     /// How its object looks; `shape` has the members.
     pub(super) fn interface(&self, shape: &Interface, wire: &Wire) -> Result<Interface, SlotError> {
         let mut interface = shape
@@ -195,11 +217,12 @@ impl Record {
     }
 
     fn contents(&self) -> impl Iterator<Item = (&'static str, Content)> {
-        let all: [(&'static str, Show); 6] = [
+        let all: [(&'static str, Show); 7] = [
             ("State", |facts| Variant::new(facts.state_shown())),
             ("Direct", |facts| Variant::new(facts.is_direct)),
             ("Count", |facts| Variant::new(facts.count)),
             ("Lost", |facts| Variant::new(facts.lost)),
+            ("Skipped", |facts| Variant::new(facts.skipped)),
             ("LastValue", Facts::last_shown),
             ("LastError", |facts| Variant::new(facts.error.clone())),
         ];

@@ -4,11 +4,16 @@
 //! feed, converts them, and does at the target what the route says, one after the other. A target that
 //! is busy is waited for.
 //! Invariants: W1. values are delivered in the order in which they were emitted. W2. each value is
-//! delivered, or the record says why not, and the next one is tried.
+//! delivered, or a newer one of the same state is, or the record says why not, and the next one is tried.
+//! W3. a touch is passed on once: what comes back of it in a circle ends here.
 //! Not here: which wires there are (`super::board`).
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use zocp_node::{CapPath, Capability, End, Node, NodeError, Value};
+use zocp_node::{
+    CapPath, Capability, Cause, End, Node, NodeError, Value,
+    model::{History, Meaning},
+};
 
 use super::{
     board::{WireId, relay_name},
@@ -16,7 +21,7 @@ use super::{
     conversion::{Conversion, ConversionError, Converter, Kind, Side},
     feed::{Outlet, Passing},
     nodes::Spot,
-    pace::{CircleError, Pace},
+    pace::Pace,
     plan::{Route, Target},
     record::Record,
 };
@@ -30,6 +35,7 @@ pub(super) struct Worker {
     pub(super) route: Route,
     pub(super) conversion: Conversion,
     pub(super) outlet: Outlet,
+    pub(super) pace: Pace,
     /// The wire is taken away: what waits is not delivered.
     pub(super) taken: CancellationToken,
     /// A worker of this wire before this one, which ends first.
@@ -58,16 +64,42 @@ impl Worker {
     /// Delivers what comes. A target that cannot be opened is tried again with each value.
     async fn work(&mut self, work: &mut Option<Work>) {
         match self.open().await {
-            Ok(opened) => *work = Some(opened),
+            Ok(opened) => *work = Some(self.opened(opened)),
             Err(error) => self.record.troubled(&error.to_string()),
         }
-        while let Some(passing) = self.outlet.next().await {
+        while let Some(mut passing) = self.outlet.next().await {
+            // Where touches do not end a circle, a pace does; the newest value is passed on behind it.
+            if passing.cause.is_none() && self.record.leads_round() {
+                let pause = self.pace.step();
+                if !pause.is_zero() {
+                    sleep(pause).await;
+                    passing = self.newest(passing);
+                }
+            }
             match self.pass(work, passing).await {
                 Ok(Some(value)) => self.record.passed(value),
                 Ok(None) => {}
                 Err(error) => self.record.failed(&error.to_string()),
             }
         }
+    }
+
+    fn newest(&mut self, passing: Passing) -> Passing {
+        let Some(newer) = self.outlet.newest() else {
+            return passing;
+        };
+        self.record.skipped(1);
+        newer
+    }
+
+    /// What is known of the target now says what is delivered to it.
+    fn opened(&self, work: Work) -> Work {
+        let is_state = match &work.target {
+            Opened::Bus(sink) => sink.is_state(),
+            Opened::Node(_) | Opened::Relay { .. } => self.route.is_state,
+        };
+        self.outlet.deliver(self.conversion.delivery(is_state));
+        work
     }
 
     /// What was delivered, if there was something to deliver.
@@ -78,39 +110,59 @@ impl Worker {
     ) -> Result<Option<Value>, PassError> {
         let work = match work {
             Some(work) => work,
-            closed => closed.insert(self.open().await?),
+            closed => closed.insert(self.opened(self.open().await?)),
         };
         let Some(value) = work.converter.convert(&passing.value)? else {
             return Ok(None);
         };
-        if self.record.leads_round() {
-            if work.last.as_ref() == Some(&value) {
+        if let Some(cause) = &passing.cause {
+            if !matches!(work.history.meet(cause), Meaning::New | Meaning::Wins) {
                 return Ok(None);
             }
-            work.pace.step()?;
+        } else if self.record.leads_round() && work.last.as_ref() == Some(&value) {
+            return Ok(None);
         }
-        self.put(&work.target, &value, passing.hops).await?;
+        self.put(&work.target, &value, (passing.hops, passing.cause))
+            .await?;
         work.last = Some(value.clone());
         Ok(Some(value))
     }
 
-    async fn put(&self, target: &Opened, value: &Value, hops: u8) -> Result<(), PassError> {
+    async fn put(
+        &self,
+        target: &Opened,
+        value: &Value,
+        (hops, cause): (u8, Option<Cause>),
+    ) -> Result<(), PassError> {
         match target {
-            Opened::Node(spot) => Ok(self.set(spot, value, hops.saturating_add(1)).await?),
-            Opened::Relay { relay, .. } => Ok(self.node.emit(relay.clone(), value.clone()).await?),
+            Opened::Node(spot) => {
+                let through = (hops.saturating_add(1), cause);
+                Ok(self.set(spot, value, through).await?)
+            }
+            Opened::Relay { relay, .. } => {
+                let (relay, value) = (relay.clone(), value.clone());
+                Ok(self.node.emit_from(relay, value, cause).await?)
+            }
             Opened::Bus(sink) => Ok(sink.put(value).await?),
         }
     }
 
     /// Sets a value of a node, when there is room for it, or hands it to this one.
-    async fn set(&self, spot: &Spot, value: &Value, hops: u8) -> Result<(), NodeError> {
+    async fn set(
+        &self,
+        spot: &Spot,
+        value: &Value,
+        (hops, cause): (u8, Option<Cause>),
+    ) -> Result<(), NodeError> {
         if spot.peer == self.node.id() {
             let (path, value) = (spot.path.clone(), value.clone());
-            return self.node.receive(path, value, &relay_name(self.id)).await;
+            let emitter = relay_name(self.id);
+            return self.node.receive(path, value, &emitter, cause).await;
         }
         loop {
             let (path, value) = (spot.path.clone(), value.clone());
-            let set = self.node.set_through(spot.peer, path, value, hops).await;
+            let through = (hops, cause.clone());
+            let set = self.node.set_through(spot.peer, path, value, through).await;
             match set {
                 Err(NodeError::Busy) => self.node.drained(spot.peer, DRAINED).await?,
                 done => return done,
@@ -134,7 +186,7 @@ impl Worker {
             target,
             converter,
             last: None,
-            pace: Pace::default(),
+            history: History::default(),
         })
     }
 
@@ -172,7 +224,8 @@ struct Work {
     converter: Converter,
     /// What was delivered last.
     last: Option<Value>,
-    pace: Pace,
+    /// Which touches it has passed on.
+    history: History,
 }
 
 /// A target at which values can be delivered.
@@ -194,9 +247,6 @@ enum PassError {
     /// The service does not take it.
     #[error(transparent)]
     Bus(#[from] CallError),
-    /// Fault of whoever made the wires.
-    #[error(transparent)]
-    Circle(#[from] CircleError),
 }
 
 /// A capability as the node is told of it.

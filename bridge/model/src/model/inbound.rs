@@ -2,9 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::{Model, Peer, SetError};
+use super::{
+    Model, Peer, SetError,
+    touches::{Met, Telling},
+};
 use crate::{
-    CapPath, Capability, NodeId, Tree,
+    CapPath, Capability, Cause, Change, NodeId, Tree,
     event::{Event, Ignored},
     json,
     message::{MessageError, Verb, ack, entry, insert, modified, parts},
@@ -12,17 +15,22 @@ use crate::{
 };
 
 impl Model {
-    pub(super) fn handle_verb(&mut self, peer: NodeId, verb: Verb) -> Result<(), MessageError> {
+    pub(super) fn handle_verb(
+        &mut self,
+        peer: NodeId,
+        verb: Verb,
+        cause: Option<&Cause>,
+    ) -> Result<(), MessageError> {
         match verb {
             Verb::Get(names) => self.get(peer, names),
-            Verb::Set(patch) => self.set_by_peer(peer, &patch),
+            Verb::Set(patch) => self.set_by_peer(peer, &patch, cause),
             Verb::Ack(patch) => self.acknowledged(peer, &patch),
             Verb::Call(call) => self.called(peer, call),
-            Verb::Sub(wire) => self.sub(peer, wire),
+            Verb::Sub(wire) => self.sub(peer, wire, false),
             Verb::Unsub(wire) => self.unsub(peer, wire),
             Verb::Rep(answer) => self.answered(peer, answer),
-            Verb::Mod(patch) => return self.modified(peer, patch),
-            Verb::Sig(emitter, value) => return self.signaled(peer, emitter, value),
+            Verb::Mod(patch) => return self.modified(peer, patch, cause),
+            Verb::Sig(emitter, value) => return self.signaled(peer, emitter, value, cause),
             Verb::Nothing | Verb::Unknown => {}
         }
         Ok(())
@@ -45,11 +53,11 @@ impl Model {
     }
 
     /// Every value in a patch, one by one: what is refused does not hold up the rest.
-    fn set_by_peer(&mut self, peer: NodeId, patch: &Map<String, Value>) {
+    fn set_by_peer(&mut self, peer: NodeId, patch: &Map<String, Value>, cause: Option<&Cause>) {
         // protocol.md §5.3
         let mut holds = Map::new();
         for (path, part) in parts(patch) {
-            self.set_entry(peer, path.clone(), part);
+            self.set_entry(peer, path.clone(), part, cause);
             if part.get("value").is_some() {
                 let value = self.tree.capability(&path).and_then(|it| it.value.clone());
                 let value = value.map_or_else(Map::new, |value| entry("value", value));
@@ -96,7 +104,7 @@ impl Model {
         }
     }
 
-    fn set_entry(&mut self, peer: NodeId, path: CapPath, part: &Value) {
+    fn set_entry(&mut self, peer: NodeId, path: CapPath, part: &Value, cause: Option<&Cause>) {
         if part.as_object().is_some_and(Map::is_empty) {
             return; // pyZOCP's echo of a GET asks for nothing.
         }
@@ -111,7 +119,7 @@ impl Model {
             let old = capability.value.as_ref().filter(|_| !is_whole);
             let checked = capability.check_set(&merged(old, value));
             match checked {
-                Ok(value) => self.set_checked(peer, path.clone(), value),
+                Ok(value) => self.set_checked(peer, path.clone(), value, cause),
                 Err(cause) => self.ignore(
                     peer,
                     Ignored::Refused {
@@ -126,14 +134,20 @@ impl Model {
         }
     }
 
-    fn set_checked(&mut self, peer: NodeId, path: CapPath, value: Value) {
-        match self.update(&path, value.clone(), Some(peer)) {
+    fn set_checked(&mut self, peer: NodeId, path: CapPath, value: Value, cause: Option<&Cause>) {
+        let is_old = self.kind(peer).is_some_and(|kind| !kind.extended);
+        let Met::Taken(cause) = self.meet(&path, cause, is_old) else {
+            return;
+        };
+        let telling = Telling::all(cause.clone()).except(peer);
+        match self.update(&path, value.clone(), telling) {
             Ok(()) => {
                 let emits = |capability: &Capability| capability.info.access.emit;
                 if self.tree.capability(&path).is_some_and(emits) {
                     self.event(Event::LocalEmitted {
                         path: path.clone(),
                         value: value.clone(),
+                        cause,
                     });
                 }
                 self.event(Event::LocalSet { peer, path, value });
@@ -146,6 +160,7 @@ impl Model {
         &mut self,
         peer: NodeId,
         mut patch: Map<String, Value>,
+        cause: Option<&Cause>,
     ) -> Result<(), MessageError> {
         let limits = self.room(peer);
         // protocol.md §5.10
@@ -163,6 +178,7 @@ impl Model {
         let Some(tree) = known.tree.as_mut() else {
             known.tree = Some(Tree::from_json(Value::Object(patch), &limits)?);
             self.recount(peer);
+            self.rewired();
             self.event(Event::TreeKnown { peer });
             return Ok(());
         };
@@ -185,6 +201,9 @@ impl Model {
             })
             .collect();
         self.recount(peer);
+        if merged.changes.iter().any(is_description) {
+            self.rewired();
+        }
         if !merged.changes.is_empty() {
             self.event(Event::Changed {
                 peer,
@@ -192,8 +211,16 @@ impl Model {
             });
         }
         for (path, value) in emitted {
-            self.sense(peer, &path.to_string(), &value);
-            self.event(Event::Emitted { peer, path, value });
+            self.sense(peer, &path.to_string(), &value, cause);
+            if !cause.is_some_and(Cause::is_again) {
+                let cause = cause.cloned();
+                self.event(Event::Emitted {
+                    peer,
+                    path,
+                    value,
+                    cause,
+                });
+            }
         }
         Ok(())
     }
@@ -203,6 +230,7 @@ impl Model {
         peer: NodeId,
         emitter: String,
         value: Value,
+        cause: Option<&Cause>,
     ) -> Result<(), MessageError> {
         let path = CapPath::root(emitter);
         let limits = self.room(peer);
@@ -229,27 +257,45 @@ impl Model {
             self.event(Event::Changed { peer, changes });
         }
         if wired {
-            self.sense(peer, &path.name, &value);
+            self.sense(peer, &path.name, &value, cause);
         }
-        if emits {
-            self.event(Event::Emitted { peer, path, value });
+        if emits && !cause.is_some_and(Cause::is_again) {
+            let cause = cause.cloned();
+            self.event(Event::Emitted {
+                peer,
+                path,
+                value,
+                cause,
+            });
         }
         Ok(())
     }
 
     /// Hands a signal to the sensors of ours that are wired to it.
-    fn sense(&mut self, peer: NodeId, emitter: &str, value: &Value) {
+    pub(super) fn sense(
+        &mut self,
+        peer: NodeId,
+        emitter: &str,
+        value: &Value,
+        cause: Option<&Cause>,
+    ) {
         let receivers = self
             .peers
             .get(&peer)
             .and_then(|known: &Peer| known.wires.get(emitter))
             .cloned();
         for receiver in receivers.into_iter().flatten() {
-            self.sense_at(peer, emitter, receiver, value);
+            self.sense_at((peer, emitter), receiver, value, cause);
         }
     }
 
-    fn sense_at(&mut self, peer: NodeId, emitter: &str, receiver: Option<String>, value: &Value) {
+    pub(super) fn sense_at(
+        &mut self,
+        (peer, emitter): (NodeId, &str),
+        receiver: Option<String>,
+        value: &Value,
+        cause: Option<&Cause>,
+    ) {
         let Some(name) = receiver else {
             let value = value.clone();
             return self.event(Event::LocalSensed {
@@ -257,6 +303,7 @@ impl Model {
                 emitter: emitter.into(),
                 receiver: None,
                 value,
+                cause: cause.cloned(),
             });
         };
         let Some(path) = self.tree.resolve(&name) else {
@@ -272,19 +319,44 @@ impl Model {
             Ok(value) => value,
             Err(cause) => return self.ignore(peer, Ignored::Refused { path, cause }),
         };
-        // As in pyZOCP only another value is told on, so that circles of wires come to rest.
-        let differs = !capability
-            .value
-            .as_ref()
-            .is_some_and(|old| json::equal(old, &checked));
-        if differs && let Err(cause) = self.update(&path, checked.clone(), None) {
+        self.sense_checked((peer, emitter), path, checked, cause);
+    }
+
+    /// Takes what is no echo, and tells it on.
+    pub(super) fn sense_checked(
+        &mut self,
+        (peer, emitter): (NodeId, &str),
+        path: CapPath,
+        value: Value,
+        cause: Option<&Cause>,
+    ) {
+        if self.is_return(&path, (peer, emitter), &value, cause) {
+            return;
+        }
+        let is_old = self.strips(peer);
+        let told = match self.meet(&path, cause, is_old) {
+            Met::Taken(cause) => cause,
+            Met::Echo => return,
+            Met::Retold(cause) => return self.tell_again(&path, cause),
+        };
+        let held = self.tree.capability(&path).and_then(|it| it.value.as_ref());
+        let differs = !held.is_some_and(|held| json::equal(held, &value));
+        let mut telling = Telling::all(told.clone());
+        telling.source = Some((peer, emitter.to_owned()));
+        if cause.is_none() {
+            // As in pyZOCP only another value is told on to old peers, so that circles of wires rest.
+            telling.is_for_extended = !differs;
+            telling.except = self.spared(&path, (peer, emitter));
+        }
+        if let Err(cause) = self.update(&path, value.clone(), telling) {
             return self.ignore(peer, Ignored::TooLarge { path, cause });
         }
         self.event(Event::LocalSensed {
             peer,
             emitter: emitter.into(),
             receiver: Some(path),
-            value: checked,
+            value,
+            cause: told,
         });
     }
 }
@@ -297,19 +369,31 @@ impl Model {
         path: &CapPath,
         value: &Value,
         emitter: &str,
+        cause: Option<&Cause>,
     ) -> Result<(), SetError> {
         let capability = self.tree.capability(path);
         let capability = capability.ok_or(SetError::UnknownCapability)?;
         if capability.info.access.sense {
             capability.check(value)?;
             let receiver = Some(path.to_string());
-            self.sense_at(self.me, emitter, receiver, value);
+            self.sense_at((self.me, emitter), receiver, value, cause);
             return Ok(());
         }
         let value = capability.check_set(value)?;
-        self.set_checked(self.me, path.clone(), value);
+        self.set_checked(self.me, path.clone(), value, cause);
         Ok(())
     }
+}
+
+/// Whether a change is of more than a value: subscribers are among it.
+fn is_description(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::CapabilityAdded { .. }
+            | Change::CapabilityChanged { .. }
+            | Change::CapabilityRemoved { .. }
+            | Change::ObjectRemoved(_)
+    )
 }
 
 /// A value as pyZOCP sets it: objects merge.

@@ -8,11 +8,15 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Model, Peer, gone};
+use super::{
+    Model, Peer, gone,
+    touches::{Met, Telling},
+};
 use crate::{
-    CapPath, Capability, Change, CheckError, Method, NodeId, ObjectPath, TreeError,
+    CapPath, Capability, Cause, Change, CheckError, Method, NodeId, ObjectPath, TreeError,
+    capability::MISSED,
     event::Event,
-    message::{entry, modified, nested, sig},
+    message::{entry, modified, nested, sig, with_cause},
     object::{Audience, METHODS, OBJECTS, TYPE},
     tree::Dialect,
 };
@@ -33,6 +37,9 @@ impl Model {
                 .and_then(|old| old.info.subscribers.clone())
                 .unwrap_or_default(),
         );
+        if let Some(missed) = old.as_ref().and_then(|old| old.info.extra.get(MISSED)) {
+            info.extra.insert(MISSED.to_owned(), missed.clone());
+        }
         if let (None, Some(value)) = (&info.type_hint, &capability.value) {
             info.type_hint = Some(crate::TypeHint::text_for(value).into());
         }
@@ -42,7 +49,7 @@ impl Model {
                 &path.object,
                 entry(&path.name, Value::Object(capability.to_json())),
             ))?;
-            self.announce(&path, &Map::new());
+            self.announce(&path, &Map::new(), None);
             return Ok(());
         };
         if old == capability {
@@ -71,9 +78,10 @@ impl Model {
         }));
         let emitted = self.tree.capability(&path).and_then(emission);
         self.event(Event::LocalChanged { changes });
-        self.announce(&path, &old.to_json());
+        let cause = emitted.as_ref().and_then(|_| self.touch(&path));
+        self.announce(&path, &old.to_json(), cause.as_ref());
         if let Some(value) = emitted {
-            self.event(Event::LocalEmitted { path, value });
+            self.event(Event::LocalEmitted { path, value, cause });
         }
         Ok(())
     }
@@ -85,6 +93,8 @@ impl Model {
             let audience = self.audience(&path.object);
             let entries = entry(&path.name, Value::Null);
             self.withdraw(&path.object, entries, audience, Some(path));
+            self.touches.forget(|one| one == path);
+            self.rewired();
             for peer in self.peers.values_mut() {
                 peer.subscribers.remove(&Some(path.clone()));
             }
@@ -106,6 +116,8 @@ impl Model {
         if existed {
             let gone = entry(OBJECTS, Value::Object(entry(name, Value::Null)));
             self.withdraw(&parent, gone, self.audience(object), None);
+            self.touches.forget(|path| path.object.starts_with(object));
+            self.rewired();
             for peer in self.peers.values_mut() {
                 peer.subscribers.retain(|emitter, _| {
                     !emitter
@@ -187,51 +199,39 @@ impl Model {
             .ok_or(PublishError::UnknownCapability)?;
         let value = capability.check(&value)?;
         if capability.value.as_ref() != Some(&value) {
-            self.update(path, value, None)?;
+            let cause = self.touch(path);
+            self.update(path, value, Telling::all(cause))?;
         }
         Ok(())
     }
 
     /// Emits a signal: subscribers are told in any case. Needs `e`.
     pub fn emit(&mut self, path: &CapPath, value: Value) -> Result<(), PublishError> {
-        let capability = self
-            .tree
-            .capability(path)
-            .ok_or(PublishError::UnknownCapability)?;
-        if !capability.info.access.emit {
-            return Err(PublishError::NotAnEmitter);
-        }
-        let value = capability.check(&value)?;
-        self.update(path, value.clone(), None)?;
-        self.event(Event::LocalEmitted {
-            path: path.clone(),
-            value,
-        });
-        Ok(())
+        self.emit_from(path, value, None)
     }
 
-    /// Replaces a value and tells the subscribers, except the one who did it.
+    /// Replaces a value and tells the subscribers.
     pub(super) fn update(
         &mut self,
         path: &CapPath,
         value: Value,
-        except: Option<NodeId>,
+        telling: Telling,
     ) -> Result<(), TreeError> {
         let replaced = self.tree.replace_value(path, value.clone(), &self.limits)?;
-        let octets = if path.object.is_root() {
-            sig(&path.name, &value)
-        } else {
-            let part = entry(&path.name, Value::Object(entry("value", value.clone())));
-            modified(nested(&path.object, part))
-        };
+        let octets = emission_of(path, &value);
+        let with_cause = with_cause(&octets, telling.cause.as_ref());
         let signal = (!path.object.is_root()).then(|| sig(&path.to_string(), &value));
+        if !telling.is_again() {
+            self.expect_returns(path, &value, &telling);
+        }
         if let Some(changes) = replaced.changes(path, value) {
             self.event(Event::LocalChanged { changes });
         }
         for (peer, is_extended) in self.subscribers(Some(path)) {
-            if Some(peer) == except {
+            if Some(peer) == telling.except || (telling.is_for_extended && !is_extended) {
                 continue;
             }
+            let octets = if is_extended { &with_cause } else { &octets };
             self.whisper(peer, octets.clone());
             // protocol.md §5.7
             if let Some(signal) = &signal
@@ -241,6 +241,51 @@ impl Model {
                 self.whisper(peer, signal.clone());
             }
         }
+        Ok(())
+    }
+
+    /// Tells one peer a value of ours.
+    pub(super) fn tell_value(
+        &mut self,
+        peer: NodeId,
+        path: &CapPath,
+        value: &Value,
+        cause: Option<&Cause>,
+    ) {
+        let is_extended = self.kind(peer).is_some_and(|kind| kind.extended);
+        let octets = emission_of(path, value);
+        let cause = cause.filter(|_| is_extended);
+        self.whisper(peer, with_cause(&octets, cause));
+        // protocol.md §5.7
+        if !path.object.is_root() && !is_extended {
+            self.whisper(peer, sig(&path.to_string(), value));
+        }
+    }
+
+    /// Emits a value of ours that comes from this touch, if it has one.
+    pub fn emit_from(
+        &mut self,
+        path: &CapPath,
+        value: Value,
+        cause: Option<&Cause>,
+    ) -> Result<(), PublishError> {
+        let capability = self
+            .tree
+            .capability(path)
+            .ok_or(PublishError::UnknownCapability)?;
+        if !capability.info.access.emit {
+            return Err(PublishError::NotAnEmitter);
+        }
+        let value = capability.check(&value)?;
+        let Met::Taken(cause) = self.meet(path, cause, false) else {
+            return Ok(());
+        };
+        self.update(path, value.clone(), Telling::all(cause.clone()))?;
+        self.event(Event::LocalEmitted {
+            path: path.clone(),
+            value,
+            cause,
+        });
         Ok(())
     }
 
@@ -323,7 +368,7 @@ impl Model {
     }
 
     /// Tells the subscribers of a capability all about it, and what of `before` is no more.
-    fn announce(&mut self, path: &CapPath, before: &Map<String, Value>) {
+    fn announce(&mut self, path: &CapPath, before: &Map<String, Value>, cause: Option<&Cause>) {
         let Some(capability) = self.tree.capability(path) else {
             return;
         };
@@ -339,7 +384,7 @@ impl Model {
             // protocol.md §5.11: as good as missing, which pyZOCP cannot be told.
             old.entry(key).or_insert(Value::Null);
         }
-        let (old, extended) = (part(old), part(whole));
+        let (old, extended) = (part(old), with_cause(&part(whole), cause));
         for (peer, is_extended) in self.followers(Some(path)) {
             self.whisper(
                 peer,
@@ -415,6 +460,15 @@ impl Model {
     }
 }
 
+/// The message that tells a value.
+fn emission_of(path: &CapPath, value: &Value) -> Vec<u8> {
+    if path.object.is_root() {
+        return sig(&path.name, value);
+    }
+    let part = entry(&path.name, Value::Object(entry("value", value.clone())));
+    modified(nested(&path.object, part))
+}
+
 /// What telling a known capability anew emits (protocol.md §5.4).
 fn emission(capability: &Capability) -> Option<Value> {
     let value = capability.value.as_ref();
@@ -431,6 +485,7 @@ fn old_shape(capability: &Capability) -> Map<String, Value> {
     entries
         .entry("typeHint")
         .or_insert_with(|| crate::TypeHint::text_for(&value).into());
+    entries.remove(MISSED);
     entries.entry("access").or_insert_with(|| Value::from(""));
     entries
         .entry("subscribers")

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Model, inbound::merged};
 use crate::{
-    CapPath, CheckError, NodeId, TreeError,
+    CapPath, Cause, CheckError, NodeId, TreeError,
     event::Event,
     message::{self, entry, nested},
 };
@@ -14,16 +14,17 @@ impl Model {
     ///
     /// Our copy has the new value at once: pyZOCP does not confirm to the one who set.
     pub fn set(&mut self, peer: NodeId, path: &CapPath, value: Value) -> Result<(), SetError> {
-        self.set_through(peer, path, value, 0)
+        self.set_through(peer, path, value, (0, None))
     }
 
-    /// The same for a value that has come through so many wires: [`Event::Set`] tells of it.
+    /// The same for a value that has come through so many wires, from this touch: [`Event::Set`] tells of
+    /// it. Sensors of ours that are wired to it get it too: the peer does not tell who set it.
     pub fn set_through(
         &mut self,
         peer: NodeId,
         path: &CapPath,
         value: Value,
-        hops: u8,
+        (hops, cause): (u8, Option<Cause>),
     ) -> Result<(), SetError> {
         let limits = self.room(peer);
         let known = self.peers.get_mut(&peer).ok_or(SetError::NodeGone)?;
@@ -37,7 +38,8 @@ impl Model {
         let value = capability.check_set(&value)?;
         let emits = capability.info.access.emit;
         let replaced = tree.replace_value(path, value.clone(), &limits)?;
-        if known.kind.extended {
+        let is_extended = known.kind.extended;
+        if is_extended {
             if known.sets.len() >= self.limits.capabilities_max {
                 known.sets.retain(|path, _| tree.capability(path).is_some());
             }
@@ -46,19 +48,23 @@ impl Model {
         }
         self.recount(peer);
         let part = entry(&path.name, Value::Object(entry("value", value.clone())));
-        self.whisper(peer, message::set(nested(&path.object, part)));
+        let octets = message::set(nested(&path.object, part));
+        let told = cause.as_ref().filter(|_| is_extended);
+        self.whisper(peer, message::with_cause(&octets, told));
         let changes = replaced.changes(path, value.clone());
-        let tells = emits && (hops == 0 || changes.is_some());
+        let tells = emits && (hops == 0 || cause.is_some() || changes.is_some());
         if let Some(changes) = changes {
             self.event(Event::Changed { peer, changes });
         }
         if tells {
+            self.sense(peer, &path.to_string(), &value, cause.as_ref());
             let path = path.clone();
             self.event(Event::Set {
                 peer,
                 path,
                 value,
                 hops,
+                cause,
             });
         }
         Ok(())

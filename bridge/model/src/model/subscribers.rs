@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Model, wiring::SubscribeError};
 use crate::{
     CapPath, NodeId,
-    capability::Subscriber,
+    capability::{MISSED, Subscriber},
     message::{Wire, entry, modified, nested},
 };
 
@@ -44,8 +44,10 @@ impl Model {
             return Err(SubscribeError::TooMany);
         }
         if let Some(emitter) = &emitter {
+            let one = subscriber(wire);
+            self.miss(emitter, |missed| missed.retain(|missed| *missed != one));
             let mut list = self.listed(emitter);
-            list.push(subscriber(wire));
+            list.push(one);
             self.list(emitter, list);
         }
         if let Some(receiver) = self.peers.get_mut(&wire.receiver_node) {
@@ -63,6 +65,7 @@ impl Model {
         let emitter = self.emitter(wire);
         if let Some(emitter) = &emitter {
             let gone = subscriber(wire);
+            self.miss(emitter, |missed| missed.retain(|missed| *missed != gone));
             let (before, mut list) = (self.listed(emitter), self.listed(emitter));
             list.retain(|listed| *listed != gone);
             if list != before {
@@ -82,12 +85,48 @@ impl Model {
         existed
     }
 
-    /// Removes a node that left from an emitter's list.
+    /// Removes a node that left from an emitter's list, to those who are missed.
     pub(super) fn unlist(&mut self, emitter: &CapPath, node: NodeId) {
         let node = node.to_string();
-        let mut list = self.listed(emitter);
-        list.retain(|listed| *listed.node != *node);
+        let (gone, list): (Vec<_>, Vec<_>) = self
+            .listed(emitter)
+            .into_iter()
+            .partition(|listed| *listed.node == *node);
+        // protocol.md §6.11
+        self.miss(emitter, |missed| {
+            missed.retain(|one| !gone.contains(one));
+            missed.extend(gone.iter().cloned());
+            let beyond = missed.len().saturating_sub(MISSED_MAX);
+            missed.drain(..beyond);
+        });
         self.list(emitter, list);
+    }
+
+    /// Changes who is missed at an emitter: told to peers that know the word.
+    fn miss(&mut self, emitter: &CapPath, change: impl FnOnce(&mut Vec<Subscriber>)) {
+        let Some(capability) = self.tree.capability(emitter) else {
+            return;
+        };
+        let before = capability.info.missed();
+        let mut missed = before.clone();
+        change(&mut missed);
+        if missed == before {
+            return;
+        }
+        let list: Value = missed.iter().map(Subscriber::to_json).collect();
+        let part = nested(
+            &emitter.object,
+            entry(&emitter.name, Value::Object(entry(MISSED, list))),
+        );
+        if self.merge(part.clone()).is_err() {
+            return;
+        }
+        let octets = modified(part);
+        for (peer, is_extended) in self.subscribers(Some(emitter)) {
+            if is_extended {
+                self.whisper(peer, octets.clone());
+            }
+        }
     }
 
     fn listed(&self, emitter: &CapPath) -> Vec<Subscriber> {
@@ -99,6 +138,7 @@ impl Model {
 
     /// Replaces an emitter's list and tells those who subscribed so far, as pyZOCP does.
     fn list(&mut self, emitter: &CapPath, list: Vec<Subscriber>) {
+        self.rewired();
         let list: Value = list.iter().map(Subscriber::to_json).collect();
         let part = nested(
             &emitter.object,
@@ -145,6 +185,7 @@ impl Model {
             .entry(emitter.clone())
             .or_default()
             .insert(wire.receiver.clone());
+        self.rewired();
         Ok(true)
     }
 
@@ -164,6 +205,9 @@ impl Model {
         existed
     }
 }
+
+/// Receivers that left and are remembered at an emitter, the newest.
+const MISSED_MAX: usize = 64;
 
 fn subscriber(wire: &Wire) -> Subscriber {
     Subscriber {

@@ -25,18 +25,49 @@ impl Model {
         sensor_node: NodeId,
         sensor: Option<&str>,
     ) -> Result<(), SubscribeError> {
+        self.subscribe_with((emitter_node, emitter), (sensor_node, sensor), false)
+    }
+
+    /// The same; `first` has the sensor get the present value, if the emitter's node is extended.
+    pub fn subscribe_with(
+        &mut self,
+        (emitter_node, emitter): (NodeId, Option<&str>),
+        (sensor_node, sensor): (NodeId, Option<&str>),
+        first: bool,
+    ) -> Result<(), SubscribeError> {
         let wire = wire(emitter_node, emitter, sensor_node, sensor);
         self.check(&wire)?;
         if emitter_node == self.me {
             self.add_subscriber(&wire)?;
             self.whisper(sensor_node, wire.sub());
+            if first {
+                self.tell_first(&wire);
+            }
             return Ok(());
         }
         if sensor_node == self.me {
             self.remember(&wire)?;
         }
-        self.whisper(emitter_node, wire.sub());
+        let is_extended = self.kind(emitter_node).is_some_and(|kind| kind.extended);
+        let sub = if first && is_extended {
+            wire.sub_first()
+        } else {
+            wire.sub()
+        };
+        self.whisper(emitter_node, sub);
         Ok(())
+    }
+
+    /// Tells the receiver of a new subscription the present value, which is no emission.
+    fn tell_first(&mut self, wire: &Wire) {
+        let Some(path) = self.emitter(wire) else {
+            return;
+        };
+        let Some(value) = self.tree.capability(&path).and_then(|it| it.value.clone()) else {
+            return;
+        };
+        let cause = self.present_cause(&path);
+        self.tell_value(wire.receiver_node, &path, &value, cause.as_ref());
     }
 
     /// Takes such a wire away.
@@ -58,18 +89,19 @@ impl Model {
         self.whisper(emitter_node, wire.unsub());
         if sensor_node == self.me {
             self.forget(&wire);
+            self.rewired();
             self.keep_following(&wire);
         }
         Ok(())
     }
 
-    pub(super) fn sub(&mut self, peer: NodeId, wire: Wire) {
-        if let Err(reason) = self.try_sub(peer, &wire) {
+    pub(super) fn sub(&mut self, peer: NodeId, wire: Wire, first: bool) {
+        if let Err(reason) = self.try_sub(peer, &wire, first) {
             self.ignore(peer, reason);
         }
     }
 
-    fn try_sub(&mut self, peer: NodeId, wire: &Wire) -> Result<(), Ignored> {
+    fn try_sub(&mut self, peer: NodeId, wire: &Wire, first: bool) -> Result<(), Ignored> {
         let error = |error: SubscribeError| error.reason(wire);
         self.check_ours(wire)?;
         if wire.emitter_node == self.me {
@@ -83,6 +115,9 @@ impl Model {
             self.add_subscriber(wire).map_err(error)?;
             if forward {
                 self.whisper(wire.receiver_node, wire.sub());
+            }
+            if first {
+                self.tell_first(wire);
             }
             let (emitter, receiver) = (self.emitter(wire), wire.receiver.clone());
             self.event(Event::Subscribed {
@@ -151,6 +186,7 @@ impl Model {
             self.whisper(wire.emitter_node, wire.unsub());
         }
         if self.forget(wire) {
+            self.rewired();
             let Wire {
                 emitter_node,
                 emitter,

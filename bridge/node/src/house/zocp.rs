@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 use zocp_model::{
-    CallError, CallFailure, CapPath, Capability, Method, ObjectPath, Output, PublishError,
+    CallError, CallFailure, CapPath, Capability, Cause, Method, ObjectPath, Output, PublishError,
     ReplyError, RequestId, SetError, SubscribeError, Tree, Value,
 };
 use zocp_zre::{PeerId, SendError};
@@ -81,24 +81,32 @@ impl House {
                 peer: peer_id(peer),
                 changes,
             },
-            Zocp::Emitted { peer, path, value } => Event::Emitted {
+            Zocp::Emitted {
+                peer,
+                path,
+                value,
+                cause,
+            } => Event::Emitted {
                 peer: peer_id(peer),
                 path,
                 value,
+                cause,
             },
             Zocp::Set {
                 peer,
                 path,
                 value,
                 hops,
+                cause,
             } => Event::Set {
                 peer: peer_id(peer),
                 path,
                 value,
                 hops,
+                cause,
             },
             Zocp::LocalChanged { changes } => Event::LocalChanged { changes },
-            Zocp::LocalEmitted { path, value } => Event::LocalEmitted { path, value },
+            Zocp::LocalEmitted { path, value, cause } => Event::LocalEmitted { path, value, cause },
             Zocp::LocalSet { peer, path, value } => Event::LocalSet {
                 peer: peer_id(peer),
                 path,
@@ -109,11 +117,13 @@ impl House {
                 emitter,
                 receiver,
                 value,
+                cause,
             } => Event::LocalSensed {
                 peer: peer_id(peer),
                 emitter,
                 sensor: receiver,
                 value,
+                cause,
             },
             Zocp::Subscribed {
                 peer,
@@ -169,7 +179,11 @@ impl House {
 // What handles ask for.
 impl House {
     pub(crate) fn tree(&self, peer: PeerId) -> Option<Tree> {
-        self.model.remote(node_id(peer)).cloned()
+        let id = node_id(peer);
+        if id == self.model.id() {
+            return Some(self.model.local().clone());
+        }
+        self.model.remote(id).cloned()
     }
 
     pub(crate) fn set(
@@ -177,11 +191,11 @@ impl House {
         peer: PeerId,
         path: &CapPath,
         value: Value,
-        hops: u8,
+        through: (u8, Option<Cause>),
     ) -> Result<(), NodeError> {
         self.refuse_when_full(peer)?;
         self.model
-            .set_through(node_id(peer), path, value, hops)
+            .set_through(node_id(peer), path, value, through)
             .map_err(|error| match error {
                 SetError::NodeGone => NodeError::NodeGone(peer),
                 other => Invalid::Set(other).into(),
@@ -299,9 +313,10 @@ impl House {
         path: &CapPath,
         value: &Value,
         emitter: &str,
+        cause: Option<&Cause>,
     ) -> Result<(), NodeError> {
         self.model
-            .receive(path, value, emitter)
+            .receive(path, value, emitter, cause)
             .map_err(|error| Invalid::Set(error).into())
     }
 
@@ -311,11 +326,27 @@ impl House {
             .map_err(|error| Invalid::Publish(error).into())
     }
 
-    pub(crate) fn subscribe(&mut self, emitter: &End, sensor: &End) -> Result<(), NodeError> {
+    pub(crate) fn emit_from(
+        &mut self,
+        path: &CapPath,
+        value: Value,
+        cause: Option<&Cause>,
+    ) -> Result<(), NodeError> {
+        self.model
+            .emit_from(path, value, cause)
+            .map_err(|error| Invalid::Publish(error).into())
+    }
+
+    pub(crate) fn subscribe(
+        &mut self,
+        emitter: &End,
+        sensor: &End,
+        first: bool,
+    ) -> Result<(), NodeError> {
         let (from, to) = (node_id(emitter.node), node_id(sensor.node));
         let (emitter, sensor) = (emitter.name.as_deref(), sensor.name.as_deref());
         self.model
-            .subscribe(from, emitter, to, sensor)
+            .subscribe_with((from, emitter), (to, sensor), first)
             .map_err(unwired)
     }
 

@@ -13,6 +13,7 @@
 //! B4. When nodes enter, a subscription is told again, also where it is listed: pyZOCP lists those who left.
 //!     It is told once more after [`Output::Later`], and again until it is listed: an emitter's node that
 //!     has not met the sensor's yet cannot follow.
+//! B5. A subscriber whose node left is missed by the emitter's node, not forgotten: the wire waits for it.
 //! Limits: [`Limits::wires_max`] wires of ours, further ones are refused; [`Limits::wires_seen_max`] of others,
 //! above that they are not shown.
 //! Layout: `wire` a wire; `stages` what is done for those of ours; `seen` those of others.
@@ -71,7 +72,9 @@ pub(super) struct Board {
 #[non_exhaustive]
 pub(super) enum Output {
     /// Tell the emitter's node of a subscription; failure is told by [`Board::refuse`].
-    Subscribe(WireId, Spot, Spot),
+    Subscribe(WireId, Spot, Spot, First),
+    /// Hand the sensor the value that the emitter has: its node does not do so itself.
+    First(Spot, Spot),
     /// Tell it of the end of one.
     Unsubscribe(Spot, Spot),
     /// Pass values on.
@@ -94,6 +97,15 @@ pub(super) enum Output {
     Watch(Arc<str>),
     /// That is of no interest any more.
     Unwatch(Arc<str>),
+}
+
+/// Whether the sensor of a new subscription gets the value that the emitter has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// It gets it.
+    Wanted,
+    /// It waits for the next one.
+    No,
 }
 
 /// Why a wire is not made, or not found. Nothing changed.
@@ -269,13 +281,14 @@ impl Board {
         };
         match wire.stage.clone() {
             Stage::Asked { emitter, sensor } => {
+                let first = self.first(id, &sensor);
                 self.output
-                    .push_back(Output::Subscribe(id, emitter, sensor));
+                    .push_back(Output::Subscribe(id, emitter, sensor, first));
                 self.output.push_back(Output::Later(id));
             }
             Stage::Direct { emitter, sensor } => {
                 self.output
-                    .push_back(Output::Subscribe(id, emitter, sensor));
+                    .push_back(Output::Subscribe(id, emitter, sensor, First::No));
             }
             _ => self.settle(id),
         }

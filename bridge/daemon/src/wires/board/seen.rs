@@ -11,7 +11,7 @@ use super::{
         end::{End, NodeEnd},
         nodes::{Spot, sensors},
     },
-    Board, Output, WireId, is_relay,
+    Board, First, Output, WireId, is_relay,
     wire::{Maker, Stage, Wire},
 };
 
@@ -28,8 +28,14 @@ impl Board {
             match (&wire.stage, is_listed) {
                 (Stage::Asked { emitter, sensor }, true) => {
                     let (emitter, sensor) = (emitter.clone(), sensor.clone());
-                    wire.stage = Stage::Direct { emitter, sensor };
+                    wire.stage = Stage::Direct {
+                        emitter: emitter.clone(),
+                        sensor: sensor.clone(),
+                    };
                     self.output.push_back(Output::Show(id));
+                    if self.first(id, &sensor) == First::Wanted {
+                        self.hand_first(&emitter, &sensor);
+                    }
                 }
                 (Stage::Direct { .. }, false) => self.taken_away(id),
                 _ => {}

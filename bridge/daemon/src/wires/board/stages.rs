@@ -7,9 +7,9 @@ use super::{
         conversion::Conversion,
         end::End,
         nodes::Spot,
-        plan::{Plan, PlanError, plan},
+        plan::{Plan, PlanError, is_state, plan},
     },
-    Board, Output, WireId,
+    Board, First, Output, WireId,
     wire::{Maker, Stage, Wire},
 };
 
@@ -54,8 +54,12 @@ impl Board {
             Stage::Asked { emitter, sensor } | Stage::Direct { emitter, sensor } => {
                 self.direct.entry(emitter.clone()).or_default().push(id);
                 let (emitter, sensor) = (emitter.clone(), sensor.clone());
+                let first = self.first(id, &sensor);
+                if matches!(stage, Stage::Direct { .. }) && first == First::Wanted {
+                    self.hand_first(&emitter, &sensor);
+                }
                 self.output
-                    .push_back(Output::Subscribe(id, emitter, sensor));
+                    .push_back(Output::Subscribe(id, emitter, sensor, first));
                 self.output.push_back(Output::Later(id));
             }
             Stage::Through(route) => {
@@ -92,6 +96,27 @@ impl Board {
         }
     }
 
+    /// Whether the sensor of a wire gets the value that the emitter has when it is made.
+    pub(super) fn first(&self, id: WireId, sensor: &Spot) -> First {
+        let wire = self.wires.get(&id).filter(|wire| wire.maker == Maker::Us);
+        let known = self.nodes.known(sensor);
+        let is_state = known.is_some_and(|known| is_state(known.info.access));
+        if wire.is_some_and(|wire| wire.conversion.is_initial(is_state)) {
+            First::Wanted
+        } else {
+            First::No
+        }
+    }
+
+    /// An old emitter's node does not tell a new subscriber the present value.
+    pub(super) fn hand_first(&mut self, emitter: &Spot, sensor: &Spot) {
+        let node = self.nodes.get(emitter.peer);
+        if node.is_some_and(|node| !node.is_extended) {
+            self.output
+                .push_back(Output::First(emitter.clone(), sensor.clone()));
+        }
+    }
+
     /// Somebody took a direct wire away (B2), or a node of it left.
     pub(super) fn taken_away(&mut self, id: WireId) {
         let Some(wire) = self.wires.get_mut(&id) else {
@@ -104,6 +129,7 @@ impl Board {
             return;
         };
         let are_here = [&emitter, &sensor].map(|spot| self.nodes.known(spot).is_some());
+        let is_missed = self.nodes.misses(&emitter, &sensor);
         self.forget_direct(id, &emitter);
         let Some(wire) = self.wires.get_mut(&id) else {
             return;
@@ -115,7 +141,7 @@ impl Board {
             self.output.push_back(Output::Show(id));
             return self.settle(id);
         }
-        if wire.lasting {
+        if wire.lasting || is_missed {
             wire.stage = Stage::Waiting(PlanError::Unknown(wire.from.to_string()));
             self.output.push_back(Output::Show(id));
             self.output.push_back(Output::Later(id));

@@ -220,7 +220,7 @@ impl Listener {
         let feeds = known.sources.get(end).into_iter().flatten();
         let pass = |(_, feed): &(WireId, Feed)| {
             let value = value.clone();
-            (feed.clone(), Passing { value, hops: 0 })
+            (feed.clone(), Passing::new(value))
         };
         feeds.map(pass).collect()
     }

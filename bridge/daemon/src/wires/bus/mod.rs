@@ -16,7 +16,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::{caller::Caller, listener::Listener, sink::Sink};
+pub(super) use self::{
+    caller::Caller,
+    listener::Listener,
+    sink::{Sink, current},
+};
 use crate::line::{Ear, Ended, Line, connect, live};
 
 /// Why a call was not done. The service may have done part of it, unless it said so.

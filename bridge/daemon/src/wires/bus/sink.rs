@@ -53,6 +53,11 @@ impl Sink {
         Ok(Self { caller, end, takes })
     }
 
+    /// Whether it is a state, of which the newest value counts.
+    pub(in crate::wires) fn is_state(&self) -> bool {
+        matches!(self.takes, Takes::Property(_))
+    }
+
     /// What is known of it as a target.
     pub(in crate::wires) fn side(&self) -> Side {
         let kind = match &self.takes {
@@ -163,7 +168,10 @@ async fn get(caller: &Caller, end: &BusEnd) -> Result<Signature, CallError> {
 }
 
 /// A property's present value.
-pub(super) async fn current(caller: &Caller, end: &BusEnd) -> Result<Variant<'static>, CallError> {
+pub(in crate::wires) async fn current(
+    caller: &Caller,
+    end: &BusEnd,
+) -> Result<Variant<'static>, CallError> {
     let name = |text: &str| Variant::new(text.to_owned());
     let arguments = vec![name(&end.interface), name(&end.member)];
     let answer = caller

@@ -36,6 +36,20 @@ pub struct Conversion {
     pub invert: bool,
     /// The value triggers once each time it rises to this; nothing else passes.
     pub threshold: Option<f64>,
+    /// What is delivered when the target is slower than the source; as the target is, if that is not said.
+    pub delivery: Option<Delivery>,
+    /// Whether the target gets the value that the source has when the wire is made; if it is a state, when
+    /// that is not said.
+    pub initial: Option<bool>,
+}
+
+/// What is delivered when values come faster than they are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Each value: they are events.
+    Every,
+    /// The newest one: they are a state.
+    Latest,
 }
 
 /// What is known of the capability, property or argument at one end.
@@ -96,10 +110,35 @@ pub enum ConversionError {
 }
 
 impl Conversion {
-    /// Whether it leaves everything as it is.
+    /// Whether it leaves everything as it is. Who wants the latest alone wants somebody in between.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        *self == Self::default()
+        self.delivery != Some(Delivery::Latest)
+            && *self
+                == Self {
+                    delivery: self.delivery,
+                    initial: self.initial,
+                    ..Self::default()
+                }
+    }
+
+    /// What is delivered to a target that is a state, or is none.
+    #[must_use]
+    pub fn delivery(&self, is_state: bool) -> Delivery {
+        match (self.delivery, self.threshold, is_state) {
+            (Some(delivery), ..) => delivery,
+            (None, None, true) => Delivery::Latest,
+            // A trigger is an event.
+            _ => Delivery::Every,
+        }
+    }
+
+    /// Whether the target, which is a state or is none, gets the first value.
+    #[must_use]
+    pub fn is_initial(&self, is_state: bool) -> bool {
+        self.initial.unwrap_or(
+            is_state && self.threshold.is_none() && self.delivery != Some(Delivery::Every),
+        )
     }
 }
 

@@ -46,6 +46,8 @@ struct World {
     apart: BTreeSet<(u8, u8)>,
     /// Who is subscribed to whom.
     listed: BTreeSet<(PeerId, PeerId)>,
+    /// Who was, and left without unsubscribing.
+    missed: BTreeSet<(PeerId, PeerId)>,
     later: BTreeSet<WireId>,
 }
 
@@ -63,9 +65,14 @@ impl World {
 
     fn toggle(&mut self, number: u8) {
         if let Some(peer) = self.here.remove(&number) {
+            let is_its = |(emitter, sensor): &(PeerId, PeerId)| *emitter == peer || *sensor == peer;
+            // Whoever lists it may have noticed before the bridge.
+            if self.starts % 2 == 0 {
+                self.miss(is_its);
+            }
             self.board().exited(peer);
             self.follow();
-            self.forget(|(emitter, sensor)| *emitter == peer || *sensor == peer);
+            self.miss(is_its);
             return;
         }
         self.starts += 1;
@@ -97,8 +104,15 @@ impl World {
         let pair = (self.here.get(&desk).copied(), self.here.get(&lamp).copied());
         if let (Some(emitter), Some(sensor)) = pair {
             // Each is gone for the other, and nodes that left are taken out.
-            self.forget(|one| *one == (emitter, sensor));
+            self.miss(|one| *one == (emitter, sensor));
         }
+    }
+
+    fn miss(&mut self, is_it: impl Fn(&(PeerId, PeerId)) -> bool) {
+        let gone = self.listed.iter().filter(|pair| is_it(pair));
+        let gone: Vec<_> = gone.copied().collect();
+        self.missed.extend(gone);
+        self.forget(is_it);
     }
 
     fn forget(&mut self, is_it: impl Fn(&(PeerId, PeerId)) -> bool) {
@@ -123,7 +137,9 @@ impl World {
             .filter(|pair| pair.0 == emitter)
             .map(|pair| pair.1)
             .collect();
-        let tree = tree(&sensors);
+        let missed = self.missed.iter().filter(|pair| pair.0 == emitter);
+        let missed: Vec<PeerId> = missed.map(|pair| pair.1).collect();
+        let tree = tree_with(&sensors, &missed);
         let path = CapPath::root("out");
         let capability = tree.capability(&path).unwrap().clone();
         let change = Change::CapabilityChanged { path, capability };
@@ -134,7 +150,7 @@ impl World {
     fn follow(&mut self) {
         while let Some(output) = self.board().poll_output() {
             match output {
-                Output::Subscribe(_, emitter, sensor) => self.subscribe(&emitter, &sensor),
+                Output::Subscribe(_, emitter, sensor, _) => self.subscribe(&emitter, &sensor),
                 Output::Unsubscribe(emitter, sensor) => {
                     self.listed.remove(&(emitter.peer, sensor.peer));
                     self.tell(emitter.peer);
@@ -154,6 +170,7 @@ impl World {
         };
         if !self.apart.contains(&(desk, lamp)) {
             self.listed.insert((emitter.peer, sensor.peer));
+            self.missed.remove(&(emitter.peer, sensor.peer));
             self.tell(emitter.peer);
         }
     }
@@ -168,12 +185,20 @@ impl World {
 
 /// A tree with an emitter and a sensor.
 pub(super) fn tree(sensors: &[PeerId]) -> Tree {
-    let listed: Vec<_> = sensors
-        .iter()
-        .map(|peer| json!([peer.to_string(), "in"]))
-        .collect();
+    tree_with(sensors, &[])
+}
+
+fn tree_with(sensors: &[PeerId], missed: &[PeerId]) -> Tree {
+    let list = |peers: &[PeerId]| -> Vec<_> {
+        let peers = peers.iter();
+        peers.map(|peer| json!([peer.to_string(), "in"])).collect()
+    };
+    let (listed, missed) = (list(sensors), list(missed));
     let tree = json!({
-        "out": {"value": 0, "typeHint": "int", "access": "re", "subscribers": listed},
+        "out": {
+            "value": 0, "typeHint": "int", "access": "re",
+            "subscribers": listed, "missed": missed,
+        },
         "in": {"value": 0, "typeHint": "int", "access": "rs", "subscribers": []},
     });
     Tree::from_json(tree, &Limits::default()).unwrap()
@@ -189,20 +214,40 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
+impl World {
+    fn wire(&mut self, lasting: bool) {
+        for desk in 0..DESKS {
+            for lamp in DESKS..DESKS + LAMPS {
+                let ends = (format!("node{desk}:out"), format!("node{lamp}:in"));
+                let ends = (ends.0.parse().unwrap(), ends.1.parse().unwrap());
+                let made = self.board().connect(ends, Conversion::default(), lasting);
+                made.unwrap();
+            }
+        }
+        self.follow();
+    }
+
+    /// All are here and hear each other, and the board looked again.
+    fn mend(&mut self) {
+        self.apart.clear();
+        for number in 0..DESKS + LAMPS {
+            if !self.here.contains_key(&number) {
+                self.toggle(number);
+            }
+        }
+        for _ in 0..3 {
+            self.wait();
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn lasting_wires_are_there_once_when_all_is_whole_again(
         happenings in proptest::collection::vec(happening(), 0..40)
     ) {
         let mut world = World::default();
-        for desk in 0..DESKS {
-            for lamp in DESKS..DESKS + LAMPS {
-                let ends = (format!("node{desk}:out"), format!("node{lamp}:in"));
-                let ends = (ends.0.parse().unwrap(), ends.1.parse().unwrap());
-                world.board().connect(ends, Conversion::default(), true).unwrap();
-            }
-        }
-        world.follow();
+        world.wire(true);
         for happening in happenings {
             match happening {
                 Happening::Toggle(number) => world.toggle(number),
@@ -214,17 +259,43 @@ proptest! {
                 Happening::Wait => world.wait(),
             }
         }
-        world.apart.clear();
-        for number in 0..DESKS + LAMPS {
-            if !world.here.contains_key(&number) {
-                world.toggle(number);
-            }
-        }
-        for _ in 0..3 {
-            world.wait();
-        }
+        world.mend();
         let wires: Vec<_> = world.board().wires().map(|(_, wire)| wire.state()).collect();
         prop_assert_eq!(wires, vec![State::Active; usize::from(DESKS * LAMPS)]);
         prop_assert_eq!(world.listed.len(), usize::from(DESKS * LAMPS));
     }
+
+    #[test]
+    fn a_wire_of_any_kind_waits_for_who_went(
+        happenings in proptest::collection::vec(happening(), 0..40)
+    ) {
+        let mut world = World::default();
+        world.mend();
+        world.wire(false);
+        for happening in happenings {
+            match happening {
+                Happening::Toggle(number) => world.toggle(number),
+                Happening::Part(desk, lamp) => world.part(desk, lamp),
+                // A wire that does not last is gone then.
+                Happening::Unwire(..) | Happening::Wait => world.wait(),
+            }
+        }
+        world.mend();
+        let wires: Vec<_> = world.board().wires().map(|(_, wire)| wire.state()).collect();
+        prop_assert_eq!(wires, vec![State::Active; usize::from(DESKS * LAMPS)]);
+        prop_assert_eq!(world.listed.len(), usize::from(DESKS * LAMPS));
+    }
+}
+
+#[test]
+fn a_wire_that_is_taken_away_is_no_more() {
+    let mut world = World::default();
+    world.mend();
+    world.wire(false);
+    let (desk, lamp) = (world.here[&0], world.here[&DESKS]);
+    world.forget(|one| *one == (desk, lamp));
+    assert_eq!(
+        world.board().wires().count(),
+        usize::from(DESKS * LAMPS) - 1
+    );
 }

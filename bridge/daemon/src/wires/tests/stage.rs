@@ -24,7 +24,8 @@ use crate::{
 pub(super) struct Stage {
     pub(super) bridge: BridgeProxy<'static>,
     pub(super) desk: Node,
-    pub(super) desk_events: Events,
+    /// Taken by who reads them all.
+    pub(super) desk_events: Option<Events>,
     lamp: Node,
     lamp_events: Events,
     client: Connection,
@@ -71,7 +72,7 @@ impl Stage {
         let mut stage = Self {
             bridge,
             desk,
-            desk_events,
+            desk_events: Some(desk_events),
             lamp,
             lamp_events,
             client,
@@ -93,7 +94,10 @@ impl Stage {
         let endpoint = format!("tcp://127.0.0.1:{}", self.desk.port());
         self.lamp.connect(&endpoint).await.unwrap();
         let lamp = self.lamp.id();
-        event(&mut self.desk_events, |event| is_tree_of(event, lamp)).await;
+        event(self.desk_events.as_mut().unwrap(), |event| {
+            is_tree_of(event, lamp)
+        })
+        .await;
         // The bridge knows what a wire between them needs when it no longer refuses one.
         soon(async {
             while self
@@ -368,9 +372,11 @@ async fn poll(holds: impl AsyncFn() -> bool) {
     .await;
 }
 
-/// What a wire is asked to do.
+/// What a wire is asked to do: without a first value, and with every value, unless these say otherwise.
 pub(super) fn options<const N: usize>(
     options: [(&'static str, Variant<'static>); N],
 ) -> HashMap<&'static str, Variant<'static>> {
-    options.into_iter().collect()
+    let mut all = HashMap::from([("Initial", false.into()), ("Deliver", "every".into())]);
+    all.extend(options);
+    all
 }

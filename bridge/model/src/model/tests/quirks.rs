@@ -29,7 +29,8 @@ fn a_notice_in_the_wrong_object_is_an_emission_of_the_root() {
     assert!(events.contains(&Event::Emitted {
         peer: id(2),
         path: root("dim"),
-        value: 9.into()
+        value: 9.into(),
+        cause: None,
     }));
     assert_eq!(mesh.nodes[0].remote(id(2)).unwrap().capability_count(), 1);
 }
@@ -52,7 +53,8 @@ fn a_modification_emits_only_what_was_known_and_emits() {
         [Event::Emitted {
             peer: id(2),
             path: root("a"),
-            value: 1.into()
+            value: 1.into(),
+            cause: None,
         }]
     );
 }

@@ -20,6 +20,7 @@ fn sensed(value: i64) -> Event {
         emitter: "out".into(),
         receiver: Some(root("in")),
         value: value.into(),
+        cause: None,
     }
 }
 
