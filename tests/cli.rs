@@ -192,7 +192,6 @@ fn a_bridge_tells_its_service_manager_and_ends_in_order() {
     let manager = Manager::in_directory(directory.path());
     let config = directory.path().join("bridge.toml");
     fs::write(&config, "[mesh]\nloopback = true\nbeacon = \"off\"\n").unwrap();
-    // Without any PATH there is no dbus-daemon: the built-in bus it is.
     let mut bridge = zocp(&["bridge", "--name", "stage", "--bus", "embedded"])
         .arg("--config")
         .arg(&config)

@@ -2,8 +2,7 @@
 //!
 //! Model: one connection to the bus; every question is answered by the bridge from memory, a whole
 //! subtree at once (`GetManagedObjects`).
-//! Limits: [`ANSWER_MAX`] for an answer: above the bridge's own deadline of 20 s, and an embedded busd
-//! does not answer for names that nobody owns.
+//! Limits: [`ANSWER_MAX`] for an answer: above the bridge's own deadline of 20 s.
 
 use std::{collections::HashMap, time::Duration};
 

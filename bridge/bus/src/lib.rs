@@ -33,7 +33,7 @@ mod server;
 
 pub use self::{
     auth::Admitted,
-    core::{Bus, CloseReason, Config, ConnectionId, Credentials, Output},
+    core::{Backlog, Bus, CloseReason, Config, ConnectionId, Credentials, Output},
     limits::Limits,
     message::{Descriptors, Fixed, Frame, Incoming, Invalid, Kind, Message, Order, RawMessage},
     server::{AttachError, Attached, Handle, Server, ServerConfig},

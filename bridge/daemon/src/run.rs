@@ -115,7 +115,7 @@ pub async fn run(
         Ok(bridge) => bridge.live(&mut bus, reloads, shutdown).await,
         Err(error) => Err(error),
     };
-    bus.close().await;
+    drop(bus);
     outcome
 }
 
@@ -199,7 +199,6 @@ impl<T: FnMut(Status)> Bridge<T> {
     ) -> Result<(), RunError> {
         let (kind, address) = (bus.kind(), bus.address().to_owned());
         let mut shutdown = std::pin::pin!(shutdown);
-        let mut keep = std::pin::pin!(bus.keep());
         // These wait where they are, since looking whether there is something takes more than waiting.
         let mut named = std::pin::pin!(self.mirrors.named());
         let mut renamed = std::pin::pin!(self.services.renamed());
@@ -225,7 +224,6 @@ impl<T: FnMut(Status)> Bridge<T> {
                     continue;
                 }
                 () = &mut shutdown => break Ok(()),
-                () = &mut keep => {}
                 // Cancel safe: a change that is not seen yet stays so.
                 Ok(()) = self.presence.changed() => {
                     if let Err(error) = self.heard(kind, &address) {

@@ -16,6 +16,8 @@
 
 use std::sync::OnceLock;
 
+pub mod bus_messages;
+mod bus_octets;
 pub mod config;
 pub mod dbus_header;
 pub mod dbus_mutation;
@@ -54,6 +56,7 @@ pub type Run = fn(&[u8]);
 
 /// Every target by its name.
 pub const TARGETS: &[(&str, Run)] = &[
+    ("bus_messages", bus_messages::run),
     ("config", config::run),
     ("dbus_header", dbus_header::run),
     ("dbus_mutation", dbus_mutation::run),

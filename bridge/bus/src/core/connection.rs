@@ -89,7 +89,7 @@ impl Connection {
             state: State::New,
             credentials,
             takes_descriptors,
-            unique_name: format!(":1.{}", id.0).into(),
+            unique_name: id.unique_name().into(),
             names: HashMap::new(),
             names_asked: 0,
             awaited: HashSet::new(),

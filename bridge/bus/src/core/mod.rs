@@ -24,8 +24,7 @@ use std::{
     sync::Arc,
 };
 
-pub(crate) use self::connection::Backlog;
-pub use self::connection::Credentials;
+pub use self::connection::{Backlog, Credentials};
 use self::connection::{Connection, State};
 use crate::{
     Limits,
@@ -37,6 +36,14 @@ use crate::{
 /// A connection of a bus; never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub(crate) u64);
+
+impl ConnectionId {
+    /// The name that it has when it has said Hello.
+    #[must_use]
+    pub fn unique_name(self) -> String {
+        format!(":1.{}", self.0)
+    }
+}
 
 /// What a bus is told at its beginning.
 #[derive(Debug, Clone, Default)]

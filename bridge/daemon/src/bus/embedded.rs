@@ -1,40 +1,54 @@
 //! A bus of the bridge's own, for machines without one.
 //!
-//! Model: a private directory with one socket; in it an installed `dbus-daemon`, else the built-in
-//! [`busd`](super::busd). Only the user who started the bridge can reach it.
-//! Invariants: I1. the address never changes. I2. neither the bus nor its directory outlives the
-//! bridge, however that ends; only with busd a bridge that is killed leaves its directory.
-//! Limits: a bus that ends is started again after [`RESTART_PAUSE`].
+//! Model: a private directory with one socket, at which [`zocp_bus`] is served within the bridge, whether a
+//! `dbus-daemon` is installed or not: so the bus is the same on every machine. Only the user who started the bridge,
+//! and root, can reach it. The directory is locked as long as the bus runs; one that nobody has locked was left by a
+//! bridge that was killed.
+//! Invariants: I1. the address never changes. I2. the bus does not outlive the bridge, and its directory not the next
+//! start of one.
+//! Spec: docs/reference/bus.md
 
 use std::{
-    os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
+    fs::File,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use super::{BusError, busd::Busd, dbus_daemon::DbusDaemon};
+use zocp_bus::{Server, ServerConfig};
 
-/// A bus of the bridge's own.
+use super::BusError;
+
+/// A bus of the bridge's own. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Embedded {
     directory: PathBuf,
     address: String,
-    broker: Broker,
+    /// Taken when it ends.
+    server: Option<Server>,
+    /// The lock, which the kernel gives back at our end, whatever that is.
+    _lock: File,
 }
 
 impl Embedded {
-    /// Starts a bus in a new private directory.
+    /// Starts a bus in a new private directory. Needs a runtime of tokio.
     ///
     /// # Errors
-    /// When there is no place for its socket, or neither broker comes up.
-    pub async fn start() -> Result<Self, BusError> {
-        let directory = choose_directory()?;
-        let address = format!("unix:path={}", escape(&directory.join("bus")));
-        let broker = Broker::start(&directory, &address).await?;
+    /// When there is no place for its socket.
+    pub fn start() -> Result<Self, BusError> {
+        let (directory, lock) = choose_directory()?;
+        let socket = directory.join(SOCKET);
+        let server = Server::bind(&socket, ServerConfig::for_user()).map_err(|source| {
+            remove(&directory);
+            BusError::Place {
+                path: socket.clone(),
+                source,
+            }
+        })?;
         Ok(Self {
             directory,
-            address,
-            broker,
+            address: format!("unix:path={}", escape(&socket)),
+            server: Some(server),
+            _lock: lock,
         })
     }
 
@@ -43,82 +57,18 @@ impl Embedded {
     pub fn address(&self) -> &str {
         &self.address
     }
+}
 
-    /// Which program it is: `dbus-daemon` or `busd`.
-    #[must_use]
-    pub fn broker(&self) -> &'static str {
-        match self.broker {
-            Broker::DbusDaemon(_) => "dbus-daemon",
-            Broker::Busd(_) => "busd",
-        }
-    }
-
-    /// Waits for the end of the bus and starts it again; never ends itself. Cancel safe: what is lost
-    /// by a cancellation is a start that is tried again at the next call.
-    pub async fn keep(&mut self) {
-        loop {
-            self.broker.ended().await;
-            tracing::error!(
-                address = self.address,
-                "the embedded bus ended: starting it again"
-            );
-            tokio::time::sleep(RESTART_PAUSE).await;
-            match self.restart().await {
-                Ok(broker) => self.broker = broker,
-                Err(error) => tracing::error!(%error, "the embedded bus does not start"),
-            }
-        }
-    }
-
-    /// Ends the bus and removes its directory.
-    pub async fn stop(self) {
-        self.broker.stop().await;
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        drop(self.server.take());
         remove(&self.directory);
     }
-
-    async fn restart(&self) -> Result<Broker, BusError> {
-        remove(&self.directory);
-        create(&self.directory)?;
-        Broker::start(&self.directory, &self.address).await
-    }
 }
 
-#[derive(Debug)]
-enum Broker {
-    DbusDaemon(DbusDaemon),
-    Busd(Busd),
-}
-
-impl Broker {
-    async fn start(directory: &Path, address: &str) -> Result<Self, BusError> {
-        match DbusDaemon::start(directory, address).await {
-            Ok(daemon) => Ok(Self::DbusDaemon(daemon)),
-            Err(reason) => {
-                tracing::info!(reason, "no dbus-daemon: using the built-in bus");
-                let busd = Busd::start(address).await.map_err(BusError::Embedded)?;
-                Ok(Self::Busd(busd))
-            }
-        }
-    }
-
-    async fn ended(&mut self) {
-        match self {
-            Self::DbusDaemon(daemon) => daemon.ended().await,
-            Self::Busd(busd) => busd.ended().await,
-        }
-    }
-
-    async fn stop(self) {
-        match self {
-            Self::DbusDaemon(daemon) => daemon.stop().await,
-            Self::Busd(busd) => busd.stop().await,
-        }
-    }
-}
-
-/// A new directory that only we can enter: in the user's runtime directory, else in that for
+/// A new directory that only we can enter, and its lock: in the user's runtime directory, else in that for
 /// temporary files.
-fn choose_directory() -> Result<PathBuf, BusError> {
+fn choose_directory() -> Result<(PathBuf, File), BusError> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
     let places = runtime
         .map(PathBuf::from)
@@ -126,9 +76,16 @@ fn choose_directory() -> Result<PathBuf, BusError> {
         .chain([std::env::temp_dir()]);
     let mut failure = None;
     for place in places {
+        remove_left(&place);
         // Mode 0700 by the crate's promise; `keep` because the end of it is ours to decide.
-        match tempfile::Builder::new().prefix("zocp-").tempdir_in(&place) {
-            Ok(directory) => return Ok(directory.keep()),
+        let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&place);
+        let locked = made.and_then(|directory| {
+            let lock = File::open(directory.path())?;
+            lock.try_lock().map_err(std::io::Error::from)?;
+            Ok((directory.keep(), lock))
+        });
+        match locked {
+            Ok(locked) => return Ok(locked),
             Err(source) => {
                 failure = Some(BusError::Place {
                     path: place,
@@ -140,14 +97,22 @@ fn choose_directory() -> Result<PathBuf, BusError> {
     Err(failure.unwrap_or_else(|| BusError::Embedded(String::from("no directory to be in"))))
 }
 
-fn create(directory: &Path) -> Result<(), BusError> {
-    std::fs::DirBuilder::new()
-        .mode(0o700)
-        .create(directory)
-        .map_err(|source| BusError::Place {
-            path: directory.to_owned(),
-            source,
-        })
+/// Removes the directories of bridges that were killed: ours, with a socket, and locked by nobody. One without a
+/// socket may be another's that starts at this moment.
+fn remove_left(place: &Path) {
+    let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
+    for entry in entries {
+        let is_ours = entry.file_name().as_bytes().starts_with(PREFIX.as_bytes())
+            && entry.file_type().is_ok_and(|kind| kind.is_dir());
+        // What is another user's cannot be opened, or not be removed.
+        if is_ours
+            && entry.path().join(SOCKET).exists()
+            && let Ok(lock) = File::open(entry.path())
+            && lock.try_lock().is_ok()
+        {
+            remove(&entry.path());
+        }
+    }
 }
 
 fn remove(directory: &Path) {
@@ -173,8 +138,9 @@ fn escape(path: &Path) -> String {
     text
 }
 
-/// A broker that dies at once each time must not keep a core busy.
-const RESTART_PAUSE: Duration = Duration::from_millis(200);
+/// The name of the socket in its directory, and what the name of the directory begins with.
+const SOCKET: &str = "bus";
+const PREFIX: &str = "zocp-";
 
 #[cfg(test)]
 mod tests {

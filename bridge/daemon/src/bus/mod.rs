@@ -3,13 +3,11 @@
 //! Model: a [`BusChoice`] is what the user says; [`Bus::open`] makes a [`Bus`] of it: an address that
 //! stays the same for as long as the bridge runs, and for `embedded` the bus itself. Connections are
 //! made elsewhere, one for each remote thing, all to this address.
-//! Invariants: I1. an opened bus has answered one `Hello`. I2. the address of an embedded bus outlives
-//! a restart of it, so whoever reconnects finds it again.
+//! Invariants: I1. an opened bus has answered one `Hello`. I2. an embedded bus ends with its
+//! [`Bus`].
 //! Not here: reconnecting (each connection's owner does it), bus names (`served`).
 //! Spec: docs/reference/dbus.md, "Connections and names".
 
-mod busd;
-mod dbus_daemon;
 mod descriptors;
 mod embedded;
 #[cfg(test)]
@@ -30,7 +28,8 @@ pub use embedded::Embedded;
 pub struct Bus {
     address: String,
     kind: BusKind,
-    embedded: Option<Embedded>,
+    /// Ends with this. Every connection should be closed before.
+    _embedded: Option<Embedded>,
 }
 
 impl Bus {
@@ -74,22 +73,6 @@ impl Bus {
         self.kind
     }
 
-    /// Keeps an embedded bus alive: when it ends it is started again at the same address. Pends for
-    /// ever on a bus that is not ours. Cancel safe.
-    pub async fn keep(&mut self) {
-        match &mut self.embedded {
-            Some(embedded) => embedded.keep().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Ends the bus if it is embedded. Every connection should be closed before.
-    pub async fn close(self) {
-        if let Some(embedded) = self.embedded {
-            embedded.stop().await;
-        }
-    }
-
     async fn reach(kind: BusKind, addresses: &[String]) -> Result<Self, BusError> {
         let mut failure = None;
         for address in addresses {
@@ -98,7 +81,7 @@ impl Bus {
                     return Ok(Self {
                         address: address.clone(),
                         kind,
-                        embedded: None,
+                        _embedded: None,
                     });
                 }
                 Err(reason) => failure = Some((address.clone(), reason)),
@@ -113,7 +96,7 @@ impl Bus {
     }
 
     async fn embed() -> Result<Self, BusError> {
-        let embedded = Embedded::start().await?;
+        let embedded = Embedded::start()?;
         let address = embedded.address().to_owned();
         say_hello(&address)
             .await
@@ -121,7 +104,7 @@ impl Bus {
         Ok(Self {
             address,
             kind: BusKind::Embedded,
-            embedded: Some(embedded),
+            _embedded: Some(embedded),
         })
     }
 }

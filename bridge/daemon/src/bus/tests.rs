@@ -1,7 +1,5 @@
 //! Real buses: the embedded ones, and what cannot be reached.
 
-use std::{path::Path, time::Duration};
-
 use super::*;
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -42,90 +40,65 @@ fn a_bus_that_is_not_there_is_named_once_in_the_error() {
 #[test]
 fn an_embedded_bus_answers_and_leaves_nothing_behind() {
     runtime().block_on(async {
-        let embedded = Embedded::start().await.unwrap();
-        let socket = embedded
-            .address()
-            .strip_prefix("unix:path=")
-            .unwrap()
-            .to_owned();
+        let embedded = Embedded::start().unwrap();
+        let socket = socket_of(&embedded);
         say_hello(embedded.address()).await.unwrap();
-        embedded.stop().await;
-        assert!(!Path::new(&socket).parent().unwrap().exists());
+        drop(embedded);
+        assert!(!socket.parent().unwrap().exists());
     });
 }
 
 #[test]
-fn an_embedded_bus_that_is_dropped_ends_too() {
+fn a_call_to_a_name_that_nobody_has_on_an_embedded_bus_is_answered() {
     runtime().block_on(async {
-        let embedded = Embedded::start().await.unwrap();
-        assert_eq!(embedded.broker(), "dbus-daemon");
-        let socket = embedded
-            .address()
-            .strip_prefix("unix:path=")
+        let embedded = Embedded::start().unwrap();
+        let address = embedded.address();
+        let connection = zbus::connection::Builder::address(address);
+        let connection = connection.build().await.unwrap();
+        let call = connection.call_method(Some("org.example.Nobody"), "/", None::<&str>, "Do", &());
+        let error = call.await.unwrap_err();
+        assert!(error.to_string().contains("ServiceUnknown"), "{error}");
+        connection.close().await.unwrap();
+    });
+}
+
+#[test]
+fn what_a_killed_bridge_has_left_is_removed_and_what_runs_is_not() {
+    runtime().block_on(async {
+        let running = Embedded::start().unwrap();
+        let place = socket_of(&running)
+            .parent()
+            .unwrap()
+            .parent()
             .unwrap()
             .to_owned();
-        let directory = Path::new(&socket).parent().unwrap().to_owned();
-        drop(embedded);
-        await_absence(&directory).await;
-    });
-}
-
-#[test]
-fn an_embedded_bus_that_dies_comes_back_at_its_address() {
-    runtime().block_on(async {
-        let mut bus = Bus::open(&BusChoice::Embedded).await.unwrap();
-        let address = bus.address().to_owned();
-        let connection = zbus::connection::Builder::address(address.as_str())
-            .build()
-            .await
+        let left = tempfile::Builder::new()
+            .prefix("zocp-")
+            .tempdir_in(&place)
+            .unwrap()
+            .keep();
+        let starting = tempfile::Builder::new()
+            .prefix("zocp-")
+            .tempdir_in(&place)
             .unwrap();
-        let dbus = zbus::fdo::DBusProxy::new(&connection).await.unwrap();
-        let name = zbus::names::BusName::try_from("org.freedesktop.DBus").unwrap();
-        let process = dbus.get_connection_unix_process_id(name).await.unwrap();
-        let process = rustix::process::Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
-        let back = async {
-            rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
-            connection.closed().await;
-            while say_hello(&address).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let outcome = tokio::time::timeout(Duration::from_secs(10), async {
-            tokio::select! { () = bus.keep() => {}, () = back => {} }
-        });
-        outcome.await.expect("the bus is back");
-        bus.close().await;
+        std::os::unix::net::UnixListener::bind(left.join("bus")).unwrap();
+        let next = Embedded::start().unwrap();
+        assert!(!left.exists());
+        assert!(socket_of(&running).exists() && socket_of(&next).exists());
+        assert!(starting.path().exists(), "it has no socket yet");
     });
 }
 
-#[test]
-fn the_built_in_bus_answers_and_ends() {
-    runtime().block_on(async {
-        let directory = tempfile::tempdir().unwrap();
-        let socket = directory.path().join("bus");
-        let address = format!("unix:path={}", socket.display());
-        let busd = super::busd::Busd::start(&address).await.unwrap();
-        say_hello(&address).await.unwrap();
-        busd.stop().await;
-        assert!(!socket.exists());
-        assert!(say_hello(&address).await.is_err());
-    });
+fn socket_of(embedded: &Embedded) -> std::path::PathBuf {
+    embedded
+        .address()
+        .strip_prefix("unix:path=")
+        .unwrap()
+        .into()
 }
 
 #[test]
 fn the_soft_limit_of_open_files_becomes_the_hard_one() {
     let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     assert_eq!(raise_descriptor_limit(), hard);
-}
-
-async fn await_absence(directory: &Path) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while directory.exists() {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "{} is still there",
-            directory.display()
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
