@@ -176,7 +176,7 @@ impl World {
                 self.send(from, &octets);
             }
             Step::Call { from, to, flags } => {
-                let to = self.who(to).map_or(":1.77".to_owned(), name_of);
+                let to = self.who(to).map_or_else(|| ":1.77".to_owned(), name_of);
                 let octets = self.message(Draft {
                     kind: 1,
                     flags,

@@ -135,30 +135,23 @@ impl Bus {
         Self::start("dbus-daemon", command, directory)
     }
 
-    /// It takes its socket from who starts it.
+    /// Through the program of the tests that starts it as `dbus-daemon` is started; `None` where it is not installed.
     fn dbus_broker(directory: &Path) -> Option<Self> {
         let path = directory.join("dbus-broker");
-        let script = format!(
-            "import os,socket\ns=socket.socket(socket.AF_UNIX)\ns.bind({path:?})\ns.listen(128)\nos.dup2(s.fileno(),3)\n\
-             os.environ['LISTEN_FDS']='1'\nos.environ['LISTEN_PID']=str(os.getpid())\n\
-             os.execvp('dbus-broker-launch',['dbus-broker-launch','--scope','user'])\n"
-        );
-        let is_there = Command::new("dbus-broker-launch")
-            .arg("--version")
-            .output()
-            .is_ok();
-        let mut command = Command::new("python3");
-        command
-            .args(["-c", &script])
+        let starter = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/tools/broker.py");
+        let mut command = Command::new(starter);
+        command.args(["--session", "--nofork", "--print-address"]);
+        command.arg(format!("--address=unix:path={}", path.display()));
+        let child = command
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let child = is_there.then(|| command.spawn().expect("python3"))?;
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
         let bus = Self {
             name: "dbus-broker",
             path,
             child,
         };
-        // Without a service manager it ends.
         match bus.answers() {
             true => Some(bus),
             false => {
