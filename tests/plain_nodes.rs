@@ -332,7 +332,7 @@ fn of_a_service_that_only_some_peers_may_use_the_tree_has_only_that_it_is_there(
             .expect("an object")
             .clone();
         let names: Vec<&str> = entries.keys().map(String::as_str).collect();
-        assert_eq!(names, ["origin", "revision", "type"]);
+        assert_eq!(names, ["origin", "revision", "running", "type"]);
         desk.is_unharmed().await;
     });
 }

@@ -6,9 +6,10 @@
 //! out, routes it from one to the other, and writes what goes to the wire.
 //! Invariants: I1. Between two waits nothing is left in the cores' outputs, and every connection
 //! was offered what is queued for it. I2. A peer has a gate from `Entered` to `Exited`. I3. While
-//! events wait for room in their queue, nothing is taken that makes further ones: no input from connections, no
-//! beacon, no command of the queue for those; requests and timers go on. So there wait, beside the queue, the
-//! events of one turn, those of peers whose time has come, and the newest choice of networks. I4. As long as connections are not read, no peer is taken for silent.
+//! events wait for room in their queue, nothing of the network is taken that makes further ones: no input from
+//! connections, no beacon; and commands that make events only until the backlog is full (`backlog.rs`). Requests and
+//! timers go on. So there wait, beside the queue, the backlog, the events of one turn, those of peers whose time has
+//! come, and the newest choice of networks. I4. As long as connections are not read, no peer is taken for silent.
 //! Limits: those of the configuration; what happens at each is said there.
 //! Layout: this file has the loop; `mesh.rs` routes the ZRE core, `dials.rs` writes, `zocp.rs` routes the
 //! model, `trusting.rs` is about keys, `counting.rs` counts what passes.
@@ -36,6 +37,7 @@ use zocp_zre::{DialId, IdHash, LinkId, PeerId, Zre};
 
 use self::dials::Dial;
 use crate::accept::{HalfOpen, accept};
+use crate::backlog::Backlog;
 use crate::beacon::{Beacons, Datagram, Failure};
 use crate::config::Config;
 use crate::connection::{Input, Wiring};
@@ -71,6 +73,7 @@ pub(crate) struct House {
     calls: HashMap<CallId, (PeerId, oneshot::Sender<CallResult>)>,
     /// Events that were not handed over yet.
     events: Vec<Event>,
+    backlog: Backlog,
     half_open: HalfOpen,
     /// That connections are too many was said.
     refused: Seldom,
@@ -148,6 +151,7 @@ impl House {
             pings: HashMap::new(),
             calls: HashMap::new(),
             events: Vec::new(),
+            backlog: Backlog::default(),
             half_open: HalfOpen::new(&config.limits),
             refused: Seldom::default(),
             call_max: config.limits.call_max,
@@ -175,6 +179,7 @@ impl House {
             self.settle(std_now());
             self.hand_over(&queues.events);
             let blocked = !self.events.is_empty();
+            let is_full = self.backlog.is_full(&self.events);
             self.zre.set_listening(!blocked);
             let deadline = self.deadline();
             if alarm_at != Some(deadline) {
@@ -193,8 +198,9 @@ impl House {
                 Some(request) = queues.requests.recv(), if !skips_commands => {
                     self.commands(std_now(), request, &mut queues.requests);
                 }
-                command = queues.commands.recv(), if !skips_commands && !blocked && !handles_gone => {
+                command = queues.commands.recv(), if !skips_commands && !is_full && !handles_gone => {
                     match command {
+                        Some(command) if blocked => self.command(std_now(), command),
                         Some(command) => self.commands(std_now(), command, &mut queues.commands),
                         None => handles_gone = true,
                     }

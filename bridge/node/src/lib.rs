@@ -31,6 +31,7 @@
 //! `gate` bounds what waits for a peer, `counts` and `traffic` count, `tap` is for those who listen, `config`, `node`, `event` and `error` are what users see.
 
 mod accept;
+mod backlog;
 mod beacon;
 mod config;
 mod connection;

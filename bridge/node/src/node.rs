@@ -4,7 +4,7 @@
 //! A command is either a whisper, which is common and needs no answer, or a function that the
 //! actor runs on its state and whose result comes back.
 //! Invariants: NODE-1. A command that makes events (it changes this node's tree, emits, or sets a value) goes
-//! through the queue `commands`, which the actor leaves alone while events wait for their reader. All others go
+//! through the queue `commands`, which the actor leaves alone while too many events wait for their reader. All others go
 //! through `requests`, which it always takes. NODE-2. So whoever reads the events may wait for a request, but for
 //! a command only through [`Node::for_reader`].
 //! Limits: [`COMMANDS_MAX`] commands and as many requests wait; then senders wait. See `gate.rs` for whispers.
@@ -47,8 +47,8 @@ use crate::traffic::Traffic;
 /// # }
 /// ```
 ///
-/// While events wait for their reader, what would make more of them waits too: setting, emitting and publishing.
-/// Questions, messages and calls go on. Who reads the events must not wait for the former, see
+/// When some thousand events wait for their reader, what would make more of them waits too: setting, emitting and
+/// publishing. Questions, messages and calls go on. Who reads the events must not wait for the former, see
 /// [`for_reader`](Self::for_reader).
 ///
 /// When the last handle and the reader of the events are dropped, the node ends, as after [`shutdown`](Self::shutdown).

@@ -15,8 +15,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use zocp_node::{
-    BeaconMode, Capability, Config, Content, Event, Events, Limits, Node, NodeError, ObjectPath,
-    PeerId, model::Method,
+    BeaconMode, CapPath, Capability, Config, Content, Event, Events, Limits, Node, NodeError,
+    ObjectPath, PeerId, model::Method,
 };
 
 #[tokio::test]
@@ -112,6 +112,26 @@ async fn a_call_that_is_not_answered_times_out() {
 }
 
 /// Commands that make events wait when nobody reads them, requests do not, and nothing is lost.
+/// A program publishes all that it has before it reads its first event.
+#[tokio::test]
+async fn thousands_of_capabilities_are_published_before_any_event_is_read() {
+    const COUNT: usize = 3000;
+    let (lamp, mut at_lamp) = node("lamp", |_| {}).await;
+    for number in 0..COUNT {
+        let name = format!("level {number}");
+        let published = lamp.publish(CapPath::root(name.as_str()), Capability::new("re", 0));
+        timeout(SOON, published).await.unwrap().unwrap();
+    }
+    let mut added = 0;
+    while added < COUNT {
+        added += until(&mut at_lamp, |event| match event {
+            Event::LocalChanged { changes } => Some(changes.len()),
+            _ => None,
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn emissions_wait_for_the_reader_of_the_events_and_questions_do_not() {
     const COUNT: usize = 100_000;
