@@ -291,7 +291,7 @@ fn a_capability_that_is_registered_later_and_one_that_changes_its_type_are_follo
         lamp.command(json!({"modify": {"late": {"value": "text"}}}))
             .await;
         // A text is no number: from then on the member is a variant.
-        let text = zbus::Variant::Value(Box::new("text".into()));
+        let text = zbus::Variant::Variant(Box::new("text".into()));
         node.becomes("late", text).await;
         lamp.command(json!({"modify": {"objects": {"pan": {"x": {"value": 2, "access": "r"}}}}}))
             .await;
