@@ -104,18 +104,20 @@ impl Object<'_> {
         set.map_err(|error| error_name(&error.into()))
     }
 
-    /// Waits until a value of a node is `wanted`.
+    /// Waits until a value of a node is `wanted`. The object may not be there yet.
     ///
     /// # Panics
     /// At the deadline.
     pub async fn becomes(&self, member: &str, wanted: impl Into<Variant<'static>>) {
         let wanted = wanted.into();
         let what = format!("{member} of {}{} to be {wanted:?}", self.name, self.path);
+        let root = self.bus.object(&self.name, NODE_PATH);
+        let mut added = root.signals("org.freedesktop.DBus.ObjectManager").await;
         let mut changes = self.signals(PROPERTIES).await;
         let properties = self.properties(self.bus.connection()).await;
         in_time(&what, async {
             while read(&properties, member).await.as_deref() != Some(&wanted) {
-                changes.next().await;
+                futures_util::future::select(changes.next(), added.next()).await;
             }
         })
         .await;

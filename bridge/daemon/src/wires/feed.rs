@@ -66,6 +66,8 @@ pub(super) struct Passing {
     pub(super) hops: u8,
     /// Which touch it comes from, if that is known.
     pub(super) cause: Option<Cause>,
+    /// The source had it when the wire was made: it is for states alone.
+    pub(super) is_first: bool,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,7 @@ impl Passing {
             value,
             hops: 0,
             cause: None,
+            is_first: false,
         }
     }
 }
@@ -127,7 +130,11 @@ impl Feed {
     pub(super) fn push_first(&self, value: Value) {
         if !self.shared().has_had.load(Ordering::Relaxed) {
             // A queue that has had nothing has room.
-            self.try_push(Passing::new(value)).ok();
+            let first = Passing {
+                is_first: true,
+                ..Passing::new(value)
+            };
+            self.try_push(first).ok();
         }
     }
 

@@ -290,7 +290,12 @@ impl Wires {
                 continue;
             }
             let (value, cause) = (value.clone(), cause.clone());
-            feed.push(Passing { value, hops, cause }).await;
+            let passing = Passing {
+                hops,
+                cause,
+                ..Passing::new(value)
+            };
+            feed.push(passing).await;
         }
     }
 
@@ -418,7 +423,7 @@ impl Wires {
             Source::Emitter(_) => self.shared.node.for_reader(),
             Source::Bus(_) => self.shared.node.clone(),
         };
-        // A member of the bus is taken for a state: of a method the worker knows better.
+        // Whether a member of the bus is a state the worker knows, which leaves out a first value for a method.
         let route_is_state = route.is_state || matches!(route.target, plan::Target::Bus(_));
         let worker = Worker {
             id,

@@ -94,12 +94,16 @@ impl Worker {
 
     /// What is known of the target now says what is delivered to it.
     fn opened(&self, work: Work) -> Work {
-        let is_state = match &work.target {
+        let delivery = self.conversion.delivery(self.is_state(&work.target));
+        self.outlet.deliver(delivery);
+        work
+    }
+
+    fn is_state(&self, target: &Opened) -> bool {
+        match target {
             Opened::Bus(sink) => sink.is_state(),
             Opened::Node(_) | Opened::Relay { .. } => self.route.is_state,
-        };
-        self.outlet.deliver(self.conversion.delivery(is_state));
-        work
+        }
     }
 
     /// What was delivered, if there was something to deliver.
@@ -112,6 +116,10 @@ impl Worker {
             Some(work) => work,
             closed => closed.insert(self.opened(self.open().await?)),
         };
+        // Only now is it known whether a member of the bus is a property or a method.
+        if passing.is_first && !self.conversion.is_initial(self.is_state(&work.target)) {
+            return Ok(None);
+        }
         let Some(value) = work.converter.convert(&passing.value)? else {
             return Ok(None);
         };

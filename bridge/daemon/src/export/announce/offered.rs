@@ -131,7 +131,8 @@ fn rules(service: &str) -> [String; 3] {
     [
         of("org.freedesktop.DBus.Properties"),
         of("org.freedesktop.DBus.ObjectManager"),
-        // Not written like the rule of those who subscribed, which comes and goes by itself.
-        format!("type='signal',sender='{service}',path_namespace='/'"),
+        // The same rule may be there for those who subscribed; a bus counts how often it was added. A namespace of
+        // the path `/` would match that path alone on dbus-broker.
+        format!("type='signal',sender='{service}'"),
     ]
 }

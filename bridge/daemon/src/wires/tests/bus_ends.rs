@@ -183,3 +183,30 @@ async fn a_wire_waits_for_its_service_and_works_again_when_it_is_back() {
     stage.desk.emit("fader", 0.125).await.unwrap();
     assert_eq!(player.heard().await, ("Volume".to_owned(), json!(0.125)));
 }
+
+/// A method does something each time it is called, so it is called for what is emitted alone.
+#[tokio::test]
+async fn a_new_wire_hands_its_first_value_to_a_property_and_not_to_a_method() {
+    let stage = Stage::start().await;
+    let mut player = Player::start(&stage.site()).await;
+    stage.desk.emit("fader", 0.75).await.unwrap();
+    let nothing_said = std::collections::HashMap::new;
+    let wire = async |target: &str| {
+        let path = stage
+            .bridge
+            .wire_with("desk:fader", &member(target), nothing_said())
+            .await
+            .unwrap();
+        let wire = stage.at(&path).await;
+        stage.becomes(&wire, "active").await;
+        wire
+    };
+    let _seek = wire("Seek").await;
+    let _volume = wire("Volume").await;
+    assert_eq!(player.heard().await, ("Volume".to_owned(), json!(0.75)));
+    stage.desk.emit("fader", 1.0).await.unwrap();
+    let mut said = [player.heard().await, player.heard().await];
+    said.sort_by(|one, other| one.0.cmp(&other.0));
+    let expected = [("Seek", json!([1])), ("Volume", json!(1.0))];
+    assert_eq!(said, expected.map(|(name, value)| (name.to_owned(), value)));
+}
