@@ -96,7 +96,10 @@ impl Cause {
         let told = self.known.touches.iter().take(TOLD_MAX);
         let mut entries = Map::new();
         entries.insert("touch".to_owned(), self.touch.to_json());
-        entries.insert("known".to_owned(), told.map(Touch::to_json).collect());
+        entries.insert(
+            "known".to_owned(),
+            told.copied().map(Touch::to_json).collect(),
+        );
         for (name, is_so) in [("relayed", self.relayed), ("again", self.again)] {
             if is_so {
                 entries.insert(name.to_owned(), Value::Bool(true));
@@ -223,7 +226,7 @@ impl Known {
 }
 
 impl Touch {
-    fn to_json(&self) -> Value {
+    fn to_json(self) -> Value {
         Value::from(vec![
             Value::from(self.origin.to_string()),
             Value::from(self.number),

@@ -382,7 +382,9 @@ impl Model {
         for key in before.keys() {
             whole.entry(key).or_insert(Value::Null);
             // protocol.md §5.11: as good as missing, which pyZOCP cannot be told.
-            old.entry(key).or_insert(Value::Null);
+            if key != MISSED {
+                old.entry(key).or_insert(Value::Null);
+            }
         }
         let (old, extended) = (part(old), with_cause(&part(whole), cause));
         for (peer, is_extended) in self.followers(Some(path)) {

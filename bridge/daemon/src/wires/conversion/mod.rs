@@ -136,9 +136,9 @@ impl Conversion {
     /// Whether the target, which is a state or is none, gets the first value.
     #[must_use]
     pub fn is_initial(&self, is_state: bool) -> bool {
-        self.initial.unwrap_or(
-            is_state && self.threshold.is_none() && self.delivery != Some(Delivery::Every),
-        )
+        let by_default =
+            is_state && self.threshold.is_none() && self.delivery != Some(Delivery::Every);
+        self.initial.unwrap_or(by_default)
     }
 }
 

@@ -67,7 +67,7 @@ impl World {
         if let Some(peer) = self.here.remove(&number) {
             let is_its = |(emitter, sensor): &(PeerId, PeerId)| *emitter == peer || *sensor == peer;
             // Whoever lists it may have noticed before the bridge.
-            if self.starts % 2 == 0 {
+            if self.starts.is_multiple_of(2) {
                 self.miss(is_its);
             }
             self.board().exited(peer);
