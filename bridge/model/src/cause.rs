@@ -54,7 +54,7 @@ pub(crate) struct Known {
     touches: Vec<Touch>,
 }
 
-/// What a capability has had. See the [module](self).
+/// What a capability has had.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     winner: Option<Touch>,

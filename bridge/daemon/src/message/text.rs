@@ -21,7 +21,7 @@ use std::{borrow::Cow, fmt, ops::Deref};
 use serde::{Serialize, Serializer};
 use zbus::{Signature, Type, Variant};
 
-/// A string that every reader of D-Bus takes. See the [module](self).
+/// A string that every reader of D-Bus takes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text<'a>(Cow<'a, str>);
 

@@ -19,7 +19,7 @@ use zocp_interfaces::errors;
 use super::fields::{Fields, is_big, number_at};
 use crate::message::Outgoing;
 
-/// See the [module](self).
+/// A message that cannot be read, with what its header says of who waits because of it.
 #[derive(Debug, thiserror::Error)]
 #[error("a message that cannot be read: {}", known.reason)]
 pub struct Unreadable {
