@@ -75,7 +75,7 @@ impl Incoming {
         *input = rest;
     }
 
-    /// Room for the rest of a message that is large; [`Room::fill`] says how much was read there.
+    /// Room for the rest of a message that is large; `Room::fill` says how much was read there.
     pub fn room(&mut self, limits: &Limits) -> Option<Room<'_>> {
         let len = length(&self.begun, limits).ok().flatten()?;
         let filled = self.begun.len();
