@@ -124,3 +124,26 @@ fn a_name_without_its_machine_is_a_player_of_this_machine_only() {
         assert_eq!(there.trim_end(), "Playing");
     });
 }
+
+#[test]
+fn a_player_says_whose_it_is_where_the_import_wants_that() {
+    const IMPORT: &str = "[[import]]\nservice = 'org.mpris.MediaPlayer2.*'\n\
+                          identity = '{identity} ({node})'\n";
+    isolated(async |lab: Lab| {
+        let venue = Venue::open(&lab, ZOCP, PLAYERS, IMPORT).await;
+        let _mpv = play(&lab, &venue).await;
+        let identity = async |bus: &Bus, player: &str| {
+            let path = "/org/mpris/MediaPlayer2";
+            let interface = "org.mpris.MediaPlayer2";
+            bus.busctl(&["get-property", player, path, interface, "Identity"])
+                .await
+        };
+        let there = identity(&venue.stage.bus, HERE).await;
+        assert_eq!(there.trim_end(), "s \"mpv\"");
+        // The second answer is one from memory.
+        for _ in 0..2 {
+            let here = identity(&venue.foh.bus, THERE).await;
+            assert_eq!(here.trim_end(), "s \"mpv (stage)\"");
+        }
+    });
+}

@@ -68,7 +68,16 @@ impl Stage {
 
     /// Publishes a value that all may set, for as long as the stage is there.
     async fn publish(&self, name: &str, value: f64) {
-        let options = HashMap::from([("Access", Variant::from("rw"))]);
+        self.publish_with(name, value, "rw").await;
+    }
+
+    /// The same of a value that is emitted, and a sensor.
+    async fn publish_two_way(&self, name: &str, value: f64) {
+        self.publish_with(name, value, "rwes").await;
+    }
+
+    async fn publish_with(&self, name: &str, value: f64, access: &'static str) {
+        let options = HashMap::from([("Access", Variant::from(access))]);
         let body = (name, Variant::from(value), options);
         let (path, interface) = ("/org/z25/Zocp1/Local", Some("org.z25.Zocp1.Local"));
         let client = self.bridge.bus.connection();
@@ -320,5 +329,45 @@ fn a_scene_brings_back_values_and_wires() {
         let load = load.outcome().await;
         assert_eq!(load.status.code(), Some(11));
         assert!(load.out.contains("desk: no node is called"), "{}", load.out);
+    });
+}
+
+/// Both are moved, one after the other, and each goes back to the other.
+#[test]
+fn a_wire_both_ways_with_an_old_node_rests_on_what_was_set_last() {
+    isolated(async |lab: Lab| {
+        let mut stage = Stage::start(&lab).await;
+        stage.publish_two_way("slider", 0.0).await;
+        for (from, to) in [("foh:slider", "lamp:level"), ("lamp:level", "foh:slider")] {
+            stage.zocp(&["wire", "--initial=false", from, to]).await;
+        }
+        for _ in ["at the lamp", "at the bridge"] {
+            stage.lamp.event("subscribed", |_| true).await;
+        }
+        let local = stage
+            .bridge
+            .bus
+            .object("org.z25.Zocp1", "/org/z25/Zocp1/Local");
+        for step in 1..=100 {
+            let value = f64::from(step) / 100.0;
+            local.set("slider", value).await.expect("a value in range");
+        }
+        local.becomes("slider", 1.0).await;
+        stage.bridge.bus.node("lamp").becomes("level", 1.0).await;
+
+        for value in [0.75, 0.5, 0.25] {
+            let change = json!({"level": {"value": value}});
+            stage.lamp.command(json!({ "modify": change })).await;
+        }
+        local.becomes("slider", 0.25).await;
+        // What would still be under way is there before what is told now.
+        stage
+            .lamp
+            .command(json!({"modify": {"total": {"value": 7}}}))
+            .await;
+        stage.bridge.bus.node("lamp").becomes("total", 7_i64).await;
+        assert_eq!(stage.zocp(&["get", "lamp", "level"]).await, "0.25\n");
+        assert_eq!(stage.zocp(&["get", "foh", "slider"]).await, "0.25\n");
+        stage.lamp.is_unharmed().await;
     });
 }
