@@ -33,7 +33,8 @@ pub fn run(data: &[u8]) {
         Err(unreadable) => {
             dbus_header::not_taken(&unreadable, &octets);
             let (call, answer) = (unreadable.call(), unreadable.answer());
-            let has_sender = octets[FIELDS_AT..].starts_with(SENDER_FIELD);
+            let field = FIELDS_AT..FIELDS_AT + SENDER_LEN;
+            let has_sender = octets.get(field.clone()) == message.data().bytes().get(field);
             if reference::takes(&octets) != Some(true) || !has_sender {
                 return;
             }
@@ -119,6 +120,8 @@ fn add_field(octets: &mut Vec<u8>, (code, kind, place): (u8, u8, u8)) {
 
 /// A text, as the sender's name.
 const SENDER_FIELD: &[u8] = &[7, 1, b's', 0];
+/// Of the field with the name of the sender: code and type, length, a name such as `:1.7`, and the NUL.
+const SENDER_LEN: usize = 4 + 4 + 4 + 1;
 const FIELDS_AT: usize = 16;
 /// Codes below have a meaning.
 const CODE_MIN: u8 = 10;

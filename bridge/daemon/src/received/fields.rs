@@ -70,8 +70,9 @@ impl<'a> Fields<'a> {
         let start = self.at.next_multiple_of(8);
         let [code, len] = *self.octets.get(start..)?.first_chunk()?;
         let from = start + 2;
-        let signature = self.octets.get(from..from + usize::from(len))?;
+        // The NUL behind a signature belongs to it, and a value may need no octet more.
         let value = from + usize::from(len) + 1;
+        let signature = self.octets.get(from..value)?.split_last()?.1;
         let end = behind(self.octets, self.is_big, signature, value)?;
         Some(Field {
             code,
@@ -253,6 +254,17 @@ mod tests {
         for (signature, value) in values {
             let message = message(&[(1, b"u", b"\x09\0\0\0"), (77, signature, value)]);
             assert_eq!(codes(&message), [Some(1), None]);
+        }
+    }
+
+    #[test]
+    fn a_field_that_ends_within_its_signature_is_none() {
+        for (signature, len) in [(&b""[..], 2), (b"", 1), (b"y", 3), (b"su", 3)] {
+            let mut message = message(&[(1, b"u", b"\x09\0\0\0"), (77, signature, b"")]);
+            let fields_len = 8 + len as u32;
+            message.truncate(FIELDS_AT + 8 + len);
+            message[FIELDS_AT - 4..FIELDS_AT].copy_from_slice(&fields_len.to_le_bytes());
+            assert_eq!(codes(&message), [Some(1), None], "{signature:?} {len}");
         }
     }
 }
