@@ -264,3 +264,36 @@ fn level() -> Value {
 
 /// Fewer than pyre queues for a peer that takes nothing (3000); what is beyond, it drops itself.
 const EMISSIONS: i64 = 2500;
+
+/// The names that a bus gives to connections begin anew when it does: what was the bridge's own may be a service's.
+#[test]
+fn a_service_with_a_unique_name_that_was_the_bridges_own_is_exported() {
+    const SERVICES: usize = 24;
+    isolated(async |lab: Lab| {
+        let mut venue = Venue::open(&lab, ZOCP, EXAMPLES, "").await;
+        let service = venue.stage.bus.serve("lamp_service.py", LAMP).await;
+        venue.foh.bus.appears(LAMP_THERE).await;
+        let mut clients = Vec::new();
+        for _ in 0..4 {
+            let mut client = Client::on(&venue.foh.bus).await;
+            client.call(LAMP_OBJECT, "Count", &()).await;
+            clients.push(client);
+        }
+        venue.stage.bus.kill().await;
+        venue.foh.bus.vanishes(LAMP_THERE).await;
+        drop(service);
+        venue.stage.bus.start_again().await;
+        venue.stage.bus.appears(BRIDGE).await;
+        let mut services = Vec::new();
+        for number in 0..SERVICES {
+            let connection = venue.stage.bus.connect().await;
+            let name = format!("org.example.S{number}");
+            connection.request_name(name).await.expect("a free name");
+            services.push(connection);
+        }
+        for number in 0..SERVICES {
+            let name = format!("org.example.S{number}.stage");
+            venue.foh.bus.appears(&name).await;
+        }
+    });
+}

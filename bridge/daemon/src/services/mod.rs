@@ -52,7 +52,7 @@ use crate::{
 pub(crate) struct Own(Arc<Mutex<HashSet<Arc<str>>>>);
 
 impl Own {
-    /// One of our connections. Unique names are never used again, so none is taken out.
+    /// One of our connections.
     pub(crate) fn add(&self, name: Arc<str>) {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         names.insert(name);
@@ -61,6 +61,19 @@ impl Own {
     pub(crate) fn has(&self, name: &str) -> bool {
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         names.contains(name)
+    }
+
+    /// The bus has told that the connection is gone, and before that all that it owned.
+    fn remove(&self, name: &str) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.remove(name);
+    }
+
+    /// The bus is gone: the next one gives the same names to others. Who of ours is on that one already says so
+    /// when it is asked for its origin.
+    fn clear(&self) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.clear();
     }
 }
 
@@ -108,6 +121,7 @@ impl Services {
         let importer = Importer::new(ground.clone(), import);
         let programs = Programs::new(watch.clone());
         let follower = Arc::new(Both {
+            own: own.clone(),
             exporter: exporter.clone(),
             importer: importer.clone(),
             programs: programs.clone(),
@@ -342,6 +356,7 @@ fn is_of_services(change: &Change) -> bool {
 
 /// Tells both halves what the watch hears.
 struct Both {
+    own: Own,
     exporter: Exporter,
     importer: Importer,
     programs: Programs,
@@ -354,6 +369,7 @@ impl Follower for Both {
     }
 
     fn lost(&self) {
+        self.own.clear();
         self.exporter.lost();
         self.importer.lost();
         self.programs.lost();
@@ -364,6 +380,7 @@ impl Follower for Both {
             self.importer.program_gone(name);
             self.exporter.program_gone(name);
             self.programs.left(name);
+            self.own.remove(name);
         }
         self.exporter.owner_changed(name, new);
     }
