@@ -70,7 +70,9 @@ fn real(which: u8) -> Message {
 /// The same with its sender in front.
 fn with_sender_first(message: &Message) -> Message {
     let octets = message.data().bytes();
-    let at = octets.windows(4).position(|it| it == SENDER_FIELD);
+    // Fields begin at a multiple of eight; elsewhere, in the serial for instance, the same octets are no field.
+    let mut places = (FIELDS_AT..octets.len()).step_by(8);
+    let at = places.find(|at| octets[*at..].starts_with(SENDER_FIELD));
     let at = at.expect("it has a sender");
     // A code, a type, a length, four octets and a NUL: sixteen with what is behind them.
     let mut moved = octets.to_vec();
