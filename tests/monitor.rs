@@ -43,6 +43,22 @@ impl Watched {
         self.call_of(SERVICE, method).await;
     }
 
+    /// Calls the service until something is seen.
+    async fn until<T>(&mut self, seen: impl Future<Output = T>) -> T {
+        self.until_of(SERVICE, seen).await
+    }
+
+    async fn until_of<T>(&mut self, service: &str, seen: impl Future<Output = T>) -> T {
+        let mut seen = std::pin::pin!(seen);
+        loop {
+            self.call_of(service, "Cases").await;
+            let pause = std::time::Duration::from_millis(200);
+            if let Ok(seen) = tokio::time::timeout(pause, &mut seen).await {
+                return seen;
+            }
+        }
+    }
+
     async fn call_of(&mut self, service: &str, method: &str) {
         let there = format!("{service}.stage");
         let call = message(&there, PATH, INTERFACE, method);
@@ -66,25 +82,20 @@ fn a_call_is_shown_with_how_long_it_took_and_other_services_are_not() {
         let one = watched.monitor(&["--json", "--service", SERVICE]);
         let other = watched.monitor(&["--json", "--service", "org.example.Other"]);
         let text = watched.monitor(&["--verb", "call"]);
-        // All watch as soon as the bridge has answered them; the next call then is seen by all.
-        let mut done = None;
-        while done.is_none() {
-            watched.call("Cases").await;
-            let seen = tokio::time::timeout(
-                std::time::Duration::from_millis(200),
-                event(&one, "a call that is done", |line| line["event"] == "done"),
-            );
-            done = seen.await.ok();
-        }
-        let done = done.unwrap();
+        // Each watches from the moment at which the bridge answered it, so each needs calls until it has seen one.
+        let is_done = |line: &Value| line["event"] == "done";
+        let done = watched
+            .until(event(&one, "a call that is done", is_done))
+            .await;
         assert_eq!(done["member"], "org.example.Every1.Cases");
         assert_eq!(
             (&done["service"], &done["peer"]),
             (&SERVICE.into(), &"stage".into())
         );
         assert!(done["microseconds"].as_u64().unwrap() > 0);
-        event(&all, "a packet", |line| line["packet"] == "return").await;
-        text.says("Every1.Cases took").await;
+        let is_return = |line: &Value| line["packet"] == "return";
+        watched.until(event(&all, "a packet", is_return)).await;
+        watched.until(text.says("Every1.Cases took")).await;
         // What passes the filter comes behind what did not.
         let name = "org.example.Other";
         let _service = watched
@@ -99,11 +110,8 @@ fn a_call_is_shown_with_how_long_it_took_and_other_services_are_not() {
             .bus
             .appears(&format!("{name}.stage"))
             .await;
-        watched.call_of(name, "Cases").await;
-        event(&other, "a call of its service", |line| {
-            line["event"] == "done"
-        })
-        .await;
+        let seen = event(&other, "a call of its service", is_done);
+        watched.until_of(name, seen).await;
         let said = other.unmatched();
         let is_other = |line: &String| {
             let line: Value = serde_json::from_str(line).expect("JSON");

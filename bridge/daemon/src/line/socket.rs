@@ -16,7 +16,7 @@ use std::{
 };
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, Shutdown, recvmsg, sendmsg,
 };
 use tokio::{
@@ -42,6 +42,8 @@ pub(super) struct Received {
     /// 0 at the end.
     pub(super) len: usize,
     pub(super) descriptors: Vec<OwnedFd>,
+    /// The message had descriptors, so the socket may have more behind it.
+    ends_early: bool,
 }
 
 impl Socket {
@@ -56,9 +58,9 @@ impl Socket {
         Ok(Self { fd })
     }
 
-    /// Reads what is there, or waits for it. Everything was read when the kernel says so, and not before: a
-    /// read that brings descriptors ends with them, whatever came behind them, and the kernel tells of
-    /// octets only once.
+    /// Reads what is there, or waits for it. The kernel tells of octets only once, so the socket stays ready until
+    /// it is drained. A read that is shorter than `octets` has drained it, which saves the read that would say so;
+    /// but not a read that brought descriptors or lost some: it ends with them, whatever came behind them.
     pub(super) fn poll_read(
         &self,
         context: &mut Context<'_>,
@@ -67,7 +69,12 @@ impl Socket {
         loop {
             let mut guard = ready!(self.fd.poll_read_ready(context))?;
             match receive(self.fd.get_ref(), octets) {
-                Ok(received) => return Poll::Ready(Ok(received)),
+                Ok(received) => {
+                    if received.len > 0 && received.len < octets.len() && !received.ends_early {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(received));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -139,14 +146,17 @@ fn receive(fd: impl AsFd, octets: &mut [u8]) -> io::Result<Received> {
     let octets = &mut [IoSliceMut::new(octets)];
     let received = recvmsg(fd, octets, &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let mut descriptors = Vec::new();
+    let mut ends_early = received.flags.contains(ReturnFlags::CTRUNC);
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
+            ends_early = true;
             descriptors.extend(rights);
         }
     }
     Ok(Received {
         len: received.bytes,
         descriptors,
+        ends_early,
     })
 }
 
