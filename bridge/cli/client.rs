@@ -12,11 +12,11 @@ use zbus::{
     fdo::{self, DBusProxy, ManagedObjects, ObjectManagerProxy, PropertiesProxy},
     names::{BusName, WellKnownName},
 };
-use zocp_daemon::bus::{BusChoice, connect as reach, session_addresses, system_address};
-use zocp_daemon::label::label;
+use zocp_dbus::bus::{BusChoice, connect as reach, session_addresses, system_address};
 use zocp_interfaces::{
     BRIDGE_NAME, BRIDGE_PATH, BridgeProxy, NODE_PATH, OBJECT_INTERFACE, VALUES_INTERFACE,
 };
+use zocp_mapping::label::label;
 
 use crate::{
     exit::{Exit, Failure},
@@ -214,7 +214,7 @@ async fn connect(address: &str) -> zbus::Result<Connection> {
 
 fn addresses(bus: Option<&str>) -> Result<Vec<String>, Failure> {
     let choice = bus.unwrap_or("session").parse();
-    match choice.map_err(|error: zocp_daemon::bus::BusChoiceError| {
+    match choice.map_err(|error: zocp_dbus::bus::BusChoiceError| {
         Failure::new(Exit::Usage, error.to_string())
     })? {
         BusChoice::Auto | BusChoice::Session => Ok(session_addresses()),

@@ -23,7 +23,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 use zbus::Variant;
-use zocp_daemon::label::{label, unlabel};
+use zocp_mapping::label::{label, unlabel};
 
 use crate::{
     exit::{Exit, Failure},

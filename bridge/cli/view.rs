@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use zbus::{OwnedObjectPath, OwnedVariant, Variant, fdo::ManagedObjects};
-use zocp_daemon::label::unlabel;
 use zocp_interfaces::{
     BRIDGE_NAME, LOCAL_PATH, NODE_PATH, OBJECT_INTERFACE, PEER_INTERFACE, PEERS_PATH,
     VALUES_INTERFACE,
 };
+use zocp_mapping::label::unlabel;
 
 use crate::{
     client::{Interfaces, Properties, last_element},

@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value, json};
 use zbus::OwnedObjectPath;
-use zocp_daemon::wires::{End, NodeEnd};
 use zocp_interfaces::{BRIDGE_NAME, BRIDGE_PATH, BridgeProxy, WIRE_INTERFACE};
+use zocp_wires::{End, NodeEnd};
 
 use crate::{
     client::{Client, Interfaces},

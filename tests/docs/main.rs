@@ -16,7 +16,8 @@ use std::{
     process::Command,
 };
 
-use zocp_daemon::{config::Config, label::label};
+use zocp_daemon::config::Config;
+use zocp_mapping::label::label;
 use zocp_testkit::{Bridge, Lab, isolated};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");

@@ -10,10 +10,10 @@ use tokio::{
     sync::mpsc,
 };
 use zocp_daemon::{
-    bus::{BusError, BusKind},
     config::ConfigError,
     run::{RunError, Status, run as run_bridge},
 };
+use zocp_dbus::bus::{BusError, BusKind};
 use zocp_node::{Network, StartError};
 
 use self::reading::Reading;

@@ -5,13 +5,9 @@
 
 use serde_json::Value;
 use zbus::{Connection, Signature, Variant, fdo::IntrospectableProxy, wire::StructureBuilder};
-use zocp_daemon::{
-    convert::as_wanted,
-    label::unlabel,
-    objects::{Argument, Method, parse_interfaces},
-    types::as_type,
-};
+use zocp_dbus::objects::{Argument, Method, parse_interfaces};
 use zocp_interfaces::METHODS_INTERFACE;
+use zocp_mapping::{convert::as_wanted, label::unlabel, types::as_type};
 
 use crate::{
     client::Client,

@@ -12,10 +12,10 @@ use tokio::{
     time::{Instant, interval, sleep, timeout},
 };
 use zocp_daemon::{
-    bus::BusKind,
     config::{Beacon, BusConfig, Config, MeshConfig},
     run::{RunError, Status, run as run_bridge},
 };
+use zocp_dbus::bus::BusKind;
 use zocp_node::{BeaconMode, Capability, Event, Events, Node, NodeError, StartError};
 
 use super::bridge::end_signals;

@@ -24,8 +24,8 @@ use zbus::{
     message::Type,
     names::InterfaceName,
 };
-use zocp_daemon::{label::label, types};
 use zocp_interfaces::{BRIDGE_NAME, LOCAL_PATH, LocalProxy, SIGNALS_INTERFACE, VALUES_INTERFACE};
+use zocp_mapping::{label::label, types};
 use zocp_node::model::TypeHint;
 
 use crate::{

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use zbus::Variant;
-use zocp_daemon::wires::End;
 use zocp_interfaces::{BridgeProxy, WireProxy};
+use zocp_wires::End;
 
 use crate::{
     args::WireArgs,

@@ -4,7 +4,8 @@
 //! label or, if no node is called so, the beginning of its UUID; a capability by its dotted name. What is chosen is
 //! what a pattern of `only` means, all if there is none, and no pattern of `except` does.
 
-use zocp_daemon::{label::label, wires::End};
+use zocp_mapping::label::label;
+use zocp_wires::End;
 
 use super::{Scene, SceneNode};
 use crate::client::UUID_PREFIX_MIN;

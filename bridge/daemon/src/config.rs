@@ -31,14 +31,11 @@ use limits::Bounds;
 pub use limits::LimitsConfig;
 pub use services::{ExportConfig, ImportConfig, ImportNameConfig};
 
-use crate::{
-    bus::BusChoice,
-    local,
-    policy::{ExportPolicy, ImportRule},
-    services::ServiceLimits,
-    state::StateDir,
-    wires,
-};
+use crate::local;
+use zocp_dbus::bus::BusChoice;
+use zocp_relay::services::ServiceSettings;
+use zocp_state::StateDir;
+use zocp_wires as wires;
 
 /// What was said about the bridge, in the file's words.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -149,17 +146,6 @@ pub struct Settings {
     pub state: StateDir,
     /// Where Prometheus finds the counters.
     pub prometheus: Option<SocketAddr>,
-}
-
-/// What of the settings is read again at SIGHUP.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ServiceSettings {
-    /// What of this bus peers may use.
-    pub export: ExportPolicy,
-    /// How services of peers appear; the first rule that fits decides.
-    pub import: Vec<ImportRule>,
-    /// The bounds of all that.
-    pub limits: ServiceLimits,
 }
 
 /// What is followed while the bridge runs.

@@ -21,18 +21,20 @@ use zocp_interfaces::BRIDGE_NAME;
 use zocp_node::{Event, Events, Network, Node, PeerId, StartError};
 
 use crate::{
-    bus::{Bus, BusError, BusKind, raise_descriptor_limit},
     config::{Reload, Settings},
-    directory::Directory,
     hub::{Hub, HubError, HubParts},
     mirror::Mirrors,
-    objects::XmlError,
-    served::{Presence, Site, SiteKind},
-    services::Services,
     statistics::{self, Statistics},
     trust::{Opened, Trust},
-    wires::Wires,
 };
+use zocp_dbus::{
+    bus::{Bus, BusError, BusKind, raise_descriptor_limit},
+    objects::XmlError,
+    served::{Presence, Site, SiteKind},
+};
+use zocp_mapping::directory::Directory;
+use zocp_relay::services::Services;
+use zocp_wires::Wires;
 
 /// What the bridge says of itself while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +155,8 @@ impl<T: FnMut(Status)> Bridge<T> {
         // A reload waits for it where events are read.
         let trust = Trust::start(&tasks, node.for_reader(), opened, saving.clone());
         if let Some(address) = settings.prometheus {
-            let statistics = Statistics::new(node.clone(), site.record().clone());
+            let statistics =
+                Statistics::new(node.clone(), site.report().clone(), services.metrics());
             let page = statistics::serve(address, statistics, tasks.clone(), saving.clone());
             tasks.spawn(page);
         }
@@ -162,6 +165,7 @@ impl<T: FnMut(Status)> Bridge<T> {
             directory: directory.clone(),
             exporter: services.exporter(),
             programs: services.programs(),
+            metrics: services.metrics(),
             wires: wires.clone(),
             trust: trust.clone(),
             limits: settings.local,

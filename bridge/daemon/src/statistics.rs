@@ -18,16 +18,16 @@ use zbus::Variant;
 use zocp_node::{Counts, Kind, Node, PeerId, PeerTraffic};
 
 pub(crate) use self::page::serve;
-use crate::{
-    objects::{Content, Interface, SlotError},
-    record::Record,
-};
+use zocp_dbus::objects::{Content, Interface, SlotError};
+use zocp_dbus::report::Report;
+use zocp_relay::metrics::Metrics;
 
 /// Where the numbers come from. Clones are the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Statistics {
     node: Node,
-    record: Record,
+    report: Report,
+    metrics: Metrics,
     since: u64,
 }
 
@@ -38,27 +38,28 @@ pub(crate) type Tallies = BTreeMap<&'static str, (u64, u64)>;
 pub(crate) type Groups = BTreeMap<&'static str, BTreeMap<&'static str, u64>>;
 
 impl Statistics {
-    pub(crate) fn new(node: Node, record: Record) -> Self {
+    pub(crate) fn new(node: Node, report: Report, metrics: Metrics) -> Self {
         Self {
             node,
-            record,
+            report,
+            metrics,
             since: now(),
         }
     }
 
     /// The interface of the bridge itself.
     pub(crate) fn of_bridge(&self, declared: Interface) -> Result<Interface, SlotError> {
-        let (traffic, record) = (self.node.traffic(), &self.record);
+        let (traffic, metrics) = (self.node.traffic(), &self.metrics);
         let mut shown = declared.with("Since", self.since)?;
         let of = traffic.clone();
         compute(&mut shown, "Received", move || tallies(&of.received))?;
         let of = traffic.clone();
         compute(&mut shown, "Sent", move || tallies(&of.sent))?;
-        let of = record.clone();
+        let of = metrics.clone();
         compute(&mut shown, "PacketsReceived", move || {
             tallies(&of.packets().received)
         })?;
-        let of = record.clone();
+        let of = metrics.clone();
         compute(&mut shown, "PacketsSent", move || {
             tallies(&of.packets().sent)
         })?;
@@ -78,7 +79,7 @@ impl Statistics {
         let Some(traffic) = self.node.traffic().peer(peer) else {
             return Ok(None);
         };
-        let packets = self.record.packets_of(peer);
+        let packets = self.metrics.packets_of(peer);
         let mut shown = declared.with("Since", now())?;
         let of: Arc<PeerTraffic> = traffic.clone();
         compute(&mut shown, "Received", move || tallies(&of.received))?;
@@ -101,7 +102,7 @@ impl Statistics {
 
     /// A peer is gone: its counters are not kept.
     pub(crate) fn forget(&self, peer: PeerId) {
-        self.record.forget(peer);
+        self.metrics.forget(peer);
     }
 
     /// Octets that wait for all peers together.
@@ -118,9 +119,14 @@ impl Statistics {
             ("peers", peers),
             ("left", counts(&traffic.partings)),
             ("turned away", counts(&traffic.turned)),
-            ("refused", counts(self.record.refusals())),
+            ("refused", refusals(&self.report)),
         ])
     }
+}
+
+fn refusals(report: &Report) -> BTreeMap<&'static str, u64> {
+    let counted = report.refusals();
+    counted.map(|(kind, count)| (kind.name(), count)).collect()
 }
 
 fn compute<V>(

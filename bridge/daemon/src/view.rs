@@ -7,8 +7,8 @@
 //! W1. Locks are taken in the order view, table, facts. What a table computes on demand takes facts only.
 //! W2. Each object of the node has an object on the bus, and no others are there but the root.
 //! W3. A change of members is told as removal and addition of the interface; a change of a value, of its
-//!     property alone. How the type of a member changes as values come is `crate::types::member`.
-//! Not here: connections (`crate::served`), which node (`crate::mirror` for remote ones, `crate::local` for
+//!     property alone. How the type of a member changes as values come is `zocp_mapping::types::member`.
+//! Not here: connections (`zocp_dbus::served`), which node (`crate::mirror` for remote ones, `crate::local` for
 //! our own).
 //! Spec: docs/reference/dbus.md, "A mirrored node".
 
@@ -33,12 +33,12 @@ use zocp_node::{
 };
 
 use self::facts::{Facts, Members, SharedFacts, Side};
-use crate::{
-    label::label,
+use zocp_dbus::{
     message::Text,
     objects::{Content, Interface, Objects, SlotError, TableError, XmlError, parse_interfaces},
     served::Table,
 };
+use zocp_mapping::label::label;
 
 /// See the [module](self).
 #[derive(Debug)]

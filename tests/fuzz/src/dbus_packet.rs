@@ -8,7 +8,7 @@
 use std::num::NonZeroU32;
 
 use zbus::{Message, message::Type};
-use zocp_daemon::transport::{self, Control, Offer};
+use zocp_relay::transport::{self, Control, Offer};
 
 use crate::{memory, reference};
 

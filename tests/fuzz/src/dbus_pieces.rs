@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use arbitrary::{Arbitrary, Unstructured};
-use zocp_daemon::transport::Parts;
+use zocp_relay::transport::Parts;
 
 use crate::memory;
 

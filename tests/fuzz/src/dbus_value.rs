@@ -10,11 +10,12 @@ use std::num::NonZeroU32;
 
 use arbitrary::{Result, Unstructured};
 use zbus::{Message, Signature, Variant};
-use zocp_daemon::{
-    convert, transport,
+use zocp_mapping::{
+    convert,
     types::{self, MemberType},
 };
 use zocp_model::TypeHint;
+use zocp_relay::transport;
 
 use crate::{json, reference};
 

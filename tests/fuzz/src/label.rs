@@ -5,7 +5,7 @@
 //! are undone only if they are labels (L3); two names have two labels unless one was cut.
 
 use zbus::names::{MemberName, WellKnownName};
-use zocp_daemon::label::{LABEL_LEN_MAX, label, suffixed, unlabel};
+use zocp_mapping::label::{LABEL_LEN_MAX, label, suffixed, unlabel};
 
 /// Runs the target.
 pub fn run(data: &[u8]) {
@@ -33,6 +33,6 @@ fn check(name: &str) {
     assert!(label.len() == LABEL_LEN_MAX || undone.as_deref() == Some(name));
     // Any text may be taken for a label.
     if let Some(invented) = unlabel(name) {
-        assert_eq!(zocp_daemon::label::label(&invented), name);
+        assert_eq!(zocp_mapping::label::label(&invented), name);
     }
 }

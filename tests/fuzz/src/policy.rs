@@ -5,7 +5,7 @@
 //! plain reading allows, and nothing else (P1); who may do anything may look (P2).
 
 use zbus::names::{InterfaceName, MemberName, WellKnownName};
-use zocp_daemon::policy::{Grant, Member, Members, ServicePattern};
+use zocp_policy::{Grant, Member, Members, ServicePattern};
 
 /// Runs the target.
 pub fn run(data: &[u8]) {

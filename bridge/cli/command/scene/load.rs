@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use zbus::{Signature, fdo::PropertiesProxy, names::InterfaceName};
-use zocp_daemon::wires::End;
 use zocp_interfaces::VALUES_INTERFACE;
+use zocp_wires::End;
 
 use super::{Part, fading, part, passes};
 use crate::{

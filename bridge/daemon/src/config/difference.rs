@@ -1,7 +1,7 @@
 //! What is different between two configurations.
 //!
 //! Model: rules and trusted keys are compared as sets, in the words of the file; the rest by section. Rules,
-//! `mesh.trusted`, `mesh.first_use` and the limits of services (`crate::services::ServiceLimits`) are followed
+//! `mesh.trusted`, `mesh.first_use` and the limits of services (`zocp_relay::services::ServiceLimits`) are followed
 //! while the bridge runs, everything else at its next start.
 
 use std::fmt::Display;

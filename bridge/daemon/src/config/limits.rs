@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{ConfigError, invalid};
-use crate::{local, services::ServiceLimits, wires};
+use crate::local;
+use zocp_relay::services::ServiceLimits;
+use zocp_wires as wires;
 
 /// Makes the section, its overlay and its application from one table.
 macro_rules! limits {

@@ -1,6 +1,6 @@
 //! `[[export]]` and `[[import]]`: what of this bus others may use, and what of theirs appears here.
 //!
-//! Model: exactly the keys of the file, each table made into a rule of [`crate::policy`].
+//! Model: exactly the keys of the file, each table made into a rule of [`zocp_policy`].
 //! Invariants: S1. a table that allows nothing is an error: nobody writes one on purpose. S2. what is no
 //! rule is an error of the file at its line, not only of the whole.
 
@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error};
 
 use super::{ConfigError, invalid, limits::positive};
-use crate::policy::{
+use zocp_policy::{
     ExportPolicy, ExportRule, Grant, ImportName, ImportRule, Members, Peers, ServicePattern,
 };
 

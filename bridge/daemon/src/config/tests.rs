@@ -268,7 +268,7 @@ fn exports_and_imports_become_rules() {
             .export
             .grant(
                 "org.mpris.MediaPlayer2.mpv",
-                crate::policy::Who {
+                zocp_policy::Who {
                     name: "x",
                     uuid: "1",
                     key: None,
@@ -279,7 +279,7 @@ fn exports_and_imports_become_rules() {
     assert_eq!(settings.services.import.len(), 2);
     assert_eq!(
         settings.services.import[1].name,
-        crate::policy::ImportName::Never
+        zocp_policy::ImportName::Never
     );
 }
 

@@ -28,19 +28,21 @@ use zocp_node::{Event, Network, Node, PeerId, PeerInfo, PublicKey};
 
 use self::owner::HubOwner;
 use crate::{
-    directory::{Directory, Relabelled},
-    export::Exporter,
     local::{self, Local, LocalOrder},
-    message::Text,
     monitor::Monitor,
-    objects::{Interface, SlotError, TableError, XmlError, parse_interfaces},
-    programs::Programs,
-    served::{Order, Presence, Served, Site, Table},
-    state::StateDir,
     statistics::Statistics,
     trust::Trust,
-    wires::Wires,
 };
+use zocp_dbus::{
+    message::Text,
+    objects::{Interface, SlotError, TableError, XmlError, parse_interfaces},
+    served::{Order, Presence, Served, Site, Table},
+};
+use zocp_mapping::directory::{Directory, Relabelled};
+use zocp_relay::metrics::Metrics;
+use zocp_relay::{export::Exporter, programs::Programs};
+use zocp_state::StateDir;
+use zocp_wires::Wires;
 
 /// The bridge's own objects on the bus.
 #[derive(Debug)]
@@ -72,6 +74,8 @@ pub struct HubParts {
     pub exporter: Exporter,
     /// For programs that publish.
     pub programs: Programs,
+    /// The counters of packets between bridges.
+    pub metrics: Metrics,
     /// What is wired to what.
     pub wires: Wires,
     /// Whose keys are trusted.
@@ -90,7 +94,7 @@ impl HubParts {
     pub(crate) fn plain(
         node: &Node,
         directory: &Directory,
-        services: &crate::services::Services,
+        services: &zocp_relay::services::Services,
         wires: &Wires,
     ) -> Self {
         Self {
@@ -98,6 +102,7 @@ impl HubParts {
             directory: directory.clone(),
             exporter: services.exporter(),
             programs: services.programs(),
+            metrics: services.metrics(),
             wires: wires.clone(),
             trust: Trust::start(
                 &TaskTracker::new(),
@@ -135,10 +140,11 @@ impl Hub {
         } = parts;
         let table = site.table();
         let counters = declared(STATISTICS_XML, STATISTICS_INTERFACE)?;
-        let statistics = Statistics::new(node.clone(), site.record().clone());
+        let statistics = Statistics::new(node.clone(), site.report().clone(), parts.metrics);
         let counted = statistics.of_bridge(counters.clone())?;
         let watching = declared(MONITOR_XML, MONITOR_INTERFACE)?;
-        let monitor = site.record().monitor().clone();
+        let monitor = Monitor::default();
+        site.report().observe(Arc::new(monitor.clone()));
         monitor.attach(&node, tasks);
         let trusting = declared(TRUST_XML, TRUST_INTERFACE)?;
         let trusting = parts.trust.describe(trusting)?;

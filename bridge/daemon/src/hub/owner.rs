@@ -13,18 +13,15 @@ use zocp_interfaces::{
 };
 use zocp_node::{Content, Node, NodeError, PeerId};
 
-use crate::{
-    config::ExportConfig,
-    directory::Directory,
+use crate::{config::ExportConfig, local::Local, monitor::Monitor, trust::Trust};
+use zocp_dbus::{
     errors::Refusal,
-    export::{Exporter, Learned},
-    local::Local,
-    monitor::Monitor,
-    policy::ExportRule,
     served::{Answer, CallRequest, Owner, SetRequest, Table},
-    trust::Trust,
-    wires::Wires,
 };
+use zocp_mapping::directory::Directory;
+use zocp_policy::ExportRule;
+use zocp_relay::export::{Exporter, Learned};
+use zocp_wires::Wires;
 
 /// Answers what the table cannot.
 pub(super) struct HubOwner {

@@ -14,16 +14,16 @@ use zocp_interfaces::{BridgeProxy, MonitorProxy, PeerProxy, StatisticsProxy};
 use zocp_node::{BeaconMode, Config, Content, Events};
 
 use super::*;
-use crate::{
-    config::ServiceSettings,
+use zocp_dbus::{
     message::readable::{assert_readable, odd_text},
     objects::Objects,
     served::SiteKind,
-    services::Services,
-    state::StateDir,
     testbus::{TestBus, soon},
-    wires,
 };
+use zocp_relay::services::ServiceSettings;
+use zocp_relay::services::Services;
+use zocp_state::StateDir;
+use zocp_wires;
 
 /// A hub on a bus of its own, fed by a node, and a client of it.
 struct Stage {
@@ -49,7 +49,7 @@ impl Stage {
             &tasks,
             &site,
             hub_node.clone(),
-            wires::Limits::default(),
+            zocp_wires::Limits::default(),
             &StateDir::none(),
         )
         .unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use zocp_node::{CapPath, Capability, Value};
 
-use crate::state::Document;
+use zocp_state::Document;
 
 /// All lasting values.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -25,7 +25,8 @@ use super::{
     Local,
     registry::{Kind, Place},
 };
-use crate::{convert, errors::Refusal, objects::build, served::Table, types};
+use zocp_dbus::{errors::Refusal, objects::build, served::Table};
+use zocp_mapping::{convert, types};
 
 /// A method of a program.
 #[derive(Debug)]

@@ -45,14 +45,14 @@ use self::{
     options::{Offer, Value},
     registry::{Kind, Place, Registry, What},
 };
-use crate::{
+use crate::view::{View, facts, given, shape};
+use zocp_dbus::{
     errors::Refusal,
     objects::XmlError,
-    programs::Programs,
     served::{Answer, CallRequest, SetRequest, Table},
-    state::{Keeper, StateDir},
-    view::{View, facts, given, shape},
 };
+use zocp_relay::programs::Programs;
+use zocp_state::{Keeper, StateDir};
 
 /// The bridge's own tree. Clones are the same.
 #[derive(Debug, Clone)]

@@ -11,7 +11,9 @@ use zocp_node::{
 };
 
 use super::methods::Target;
-use crate::{convert, errors::Refusal, types, view::given::unfit};
+use crate::view::given::unfit;
+use zocp_dbus::errors::Refusal;
+use zocp_mapping::{convert, types};
 
 /// A value to be published.
 #[derive(Debug)]

@@ -14,7 +14,8 @@ use super::{
     kept::{KeptValue, Published},
     methods::Target,
 };
-use crate::{errors::Refusal, export::SERVICES};
+use zocp_dbus::errors::Refusal;
+use zocp_relay::schema::SERVICES;
 
 /// How much programs may publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use zocp_node::{
     model::{CallError, SetError},
 };
 
-use crate::{errors::Refusal, view::given::unfit};
+use crate::view::given::unfit;
+use zocp_dbus::errors::Refusal;
 
 /// Commands towards remote nodes.
 pub trait Commands: Clone + Send + Sync + 'static {

@@ -8,7 +8,7 @@
 //!     program has is asked for until it is free.
 //! M2. A name is asked for after the one before us has given it back. A node with another label keeps the name that
 //!     it has until it has the other one, and until everybody was told so.
-//! M3. An event is one signal, in order; values are state and are coalesced (`crate::served`).
+//! M3. An event is one signal, in order; values are state and are coalesced (`zocp_dbus::served`).
 //! Limits: what a tree may hold is bounded by the node (`zocp_node::Limits`). A bus connection that does
 //! not take its signals holds up the events of all nodes, and thereby the mesh: nothing is lost.
 //! Not here: peers that do not speak ZOCP (`crate::hub`).
@@ -33,12 +33,12 @@ use zocp_node::{Event, PeerId, PeerInfo};
 
 pub use self::commands::Commands;
 use self::owner::NodeOwner;
-use crate::{
-    directory::{Directory, Relabelled},
+use crate::view::{View, facts::Side, shape};
+use zocp_dbus::{
     objects::{Interface, XmlError},
     served::{Order, Presence, Served, Site, Table},
-    view::{View, facts::Side, shape},
 };
+use zocp_mapping::directory::{Directory, Relabelled};
 
 /// All mirrored nodes. See the [module](self).
 pub struct Mirrors<C> {

@@ -14,14 +14,14 @@ use super::{
     Mirror,
     commands::{Commands, refusal},
 };
-use crate::{
+use crate::view::{
+    facts::{self, Fact},
+    given::{arguments, results, wanted},
+};
+use zocp_dbus::{
     errors::Refusal,
     objects::Interface,
     served::{Answer, CallRequest, Owner, SetRequest},
-    view::{
-        facts::{self, Fact},
-        given::{arguments, results, wanted},
-    },
 };
 
 /// Who answers for a mirrored node.

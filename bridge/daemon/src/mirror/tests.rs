@@ -18,7 +18,7 @@ use zocp_node::{
 };
 
 use super::*;
-use crate::{
+use zocp_dbus::{
     served::SiteKind,
     testbus::{TestBus, soon, unlawful_message},
 };
@@ -253,7 +253,7 @@ fn lamp() -> Value {
 async fn a_tree_is_on_the_bus_with_its_types() {
     let mut play = Play::new(lamp()).await;
     assert_eq!(play.enter(peer(1), "lamp").await, "org.z25.Zocp1.Node.lamp");
-    let strange = crate::label::label("My \"strange\" <name>/\u{fc}");
+    let strange = zocp_mapping::label::label("My \"strange\" <name>/\u{fc}");
     for (path, property, signature) in [
         (PATH, "level", "d"),
         (PATH, "count", "x"),
@@ -839,7 +839,7 @@ async fn the_tools_of_people_see_a_node_of_a_strange_name() {
 
 #[test]
 fn an_unusual_capability_does_no_harm() {
-    let table = Table::new(crate::objects::Objects::default());
+    let table = Table::new(zocp_dbus::objects::Objects::default());
     let mut view = View::new(
         "x",
         Side::Remote,

@@ -18,7 +18,7 @@ use super::{
     segment::{Streams, datagram},
     watcher::Pen,
 };
-use crate::record::Packet;
+use zocp_relay::metrics::Packet;
 
 /// Writes a capture file. See the [module](self).
 #[derive(Debug)]

@@ -21,7 +21,8 @@ use super::{
     seen::{Denial, Seen, What, member},
     watcher::Pen,
 };
-use crate::{record::Packet, transport::Control};
+use zocp_relay::metrics::Packet;
+use zocp_relay::transport::Control;
 
 /// Writes lines. See the [module](self).
 #[derive(Debug)]
@@ -280,7 +281,7 @@ impl Lines {
     }
 
     fn refused(&self, at: u64, denial: &Denial, out: &mut Vec<u8>) {
-        let error = denial.error.map(zocp_node::Kind::name);
+        let error = denial.error.map(zocp_dbus::errors::ErrorKind::name);
         let mut facts = vec![("error", json!(error)), ("message", text(&denial.message))];
         for (key, value) in [
             ("caller", &denial.caller),

@@ -41,7 +41,7 @@ use self::{
     seen::{Denial, Seen, What},
     watcher::Watcher,
 };
-use crate::errors::Refusal;
+use zocp_dbus::{errors::Refusal, report::Observer};
 
 /// What happens, told to those who watch. Clones are the same. See the [module](self).
 #[derive(Debug, Clone, Default)]
@@ -103,13 +103,6 @@ impl Monitor {
         Ok(theirs)
     }
 
-    /// A call is answered with a refusal.
-    pub(crate) fn refused(&self, refusal: &Refusal, call: Option<&Header<'_>>) {
-        if self.shared.is_watched.load(Ordering::Relaxed) {
-            self.tell(What::Refused(Denial::new(refusal, call)));
-        }
-    }
-
     /// Ends all watching.
     pub(crate) fn close(&self) {
         self.shared.stop.cancel();
@@ -141,6 +134,14 @@ impl Monitor {
             .watchers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Monitor {
+    fn refused(&self, refusal: &Refusal, call: Option<&Header<'_>>) {
+        if self.shared.is_watched.load(Ordering::Relaxed) {
+            self.tell(What::Refused(Denial::new(refusal, call)));
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use zbus::Variant;
 
-use crate::errors::Refusal;
+use zocp_dbus::errors::Refusal;
 
 /// What a watcher wants. See the [module](self).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use zbus::Message;
 use zocp_node::{Passed, PeerId, Way};
 
-use crate::transport::{PIECE_TAG, Parts, TAG, read};
+use zocp_relay::transport::{PIECE_TAG, Parts, TAG, read};
 
 /// What is under way in pieces. See the [module](self).
 #[derive(Debug, Default)]

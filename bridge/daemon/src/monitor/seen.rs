@@ -8,7 +8,7 @@ use std::{
 use zbus::message::Header;
 use zocp_node::{Note, PeerId};
 
-use crate::errors::{ErrorKind, Refusal};
+use zocp_dbus::errors::{ErrorKind, Refusal};
 
 /// Something that happened, and when.
 #[derive(Debug)]

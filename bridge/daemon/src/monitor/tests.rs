@@ -15,11 +15,11 @@ use super::{
     seen::{Seen, What},
     watcher::{Pen, Watcher},
 };
-use crate::{
+use zocp_dbus::{
     message::{Octets, Outgoing},
     testbus::soon,
-    transport::TAG,
 };
+use zocp_relay::transport::TAG;
 
 const LAMP: PeerId = PeerId::new([7; 16]);
 

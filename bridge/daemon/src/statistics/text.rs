@@ -30,7 +30,7 @@ type Label<'a> = (&'a str, &'a str);
 impl Statistics {
     /// Everything, with what is counted of these peers.
     pub(super) fn text(&self, peers: &[PeerInfo]) -> String {
-        let (traffic, packets) = (self.node.traffic(), self.record.packets());
+        let (traffic, packets) = (self.node.traffic(), self.metrics.packets());
         let mut text = Text::default();
         text.begin(
             "zocp_start_time_seconds",

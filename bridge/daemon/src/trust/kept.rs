@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use zocp_node::PublicKey;
 
-use crate::state::Document;
+use zocp_state::Document;
 
 /// The document. Keys are in Z85.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -30,12 +30,12 @@ use self::{
     book::{BY_HAND_MAX, Book, Full},
     kept::KeptKeys,
 };
-use crate::{
+use zocp_dbus::{
     errors::Refusal,
     objects::{Interface, SlotError},
     served::{Answer, Table},
-    state::{Keeper, StateDir, Store},
 };
+use zocp_state::{Keeper, StateDir, Store};
 
 /// The trusted keys before there is a node.
 #[derive(Debug)]

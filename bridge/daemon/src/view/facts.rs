@@ -21,10 +21,12 @@ use zocp_node::{
     model::{self, Info, Object},
 };
 
-use crate::{
-    label::{LABEL_LEN_MAX, label},
+use zocp_dbus::{
     message::Text,
     objects::{Access, Annotation, Argument, Content, Emits, Interface, Method, Property, Signal},
+};
+use zocp_mapping::{
+    label::{LABEL_LEN_MAX, label},
     types::{self, MemberType, member::Taken},
 };
 
@@ -206,7 +208,7 @@ impl Facts {
     /// The capability that has a member name.
     pub(crate) fn capability(&self, member: &str) -> Option<(&Arc<str>, &Fact)> {
         let has_it = |fact: &Fact| fact.member.as_deref() == Some(member);
-        if let Some(name) = crate::label::unlabel(member)
+        if let Some(name) = zocp_mapping::label::unlabel(member)
             && let Some(found) = self.capabilities.get_key_value(name.as_str())
             && has_it(found.1)
         {

@@ -1,7 +1,7 @@
 //! What a client sends to a capability or a method, and what it is given back: values of the types that
 //! the node declared.
 //!
-//! Not here: access and range, which the node checks; types themselves (`crate::types`, `crate::convert`).
+//! Not here: access and range, which the node checks; types themselves (`zocp_mapping::types`, `zocp_mapping::convert`).
 
 use zbus::Variant;
 use zocp_node::{
@@ -10,10 +10,9 @@ use zocp_node::{
 };
 
 use super::facts::Fact;
-use crate::{
+use zocp_dbus::{errors::Refusal, served::Answer};
+use zocp_mapping::{
     convert::{self, Mismatch},
-    errors::Refusal,
-    served::Answer,
     types,
 };
 

@@ -7,7 +7,7 @@ use zocp_interfaces::NODE_PATH;
 use zocp_node::model::Limits;
 
 use super::*;
-use crate::{
+use zocp_dbus::{
     errors::Refusal,
     message::readable::{assert_readable, odd_text},
     objects::Verdict,

@@ -15,16 +15,18 @@ use zocp_interfaces::{
 use zocp_node::{BeaconMode, CapPath, Config, Event, Events, Node, PeerId, Value, model::Tree};
 
 use crate::{
-    config::ServiceSettings,
-    directory::Directory,
     hub::{Hub, HubParts},
     local::Limits,
-    served::{Presence, Site, SiteKind},
-    services::Services,
-    state::StateDir,
-    testbus::{TestBus, soon},
-    wires::{self, Wires},
 };
+use zocp_dbus::{
+    served::{Presence, Site, SiteKind},
+    testbus::{TestBus, soon},
+};
+use zocp_mapping::directory::Directory;
+use zocp_relay::services::ServiceSettings;
+use zocp_relay::services::Services;
+use zocp_state::StateDir;
+use zocp_wires::{self, Wires};
 
 /// See the [module](self).
 pub(super) struct Stage {
@@ -140,7 +142,7 @@ impl Bridge {
             &tasks,
             &site,
             node.clone(),
-            wires::Limits::default(),
+            zocp_wires::Limits::default(),
             &StateDir::none(),
         )
         .unwrap();

@@ -325,7 +325,7 @@ async fn publications_are_counted_for_each_program_and_for_all() {
         publications_max: 3,
         publications_per_program_max: 2,
     };
-    let mut stage = Stage::with(limits, crate::state::StateDir::none()).await;
+    let mut stage = Stage::with(limits, zocp_state::StateDir::none()).await;
     let (one, two) = (stage.program().await, stage.program().await);
     let exceeded = "org.freedesktop.DBus.Error.LimitsExceeded";
     one.publish("a", 1, &[]).await.unwrap();

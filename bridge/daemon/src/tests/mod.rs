@@ -1,0 +1,4 @@
+//! Whole bridges between buses and nodes of a test's own.
+
+mod services;
+mod wires;

@@ -1,0 +1,178 @@
+//! Connecting to a bus: authentication, and `Hello`, whose answer is our name.
+//!
+//! Model: all that we say is said at once, since nothing of it depends on the answers; then the answers
+//! are read: a line each, and a message.
+//! Limits: [`LINE_LEN_MAX`] octets of a line; [`CONNECT_MAX`] for all.
+//! Spec: D-Bus specification, "Authentication Protocol"
+
+use std::{future::poll_fn, io, io::IoSlice, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+use zbus::{Address, Message, message::Type};
+
+use super::{
+    Gauge, bus_call,
+    incoming::{Came, Incoming},
+    live::read_into,
+    socket::Socket,
+};
+
+/// A connection to a bus that knows its name.
+#[derive(Debug)]
+pub struct Connected {
+    pub(super) socket: Arc<Socket>,
+    pub(super) incoming: Incoming,
+    pub(super) gauge: Gauge,
+    unique_name: Arc<str>,
+    /// The bus's id.
+    pub(super) guid: String,
+    /// Whether descriptors may be sent.
+    pub(super) takes_descriptors: bool,
+}
+
+/// Why there is no connection to a bus.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address is none: the configuration's fault.
+    #[error("the address of the bus: {0}")]
+    Address(zbus::Error),
+    /// Nobody is there, or it hung up.
+    #[error("the bus cannot be reached: {0}")]
+    Unreachable(#[from] io::Error),
+    /// What is there does not want us, or is no bus.
+    #[error("the bus refuses us: {0}")]
+    Refused(String),
+    /// What is there says nothing.
+    #[error("the bus does not answer")]
+    Silent,
+}
+
+impl Connected {
+    /// The connection's unique name.
+    pub fn unique_name(&self) -> Arc<str> {
+        self.unique_name.clone()
+    }
+
+    /// Tells how much of what came was heard.
+    pub fn gauge(&self) -> Gauge {
+        self.gauge.clone()
+    }
+}
+
+/// Connects to a bus.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn connect(address: &str) -> Result<Connected, ConnectError> {
+    let greeted = timeout(CONNECT_MAX, greet(address)).await;
+    greeted.unwrap_or(Err(ConnectError::Silent))
+}
+
+async fn greet(address: &str) -> Result<Connected, ConnectError> {
+    let address: Address = address.parse().map_err(ConnectError::Address)?;
+    let hello = bus_call("Hello", &())
+        .ok_or_else(|| ConnectError::Refused("a greeting cannot be made".to_owned()))?;
+    let mut connected = authenticate(&address, hello.data()).await?;
+    let answer = loop {
+        match connected.incoming.next() {
+            Some(Came::Message(message)) => break message,
+            Some(Came::Unreadable(..)) => {}
+            None => read_into(&connected.socket, &mut connected.incoming).await?,
+        }
+    };
+    connected.unique_name = name_in(&answer)?;
+    Ok(connected)
+}
+
+/// Connects, and says what comes first right behind.
+async fn authenticate(address: &Address, first: &[u8]) -> Result<Connected, ConnectError> {
+    let socket = Socket::connect(address).await?;
+    say(&socket, first).await?;
+    let mut lines = Lines {
+        socket: &socket,
+        octets: Vec::new(),
+    };
+    let accepted = lines.next().await?;
+    let Some(guid) = accepted.strip_prefix("OK") else {
+        return Err(ConnectError::Refused(accepted));
+    };
+    let agreed = lines.next().await?;
+    let takes_descriptors = agreed.starts_with("AGREE_UNIX_FD");
+    if !takes_descriptors && !agreed.starts_with("ERROR") {
+        return Err(ConnectError::Refused(agreed));
+    }
+    let mut incoming = Incoming::default();
+    incoming
+        .feed(&lines.octets, Vec::new())
+        .map_err(not_understood)?;
+    let socket = Arc::new(socket);
+    Ok(Connected {
+        gauge: Gauge::new(&socket),
+        socket,
+        incoming,
+        unique_name: Arc::from(""),
+        guid: guid.trim().to_owned(),
+        takes_descriptors,
+    })
+}
+
+/// Says who we are, and that descriptors may come: a bus that must not send them answers in our place.
+async fn say(socket: &Socket, first: &[u8]) -> io::Result<()> {
+    let user = rustix::process::geteuid().as_raw().to_string();
+    let user: String = user.bytes().map(|digit| format!("{digit:02x}")).collect();
+    let mut octets =
+        format!("\0AUTH EXTERNAL {user}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n").into_bytes();
+    octets.extend_from_slice(first);
+    let mut sent = 0;
+    while sent < octets.len() {
+        match socket.try_write(&[IoSlice::new(&octets[sent..])])? {
+            Some(len) => sent += len,
+            None => socket.writable().await?,
+        }
+    }
+    Ok(())
+}
+
+/// The answers to what is not a message.
+struct Lines<'a> {
+    socket: &'a Socket,
+    /// What came behind the last line.
+    octets: Vec<u8>,
+}
+
+impl Lines<'_> {
+    async fn next(&mut self) -> Result<String, ConnectError> {
+        let end = loop {
+            if let Some(end) = self.octets.windows(2).position(|pair| pair == b"\r\n") {
+                break end;
+            }
+            if self.octets.len() > LINE_LEN_MAX {
+                return Err(ConnectError::Refused("a line without an end".to_owned()));
+            }
+            let mut more = [0; 512];
+            let read = poll_fn(|context| self.socket.poll_read(context, &mut more));
+            match read.await?.len {
+                0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                len => self.octets.extend_from_slice(&more[..len]),
+            }
+        };
+        let line = String::from_utf8_lossy(&self.octets[..end]).into_owned();
+        self.octets.drain(..end + 2);
+        Ok(line)
+    }
+}
+
+fn name_in(answer: &Message) -> Result<Arc<str>, ConnectError> {
+    let body = answer.body();
+    match (answer.message_type(), body.deserialize::<&str>()) {
+        (Type::MethodReturn, Ok(name)) => Ok(name.into()),
+        _ => Err(ConnectError::Refused(answer.to_string())),
+    }
+}
+
+fn not_understood(error: zbus::Error) -> ConnectError {
+    ConnectError::Refused(error.to_string())
+}
+
+const LINE_LEN_MAX: usize = 4096;
+const CONNECT_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,421 @@
+//! A table of D-Bus objects made at run time, and the dispatcher that answers for it.
+//!
+//! Model: paths with [`Interface`]s. [`Objects::handle`] takes a method call and answers it from memory,
+//! or gives it back for its owner as a [`Verdict`]. What is to be sent, answers and signals alike, goes
+//! into one queue, in the order in which it came about; [`Objects::take_outgoing`] empties it.
+//! **Rule: after each call of a method that changes the table or handles a message, send what
+//! [`Objects::take_outgoing`] gives, in that order.** [`crate::served`] does so.
+//! Invariants:
+//! O1. Every path that is an object or lies above one answers `Introspect`, `Peer` and `Properties`.
+//! O2. A method call gets exactly one answer, or none if it wants none.
+//! O3. `InterfacesAdded` holds all readable properties; removal goes from the leaves to the root.
+//! O4. A change of a property is announced by [`Objects::flush_changes`], with the value it then has; all
+//!     changes of one interface in one `PropertiesChanged`.
+//! O5. Nothing larger than the bus takes is put out: the bus would end the connection. An answer becomes
+//!     an error, a `PropertiesChanged` tells names alone, another signal is left out and logged.
+//! Deviation: `InterfacesAdded` and `InterfacesRemoved` are also told of the manager's own path, since
+//! its members change too; `GetManagedObjects` has what is below, as the specification says.
+//! Limits: none of its own on objects and members; who fills the table has them.
+//! Not here: sockets, tasks, clocks, names (`crate::served`).
+//! Spec: D-Bus specification, "Standard Interfaces", "Message Protocol".
+
+mod announce;
+mod dispatch;
+mod foreign;
+mod introspection;
+mod parse;
+mod qt;
+mod request;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+use std::{borrow::Cow, collections::BTreeMap, mem, sync::Arc};
+
+use zbus::{ObjectPath, Signature, Variant, wire::StructureBuilder};
+
+use crate::{message::Outgoing, report::Report};
+
+pub use self::foreign::{Described, Description, describe, is_property};
+pub use self::{
+    parse::{XmlError, parse_interfaces},
+    request::{Call, Set, Ticket, Verdict},
+    shape::{
+        Access, Annotation, Argument, Content, Emits, Interface, Method, Property, Signal,
+        SlotError,
+    },
+};
+
+/// Why the table refuses a change. Our fault; nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// No legal object path.
+    #[error("{0:?} is no object path")]
+    Path(String),
+    /// The object has no such interface.
+    #[error("no interface {interface} at {path}")]
+    NoInterface {
+        /// The object.
+        path: String,
+        /// The interface.
+        interface: String,
+    },
+    /// The interface has no such signal.
+    #[error("no signal {0}")]
+    NoSignal(String),
+    /// The property.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+}
+
+/// The table. See the [module](self).
+#[derive(Debug)]
+pub struct Objects {
+    objects: BTreeMap<Arc<str>, Object>,
+    machine_id: Option<Arc<str>>,
+    report: Report,
+    /// Interfaces with dirty slots, in the order in which they became so.
+    dirty: Vec<(Arc<str>, Arc<str>)>,
+    announcing: bool,
+    message_len_max: usize,
+    outgoing: Vec<Outgoing>,
+    outgoing_octets: usize,
+}
+
+#[derive(Debug, Default)]
+struct Object {
+    interfaces: BTreeMap<Arc<str>, Interface>,
+    is_manager: bool,
+}
+
+/// Interfaces of an object with their readable properties, as `a{sa{sv}}`.
+type Properties<'a> = BTreeMap<&'a str, Cow<'a, Variant<'static>>>;
+
+impl Default for Objects {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl Objects {
+    /// An empty table that announces nothing yet.
+    #[must_use]
+    pub fn new(machine_id: Option<Arc<str>>) -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            machine_id,
+            report: Report::default(),
+            dirty: Vec::new(),
+            announcing: false,
+            message_len_max: MESSAGE_LEN_MAX,
+            outgoing: Vec::new(),
+            outgoing_octets: 0,
+        }
+    }
+
+    /// Whether changes are told: only while there is a bus to tell. What was due before is forgotten.
+    pub fn set_announcing(&mut self, announcing: bool) {
+        self.announcing = announcing;
+        drop(self.take_outgoing());
+        self.clear_dirty();
+    }
+
+    /// Where refusals are counted.
+    pub fn set_report(&mut self, report: Report) {
+        self.report = report;
+    }
+
+    /// The largest message that the bus takes.
+    pub fn set_message_len_max(&mut self, octets: usize) {
+        self.message_len_max = octets.min(MESSAGE_LEN_MAX);
+    }
+
+    /// Empties the queue of what is to be sent.
+    #[must_use]
+    pub fn take_outgoing(&mut self) -> Vec<Outgoing> {
+        self.outgoing_octets = 0;
+        mem::take(&mut self.outgoing)
+    }
+
+    /// How many messages are to be sent.
+    #[must_use]
+    pub fn outgoing_len(&self) -> usize {
+        self.outgoing.len()
+    }
+
+    /// How many octets they have.
+    #[must_use]
+    pub fn outgoing_octets(&self) -> usize {
+        self.outgoing_octets
+    }
+
+    /// Makes an object an `ObjectManager` for all that is below it; makes the object if need be.
+    ///
+    /// # Errors
+    ///
+    /// The path is none.
+    pub fn add_manager(&mut self, path: &str) -> Result<(), TableError> {
+        self.object_at(path)?.is_manager = true;
+        Ok(())
+    }
+
+    /// Adds interfaces to an object, which is made if need be, and announces them together.
+    ///
+    /// One that is there already is taken away first: so is a change of its members told.
+    ///
+    /// # Errors
+    ///
+    /// The path is none.
+    pub fn insert(
+        &mut self,
+        path: &str,
+        interfaces: impl IntoIterator<Item = Interface>,
+    ) -> Result<(), TableError> {
+        let interfaces: Vec<Interface> = interfaces.into_iter().collect();
+        let names: Vec<Arc<str>> = interfaces.iter().map(|one| one.name().clone()).collect();
+        let object = self.object_at(path)?;
+        let mut replaced = Vec::new();
+        for mut interface in interfaces {
+            // What is added is announced whole.
+            interface
+                .slots
+                .iter_mut()
+                .for_each(|slot| slot.dirty = false);
+            interface.dirty = false;
+            let name = interface.name().clone();
+            if object.interfaces.insert(name.clone(), interface).is_some() {
+                replaced.push(name);
+            }
+        }
+        self.announce_removed(path, &replaced);
+        self.announce_added(path, &names);
+        Ok(())
+    }
+
+    /// Takes interfaces from an object and announces that together. Those that are not there are no
+    /// error. An object without interfaces that manages nothing is gone.
+    pub fn remove<'a>(&mut self, path: &str, interfaces: impl IntoIterator<Item = &'a str>) {
+        let Some(object) = self.objects.get_mut(path) else {
+            return;
+        };
+        let removed: Vec<Arc<str>> = interfaces
+            .into_iter()
+            .filter_map(|name| object.interfaces.remove_entry(name))
+            .map(|(name, _)| name)
+            .collect();
+        self.announce_removed(path, &removed);
+        self.forget_if_empty(path);
+    }
+
+    /// Removes an object and all below it, leaves first.
+    pub fn remove_tree(&mut self, path: &str) {
+        let mut paths: Vec<Arc<str>> = self.below(path).map(|(path, _)| path.clone()).collect();
+        paths.reverse();
+        paths.push(path.into());
+        for path in paths {
+            let Some(object) = self.objects.get_mut(&path) else {
+                continue;
+            };
+            let removed: Vec<Arc<str>> = mem::take(&mut object.interfaces).into_keys().collect();
+            self.announce_removed(&path, &removed);
+            self.objects.remove(&path);
+        }
+    }
+
+    /// The interface of an object.
+    #[must_use]
+    pub fn interface(&self, path: &str, interface: &str) -> Option<&Interface> {
+        self.objects.get(path)?.interfaces.get(interface)
+    }
+
+    /// Whether there is an object at `path`.
+    #[must_use]
+    pub fn contains(&self, path: &str) -> bool {
+        self.objects.contains_key(path)
+    }
+
+    /// The paths of all objects, in order.
+    pub fn paths(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.objects.keys()
+    }
+
+    /// Changes a property; whether that was a change. It is announced by [`Objects::flush_changes`].
+    ///
+    /// # Errors
+    ///
+    /// There is no such property, or the value is of another type.
+    pub fn set(
+        &mut self,
+        path: &str,
+        interface: &str,
+        property: &str,
+        value: impl Into<Variant<'static>>,
+    ) -> Result<bool, TableError> {
+        self.set_content(path, interface, property, Content::Plain(value.into()))
+    }
+
+    /// As [`Objects::set`], with any [`Content`]. A computed one always counts as a change.
+    ///
+    /// # Errors
+    ///
+    /// As [`Objects::set`].
+    pub fn set_content(
+        &mut self,
+        path: &str,
+        interface: &str,
+        property: &str,
+        content: Content,
+    ) -> Result<bool, TableError> {
+        let missing = || no_interface(path, interface);
+        let (path_key, object) = entry_mut(&mut self.objects, path).ok_or_else(missing)?;
+        let (name, found) = entry_mut(&mut object.interfaces, interface).ok_or_else(missing)?;
+        let was_dirty = found.dirty;
+        let changed = found.set(property, content)?;
+        if changed && !was_dirty {
+            self.dirty.push((path_key.clone(), name.clone()));
+        }
+        Ok(changed)
+    }
+
+    /// Takes over the values of an interface that has the same members as the one in the table.
+    ///
+    /// # Errors
+    ///
+    /// As [`Objects::set`].
+    pub fn take_values(&mut self, path: &str, interface: Interface) -> Result<(), TableError> {
+        let Interface { shape, slots, .. } = interface;
+        for (property, slot) in shape.properties.iter().zip(slots) {
+            self.set_content(path, &shape.name, &property.name, slot.content)?;
+        }
+        Ok(())
+    }
+
+    /// Counts how often a property was set, be it to the same value.
+    #[must_use]
+    pub fn revision(&self, path: &str, interface: &str, property: &str) -> Option<u32> {
+        let slot = self.interface(path, interface)?.slot(property)?;
+        Some(slot.revision)
+    }
+
+    /// Whether [`Objects::flush_changes`] would announce anything.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Puts out a call of ours; whether there is somebody to send it to, and it is not too long for the bus.
+    pub fn ask(&mut self, call: Outgoing) -> bool {
+        let is_possible = self.announcing && call.data().len() <= self.message_len_max;
+        if is_possible {
+            self.push_raw(call);
+        }
+        is_possible
+    }
+
+    /// Puts out a message that is no answer and no signal of the table, such as a call to the bus.
+    pub fn push_raw(&mut self, message: Outgoing) {
+        self.outgoing_octets += message.data().len();
+        self.outgoing.push(message);
+    }
+
+    fn object_at(&mut self, path: &str) -> Result<&mut Object, TableError> {
+        if ObjectPath::try_from(path).is_err() {
+            return Err(TableError::Path(path.to_owned()));
+        }
+        if !self.objects.contains_key(path) {
+            self.objects.insert(path.into(), Object::default());
+        }
+        self.objects
+            .get_mut(path)
+            .ok_or_else(|| TableError::Path(path.to_owned()))
+    }
+
+    fn forget_if_empty(&mut self, path: &str) {
+        let is_empty = |object: &Object| object.interfaces.is_empty() && !object.is_manager;
+        if self.objects.get(path).is_some_and(is_empty) {
+            self.objects.remove(path);
+        }
+    }
+
+    /// All objects below a path, in order.
+    fn below(&self, path: &str) -> impl Iterator<Item = (&Arc<str>, &Object)> {
+        let prefix = prefix_of(path);
+        self.objects
+            .range::<str, _>((
+                std::ops::Bound::Excluded(&*prefix),
+                std::ops::Bound::Unbounded,
+            ))
+            .take_while(move |(path, _)| path.starts_with(&prefix))
+    }
+}
+
+/// A message with these arguments, which may be none.
+pub fn build(
+    builder: zbus::message::Builder<'_>,
+    arguments: Vec<Variant<'static>>,
+) -> zbus::Result<Outgoing> {
+    if arguments.is_empty() {
+        return Outgoing::build(builder, &());
+    }
+    let body = arguments
+        .into_iter()
+        .fold(StructureBuilder::new(), StructureBuilder::append_field);
+    Outgoing::build(builder, &body.build()?)
+}
+
+/// The properties of an interface that a client may read, with their values.
+fn readable(interface: &Interface) -> Properties<'_> {
+    interface
+        .entries()
+        .filter(|(property, _)| property.access.reads())
+        .filter_map(|(property, slot)| Some((property.name.as_ref(), slot.content.value()?)))
+        .collect()
+}
+
+fn prefix_of(path: &str) -> String {
+    match path {
+        "/" => "/".to_owned(),
+        path => format!("{path}/"),
+    }
+}
+
+/// A mutable entry with its shared key.
+fn entry_mut<'a, V>(
+    map: &'a mut BTreeMap<Arc<str>, V>,
+    key: &str,
+) -> Option<(&'a Arc<str>, &'a mut V)> {
+    map.range_mut::<str, _>((
+        std::ops::Bound::Included(key),
+        std::ops::Bound::Included(key),
+    ))
+    .next()
+}
+
+fn no_interface(path: &str, interface: &str) -> TableError {
+    TableError::NoInterface {
+        path: path.to_owned(),
+        interface: interface.to_owned(),
+    }
+}
+
+/// The signature of a body with these arguments, as `Body::signature` gives it.
+fn body_signature(arguments: &[Argument]) -> Signature {
+    match arguments {
+        [] => Signature::Unit,
+        [one] => one.signature.clone(),
+        many => {
+            let fields: Box<[Signature]> = many.iter().map(|one| one.signature.clone()).collect();
+            Signature::structure(fields)
+        }
+    }
+}
+
+/// What D-Bus allows for a message; a bus may allow less.
+const MESSAGE_LEN_MAX: usize = 128 * 1024 * 1024;
+
+const PEER: &str = "org.freedesktop.DBus.Peer";
+const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+const PROPERTIES_CHANGED: &str = "PropertiesChanged";
+const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";

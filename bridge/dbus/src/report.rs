@@ -1,0 +1,99 @@
+//! What the connections to a bus report: refusals, counted by their error, and log lines, limited in number.
+//!
+//! Model: one [`Report`] for a bus, which every connection to it shares. It is always on. An [`Observer`] may be set
+//! once; it is told each refusal as it happens.
+//! Invariants: REPORT-1. A refusal is counted where it becomes a reply, by the name of its error; an error that a remote
+//! node answered with is not counted.
+//! Not here: who shows the counters, what the mesh counts.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use zbus::message::Header;
+
+use crate::{
+    errors::{ErrorKind, Refusal},
+    throttle::LogThrottle,
+};
+
+/// Is told what a bus connection reports.
+pub trait Observer: Send + Sync + std::fmt::Debug {
+    /// A call was answered with a refusal. It must not block.
+    fn refused(&self, refusal: &Refusal, call: Option<&Header<'_>>);
+}
+
+/// What the connections to a bus report. Clones are the same. See the [module](self).
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    refusals: [AtomicU64; ErrorKind::ALL.len()],
+    observer: OnceLock<Arc<dyn Observer>>,
+    log: LogThrottle,
+}
+
+impl Report {
+    /// Sets who is told of refusals. Only the first call has an effect.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        // A bus has one observer.
+        let _ = self.shared.observer.set(observer);
+    }
+
+    /// Whether a log line that others can cause is to be written now, and if so how many lines of the same subject were
+    /// left out since the last one.
+    #[must_use]
+    pub fn log(&self, subject: &str) -> Option<u64> {
+        self.shared.log.admit(subject)
+    }
+
+    /// Counts a refusal that answers a call, and tells the observer.
+    pub fn refused(&self, refusal: &Refusal, call: Option<&Header<'_>>) {
+        if matches!(refusal, Refusal::Remote { .. }) {
+            return;
+        }
+        let counter = &self.shared.refusals[refusal.kind() as usize];
+        counter.fetch_add(1, Ordering::Relaxed);
+        if let Some(observer) = self.shared.observer.get() {
+            observer.refused(refusal, call);
+        }
+    }
+
+    /// How many refusals there were of each error; errors without any are left out.
+    pub fn refusals(&self) -> impl Iterator<Item = (ErrorKind, u64)> {
+        let counts = ErrorKind::ALL.into_iter().map(|kind| {
+            let counter = &self.shared.refusals[kind as usize];
+            (kind, counter.load(Ordering::Relaxed))
+        });
+        counts.filter(|(_, count)| *count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_remote_is_not_counted() {
+        let report = Report::default();
+        report.refused(&Refusal::NoFileDescriptors, None);
+        let broken = Refusal::Remote {
+            error: "org.example.Broken".to_owned(),
+            message: String::new(),
+        };
+        report.refused(&broken, None);
+        let refusals: Vec<_> = report.refusals().collect();
+        assert_eq!(refusals, [(ErrorKind::NoFileDescriptors, 1)]);
+    }
+
+    #[test]
+    fn each_kind_is_counted_at_its_own_place() {
+        for (place, kind) in ErrorKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, place);
+        }
+    }
+}

@@ -1,0 +1,554 @@
+//! The task behind a `Served`.
+//!
+//! Model: `Away -> connect -> Home -> (fails) -> Away …` until it is to stop. At home one loop does all:
+//! it reads, answers, waits for the owner, and writes. The write that is under way is kept between the
+//! turns of the loop, so no branch of the `select!` can drop it.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use zbus::{
+    Connection, Message, MessageStream,
+    fdo::RequestNameReply,
+    message::{Header, Type},
+};
+
+use zocp_interfaces::POLICY_NAME;
+
+use super::{
+    Answer, CHANGE_INTERVAL, CLOSE_DEADLINE, CallRequest, Done, Order, Owner, PENDING_MAX,
+    PENDING_PER_CALLER_MAX, Presence, SetRequest, Wanted,
+    shares::Shares,
+    turns::{Turns, WAITING_MAX},
+};
+use crate::{
+    authority::Wish,
+    errors::Refusal,
+    line::{Descriptors, bus_call, ready},
+    message::send_all,
+    objects::{Call, Set, Ticket, Verdict},
+};
+
+/// Which names are wanted, and when one that was wanted before is to be released.
+pub(super) struct Names {
+    pub(super) wanted: watch::Receiver<Wanted>,
+    pub(super) let_go: Arc<Notify>,
+}
+
+/// Serves until `stop`.
+pub(super) async fn run<O: Owner>(
+    order: Order,
+    owner: O,
+    mut names: Names,
+    stop: CancellationToken,
+) {
+    let mut pause = PAUSE_MIN;
+    while !stop.is_cancelled() {
+        let connected = tokio::select! {
+            () = stop.cancelled() => break,
+            // Cancel safe: nothing of ours is on a connection that is not made.
+            connected = timeout(CONNECT_DEADLINE, connect(&order)) => connected,
+        };
+        match connected.unwrap_or_else(|_| Err(zbus::Error::Failure("no answer".to_owned()))) {
+            Ok(stream) => {
+                pause = PAUSE_MIN;
+                Home::new(&order, &owner, &mut names, stream)
+                    .live(&stop)
+                    .await;
+            }
+            Err(error) => order.tell(Presence::Unreachable(error.to_string())),
+        }
+        if !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+            }
+        }
+    }
+    order.tell(Presence::Closed);
+}
+
+async fn connect(order: &Order) -> zbus::Result<MessageStream> {
+    let report = order.site.report.clone();
+    let ready = ready(&order.site.address, Descriptors::Close, report).await?;
+    ready.stream().await
+}
+
+impl Order {
+    fn tell(&self, presence: Presence) {
+        (self.on_presence)(presence);
+    }
+}
+
+/// A house with a connection.
+struct Home<'a, O> {
+    order: &'a Order,
+    owner: &'a O,
+    connection: Connection,
+    stream: MessageStream,
+    /// Calls that came and were not looked at.
+    turns: Turns,
+    /// Calls that the owner has not answered.
+    pending: FuturesUnordered<BoxFuture<'a, Done>>,
+    /// How many of those each caller has.
+    shares: Shares,
+    /// The write that is under way.
+    sending: Option<BoxFuture<'static, zbus::Result<()>>>,
+    names: &'a mut Names,
+    naming: Naming,
+    /// A name that is owned besides, until the one that is wanted is, and is let go then.
+    former: Option<Arc<str>>,
+    /// When changes of properties were last told.
+    told_at: Option<Instant>,
+    closing: Option<Closing>,
+}
+
+/// How far we are with the name.
+enum Naming {
+    /// Not to be asked for before this is cancelled.
+    Waiting(Option<CancellationToken>),
+    /// The bus was asked, with this serial, for the name of this index.
+    Asked(NonZeroU32, usize),
+    /// To be asked for again at this time.
+    Retry(Instant),
+    /// We have it, or want none.
+    Settled(Option<Arc<str>>),
+}
+
+/// A house that is to end.
+struct Closing {
+    /// With this serial the bus was asked to take the name back, and has not answered yet.
+    releasing: Option<NonZeroU32>,
+    deadline: Instant,
+}
+
+/// Why a house leaves its connection.
+enum Leave {
+    /// It is closed as it was to be.
+    Done,
+    /// The connection failed.
+    Failed(String),
+}
+
+impl<'a, O: Owner> Home<'a, O> {
+    fn new(order: &'a Order, owner: &'a O, names: &'a mut Names, stream: MessageStream) -> Self {
+        order.table.lock().set_announcing(true);
+        let after = names.wanted.borrow_and_update().after.clone();
+        let home = Self {
+            order,
+            owner,
+            connection: Connection::from(&stream),
+            stream,
+            turns: Turns::default(),
+            pending: FuturesUnordered::new(),
+            shares: Shares::default(),
+            sending: None,
+            names,
+            naming: Naming::Waiting(after),
+            former: None,
+            told_at: None,
+            closing: None,
+        };
+        // Before any name by which we could be called. In line behind who has it, which is enough for a policy.
+        if order.site.may_have_policy() {
+            home.call_bus("RequestName", &(POLICY_NAME, 0u32));
+        }
+        home
+    }
+
+    async fn live(mut self, stop: &CancellationToken) {
+        let leave = loop {
+            if let Some(leave) = self.turn(stop).await {
+                break leave;
+            }
+        };
+        self.order.table.lock().set_announcing(false);
+        self.order.table.forget_asked();
+        self.order.table.inner.room.notify_waiters();
+        match leave {
+            Leave::Done => {
+                self.connection.close().await.ok();
+            }
+            Leave::Failed(reason) => self.order.tell(Presence::Unreachable(reason)),
+        }
+    }
+
+    /// Waits for one thing and does it. Every branch is cancel safe: streams and timers keep their
+    /// place, and the write stays in `self`.
+    async fn turn(&mut self, stop: &CancellationToken) -> Option<Leave> {
+        if let Some(leave) = self.receive_ready() {
+            return Some(leave);
+        }
+        // What was put out before goes before the answers, and those at once if nothing is under way.
+        self.write_due();
+        self.serve();
+        self.write_due();
+        if self.is_closed() {
+            return Some(Leave::Done);
+        }
+        let is_sending = self.sending.is_some();
+        let may_read = self.may_read();
+        let may_serve = self.may_serve();
+        let wake_at = self.wake_at();
+        let may_rename = self.closing.is_none() && !matches!(self.naming, Naming::Asked(..));
+        tokio::select! {
+            sent = finished(&mut self.sending) => {
+                self.sending = None;
+                self.order.table.inner.room.notify_waiters();
+                return sent.err().map(|error| Leave::Failed(error.to_string()));
+            }
+            message = self.stream.next(), if may_read => return self.received(message),
+            // Others have their turn too: those who bring us messages, and those who take them.
+            () = tokio::task::yield_now(), if may_serve => {}
+            Some((ticket, answer)) = self.pending.next(), if !self.pending.is_empty() => {
+                self.shares.give_back(ticket.caller());
+                let mut objects = self.order.table.lock();
+                objects.flush_changes();
+                objects.answer(ticket, answer);
+            }
+            () = self.order.table.inner.outgoing.notified(), if !is_sending => {}
+            () = stop.cancelled(), if self.closing.is_none() => self.begin_to_close(),
+            () = may_be_named(&self.naming), if self.closing.is_none() => self.ask_for_name(0),
+            // While a name is asked for the answer says whether it is ours to be released.
+            Ok(()) = self.names.wanted.changed(), if may_rename => self.begin_to_rename(),
+            () = self.names.let_go.notified() => self.release_former(),
+            () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {
+                self.wake();
+            }
+        }
+        None
+    }
+
+    /// Starts to write what is due, unless a write is under way.
+    fn write_due(&mut self) {
+        if self.sending.is_some() {
+            return;
+        }
+        let mut objects = self.order.table.lock();
+        if objects.has_changes() && self.tell_at() <= Instant::now() {
+            objects.flush_changes();
+            self.told_at = Some(Instant::now());
+        }
+        let messages = objects.take_outgoing();
+        drop(objects);
+        if !messages.is_empty() {
+            let connection = self.connection.clone();
+            self.sending = Some(async move { send_all(&connection, messages).await }.boxed());
+        }
+    }
+
+    /// The earliest time for the next telling of changes.
+    fn tell_at(&self) -> Instant {
+        self.told_at
+            .map_or_else(Instant::now, |told_at| told_at + CHANGE_INTERVAL)
+    }
+
+    /// When something is to be done if nothing happens before.
+    fn wake_at(&self) -> Option<Instant> {
+        let retry = match (&self.naming, &self.closing) {
+            (Naming::Retry(at), None) => Some(*at),
+            _ => None,
+        };
+        let closing = self.closing.as_ref().map(|closing| closing.deadline);
+        let changes = self.sending.is_none() && self.order.table.lock().has_changes();
+        let tell = changes.then(|| self.tell_at());
+        [retry, closing, tell].into_iter().flatten().min()
+    }
+
+    fn wake(&mut self) {
+        if let Naming::Retry(at) = self.naming
+            && at <= Instant::now()
+            && self.closing.is_none()
+        {
+            self.ask_for_name(0);
+        }
+    }
+
+    /// Whether more may come: there is room for calls, and for what refuses them.
+    fn may_read(&self) -> bool {
+        !self.turns.is_full() && self.order.table.has_room()
+    }
+
+    /// Takes the messages that are there already.
+    fn receive_ready(&mut self) -> Option<Leave> {
+        for _ in 0..RECEIVED_AT_ONCE_MAX {
+            if !self.may_read() {
+                break;
+            }
+            let next = self.stream.next().now_or_never()?;
+            if let Some(leave) = self.received(next) {
+                return Some(leave);
+            }
+        }
+        None
+    }
+
+    /// Takes a message: calls wait for their turn.
+    fn received(&mut self, message: Option<zbus::Result<Message>>) -> Option<Leave> {
+        let message = match message {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Some(Leave::Failed(error.to_string())),
+            None => return Some(Leave::Failed("the bus closed the connection".to_owned())),
+        };
+        match message.message_type() {
+            Type::MethodCall => {
+                if let Err(call) = self.turns.push(message) {
+                    let busy = Refusal::Busy(format!("{WAITING_MAX} of your calls are waiting"));
+                    self.order.table.lock().refuse(call, busy);
+                }
+            }
+            Type::MethodReturn | Type::Error => self.receive_answer(&message),
+            _ => {}
+        }
+        None
+    }
+
+    /// Whether a call waits and may be looked at: few enough answers wait to be written.
+    fn may_serve(&self) -> bool {
+        let has_room = || self.order.table.lock().outgoing_len() < ANSWERS_WAITING_MAX;
+        !self.turns.is_empty() && has_room()
+    }
+
+    /// Looks at the calls whose turn it is.
+    fn serve(&mut self) {
+        for _ in 0..SERVED_AT_ONCE_MAX {
+            if !self.may_serve() {
+                break;
+            }
+            let Some(call) = self.turns.pop() else {
+                break;
+            };
+            let verdict = self.order.table.lock().handle(&call);
+            match verdict {
+                Verdict::Done => {}
+                Verdict::Call(call) => self.pass_call(call),
+                Verdict::Set(set) => self.pass_set(set),
+            }
+        }
+    }
+
+    fn pass_call(&mut self, call: Call) {
+        let Some(ticket) = self.ticket_with_room(call.ticket) else {
+            return;
+        };
+        let request = CallRequest {
+            path: call.path,
+            interface: call.interface,
+            member: call.member,
+            arguments: call.arguments,
+            caller: ticket.caller(),
+        };
+        let wish = call.action.map(|action| Wish {
+            action,
+            caller: ticket.caller(),
+            may_ask: ticket.may_ask(),
+        });
+        let (order, owner) = (self.order, self.owner);
+        let done = async move {
+            if let Some(wish) = wish
+                && let Err(refusal) = order.site.authority().grant(&order.table, wish).await
+            {
+                return (ticket, Err(refusal));
+            }
+            let answer = owner.call(request).await;
+            (ticket, answer)
+        };
+        self.pending.push(done.boxed());
+    }
+
+    fn pass_set(&mut self, set: Set) {
+        let Some(ticket) = self.ticket_with_room(set.ticket) else {
+            return;
+        };
+        let request = SetRequest {
+            path: set.path,
+            interface: set.interface,
+            property: set.property,
+            value: set.value,
+            caller: ticket.caller(),
+        };
+        let done = self.owner.set(request);
+        let done = done.map(|done| (ticket, done.map(|()| Vec::new())));
+        self.pending.push(done.boxed());
+    }
+
+    /// The ticket, unless too many calls wait: then it is answered.
+    fn ticket_with_room(&mut self, ticket: Ticket) -> Option<Ticket> {
+        let refused = if self.pending.len() >= PENDING_MAX {
+            format!("{PENDING_MAX} calls are waiting")
+        } else if self.shares.take(ticket.caller()) {
+            return Some(ticket);
+        } else {
+            format!("{PENDING_PER_CALLER_MAX} of your calls are waiting")
+        };
+        let busy: Answer = Err(Refusal::Busy(refused));
+        self.order.table.lock().answer(ticket, busy);
+        None
+    }
+
+    fn receive_answer(&mut self, message: &Message) {
+        let header = message.header();
+        let Some(serial) = header.reply_serial() else {
+            return;
+        };
+        if self.order.table.answered(serial, message) {
+            return;
+        }
+        if let Some(closing) = &mut self.closing
+            && closing.releasing == Some(serial)
+        {
+            closing.releasing = None;
+        }
+        if let Naming::Asked(asked, at) = self.naming
+            && asked == serial
+            && self.closing.is_none()
+        {
+            self.settle_name(at, message, &header);
+        }
+    }
+
+    fn settle_name(&mut self, at: usize, message: &Message, header: &Header<'_>) {
+        let (name, is_last) = {
+            let wanted = self.names.wanted.borrow();
+            let Some(name) = wanted.names.get(at) else {
+                return;
+            };
+            (name.clone(), at + 1 == wanted.names.len())
+        };
+        let reply = message.body().deserialize::<RequestNameReply>();
+        let presence = match (header.error_name(), reply) {
+            (None, Ok(RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner)) => {
+                self.former.take_if(|former| *former == name);
+                self.naming = Naming::Settled(Some(name.clone()));
+                return self.order.tell(Presence::Named(name));
+            }
+            (None, Ok(_)) if !is_last => {
+                tracing::warn!(%name, "the name belongs to another program: trying the next");
+                return self.ask_for_name(at + 1);
+            }
+            (None, Ok(_)) => Presence::Taken(name),
+            (_, _) => Presence::Denied {
+                name,
+                reason: message.to_string(),
+            },
+        };
+        self.naming = Naming::Retry(Instant::now() + NAME_RETRY);
+        match &self.former {
+            // It is on the bus under that as long as the other one is not to be had.
+            Some(former) => tracing::warn!(%former, ?presence, "keeps the name that it has"),
+            None => self.order.tell(presence),
+        }
+    }
+
+    /// Another name is wanted: the one that is owned is kept until that is.
+    fn begin_to_rename(&mut self) {
+        let wanted = self.names.wanted.borrow_and_update().clone();
+        if let Naming::Settled(Some(owned)) = &self.naming {
+            if wanted.names.contains(owned) {
+                return;
+            }
+            let owned = owned.clone();
+            self.release_former();
+            self.former = Some(owned);
+        }
+        self.naming = Naming::Waiting(wanted.after);
+    }
+
+    /// Releases a name that was owned before the one that is owned now.
+    fn release_former(&mut self) {
+        if matches!(&self.naming, Naming::Settled(Some(_)))
+            && let Some(former) = self.former.take()
+        {
+            self.call_bus("ReleaseName", &former.as_ref());
+        }
+    }
+
+    fn ask_for_name(&mut self, at: usize) {
+        let name = self.names.wanted.borrow().names.get(at).cloned();
+        self.naming = match name {
+            None => Naming::Settled(None),
+            Some(name) => match self.call_bus("RequestName", &(name.as_ref(), DO_NOT_QUEUE)) {
+                Some(serial) => Naming::Asked(serial, at),
+                None => Naming::Settled(None),
+            },
+        };
+    }
+
+    fn begin_to_close(&mut self) {
+        self.told_at = None;
+        let mut objects = self.order.table.lock();
+        objects.flush_changes();
+        objects.remove_tree("/");
+        drop(objects);
+        let name = match &self.naming {
+            Naming::Settled(name) => name.clone(),
+            Naming::Asked(_, at) => self.names.wanted.borrow().names.get(*at).cloned(),
+            Naming::Waiting(_) | Naming::Retry(_) => None,
+        };
+        let owned = [self.former.take(), name].into_iter().flatten();
+        // Answers come in order: the last tells that all are released.
+        let releasing = owned
+            .filter_map(|name| self.call_bus("ReleaseName", &name.as_ref()))
+            .last();
+        self.closing = Some(Closing {
+            releasing,
+            deadline: Instant::now() + CLOSE_DEADLINE,
+        });
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| {
+            let is_quiet = closing.releasing.is_none() && self.sending.is_none();
+            is_quiet || closing.deadline <= Instant::now()
+        })
+    }
+
+    /// Puts out a call to the bus itself, behind all that is put out already.
+    fn call_bus<B>(&self, member: &'static str, body: &B) -> Option<NonZeroU32>
+    where
+        B: serde::Serialize + zbus::DynamicType,
+    {
+        let call = bus_call(member, body)?;
+        let serial = call.serial();
+        self.order.table.lock().push_raw(call);
+        Some(serial)
+    }
+}
+
+/// Waits for a write, for ever if there is none.
+async fn finished(sending: &mut Option<BoxFuture<'static, zbus::Result<()>>>) -> zbus::Result<()> {
+    match sending {
+        Some(sending) => sending.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the name may be asked for, for ever if it was.
+async fn may_be_named(naming: &Naming) {
+    match naming {
+        Naming::Waiting(None) => {}
+        Naming::Waiting(Some(before)) => before.cancelled().await,
+        _ => std::future::pending().await,
+    }
+}
+
+/// Messages that are taken before any is looked at, so that who calls once is not behind all that one who
+/// calls all the time has sent.
+const RECEIVED_AT_ONCE_MAX: usize = 1024;
+/// Calls that are looked at before those that came meanwhile are taken.
+const SERVED_AT_ONCE_MAX: usize = 8;
+/// Answers that wait to be written when no more calls are looked at: the next one goes behind them.
+const ANSWERS_WAITING_MAX: usize = 32;
+/// `DBUS_NAME_FLAG_DO_NOT_QUEUE`: who has the name keeps it.
+const DO_NOT_QUEUE: u32 = 4;
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// Between two connections.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Before a name that another connection has is asked for again.
+const NAME_RETRY: Duration = Duration::from_secs(2);

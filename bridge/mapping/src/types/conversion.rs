@@ -1,0 +1,306 @@
+//! One value of the mesh, made into a value on the bus.
+//!
+//! Model: a [`Conversion`] goes through a value and builds what is shown, either under a given type or under the
+//! one that each part has by itself, and notes whether something was lost. `None` is that there is no such value.
+//! Limits: depth ([`DEPTH_MAX`], which bounds the recursion) and octets ([`VALUE_LEN_MAX`]).
+//! Not here: which type a value is shown under (`super::member`).
+
+use std::borrow::Cow;
+
+use zbus::{
+    Array, Dict, ObjectPath, Signature, Variant,
+    wire::{
+        StructureBuilder,
+        signature::{Child, Fields},
+    },
+};
+use zocp_model::{Map, TypeHint, Value, number};
+
+use super::{
+    DEPTH_MAX, Shown, VALUE_LEN_MAX, integer_variant,
+    near::{float_near, integer_near, text_near, truth_near},
+};
+use zocp_dbus::message::Text;
+
+/// What is done where a type does not hold a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// The value is not of that type.
+    Refused,
+    /// The nearest value stands for it.
+    Taken,
+}
+
+/// One conversion: what it may still use, and what it came to.
+pub(super) struct Conversion {
+    octets_left: usize,
+    loss: Loss,
+    /// Whether something of the value was lost.
+    has_lost: bool,
+}
+
+impl Conversion {
+    pub(super) fn new(loss: Loss) -> Self {
+        Self {
+            octets_left: VALUE_LEN_MAX,
+            loss,
+            has_lost: false,
+        }
+    }
+
+    pub(super) fn shown(&self, value: Variant<'static>) -> Shown {
+        Shown {
+            value,
+            is_converted: self.has_lost,
+        }
+    }
+
+    /// What is exact, else what is near if a loss is taken.
+    fn or_near<T>(&mut self, exact: Option<T>, near: impl FnOnce() -> Option<T>) -> Option<T> {
+        if exact.is_some() || self.loss == Loss::Refused {
+            return exact;
+        }
+        self.has_lost = true;
+        near()
+    }
+
+    /// Accounts for what a value needs at most, its padding included.
+    fn spend(&mut self, octets: usize) -> Option<()> {
+        self.octets_left = self.octets_left.checked_sub(octets + PADDING)?;
+        Some(())
+    }
+
+    /// `None` when it needs too many octets. `depth` counts the containers around the value and bounds
+    /// the recursion.
+    pub(super) fn natural(&mut self, value: &Value, depth: usize) -> Option<Variant<'static>> {
+        self.spend(8)?;
+        Some(match value {
+            Value::Null => Variant::Variant(Box::new(Variant::from(""))),
+            Value::Bool(value) => Variant::Bool(*value),
+            Value::Number(_) => {
+                let (shown, is_exact) = natural_number(value);
+                self.has_lost |= !is_exact;
+                shown
+            }
+            Value::String(value) => self.string(value)?,
+            Value::Array(_) | Value::Object(_) if depth + DICT_DEPTH > DEPTH_MAX => {
+                self.has_lost = true;
+                as_json(value)
+            }
+            Value::Array(values) => {
+                let mut array = Array::new(&Signature::Variant);
+                for value in values {
+                    let value = self.natural(value, depth + 2)?;
+                    array.append(Variant::Variant(Box::new(value))).ok()?;
+                }
+                Variant::Array(array)
+            }
+            Value::Object(entries) => self.natural_map(entries, depth)?,
+        })
+    }
+
+    fn natural_map(
+        &mut self,
+        entries: &Map<String, Value>,
+        depth: usize,
+    ) -> Option<Variant<'static>> {
+        let mut dict = Dict::new(&Signature::Str, &Signature::Variant);
+        for (key, value) in entries {
+            let key = self.string(key)?;
+            let value = self.natural(value, depth + DICT_DEPTH)?;
+            append(&mut dict, key, Variant::Variant(Box::new(value)));
+        }
+        Some(Variant::Dict(dict))
+    }
+
+    /// `None` when it does not fit the type or needs too many octets.
+    pub(super) fn typed(
+        &mut self,
+        signature: &Signature,
+        value: &Value,
+        depth: usize,
+    ) -> Option<Variant<'static>> {
+        self.spend(8)?;
+        match signature {
+            Signature::Bool => {
+                let truth = self.or_near(truth(value), || truth_near(value));
+                truth.map(Variant::Bool)
+            }
+            Signature::F64 => {
+                let float = self.or_near(exact_float(value), || float_near(value))?;
+                // Digits that no double comes near.
+                self.has_lost |= float.is_infinite() && !is_word(value);
+                Some(Variant::F64(float))
+            }
+            Signature::Str => {
+                let text = value.as_str().map(Cow::Borrowed);
+                let text = self.or_near(text, || Some(Cow::Owned(text_near(value))))?;
+                self.string(&text)
+            }
+            Signature::ObjectPath => {
+                let path = self.or_near(value.as_str(), || value.is_null().then_some("/"))?;
+                let path = ObjectPath::try_from(path).ok()?;
+                Some(Variant::ObjectPath(path.into_owned()))
+            }
+            Signature::Signature => {
+                let text = self.or_near(value.as_str(), || value.is_null().then_some(""))?;
+                let signature = Signature::try_from(text).ok()?;
+                // zbus writes several types as one structure, which is another value and may be too long.
+                (signature.to_string() == text).then_some(Variant::Signature(signature))
+            }
+            Signature::Variant => {
+                let value = self.natural(value, depth + 1)?;
+                Some(Variant::Variant(Box::new(value)))
+            }
+            Signature::Array(element) => {
+                let values = value.as_array().map(Vec::as_slice);
+                let values = self.or_near(values, || value.is_null().then_some(&[]))?;
+                self.array(element, values, depth)
+            }
+            Signature::Dict { key, value: held } => {
+                let none = Map::new();
+                let entries =
+                    self.or_near(value.as_object(), || value.is_null().then_some(&none))?;
+                self.dict((key, held), entries, depth)
+            }
+            Signature::Structure(fields) => {
+                let values = value.as_array().map(Vec::as_slice);
+                let values = self.or_near(values, || value.is_null().then_some(&[]))?;
+                self.structure(fields, values, depth)
+            }
+            integral => {
+                let exact = integer(value).and_then(|integer| integer_variant(integral, integer));
+                self.or_near(exact, || integer_near(integral, value))
+            }
+        }
+    }
+
+    fn array(
+        &mut self,
+        element: &Child,
+        values: &[Value],
+        depth: usize,
+    ) -> Option<Variant<'static>> {
+        let mut array = Array::new(element.signature());
+        for value in values {
+            array
+                .append(self.typed(element.signature(), value, depth + 1)?)
+                .ok()?;
+        }
+        Some(Variant::Array(array))
+    }
+
+    fn dict(
+        &mut self,
+        (key, held): (&Child, &Child),
+        entries: &Map<String, Value>,
+        depth: usize,
+    ) -> Option<Variant<'static>> {
+        let mut dict = Dict::new(key.signature(), held.signature());
+        for (name, value) in entries {
+            // The keys of JSON are text, also where D-Bus has numbers.
+            let name = match key.signature() {
+                Signature::Str | Signature::ObjectPath | Signature::Signature => {
+                    self.typed(key.signature(), &Value::from(name.as_str()), depth)?
+                }
+                signature => self.typed(signature, &name.parse().ok()?, depth)?,
+            };
+            let value = self.typed(held.signature(), value, depth + 2)?;
+            dict.append(name, value).ok()?;
+        }
+        Some(Variant::Dict(dict))
+    }
+
+    fn structure(
+        &mut self,
+        fields: &Fields,
+        values: &[Value],
+        depth: usize,
+    ) -> Option<Variant<'static>> {
+        let is_whole = (fields.len() == values.len()).then_some(());
+        self.or_near(is_whole, || Some(()))?;
+        let mut structure = StructureBuilder::new();
+        // What is missing is as if it were null, what is beyond is left out.
+        let values = values.iter().chain(std::iter::repeat(&Value::Null));
+        for (field, value) in fields.iter().zip(values) {
+            structure.push_value(self.typed(field, value, depth + 1)?);
+        }
+        structure.build().ok().map(Variant::Structure)
+    }
+
+    fn string(&mut self, value: &str) -> Option<Variant<'static>> {
+        self.spend(value.len())?;
+        Some(string(value))
+    }
+}
+
+pub(super) fn string(value: &str) -> Variant<'static> {
+    Text::new(value).into()
+}
+
+pub(super) fn as_json(value: &Value) -> Variant<'static> {
+    string(&value.to_string())
+}
+
+/// Keys and values of the dictionary's types; two keys may become one, then the later counts.
+pub(super) fn append(
+    dict: &mut Dict<'static, 'static>,
+    key: Variant<'static>,
+    value: Variant<'static>,
+) {
+    if let Err(error) = dict.append(key, value) {
+        tracing::error!(%error, "an entry of a dictionary is of another type than it");
+    }
+}
+
+/// A number under the type that it has by itself, and whether it is that very number.
+fn natural_number(value: &Value) -> (Variant<'static>, bool) {
+    let digits = value.as_number().map(|number| number.as_str());
+    if let Some(integer) = digits.and_then(|digits| digits.parse().ok()) {
+        return (Variant::I64(integer), true);
+    }
+    if let Some(integer) = digits.and_then(|digits| digits.parse().ok()) {
+        return (Variant::U64(integer), true);
+    }
+    let float = number(value).unwrap_or(f64::NAN);
+    let is_exact = exact_float(value).is_some() && (!float.is_infinite() || is_word(value));
+    (Variant::F64(float), is_exact)
+}
+
+/// Whether a number is written as a word: `Infinity` and the like.
+fn is_word(value: &Value) -> bool {
+    let number = value.as_number();
+    number.is_some_and(|number| number.as_str().ends_with(['y', 'N']))
+}
+
+/// The exact integer that a number is, also when written as `5.0`.
+fn integer(value: &Value) -> Option<i128> {
+    let digits = value.as_number()?.as_str();
+    if let Ok(integer) = digits.parse() {
+        return Some(integer);
+    }
+    let float = number(value)?;
+    let is_written_as_float = digits.contains(['.', 'e', 'E']);
+    let is_exact = float.fract() == 0.0 && float.abs() <= FLOAT_EXACT_MAX;
+    #[expect(clippy::cast_possible_truncation, reason = "whole, and within 2^53")]
+    (is_written_as_float && is_exact).then_some(float as i128)
+}
+
+/// A number as `f64`, integers only if it holds them exactly.
+fn exact_float(value: &Value) -> Option<f64> {
+    TypeHint::Float.fits(value).then(|| number(value))?
+}
+
+fn truth(value: &Value) -> Option<bool> {
+    match TypeHint::Bool.convert(value)? {
+        Value::Bool(truth) => Some(truth),
+        _ => None,
+    }
+}
+
+/// Array, entry and variant.
+const DICT_DEPTH: usize = 3;
+/// Length, signature and alignment of a value in a variant.
+const PADDING: usize = 16;
+/// Every integer up to here is an `f64`.
+const FLOAT_EXACT_MAX: f64 = 9_007_199_254_740_992.0;

@@ -1,0 +1,132 @@
+//! The type of a member, and how it may change while values come.
+//!
+//! Model: a [`MemberType`] takes the values of one capability one after the other, gives each as it is
+//! shown, and is itself the type that all of them have. It begins with the hint's type, or with none, and
+//! only ever moves along this table:
+//!
+//! | type so far | value | type from then on | shown | marked |
+//! | --- | --- | --- | --- | --- |
+//! | none: no hint that names a type, no value yet | `null` | none, which is `v` | `""` | |
+//! | none | any other | the type that the value has by itself | as it is | |
+//! | the hint's | one that converts to it | the same | converted | if that loses something |
+//! | the hint's | one that does not | `v` | as it is | |
+//! | `x` or `t`, by itself | a number that it does not hold | `d` | as it is | if a double does not hold it |
+//! | any, by itself | one that it holds, or `null` | the same | converted | `null` |
+//! | any, by itself | any other | `v` | as it is | |
+//! | `v`, by one of these rows | any | `v` | as it is | |
+//!
+//! Invariants: Y1. With one hint a type changes at most three times, none to itself, `x` or `t` to `d`, any to
+//! `v`, and never back. Y2. What is shown is of the type. Y3. What is shown of a value depends on the type and the
+//! value alone.
+//! Not here: which type a hint names, and how a value is converted (`super`); what a client sets
+//! (`zocp_daemon::view`).
+//! Spec: docs/reference/dbus.md, "Types".
+
+use zbus::{Signature, Variant};
+use zocp_model::{TypeHint, Value};
+
+use super::{Shown, as_type, hinted, nearest, own};
+
+/// See the [module](self).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberType {
+    now: Now,
+    is_hinted: bool,
+}
+
+/// What is known of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Now {
+    /// Nothing yet.
+    Unknown,
+    /// All values are of this type.
+    Is(Signature),
+    /// Values are of any type, each in a variant.
+    Any,
+}
+
+/// A value as a member shows it.
+#[derive(Debug, PartialEq)]
+pub struct Taken {
+    /// The value, and whether it is what the node wrote.
+    pub shown: Shown,
+    /// Whether the type is another one because of this value.
+    pub is_retyped: bool,
+}
+
+impl MemberType {
+    /// The type of a member before its first value.
+    #[must_use]
+    pub fn new(hint: TypeHint<'_>) -> Self {
+        let hinted = hinted(hint);
+        Self {
+            is_hinted: hinted.is_some(),
+            now: hinted.map_or(Now::Unknown, Now::Is),
+        }
+    }
+
+    /// The type on the bus.
+    #[must_use]
+    pub fn signature(&self) -> &Signature {
+        match &self.now {
+            Now::Is(signature) => signature,
+            Now::Unknown | Now::Any => &Signature::Variant,
+        }
+    }
+
+    /// Whether values of any type are shown, each in a variant.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.now == Now::Any
+    }
+
+    /// Takes the next value.
+    pub fn take(&mut self, value: &Value) -> Taken {
+        if let Some(shown) = self.show(value) {
+            let is_retyped = false;
+            return Taken { shown, is_retyped };
+        }
+        let itself = own(value);
+        self.now = match &self.now {
+            Now::Unknown => Now::Is(itself.value.value_signature().clone()),
+            Now::Is(signature) if self.widens(signature, value) => Now::Is(Signature::F64),
+            Now::Is(_) | Now::Any => Now::Any,
+        };
+        Taken {
+            shown: self.show(value).unwrap_or_else(|| in_variant(itself)),
+            is_retyped: true,
+        }
+    }
+
+    /// A value under the type as it is; `None` if the value would change it.
+    #[must_use]
+    pub fn show(&self, value: &Value) -> Option<Shown> {
+        match &self.now {
+            Now::Unknown => value.is_null().then(|| own(value)),
+            Now::Any if value.is_null() => Some(own(value)),
+            Now::Any => Some(in_variant(own(value))),
+            Now::Is(signature) if self.is_hinted || value.is_null() => nearest(signature, value),
+            Now::Is(Signature::F64) if value.is_number() => nearest(&Signature::F64, value),
+            Now::Is(signature) => as_type(signature, value).map(|value| Shown {
+                value,
+                is_converted: false,
+            }),
+        }
+    }
+
+    /// Whether a number makes the type of a member without hint that of all numbers.
+    fn widens(&self, signature: &Signature, value: &Value) -> bool {
+        let is_integral = matches!(signature, Signature::I64 | Signature::U64);
+        !self.is_hinted && is_integral && value.is_number()
+    }
+}
+
+fn in_variant(shown: Shown) -> Shown {
+    Shown {
+        value: Variant::Variant(Box::new(shown.value)),
+        ..shown
+    }
+}
+
+#[cfg(test)]
+mod tests;

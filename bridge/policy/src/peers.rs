@@ -1,0 +1,145 @@
+//! Which peers a rule is about: by name, by UUID, or by key.
+//!
+//! Model: [`Who`] is what is known of a peer. A node chooses its name and its UUID; its key, on a secure mesh,
+//! it has proved. So a rule that names a key is about that node alone, whatever another one calls itself.
+//! Invariants: E1. a text that begins with `key:` is a key or nothing: no name is ever taken for it.
+//! Spec: docs/reference/configuration.md, "Who is meant"
+
+use zocp_zmtp::PublicKey;
+
+use super::RuleError;
+
+/// What is known of a peer.
+#[derive(Debug, Clone, Copy)]
+pub struct Who<'a> {
+    /// What it calls itself.
+    pub name: &'a str,
+    /// Its identity, 32 digits.
+    pub uuid: &'a str,
+    /// What it has proved, on a secure mesh.
+    pub key: Option<PublicKey>,
+}
+
+/// Which peers; empty is every peer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peers(Vec<Wanted>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wanted {
+    /// By name or UUID.
+    Called(Box<str>),
+    Key(PublicKey),
+    /// Who has a key with this fingerprint.
+    Fingerprint(Box<str>),
+}
+
+impl Peers {
+    /// Those of these names, UUIDs, keys (`key:` and 40 characters) or fingerprints (`key:` and 20 digits);
+    /// `*` among them is every peer.
+    ///
+    /// # Errors
+    /// The writer's: behind `key:` is neither.
+    pub fn new(texts: &[String]) -> Result<Self, RuleError> {
+        let wanted = texts.iter().map(|text| Wanted::read(text));
+        let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
+        if texts.iter().any(|text| text == "*") {
+            return Ok(Self::default());
+        }
+        Ok(Self(wanted))
+    }
+
+    /// Whether every peer is meant.
+    #[must_use]
+    pub fn is_everybody(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a peer is meant.
+    #[must_use]
+    pub fn matches(&self, who: Who<'_>) -> bool {
+        self.0.is_empty() || self.0.iter().any(|wanted| wanted.is(who))
+    }
+}
+
+impl Wanted {
+    fn read(text: &str) -> Result<Self, RuleError> {
+        let Some(key) = text.strip_prefix("key:") else {
+            return Ok(Self::Called(text.into()));
+        };
+        if let Ok(key) = key.parse() {
+            return Ok(Self::Key(key));
+        }
+        let groups: Vec<&str> = key.split('-').collect();
+        let is_group = |group: &&str| group.len() == 4 && group.bytes().all(is_digit);
+        if groups.len() == 5 && groups.iter().all(is_group) {
+            return Ok(Self::Fingerprint(key.to_lowercase().into()));
+        }
+        Err(RuleError::Key(key.to_owned()))
+    }
+
+    fn is(&self, who: Who<'_>) -> bool {
+        match self {
+            Self::Called(text) => **text == *who.name || **text == *who.uuid,
+            Self::Key(key) => who.key == Some(*key),
+            Self::Fingerprint(text) => who.key.is_some_and(|key| **text == *key.fingerprint()),
+        }
+    }
+}
+
+fn is_digit(octet: u8) -> bool {
+    octet.is_ascii_hexdigit()
+}
+
+#[cfg(test)]
+mod tests {
+    use zocp_zmtp::KeyPair;
+
+    use super::*;
+
+    fn key(number: u8) -> PublicKey {
+        KeyPair::from_secret(&[number; 32]).public()
+    }
+
+    fn who(name: &str, key: Option<PublicKey>) -> Who<'_> {
+        Who {
+            name,
+            uuid: "0123",
+            key,
+        }
+    }
+
+    #[test]
+    fn who_is_meant_by_a_key_is_who_has_it_whatever_others_call_themselves() {
+        let by_key = format!("key:{}", key(1));
+        let by_fingerprint = format!("key:{}", key(1).fingerprint().to_uppercase());
+        for text in [by_key, by_fingerprint] {
+            let peers = Peers::new(std::slice::from_ref(&text)).unwrap();
+            assert!(peers.matches(who("stage", Some(key(1)))), "{text}");
+            assert!(!peers.matches(who("stage", Some(key(2)))));
+            assert!(!peers.matches(who("stage", None)));
+            assert!(!peers.matches(who(&text, Some(key(2)))), "a name like it");
+            assert!(!peers.is_everybody());
+        }
+    }
+
+    #[test]
+    fn who_is_meant_by_a_name_may_have_any_key() {
+        let peers = Peers::new(&["stage".to_owned()]).unwrap();
+        assert!(peers.matches(who("stage", Some(key(2)))) && peers.matches(who("stage", None)));
+        assert!(!peers.matches(who("foh", Some(key(2)))));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_and_not_taken_for_a_name() {
+        let fingerprint = key(1).fingerprint();
+        for text in [
+            "",
+            "stage",
+            &fingerprint[..19],
+            &fingerprint.replace('-', ""),
+        ] {
+            let refused = Peers::new(&["*".to_owned(), format!("key:{text}")]);
+            assert_eq!(refused, Err(RuleError::Key(text.to_owned())));
+        }
+    }
+}

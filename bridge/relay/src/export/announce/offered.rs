@@ -1,0 +1,136 @@
+//! The desk's table of what is offered, and who hears of it.
+//!
+//! Spec: docs/reference/protocol.md §7.2
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use zocp_node::{NodeError, ObjectPath, Value};
+
+use super::{Announced, desk::Desk, following::Audience, place::service_object, service::Service};
+use crate::export::locked;
+use crate::schema::{ORIGIN, REVISION, RUNNING, SERVICE_TYPE, SERVICES};
+
+impl Desk {
+    /// Makes the tree like what is offered.
+    pub(super) async fn follow_offers(&mut self) -> Result<(), NodeError> {
+        let wanted = locked(&self.shared.wanted).clone();
+        let names: BTreeSet<Arc<str>> = self.told.keys().chain(wanted.keys()).cloned().collect();
+        for name in names {
+            match (self.told.get(&name), wanted.get(&name)) {
+                (Some(old), Some(new)) if old == new => {}
+                (_, Some(new)) => self.offered(&name, new).await?,
+                (_, None) => self.withdrawn(&name).await?,
+            }
+        }
+        self.told = wanted;
+        Ok(())
+    }
+
+    async fn offered(&mut self, name: &Arc<str>, announced: &Announced) -> Result<(), NodeError> {
+        let owner = announced
+            .owner
+            .clone()
+            .filter(|_| announced.grant.may_see());
+        let (revision, grant) = (announced.revision, announced.grant.clone());
+        let runs = announced.owner.is_some();
+        let before = self.services.get(name).map(|it| it.owner.clone());
+        match owner {
+            Some(owner) if self.services.contains_key(name) => {
+                self.with(name, |service| service.renew(owner, revision, grant))
+                    .await?;
+            }
+            Some(owner) => {
+                let service = Service::new(name.clone(), owner, revision, grant);
+                self.services.insert(name.clone(), service);
+            }
+            None => {
+                self.with(name, Service::clear).await?;
+                self.services.remove(name);
+            }
+        }
+        // First the new, then not the old: of a service that is offered anew nothing is lost in between.
+        self.follow(name);
+        self.ignore(name, before);
+        let outcome = self.describe(name, revision, runs).await;
+        self.check(name, outcome)?;
+        self.begin(name).await
+    }
+
+    async fn withdrawn(&mut self, name: &Arc<str>) -> Result<(), NodeError> {
+        locked(&self.shared.methods).remove(name);
+        let before = self.services.remove(name).map(|it| it.owner);
+        self.ignore(name, before);
+        let object = service_object(name);
+        self.values
+            .retain(|path, _| !path.object.starts_with(&object));
+        let outcome = self.node.remove_object(object).await;
+        self.check(name, outcome)
+    }
+
+    async fn describe(&self, service: &str, revision: u64, runs: bool) -> Result<(), NodeError> {
+        // protocol.md §7.2
+        let services = ObjectPath::root().child(SERVICES);
+        let kind = |kind: &str| ("type".to_owned(), Value::from(kind));
+        self.node.describe(services, vec![kind(SERVICES)]).await?;
+        let entries = vec![
+            (ORIGIN.to_owned(), Value::from(self.node.id().to_string())),
+            (REVISION.to_owned(), Value::from(revision)),
+            (RUNNING.to_owned(), Value::from(runs)),
+            kind(SERVICE_TYPE),
+        ];
+        self.node.describe(service_object(service), entries).await
+    }
+
+    /// Has the bus tell what a service tells of its objects, and who else hears of it all.
+    fn follow(&self, name: &Arc<str>) {
+        let Some(service) = self.services.get(name) else {
+            return;
+        };
+        *locked(&self.shared.followed)
+            .entry(service.owner.clone())
+            .or_default() += 1;
+        for rule in rules(name) {
+            self.watch.add_rule(&rule);
+        }
+    }
+
+    /// The opposite, once; `owner` is who had the name then.
+    fn ignore(&self, name: &Arc<str>, owner: Option<Arc<str>>) {
+        let Some(owner) = owner else {
+            return;
+        };
+        let mut followed = locked(&self.shared.followed);
+        if let Some(count) = followed.get_mut(&owner) {
+            *count -= 1;
+            if *count == 0 {
+                followed.remove(&owner);
+            }
+        }
+        drop(followed);
+        for rule in rules(name) {
+            self.watch.remove_rule(&rule);
+        }
+    }
+
+    /// Whether a node is there that would hear of emissions.
+    pub(super) fn audience(&self) -> Audience {
+        if locked(&self.shared.plain).is_empty() {
+            Audience::Nobody
+        } else {
+            Audience::Somebody
+        }
+    }
+}
+
+/// What the bus is asked to tell of a service. Its signals too when nobody hears of them yet: a node that comes
+/// sees the emitters at once, and what they emit from then on is not lost while the bus is asked.
+fn rules(service: &str) -> [String; 3] {
+    let of = |interface: &str| format!("type='signal',sender='{service}',interface='{interface}'");
+    [
+        of("org.freedesktop.DBus.Properties"),
+        of("org.freedesktop.DBus.ObjectManager"),
+        // The same rule may be there for those who subscribed; a bus counts how often it was added. A namespace of
+        // the path `/` would match that path alone on dbus-broker.
+        format!("type='signal',sender='{service}'"),
+    ]
+}

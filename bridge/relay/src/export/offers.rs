@@ -1,0 +1,307 @@
+//! Which services are offered, who owns them, and who subscribed.
+//!
+//! Model: plain data. An offer has a revision that is another one each time its owner is: what an
+//! importer knows of the service belongs to one revision.
+//! Invariants: F1. the services of an owner are those whose offer names it.
+
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    num::NonZeroU32,
+    sync::Arc,
+};
+
+use zocp_node::PeerId;
+
+use crate::services::Link;
+use zocp_policy::Grant;
+
+/// What is offered.
+#[derive(Debug, Default)]
+pub(super) struct Offers {
+    services: HashMap<Arc<str>, Service>,
+    /// By owner's unique name.
+    owned: HashMap<String, Vec<Arc<str>>>,
+    /// Names that the bus can start a service for.
+    activatable: HashSet<String>,
+    /// Owners of names that were asked whether they are bridges.
+    claims: HashMap<Arc<str>, Arc<str>>,
+    revisions: u64,
+}
+
+#[derive(Debug)]
+struct Service {
+    owner: Option<String>,
+    is_activatable: bool,
+    revision: u64,
+    subscribers: HashMap<PeerId, Subscription>,
+    listening: Listening,
+}
+
+/// Whether the bus tells us a service's signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listening {
+    No,
+    Asked,
+    Yes,
+}
+
+/// A peer that hears the signals of a service.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) link: Arc<Link>,
+    pub(super) id: NonZeroU32,
+    pub(super) grant: Arc<Grant>,
+}
+
+/// What a subscription waits for.
+#[derive(Debug)]
+pub(super) enum Subscribed {
+    /// Nothing.
+    Ready,
+    /// The bus, which is to be asked for the signals.
+    First(Arc<str>),
+    /// The bus, which was asked.
+    Waiting,
+}
+
+impl Offers {
+    /// The bus can start a service of this name.
+    pub(super) fn set_activatable(&mut self, name: &str) {
+        self.activatable.insert(name.to_owned());
+        if let Some(service) = self.services.get_mut(name) {
+            service.is_activatable = true;
+        }
+    }
+
+    /// A name has this owner, which may be a bridge; whether that is to be asked. A service that was
+    /// offered because the bus could start it is this owner's meanwhile, so that none of its signals is
+    /// missed.
+    pub(super) fn claim(&mut self, name: &Arc<str>, owner: &Arc<str>) -> bool {
+        let offered = self.services.get(name);
+        if offered.is_some_and(|it| it.owner.as_deref() == Some(&**owner)) {
+            return false;
+        }
+        if offered.is_some_and(|it| it.owner.is_none()) {
+            self.offer(name, Some(owner));
+        }
+        self.claims.insert(name.clone(), owner.clone());
+        true
+    }
+
+    /// What was asked of an owner is known; whether it still has the name.
+    pub(super) fn settle(&mut self, name: &Arc<str>, owner: &Arc<str>) -> bool {
+        let is_current = self.claims.get(name) == Some(owner);
+        if is_current {
+            self.claims.remove(name);
+        }
+        is_current
+    }
+
+    /// A service is there, or can be started; its new revision if that is news. An owner where there was
+    /// none is no news: nothing was known of it that could be old.
+    pub(super) fn offer(
+        &mut self,
+        name: &Arc<str>,
+        owner: Option<&str>,
+    ) -> Option<(Arc<str>, u64)> {
+        let is_activatable = self.activatable.contains(&**name);
+        if owner.is_none() && !is_activatable {
+            return None;
+        }
+        let revision = self.revisions + 1;
+        match self.services.entry(name.clone()) {
+            Entry::Occupied(entry) => {
+                let service = entry.into_mut();
+                let owner = owner.filter(|owner| service.owner.as_deref() != Some(owner))?;
+                let before = service.owner.replace(owner.to_owned());
+                self.owned
+                    .entry(owner.to_owned())
+                    .or_default()
+                    .push(name.clone());
+                before?;
+                service.revision = revision;
+            }
+            Entry::Vacant(entry) => {
+                if let Some(owner) = owner {
+                    let owned = self.owned.entry(owner.to_owned()).or_default();
+                    owned.push(name.clone());
+                }
+                entry.insert(Service {
+                    owner: owner.map(str::to_owned),
+                    is_activatable,
+                    revision,
+                    subscribers: HashMap::new(),
+                    listening: Listening::No,
+                });
+            }
+        }
+        self.revisions = revision;
+        Some((name.clone(), revision))
+    }
+
+    /// The owner of a service is gone. The service if it is gone with it.
+    pub(super) fn owner_gone(&mut self, name: &str) -> Option<Arc<str>> {
+        self.claims.remove(name);
+        let (name, service) = self.services.get_key_value(name)?;
+        let (name, is_activatable) = (name.clone(), service.is_activatable);
+        let service = self.services.get_mut(&name)?;
+        let owner = service.owner.take()?;
+        if let Entry::Occupied(mut owned) = self.owned.entry(owner) {
+            owned.get_mut().retain(|other| *other != name);
+            if owned.get().is_empty() {
+                owned.remove();
+            }
+        }
+        if is_activatable {
+            self.revisions += 1;
+            service.revision = self.revisions;
+            return None;
+        }
+        self.services.remove(&name);
+        Some(name)
+    }
+
+    /// Nothing is known of the bus any more; what was offered.
+    pub(super) fn lose(&mut self) -> Vec<Arc<str>> {
+        self.claims.clear();
+        self.activatable.clear();
+        self.retain(|_| false)
+    }
+
+    /// Drops what is not to be kept; what that was.
+    pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
+        let gone = self.services.extract_if(|name, _| !keep(name));
+        let gone: Vec<Arc<str>> = gone.map(|(name, _)| name).collect();
+        self.owned.retain(|_, owned| {
+            owned.retain(|name| !gone.contains(name));
+            !owned.is_empty()
+        });
+        gone
+    }
+
+    /// A peer that subscribed may do something else.
+    pub(super) fn regrant(&mut self, service: &str, peer: PeerId, grant: Grant) {
+        let service = self.services.get_mut(service);
+        if let Some(subscription) = service.and_then(|it| it.subscribers.get_mut(&peer)) {
+            subscription.grant = Arc::new(grant);
+        }
+    }
+
+    /// All that is offered, sorted.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.services.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    }
+
+    /// The revision of a service that is offered.
+    pub(super) fn revision(&self, name: &str) -> Option<(Arc<str>, u64)> {
+        let (name, service) = self.services.get_key_value(name)?;
+        Some((name.clone(), service.revision))
+    }
+
+    /// The unique name of the owner of a service that is offered.
+    pub(super) fn owner(&self, service: &str) -> Option<Arc<str>> {
+        self.services.get(service)?.owner.as_deref().map(Arc::from)
+    }
+
+    /// The name of a service that is offered.
+    pub(super) fn name(&self, service: &str) -> Option<Arc<str>> {
+        let (name, _) = self.services.get_key_value(service)?;
+        Some(name.clone())
+    }
+
+    /// What a peer that subscribed may do.
+    pub(super) fn granted(&self, service: &str, peer: PeerId) -> Option<Arc<Grant>> {
+        let subscription = self.services.get(service)?.subscribers.get(&peer)?;
+        Some(subscription.grant.clone())
+    }
+
+    /// Adds a subscription; `None` when there is no such service.
+    pub(super) fn subscribe(
+        &mut self,
+        service: &str,
+        link: &Arc<Link>,
+        id: NonZeroU32,
+        grant: Arc<Grant>,
+    ) -> Option<Subscribed> {
+        let name = self.name(service)?;
+        let service = self.services.get_mut(&name)?;
+        let subscription = Subscription {
+            link: link.clone(),
+            id,
+            grant,
+        };
+        service.subscribers.insert(link.peer, subscription);
+        Some(match service.listening {
+            Listening::Yes => Subscribed::Ready,
+            Listening::Asked => Subscribed::Waiting,
+            Listening::No => {
+                service.listening = Listening::Asked;
+                Subscribed::First(name)
+            }
+        })
+    }
+
+    /// The bus tells the signals of a service from now on: who waited for that.
+    pub(super) fn matched(&mut self, service: &str) -> Vec<(Arc<Link>, NonZeroU32, Arc<Grant>)> {
+        let Some(service) = self.services.get_mut(service) else {
+            return Vec::new();
+        };
+        service.listening = Listening::Yes;
+        let subscribers = service.subscribers.values();
+        subscribers
+            .map(|it| (it.link.clone(), it.id, it.grant.clone()))
+            .collect()
+    }
+
+    /// Ends a subscription; the service if nobody hears it any more.
+    pub(super) fn unsubscribe(&mut self, service: &str, peer: PeerId) -> Option<Arc<str>> {
+        let name = self.name(service)?;
+        let service = self.services.get_mut(&name)?;
+        service.subscribers.remove(&peer)?;
+        let is_last = service.subscribers.is_empty() && service.listening != Listening::No;
+        if is_last {
+            service.listening = Listening::No;
+        }
+        is_last.then_some(name)
+    }
+
+    /// Ends all subscriptions of a peer; the services that nobody hears any more.
+    pub(super) fn leave(&mut self, peer: PeerId) -> Vec<Arc<str>> {
+        let names: Vec<Arc<str>> = self.services.keys().cloned().collect();
+        let unheard = names.iter().filter_map(|name| self.unsubscribe(name, peer));
+        unheard.collect()
+    }
+
+    /// Who hears a connection, and as which service.
+    pub(super) fn hearers(&self, owner: &str) -> impl Iterator<Item = (&Arc<str>, &Subscription)> {
+        let services = self.owned.get(owner).into_iter().flatten();
+        services.flat_map(|name| {
+            let subscribers = self.services.get(name).map(|it| it.subscribers.values());
+            subscribers.into_iter().flatten().map(move |it| (name, it))
+        })
+    }
+
+    /// The subscription of one peer to a service of a connection that it called.
+    pub(super) fn hearer(
+        &self,
+        owner: &str,
+        peer: PeerId,
+        is_called: impl Fn(&str) -> bool,
+    ) -> Option<(Arc<str>, NonZeroU32)> {
+        let mut hearers = self.hearers(owner);
+        let found = hearers.find(|(name, it)| it.link.peer == peer && is_called(name));
+        found.map(|(name, subscription)| (name.clone(), subscription.id))
+    }
+
+    /// A peer that is to hear signals and takes no more at the moment.
+    pub(super) fn first_full(&self) -> Option<Arc<Link>> {
+        let mut subscribers = self
+            .services
+            .values()
+            .flat_map(|it| it.subscribers.values());
+        let full = subscribers.find(|it| !it.link.outlet.has_room());
+        full.map(|subscription| subscription.link.clone())
+    }
+}

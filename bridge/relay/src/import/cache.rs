@@ -1,0 +1,383 @@
+//! What an imported service has said of itself and said it would tell the changes of.
+//!
+//! Model: a [`Cache`] learns from answers: introspection data of an object, and the properties of one of
+//! its interfaces (`GetAll`). Both are asked for at the first `Get`. It answers `Introspect`, `Get` and `GetAll` where it
+//! knows, and forgets or renews at every signal that says so.
+//! Invariants:
+//! C1. a value is answered only where the service says that it tells its changes, by
+//! `EmitsChangedSignal` `true` or `const` in its introspection data. C2. an answer that
+//! was asked for before a change was told is not learned. C3. `GetAll` is answered only where C1 holds for
+//! all properties of the interface. C4. a call may change what is known, and many services tell a change
+//! only after the answer, when they are idle: from a call until [`SETTLING`] after its answer values are
+//! asked for, and introspection data from before a call are asked for anew.
+//! C4. a value that has a signature in it is asked for each time, with all of its interface: zbus writes a
+//! signature of several types otherwise than it came.
+//! Limits: [`ENTRIES_MAX`] objects and interfaces, [`TEXT_LEN_MAX`] octets of one answer: what is beyond is
+//! asked for each time. Introspection data are kept for [`AGE_MAX`], since objects come and go unsaid.
+//! Spec: docs/reference/protocol.md §7.8
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use zbus::{Message, OwnedVariant, Signature, Variant, message::Type};
+
+use super::{
+    announcement::Announcement,
+    telling::{Telling, telling},
+};
+use zocp_dbus::message::Outgoing;
+
+/// What a service has said. Plain data.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    objects: HashMap<String, Object>,
+    /// By object and interface.
+    properties: HashMap<(String, String), Known>,
+    /// Counts what was told, for C2.
+    told: u64,
+    /// When something was called last, or such a call was answered, for C4.
+    called: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Object {
+    text: Arc<str>,
+    since: Instant,
+    /// Its bridge says it in place of the service, which would say nothing, or less.
+    is_supplied: bool,
+    /// Which properties of which interface tell their changes.
+    telling: Telling,
+}
+
+impl Object {
+    fn new(text: &str, is_supplied: bool) -> Self {
+        Self {
+            text: text.into(),
+            since: Instant::now(),
+            is_supplied,
+            telling: telling(text),
+        }
+    }
+}
+
+/// The properties of an interface of an object.
+#[derive(Debug, Default)]
+struct Known {
+    /// Empty where they are not known.
+    values: BTreeMap<String, OwnedVariant>,
+    /// When a change was told last.
+    changed: u64,
+    /// All of them were asked for, for the cache alone.
+    is_asked: bool,
+}
+
+/// What a call means for the memory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Introspect(String),
+    Get(String, String, String),
+    GetAll(String, String),
+    /// No question: it makes what is known of the interface old.
+    Set(String, String),
+    /// No question either: it may change anything.
+    Call,
+}
+
+impl Key {
+    /// What a call is; `None` for one that only asks, and whose answer is not remembered.
+    pub(super) fn of(call: &Message) -> Option<Self> {
+        let header = call.header();
+        let path = header.path()?.as_str();
+        let body = call.body();
+        let interface = header.interface().map(|name| name.as_str());
+        match (interface.unwrap_or_default(), header.member()?.as_str()) {
+            ("org.freedesktop.DBus.Introspectable", "Introspect") => {
+                Some(Self::Introspect(path.to_owned()))
+            }
+            ("org.freedesktop.DBus.Properties", "Get") => {
+                let (interface, name) = body.deserialize::<(String, String)>().ok()?;
+                Some(Self::Get(path.to_owned(), interface, name))
+            }
+            ("org.freedesktop.DBus.Properties", "GetAll") => {
+                let interface = body.deserialize::<String>().ok()?;
+                Some(Self::GetAll(path.to_owned(), interface))
+            }
+            ("org.freedesktop.DBus.Properties", "Set") => {
+                let (interface, _, _) = body
+                    .deserialize::<(String, String, zbus::Variant<'_>)>()
+                    .ok()?;
+                Some(Self::Set(path.to_owned(), interface))
+            }
+            (
+                "org.freedesktop.DBus.Introspectable"
+                | "org.freedesktop.DBus.ObjectManager"
+                | "org.freedesktop.DBus.Peer"
+                | "org.freedesktop.DBus.Properties",
+                _,
+            ) => None,
+            _ => Some(Self::Call),
+        }
+    }
+
+    /// The question as a call of our own.
+    pub(super) fn call(&self, service: &str, caller: &str, id: NonZeroU32) -> Option<Outgoing> {
+        let call = |path: &str, interface: &'static str, member: &'static str| {
+            Message::method_call(path.to_owned(), member)
+                .destination(service.to_owned())
+                .sender(caller.to_owned())
+                .interface(interface)
+                .serial(id)
+        };
+        let made = match self {
+            Self::Introspect(path) => {
+                let interface = "org.freedesktop.DBus.Introspectable";
+                Outgoing::build(call(path, interface, "Introspect"), &())
+            }
+            Self::GetAll(path, interface) => {
+                let call = call(path, "org.freedesktop.DBus.Properties", "GetAll");
+                Outgoing::build_exact(call, interface)
+            }
+            Self::Get(..) | Self::Set(..) | Self::Call => return None,
+        };
+        made.ok()
+    }
+}
+
+impl Cache {
+    /// The answer to a question, where it is known.
+    pub(super) fn answer(&self, key: &Key, call: &Message) -> Option<Outgoing> {
+        let reply = Message::method_return(&call.header());
+        match key {
+            Key::Introspect(path) => {
+                let object = self.objects.get(path)?;
+                let is_new = object.since.elapsed() < AGE_MAX
+                    && self.called.is_none_or(|called| called < object.since);
+                (is_new || object.is_supplied)
+                    .then(|| Outgoing::build(reply, &&*object.text).ok())
+                    .flatten()
+            }
+            Key::Get(..) | Key::GetAll(..) if !self.is_settled() => None,
+            Key::Get(path, interface, name) => {
+                let is_telling = *self.telling(path, interface)?.get(name)?;
+                let value = self.known(path, interface)?.values.get(name)?;
+                let answer = is_telling.then(|| Outgoing::build_exact(reply, value));
+                answer?.ok()
+            }
+            Key::GetAll(path, interface) => {
+                let telling = self.telling(path, interface)?;
+                let values = &self.known(path, interface)?.values;
+                let is_all = telling.values().all(|is_telling| *is_telling)
+                    && values.keys().all(|name| telling.contains_key(name));
+                let answer = is_all.then(|| Outgoing::build_exact(reply, values));
+                answer?.ok()
+            }
+            Key::Set(..) | Key::Call => None,
+        }
+    }
+
+    /// What the bridge of the service announces, which it has just read.
+    pub(super) fn announced(&mut self, announcement: &Announcement) {
+        self.objects.retain(|_, object| !object.is_supplied);
+        let own = announcement.own.iter().map(|it| (it, false));
+        let supplied = announcement.supplied.iter().map(|it| (it, true));
+        for ((path, text), is_supplied) in own.chain(supplied) {
+            if self.objects.len() + self.properties.len() < ENTRIES_MAX {
+                let object = Object::new(text, is_supplied);
+                self.objects.insert(path.to_string(), object);
+            }
+        }
+    }
+
+    /// A call comes by on its way to the service (C4). A `Set` besides makes what is known of the interface
+    /// old: until the service tells, nobody knows what it made of the value.
+    pub(super) fn passes(&mut self, key: &Key) {
+        match key {
+            Key::Call => self.called(),
+            Key::Set(path, interface) => {
+                self.called();
+                let place = (path.clone(), interface.clone());
+                if let Some(known) = self.properties.get_mut(&place) {
+                    self.told += 1;
+                    known.changed = self.told;
+                    known.values.clear();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What is to be asked for so that the next question like this one is answered from memory.
+    pub(super) fn missing(&mut self, key: &Key) -> Vec<Key> {
+        let (Key::Get(path, interface, _) | Key::GetAll(path, interface)) = key else {
+            return Vec::new();
+        };
+        if self.properties.len() >= ENTRIES_MAX {
+            return Vec::new();
+        }
+        let place = (path.clone(), interface.clone());
+        let known = self.properties.entry(place).or_default();
+        if known.is_asked || !known.values.is_empty() {
+            return Vec::new();
+        }
+        known.is_asked = true;
+        let properties = Key::GetAll(path.clone(), interface.clone());
+        match self.objects.contains_key(path) {
+            true => vec![properties],
+            false => vec![Key::Introspect(path.clone()), properties],
+        }
+    }
+
+    /// The place in time at which a question is passed on.
+    pub(super) fn now(&self) -> u64 {
+        self.told
+    }
+
+    /// Learns from an answer to a question that was passed on at `asked`.
+    pub(super) fn learn(&mut self, key: Key, asked: u64, answer: &Message) {
+        if let Key::Set(..) | Key::Call = key {
+            return self.called();
+        }
+        let is_long = answer.body().len() > TEXT_LEN_MAX;
+        let is_full = self.objects.len() + self.properties.len() >= ENTRIES_MAX;
+        if answer.message_type() != Type::MethodReturn || is_long || is_full {
+            return;
+        }
+        let body = answer.body();
+        match key {
+            Key::Introspect(path) => {
+                if let Ok(text) = body.deserialize::<&str>()
+                    && asked == self.told
+                {
+                    self.objects.insert(path, Object::new(text, false));
+                }
+            }
+            Key::GetAll(path, interface) => {
+                let values = body.deserialize::<BTreeMap<String, OwnedVariant>>();
+                let known = self.properties.entry((path, interface)).or_default();
+                known.is_asked = false;
+                if let Ok(values) = values
+                    && known.changed <= asked
+                {
+                    known.is_asked = values.values().any(|value| holds_signature(value));
+                    known.values = if known.is_asked {
+                        BTreeMap::new()
+                    } else {
+                        values
+                    };
+                }
+            }
+            // One value alone says nothing of the others.
+            Key::Get(..) | Key::Set(..) | Key::Call => {}
+        }
+    }
+
+    /// Follows a signal of the service.
+    pub(super) fn follow(&mut self, signal: &Message) {
+        let header = signal.header();
+        let (Some(path), Some(interface), Some(member)) =
+            (header.path(), header.interface(), header.member())
+        else {
+            return;
+        };
+        match (interface.as_str(), member.as_str()) {
+            ("org.freedesktop.DBus.Properties", "PropertiesChanged") => {
+                self.told += 1;
+                self.change(path.as_str(), signal);
+            }
+            ("org.freedesktop.DBus.ObjectManager", "InterfacesAdded" | "InterfacesRemoved") => {
+                // Which objects an object has below it is in its introspection data, and those of what
+                // is gone are wrong: all is asked for anew.
+                self.told += 1;
+                self.objects.retain(|_, object| object.is_supplied);
+                self.properties.clear();
+            }
+            _ => {}
+        }
+    }
+
+    fn change(&mut self, path: &str, signal: &Message) {
+        type Changed = (String, BTreeMap<String, OwnedVariant>, Vec<String>);
+        let body = signal.body();
+        let Ok((interface, changed, invalidated)) = body.deserialize::<Changed>() else {
+            return;
+        };
+        let key = (path.to_owned(), interface);
+        // Also of what is not known yet: an answer may be under way (C2).
+        if self.properties.len() >= ENTRIES_MAX && !self.properties.contains_key(&key) {
+            return self.properties.clear();
+        }
+        let known = self.properties.entry(key).or_default();
+        known.changed = self.told;
+        if known.values.is_empty() {
+            return;
+        }
+        let is_altered = changed.values().any(|value| holds_signature(value));
+        known.values.extend(changed);
+        if is_altered || !invalidated.is_empty() {
+            known.values.clear();
+        }
+    }
+
+    fn called(&mut self) {
+        self.called = Some(Instant::now());
+    }
+
+    fn is_settled(&self) -> bool {
+        self.called
+            .is_none_or(|called| called.elapsed() >= SETTLING)
+    }
+
+    fn telling(&self, path: &str, interface: &str) -> Option<&BTreeMap<String, bool>> {
+        self.objects.get(path)?.telling.get(interface)
+    }
+
+    fn known(&self, path: &str, interface: &str) -> Option<&Known> {
+        let known = self
+            .properties
+            .get(&(path.to_owned(), interface.to_owned()))?;
+        (!known.values.is_empty()).then_some(known)
+    }
+}
+
+/// Whether there is a signature in a value (C4).
+fn holds_signature(value: &Variant<'_>) -> bool {
+    let mut left = vec![value];
+    while let Some(value) = left.pop() {
+        match value {
+            Variant::Signature(_) => return true,
+            Variant::Variant(inner) => left.push(inner),
+            Variant::Array(array) if may_hold_signature(array.signature()) => {
+                left.extend(array.iter())
+            }
+            Variant::Dict(dict) if may_hold_signature(dict.signature()) => {
+                left.extend(dict.iter().flat_map(|(key, held)| [key, held]));
+            }
+            Variant::Structure(structure) => left.extend(structure.fields()),
+            _ => {}
+        }
+    }
+    false
+}
+
+fn may_hold_signature(signature: &Signature) -> bool {
+    signature.to_string().contains(['g', 'v'])
+}
+
+/// Objects and interfaces that are remembered.
+const ENTRIES_MAX: usize = 4096;
+/// Octets of one answer that is remembered.
+const TEXT_LEN_MAX: usize = 256 << 10;
+/// How long introspection data are taken for right.
+const AGE_MAX: Duration = Duration::from_secs(10);
+/// Within which a service tells what a call changed, counted from its answer. Idle sources of main loops
+/// take milliseconds; a busy machine may take a hundred times as long. Meanwhile a `Get` costs what a call
+/// costs, three to six times as much as from memory.
+const SETTLING: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Under which name a service of another bus appears on this one.
+//!
+//! Model: the first rule that names service and peer decides; without one, or where it leaves the name
+//! open, it is the customary name: `org.mpris.MediaPlayer2.NODE.PLAYER` for a player, so that
+//! `playerctl -p NODE` finds all players of a node, and `SERVICE.NODE` for every other.
+//! Spec: docs/reference/dbus.md, "Imported services"
+
+use zbus::names::WellKnownName;
+
+use zocp_policy::{ImportName, ImportRule, PLAYERS, Who};
+
+/// How a service appears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Naming<'r> {
+    /// Under this name, as this rule says.
+    Shown(String, Option<&'r ImportRule>),
+    /// Not at all: a rule says so.
+    Hidden,
+    /// Not at all: the name would not be legal.
+    Illegal(String),
+}
+
+/// How a service of a peer appears; `label` is the peer's.
+pub(super) fn naming<'r>(
+    rules: &'r [ImportRule],
+    service: &str,
+    peer: Who<'_>,
+    label: &str,
+) -> Naming<'r> {
+    let fits = |rule: &&ImportRule| rule.service.matches(service) && rule.from.matches(peer);
+    let rule = rules.iter().find(fits);
+    let shown = match rule.map(|rule| (&rule.name, rule.service.tail(service))) {
+        Some((ImportName::Never, _)) => return Naming::Hidden,
+        Some((ImportName::Template(template), tail)) => template
+            .replace("{node}", label)
+            .replace("{tail}", tail.unwrap_or_default())
+            .replace("{service}", service),
+        _ => customary(service, label),
+    };
+    match WellKnownName::try_from(shown.as_str()) {
+        Ok(_) => Naming::Shown(shown, rule),
+        Err(_) => Naming::Illegal(shown),
+    }
+}
+
+fn customary(service: &str, label: &str) -> String {
+    match service.strip_prefix(PLAYERS) {
+        Some(player) if !player.is_empty() => format!("{PLAYERS}{label}.{player}"),
+        _ => format!("{service}.{label}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zocp_policy::{Grant, Peers, ServicePattern};
+
+    const STAGE: Who<'static> = Who {
+        name: "stage",
+        uuid: "0123",
+        key: None,
+    };
+
+    fn rule(service: &str, from: &str, name: ImportName) -> ImportRule {
+        ImportRule {
+            service: ServicePattern::parse(service).unwrap(),
+            from: Peers::new(&[from.to_owned()]).unwrap(),
+            name,
+            grant: Grant::all(),
+            cache: true,
+            activate: None,
+            identity: None,
+        }
+    }
+
+    fn shown(rules: &[ImportRule], service: &str) -> String {
+        match naming(rules, service, STAGE, "stage") {
+            Naming::Shown(name, _) => name,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn players_are_found_by_their_node() {
+        let name = shown(&[], "org.mpris.MediaPlayer2.vlc.instance7");
+        assert_eq!(name, "org.mpris.MediaPlayer2.stage.vlc.instance7");
+        let name = shown(&[], "org.freedesktop.Notifications");
+        assert_eq!(name, "org.freedesktop.Notifications.stage");
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_decides() {
+        let rules = [
+            rule("org.a.Hidden", "*", ImportName::Never),
+            rule("org.a.*", "foh", ImportName::Never),
+            rule(
+                "org.a.*",
+                "stage",
+                ImportName::Template("org.b.{tail}.of.{node}".into()),
+            ),
+            rule("*", "*", ImportName::Template("{service}".into())),
+        ];
+        assert_eq!(shown(&rules, "org.a.X.y"), "org.b.X.y.of.stage");
+        assert_eq!(shown(&rules, "org.c.Z"), "org.c.Z");
+        assert_eq!(
+            naming(&rules, "org.a.Hidden", STAGE, "stage"),
+            Naming::Hidden
+        );
+        let bad = [rule("*", "*", ImportName::Template("{tail}..x".into()))];
+        assert!(matches!(
+            naming(&bad, "org.c.Z", STAGE, "l"),
+            Naming::Illegal(_)
+        ));
+    }
+}

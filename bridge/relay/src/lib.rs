@@ -1,0 +1,15 @@
+//! D-Bus over the mesh: services of one bus on another.
+//!
+//! Model: [`services`] puts the two halves together. [`export`] offers services of this bus to peers, [`import`] shows
+//! services of peers on this bus, [`transport`] carries D-Bus messages between two bridges, [`programs`] tells when a
+//! program leaves the bus.
+//! Not here: wires, the mirror of nodes, which rules there are (`zocp-policy`).
+//! Spec: docs/reference/protocol.md §7
+
+pub mod export;
+mod import;
+pub mod metrics;
+pub mod programs;
+pub mod schema;
+pub mod services;
+pub mod transport;

@@ -1,0 +1,424 @@
+//! Services of one bus on another: the two halves together.
+//!
+//! Model: [`Services`] follows the node's events. It has a link for each peer that speaks our additions,
+//! reads what comes over it, and gives calls to the exporter, answers and signals to the importer.
+//! Invariants: V1. what a peer sends is read in order, and one after the other peer's, so that nothing
+//! of one peer overtakes another thing of it.
+//! Limits: while a bus takes no more of what a peer sends, nothing more is taken from the mesh: nothing
+//! is lost.
+//! Spec: docs/reference/protocol.md §7
+
+mod deadlines;
+mod limits;
+mod link;
+mod refused;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::metrics::Metrics;
+use futures_util::future::BoxFuture;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zbus::{Message, message::Type};
+use zocp_node::{Content, Event, Node, PeerId, model::Change};
+use zocp_policy::{ExportPolicy, ImportRule};
+
+pub use self::limits::ServiceLimits;
+use self::watch::Follower;
+pub(crate) use self::{
+    deadlines::Deadlines,
+    limits::Bounds,
+    link::{Link, Request},
+    refused::Refused,
+    watch::{Asked, Watch},
+};
+use crate::{
+    export::Exporter,
+    import::Importer,
+    programs::Programs,
+    schema::SERVICES,
+    transport::{Control, Lane, PIECE_TAG, PacketError, TAG, Waiting, is_ours, read},
+};
+use zocp_dbus::{errors::Refusal, received::Unreadable, served::Site};
+use zocp_mapping::directory::Relabelled;
+
+/// What the bridge is told of services. It can be told anew while it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceSettings {
+    /// What of this bus peers may use.
+    pub export: ExportPolicy,
+    /// How services of peers appear; the first rule that fits decides.
+    pub import: Vec<ImportRule>,
+    /// The bounds of all that.
+    pub limits: ServiceLimits,
+}
+
+/// The unique names of this bridge's own connections: what they own is never exported.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Own(Arc<Mutex<HashSet<Arc<str>>>>);
+
+impl Own {
+    /// One of our connections.
+    pub(crate) fn add(&self, name: Arc<str>) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.insert(name);
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.contains(name)
+    }
+
+    /// The bus has told that the connection is gone, and before that all that it owned.
+    fn remove(&self, name: &str) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.remove(name);
+    }
+
+    /// The bus is gone: the next one gives the same names to others. Who of ours is on that one already says so
+    /// when it is asked for its origin.
+    fn clear(&self) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.clear();
+    }
+}
+
+/// What both halves stand on.
+#[derive(Debug, Clone)]
+pub(crate) struct Ground {
+    pub(crate) tasks: TaskTracker,
+    pub(crate) site: Site,
+    pub(crate) watch: Watch,
+    pub(crate) own: Own,
+    pub(crate) bounds: Bounds,
+    pub(crate) metrics: Metrics,
+}
+
+/// Services of one bus on another. See the [module](self).
+#[derive(Debug)]
+pub struct Services {
+    node: Node,
+    ground: Ground,
+    exporter: Exporter,
+    importer: Importer,
+    programs: Programs,
+    links: HashMap<PeerId, Arc<Link>>,
+    stop: CancellationToken,
+}
+
+impl Services {
+    /// Starts with these rules; `tasks` has what it does in the background.
+    #[must_use]
+    pub fn start(tasks: &TaskTracker, site: &Site, node: Node, settings: ServiceSettings) -> Self {
+        let ServiceSettings {
+            export,
+            import,
+            limits,
+        } = settings;
+        let bounds = Bounds::new(limits);
+        let (watch, own, stop) = (Watch::new(), Own::default(), CancellationToken::new());
+        let ground = Ground {
+            tasks: tasks.clone(),
+            site: site.clone(),
+            watch: watch.clone(),
+            own: own.clone(),
+            bounds: bounds.clone(),
+            metrics: Metrics::default(),
+        };
+        let exporter = Exporter::new(node.clone(), ground.clone(), export, stop.clone());
+        let importer = Importer::new(ground.clone(), import);
+        let programs = Programs::new(watch.clone());
+        let follower = Arc::new(Both {
+            own: own.clone(),
+            exporter: exporter.clone(),
+            importer: importer.clone(),
+            programs: programs.clone(),
+        });
+        watch.start(tasks, site.address().clone(), own, follower, stop.clone());
+        Self {
+            node,
+            ground,
+            exporter,
+            importer,
+            programs,
+            links: HashMap::new(),
+            stop,
+        }
+    }
+
+    /// A peer has another label: the names of its services follow.
+    pub fn relabelled(&self, relabelled: &Relabelled) {
+        if let Some(link) = self.links.get(&relabelled.peer) {
+            link.set_label(relabelled.label.clone());
+            self.importer.relabelled(link);
+        }
+    }
+
+    /// Follows an event of the mesh; whether it is of services alone and nobody else's. `label` tells a
+    /// peer's label. Waits while the bus takes no more.
+    pub async fn handle(
+        &mut self,
+        event: &Event,
+        label: impl Fn(PeerId) -> Option<Arc<str>>,
+    ) -> bool {
+        match event {
+            Event::Entered(info) if info.zocp && !info.extended => {
+                self.exporter.plain_peer(info.id, true);
+            }
+            Event::LocalSet { path, value, .. } => self.exporter.set(path, value),
+            Event::Entered(info) if info.extended => {
+                let label = label(info.id).unwrap_or_else(|| info.id.to_string().into());
+                let link = Link::new(&self.node, info, &label, &self.ground);
+                self.exporter.peer_came(&link);
+                self.importer.peer_came(&link);
+                self.links.insert(info.id, link);
+            }
+            Event::Exited { peer, .. } => {
+                self.exporter.plain_peer(*peer, false);
+                if let Some(link) = self.links.remove(peer) {
+                    self.exporter.peer_gone(&link);
+                    self.importer.peer_gone(&link);
+                    link.gone.cancel();
+                }
+            }
+            Event::TreeKnown { peer, tree } if self.links.contains_key(peer) => {
+                self.importer.tree_known(*peer, tree);
+            }
+            Event::Changed { peer, changes } if changes.iter().any(is_of_services) => {
+                self.importer.tree_changed(*peer, &self.node);
+            }
+            Event::Whispered { peer, content } if is_ours(content) => {
+                if let Some(link) = self.links.get(peer).cloned() {
+                    self.hear(&link, content).await;
+                }
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// Waits until the services of a peer have other names on this bus; all of them. Cancel safe.
+    pub fn renamed(&self) -> impl Future<Output = (PeerId, BTreeMap<String, String>)> + use<> {
+        let importer = self.importer.clone();
+        async move { importer.renamed().await }
+    }
+
+    /// Waits until other services of this bus are offered; all of them. Cancel safe.
+    pub fn offered(&self) -> impl Future<Output = Vec<String>> + use<> {
+        let exporter = self.exporter.clone();
+        async move { exporter.offered().await }
+    }
+
+    /// The exporting half, for programs that export.
+    #[must_use]
+    pub fn exporter(&self) -> Exporter {
+        self.exporter.clone()
+    }
+
+    /// The counters of packets between bridges.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.ground.metrics.clone()
+    }
+
+    /// Who lends something, and is told when it is gone.
+    #[must_use]
+    pub fn programs(&self) -> Programs {
+        self.programs.clone()
+    }
+
+    /// Takes all from the bus and the mesh.
+    pub fn close(self) {
+        self.importer.close();
+        self.stop.cancel();
+        for link in self.links.into_values() {
+            self.exporter.peer_gone(&link);
+            link.gone.cancel();
+        }
+    }
+
+    /// The rules are others.
+    pub fn reload(&self, settings: ServiceSettings) {
+        let ServiceSettings {
+            export,
+            import,
+            limits,
+        } = settings;
+        self.ground.bounds.set(limits);
+        self.exporter.reload(export);
+        self.importer.reload(import);
+    }
+
+    fn control(&self, link: &Arc<Link>, packet: &Message) {
+        match Control::read(packet) {
+            Some(Control::Revised(service)) => self.importer.revised(link, &service),
+            Some(control) => {
+                let id = packet.primary_header().serial_num();
+                self.exporter.control(link, control, id);
+            }
+            None => tracing::debug!(peer = link.name, "an unknown message to the bridge"),
+        }
+    }
+
+    async fn hear(&self, link: &Arc<Link>, content: &Content) {
+        match packet(link, content) {
+            Ok(Some(packet)) => {
+                let kind = packet.message_type();
+                link.meter.received(kind.into(), packet.data().len());
+                self.route(link, &packet).await;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                if let Some(left_out) = link.report.log(&link.uuid) {
+                    tracing::warn!(peer = link.name, %error, left_out, "packets are dropped");
+                }
+                match error {
+                    PacketError::TooLong { max, waiting, .. } => self.lost(link, waiting, max),
+                    PacketError::Malformed(unreadable) => self.unreadable(link, &unreadable).await,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// A packet is dropped: who waits for an answer because of it waits no longer.
+    fn lost(&self, link: &Arc<Link>, waiting: Option<Waiting>, max: usize) {
+        match waiting {
+            Some(Waiting::Sender(id)) => {
+                // Nothing of the same caller has to be in front of it.
+                let lane = Lane::Answers("".into(), "".into());
+                link.refuse(lane, id, &Refusal::TooLarge { max });
+            }
+            Some(Waiting::Receiver(id)) => self.importer.lost_answer(link, id, max),
+            None => {}
+        }
+    }
+
+    /// Who waits for an answer to a packet, or for this one as an answer, is told that it cannot be read.
+    async fn unreadable(&self, link: &Arc<Link>, packet: &Unreadable) {
+        if let Some(answer) = packet.answer() {
+            return self.route(link, &answer).await;
+        }
+        let Some(call) = packet.call() else { return };
+        let header = call.header();
+        if let (Some(caller), Some(destination)) = (header.sender(), header.destination()) {
+            let lane = match is_call_back(&call) {
+                true => Lane::Caller(destination.as_str().into()),
+                false => Lane::Answers(destination.as_str().into(), caller.as_str().into()),
+            };
+            let id = call.primary_header().serial_num();
+            link.refuse(lane, id, &Refusal::InvalidArgs(packet.to_string()));
+        }
+    }
+
+    async fn route(&self, link: &Arc<Link>, packet: &Message) {
+        let line = match packet.message_type() {
+            Type::MethodCall if packet.header().destination().is_none() => {
+                self.control(link, packet);
+                None
+            }
+            Type::MethodCall if is_call_back(packet) => self.importer.call_back(link, packet),
+            Type::MethodCall => {
+                self.exporter.call(link, packet);
+                None
+            }
+            Type::MethodReturn | Type::Error => self.importer.answer(link, packet),
+            Type::Signal => self.importer.signal(link, packet),
+        };
+        if let Some(line) = line {
+            line.room().await;
+        }
+    }
+}
+
+/// Whether a call is a service's for one that called it: services have names, callers unique ones.
+fn is_call_back(packet: &Message) -> bool {
+    let header = packet.header();
+    let destination = header.destination().map(|name| name.as_str());
+    destination.is_some_and(|name| name.starts_with(':'))
+}
+
+/// What a whisper brings, when it is whole.
+fn packet(link: &Link, content: &Content) -> Result<Option<Message>, PacketError> {
+    let [tag, octets] = &content[..] else {
+        return Err(PacketError::Frames(content.len()));
+    };
+    let max = link.bounds.now().packet_len_max;
+    if **tag == *TAG {
+        return read(octets, max).map(Some);
+    }
+    debug_assert_eq!(&**tag, PIECE_TAG, "that is what `is_ours` lets through");
+    let mut parts = link.parts.lock().unwrap_or_else(PoisonError::into_inner);
+    match parts.add(octets, max)? {
+        Some(whole) => read(&whole, max).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn is_of_services(change: &Change) -> bool {
+    let (Change::ObjectAdded(object) | Change::ObjectRemoved(object) | Change::Data { object, .. }) =
+        change
+    else {
+        return false;
+    };
+    object
+        .segments()
+        .first()
+        .is_some_and(|name| **name == *SERVICES)
+}
+
+/// Tells both halves what the watch hears.
+struct Both {
+    own: Own,
+    exporter: Exporter,
+    importer: Importer,
+    programs: Programs,
+}
+
+impl Follower for Both {
+    fn connected(&self) {
+        self.exporter.connected();
+        self.importer.connected();
+    }
+
+    fn lost(&self) {
+        self.own.clear();
+        self.exporter.lost();
+        self.importer.lost();
+        self.programs.lost();
+    }
+
+    fn owner_changed(&self, name: &str, old: Option<&str>, new: Option<&str>) {
+        if old.is_some() && new.is_none() && name.starts_with(':') {
+            self.importer.program_gone(name);
+            self.exporter.program_gone(name);
+            self.programs.left(name);
+            self.own.remove(name);
+        }
+        self.exporter.owner_changed(name, new);
+    }
+
+    fn answered(&self, asked: Asked, answer: &Message) {
+        if let Asked::Caller(caller) = &asked {
+            if matches!(answer.body().deserialize(), Ok(false)) {
+                self.importer.program_gone(caller);
+                self.exporter.program_gone(caller);
+                self.programs.left(caller);
+            }
+            return;
+        }
+        self.exporter.answered(&asked, answer);
+    }
+
+    fn signal(&self, message: &Message) {
+        self.exporter.signal(message);
+    }
+
+    fn busy(&self) -> Option<BoxFuture<'static, ()>> {
+        self.exporter.busy()
+    }
+}

@@ -1,0 +1,320 @@
+//! D-Bus messages between bridges: what is on the mesh, and how it shares a connection.
+//!
+//! Model: a message travels as a *packet*: the D-Bus message with a new header, its body the sender's
+//! octets. On the mesh the header's fields mean: of a call `sender` the caller's unique name on its own
+//! bus, `destination` the service, `serial` the call's number between these two bridges; of an answer
+//! `reply_serial` that number and `destination` the caller; of a signal `reply_serial` the number of the
+//! subscription, and `destination` the caller if it is for that one alone; so it is in a call of a service
+//! to one that called it. A call without a destination is for the bridge itself ([`Control`]).
+//! Invariants: T1. nothing of a header from the mesh goes on as it came: each end makes a new one.
+//! T2. no body reaches a bus that was not checked. T3. what is on one [`Lane`] stays in order.
+//! Limits: `packet_len_max` octets for a packet; those of `outlet` and `parts`.
+//! Not here: who may do what (`zocp_policy`).
+//! Spec: docs/reference/protocol.md §7.1, §7.4
+
+mod control;
+mod header;
+mod outlet;
+mod parts;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroU32;
+
+use bytes::Bytes;
+use zbus::{
+    Message,
+    message::{Flags, Header, Type},
+};
+use zocp_node::Content;
+
+use self::header::Heading;
+pub use self::header::{Waiting, waiting_for};
+pub use self::{
+    control::{Control, Offer},
+    outlet::{Busy, Lane, NodePost, Outlet, Post},
+    parts::Parts,
+};
+use zocp_dbus::message::{Octets, is_reserved};
+use zocp_dbus::received::{Unreadable, received};
+
+/// The first frame of a whisper that is a packet.
+pub const TAG: &[u8] = b"DBUS1";
+/// The first frame of a whisper that is a piece of a long packet.
+pub const PIECE_TAG: &[u8] = b"DBUS1+";
+
+/// Why a packet is not taken. The sender's fault; it is dropped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PacketError {
+    /// Too long, or more at once than is kept.
+    #[error("{len} octets are more than the {max} that are taken")]
+    TooLong {
+        /// How many.
+        len: usize,
+        /// How many are taken.
+        max: usize,
+        /// What waits for an answer because of it.
+        waiting: Option<Waiting>,
+    },
+    /// No D-Bus message, or a body that is not what its signature says.
+    #[error("{0}")]
+    Malformed(#[from] Unreadable),
+    /// A piece that does not go on where the last one ended.
+    #[error("a piece that does not fit")]
+    Misfit,
+    /// A whisper with our tag and the wrong number of frames.
+    #[error("a packet has two frames, not {0}")]
+    Frames(usize),
+    /// It names descriptors, which cannot travel.
+    #[error("a packet with file descriptors")]
+    Descriptors,
+}
+
+/// Whether a whisper is a packet or a piece of one.
+#[must_use]
+pub fn is_ours(content: &Content) -> bool {
+    content
+        .first()
+        .is_some_and(|tag| **tag == *TAG || **tag == *PIECE_TAG)
+}
+
+/// What is kept of a call until it is answered: all of it, or of a long one the header.
+#[must_use]
+pub fn kept(call: &Message) -> Message {
+    if call.body().len() <= KEPT_LEN_MAX {
+        return call.clone();
+    }
+    without_body(call).unwrap_or_else(|| call.clone())
+}
+
+fn without_body(call: &Message) -> Option<Message> {
+    let header = call.header();
+    let primary = call.primary_header();
+    let mut bare = Message::method_call(header.path()?.to_owned(), header.member()?.to_owned())
+        .serial(primary.serial_num())
+        .with_flags(primary.flags());
+    if let Some(sender) = header.sender() {
+        bare = bare.sender(sender.to_owned());
+    }
+    if let Some(interface) = header.interface() {
+        bare = bare.interface(interface.to_owned());
+    }
+    #[expect(clippy::disallowed_methods, reason = "it is kept, not sent")]
+    bare.build(&()).ok()
+}
+
+/// Whether a message carries file descriptors.
+#[must_use]
+pub fn has_descriptors(message: &Message) -> bool {
+    !message.data().fds().is_empty() || message.header().unix_fds().unwrap_or(0) > 0
+}
+
+/// Reads a packet of at most `max` octets.
+///
+/// # Errors
+/// See [`PacketError`].
+pub fn read(octets: &[u8], max: usize) -> Result<Message, PacketError> {
+    if octets.len() > max {
+        return Err(PacketError::TooLong {
+            len: octets.len(),
+            max,
+            waiting: waiting_for(octets),
+        });
+    }
+    let message = received(octets.to_vec(), &mut Vec::new())?;
+    if has_descriptors(&message) {
+        return Err(PacketError::Descriptors);
+    }
+    Ok(message)
+}
+
+/// A local call as a packet for the exporter of `service`; with `interface` if it has none.
+///
+/// # Errors
+/// The call is one that no bus takes, or too long.
+pub fn outgoing_call(
+    call: &Message,
+    service: &str,
+    interface: Option<&str>,
+    id: NonZeroU32,
+) -> zbus::Result<Bytes> {
+    let header = call.header();
+    let to = Addressee {
+        destination: service,
+        interface,
+        sender: header.sender().map(|sender| sender.as_str()),
+        subscription: None,
+    };
+    call_like(call, &header, to, id).map(Octets::into_bytes)
+}
+
+/// A local call to one that called its sender from another bus, as a packet.
+///
+/// # Errors
+/// The call is one that no bus takes, or too long.
+pub fn outgoing_call_back(
+    call: &Message,
+    subscription: NonZeroU32,
+    caller: &str,
+    interface: Option<&str>,
+    id: NonZeroU32,
+) -> zbus::Result<Bytes> {
+    let to = Addressee {
+        destination: caller,
+        interface,
+        sender: None,
+        subscription: Some(subscription),
+    };
+    call_like(call, &call.header(), to, id).map(Octets::into_bytes)
+}
+
+/// A packet as a call on this bus, with this serial: of a service, or of one that called it; with `interface` if it
+/// has none.
+///
+/// # Errors
+/// The call is one that no bus takes, or too long.
+pub fn local_call(
+    packet: &Message,
+    service: &str,
+    interface: Option<&str>,
+    serial: NonZeroU32,
+) -> zbus::Result<Octets> {
+    let to = Addressee {
+        destination: service,
+        interface,
+        sender: None,
+        subscription: None,
+    };
+    call_like(packet, &packet.header(), to, serial)
+}
+
+/// Whom a call is for, and from whom.
+struct Addressee<'a> {
+    destination: &'a str,
+    /// For a call that has none.
+    interface: Option<&'a str>,
+    sender: Option<&'a str>,
+    subscription: Option<NonZeroU32>,
+}
+
+fn call_like(
+    message: &Message,
+    header: &Header<'_>,
+    to: Addressee<'_>,
+    serial: NonZeroU32,
+) -> zbus::Result<Octets> {
+    let (Some(path), Some(member)) = (header.path(), header.member()) else {
+        return Err(zbus::Error::InvalidField);
+    };
+    if is_reserved(header) {
+        return Err(zbus::Error::InvalidField);
+    }
+    let heading = Heading {
+        flags: message.primary_header().flags() & FORWARDED,
+        path: Some(path),
+        interface: header
+            .interface()
+            .map_or(to.interface, |name| Some(name.as_str())),
+        member: Some(member),
+        reply_serial: to.subscription,
+        destination: Some(to.destination),
+        sender: to.sender,
+        ..Heading::new(Type::MethodCall, serial)
+    };
+    heading.around(message)
+}
+
+/// A local answer as a packet: to the call of this number, of this caller.
+///
+/// # Errors
+/// It is no answer, or too long.
+pub fn outgoing_answer(answer: &Message, caller: &str, id: NonZeroU32) -> zbus::Result<Bytes> {
+    answer_like(answer, id, Some(caller)).map(Octets::into_bytes)
+}
+
+/// A packet as the answer to a call on this bus.
+///
+/// # Errors
+/// It is no answer, or too long.
+pub fn local_answer(packet: &Message, call: &Message) -> zbus::Result<Octets> {
+    let header = call.header();
+    let caller = header.sender().map(|sender| sender.as_str());
+    answer_like(packet, call.primary_header().serial_num(), caller)
+}
+
+fn answer_like(answer: &Message, to: NonZeroU32, caller: Option<&str>) -> zbus::Result<Octets> {
+    let header = answer.header();
+    let error_name = header.error_name().map(|name| name.as_str());
+    let kind = answer.message_type();
+    match (kind, error_name) {
+        (Type::Error, Some(_)) | (Type::MethodReturn, _) => {}
+        _ => return Err(zbus::Error::InvalidField),
+    }
+    let heading = Heading {
+        error_name: error_name.filter(|_| kind == Type::Error),
+        reply_serial: Some(to),
+        destination: caller,
+        ..Heading::new(kind, UNANSWERED)
+    };
+    heading.around(answer)
+}
+
+/// A local signal as a packet for a subscription; for `caller` alone if one is named.
+///
+/// # Errors
+/// The signal is one that no bus takes, or too long.
+pub fn outgoing_signal(
+    signal: &Message,
+    subscription: NonZeroU32,
+    caller: Option<&str>,
+) -> zbus::Result<Bytes> {
+    signal_like(signal, &signal.header(), Some(subscription), caller).map(Octets::into_bytes)
+}
+
+/// A packet as a signal on this bus.
+///
+/// # Errors
+/// The signal is one that no bus takes, or too long.
+pub fn local_signal(packet: &Message) -> zbus::Result<Octets> {
+    let header = packet.header();
+    let caller = header.destination().map(|name| name.as_str());
+    signal_like(packet, &header, None, caller)
+}
+
+fn signal_like(
+    signal: &Message,
+    header: &Header<'_>,
+    subscription: Option<NonZeroU32>,
+    caller: Option<&str>,
+) -> zbus::Result<Octets> {
+    let (Some(path), Some(interface), Some(member)) =
+        (header.path(), header.interface(), header.member())
+    else {
+        return Err(zbus::Error::InvalidField);
+    };
+    if is_reserved(header) {
+        return Err(zbus::Error::InvalidField);
+    }
+    let heading = Heading {
+        path: Some(path),
+        interface: Some(interface),
+        member: Some(member),
+        reply_serial: subscription,
+        destination: caller,
+        ..Heading::new(Type::Signal, UNANSWERED)
+    };
+    heading.around(signal)
+}
+
+/// Octets of a call's body that is kept with it while it waits.
+const KEPT_LEN_MAX: usize = 1 << 10;
+
+/// What a call's flags may carry to another bus.
+const FORWARDED: Flags = Flags::NO_REPLY_EXPECTED
+    .union(Flags::NO_AUTO_START)
+    .union(Flags::ALLOW_INTERACTIVE_AUTH);
+/// The serial of what is not answered, which does not matter.
+const UNANSWERED: NonZeroU32 = NonZeroU32::MIN;

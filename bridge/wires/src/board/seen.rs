@@ -1,0 +1,178 @@
+//! Wires of others: those in the lists of subscribers, and those that other bridges announce; and what all
+//! wires together are.
+
+use std::{collections::HashSet, sync::Arc};
+
+use zocp_node::{CapPath, PeerId};
+
+use super::{
+    super::{
+        conversion::Conversion,
+        end::{End, NodeEnd},
+        nodes::{Spot, sensors},
+    },
+    Board, First, Output, WireId, is_relay,
+    wire::{Maker, Stage, Wire},
+};
+
+impl Board {
+    /// Follows who is listed at an emitter: wires that others made or took away, and ours that are
+    /// confirmed.
+    pub(super) fn sync(&mut self, emitter: &Spot) {
+        let listed = self.listed_at(emitter);
+        for id in self.direct_at(emitter).to_vec() {
+            let Some(wire) = self.wires.get_mut(&id) else {
+                continue;
+            };
+            let is_listed = wire.sensor().is_some_and(|sensor| listed.contains(sensor));
+            match (&wire.stage, is_listed) {
+                (Stage::Asked { emitter, sensor }, true) => {
+                    let (emitter, sensor) = (emitter.clone(), sensor.clone());
+                    wire.stage = Stage::Direct {
+                        emitter: emitter.clone(),
+                        sensor: sensor.clone(),
+                    };
+                    self.output.push_back(Output::Show(id));
+                    if self.first(id, &sensor) == First::Wanted {
+                        self.hand_first(&emitter, &sensor);
+                    }
+                }
+                (Stage::Direct { .. }, false) => self.taken_away(id),
+                _ => {}
+            }
+        }
+        for sensor in listed {
+            let is_there = self.direct_at(emitter).iter().any(|id| {
+                let wire = self.wires.get(id);
+                wire.and_then(Wire::sensor) == Some(&sensor)
+            });
+            if !is_there {
+                self.see(emitter, sensor);
+            }
+        }
+    }
+
+    /// A wire between two nodes that others made.
+    pub(super) fn see(&mut self, emitter: &Spot, sensor: Spot) {
+        let is_relay = emitter.peer == self.me && is_relay(emitter);
+        if is_relay || self.seen >= self.limits.wires_seen_max {
+            return;
+        }
+        let (Some(from), Some(to)) = (self.end_at(emitter), self.end_at(&sensor)) else {
+            return;
+        };
+        let id = self.insert(Wire {
+            from,
+            to,
+            conversion: Conversion::default(),
+            lasting: false,
+            maker: Maker::Others,
+            stage: Stage::Direct {
+                emitter: emitter.clone(),
+                sensor,
+            },
+        });
+        self.seen += 1;
+        self.direct.entry(emitter.clone()).or_default().push(id);
+        self.output.push_back(Output::Show(id));
+    }
+
+    /// Another bridge announces a wire, or no longer does.
+    pub(super) fn follow_announced(&mut self, bridge: PeerId, number: Arc<str>) {
+        let key = (bridge, number);
+        if let Some(old) = self.elsewhere.remove(&key) {
+            self.take_seen(old);
+        }
+        let Some((from, to)) = self.announced.ends(&key) else {
+            return;
+        };
+        if bridge == self.me || self.seen >= self.limits.wires_seen_max {
+            return;
+        }
+        let id = self.insert(Wire {
+            from,
+            to,
+            conversion: Conversion::default(),
+            lasting: false,
+            maker: Maker::Others,
+            stage: Stage::Elsewhere(bridge),
+        });
+        self.seen += 1;
+        self.elsewhere.insert(key, id);
+        self.output.push_back(Output::Show(id));
+    }
+
+    /// The wires that lead in a circle: what one of them passes on may come back to it. Those between two
+    /// circles are among them.
+    pub(crate) fn circles(&self) -> HashSet<WireId> {
+        let place = |end: &End| {
+            let End::Node(end) = end else { return None };
+            let peer = self.nodes.find(end)?;
+            let path = self.nodes.resolve(peer, &end.capability)?;
+            Some(Spot { peer, path })
+        };
+        let edges = self
+            .wires
+            .iter()
+            .filter_map(|(id, wire)| Some((*id, place(&wire.from)?, place(&wire.to)?)));
+        circles(edges.collect())
+    }
+
+    /// A wire of others is no more.
+    pub(super) fn take_seen(&mut self, id: WireId) {
+        if let Some(wire) = self.wires.remove(&id) {
+            if let Stage::Direct { emitter, .. } = &wire.stage {
+                self.forget_direct(id, emitter);
+            }
+            self.seen = self.seen.saturating_sub(1);
+            self.output.push_back(Output::Hide(id));
+        }
+    }
+
+    pub(super) fn sync_listed(&mut self, receiver: PeerId) {
+        for spot in self.nodes.listed_by(receiver) {
+            self.sync(&spot);
+        }
+    }
+
+    /// The sensors of present nodes that an emitter lists.
+    pub(super) fn listed_at(&self, emitter: &Spot) -> Vec<Spot> {
+        let Some(known) = self.nodes.known(emitter) else {
+            return Vec::new();
+        };
+        let here = sensors(&known.info).filter_map(|(peer, name)| {
+            self.nodes.get(peer)?;
+            let path = self.nodes.resolve(peer, name);
+            let path = path.unwrap_or_else(|| CapPath::root(name));
+            Some(Spot { peer, path })
+        });
+        here.collect()
+    }
+
+    pub(super) fn lists(&self, emitter: &Spot, sensor: &Spot) -> bool {
+        self.listed_at(emitter).contains(sensor)
+    }
+
+    pub(super) fn end_at(&self, spot: &Spot) -> Option<End> {
+        let node = self.nodes.get(spot.peer)?;
+        Some(End::Node(NodeEnd {
+            node: node.name.clone(),
+            capability: spot.path.to_string(),
+            pinned: Some(spot.peer),
+        }))
+    }
+}
+
+/// Of these edges those that are in a circle: what is left when nothing is left that leads nowhere or
+/// comes from nowhere.
+fn circles(mut edges: Vec<(WireId, Spot, Spot)>) -> HashSet<WireId> {
+    loop {
+        let begins: HashSet<Spot> = edges.iter().map(|(_, from, _)| from.clone()).collect();
+        let ends: HashSet<Spot> = edges.iter().map(|(_, _, to)| to.clone()).collect();
+        let before = edges.len();
+        edges.retain(|(_, from, to)| ends.contains(from) && begins.contains(to));
+        if edges.len() == before {
+            return edges.into_iter().map(|(id, ..)| id).collect();
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The connection on which wires call services.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{
+    sync::{Notify, oneshot},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zbus::{Message, message::Type};
+
+use super::{ANSWER_MAX, CallError, serve};
+use zocp_dbus::{
+    line::{Ear, Line},
+    message::Outgoing,
+    served::Site,
+};
+
+/// See the [module](self). Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Caller {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    line: Line,
+    /// What the bus takes.
+    message_len_max: AtomicUsize,
+    wanted: Notify,
+    /// Who waits for which answer.
+    pending: Mutex<HashMap<NonZeroU32, oneshot::Sender<Message>>>,
+}
+
+impl Caller {
+    /// Serves until `stop`.
+    pub(crate) fn start(&self, tasks: &TaskTracker, site: &Site, stop: CancellationToken) {
+        let address = site.address().clone();
+        self.shared
+            .message_len_max
+            .store(site.message_len_max(), Ordering::Relaxed);
+        let caller = self.clone();
+        tasks.spawn(async move {
+            let mut ear = CallerEar {
+                caller: caller.clone(),
+            };
+            // Whoever waits for an answer on a lost connection is told so.
+            let on_change = |is_connected: bool| {
+                if !is_connected {
+                    caller.pending().clear();
+                }
+            };
+            let shared = &caller.shared;
+            serve(
+                &shared.line,
+                address,
+                &shared.wanted,
+                &mut ear,
+                on_change,
+                stop,
+            )
+            .await;
+        });
+    }
+
+    /// Sends a call, when there is room, and waits for its answer.
+    pub(super) async fn call(&self, call: Outgoing) -> Result<Message, CallError> {
+        let max = self.shared.message_len_max.load(Ordering::Relaxed);
+        if call.data().len() > max {
+            return Err(CallError::TooLarge { max });
+        }
+        self.shared.wanted.notify_one();
+        self.shared.line.room().await;
+        let serial = call.serial();
+        let (sender, answer) = oneshot::channel();
+        self.pending().insert(serial, sender);
+        self.shared.line.push(call);
+        let Ok(answer) = timeout(ANSWER_MAX, answer).await else {
+            self.pending().remove(&serial);
+            return Err(CallError::Timeout);
+        };
+        let answer = answer.map_err(|_| CallError::Lost)?;
+        let header = answer.header();
+        if header.message_type() != Type::Error {
+            return Ok(answer.clone());
+        }
+        let name = header.error_name().map(ToString::to_string);
+        Err(CallError::Answered {
+            name: name.unwrap_or_default(),
+            text: answer.body().deserialize::<String>().unwrap_or_default(),
+        })
+    }
+
+    fn pending(&self) -> MutexGuard<'_, HashMap<NonZeroU32, oneshot::Sender<Message>>> {
+        let pending = &self.shared.pending;
+        pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct CallerEar {
+    caller: Caller,
+}
+
+impl Ear for CallerEar {
+    fn hear(&mut self, message: Message) {
+        let serial = message.header().reply_serial();
+        let waiting = serial.and_then(|serial| self.caller.pending().remove(&serial));
+        if let Some(waiting) = waiting {
+            // Who asked may have gone.
+            waiting.send(message).ok();
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! The connection on which wires hear services: who is there, their signals, changes of their properties.
+//!
+//! Model: a [`Listener`] watches the owners of the services that wires name, and has matches for the
+//! members that wires begin at; whether such a member is a property or a signal shows in what comes.
+//! Invariants: L1. values go into the feeds of their wires in the bus's order; while one has no room,
+//! nothing more is read. A property that is told as invalidated is asked for, one after the other.
+//! Limits: [`FETCHES_MAX`] properties to be asked for; above that a change is not passed on.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zbus::{
+    Message, Signature, Structure, Variant,
+    message::{Header, Type},
+    names::MemberName,
+};
+use zocp_node::Value;
+
+use super::{Caller, serve, sink::current};
+use crate::{
+    board::WireId,
+    end::BusEnd,
+    feed::{Feed, Passing},
+};
+use zocp_dbus::line::{Ear, Line};
+use zocp_mapping::convert;
+
+/// See the [module](self). Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Listener {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    line: Line,
+    wanted: Notify,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    is_connected: bool,
+    /// The services that are watched, and who owns them.
+    owners: HashMap<Arc<str>, Option<Arc<str>>>,
+    /// Questions for an owner.
+    asked: HashMap<NonZeroU32, Arc<str>>,
+    sources: HashMap<BusEnd, Vec<(WireId, Feed)>>,
+    /// The members that are heard, by path and interface.
+    members: HashMap<(Box<str>, Box<str>), HashSet<BusEnd>>,
+}
+
+/// Told whether a service is on the bus.
+type OnService = Box<dyn Fn(&str, bool) + Send + Sync>;
+
+impl Listener {
+    /// Serves until `stop`.
+    pub(crate) fn start(
+        &self,
+        tasks: &TaskTracker,
+        address: Arc<str>,
+        caller: Caller,
+        on_service: OnService,
+        stop: CancellationToken,
+    ) {
+        let (fetches, waiting) = mpsc::channel(FETCHES_MAX);
+        tasks.spawn(self.clone().fetch(caller, waiting));
+        let listener = self.clone();
+        tasks.spawn(async move {
+            let on_service = Arc::new(on_service);
+            let mut ear = ListenerEar {
+                listener: listener.clone(),
+                on_service: on_service.clone(),
+                held: Arc::default(),
+                fetches,
+            };
+            let on_change = |is_connected| listener.reconnected(is_connected, &on_service);
+            let shared = &listener.shared;
+            serve(
+                &shared.line,
+                address,
+                &shared.wanted,
+                &mut ear,
+                on_change,
+                stop,
+            )
+            .await;
+        });
+    }
+
+    /// Says whether a service is there, now and from now on.
+    pub(crate) fn watch(&self, service: &Arc<str>) {
+        let mut known = self.known();
+        if known.owners.insert(service.clone(), None).is_none() && known.is_connected {
+            self.ask(&mut known, service);
+        }
+        self.shared.wanted.notify_one();
+    }
+
+    /// Says it no longer.
+    pub(crate) fn unwatch(&self, service: &str) {
+        let mut known = self.known();
+        if known.owners.remove(service).is_some() && known.is_connected {
+            self.shared
+                .line
+                .ask_bus("RemoveMatch", &owner_rule(service));
+        }
+    }
+
+    /// Hands what a member tells to a wire.
+    pub(crate) fn hear(&self, end: &BusEnd, id: WireId, feed: Feed) {
+        let mut known = self.known();
+        let feeds = known.sources.entry(end.clone()).or_default();
+        feeds.push((id, feed));
+        if feeds.len() > 1 {
+            return;
+        }
+        known
+            .members
+            .entry(place(end))
+            .or_default()
+            .insert(end.clone());
+        if known.is_connected {
+            self.add_matches(end);
+        }
+    }
+
+    /// Hands it nothing more.
+    pub(crate) fn ignore(&self, end: &BusEnd, id: WireId) {
+        let mut known = self.known();
+        let Some(feeds) = known.sources.get_mut(end) else {
+            return;
+        };
+        feeds.retain(|(one, _)| *one != id);
+        if !feeds.is_empty() {
+            return;
+        }
+        known.sources.remove(end);
+        if let Some(members) = known.members.get_mut(&place(end)) {
+            members.remove(end);
+            if members.is_empty() {
+                known.members.remove(&place(end));
+            }
+        }
+        if known.is_connected {
+            for rule in rules(end) {
+                self.shared.line.ask_bus("RemoveMatch", &rule);
+            }
+        }
+    }
+
+    fn reconnected(&self, is_connected: bool, on_service: &OnService) {
+        let mut known = self.known();
+        known.is_connected = is_connected;
+        known.asked.clear();
+        let services: Vec<Arc<str>> = known.owners.keys().cloned().collect();
+        if is_connected {
+            for service in &services {
+                self.ask(&mut known, service);
+            }
+            known.sources.keys().for_each(|end| self.add_matches(end));
+            return;
+        }
+        known.owners.values_mut().for_each(|owner| *owner = None);
+        drop(known);
+        for service in services {
+            on_service(&service, false);
+        }
+    }
+
+    fn ask(&self, known: &mut Known, service: &Arc<str>) {
+        let line = &self.shared.line;
+        line.ask_bus("AddMatch", &owner_rule(service));
+        if let Some(serial) = line.ask_bus("GetNameOwner", &&**service) {
+            known.asked.insert(serial, service.clone());
+        }
+    }
+
+    fn add_matches(&self, end: &BusEnd) {
+        for rule in rules(end) {
+            self.shared.line.ask_bus("AddMatch", &rule);
+        }
+    }
+
+    /// Asks for properties that were told as invalidated.
+    async fn fetch(self, caller: Caller, mut waiting: mpsc::Receiver<BusEnd>) {
+        while let Some(end) = waiting.recv().await {
+            match current(&caller, &end).await {
+                Ok(value) => {
+                    for (feed, passing) in self.passings(&end, &value) {
+                        feed.push(passing).await;
+                    }
+                }
+                Err(error) => self.fail(&end, &error.to_string()),
+            }
+        }
+    }
+
+    /// What a value means for the wires that begin at a member.
+    fn passings(&self, end: &BusEnd, value: &Variant<'_>) -> Vec<(Feed, Passing)> {
+        match convert::as_given(value) {
+            Ok(value) => self.passings_of(end, &value),
+            Err(error) => {
+                self.fail(end, &error.to_string());
+                Vec::new()
+            }
+        }
+    }
+
+    fn passings_of(&self, end: &BusEnd, value: &Value) -> Vec<(Feed, Passing)> {
+        let known = self.known();
+        let feeds = known.sources.get(end).into_iter().flatten();
+        let pass = |(_, feed): &(WireId, Feed)| {
+            let value = value.clone();
+            (feed.clone(), Passing::new(value))
+        };
+        feeds.map(pass).collect()
+    }
+
+    fn fail(&self, end: &BusEnd, reason: &str) {
+        let known = self.known();
+        for (_, feed) in known.sources.get(end).into_iter().flatten() {
+            feed.fail(reason);
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        let known = &self.shared.known;
+        known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct ListenerEar {
+    listener: Listener,
+    on_service: Arc<OnService>,
+    /// Values that wait for room, first come first.
+    held: Arc<Mutex<VecDeque<(Feed, Passing)>>>,
+    fetches: mpsc::Sender<BusEnd>,
+}
+
+impl Ear for ListenerEar {
+    fn hear(&mut self, message: Message) {
+        let header = message.header();
+        match header.message_type() {
+            Type::Signal => self.signal(&header, &message),
+            Type::MethodReturn | Type::Error => self.answer(&header, &message),
+            Type::MethodCall => {}
+        }
+    }
+
+    fn busy(&self) -> Option<BoxFuture<'static, ()>> {
+        if locked(&self.held).is_empty() {
+            return None;
+        }
+        let held = self.held.clone();
+        let work = async move {
+            loop {
+                // It stays in front until it is handed over, so that this may be cancelled.
+                let Some((feed, passing)) = locked(&held).front().cloned() else {
+                    return;
+                };
+                feed.push(passing).await;
+                locked(&held).pop_front();
+            }
+        };
+        Some(work.boxed())
+    }
+}
+
+impl ListenerEar {
+    fn answer(&self, header: &Header<'_>, message: &Message) {
+        let serial = header.reply_serial();
+        let asked = serial.and_then(|serial| self.listener.known().asked.remove(&serial));
+        let Some(service) = asked else { return };
+        let owner = message.body().deserialize::<String>().ok();
+        let is_owner = header.message_type() == Type::MethodReturn;
+        self.owned(&service, owner.filter(|_| is_owner));
+    }
+
+    fn owned(&self, service: &str, owner: Option<String>) {
+        let is_here = owner.is_some();
+        let mut known = self.listener.known();
+        let Some(kept) = known.owners.get_mut(service) else {
+            return;
+        };
+        *kept = owner.map(Into::into);
+        drop(known);
+        (self.on_service)(service, is_here);
+    }
+
+    fn signal(&mut self, header: &Header<'_>, message: &Message) {
+        let (Some(interface), Some(member)) = (header.interface(), header.member()) else {
+            return;
+        };
+        match (interface.as_str(), member.as_str()) {
+            ("org.freedesktop.DBus", "NameOwnerChanged") => {
+                let changed = message.body().deserialize::<(String, String, String)>();
+                if let Ok((name, _, new)) = changed {
+                    self.owned(&name, Some(new).filter(|new| !new.is_empty()));
+                }
+            }
+            ("org.freedesktop.DBus.Properties", "PropertiesChanged") => {
+                self.properties_changed(header, message);
+            }
+            (interface, member) => {
+                for end in self.ends(header, interface, |end| end.member == member) {
+                    match arguments(message) {
+                        Ok(value) => self.hold(self.listener.passings_of(&end, &value)),
+                        Err(reason) => self.listener.fail(&end, &reason),
+                    }
+                }
+            }
+        }
+    }
+
+    fn properties_changed(&mut self, header: &Header<'_>, message: &Message) {
+        let body = message.body();
+        let changed = body.deserialize::<(String, HashMap<String, Variant<'_>>, Vec<String>)>();
+        let Ok((interface, changed, invalidated)) = changed else {
+            return;
+        };
+        let is_told = |end: &BusEnd| changed.contains_key(&end.member);
+        for end in self.ends(header, &interface, is_told) {
+            if let Some(value) = changed.get(&end.member) {
+                self.hold(self.listener.passings(&end, value));
+            }
+        }
+        for end in self.ends(header, &interface, |end| invalidated.contains(&end.member)) {
+            if self.fetches.try_send(end.clone()).is_err() {
+                self.listener
+                    .fail(&end, "too many properties are to be asked for");
+            }
+        }
+    }
+
+    /// The ends of this object and interface that are meant, of services that the sender owns (U2).
+    fn ends(
+        &self,
+        header: &Header<'_>,
+        interface: &str,
+        is_meant: impl Fn(&BusEnd) -> bool,
+    ) -> Vec<BusEnd> {
+        let (Some(path), Some(sender)) = (header.path(), header.sender()) else {
+            return Vec::new();
+        };
+        let known = self.listener.known();
+        let place = (Box::from(path.as_str()), Box::from(interface));
+        let ends = known.members.get(&place).into_iter().flatten();
+        let is_sent = |end: &&BusEnd| {
+            let owner = known.owners.get(end.service.as_str());
+            owner.and_then(Option::as_deref) == Some(sender.as_str())
+        };
+        let found = ends.filter(|end| is_meant(end)).filter(is_sent);
+        found.cloned().collect()
+    }
+
+    /// Hands values over, or holds them until there is room.
+    fn hold(&self, passings: Vec<(Feed, Passing)>) {
+        let mut held = locked(&self.held);
+        for (feed, passing) in passings {
+            let rest = if held.is_empty() {
+                feed.try_push(passing)
+            } else {
+                Err(passing)
+            };
+            if let Err(passing) = rest {
+                held.push_back((feed, passing));
+            }
+        }
+    }
+}
+
+/// What a signal tells: its one argument, all of them as a list, or true where it has none.
+fn arguments(message: &Message) -> Result<Value, String> {
+    let body = message.body();
+    if *body.signature() == Signature::Unit {
+        return Ok(Value::Bool(true));
+    }
+    let arguments: Structure<'_> = body.deserialize().map_err(|error| error.to_string())?;
+    let given = |value: &Variant<'_>| convert::as_given(value).map_err(|error| error.to_string());
+    match (body.signature(), arguments.fields()) {
+        // A structure is all arguments, or the one that there is: a list in either case.
+        (Signature::Structure(_), fields) => fields.iter().map(given).collect(),
+        (_, [one]) => given(one),
+        (_, fields) => fields.iter().map(given).collect(),
+    }
+}
+
+/// Where a member is looked for when something comes.
+fn place(end: &BusEnd) -> (Box<str>, Box<str>) {
+    (end.path.as_str().into(), end.interface.as_str().into())
+}
+
+fn owner_rule(service: &str) -> String {
+    format!(
+        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
+         member='NameOwnerChanged',arg0='{service}'"
+    )
+}
+
+/// What is asked of the bus. A member whose name no signal can have is a property.
+fn rules(end: &BusEnd) -> Vec<String> {
+    let BusEnd {
+        service,
+        path,
+        interface,
+        member,
+    } = end;
+    let mut rules = vec![format!(
+        "type='signal',sender='{service}',path='{path}',\
+         interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',\
+         arg0='{interface}'"
+    )];
+    if MemberName::try_from(member.as_str()).is_ok() {
+        rules.push(format!(
+            "type='signal',sender='{service}',path='{path}',interface='{interface}',\
+             member='{member}'"
+        ));
+    }
+    rules
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const FETCHES_MAX: usize = 256;

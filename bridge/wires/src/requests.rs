@@ -1,0 +1,111 @@
+//! What callers on the bus ask of the wires.
+//!
+//! Model: `Wire`, `Unwire` and `WireWith` of the bridge's object, `Remove` of a wire's.
+//! Spec: `interfaces/org.z25.Zocp1.Bridge.xml`, `interfaces/org.z25.Zocp1.Wire.xml`.
+
+use tokio::time::timeout;
+use zbus::{ObjectPath, Variant};
+use zocp_interfaces::WIRES_PATH;
+
+use super::{
+    End, MADE_PATIENCE, NodeEnd, Wires,
+    board::{WireError, WireId},
+    options::Options,
+    plan::PlanError,
+};
+use zocp_dbus::{
+    errors::Refusal,
+    served::{Answer, CallRequest},
+};
+
+impl Wires {
+    /// Answers a call of a member that is about wires.
+    pub async fn call(&self, call: &CallRequest) -> Answer {
+        let text = |index: usize| match call.arguments.get(index) {
+            Some(Variant::Str(text)) => Ok(text.as_str()),
+            _ => Err(Refusal::InvalidArgs(format!(
+                "argument {} is not of the declared type",
+                index + 1
+            ))),
+        };
+        let ends = || -> Result<(End, End), Refusal> {
+            let from = NodeEnd::new(text(0)?, text(1)?);
+            Ok((from.into(), NodeEnd::new(text(2)?, text(3)?).into()))
+        };
+        match &*call.member {
+            "Wire" => {
+                self.connect(ends()?, Options::default()).await?;
+                Ok(Vec::new())
+            }
+            "Unwire" => {
+                let (from, to) = ends()?;
+                let gone = self.change(|board| board.disconnect(from, to));
+                gone.map(|_| Vec::new()).map_err(refusal)
+            }
+            "WireWith" => {
+                let ends = (end(text(0)?)?, end(text(1)?)?);
+                let options = Options::read(call.arguments.get(2), &self.shared.calculator)?;
+                let id = self.connect(ends, options).await?;
+                Ok(vec![Variant::ObjectPath(path(id)?)])
+            }
+            "Remove" => {
+                let removed = number(&call.path).map(|id| self.change(|board| board.remove(id)));
+                removed
+                    .unwrap_or(Err(WireError::Unknown))
+                    .map_err(refusal)?;
+                Ok(Vec::new())
+            }
+            member => Err(Refusal::UnknownMethod {
+                path: call.path.to_string(),
+                member: member.to_owned(),
+            }),
+        }
+    }
+
+    /// Makes a wire, and waits a little for the word of the emitter's node.
+    async fn connect(&self, ends: (End, End), options: Options) -> Result<WireId, Refusal> {
+        let Options {
+            conversion,
+            lasting,
+        } = options;
+        let made = self.change(|board| board.connect(ends, conversion, lasting));
+        let id = made.map_err(refusal)?;
+        let record = self.switch().records.get(&id).cloned();
+        if let Some(record) = record {
+            // One that says nothing in time says it later: its state tells.
+            timeout(MADE_PATIENCE, record.is_answered()).await.ok();
+            if let Some(reason) = record.refused() {
+                return Err(Refusal::Failed(reason));
+            }
+        }
+        Ok(id)
+    }
+}
+
+fn end(text: &str) -> Result<End, Refusal> {
+    text.parse()
+        .map_err(|error: super::EndError| Refusal::InvalidArgs(error.to_string()))
+}
+
+fn path(id: WireId) -> Result<ObjectPath<'static>, Refusal> {
+    let path = format!("{WIRES_PATH}/{}", id.0);
+    ObjectPath::try_from(path).map_err(|error| Refusal::Failed(error.to_string()))
+}
+
+fn number(path: &str) -> Option<WireId> {
+    let number = path.strip_prefix(WIRES_PATH)?.strip_prefix('/')?;
+    number.parse().ok().map(WireId)
+}
+
+fn refusal(error: WireError) -> Refusal {
+    let text = error.to_string();
+    match error {
+        WireError::Plan(PlanError::NodeGone(name)) => Refusal::NodeGone(format!("\"{name}\"")),
+        WireError::Plan(PlanError::Unknown(_)) => Refusal::Busy(text),
+        WireError::Plan(PlanError::NoService(_)) => Refusal::ServiceUnknown(text),
+        WireError::TooMany(_) => Refusal::LimitsExceeded(text),
+        WireError::Elsewhere(_) => Refusal::NotSupported(text),
+        WireError::Unknown => Refusal::UnknownObject("this wire".to_owned()),
+        WireError::Plan(_) => Refusal::InvalidArgs(text),
+    }
+}

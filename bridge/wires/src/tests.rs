@@ -1,0 +1,4 @@
+//! The registry of wires on a virtual clock, and its limits.
+
+mod limits;
+mod simulation;
