@@ -1,7 +1,7 @@
 //! The rights on the system bus, with the real polkit: who may, who may after a password, and who may not.
 //!
 //! polkitd becomes a user of its own, which only a root that is one can do: run by an ordinary user this fails, and
-//! says so. With an authority that the test plays, everybody tests it in `zocp_dbus::authority`.
+//! says so. With an authority that the test plays, everybody tests it in `zocp_dbus::server::authority`.
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
 use std::fs;

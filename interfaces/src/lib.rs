@@ -30,6 +30,8 @@ pub const NODE_NAME_PREFIX: &str = "org.z25.Zocp1.Node.";
 /// Where a bus may have a policy, every connection of the bridge has this name or waits for it: a rule with it as
 /// its destination is about all of them.
 pub const POLICY_NAME: &str = "org.z25.Zocp1.Connections";
+/// The annotation of a method with the action that a caller must be authorized for, as polkit names it.
+pub const ACTION_ANNOTATION: &str = "org.z25.Zocp1.Action";
 /// The root object of a mirrored node, with `ObjectManager`.
 pub const NODE_PATH: &str = "/org/z25/Zocp1/Node";
 

@@ -5,7 +5,10 @@
 
 use serde_json::Value;
 use zbus::{Connection, Signature, Variant, fdo::IntrospectableProxy, wire::StructureBuilder};
-use zocp_dbus::objects::{Argument, Method, parse_interfaces};
+use zocp_dbus::{
+    interface::{Argument, Method},
+    introspection::parse_interfaces,
+};
 use zocp_interfaces::METHODS_INTERFACE;
 use zocp_mapping::{convert::as_wanted, label::unlabel, types::as_type};
 

@@ -29,8 +29,8 @@ use crate::{
 };
 use zocp_dbus::{
     bus::{Bus, BusError, BusKind, raise_descriptor_limit},
-    objects::XmlError,
-    served::{Presence, Site, SiteKind},
+    introspection::XmlError,
+    server::{BusContext, BusScope, Presence},
 };
 use zocp_mapping::directory::Directory;
 use zocp_relay::services::Services;
@@ -114,7 +114,7 @@ pub async fn run(
     raise_descriptors();
     let mut bus = Bus::open(&settings.bus).await?;
     let outcome = match Bridge::start(&bus, settings, tell).await {
-        Ok(bridge) => bridge.live(&mut bus, reloads, shutdown).await,
+        Ok(bridge) => bridge.run(&mut bus, reloads, shutdown).await,
         Err(error) => Err(error),
     };
     drop(bus);
@@ -145,7 +145,7 @@ impl<T: FnMut(Status)> Bridge<T> {
         let opened = Opened::new(&settings.state, settings.node.security.as_mut());
         let (node, events) = Node::start(settings.node).await?;
         let networks = node.networks().await.map_err(|_| RunError::MeshEnded)?;
-        let site = Site::new(bus.address(), limits_of(bus.kind()));
+        let site = BusContext::new(bus.address(), limits_of(bus.kind()));
         let tasks = TaskTracker::new();
         let (on_presence, presence) = watch::channel(None);
         let directory = Directory::default();
@@ -195,7 +195,7 @@ impl<T: FnMut(Status)> Bridge<T> {
         })
     }
 
-    async fn live(
+    async fn run(
         mut self,
         bus: &mut Bus,
         mut reloads: mpsc::Receiver<Reload>,
@@ -385,11 +385,11 @@ impl<T: FnMut(Status)> Bridge<T> {
 }
 
 /// The system bus has small limits; what is behind an address is not known.
-fn limits_of(kind: BusKind) -> SiteKind {
+fn limits_of(kind: BusKind) -> BusScope {
     match kind {
-        BusKind::Session | BusKind::Embedded => SiteKind::Session,
-        BusKind::System => SiteKind::System,
-        BusKind::Address => SiteKind::Unknown,
+        BusKind::Session | BusKind::Embedded => BusScope::Session,
+        BusKind::System => BusScope::System,
+        BusKind::Address => BusScope::Unknown,
     }
 }
 

@@ -18,7 +18,7 @@ use zbus::Variant;
 use zocp_node::{Counts, Kind, Node, PeerId, PeerTraffic};
 
 pub(crate) use self::page::serve;
-use zocp_dbus::objects::{Content, Interface, SlotError};
+use zocp_dbus::interface::{Content, Interface, SlotError};
 use zocp_dbus::report::Report;
 use zocp_relay::metrics::Metrics;
 

@@ -8,7 +8,7 @@
 //! W2. Each object of the node has an object on the bus, and no others are there but the root.
 //! W3. A change of members is told as removal and addition of the interface; a change of a value, of its
 //!     property alone. How the type of a member changes as values come is `zocp_mapping::types::member`.
-//! Not here: connections (`zocp_dbus::served`), which node (`crate::mirror` for remote ones, `crate::local` for
+//! Not here: connections (`zocp_dbus::server`), which node (`crate::mirror` for remote ones, `crate::local` for
 //! our own).
 //! Spec: docs/reference/dbus.md, "A mirrored node".
 
@@ -34,9 +34,11 @@ use zocp_node::{
 
 use self::facts::{Facts, Members, SharedFacts, Side};
 use zocp_dbus::{
+    interface::{Content, Interface, SlotError},
+    introspection::{XmlError, parse_interfaces},
     message::Text,
-    objects::{Content, Interface, Objects, SlotError, TableError, XmlError, parse_interfaces},
-    served::Table,
+    objects::{Objects, TableError},
+    server::ObjectTable,
 };
 use zocp_mapping::label::label;
 
@@ -47,7 +49,7 @@ pub(crate) struct View {
     side: Side,
     /// The path of the root object.
     root: &'static str,
-    table: Table,
+    table: ObjectTable,
     objects: BTreeMap<ObjectPath, Shown>,
     /// The members of `org.z25.Zocp1.Object`, without values.
     shape: Interface,
@@ -69,7 +71,7 @@ impl View {
         name: &str,
         side: Side,
         root: &'static str,
-        table: Table,
+        table: ObjectTable,
         shape: Interface,
     ) -> Self {
         let mut view = Self {

@@ -22,6 +22,7 @@ use crate::message::Outgoing;
 /// A bus that ends when it is dropped.
 pub struct TestBus {
     daemon: Child,
+    /// Its D-Bus address.
     pub address: String,
 }
 

@@ -17,7 +17,7 @@ use zbus::{
 };
 use zocp_node::PeerId;
 
-use zocp_dbus::objects::is_property;
+use zocp_dbus::introspection::is_property;
 use zocp_mapping::label::label;
 
 /// Where a wire begins or ends.

@@ -60,8 +60,10 @@ pub use self::{
     limits::Limits,
 };
 use zocp_dbus::{
-    objects::{Interface, TableError, XmlError, parse_interfaces},
-    served::{Site, Table},
+    interface::Interface,
+    introspection::{XmlError, parse_interfaces},
+    objects::TableError,
+    server::{BusContext, ObjectTable},
 };
 use zocp_state::{Keeper, StateDir};
 
@@ -79,7 +81,7 @@ struct Shared {
     calculator: Calculator,
     /// The members of a wire's object.
     shape: Interface,
-    table: OnceLock<Table>,
+    table: OnceLock<ObjectTable>,
     caller: Caller,
     listener: Listener,
     /// Writes down the wires that last.
@@ -133,7 +135,7 @@ impl Wires {
     /// The built-in declaration of an interface cannot be understood: our fault.
     pub fn start(
         tasks: &TaskTracker,
-        site: &Site,
+        site: &BusContext,
         node: Node,
         limits: Limits,
         state: &StateDir,
@@ -174,7 +176,7 @@ impl Wires {
         Ok(wires)
     }
 
-    fn start_bus(&self, site: &Site) {
+    fn start_bus(&self, site: &BusContext) {
         let Shared {
             tasks,
             stop,
@@ -218,7 +220,7 @@ impl Wires {
     }
 
     /// Shows the wires as objects of this table, once.
-    pub fn show_on(&self, table: &Table) {
+    pub fn show_on(&self, table: &ObjectTable) {
         self.shared.table.set(table.clone()).ok();
     }
 

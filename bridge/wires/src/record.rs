@@ -18,9 +18,10 @@ use super::{
     options,
 };
 use zocp_dbus::{
-    line::until,
+    connection::until,
+    interface::{Content, Interface, SlotError},
     message::Text,
-    objects::{Content, Interface, Objects, SlotError, TableError},
+    objects::{Objects, TableError},
 };
 use zocp_mapping::types;
 

@@ -15,7 +15,7 @@ use super::{
 };
 use zocp_dbus::{
     errors::Refusal,
-    served::{Answer, CallRequest},
+    server::{Answer, CallRequest},
 };
 
 impl Wires {

@@ -7,7 +7,7 @@
 //! type that nobody has defined, has descriptors, nests deeper than others take, or has a unique name that no bus gives.
 
 use zbus::Message;
-use zocp_dbus::received::{Unreadable, received};
+use zocp_dbus::message::received::{Unreadable, received};
 
 use crate::{memory, reference};
 

@@ -7,7 +7,7 @@
 //! becomes an error for its caller, and a signal is nobody's. And all that holds of a header.
 
 use zbus::{Message, message::Flags, wire::Endian};
-use zocp_dbus::received::received;
+use zocp_dbus::message::received::received;
 
 use crate::{dbus_header, reference, show};
 

@@ -4,7 +4,7 @@
 //! Holds: it is refused, or what it declares is shown as it was declared; memory is in proportion.
 
 use zbus::names::InterfaceName;
-use zocp_dbus::objects::{Objects, parse_interfaces};
+use zocp_dbus::{introspection::parse_interfaces, objects::Objects};
 
 use crate::memory;
 

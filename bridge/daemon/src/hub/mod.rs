@@ -34,9 +34,11 @@ use crate::{
     trust::Trust,
 };
 use zocp_dbus::{
+    interface::{Interface, SlotError},
+    introspection::{XmlError, parse_interfaces},
     message::Text,
-    objects::{Interface, SlotError, TableError, XmlError, parse_interfaces},
-    served::{Order, Presence, Served, Site, Table},
+    objects::TableError,
+    server::{BusContext, ObjectTable, Presence, Server, ServerOptions},
 };
 use zocp_mapping::directory::{Directory, Relabelled};
 use zocp_relay::metrics::Metrics;
@@ -50,8 +52,8 @@ pub struct Hub {
     node: Node,
     local: Local,
     trust: Trust,
-    table: Table,
-    served: Served,
+    table: ObjectTable,
+    served: Server,
     directory: Directory,
     /// Of each present peer the groups that it is in, sorted.
     groups: BTreeMap<PeerId, Vec<String>>,
@@ -125,7 +127,7 @@ impl Hub {
     /// When the interfaces that are built in cannot be understood, which is our fault.
     pub async fn start(
         tasks: &TaskTracker,
-        site: &Site,
+        site: &BusContext,
         parts: HubParts,
         on_presence: impl Fn(Presence) + Send + Sync + 'static,
     ) -> Result<Self, HubError> {
@@ -176,14 +178,14 @@ impl Hub {
             monitor: monitor.clone(),
             table: table.clone(),
         };
-        let order = Order {
+        let order = ServerOptions {
             site: site.clone(),
             table: table.clone(),
             names: vec![Arc::from(BRIDGE_NAME)],
             after: None,
             on_presence: Box::new(on_presence),
         };
-        let served = Served::spawn(tasks, order, owner);
+        let served = Server::spawn(tasks, order, owner);
         Ok(Self {
             node,
             local,
@@ -389,7 +391,7 @@ pub enum HubError {
     Property(#[from] SlotError),
     /// The table refuses an object.
     #[error(transparent)]
-    Table(#[from] TableError),
+    ObjectTable(#[from] TableError),
 }
 
 fn declared(xml: &str, name: &'static str) -> Result<Interface, HubError> {

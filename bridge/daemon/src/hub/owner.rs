@@ -16,7 +16,7 @@ use zocp_node::{Content, Node, NodeError, PeerId};
 use crate::{config::ExportConfig, local::Local, monitor::Monitor, trust::Trust};
 use zocp_dbus::{
     errors::Refusal,
-    served::{Answer, CallRequest, Owner, SetRequest, Table},
+    server::{Answer, CallRequest, ObjectHandler, ObjectTable, SetRequest},
 };
 use zocp_mapping::directory::Directory;
 use zocp_policy::ExportRule;
@@ -32,10 +32,10 @@ pub(super) struct HubOwner {
     pub(super) trust: Trust,
     pub(super) wires: Wires,
     pub(super) monitor: Monitor,
-    pub(super) table: Table,
+    pub(super) table: ObjectTable,
 }
 
-impl Owner for HubOwner {
+impl ObjectHandler for HubOwner {
     async fn call(&self, mut call: CallRequest) -> Answer {
         if matches!(
             (&*call.interface, &*call.member),

@@ -17,7 +17,7 @@ use super::*;
 use zocp_dbus::{
     message::readable::{assert_readable, odd_text},
     objects::Objects,
-    served::SiteKind,
+    server::BusScope,
     testbus::{TestBus, soon},
 };
 use zocp_relay::services::ServiceSettings;
@@ -38,7 +38,7 @@ impl Stage {
     async fn start() -> Self {
         let bus = TestBus::start();
         let (hub_node, events) = Node::start(config("bridge")).await.unwrap();
-        let site = Site::new(&bus.address, SiteKind::Session);
+        let site = BusContext::new(&bus.address, BusScope::Session);
         let (presence, mut presences) = mpsc::channel(16);
         let on_presence = move |told| presence.try_send(told).unwrap();
         let tasks = TaskTracker::new();

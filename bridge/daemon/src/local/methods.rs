@@ -25,7 +25,7 @@ use super::{
     Local,
     registry::{Kind, Place},
 };
-use zocp_dbus::{errors::Refusal, objects::build, served::Table};
+use zocp_dbus::{errors::Refusal, message::with_arguments, server::ObjectTable};
 use zocp_mapping::{convert, types};
 
 /// A method of a program.
@@ -59,13 +59,13 @@ impl Target {
     /// Calls it with arguments of the declared types, and gives back values of the declared types.
     pub(super) async fn call(
         &self,
-        table: &Table,
+        table: &ObjectTable,
         arguments: Vec<Variant<'static>>,
     ) -> Result<Vec<Value>, Refusal> {
         let call = Message::method_call(&self.object, &self.member)
             .destination(&*self.program)
             .interface(&self.interface);
-        let call = build(call, arguments).map_err(illegal)?;
+        let call = with_arguments(call, arguments).map_err(illegal)?;
         let Ok(answer) = timeout(ANSWER_MAX, table.ask(call)).await else {
             let seconds = ANSWER_MAX.as_secs();
             let text = format!("{} did not answer within {seconds} s", self.member);

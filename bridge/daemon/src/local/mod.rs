@@ -48,8 +48,8 @@ use self::{
 use crate::view::{View, facts, given, shape};
 use zocp_dbus::{
     errors::Refusal,
-    objects::XmlError,
-    served::{Answer, CallRequest, SetRequest, Table},
+    introspection::XmlError,
+    server::{Answer, CallRequest, ObjectTable, SetRequest},
 };
 use zocp_relay::programs::Programs;
 use zocp_state::{Keeper, StateDir};
@@ -63,7 +63,7 @@ pub(crate) struct Local {
 #[derive(Debug)]
 struct Shared {
     node: Node,
-    table: Table,
+    table: ObjectTable,
     tasks: TaskTracker,
     programs: Programs,
     view: Mutex<View>,
@@ -79,7 +79,7 @@ struct Shared {
 pub(crate) struct LocalOrder {
     pub(crate) node: Node,
     /// Of the bridge's connection.
-    pub(crate) table: Table,
+    pub(crate) table: ObjectTable,
     pub(crate) programs: Programs,
     pub(crate) limits: Limits,
     pub(crate) state: StateDir,

@@ -8,7 +8,7 @@
 //!     program has is asked for until it is free.
 //! M2. A name is asked for after the one before us has given it back. A node with another label keeps the name that
 //!     it has until it has the other one, and until everybody was told so.
-//! M3. An event is one signal, in order; values are state and are coalesced (`zocp_dbus::served`).
+//! M3. An event is one signal, in order; values are state and are coalesced (`zocp_dbus::server`).
 //! Limits: what a tree may hold is bounded by the node (`zocp_node::Limits`). A bus connection that does
 //! not take its signals holds up the events of all nodes, and thereby the mesh: nothing is lost.
 //! Not here: peers that do not speak ZOCP (`crate::hub`).
@@ -35,15 +35,16 @@ pub use self::commands::Commands;
 use self::owner::NodeOwner;
 use crate::view::{View, facts::Side, shape};
 use zocp_dbus::{
-    objects::{Interface, XmlError},
-    served::{Order, Presence, Served, Site, Table},
+    interface::Interface,
+    introspection::XmlError,
+    server::{BusContext, ObjectTable, Presence, Server, ServerOptions},
 };
 use zocp_mapping::directory::{Directory, Relabelled};
 
 /// All mirrored nodes. See the [module](self).
 pub struct Mirrors<C> {
     tasks: TaskTracker,
-    site: Site,
+    site: BusContext,
     commands: C,
     /// The members of `org.z25.Zocp1.Object`.
     shape: Interface,
@@ -60,7 +61,7 @@ struct Mirror {
     peer: PeerId,
     name: String,
     label: Mutex<Arc<str>>,
-    table: Table,
+    table: ObjectTable,
     view: Mutex<View>,
     stage: Mutex<Stage>,
     /// Cancelled when the node leaves.
@@ -72,7 +73,7 @@ struct Mirror {
 enum Stage {
     /// Not on the bus yet; the connection that had the name before.
     Waiting(Option<CancellationToken>),
-    Open(Served),
+    Open(Server),
     Closed,
 }
 
@@ -100,7 +101,7 @@ impl<C: Commands> Mirrors<C> {
     /// The built-in declaration of an interface cannot be understood: our fault.
     pub fn new(
         tasks: TaskTracker,
-        site: Site,
+        site: BusContext,
         commands: C,
         directory: Directory,
     ) -> Result<Self, XmlError> {
@@ -248,7 +249,7 @@ impl<C: Commands> Mirrors<C> {
 /// What it takes to put a mirror on the bus.
 struct Opener<C> {
     tasks: TaskTracker,
-    site: Site,
+    site: BusContext,
     commands: C,
     names: Arc<Names>,
 }
@@ -262,7 +263,7 @@ impl<C: Commands> Opener<C> {
         };
         let after = after.take();
         let (peer, names) = (mirror.peer, self.names.clone());
-        let order = Order {
+        let order = ServerOptions {
             site: self.site.clone(),
             table: mirror.table.clone(),
             names: vec![bus_name(&mirror.label())],
@@ -273,7 +274,7 @@ impl<C: Commands> Opener<C> {
             mirror: mirror.clone(),
             commands: self.commands.clone(),
         };
-        *stage = Stage::Open(Served::spawn(&self.tasks, order, owner));
+        *stage = Stage::Open(Server::spawn(&self.tasks, order, owner));
     }
 }
 

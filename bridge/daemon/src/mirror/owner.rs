@@ -20,8 +20,8 @@ use crate::view::{
 };
 use zocp_dbus::{
     errors::Refusal,
-    objects::Interface,
-    served::{Answer, CallRequest, Owner, SetRequest},
+    interface::Interface,
+    server::{Answer, CallRequest, ObjectHandler, SetRequest},
 };
 
 /// Who answers for a mirrored node.
@@ -30,7 +30,7 @@ pub(super) struct NodeOwner<C> {
     pub(super) commands: C,
 }
 
-impl<C: Commands> Owner for NodeOwner<C> {
+impl<C: Commands> ObjectHandler for NodeOwner<C> {
     async fn call(&self, call: CallRequest) -> Answer {
         let (object, name, method) = self.method(&call)?;
         let arguments = arguments(&method, &call.arguments)?;

@@ -19,7 +19,7 @@ use zocp_node::{
 
 use super::*;
 use zocp_dbus::{
-    served::SiteKind,
+    server::BusScope,
     testbus::{TestBus, soon, unlawful_message},
 };
 
@@ -114,7 +114,7 @@ fn info(id: PeerId, name: &str) -> PeerInfo {
 impl Play {
     async fn new(tree: Value) -> Self {
         let bus = TestBus::start();
-        let site = Site::new(&bus.address, SiteKind::Session);
+        let site = BusContext::new(&bus.address, BusScope::Session);
         let node = FakeNode::new(tree);
         let client = bus.client().await;
         let directory = Directory::default();
@@ -839,7 +839,7 @@ async fn the_tools_of_people_see_a_node_of_a_strange_name() {
 
 #[test]
 fn an_unusual_capability_does_no_harm() {
-    let table = Table::new(zocp_dbus::objects::Objects::default());
+    let table = ObjectTable::new(zocp_dbus::objects::Objects::default());
     let mut view = View::new(
         "x",
         Side::Remote,

@@ -32,8 +32,8 @@ use self::{
 };
 use zocp_dbus::{
     errors::Refusal,
-    objects::{Interface, SlotError},
-    served::{Answer, Table},
+    interface::{Interface, SlotError},
+    server::{Answer, ObjectTable},
 };
 use zocp_state::{Keeper, StateDir, Store};
 
@@ -80,7 +80,7 @@ pub struct Trust {
 struct Shared {
     node: Node,
     secure: Option<Secure>,
-    table: OnceLock<Table>,
+    table: OnceLock<ObjectTable>,
 }
 
 /// What there is on a secure mesh only.
@@ -141,7 +141,7 @@ impl Trust {
     }
 
     /// From now on changes are shown in this table.
-    pub(crate) fn show_on(&self, table: &Table) {
+    pub(crate) fn show_on(&self, table: &ObjectTable) {
         self.shared.table.set(table.clone()).ok();
         self.show();
     }

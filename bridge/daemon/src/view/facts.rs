@@ -22,8 +22,10 @@ use zocp_node::{
 };
 
 use zocp_dbus::{
+    interface::{
+        Access, Annotation, Argument, Content, Emits, Interface, Method, Property, Signal,
+    },
     message::Text,
-    objects::{Access, Annotation, Argument, Content, Emits, Interface, Method, Property, Signal},
 };
 use zocp_mapping::{
     label::{LABEL_LEN_MAX, label},

@@ -10,7 +10,7 @@ use zocp_node::{
 };
 
 use super::facts::Fact;
-use zocp_dbus::{errors::Refusal, served::Answer};
+use zocp_dbus::{errors::Refusal, server::Answer};
 use zocp_mapping::{
     convert::{self, Mismatch},
     types,

@@ -10,7 +10,7 @@ use super::*;
 use zocp_dbus::{
     errors::Refusal,
     message::readable::{assert_readable, odd_text},
-    objects::Verdict,
+    objects::Dispatch,
 };
 
 /// A tree with a text at each place that has one.
@@ -46,7 +46,7 @@ fn tree(texts: &[String]) -> Value {
 }
 
 /// Asks what anybody would ask of every path, and looks at all that goes out.
-fn read(table: &Table) {
+fn read(table: &ObjectTable) {
     let paths: Vec<Arc<str>> = table.with(|objects| objects.paths().cloned().collect());
     for path in &paths {
         for (interface, member) in [
@@ -60,7 +60,7 @@ fn read(table: &Table) {
                 _ => call.build(&()),
             };
             let call = call.unwrap();
-            table.with(|objects| assert!(matches!(objects.handle(&call), Verdict::Done)));
+            table.with(|objects| assert!(matches!(objects.handle(&call), Dispatch::Done)));
         }
     }
     table.with(|objects| {
@@ -71,8 +71,8 @@ fn read(table: &Table) {
     });
 }
 
-fn view(name: &str) -> (View, Table) {
-    let table = Table::new(Objects::new(None));
+fn view(name: &str) -> (View, ObjectTable) {
+    let table = ObjectTable::new(Objects::new(None));
     table.with(|objects| {
         objects.add_manager(NODE_PATH).unwrap();
         objects.set_announcing(true);

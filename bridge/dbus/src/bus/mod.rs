@@ -17,9 +17,9 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use zbus::Address;
 
-use crate::{line, report::Report};
+use crate::{connection, report::Report};
 
-pub use crate::line::Ready;
+pub use crate::connection::Ready;
 pub use descriptors::raise_descriptor_limit;
 pub use embedded::Embedded;
 
@@ -237,7 +237,7 @@ pub fn system_address() -> Result<String, BusError> {
 /// # Errors
 /// Nobody is there, or it is no bus that wants us.
 pub async fn connect(address: &str) -> zbus::Result<Ready> {
-    line::ready(address, line::Descriptors::Keep, Report::default()).await
+    connection::ready(address, connection::Descriptors::Keep, Report::default()).await
 }
 
 /// Connects once and leaves again.

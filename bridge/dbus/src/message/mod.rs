@@ -16,6 +16,7 @@
 mod legal;
 #[cfg(any(test, feature = "testing"))]
 pub mod readable;
+pub mod received;
 mod text;
 
 use std::{num::NonZeroU32, ops::Deref};
@@ -23,8 +24,9 @@ use std::{num::NonZeroU32, ops::Deref};
 use bytes::Bytes;
 use serde::Serialize;
 use zbus::{
-    Connection, DynamicType, Message, Signature,
+    Connection, DynamicType, Message, Signature, Variant,
     message::{Builder, Header},
+    wire::StructureBuilder,
 };
 
 use self::legal::Legal;
@@ -126,14 +128,31 @@ impl Deref for Octets {
 /// Without a copy.
 impl From<Outgoing> for Octets {
     fn from(message: Outgoing) -> Self {
-        struct Owner(Message);
-        impl AsRef<[u8]> for Owner {
+        struct ObjectHandler(Message);
+        impl AsRef<[u8]> for ObjectHandler {
             fn as_ref(&self) -> &[u8] {
                 self.0.data().bytes()
             }
         }
-        Self(Bytes::from_owner(Owner(message.0)))
+        Self(Bytes::from_owner(ObjectHandler(message.0)))
     }
+}
+
+/// A message with these arguments, which may be none.
+///
+/// # Errors
+/// As [`Outgoing::build`].
+pub fn with_arguments(
+    builder: Builder<'_>,
+    arguments: Vec<Variant<'static>>,
+) -> zbus::Result<Outgoing> {
+    if arguments.is_empty() {
+        return Outgoing::build(builder, &());
+    }
+    let body = arguments
+        .into_iter()
+        .fold(StructureBuilder::new(), StructureBuilder::append_field);
+    Outgoing::build(builder, &body.build()?)
 }
 
 /// Refuses types that the header has no room for: many arguments have a long signature together.

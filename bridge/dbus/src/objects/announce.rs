@@ -9,11 +9,13 @@ use std::{collections::BTreeMap, mem, sync::Arc};
 use zbus::{Message, ObjectPath, Variant};
 
 use super::{
-    OBJECT_MANAGER, Objects, PROPERTIES, PROPERTIES_CHANGED, Properties, TableError, build,
-    no_interface, readable,
-    shape::{Emits, Property},
+    OBJECT_MANAGER, Objects, PROPERTIES, PROPERTIES_CHANGED, Properties, TableError, no_interface,
+    readable,
 };
-use crate::message::Outgoing;
+use crate::{
+    interface::{Emits, Property},
+    message::{Outgoing, with_arguments},
+};
 
 impl Objects {
     /// Announces all changes of properties, one `PropertiesChanged` for each object and interface.
@@ -42,7 +44,7 @@ impl Objects {
             return Err(TableError::NoSignal(signal.to_owned()));
         }
         if self.announcing {
-            let message = build(Message::signal(path, interface, signal), arguments);
+            let message = with_arguments(Message::signal(path, interface, signal), arguments);
             self.push_signal(message);
         }
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Model: the standard interfaces are answered here, from memory. A call of an object's own method, once
 //! its signature is checked, and a `Set` of a property that may be written go to the owner with a
-//! [`Ticket`], by which the one answer is given later.
+//! [`ReplyToken`], by which the one answer is given later.
 //! Invariants: O1, O2 of the table.
 //! Choices where the specification leaves one: a call without an interface goes to the object's own
 //! interfaces first, then to the standard ones. An empty interface name in `Get` and `Set` means whichever
@@ -20,26 +20,31 @@ use zbus::{
 };
 
 use super::{
-    INTROSPECTABLE, Interface, OBJECT_MANAGER, Object, Objects, PEER, PROPERTIES, Properties,
-    body_signature, build, introspection, prefix_of, readable,
-    request::{Call, Set, Ticket, Verdict},
-    shape::Argument,
+    INTROSPECTABLE, OBJECT_MANAGER, Object, Objects, PEER, PROPERTIES, Properties, body_signature,
+    prefix_of, readable,
+    request::{Call, Dispatch, ReplyToken, Set},
 };
-use crate::{authority::ACTION, errors::Refusal, message::Outgoing};
+use crate::introspection::xml;
+use crate::{
+    errors::Refusal,
+    interface::{Argument, Interface},
+    message::{Outgoing, with_arguments},
+};
+use zocp_interfaces::ACTION_ANNOTATION;
 
 impl Objects {
     /// Handles a message that came from the bus.
-    pub fn handle(&mut self, message: &Message) -> Verdict {
+    pub fn handle(&mut self, message: &Message) -> Dispatch {
         if message.message_type() != Type::MethodCall {
-            return Verdict::Done;
+            return Dispatch::Done;
         }
-        let ticket = Ticket {
+        let ticket = ReplyToken {
             call: message.clone(),
         };
         match self.dispatch(message) {
             Ok(Outcome::Answer(answer)) => self.push_answer(&ticket, answer),
             Ok(Outcome::Call(called)) => {
-                return Verdict::Call(Call {
+                return Dispatch::Call(Call {
                     ticket,
                     path: called.path,
                     interface: called.interface,
@@ -49,7 +54,7 @@ impl Objects {
                 });
             }
             Ok(Outcome::Set(path, interface, property, value)) => {
-                return Verdict::Set(Set {
+                return Dispatch::Set(Set {
                     ticket,
                     path,
                     interface,
@@ -59,14 +64,14 @@ impl Objects {
             }
             Err(refusal) => self.answer(ticket, Err(refusal)),
         }
-        Verdict::Done
+        Dispatch::Done
     }
 
     /// Answers a call that was given to its owner.
-    pub fn answer(&mut self, ticket: Ticket, result: Result<Vec<Variant<'static>>, Refusal>) {
+    pub fn answer(&mut self, ticket: ReplyToken, result: Result<Vec<Variant<'static>>, Refusal>) {
         let header = ticket.call.header();
         let answer = match result {
-            Ok(values) => build(Message::method_return(&header), values),
+            Ok(values) => with_arguments(Message::method_return(&header), values),
             Err(refusal) => {
                 self.report.refused(&refusal, Some(&header));
                 let error = Message::error(&header, refusal.name());
@@ -79,7 +84,7 @@ impl Objects {
 
     /// Answers a call that is not looked at.
     pub fn refuse(&mut self, call: Message, refusal: Refusal) {
-        self.answer(Ticket { call }, Err(refusal));
+        self.answer(ReplyToken { call }, Err(refusal));
     }
 
     fn dispatch(&self, message: &Message) -> Result<Outcome, Refusal> {
@@ -163,7 +168,7 @@ impl Objects {
             .filter_map(|(path, _)| path[skip..].split('/').next())
             .collect();
         children.dedup();
-        introspection::xml(
+        xml(
             object
                 .into_iter()
                 .flat_map(|object| object.interfaces.values()),
@@ -192,7 +197,7 @@ impl Objects {
         at.reply(&managed)
     }
 
-    fn push_answer(&mut self, ticket: &Ticket, answer: zbus::Result<Outgoing>) {
+    fn push_answer(&mut self, ticket: &ReplyToken, answer: zbus::Result<Outgoing>) {
         let flags = ticket.call.primary_header().flags();
         if flags.contains(Flags::NO_REPLY_EXPECTED) {
             return;
@@ -270,7 +275,7 @@ impl<'a> Place<'a> {
             interface: found.name().clone(),
             member: method.name.clone(),
             arguments,
-            action: method.annotation(ACTION).map(Into::into),
+            action: method.annotation(ACTION_ANNOTATION).map(Into::into),
         }))
     }
 

@@ -1,10 +1,10 @@
 //! A table of D-Bus objects made at run time, and the dispatcher that answers for it.
 //!
 //! Model: paths with [`Interface`]s. [`Objects::handle`] takes a method call and answers it from memory,
-//! or gives it back for its owner as a [`Verdict`]. What is to be sent, answers and signals alike, goes
+//! or gives it back for its owner as a [`Dispatch`]. What is to be sent, answers and signals alike, goes
 //! into one queue, in the order in which it came about; [`Objects::take_outgoing`] empties it.
 //! **Rule: after each call of a method that changes the table or handles a message, send what
-//! [`Objects::take_outgoing`] gives, in that order.** [`crate::served`] does so.
+//! [`Objects::take_outgoing`] gives, in that order.** [`crate::server`] does so.
 //! Invariants:
 //! O1. Every path that is an object or lies above one answers `Introspect`, `Peer` and `Properties`.
 //! O2. A method call gets exactly one answer, or none if it wants none.
@@ -16,35 +16,26 @@
 //! Deviation: `InterfacesAdded` and `InterfacesRemoved` are also told of the manager's own path, since
 //! its members change too; `GetManagedObjects` has what is below, as the specification says.
 //! Limits: none of its own on objects and members; who fills the table has them.
-//! Not here: sockets, tasks, clocks, names (`crate::served`).
+//! Not here: sockets, tasks, clocks, names (`crate::server`).
 //! Spec: D-Bus specification, "Standard Interfaces", "Message Protocol".
 
 mod announce;
 mod dispatch;
-mod foreign;
-mod introspection;
-mod parse;
-mod qt;
 mod request;
-mod shape;
 #[cfg(test)]
 mod tests;
 
 use std::{borrow::Cow, collections::BTreeMap, mem, sync::Arc};
 
-use zbus::{ObjectPath, Signature, Variant, wire::StructureBuilder};
+use zbus::{ObjectPath, Signature, Variant};
 
-use crate::{message::Outgoing, report::Report};
-
-pub use self::foreign::{Described, Description, describe, is_property};
-pub use self::{
-    parse::{XmlError, parse_interfaces},
-    request::{Call, Set, Ticket, Verdict},
-    shape::{
-        Access, Annotation, Argument, Content, Emits, Interface, Method, Property, Signal,
-        SlotError,
-    },
+use crate::{
+    interface::{Argument, Content, Interface, SlotError},
+    message::Outgoing,
+    report::Report,
 };
+
+pub use self::request::{Call, Dispatch, ReplyToken, Set};
 
 /// Why the table refuses a change. Our fault; nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -348,20 +339,6 @@ impl Objects {
             ))
             .take_while(move |(path, _)| path.starts_with(&prefix))
     }
-}
-
-/// A message with these arguments, which may be none.
-pub fn build(
-    builder: zbus::message::Builder<'_>,
-    arguments: Vec<Variant<'static>>,
-) -> zbus::Result<Outgoing> {
-    if arguments.is_empty() {
-        return Outgoing::build(builder, &());
-    }
-    let body = arguments
-        .into_iter()
-        .fold(StructureBuilder::new(), StructureBuilder::append_field);
-    Outgoing::build(builder, &body.build()?)
 }
 
 /// The properties of an interface that a client may read, with their values.

@@ -7,7 +7,7 @@ use zbus::{Message, Variant, message::Flags};
 /// What became of a message.
 #[derive(Debug)]
 #[must_use]
-pub enum Verdict {
+pub enum Dispatch {
     /// Nothing more to do: it is answered, or it was no method call.
     Done,
     /// A call of one of the object's own methods, its arguments of the declared types.
@@ -20,7 +20,7 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Call {
     /// To answer by.
-    pub ticket: Ticket,
+    pub ticket: ReplyToken,
     /// The object.
     pub path: Arc<str>,
     /// The interface.
@@ -37,7 +37,7 @@ pub struct Call {
 #[derive(Debug)]
 pub struct Set {
     /// To answer by.
-    pub ticket: Ticket,
+    pub ticket: ReplyToken,
     /// The object.
     pub path: Arc<str>,
     /// The interface.
@@ -51,11 +51,11 @@ pub struct Set {
 /// The right and the duty to answer one method call, with [`Objects::answer`](super::Objects::answer).
 #[derive(Debug)]
 #[must_use = "every method call gets an answer"]
-pub struct Ticket {
+pub struct ReplyToken {
     pub(super) call: Message,
 }
 
-impl Ticket {
+impl ReplyToken {
     /// The unique name of the caller; `None` without a bus.
     #[must_use]
     pub fn caller(&self) -> Option<String> {

@@ -8,6 +8,10 @@ use zbus::{
 
 use super::*;
 use crate::errors::Refusal;
+use crate::{
+    interface::{Access, Annotation, Emits, Method, Property, Signal},
+    introspection::parse_interfaces,
+};
 
 const LAMP: &str = "/org/example/Lamp";
 const VALUES: &str = "org.example.Values";
@@ -85,7 +89,7 @@ fn call(path: &str, interface: &str, member: &str) -> zbus::message::Builder<'st
 
 fn answer(objects: &mut Objects, call: zbus::Result<Message>) -> Message {
     let call = call.unwrap();
-    assert!(matches!(objects.handle(&call), Verdict::Done));
+    assert!(matches!(objects.handle(&call), Dispatch::Done));
     let mut out = objects.take_outgoing();
     assert_eq!(out.len(), 1, "one answer");
     let answer = out.remove(0);
@@ -330,7 +334,7 @@ fn a_call_goes_to_the_owner_with_its_arguments() {
     let objects = &mut table();
     for interface in ["org.example.Methods", ""] {
         let question = call(LAMP, interface, "blink").build(&3i64).unwrap();
-        let Verdict::Call(call) = objects.handle(&question) else {
+        let Dispatch::Call(call) = objects.handle(&question) else {
             panic!("not a call");
         };
         assert_eq!(call.arguments, [Variant::I64(3)]);
@@ -344,7 +348,7 @@ fn a_call_goes_to_the_owner_with_its_arguments() {
         );
     }
     let question = call(LAMP, "", "aim").build(&((1.0, 2.0),)).unwrap();
-    let Verdict::Call(call) = objects.handle(&question) else {
+    let Dispatch::Call(call) = objects.handle(&question) else {
         panic!("not a call");
     };
     assert_eq!(call.arguments.len(), 1);
@@ -362,7 +366,7 @@ fn a_set_goes_to_the_owner() {
     let objects = &mut table();
     for property in ["level", "secret"] {
         let question = call(LAMP, PROPERTIES, "Set").build(&(VALUES, property, Variant::from(1u8)));
-        let Verdict::Set(set) = objects.handle(&question.unwrap()) else {
+        let Dispatch::Set(set) = objects.handle(&question.unwrap()) else {
             panic!("not a set");
         };
         assert_eq!((set.value, &*set.property), (Variant::U8(1), property));
@@ -386,7 +390,7 @@ fn who_wants_no_answer_gets_none() {
             .build(&()),
         Message::signal(LAMP, VALUES, "level").build(&()),
     ] {
-        assert!(matches!(objects.handle(&question.unwrap()), Verdict::Done));
+        assert!(matches!(objects.handle(&question.unwrap()), Dispatch::Done));
         assert_eq!(objects.outgoing_len(), 0);
     }
 }
@@ -588,8 +592,8 @@ proptest! {
             _ => builder.build(&(VALUES, "level", Variant::F64(1.0))),
         };
         match objects.handle(&message.unwrap()) {
-            Verdict::Done => prop_assert_eq!(objects.outgoing_len(), usize::from(!quiet)),
-            Verdict::Call(_) | Verdict::Set(_) => prop_assert_eq!(objects.outgoing_len(), 0),
+            Dispatch::Done => prop_assert_eq!(objects.outgoing_len(), usize::from(!quiet)),
+            Dispatch::Call(_) | Dispatch::Set(_) => prop_assert_eq!(objects.outgoing_len(), 0),
         }
     }
 }

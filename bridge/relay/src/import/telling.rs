@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use zocp_dbus::objects::{Emits, describe};
+use zocp_dbus::{interface::Emits, introspection::describe};
 
 /// By interface and property: whether its changes are told.
 pub(super) type Telling = HashMap<String, BTreeMap<String, bool>>;

@@ -18,9 +18,9 @@ use zbus::{Message, message::Type};
 
 use super::{ANSWER_MAX, CallError, serve};
 use zocp_dbus::{
-    line::{Ear, Line},
+    connection::{BusConnection, Handler},
     message::Outgoing,
-    served::Site,
+    server::BusContext,
 };
 
 /// See the [module](self). Clones are the same.
@@ -31,7 +31,7 @@ pub(crate) struct Caller {
 
 #[derive(Debug, Default)]
 struct Shared {
-    line: Line,
+    line: BusConnection,
     /// What the bus takes.
     message_len_max: AtomicUsize,
     wanted: Notify,
@@ -41,7 +41,7 @@ struct Shared {
 
 impl Caller {
     /// Serves until `stop`.
-    pub(crate) fn start(&self, tasks: &TaskTracker, site: &Site, stop: CancellationToken) {
+    pub(crate) fn start(&self, tasks: &TaskTracker, site: &BusContext, stop: CancellationToken) {
         let address = site.address().clone();
         self.shared
             .message_len_max
@@ -108,7 +108,7 @@ struct CallerEar {
     caller: Caller,
 }
 
-impl Ear for CallerEar {
+impl Handler for CallerEar {
     fn hear(&mut self, message: Message) {
         let serial = message.header().reply_serial();
         let waiting = serial.and_then(|serial| self.caller.pending().remove(&serial));

@@ -28,7 +28,7 @@ use crate::{
     end::BusEnd,
     feed::{Feed, Passing},
 };
-use zocp_dbus::line::{Ear, Line};
+use zocp_dbus::connection::{BusConnection, Handler};
 use zocp_mapping::convert;
 
 /// See the [module](self). Clones are the same.
@@ -39,7 +39,7 @@ pub(crate) struct Listener {
 
 #[derive(Debug, Default)]
 struct Shared {
-    line: Line,
+    line: BusConnection,
     wanted: Notify,
     known: Mutex<Known>,
 }
@@ -244,7 +244,7 @@ struct ListenerEar {
     fetches: mpsc::Sender<BusEnd>,
 }
 
-impl Ear for ListenerEar {
+impl Handler for ListenerEar {
     fn hear(&mut self, message: Message) {
         let header = message.header();
         match header.message_type() {

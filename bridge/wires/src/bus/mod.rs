@@ -21,7 +21,7 @@ pub(super) use self::{
     listener::Listener,
     sink::{Sink, current},
 };
-use zocp_dbus::line::{Ear, Ended, Line, connect, live};
+use zocp_dbus::connection::{BusConnection, Ended, Handler, connect, run};
 
 /// Why a call was not done. The service may have done part of it, unless it said so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,8 +55,8 @@ pub(super) enum CallError {
 }
 
 /// Serves a line with one connection after the other, from when it is first wanted until `stop`.
-async fn serve<E: Ear>(
-    line: &Line,
+async fn serve<E: Handler>(
+    line: &BusConnection,
     address: Arc<str>,
     wanted: &Notify,
     ear: &mut E,
@@ -71,7 +71,7 @@ async fn serve<E: Ear>(
         match connect(&address).await {
             Ok(stream) => {
                 on_change(true);
-                let ended = live(line, stream, ear, &stop).await;
+                let ended = run(line, stream, ear, &stop).await;
                 on_change(false);
                 if let Ended::Failed(reason) = ended {
                     tracing::warn!(reason, "a connection of wires is lost");

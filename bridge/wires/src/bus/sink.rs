@@ -13,8 +13,8 @@ use crate::{
     end::BusEnd,
 };
 use zocp_dbus::{
-    message::Outgoing,
-    objects::{Described, Description, build, describe},
+    introspection::{Described, Description, describe},
+    message::{Outgoing, with_arguments},
 };
 use zocp_mapping::types;
 
@@ -197,7 +197,7 @@ fn call(
     let builder = Message::method_call(end.path.as_str(), member)
         .destination(end.service.as_str())
         .interface(interface);
-    let call = build(builder, arguments).map_err(unfit)?;
+    let call = with_arguments(builder, arguments).map_err(unfit)?;
     debug_assert_eq!(call.header().message_type(), Type::MethodCall);
     Ok(call)
 }

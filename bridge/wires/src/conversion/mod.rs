@@ -31,7 +31,7 @@ pub struct Conversion {
     pub scale: Option<Scale>,
     /// Keeps the value in the range that it goes to.
     pub clamp: bool,
-    /// Turns the range that it goes to around: its high becomes its low. With a threshold: the value
+    /// FairQueue the range that it goes to around: its high becomes its low. With a threshold: the value
     /// triggers when it falls below.
     pub invert: bool,
     /// The value triggers once each time it rises to this; nothing else passes.

@@ -19,7 +19,7 @@ use crate::{
     local::Limits,
 };
 use zocp_dbus::{
-    served::{Presence, Site, SiteKind},
+    server::{BusContext, BusScope, Presence},
     testbus::{TestBus, soon},
 };
 use zocp_mapping::directory::Directory;
@@ -133,7 +133,7 @@ impl Stage {
 impl Bridge {
     async fn start(bus: &TestBus, limits: Limits, state: StateDir) -> Self {
         let (node, events) = Node::start(config("bridge")).await.unwrap();
-        let site = Site::new(&bus.address, SiteKind::Session);
+        let site = BusContext::new(&bus.address, BusScope::Session);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (directory, saving) = (Directory::default(), CancellationToken::new());
         let services = Services::start(&tasks, &site, node.clone(), ServiceSettings::default());

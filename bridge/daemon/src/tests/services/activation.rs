@@ -19,7 +19,7 @@ const PLAYER: &str = "org.mpris.MediaPlayer2.started";
 const PLAYER_THERE: &str = "org.mpris.MediaPlayer2.stage.started";
 const PLAYERS: &str = "[[export]]\nservice = 'org.mpris.MediaPlayer2.*'\ntalk = true";
 /// The test that is the service's program.
-const PROGRAM: &str = "services::tests::activation::the_program_that_a_bus_starts";
+const PROGRAM: &str = "tests::services::activation::the_program_that_a_bus_starts";
 
 /// A bus that starts this test's program for the name.
 fn bus() -> (TestBus, TempDir) {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::config::Config;
 use zocp_dbus::{
-    served::{Site, SiteKind},
+    server::{BusContext, BusScope},
     testbus::TestBus,
 };
 use zocp_relay::services::Services;
@@ -28,7 +28,7 @@ async fn second_bridge(bus: &TestBus) -> u16 {
     let (node, mut events) = Node::start(config).await.unwrap();
     let port = node.port();
     let settings = Config::parse(ALL).unwrap().check().unwrap().services;
-    let site = Site::new(&bus.address, SiteKind::Session);
+    let site = BusContext::new(&bus.address, BusScope::Session);
     let mut services = Services::start(&TaskTracker::new(), &site, node, settings);
     tokio::spawn(async move {
         let mut batch = Vec::new();

@@ -9,8 +9,11 @@ use zbus::Variant;
 
 use zocp_dbus::{
     errors::Refusal,
-    objects::parse_interfaces,
-    served::{Answer, CallRequest, Order, Owner, Presence, Served, SetRequest, Site, Table},
+    introspection::parse_interfaces,
+    server::{
+        Answer, BusContext, CallRequest, ObjectHandler, ObjectTable, Presence, Server,
+        ServerOptions, SetRequest,
+    },
     testbus::soon,
 };
 use zocp_mapping::convert::as_given;
@@ -41,14 +44,14 @@ pub(super) fn member(name: &str) -> String {
 
 /// See the [module](self).
 pub(super) struct Player {
-    table: Table,
-    served: Served,
+    table: ObjectTable,
+    served: Server,
     said: mpsc::Receiver<(String, Value)>,
 }
 
 impl Player {
     /// One on this bus.
-    pub(super) async fn start(site: &Site) -> Self {
+    pub(super) async fn start(site: &BusContext) -> Self {
         let table = site.table();
         let player = parse_interfaces(XML).unwrap().remove(0);
         let player = player
@@ -61,7 +64,7 @@ impl Player {
             .with(|objects| objects.insert(PATH, [player]))
             .unwrap();
         let (named, mut presence) = mpsc::channel(4);
-        let order = Order {
+        let order = ServerOptions {
             site: site.clone(),
             table: table.clone(),
             names: vec![Arc::from(SERVICE)],
@@ -75,7 +78,7 @@ impl Player {
             table: table.clone(),
             said: sender,
         };
-        let served = Served::spawn(&TaskTracker::new(), order, owner);
+        let served = Server::spawn(&TaskTracker::new(), order, owner);
         while !matches!(soon(presence.recv()).await, Some(Presence::Named(_))) {}
         Self {
             table,
@@ -109,11 +112,11 @@ impl Player {
 }
 
 struct PlayerOwner {
-    table: Table,
+    table: ObjectTable,
     said: mpsc::Sender<(String, Value)>,
 }
 
-impl Owner for PlayerOwner {
+impl ObjectHandler for PlayerOwner {
     async fn call(&self, call: CallRequest) -> Answer {
         if &*call.member == "Fail" {
             return Err(Refusal::Failed("no music here".to_owned()));

@@ -11,7 +11,7 @@ use zocp_node::{BeaconMode, CapPath, Capability, Config, End, Event, Events, Nod
 
 use crate::hub::{Hub, HubParts};
 use zocp_dbus::{
-    served::{Presence, Site, SiteKind},
+    server::{BusContext, BusScope, Presence},
     testbus::{TestBus, soon},
 };
 use zocp_mapping::directory::Directory;
@@ -45,7 +45,7 @@ impl Stage {
     pub(super) async fn start_with(state: &StateDir) -> Self {
         let bus = TestBus::start();
         let (node, events) = Node::start(config("bridge")).await.unwrap();
-        let site = Site::new(&bus.address, SiteKind::Session);
+        let site = BusContext::new(&bus.address, BusScope::Session);
         let (presence, mut presences) = mpsc::channel(16);
         let on_presence = move |told| presence.try_send(told).unwrap();
         let (tasks, directory) = (TaskTracker::new(), Directory::default());
@@ -113,8 +113,8 @@ impl Stage {
     }
 
     /// The bus.
-    pub(super) fn site(&self) -> Site {
-        Site::new(&self.bus.address, SiteKind::Session)
+    pub(super) fn site(&self) -> BusContext {
+        BusContext::new(&self.bus.address, BusScope::Session)
     }
 
     /// Waits until the bus has heard all that wires asked of it so far: a wire with a member of the bus

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use zocp_dbus::objects::{Described, describe};
+use zocp_dbus::introspection::{Described, describe};
 
 /// An installed interface.
 #[derive(Debug, Clone, PartialEq)]

@@ -19,7 +19,7 @@ use super::{
     survey::Findings,
     values,
 };
-use zocp_dbus::objects::{Described, Emits};
+use zocp_dbus::{interface::Emits, introspection::Described};
 use zocp_policy::{Grant, Member};
 
 /// The members of an interface of an object that are in the tree.

@@ -22,7 +22,7 @@ use super::{
     place::{Place, Question},
     supplied,
 };
-use zocp_dbus::objects::{Described, Description, describe};
+use zocp_dbus::introspection::{Described, Description, describe};
 
 /// Values of properties by name.
 pub(super) type Values = BTreeMap<String, OwnedVariant>;

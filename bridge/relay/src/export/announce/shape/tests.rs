@@ -1,5 +1,5 @@
 use super::*;
-use zocp_dbus::objects::describe;
+use zocp_dbus::introspection::describe;
 use zocp_policy::{ExportPolicy, ExportRule, Members, Peers, ServicePattern};
 
 const XML: &str = r#"<node><interface name="org.example.Lamp1">

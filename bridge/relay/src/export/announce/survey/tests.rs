@@ -156,7 +156,7 @@ fn a_service_that_says_nothing_is_taken_for_what_its_name_says() {
             found.interfaces.keys()
         );
         assert_eq!(*found.values[&place]["Level"], Variant::from(0.5));
-        let path = |path: &str| zocp_dbus::objects::describe(&found.supplied[path]);
+        let path = |path: &str| zocp_dbus::introspection::describe(&found.supplied[path]);
         assert_eq!(path("/").children, ["org"]);
         assert_eq!(path("/org/example").children, ["Lamp"]);
         assert_eq!(

@@ -1,12 +1,12 @@
 //! Who may do what changes the world.
 //!
-//! Model: a method names the *action* that it takes by the annotation [`ACTION`] in `interfaces/*.xml`, and
-//! the house that serves it asks before its owner hears of the call. On the system bus, where callers are of many users, polkit
+//! Model: a method names the *action* that it takes by the annotation [`zocp_interfaces::ACTION_ANNOTATION`] in `interfaces/*.xml`, and
+//! the task that serves it asks before its owner hears of the call. On the system bus, where callers are of many users, polkit
 //! is asked about the very connection that called; every other bus is one user's, and all may do all.
 //! Invariants: AU1. the question is about the caller's unique name, which the bus gives to nobody else. AU2.
 //! whoever is not said to be authorized is refused: where polkit says nothing, root alone may.
 //! Limits: [`ANSWER_MAX`] for an answer, [`ASKED_MAX`] where a person may be asked; then it is as if
-//! polkit were not there. How many calls wait is bounded by the house.
+//! polkit were not there. How many calls wait is bounded by the task.
 //! Not here: what the bus itself lets through (`dbus-policy/`).
 //! Spec: docs/reference/dbus.md, "On the system bus"; the reference of polkit, `CheckAuthorization`.
 
@@ -18,7 +18,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::timeout;
 use zbus::{Message, Variant, message::Type};
 
-use crate::{errors::Refusal, line::bus_call, message::Outgoing, served::Table};
+use crate::{connection::bus_call, errors::Refusal, message::Outgoing, server::ObjectTable};
 
 /// Who decides on a bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum Authority {
 
 /// What somebody wants to do.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct AuthorizationRequest {
     /// The action, as polkit knows it.
     pub action: Box<str>,
     /// The unique name of the caller; none without a bus.
@@ -45,7 +45,11 @@ impl Authority {
     ///
     /// # Errors
     /// It is not, or only if a person may be asked.
-    pub async fn grant(self, table: &Table, wish: Wish) -> Result<(), Refusal> {
+    pub async fn grant(
+        self,
+        table: &ObjectTable,
+        wish: AuthorizationRequest,
+    ) -> Result<(), Refusal> {
         match self {
             Self::Unneeded => Ok(()),
             Self::Polkit => polkit(table, &wish).await,
@@ -53,21 +57,21 @@ impl Authority {
     }
 }
 
-async fn polkit(table: &Table, wish: &Wish) -> Result<(), Refusal> {
+async fn polkit(table: &ObjectTable, wish: &AuthorizationRequest) -> Result<(), Refusal> {
     let Some(caller) = &wish.caller else {
         return Err(denied(wish));
     };
     match verdict(table, wish, caller).await {
-        Some(Verdict::Authorized) => Ok(()),
-        Some(Verdict::Challenge) => Err(Refusal::AuthorizationRequired(text(wish))),
-        Some(Verdict::Denied) => Err(denied(wish)),
+        Some(Dispatch::Authorized) => Ok(()),
+        Some(Dispatch::Challenge) => Err(Refusal::AuthorizationRequired(text(wish))),
+        Some(Dispatch::Denied) => Err(denied(wish)),
         None if user(table, caller).await == Some(ROOT) => Ok(()),
         None => Err(denied(wish)),
     }
 }
 
 /// What polkit says.
-enum Verdict {
+enum Dispatch {
     Authorized,
     /// Only when a person was asked.
     Challenge,
@@ -75,7 +79,11 @@ enum Verdict {
 }
 
 /// What polkit says; nothing where it is not there, or does not know.
-async fn verdict(table: &Table, wish: &Wish, caller: &str) -> Option<Verdict> {
+async fn verdict(
+    table: &ObjectTable,
+    wish: &AuthorizationRequest,
+    caller: &str,
+) -> Option<Dispatch> {
     let subject = (
         "system-bus-name",
         HashMap::from([("name", Variant::new(caller))]),
@@ -100,29 +108,26 @@ async fn verdict(table: &Table, wish: &Wish, caller: &str) -> Option<Verdict> {
     let body = answer.body();
     let result: Result<(bool, bool, HashMap<String, String>), _> = body.deserialize();
     Some(match result.ok()? {
-        (true, _, _) => Verdict::Authorized,
-        (_, true, _) => Verdict::Challenge,
-        _ => Verdict::Denied,
+        (true, _, _) => Dispatch::Authorized,
+        (_, true, _) => Dispatch::Challenge,
+        _ => Dispatch::Denied,
     })
 }
 
 /// Whose a connection is, as the bus says.
-async fn user(table: &Table, caller: &str) -> Option<u32> {
+async fn user(table: &ObjectTable, caller: &str) -> Option<u32> {
     let question = bus_call("GetConnectionUnixUser", &caller)?;
     let answer = timeout(ANSWER_MAX, table.ask(question)).await.ok()??;
     answer.body().deserialize().ok()
 }
 
-fn denied(wish: &Wish) -> Refusal {
+fn denied(wish: &AuthorizationRequest) -> Refusal {
     Refusal::AccessDenied(text(wish))
 }
 
-fn text(wish: &Wish) -> String {
+fn text(wish: &AuthorizationRequest) -> String {
     format!("the action {} is not authorized", wish.action)
 }
-
-/// The annotation of a method with the action that it takes.
-pub const ACTION: &str = "org.z25.Zocp1.Action";
 
 const POLKIT: &str = "org.freedesktop.PolicyKit1";
 const POLKIT_PATH: &str = "/org/freedesktop/PolicyKit1/Authority";

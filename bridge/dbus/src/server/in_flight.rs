@@ -8,11 +8,11 @@ use super::PENDING_PER_CALLER_MAX;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(super) struct Shares {
+pub(super) struct InFlightQuota {
     taken: HashMap<String, usize>,
 }
 
-impl Shares {
+impl InFlightQuota {
     /// Counts a call, unless its caller has as many as it may.
     pub(super) fn take(&mut self, caller: Option<String>) -> bool {
         let taken = self.taken.entry(caller.unwrap_or_default()).or_default();

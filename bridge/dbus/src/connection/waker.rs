@@ -9,12 +9,12 @@ use futures_util::task::AtomicWaker;
 
 /// A notice for one task; several before it looks are one.
 #[derive(Debug, Default)]
-pub(super) struct Wake {
+pub(super) struct Waker {
     is_given: AtomicBool,
     waker: AtomicWaker,
 }
 
-impl Wake {
+impl Waker {
     pub(super) fn give(&self) {
         if !self.is_given.swap(true, Ordering::AcqRel) {
             self.waker.wake();
@@ -37,14 +37,13 @@ impl Wake {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
 
     use super::*;
 
     #[test]
     fn a_notice_is_taken_once_also_one_from_before() {
-        let wake = Wake::default();
-        let context = &mut Context::from_waker(Waker::noop());
+        let wake = Waker::default();
+        let context = &mut Context::from_waker(std::task::Waker::noop());
         assert!(wake.poll(context).is_pending());
         wake.give();
         wake.give();

@@ -16,13 +16,13 @@ use super::socket::Socket;
 
 /// Clones are the same gauge.
 #[derive(Debug, Clone)]
-pub struct Gauge {
+pub struct ReadBarrier {
     /// None where the bus is not one of which it could tell.
     socket: Option<Weak<Socket>>,
     is_marked: Arc<AtomicBool>,
 }
 
-impl Gauge {
+impl ReadBarrier {
     pub(super) fn new(socket: &Arc<Socket>) -> Self {
         let is_orderly = socket.program().is_some_and(|name| name == "dbus-daemon");
         Self {

@@ -9,7 +9,7 @@
 //! RECEIVED-3. bodies are not decoded: 64 KiB of `ay` cost a thousand times as much decoded as copied.
 //! Needs `unsafe`: zbus marks the way around decoding so, since it can make a malformed message. It touches
 //! no memory by what the octets say; the danger is a malformed message, which RECEIVED-1 excludes.
-//! Not here: where a message begins and ends (`crate::line`), new headers (`zocp_relay::transport`).
+//! Not here: where a message begins and ends (`crate::connection`), new headers (`zocp_relay::transport`).
 //! Spec: D-Bus specification, "Message Format"
 #![expect(unsafe_code, reason = "see the module's description")]
 

@@ -8,7 +8,7 @@ use futures_util::{FutureExt, StreamExt};
 use zbus::message::Type;
 
 use super::*;
-use crate::{received::received, testbus::soon};
+use crate::{message::received::received, testbus::soon};
 
 /// A bus that has one client, and says to it what it is told to.
 struct Bus(UnixStream);

@@ -9,7 +9,7 @@ use zbus::{
 
 use super::*;
 use crate::{
-    objects::{Access, Argument, Content, Emits, Interface, Method, Property, Signal},
+    interface::{Access, Argument, Content, Emits, Interface, Method, Property, Signal},
     testbus::{TestBus, soon, unlawful_message},
 };
 
@@ -19,9 +19,9 @@ const VALUES: &str = "org.example.Values";
 
 /// Sets what it is told, answers `blink` with its argument, never answers `never`.
 #[derive(Clone)]
-struct Lamp(Table);
+struct Lamp(ObjectTable);
 
-impl Owner for Lamp {
+impl ObjectHandler for Lamp {
     async fn call(&self, call: CallRequest) -> Answer {
         match &*call.member {
             "blink" => Ok(call.arguments),
@@ -37,7 +37,7 @@ impl Owner for Lamp {
     }
 }
 
-fn lamp(site: &Site) -> Table {
+fn lamp(site: &BusContext) -> ObjectTable {
     let argument = |name: &'static str, signature| Argument {
         name: name.into(),
         signature,
@@ -75,17 +75,17 @@ fn lamp(site: &Site) -> Table {
     table
 }
 
-struct House {
-    served: Served,
+struct Fixture {
+    served: Server,
     presence: watch::Receiver<Presence>,
 }
 
-impl House {
+impl Fixture {
     fn build(bus: &TestBus, names: &[&str], after: Option<CancellationToken>) -> Self {
-        let site = Site::new(&bus.address, SiteKind::Session);
+        let site = BusContext::new(&bus.address, BusScope::Session);
         let table = lamp(&site);
         let (told, presence) = watch::channel(Presence::Closed);
-        let order = Order {
+        let order = ServerOptions {
             site,
             table: table.clone(),
             names: names.iter().map(|name| (*name).into()).collect(),
@@ -94,7 +94,7 @@ impl House {
                 told.send_replace(presence);
             }),
         };
-        let served = Served::spawn(&TaskTracker::new(), order, Lamp(table));
+        let served = Server::spawn(&TaskTracker::new(), order, Lamp(table));
         Self { served, presence }
     }
 
@@ -103,9 +103,9 @@ impl House {
     }
 
     async fn named(bus: &TestBus) -> Self {
-        let mut house = Self::build(bus, &[NAME], None);
-        house.until(|it| *it == Presence::Named(NAME.into())).await;
-        house
+        let mut task = Self::build(bus, &[NAME], None);
+        task.until(|it| *it == Presence::Named(NAME.into())).await;
+        task
     }
 }
 
@@ -131,7 +131,7 @@ async fn signals(bus: &TestBus) -> MessageStream {
 #[tokio::test]
 async fn a_table_is_served_under_its_name() {
     let bus = TestBus::start();
-    let house = House::named(&bus).await;
+    let task = Fixture::named(&bus).await;
     let client = bus.client().await;
     let properties = PropertiesProxy::builder(&client)
         .destination(NAME)
@@ -161,7 +161,7 @@ async fn a_table_is_served_under_its_name() {
         ])
         .await;
     assert!(xml.contains("<signal name=\"level\">"));
-    let gone = house.served.close();
+    let gone = task.served.close();
     soon(gone.cancelled()).await;
 }
 
@@ -169,8 +169,8 @@ async fn a_table_is_served_under_its_name() {
 async fn ten_thousand_events_arrive_in_order_and_the_state_ends_on_the_last() {
     let bus = TestBus::start();
     let mut seen = signals(&bus).await;
-    let house = House::named(&bus).await;
-    let table = house.served.table().clone();
+    let task = Fixture::named(&bus).await;
+    let table = task.served.table().clone();
     tokio::spawn(async move {
         for level in 1..=10_000i64 {
             table.room().await;
@@ -206,15 +206,15 @@ async fn ten_thousand_events_arrive_in_order_and_the_state_ends_on_the_last() {
         }
     }
     assert!(changes < 10_000, "state is coalesced");
-    soon(house.served.close().cancelled()).await;
+    soon(task.served.close().cancelled()).await;
 }
 
 #[tokio::test]
 async fn closing_goes_from_the_leaves_to_the_name() {
     let bus = TestBus::start();
-    let house = House::named(&bus).await;
+    let task = Fixture::named(&bus).await;
     let mut seen = signals(&bus).await;
-    let gone = house.served.close();
+    let gone = task.served.close();
     soon(gone.cancelled()).await;
     let mut order = Vec::new();
     while order.len() < 3 {
@@ -245,11 +245,11 @@ async fn a_name_that_is_taken_leaves_the_next() {
     let bus = TestBus::start();
     let other = bus.client().await;
     other.request_name(NAME).await.unwrap();
-    let mut second = House::build(&bus, &[NAME, "org.example.Second"], None);
+    let mut second = Fixture::build(&bus, &[NAME, "org.example.Second"], None);
     second
         .until(|it| *it == Presence::Named("org.example.Second".into()))
         .await;
-    let mut third = House::build(&bus, &[NAME], None);
+    let mut third = Fixture::build(&bus, &[NAME], None);
     third.until(|it| *it == Presence::Taken(NAME.into())).await;
     other.release_name(NAME).await.unwrap();
     third.until(|it| *it == Presence::Named(NAME.into())).await;
@@ -258,9 +258,9 @@ async fn a_name_that_is_taken_leaves_the_next() {
 #[tokio::test]
 async fn a_successor_waits_for_the_name() {
     let bus = TestBus::start();
-    let first = House::named(&bus).await;
+    let first = Fixture::named(&bus).await;
     let gone = first.served.close();
-    let mut second = House::build(&bus, &[NAME, "org.example.Second"], Some(gone));
+    let mut second = Fixture::build(&bus, &[NAME, "org.example.Second"], Some(gone));
     second.until(|it| matches!(it, Presence::Named(_))).await;
     assert_eq!(*second.presence.borrow(), Presence::Named(NAME.into()));
 }
@@ -268,7 +268,7 @@ async fn a_successor_waits_for_the_name() {
 #[tokio::test]
 async fn calls_that_want_no_answer_and_calls_without_one_hold_nothing_up() {
     let bus = TestBus::start();
-    let _house = House::named(&bus).await;
+    let _house = Fixture::named(&bus).await;
     let client = bus.client().await;
     for member in ["blink", "never", "nope"] {
         let message = Message::method_call(PATH, member)
@@ -293,7 +293,7 @@ async fn calls_that_want_no_answer_and_calls_without_one_hold_nothing_up() {
 #[tokio::test]
 async fn more_calls_than_can_wait_are_refused_as_busy() {
     let bus = TestBus::start();
-    let _house = House::named(&bus).await;
+    let _house = Fixture::named(&bus).await;
     let client = bus.client().await;
     for _ in 0..PENDING_PER_CALLER_MAX {
         let never = Message::method_call(PATH, "never")
@@ -318,7 +318,7 @@ async fn more_calls_than_can_wait_are_refused_as_busy() {
 #[tokio::test]
 async fn who_leaves_many_calls_unanswered_holds_nobody_else_up() {
     let bus = TestBus::start();
-    let _house = House::named(&bus).await;
+    let _house = Fixture::named(&bus).await;
     let (greedy, modest) = (bus.client().await, bus.client().await);
     for _ in 0..=PENDING_PER_CALLER_MAX {
         let never = Message::method_call(PATH, "never")
@@ -335,7 +335,7 @@ async fn who_leaves_many_calls_unanswered_holds_nobody_else_up() {
 #[tokio::test]
 async fn many_callers_together_wait_no_more_than_there_may() {
     let bus = TestBus::start();
-    let _house = House::named(&bus).await;
+    let _house = Fixture::named(&bus).await;
     for _ in 0..PENDING_MAX / PENDING_PER_CALLER_MAX {
         let client = bus.client().await;
         for _ in 0..PENDING_PER_CALLER_MAX {
@@ -363,7 +363,7 @@ async fn many_callers_together_wait_no_more_than_there_may() {
 #[tokio::test]
 async fn a_lost_connection_is_made_anew() {
     let bus = TestBus::start();
-    let mut house = House::named(&bus).await;
+    let mut task = Fixture::named(&bus).await;
     let client = bus.client().await;
     let owner = DBusProxy::new(&client)
         .await
@@ -373,11 +373,10 @@ async fn a_lost_connection_is_made_anew() {
         .unwrap();
     // A message that the bus does not take ends the connection.
     let bad = unlawful_message();
-    house.served.table().with(|objects| objects.push_raw(bad));
-    house
-        .until(|it| matches!(it, Presence::Unreachable(_)))
+    task.served.table().with(|objects| objects.push_raw(bad));
+    task.until(|it| matches!(it, Presence::Unreachable(_)))
         .await;
-    house.until(|it| matches!(it, Presence::Named(_))).await;
+    task.until(|it| matches!(it, Presence::Named(_))).await;
     let dbus = DBusProxy::new(&client).await.unwrap();
     let again = dbus.get_name_owner(NAME.try_into().unwrap()).await.unwrap();
     assert_ne!(owner, again);
@@ -387,13 +386,12 @@ async fn a_lost_connection_is_made_anew() {
 #[tokio::test]
 async fn the_loss_of_the_bus_is_told_and_closing_still_ends() {
     let mut bus = TestBus::start();
-    let mut house = House::named(&bus).await;
+    let mut task = Fixture::named(&bus).await;
     bus.kill();
-    house
-        .until(|it| matches!(it, Presence::Unreachable(_)))
+    task.until(|it| matches!(it, Presence::Unreachable(_)))
         .await;
-    soon(house.served.close().cancelled()).await;
-    assert_eq!(*house.presence.borrow(), Presence::Closed);
+    soon(task.served.close().cancelled()).await;
+    assert_eq!(*task.presence.borrow(), Presence::Closed);
 }
 
 #[test]

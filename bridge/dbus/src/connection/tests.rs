@@ -14,7 +14,7 @@ struct Kept {
     heard: Arc<Notify>,
 }
 
-impl Ear for Kept {
+impl Handler for Kept {
     fn hear(&mut self, message: Message) {
         self.messages.lock().unwrap().push(message);
         self.heard.notify_waiters();
@@ -39,9 +39,9 @@ impl Kept {
 /// A line on a bus.
 struct Stage {
     bus: TestBus,
-    line: Line,
+    line: BusConnection,
     name: String,
-    gauge: Gauge,
+    gauge: ReadBarrier,
     kept: Kept,
     stop: CancellationToken,
     living: tokio::task::JoinHandle<Ended>,
@@ -51,11 +51,15 @@ impl Stage {
     async fn start() -> Self {
         let bus = TestBus::start();
         let connected = connect(&bus.address).await.unwrap();
-        let (line, kept, stop) = (Line::default(), Kept::default(), CancellationToken::new());
+        let (line, kept, stop) = (
+            BusConnection::default(),
+            Kept::default(),
+            CancellationToken::new(),
+        );
         let (name, gauge) = (connected.unique_name().to_string(), connected.gauge());
         let living = {
             let (line, mut kept, stop) = (line.clone(), kept.clone(), stop.clone());
-            tokio::spawn(async move { live(&line, connected, &mut kept, &stop).await })
+            tokio::spawn(async move { run(&line, connected, &mut kept, &stop).await })
         };
         Self {
             bus,
@@ -141,7 +145,7 @@ struct Busy {
     is_let: Arc<std::sync::atomic::AtomicBool>,
 }
 
-impl Ear for Busy {
+impl Handler for Busy {
     fn hear(&mut self, message: Message) {
         if message.header().member().is_some_and(|name| name == "C") {
             self.kept.hear(message);
@@ -162,7 +166,11 @@ impl Ear for Busy {
 async fn an_ear_that_is_busy_hears_the_rest_when_it_is_let() {
     let bus = TestBus::start();
     let connected = connect(&bus.address).await.unwrap();
-    let (line, stop, busy) = (Line::default(), CancellationToken::new(), Busy::default());
+    let (line, stop, busy) = (
+        BusConnection::default(),
+        CancellationToken::new(),
+        Busy::default(),
+    );
     let name = connected.unique_name().to_string();
     let client = bus.client().await;
     let signal = Message::signal("/", "org.a.B", "C").destination(name);
@@ -171,7 +179,7 @@ async fn an_ear_that_is_busy_hears_the_rest_when_it_is_let() {
         client.send(&signal).await.unwrap();
     }
     let mut ear = busy.clone();
-    let living = live(&line, connected, &mut ear, &stop);
+    let living = run(&line, connected, &mut ear, &stop);
     let watching = async {
         busy.kept.first(|_| true).await;
         // The line still answers nudges and writes.
@@ -189,7 +197,7 @@ async fn an_ear_that_is_busy_hears_the_rest_when_it_is_let() {
     }
 }
 
-async fn until_written(line: &Line) {
+async fn until_written(line: &BusConnection) {
     while line.octets() > 0 {
         tokio::task::yield_now().await;
     }
@@ -225,9 +233,13 @@ async fn a_gauge_is_level_when_all_was_heard() {
         .await
         .unwrap();
     assert!(!gauge.is_level());
-    let (line, mut kept, stop) = (Line::default(), Kept::default(), CancellationToken::new());
+    let (line, mut kept, stop) = (
+        BusConnection::default(),
+        Kept::default(),
+        CancellationToken::new(),
+    );
     let heard = kept.clone();
-    let living = live(&line, connected, &mut kept, &stop);
+    let living = run(&line, connected, &mut kept, &stop);
     tokio::pin!(living);
     tokio::select! {
         _ = &mut living => panic!("it goes on"),

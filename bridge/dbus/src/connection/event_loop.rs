@@ -23,14 +23,14 @@ use tokio_util::sync::CancellationToken;
 use zbus::Message;
 
 use super::{
-    Line, Written,
-    greeting::{ConnectError, Connected},
+    BusConnection, Written,
+    handshake::{ConnectError, Connected},
     incoming::{Came, Incoming},
     socket::Socket,
 };
 
 /// Who hears what the bus says on a line.
-pub trait Ear: Send {
+pub trait Handler: Send {
     /// A message.
     fn hear(&mut self, message: Message);
 
@@ -55,8 +55,8 @@ pub enum Ended {
 }
 
 /// Serves a line until `stop`, or until the connection fails.
-pub async fn live<E: Ear>(
-    line: &Line,
+pub async fn run<E: Handler>(
+    line: &BusConnection,
     connected: Connected,
     ear: &mut E,
     stop: &CancellationToken,
@@ -87,7 +87,7 @@ pub async fn live<E: Ear>(
 }
 
 struct Living<'a, E> {
-    line: &'a Line,
+    line: &'a BusConnection,
     connected: Connected,
     ear: &'a mut E,
     /// What the ear waits for.
@@ -97,7 +97,7 @@ struct Living<'a, E> {
     alarm: Alarm,
 }
 
-impl<E: Ear> Living<'_, E> {
+impl<E: Handler> Living<'_, E> {
     async fn until(&mut self, stop: &CancellationToken) -> io::Result<()> {
         let mut stopped = pin!(stop.cancelled());
         loop {

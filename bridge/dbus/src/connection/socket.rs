@@ -28,7 +28,7 @@ use zbus::{
     address::transport::{Tcp, Transport, UnixSocket},
 };
 
-use super::followed::followed;
+use super::registration::followed;
 
 /// A connected socket. See the [module](self).
 #[derive(Debug)]

@@ -27,7 +27,8 @@ use zbus::{
     names::{InterfaceName, MemberName},
 };
 
-use super::{parse::EMITS_CHANGED, shape::Access, shape::Emits};
+use super::EMITS_CHANGED;
+use crate::interface::{Access, Emits};
 
 /// An object as its introspection data describe it.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -7,15 +7,14 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    parse::EMITS_CHANGED,
-    qt,
-    shape::{Access, Annotation, Argument, Emits, Interface, Property},
+use super::{EMITS_CHANGED, qt};
+use crate::{
+    interface::{Access, Annotation, Argument, Emits, Interface, Property},
+    message::Text,
 };
-use crate::message::Text;
 
 /// The XML of an object with these interfaces and children.
-pub(super) fn xml<'a>(
+pub(crate) fn xml<'a>(
     interfaces: impl Iterator<Item = &'a Interface>,
     is_manager: bool,
     children: impl Iterator<Item = &'a str>,

@@ -1,17 +1,17 @@
 //! One bus connection that serves one table of objects under one name.
 //!
-//! Model: a [`Table`] is a table of objects that several tasks share; it is there and answers for itself
-//! before, between and after connections. A [`Served`] is the handle of a *house*: one task that
+//! Model: a [`ObjectTable`] is a table of objects that several tasks share; it is there and answers for itself
+//! before, between and after connections. A [`Server`] is the handle of a *task*: one task that
 //! connects, asks for a name, hands calls to the table and, where the table cannot answer, to the
-//! [`Owner`], writes what the table puts out, and makes a new connection when one fails.
+//! [`ObjectHandler`], writes what the table puts out, and makes a new connection when one fails.
 //! Invariants:
 //! V1. The name is asked for only after everything answers, and released after the last object is gone.
-//!     With another name ([`Served::rename`]) the one before is kept until that is owned, and until
-//!     [`Served::let_go`].
-//! V2. A house has one writer, its own task, and nothing cancels a write: a write dropped half way would
+//!     With another name ([`Server::rename`]) the one before is kept until that is owned, and until
+//!     [`Server::let_go`].
+//! V2. A task has one writer, its own task, and nothing cancels a write: a write dropped half way would
 //!     corrupt the connection.
 //! V3. What the table puts out goes out in that order; with a full queue its makers wait
-//!     ([`Table::room`]), nothing is dropped.
+//!     ([`ObjectTable::room`]), nothing is dropped.
 //! V4. Changes of properties are told at once when the last telling is [`CHANGE_INTERVAL`] ago, else then.
 //! Limits: [`OUTGOING_MAX`] messages and [`OUTGOING_OCTETS_MAX`] octets wait to be written, above that
 //! neither calls are looked at nor events made; [`PENDING_MAX`] calls wait for the owner, and
@@ -19,11 +19,12 @@
 //! Not here: what is in the table (`zocp_daemon::mirror`, `zocp_daemon::hub`), which bus it is (`crate::bus`).
 //! Spec: docs/reference/dbus.md, "Connections and names".
 
-mod house;
-mod shares;
+pub mod authority;
+mod fair_queue;
+mod in_flight;
+mod task;
 #[cfg(test)]
 mod tests;
-mod turns;
 
 use std::{
     collections::HashMap,
@@ -39,17 +40,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Message, Variant};
 
 use crate::{
-    authority::Authority,
+    connection::until,
     errors::Refusal,
-    line::until,
     message::Outgoing,
-    objects::{Objects, Ticket},
+    objects::{Objects, ReplyToken},
     report::Report,
+    server::authority::Authority,
 };
 
 /// Which bus connections are made to.
 #[derive(Debug, Clone)]
-pub struct Site {
+pub struct BusContext {
     address: Arc<str>,
     message_len_max: usize,
     authority: Authority,
@@ -58,20 +59,20 @@ pub struct Site {
     report: Report,
 }
 
-impl Site {
+impl BusContext {
     /// The bus at a D-Bus address; `kind` says which limits it has, and whose it is.
     #[must_use]
-    pub fn new(address: &str, kind: SiteKind) -> Self {
+    pub fn new(address: &str, kind: BusScope) -> Self {
         let (message_len_max, authority) = match kind {
-            SiteKind::Session => (128 * MIB, Authority::Unneeded),
-            SiteKind::Unknown => (32 * MIB, Authority::Unneeded),
-            SiteKind::System => (32 * MIB, Authority::Polkit),
+            BusScope::Session => (128 * MIB, Authority::Unneeded),
+            BusScope::Unknown => (32 * MIB, Authority::Unneeded),
+            BusScope::System => (32 * MIB, Authority::Polkit),
         };
         Self {
             address: without_guid(address).into(),
             message_len_max,
             authority,
-            may_have_policy: kind != SiteKind::Session,
+            may_have_policy: kind != BusScope::Session,
             machine_id: machine_id(),
             report: Report::default(),
         }
@@ -108,17 +109,17 @@ impl Site {
 
     /// An empty table with this bus's limits and this machine's id.
     #[must_use]
-    pub fn table(&self) -> Table {
+    pub fn table(&self) -> ObjectTable {
         let mut objects = Objects::new(self.machine_id.clone());
         objects.set_message_len_max(self.message_len_max);
         objects.set_report(self.report.clone());
-        Table::new(objects)
+        ObjectTable::new(objects)
     }
 }
 
 /// What is known of a bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SiteKind {
+pub enum BusScope {
     /// One user's. Messages up to 128 MiB.
     Session,
     /// The machine's, for all its users. Messages up to 32 MiB.
@@ -129,14 +130,14 @@ pub enum SiteKind {
 
 /// A table of objects that several tasks share. See the [module](self).
 #[derive(Debug, Clone)]
-pub struct Table {
+pub struct ObjectTable {
     inner: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
     objects: Mutex<Objects>,
-    /// The house is to look at what the table puts out.
+    /// The task is to look at what the table puts out.
     outgoing: Notify,
     /// There is room again.
     room: Notify,
@@ -144,8 +145,8 @@ struct Shared {
     asked: Mutex<HashMap<NonZeroU32, oneshot::Sender<Message>>>,
 }
 
-impl Table {
-    /// Shares a table.
+impl ObjectTable {
+    /// InFlightQuota a table.
     #[must_use]
     pub fn new(objects: Objects) -> Self {
         Self {
@@ -229,7 +230,7 @@ impl Table {
 
 /// A question that is forgotten when nobody waits any more.
 struct Asked<'a> {
-    table: &'a Table,
+    table: &'a ObjectTable,
     serial: NonZeroU32,
 }
 
@@ -240,7 +241,7 @@ impl Drop for Asked<'_> {
 }
 
 /// Who answers what the table cannot answer from memory.
-pub trait Owner: Send + Sync + 'static {
+pub trait ObjectHandler: Send + Sync + 'static {
     /// A call of one of the objects' own methods; its arguments have the declared types.
     fn call(&self, call: CallRequest) -> impl Future<Output = Answer> + Send;
 
@@ -284,7 +285,7 @@ pub struct SetRequest {
     pub caller: Option<String>,
 }
 
-/// What a house says of itself.
+/// What a task says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Presence {
@@ -306,11 +307,11 @@ pub enum Presence {
 }
 
 /// What to serve.
-pub struct Order {
+pub struct ServerOptions {
     /// Where.
-    pub site: Site,
+    pub site: BusContext,
     /// What.
-    pub table: Table,
+    pub table: ObjectTable,
     /// The names to ask for, the first that is free is taken. Without any it stays unnamed.
     pub names: Vec<Arc<str>>,
     /// Wait with the name until this is cancelled: a connection before us still has it.
@@ -319,18 +320,18 @@ pub struct Order {
     pub on_presence: Box<dyn Fn(Presence) + Send + Sync>,
 }
 
-/// The handle of a house. Dropping it ends nothing, see [`Served::close`].
+/// The handle of a task. Dropping it ends nothing, see [`Server::close`].
 #[derive(Debug)]
-#[must_use = "a house ends when it is closed"]
-pub struct Served {
-    table: Table,
+#[must_use = "a task ends when it is closed"]
+pub struct Server {
+    table: ObjectTable,
     wanted: watch::Sender<Wanted>,
     let_go: Arc<Notify>,
     stop: CancellationToken,
     gone: CancellationToken,
 }
 
-/// The names that a house is to ask for, the first that is free is taken.
+/// The names that a task is to ask for, the first that is free is taken.
 #[derive(Debug, Clone)]
 struct Wanted {
     names: Vec<Arc<str>>,
@@ -338,9 +339,9 @@ struct Wanted {
     after: Option<CancellationToken>,
 }
 
-impl Served {
+impl Server {
     /// Starts to serve.
-    pub fn spawn<O: Owner>(tasks: &TaskTracker, order: Order, owner: O) -> Self {
+    pub fn spawn<O: ObjectHandler>(tasks: &TaskTracker, order: ServerOptions, owner: O) -> Self {
         let (wanted, follows) = watch::channel(Wanted {
             names: order.names.clone(),
             after: order.after.clone(),
@@ -353,26 +354,26 @@ impl Served {
             gone: CancellationToken::new(),
         };
         let (stop, gone) = (served.stop.clone(), served.gone.clone());
-        let names = house::Names {
+        let names = task::Names {
             wanted: follows,
             let_go: served.let_go.clone(),
         };
         tasks.spawn(async move {
             // Dropped, so cancelled, also when the task panics.
             let _gone = gone.drop_guard();
-            house::run(order, owner, names, stop).await;
+            task::run(order, owner, names, stop).await;
         });
         served
     }
 
     /// What is served.
     #[must_use]
-    pub fn table(&self) -> &Table {
+    pub fn table(&self) -> &ObjectTable {
         &self.table
     }
 
     /// Asks for another name, after the connection that has it, if one does. The one before is kept until this one
-    /// is owned and [`Served::let_go`] says so.
+    /// is owned and [`Server::let_go`] says so.
     pub fn rename(&self, name: Arc<str>, after: Option<CancellationToken>) {
         let names = vec![name];
         self.wanted.send_replace(Wanted { names, after });
@@ -392,7 +393,7 @@ impl Served {
 }
 
 /// A ticket with what the owner made of it.
-type Done = (Ticket, Answer);
+type Done = (ReplyToken, Answer);
 
 /// An address without the id of the very bus: one that is started anew at the same place has another.
 fn without_guid(address: &str) -> String {
@@ -414,7 +415,7 @@ fn machine_id() -> Option<Arc<str>> {
 
 /// The least time between two tellings of changed properties, well below the 20 ms that are promised.
 pub const CHANGE_INTERVAL: Duration = Duration::from_millis(8);
-/// How long a closing house waits for the bus.
+/// How long a closing task waits for the bus.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 /// Messages that wait to be written. A batch of events of one node is smaller.
 pub const OUTGOING_MAX: usize = 1024;

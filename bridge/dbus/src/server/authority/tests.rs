@@ -9,10 +9,15 @@ use zbus::{Connection, MessageStream, Structure};
 
 use super::*;
 use crate::{
-    objects::{Annotation, Interface, Method, parse_interfaces},
-    served::{Answer, CallRequest, Order, Owner, Presence, Served, SetRequest, Site, SiteKind},
+    interface::{Annotation, Interface, Method},
+    introspection::parse_interfaces,
+    server::{
+        Answer, BusContext, BusScope, CallRequest, ObjectHandler, Presence, Server, ServerOptions,
+        SetRequest,
+    },
     testbus::{TestBus, soon},
 };
+use zocp_interfaces::ACTION_ANNOTATION;
 
 const NAME: &str = "org.example.Lamp";
 const PATH: &str = "/org/example/Lamp";
@@ -23,7 +28,7 @@ const REQUIRED: &str = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequi
 /// Says that it was called.
 struct Lamp(mpsc::Sender<String>);
 
-impl Owner for Lamp {
+impl ObjectHandler for Lamp {
     async fn call(&self, call: CallRequest) -> Answer {
         self.0.send(call.member.to_string()).await.unwrap();
         Ok(Vec::new())
@@ -42,17 +47,17 @@ struct Stage {
     bus: TestBus,
     client: Connection,
     called: mpsc::Receiver<String>,
-    _served: Served,
+    _served: Server,
 }
 
 impl Stage {
-    async fn start(kind: SiteKind) -> Self {
+    async fn start(kind: BusScope) -> Self {
         let bus = TestBus::start();
-        let site = Site::new(&bus.address, kind);
+        let site = BusContext::new(&bus.address, kind);
         let mut lamp = Interface::new(INTERFACE);
         for (name, action) in [("Look", None), ("Open", Some("org.example.open"))] {
             let annotation = action.map(|action: &str| Annotation {
-                name: ACTION.into(),
+                name: ACTION_ANNOTATION.into(),
                 value: action.into(),
             });
             lamp.add_method(Method {
@@ -66,14 +71,14 @@ impl Stage {
         table.with(|objects| objects.insert(PATH, [lamp])).unwrap();
         let (calls, called) = mpsc::channel(16);
         let (presence, mut presences) = mpsc::channel(16);
-        let order = Order {
+        let order = ServerOptions {
             site,
             table,
             names: vec![NAME.into()],
             after: None,
             on_presence: Box::new(move |told| presence.try_send(told).unwrap()),
         };
-        let served = Served::spawn(&TaskTracker::new(), order, Lamp(calls));
+        let served = Server::spawn(&TaskTracker::new(), order, Lamp(calls));
         let named = soon(presences.recv()).await;
         assert!(matches!(named, Some(Presence::Named(_))), "{named:?}");
         Self {
@@ -150,7 +155,7 @@ impl Stage {
 
 #[tokio::test]
 async fn polkit_is_asked_about_the_caller_before_the_owner_hears_of_the_call() {
-    let mut stage = Stage::start(SiteKind::System).await;
+    let mut stage = Stage::start(BusScope::System).await;
     let mut asked = stage.authority((true, false)).await;
     assert_eq!(stage.call("Open", false).await, None);
     let question = (stage.own_name(), "org.example.open".to_owned(), 0);
@@ -163,7 +168,7 @@ async fn polkit_is_asked_about_the_caller_before_the_owner_hears_of_the_call() {
 #[tokio::test]
 async fn whoever_is_not_authorized_is_refused_and_nothing_happens() {
     for (says, error) in [((false, false), DENIED), ((false, true), REQUIRED)] {
-        let mut stage = Stage::start(SiteKind::System).await;
+        let mut stage = Stage::start(BusScope::System).await;
         let _asked = stage.authority(says).await;
         assert_eq!(stage.call("Open", false).await.as_deref(), Some(error));
         assert_eq!(stage.call("Look", false).await, None);
@@ -173,7 +178,7 @@ async fn whoever_is_not_authorized_is_refused_and_nothing_happens() {
 
 #[tokio::test]
 async fn a_caller_that_lets_its_user_be_asked_has_it_asked() {
-    let stage = Stage::start(SiteKind::System).await;
+    let stage = Stage::start(BusScope::System).await;
     let mut asked = stage.authority((true, false)).await;
     assert_eq!(stage.call("Open", true).await, None);
     let (_, _, flags) = asked.recv().await.unwrap();
@@ -182,7 +187,7 @@ async fn a_caller_that_lets_its_user_be_asked_has_it_asked() {
 
 #[tokio::test]
 async fn where_polkit_is_not_there_root_alone_may() {
-    let stage = Stage::start(SiteKind::System).await;
+    let stage = Stage::start(BusScope::System).await;
     let is_root = rustix::process::getuid().is_root();
     let expected = (!is_root).then(|| DENIED.to_owned());
     assert_eq!(stage.call("Open", false).await, expected);
@@ -190,7 +195,7 @@ async fn where_polkit_is_not_there_root_alone_may() {
 
 #[tokio::test]
 async fn on_a_bus_of_one_user_nobody_is_asked() {
-    for kind in [SiteKind::Session, SiteKind::Unknown] {
+    for kind in [BusScope::Session, BusScope::Unknown] {
         let stage = Stage::start(kind).await;
         let mut asked = stage.authority((false, false)).await;
         assert_eq!(stage.call("Open", false).await, None);
@@ -226,13 +231,13 @@ const HARMLESS: [&str; 8] = [
 
 #[test]
 fn every_method_takes_an_action_of_the_policy_or_is_known_to_be_harmless() {
-    let policy = include_str!("../../../../dbus-policy/system/org.z25.Zocp1.policy");
+    let policy = include_str!("../../../../../dbus-policy/system/org.z25.Zocp1.policy");
     let known = policy.split("<action id=\"").skip(1);
     let known: BTreeSet<&str> = known.filter_map(|rest| rest.split('"').next()).collect();
     for interface in declared() {
         for method in interface.methods() {
             let name = format!("{}.{}", interface.name(), method.name);
-            match method.annotation(ACTION) {
+            match method.annotation(ACTION_ANNOTATION) {
                 Some(action) => assert!(known.contains(action), "{name} takes {action}"),
                 None => assert!(HARMLESS.contains(&&*method.name), "{name} takes no action"),
             }

@@ -12,7 +12,7 @@ use zbus::Message;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(super) struct FairQueue {
     queues: HashMap<Box<str>, Queue>,
     /// Who has calls waiting, in the order of their turns.
     order: VecDeque<Box<str>>,
@@ -25,7 +25,7 @@ struct Queue {
     octets: usize,
 }
 
-impl Turns {
+impl FairQueue {
     /// Takes a call, or gives it back: its caller has too many waiting.
     pub(super) fn push(&mut self, call: Message) -> Result<(), Message> {
         let header = call.header();
@@ -95,7 +95,7 @@ mod tests {
             .unwrap()
     }
 
-    fn popped(turns: &mut Turns) -> Option<(String, String)> {
+    fn popped(turns: &mut FairQueue) -> Option<(String, String)> {
         let call = turns.pop()?;
         let header = call.header();
         Some((
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn who_has_ten_thousand_calls_waiting_goes_after_who_has_one() {
-        let mut turns = Turns::default();
+        let mut turns = FairQueue::default();
         for number in 0..10_000 {
             turns.push(call(":1.1", number, 0)).unwrap();
         }
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn who_has_too_many_calls_waiting_gets_them_back_and_nobody_else_does() {
-        let mut turns = Turns::default();
+        let mut turns = FairQueue::default();
         for number in 0..WAITING_MAX {
             turns.push(call(":1.1", number, 0)).unwrap();
         }
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn so_much_of_all_callers_is_kept_and_then_no_more_is_read() {
-        let mut turns = Turns::default();
+        let mut turns = FairQueue::default();
         for caller in 0..ALL_OCTETS_MAX / WAITING_OCTETS_MAX {
             assert!(!turns.is_full());
             let caller = format!(":1.{caller}");

@@ -6,6 +6,8 @@
 //! node answered with is not counted.
 //! Not here: who shows the counters, what the mesh counts.
 
+mod throttle;
+
 use std::sync::{
     Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
@@ -13,10 +15,8 @@ use std::sync::{
 
 use zbus::message::Header;
 
-use crate::{
-    errors::{ErrorKind, Refusal},
-    throttle::LogThrottle,
-};
+use self::throttle::LogThrottle;
+use crate::errors::{ErrorKind, Refusal};
 
 /// Is told what a bus connection reports.
 pub trait Observer: Send + Sync + std::fmt::Debug {

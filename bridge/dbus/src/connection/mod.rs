@@ -1,28 +1,28 @@
 //! A bus connection for messages that are passed on as they are.
 //!
-//! Model: a [`Line`] is a queue of messages for the bus, there before, between and after connections.
+//! Model: a [`BusConnection`] is a queue of messages for the bus, there before, between and after connections.
 //! [`live`] serves it on one connection: what is queued is written, as much at once as there is, and
-//! what the bus says is given to an [`Ear`], in the bus's order. It reads and writes the socket itself,
+//! what the bus says is given to an [`Handler`], in the bus's order. It reads and writes the socket itself,
 //! since a call that crosses two buses passes four times here, and each task in between costs.
 //! Invariants: L1. one task writes, and a message that is written in part is continued by it. L2. what is
 //! queued goes out in that order. L3. when a line ends, what is queued goes out first.
 //! Limits: [`QUEUED_MAX`] octets wait to be written; above that nothing more is read, and who fills the
-//! queue waits at [`Line::room`].
+//! queue waits at [`BusConnection::room`].
 //! Layout: `greeting` connects; `socket` reads and writes; `incoming` and `queue` are the two directions;
 //! `live` is the loop; `stack` has zbus use the same reading and writing.
-//! Not here: connections that serve a table of objects (`crate::served`).
+//! Not here: connections that serve a table of objects (`crate::server`).
 
-mod followed;
-mod gauge;
-mod greeting;
+mod event_loop;
+mod handshake;
 mod incoming;
-mod live;
 mod queue;
+mod read_barrier;
+mod registration;
 mod socket;
-mod stack;
 #[cfg(test)]
 mod tests;
-mod wake;
+mod waker;
+mod zbus_transport;
 
 use std::{
     num::NonZeroU32,
@@ -35,17 +35,17 @@ use std::{
 use tokio::sync::Notify;
 use zbus::Message;
 
-pub use self::stack::Ready;
+pub use self::zbus_transport::Ready;
 pub use self::{
-    gauge::Gauge,
-    greeting::connect,
-    live::{Ear, Ended, live},
-    stack::{Descriptors, ready},
+    event_loop::{Ended, Handler, run},
+    handshake::connect,
+    read_barrier::ReadBarrier,
+    zbus_transport::{Descriptors, ready},
 };
 use self::{
     queue::{Queue, Written},
     socket::Socket,
-    wake::Wake,
+    waker::Waker,
 };
 use crate::{
     errors::Refusal,
@@ -55,7 +55,7 @@ use crate::{
 
 /// A queue of messages for the bus. Clones are the same line.
 #[derive(Debug, Clone, Default)]
-pub struct Line {
+pub struct BusConnection {
     shared: Arc<Shared>,
 }
 
@@ -63,7 +63,7 @@ pub struct Line {
 struct Shared {
     queue: Mutex<Queue>,
     /// There is something to write, or to look at.
-    wake: Wake,
+    wake: Waker,
     room: Notify,
     /// The last serial.
     serial: AtomicU32,
@@ -98,7 +98,7 @@ pub async fn until(notice: &Notify, holds: impl Fn() -> bool) {
     }
 }
 
-impl Line {
+impl BusConnection {
     /// A line whose refusals are counted here.
     pub fn new(report: Report) -> Self {
         let shared = Shared {

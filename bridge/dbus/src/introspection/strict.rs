@@ -12,7 +12,8 @@ use quick_xml::{
 };
 use zbus::Signature;
 
-use super::shape::{
+use super::EMITS_CHANGED;
+use crate::interface::{
     Access, Annotation, Argument, Content, Emits, Interface, Method, Property, Signal,
 };
 
@@ -232,5 +233,3 @@ fn invalid(attribute: &'static str, value: &str) -> XmlError {
         value: value.to_owned(),
     }
 }
-
-pub(super) const EMITS_CHANGED: &str = "org.freedesktop.DBus.Property.EmitsChangedSignal";

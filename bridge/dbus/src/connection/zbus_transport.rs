@@ -33,13 +33,17 @@ use zbus::{
 };
 
 use super::{
-    greeting::{ConnectError, Connected, connect},
+    event_loop::read_into,
+    handshake::{ConnectError, Connected, connect},
     incoming::{Came, Incoming},
-    live::read_into,
     queue::{Queue, Written},
     socket::Socket,
 };
-use crate::{errors::Refusal, message::Outgoing, received::without_descriptors, report::Report};
+use crate::{
+    errors::Refusal,
+    message::{Outgoing, received::without_descriptors},
+    report::Report,
+};
 
 /// What becomes of descriptors that come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,13 +270,13 @@ impl WriteHalf for Writer {
 
 /// The octets of a message, without a copy.
 fn octets(message: Message) -> Bytes {
-    struct Owner(Message);
-    impl AsRef<[u8]> for Owner {
+    struct ObjectHandler(Message);
+    impl AsRef<[u8]> for ObjectHandler {
         fn as_ref(&self) -> &[u8] {
             self.0.data().bytes()
         }
     }
-    Bytes::from_owner(Owner(message))
+    Bytes::from_owner(ObjectHandler(message))
 }
 
 /// What is written, by both halves.

@@ -15,7 +15,7 @@ use std::{collections::VecDeque, os::fd::OwnedFd};
 use zbus::Message;
 
 use super::socket::DESCRIPTORS_MAX;
-use crate::{errors::Refusal, received::received};
+use crate::{errors::Refusal, message::received::received};
 
 /// What has come. See the [module](self).
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
-//! The task behind a `Served`.
+//! The task behind a `Server`.
 //!
-//! Model: `Away -> connect -> Home -> (fails) -> Away …` until it is to stop. At home one loop does all:
+//! Model: `disconnected -> connect -> Connected -> (fails) -> disconnected …` until it is to stop. While connected one loop does all:
 //! it reads, answers, waits for the owner, and writes. The write that is under way is kept between the
-//! turns of the loop, so no branch of the `select!` can drop it.
+//! waiting of the loop, so no branch of the `select!` can drop it.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -21,17 +21,17 @@ use zbus::{
 use zocp_interfaces::POLICY_NAME;
 
 use super::{
-    Answer, CHANGE_INTERVAL, CLOSE_DEADLINE, CallRequest, Done, Order, Owner, PENDING_MAX,
-    PENDING_PER_CALLER_MAX, Presence, SetRequest, Wanted,
-    shares::Shares,
-    turns::{Turns, WAITING_MAX},
+    Answer, CHANGE_INTERVAL, CLOSE_DEADLINE, CallRequest, Done, ObjectHandler, PENDING_MAX,
+    PENDING_PER_CALLER_MAX, Presence, ServerOptions, SetRequest, Wanted,
+    fair_queue::{FairQueue, WAITING_MAX},
+    in_flight::InFlightQuota,
 };
 use crate::{
-    authority::Wish,
+    connection::{Descriptors, bus_call, ready},
     errors::Refusal,
-    line::{Descriptors, bus_call, ready},
     message::send_all,
-    objects::{Call, Set, Ticket, Verdict},
+    objects::{Call, Dispatch, ReplyToken, Set},
+    server::authority::AuthorizationRequest,
 };
 
 /// Which names are wanted, and when one that was wanted before is to be released.
@@ -41,8 +41,8 @@ pub(super) struct Names {
 }
 
 /// Serves until `stop`.
-pub(super) async fn run<O: Owner>(
-    order: Order,
+pub(super) async fn run<O: ObjectHandler>(
+    order: ServerOptions,
     owner: O,
     mut names: Names,
     stop: CancellationToken,
@@ -57,8 +57,8 @@ pub(super) async fn run<O: Owner>(
         match connected.unwrap_or_else(|_| Err(zbus::Error::Failure("no answer".to_owned()))) {
             Ok(stream) => {
                 pause = PAUSE_MIN;
-                Home::new(&order, &owner, &mut names, stream)
-                    .live(&stop)
+                Connected::new(&order, &owner, &mut names, stream)
+                    .run(&stop)
                     .await;
             }
             Err(error) => order.tell(Presence::Unreachable(error.to_string())),
@@ -73,30 +73,30 @@ pub(super) async fn run<O: Owner>(
     order.tell(Presence::Closed);
 }
 
-async fn connect(order: &Order) -> zbus::Result<MessageStream> {
+async fn connect(order: &ServerOptions) -> zbus::Result<MessageStream> {
     let report = order.site.report.clone();
     let ready = ready(&order.site.address, Descriptors::Close, report).await?;
     ready.stream().await
 }
 
-impl Order {
+impl ServerOptions {
     fn tell(&self, presence: Presence) {
         (self.on_presence)(presence);
     }
 }
 
-/// A house with a connection.
-struct Home<'a, O> {
-    order: &'a Order,
+/// The task while it has a connection.
+struct Connected<'a, O> {
+    order: &'a ServerOptions,
     owner: &'a O,
     connection: Connection,
     stream: MessageStream,
     /// Calls that came and were not looked at.
-    turns: Turns,
+    waiting: FairQueue,
     /// Calls that the owner has not answered.
     pending: FuturesUnordered<BoxFuture<'a, Done>>,
     /// How many of those each caller has.
-    shares: Shares,
+    in_flight: InFlightQuota,
     /// The write that is under way.
     sending: Option<BoxFuture<'static, zbus::Result<()>>>,
     names: &'a mut Names,
@@ -120,23 +120,28 @@ enum Naming {
     Settled(Option<Arc<str>>),
 }
 
-/// A house that is to end.
+/// The task when it is to end.
 struct Closing {
     /// With this serial the bus was asked to take the name back, and has not answered yet.
     releasing: Option<NonZeroU32>,
     deadline: Instant,
 }
 
-/// Why a house leaves its connection.
-enum Leave {
+/// Why the task gives up its connection.
+enum Disconnection {
     /// It is closed as it was to be.
     Done,
     /// The connection failed.
     Failed(String),
 }
 
-impl<'a, O: Owner> Home<'a, O> {
-    fn new(order: &'a Order, owner: &'a O, names: &'a mut Names, stream: MessageStream) -> Self {
+impl<'a, O: ObjectHandler> Connected<'a, O> {
+    fn new(
+        order: &'a ServerOptions,
+        owner: &'a O,
+        names: &'a mut Names,
+        stream: MessageStream,
+    ) -> Self {
         order.table.lock().set_announcing(true);
         let after = names.wanted.borrow_and_update().after.clone();
         let home = Self {
@@ -144,9 +149,9 @@ impl<'a, O: Owner> Home<'a, O> {
             owner,
             connection: Connection::from(&stream),
             stream,
-            turns: Turns::default(),
+            waiting: FairQueue::default(),
             pending: FuturesUnordered::new(),
-            shares: Shares::default(),
+            in_flight: InFlightQuota::default(),
             sending: None,
             names,
             naming: Naming::Waiting(after),
@@ -161,35 +166,35 @@ impl<'a, O: Owner> Home<'a, O> {
         home
     }
 
-    async fn live(mut self, stop: &CancellationToken) {
-        let leave = loop {
-            if let Some(leave) = self.turn(stop).await {
-                break leave;
+    async fn run(mut self, stop: &CancellationToken) {
+        let disconnection = loop {
+            if let Some(disconnection) = self.step(stop).await {
+                break disconnection;
             }
         };
         self.order.table.lock().set_announcing(false);
         self.order.table.forget_asked();
         self.order.table.inner.room.notify_waiters();
-        match leave {
-            Leave::Done => {
+        match disconnection {
+            Disconnection::Done => {
                 self.connection.close().await.ok();
             }
-            Leave::Failed(reason) => self.order.tell(Presence::Unreachable(reason)),
+            Disconnection::Failed(reason) => self.order.tell(Presence::Unreachable(reason)),
         }
     }
 
     /// Waits for one thing and does it. Every branch is cancel safe: streams and timers keep their
     /// place, and the write stays in `self`.
-    async fn turn(&mut self, stop: &CancellationToken) -> Option<Leave> {
-        if let Some(leave) = self.receive_ready() {
-            return Some(leave);
+    async fn step(&mut self, stop: &CancellationToken) -> Option<Disconnection> {
+        if let Some(disconnection) = self.receive_ready() {
+            return Some(disconnection);
         }
         // What was put out before goes before the answers, and those at once if nothing is under way.
         self.write_due();
         self.serve();
         self.write_due();
         if self.is_closed() {
-            return Some(Leave::Done);
+            return Some(Disconnection::Done);
         }
         let is_sending = self.sending.is_some();
         let may_read = self.may_read();
@@ -200,13 +205,13 @@ impl<'a, O: Owner> Home<'a, O> {
             sent = finished(&mut self.sending) => {
                 self.sending = None;
                 self.order.table.inner.room.notify_waiters();
-                return sent.err().map(|error| Leave::Failed(error.to_string()));
+                return sent.err().map(|error| Disconnection::Failed(error.to_string()));
             }
             message = self.stream.next(), if may_read => return self.received(message),
             // Others have their turn too: those who bring us messages, and those who take them.
             () = tokio::task::yield_now(), if may_serve => {}
             Some((ticket, answer)) = self.pending.next(), if !self.pending.is_empty() => {
-                self.shares.give_back(ticket.caller());
+                self.in_flight.give_back(ticket.caller());
                 let mut objects = self.order.table.lock();
                 objects.flush_changes();
                 objects.answer(ticket, answer);
@@ -271,33 +276,37 @@ impl<'a, O: Owner> Home<'a, O> {
 
     /// Whether more may come: there is room for calls, and for what refuses them.
     fn may_read(&self) -> bool {
-        !self.turns.is_full() && self.order.table.has_room()
+        !self.waiting.is_full() && self.order.table.has_room()
     }
 
     /// Takes the messages that are there already.
-    fn receive_ready(&mut self) -> Option<Leave> {
+    fn receive_ready(&mut self) -> Option<Disconnection> {
         for _ in 0..RECEIVED_AT_ONCE_MAX {
             if !self.may_read() {
                 break;
             }
             let next = self.stream.next().now_or_never()?;
-            if let Some(leave) = self.received(next) {
-                return Some(leave);
+            if let Some(disconnection) = self.received(next) {
+                return Some(disconnection);
             }
         }
         None
     }
 
     /// Takes a message: calls wait for their turn.
-    fn received(&mut self, message: Option<zbus::Result<Message>>) -> Option<Leave> {
+    fn received(&mut self, message: Option<zbus::Result<Message>>) -> Option<Disconnection> {
         let message = match message {
             Some(Ok(message)) => message,
-            Some(Err(error)) => return Some(Leave::Failed(error.to_string())),
-            None => return Some(Leave::Failed("the bus closed the connection".to_owned())),
+            Some(Err(error)) => return Some(Disconnection::Failed(error.to_string())),
+            None => {
+                return Some(Disconnection::Failed(
+                    "the bus closed the connection".to_owned(),
+                ));
+            }
         };
         match message.message_type() {
             Type::MethodCall => {
-                if let Err(call) = self.turns.push(message) {
+                if let Err(call) = self.waiting.push(message) {
                     let busy = Refusal::Busy(format!("{WAITING_MAX} of your calls are waiting"));
                     self.order.table.lock().refuse(call, busy);
                 }
@@ -311,7 +320,7 @@ impl<'a, O: Owner> Home<'a, O> {
     /// Whether a call waits and may be looked at: few enough answers wait to be written.
     fn may_serve(&self) -> bool {
         let has_room = || self.order.table.lock().outgoing_len() < ANSWERS_WAITING_MAX;
-        !self.turns.is_empty() && has_room()
+        !self.waiting.is_empty() && has_room()
     }
 
     /// Looks at the calls whose turn it is.
@@ -320,14 +329,14 @@ impl<'a, O: Owner> Home<'a, O> {
             if !self.may_serve() {
                 break;
             }
-            let Some(call) = self.turns.pop() else {
+            let Some(call) = self.waiting.pop() else {
                 break;
             };
             let verdict = self.order.table.lock().handle(&call);
             match verdict {
-                Verdict::Done => {}
-                Verdict::Call(call) => self.pass_call(call),
-                Verdict::Set(set) => self.pass_set(set),
+                Dispatch::Done => {}
+                Dispatch::Call(call) => self.pass_call(call),
+                Dispatch::Set(set) => self.pass_set(set),
             }
         }
     }
@@ -343,7 +352,7 @@ impl<'a, O: Owner> Home<'a, O> {
             arguments: call.arguments,
             caller: ticket.caller(),
         };
-        let wish = call.action.map(|action| Wish {
+        let wish = call.action.map(|action| AuthorizationRequest {
             action,
             caller: ticket.caller(),
             may_ask: ticket.may_ask(),
@@ -378,10 +387,10 @@ impl<'a, O: Owner> Home<'a, O> {
     }
 
     /// The ticket, unless too many calls wait: then it is answered.
-    fn ticket_with_room(&mut self, ticket: Ticket) -> Option<Ticket> {
+    fn ticket_with_room(&mut self, ticket: ReplyToken) -> Option<ReplyToken> {
         let refused = if self.pending.len() >= PENDING_MAX {
             format!("{PENDING_MAX} calls are waiting")
-        } else if self.shares.take(ticket.caller()) {
+        } else if self.in_flight.take(ticket.caller()) {
             return Some(ticket);
         } else {
             format!("{PENDING_PER_CALLER_MAX} of your calls are waiting")

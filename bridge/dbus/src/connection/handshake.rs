@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use zbus::{Address, Message, message::Type};
 
 use super::{
-    Gauge, bus_call,
+    ReadBarrier, bus_call,
+    event_loop::read_into,
     incoming::{Came, Incoming},
-    live::read_into,
     socket::Socket,
 };
 
@@ -22,7 +22,7 @@ use super::{
 pub struct Connected {
     pub(super) socket: Arc<Socket>,
     pub(super) incoming: Incoming,
-    pub(super) gauge: Gauge,
+    pub(super) gauge: ReadBarrier,
     unique_name: Arc<str>,
     /// The bus's id.
     pub(super) guid: String,
@@ -54,7 +54,7 @@ impl Connected {
     }
 
     /// Tells how much of what came was heard.
-    pub fn gauge(&self) -> Gauge {
+    pub fn gauge(&self) -> ReadBarrier {
         self.gauge.clone()
     }
 }
@@ -107,7 +107,7 @@ async fn authenticate(address: &Address, first: &[u8]) -> Result<Connected, Conn
         .map_err(not_understood)?;
     let socket = Arc::new(socket);
     Ok(Connected {
-        gauge: Gauge::new(&socket),
+        gauge: ReadBarrier::new(&socket),
         socket,
         incoming,
         unique_name: Arc::from(""),

@@ -11,7 +11,7 @@
 
 use zbus::Signature;
 
-use super::shape::Annotation;
+use crate::interface::Annotation;
 
 /// The name of the annotation, as it is of a property.
 pub(super) const TYPE_NAME: &str = "org.qtproject.QtDBus.QtTypeName";
@@ -207,7 +207,9 @@ mod tests {
             files::TRUST_XML,
             files::WIRE_XML,
         ] {
-            let interface = crate::objects::parse_interfaces(text).unwrap().remove(0);
+            let interface = crate::introspection::parse_interfaces(text)
+                .unwrap()
+                .remove(0);
             for method in &interface.shape.methods {
                 let inputs = method.inputs.iter().map(|it| &it.signature);
                 let outputs = method.outputs.iter().map(|it| &it.signature);
