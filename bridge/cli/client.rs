@@ -187,17 +187,6 @@ impl Client {
     }
 }
 
-/// The properties of one interface of an object, as `GetManagedObjects` has them.
-pub(crate) type Properties = HashMap<String, OwnedVariant>;
-
-/// The interfaces of an object, as `GetManagedObjects` has them.
-pub(crate) type Interfaces = HashMap<zbus::names::OwnedInterfaceName, Properties>;
-
-/// The last element of a path.
-pub(crate) fn last_element(path: &OwnedObjectPath) -> &str {
-    path.as_str().rsplit('/').next().unwrap_or_default()
-}
-
 /// What went wrong where; most errors say where themselves.
 fn at(address: &str, error: &str) -> String {
     if error.contains(address) {

@@ -16,10 +16,18 @@ use zocp_interfaces::{
 };
 use zocp_mapping::label::unlabel;
 
-use crate::{
-    client::{Interfaces, Properties, last_element},
-    value::to_json,
-};
+use crate::value::to_json;
+
+/// The properties of one interface of an object, as `GetManagedObjects` has them.
+pub(crate) type Properties = HashMap<String, OwnedVariant>;
+
+/// The interfaces of an object, as `GetManagedObjects` has them.
+pub(crate) type Interfaces = HashMap<zbus::names::OwnedInterfaceName, Properties>;
+
+/// The last element of a path.
+pub(crate) fn last_element(path: &OwnedObjectPath) -> &str {
+    path.as_str().rsplit('/').next().unwrap_or_default()
+}
 
 /// A peer, from `org.z25.Zocp1.Peer`.
 #[derive(Debug, Clone, Default)]

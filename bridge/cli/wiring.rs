@@ -9,9 +9,10 @@ use zocp_interfaces::{BRIDGE_NAME, BRIDGE_PATH, BridgeProxy, WIRE_INTERFACE};
 use zocp_wires::{End, NodeEnd};
 
 use crate::{
-    client::{Client, Interfaces},
+    client::Client,
     exit::{Exit, Failure},
     value::to_json,
+    view::Interfaces,
     view::snake,
 };
 
@@ -93,7 +94,7 @@ impl Client {
             .filter_map(|(path, object)| WireView::new(path, object))
             .collect();
         let number = |wire: &WireView| {
-            let number = crate::client::last_element(&wire.path).parse::<u32>();
+            let number = crate::view::last_element(&wire.path).parse::<u32>();
             number.unwrap_or_default()
         };
         wires.sort_by_key(number);

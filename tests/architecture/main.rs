@@ -203,7 +203,10 @@ fn a_circle_is_found_and_its_imports_are_named() {
 
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).expect("two folders above").to_owned()
+    here.ancestors()
+        .nth(2)
+        .expect("two folders above")
+        .to_owned()
 }
 
 /// All sources below a folder.

@@ -24,6 +24,7 @@
 //! Spec: D-Bus specification 0.43
 
 mod auth;
+mod connection_id;
 mod core;
 mod limits;
 mod message;
@@ -31,9 +32,10 @@ mod names;
 mod rules;
 mod server;
 
+pub use self::connection_id::ConnectionId;
 pub use self::{
     auth::Admitted,
-    core::{Backlog, Bus, CloseReason, Config, ConnectionId, Credentials, Output},
+    core::{Backlog, Bus, CloseReason, Config, Credentials, Output},
     limits::Limits,
     message::{Descriptors, Fixed, Frame, Incoming, Invalid, Kind, Message, Order, RawMessage},
     server::{AttachError, Attached, Handle, Server, ServerConfig},

@@ -8,6 +8,7 @@
 mod fading;
 mod load;
 mod passes;
+mod targets;
 
 use std::collections::BTreeMap;
 

@@ -216,8 +216,7 @@ impl Watch<'_> {
         let Some(known) = self.nodes.get(&owner) else {
             return Ok(());
         };
-        let (path, _): (OwnedObjectPath, crate::client::Interfaces) =
-            message.body().deserialize()?;
+        let (path, _): (OwnedObjectPath, crate::view::Interfaces) = message.body().deserialize()?;
         let Ok(view) = self.client.tree(&known.bus_name).await else {
             return Ok(());
         };

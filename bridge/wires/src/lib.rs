@@ -13,7 +13,6 @@
 //! `record` how a wire fares; `first` the value that a new wire begins with; `kept` what outlives the bridge; `limits`; `requests` what callers ask for.
 //! Spec: docs/reference/dbus.md, "Wires"; docs/reference/protocol.md §5.5.
 
-mod announced;
 mod board;
 mod bus;
 pub mod conversion;
@@ -44,7 +43,7 @@ use zocp_interfaces::{WIRE_INTERFACE, WIRE_XML};
 use zocp_node::{CapPath, Cause, Event, Node, PeerId, Value};
 
 use self::{
-    board::{Board, First, Output, WireId},
+    board::{Board, First, Output, WireId, announced},
     bus::{Caller, Listener},
     conversion::Calculator,
     feed::{Feed, Passing, feed},

@@ -4,32 +4,13 @@
 //! Spec: D-Bus specification, "Message Bus Messages"
 
 use super::{
-    BUS_NAME, BUS_PATH, Bus, ConnectionId, connection::State, fault::Fault, methods, properties,
+    BUS_NAME, BUS_PATH, Bus, ConnectionId,
+    call::{Answer, Call, Failure, INTROSPECTABLE, MONITORING, PEER, PROPERTIES},
+    connection::State,
+    fault::Fault,
+    methods, properties,
 };
-use crate::message::{Cursor, Invalid, Kind, Message, Writer};
-
-/// A call to the bus.
-pub(super) struct Call<'a> {
-    pub(super) from: ConnectionId,
-    pub(super) message: &'a Message<'a>,
-    pub(super) args: Cursor<'a>,
-}
-
-/// What a call comes to: the results with their types, if they have not been sent.
-pub(super) type Answer = Result<Option<(&'static str, Writer)>, Failure>;
-
-/// Why a call has no results.
-pub(super) enum Failure {
-    Fault(Fault),
-    /// The arguments are not what the signature says: the connection ends.
-    Body,
-}
-
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
+use crate::message::{Cursor, Invalid, Kind, Message};
 
 /// A method of the bus.
 pub(super) struct Method {
@@ -298,8 +279,3 @@ impl<'a> Call<'a> {
         Ok(string)
     }
 }
-
-pub(super) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
-pub(super) const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
-pub(super) const MONITORING: &str = "org.freedesktop.DBus.Monitoring";
-pub(super) const PEER: &str = "org.freedesktop.DBus.Peer";

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::{
     BUS_NAME, Bus, ConnectionId, Credentials, Order,
+    call::{Answer, Call, Failure},
     connection::State,
-    driver::{Answer, Call, Failure},
     fault::Fault,
 };
 use crate::{

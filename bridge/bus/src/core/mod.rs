@@ -9,6 +9,7 @@
 //! Layout: `connection` is what is known of one, `routing` is where messages go, `driver` and what is below is the bus as
 //! a service of itself.
 
+mod call;
 mod connection;
 mod driver;
 mod fault;
@@ -27,23 +28,11 @@ use std::{
 pub use self::connection::{Backlog, Credentials};
 use self::connection::{Connection, State};
 use crate::{
-    Limits,
+    ConnectionId, Limits,
     message::{Draft, Invalid, Kind, Message, RawMessage, Writer},
     names::{Change, Changes, Names},
     rules::{Index, Owners},
 };
-
-/// A connection of a bus; never used again for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(pub(crate) u64);
-
-impl ConnectionId {
-    /// The name that it has when it has said Hello.
-    #[must_use]
-    pub fn unique_name(self) -> String {
-        format!(":1.{}", self.0)
-    }
-}
 
 /// What a bus is told at its beginning.
 #[derive(Debug, Clone, Default)]

@@ -2,7 +2,7 @@
 
 use super::{
     BUS_NAME, BUS_PATH, Bus,
-    driver::{Answer, Call, INTROSPECTABLE, MONITORING, PEER, PROPERTIES},
+    call::{Answer, Call, INTROSPECTABLE, MONITORING, PEER, PROPERTIES},
     fault::Fault,
 };
 use crate::message::Writer;

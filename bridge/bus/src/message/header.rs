@@ -5,13 +5,8 @@
 
 use std::{num::NonZeroU32, ops::Range};
 
-use super::{Cursor, Fixed, Kind, signature, syntax};
+use super::{Cursor, Fixed, Invalid, Kind, signature, syntax};
 use crate::Limits;
-
-/// Why octets are no message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no message: {0}")]
-pub struct Invalid(pub(crate) &'static str);
 
 /// The place of a text in the header.
 #[derive(Debug, Clone, Copy)]

@@ -14,6 +14,7 @@ mod args;
 mod fixed;
 mod header;
 mod incoming;
+mod invalid;
 mod signature;
 mod stamp;
 pub(crate) mod syntax;
@@ -32,8 +33,8 @@ pub(crate) use self::{
 };
 pub use self::{
     fixed::Fixed,
-    header::Invalid,
     incoming::{Frame, Incoming},
+    invalid::Invalid,
 };
 use crate::Limits;
 

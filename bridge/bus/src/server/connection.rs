@@ -20,8 +20,9 @@ use tokio::{
 
 use super::{Link, PIECE_LEN_MAX, Shared, outbox::SocketLink, socket};
 use crate::{
+    ConnectionId,
     auth::Auth,
-    core::{Bus, ConnectionId},
+    core::Bus,
     message::{Incoming, Invalid, Message},
 };
 

@@ -13,7 +13,8 @@ use std::{
 
 use super::{Link, Shared};
 use crate::{
-    core::{Backlog, ConnectionId, Credentials},
+    ConnectionId,
+    core::{Backlog, Credentials},
     message::{Invalid, Message, RawMessage},
 };
 

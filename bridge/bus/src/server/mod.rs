@@ -32,8 +32,8 @@ use tokio::task::JoinHandle;
 pub use self::local::{AttachError, Attached};
 use self::{local::LocalLink, outbox::SocketLink};
 use crate::{
-    Admitted, Limits,
-    core::{Backlog, Bus, Config, ConnectionId, Credentials, Output},
+    Admitted, ConnectionId, Limits,
+    core::{Backlog, Bus, Config, Credentials, Output},
     message::RawMessage,
 };
 

@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use super::{
-    load::Targets,
     passes::{Present, Values, steady},
+    targets::Targets,
 };
 use crate::{
     args::Switch,

@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{Part, load::Targets};
+use super::{Part, targets::Targets};
 use crate::{
     exit::{Exit, Failure},
     scene::is_same,

@@ -5,10 +5,11 @@ use zocp_interfaces::{BRIDGE_NAME, BRIDGE_PATH, PEER_INTERFACE, TrustProxy};
 use zocp_node::PublicKey;
 
 use crate::{
-    client::{Client, Properties, UUID_PREFIX_MIN},
+    client::{Client, UUID_PREFIX_MIN},
     exit::{Exit, Failure},
     near::suggestion,
     value::to_json,
+    view::Properties,
 };
 
 /// Every key of which the bridge knows something.

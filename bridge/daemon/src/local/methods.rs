@@ -23,7 +23,7 @@ use zocp_node::{
 
 use super::{
     Local,
-    registry::{Kind, Place},
+    place::{Kind, Place},
 };
 use zocp_dbus::{errors::Refusal, message::with_arguments, server::ObjectTable};
 use zocp_mapping::{convert, types};

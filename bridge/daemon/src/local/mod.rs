@@ -19,6 +19,7 @@ mod lane;
 mod marks;
 mod methods;
 mod options;
+mod place;
 mod registry;
 #[cfg(test)]
 mod tests;
@@ -43,7 +44,8 @@ use self::{
     lane::{Lane, Set},
     marks::{Mark, Marks},
     options::{Offer, Value},
-    registry::{Kind, Place, Registry, What},
+    place::{Kind, Place},
+    registry::{Registry, What},
 };
 use crate::view::{View, facts, given, shape};
 use zocp_dbus::{

@@ -13,6 +13,7 @@ use zocp_node::{CapPath, Capability, ObjectPath, Value};
 use super::{
     kept::{KeptValue, Published},
     methods::Target,
+    place::{Kind, Place},
 };
 use zocp_dbus::errors::Refusal;
 use zocp_relay::schema::SERVICES;
@@ -32,27 +33,6 @@ impl Default for Limits {
             publications_max: 8192,
             publications_per_program_max: 1024,
         }
-    }
-}
-
-/// Whether a value or a method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    Capability,
-    Method,
-}
-
-/// See the [module](self).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    // First, so that all of an object are together.
-    pub(super) path: CapPath,
-    pub(super) kind: Kind,
-}
-
-impl Place {
-    pub(super) fn new(kind: Kind, path: CapPath) -> Self {
-        Self { path, kind }
     }
 }
 

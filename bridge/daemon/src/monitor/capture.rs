@@ -11,12 +11,12 @@ use std::{collections::HashMap, sync::Arc};
 use zocp_node::{Kind, Note, Passed, PeerId, Verb, Way};
 
 use super::{
+    encoder::Encoder,
     order::{Order, Subject},
     packets::Packets,
     pcapng::{self, About, Interface},
     seen::{Seen, What},
     segment::{Streams, datagram},
-    watcher::Pen,
 };
 use zocp_relay::metrics::Packet;
 
@@ -100,7 +100,7 @@ impl Capture {
     }
 }
 
-impl Pen for Capture {
+impl Encoder for Capture {
     fn begin(&mut self, out: &mut Vec<u8>) {
         pcapng::begin(out);
     }

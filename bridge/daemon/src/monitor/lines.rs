@@ -16,10 +16,10 @@ use zocp_node::{Kind as _, Note, Parting, Passed, PeerId, Verb, Way};
 
 use super::{
     calls::{Call, Calls, Key, Kind},
+    encoder::Encoder,
     order::{Order, Subject},
     packets::Packets,
     seen::{Denial, Seen, What, member},
-    watcher::Pen,
 };
 use zocp_relay::metrics::Packet;
 use zocp_relay::transport::Control;
@@ -298,7 +298,7 @@ impl Lines {
     }
 }
 
-impl Pen for Lines {
+impl Encoder for Lines {
     fn begin(&mut self, _: &mut Vec<u8>) {}
 
     fn lost(&mut self, count: u64, out: &mut Vec<u8>) {

@@ -14,6 +14,7 @@
 
 mod calls;
 mod capture;
+mod encoder;
 mod lines;
 mod order;
 mod packets;

@@ -10,10 +10,11 @@ use zocp_node::{Note, Passed, PeerId, Verb, Way};
 
 use super::{
     capture::Capture,
+    encoder::Encoder,
     lines::Lines,
     order::Order,
     seen::{Seen, What},
-    watcher::{Pen, Watcher},
+    watcher::Watcher,
 };
 use zocp_dbus::{
     message::{Octets, Outgoing},
@@ -68,10 +69,10 @@ fn packet(at: u64, way: Way, packet: Message) -> Seen {
     )
 }
 
-fn lines(pen: &mut Lines, seen: &[Seen]) -> Vec<Value> {
+fn lines(encoder: &mut Lines, seen: &[Seen]) -> Vec<Value> {
     let mut out = Vec::new();
     for one in seen {
-        pen.write(one, &mut out);
+        encoder.write(one, &mut out);
     }
     let text = String::from_utf8(out).unwrap();
     text.lines()

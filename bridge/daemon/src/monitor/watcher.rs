@@ -1,7 +1,7 @@
 //! One watcher: its queue, and the task that writes to it.
 //!
 //! Model: a [`Watcher`] is the end that is offered what happens. Its task takes from the queue, makes octets
-//! with a [`Pen`], and writes them to a socket pair whose other end the program has.
+//! with a [`Encoder`], and writes them to a socket pair whose other end the program has.
 //! Invariants: W1. [`Watcher::offer`] never waits: without room it counts. W2. What was dropped is told in the
 //! place where it is missing. W3. The task ends when the program closes its end, or at `stop`.
 //! Limits: [`QUEUE_MAX`] events of [`QUEUE_OCTETS_MAX`] octets wait; what the task has taken is one batch of
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     capture::Capture,
+    encoder::Encoder,
     lines::Lines,
     order::{Format, Order},
     seen::Seen,
@@ -48,18 +49,6 @@ struct Shared {
 /// An event, and how many before it were dropped.
 type Queued = (u64, Arc<Seen>);
 
-/// What makes octets of events.
-pub(super) trait Pen: Send {
-    /// What stands before everything.
-    fn begin(&mut self, out: &mut Vec<u8>);
-
-    /// So many events are missing here.
-    fn lost(&mut self, count: u64, out: &mut Vec<u8>);
-
-    /// An event, unless it is not wanted.
-    fn write(&mut self, seen: &Seen, out: &mut Vec<u8>);
-}
-
 impl Watcher {
     /// A watcher, the program's end, and the task that serves it.
     pub(super) fn open(
@@ -80,11 +69,11 @@ impl Watcher {
                 lost: AtomicU64::new(0),
             }),
         };
-        let pen: Box<dyn Pen> = match order.format {
+        let encoder: Box<dyn Encoder> = match order.format {
             Format::Json => Box::new(Lines::new(order)),
             Format::Pcapng => Box::new(Capture::new(order)),
         };
-        let task = watcher.clone().serve(ours, events, pen, stop);
+        let task = watcher.clone().serve(ours, events, encoder, stop);
         Ok((watcher, theirs.into(), task))
     }
 
@@ -117,27 +106,27 @@ impl Watcher {
         self,
         stream: UnixStream,
         mut events: Receiver<Queued>,
-        mut pen: Box<dyn Pen>,
+        mut encoder: Box<dyn Encoder>,
         stop: CancellationToken,
     ) {
         let writing = async {
             let mut batch = Vec::new();
             let mut out = Vec::new();
-            pen.begin(&mut out);
+            encoder.begin(&mut out);
             loop {
                 write_all(&stream, &out).await?;
                 out.clear();
                 events.recv_many(&mut batch, BATCH_MAX).await;
                 for (lost, seen) in batch.drain(..) {
-                    tell_lost(&mut *pen, lost, &mut out);
-                    pen.write(&seen, &mut out);
+                    tell_lost(&mut *encoder, lost, &mut out);
+                    encoder.write(&seen, &mut out);
                     let weight = seen.weight();
                     self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
                 }
                 // Nothing came behind what was dropped.
                 if events.is_empty() {
                     let lost = self.shared.lost.swap(0, Ordering::Relaxed);
-                    tell_lost(&mut *pen, lost, &mut out);
+                    tell_lost(&mut *encoder, lost, &mut out);
                 }
             }
         };
@@ -151,9 +140,9 @@ impl Watcher {
     }
 }
 
-fn tell_lost(pen: &mut dyn Pen, count: u64, out: &mut Vec<u8>) {
+fn tell_lost(encoder: &mut dyn Encoder, count: u64, out: &mut Vec<u8>) {
     if count > 0 {
-        pen.lost(count, out);
+        encoder.lost(count, out);
     }
 }
 

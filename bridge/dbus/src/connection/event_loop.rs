@@ -6,7 +6,6 @@
 //! Limits: [`HEARD_AT_ONCE_MAX`] messages, then others get their turn.
 
 use std::{
-    cell::RefCell,
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
@@ -23,10 +22,7 @@ use tokio_util::sync::CancellationToken;
 use zbus::Message;
 
 use super::{
-    BusConnection, Written,
-    handshake::{ConnectError, Connected},
-    incoming::{Came, Incoming},
-    socket::Socket,
+    BusConnection, Written, handshake::Connected, incoming::Came, reading::poll_read_into,
 };
 
 /// Who hears what the bus says on a line.
@@ -225,38 +221,6 @@ impl Alarm {
     }
 }
 
-/// Waits for octets and takes what is there.
-pub(super) async fn read_into(
-    socket: &Socket,
-    incoming: &mut Incoming,
-) -> Result<(), ConnectError> {
-    poll_fn(|context| poll_read_into(socket, incoming, context)).await
-}
-
-fn poll_read_into(
-    socket: &Socket,
-    incoming: &mut Incoming,
-    context: &mut Context<'_>,
-) -> Poll<Result<(), ConnectError>> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        scratch.resize(READ_LEN, 0);
-        let received = ready!(socket.poll_read(context, scratch))?;
-        if received.len == 0 {
-            let closed = io::Error::new(io::ErrorKind::UnexpectedEof, "the bus hung up");
-            return Poll::Ready(Err(closed.into()));
-        }
-        let fed = incoming.feed(&scratch[..received.len], received.descriptors);
-        Poll::Ready(fed.map_err(|error| ConnectError::Refused(error.to_string())))
-    })
-}
-
-thread_local! {
-    /// One buffer a thread, not one a connection: it is used between two waits only.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Octets that one read takes: a message of 64 KiB is one.
-const READ_LEN: usize = 128 << 10;
 /// Messages that are heard before others get their turn.
 const HEARD_AT_ONCE_MAX: usize = 64;
 const CLOSE_MAX: Duration = Duration::from_secs(1);

@@ -12,8 +12,9 @@ use zbus::{Address, Message, message::Type};
 
 use super::{
     ReadBarrier, bus_call,
-    event_loop::read_into,
+    error::ConnectError,
     incoming::{Came, Incoming},
+    reading::read_into,
     socket::Socket,
 };
 
@@ -28,23 +29,6 @@ pub struct Connected {
     pub(super) guid: String,
     /// Whether descriptors may be sent.
     pub(super) takes_descriptors: bool,
-}
-
-/// Why there is no connection to a bus.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The address is none: the configuration's fault.
-    #[error("the address of the bus: {0}")]
-    Address(zbus::Error),
-    /// Nobody is there, or it hung up.
-    #[error("the bus cannot be reached: {0}")]
-    Unreachable(#[from] io::Error),
-    /// What is there does not want us, or is no bus.
-    #[error("the bus refuses us: {0}")]
-    Refused(String),
-    /// What is there says nothing.
-    #[error("the bus does not answer")]
-    Silent,
 }
 
 impl Connected {

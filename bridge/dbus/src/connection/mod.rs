@@ -12,11 +12,13 @@
 //! `live` is the loop; `stack` has zbus use the same reading and writing.
 //! Not here: connections that serve a table of objects (`crate::server`).
 
+mod error;
 mod event_loop;
 mod handshake;
 mod incoming;
 mod queue;
 mod read_barrier;
+mod reading;
 mod registration;
 mod socket;
 #[cfg(test)]

@@ -33,10 +33,11 @@ use zbus::{
 };
 
 use super::{
-    event_loop::read_into,
-    handshake::{ConnectError, Connected, connect},
+    error::ConnectError,
+    handshake::{Connected, connect},
     incoming::{Came, Incoming},
     queue::{Queue, Written},
+    reading::read_into,
     socket::Socket,
 };
 use crate::{

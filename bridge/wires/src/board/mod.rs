@@ -19,6 +19,7 @@
 //! Layout: `wire` a wire; `stages` what is done for those of ours; `seen` those of others.
 //! Not here: doing what is said (`super::Wires`), whether values arrive (`super::record`).
 
+pub(crate) mod announced;
 mod seen;
 mod stages;
 mod wire;
@@ -33,10 +34,10 @@ use zocp_node::{
     model::{Change, Tree},
 };
 
+use self::announced::Announced;
 pub(super) use self::wire::{Maker, State, Wire};
 use self::wire::{Stage, is_same};
 use super::{
-    announced::Announced,
     conversion::Conversion,
     end::{End, NodeEnd},
     limits::Limits,

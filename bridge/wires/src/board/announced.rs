@@ -17,14 +17,12 @@ use zocp_node::{
     model::{Change, Tree},
 };
 
-use super::{
-    board::{Wire, WireId},
-    end::End,
-};
+use super::{WireId, wire::Wire};
+use crate::end::End;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(super) struct Announced {
+pub(crate) struct Announced {
     parts: HashMap<(PeerId, Arc<str>), Parts>,
 }
 
@@ -36,7 +34,7 @@ struct Parts {
 
 impl Announced {
     /// A bridge's tree came; the numbers that it has.
-    pub(super) fn adopt(&mut self, bridge: PeerId, tree: &Tree) -> BTreeSet<Arc<str>> {
+    pub(crate) fn adopt(&mut self, bridge: PeerId, tree: &Tree) -> BTreeSet<Arc<str>> {
         let wires = tree.object(&all());
         let mut numbers = BTreeSet::new();
         for (number, wire) in wires.into_iter().flat_map(|wires| &wires.objects) {
@@ -50,7 +48,7 @@ impl Announced {
     }
 
     /// A tree changed; the number of the wire that it is about.
-    pub(super) fn follow(&mut self, bridge: PeerId, change: &Change) -> Option<Arc<str>> {
+    pub(crate) fn follow(&mut self, bridge: PeerId, change: &Change) -> Option<Arc<str>> {
         match change {
             Change::Data {
                 object,
@@ -71,13 +69,13 @@ impl Announced {
     }
 
     /// The ends of a wire, once both were said.
-    pub(super) fn ends(&self, wire: &(PeerId, Arc<str>)) -> Option<(End, End)> {
+    pub(crate) fn ends(&self, wire: &(PeerId, Arc<str>)) -> Option<(End, End)> {
         let parts = self.parts.get(wire)?;
         Some((parts.from.clone()?, parts.to.clone()?))
     }
 
     /// A bridge is gone.
-    pub(super) fn forget(&mut self, bridge: PeerId) {
+    pub(crate) fn forget(&mut self, bridge: PeerId) {
         self.parts.retain(|(one, _), _| *one != bridge);
     }
 
@@ -92,17 +90,17 @@ impl Announced {
 }
 
 /// The object that all announced wires are in.
-pub(super) fn all() -> ObjectPath {
+pub(crate) fn all() -> ObjectPath {
     ObjectPath::root().child(WIRES)
 }
 
 /// The object that announces a wire.
-pub(super) fn object(id: WireId) -> ObjectPath {
+pub(crate) fn object(id: WireId) -> ObjectPath {
     all().child(&id.0.to_string())
 }
 
 /// What it says.
-pub(super) fn entries(wire: &Wire) -> Vec<(String, Value)> {
+pub(crate) fn entries(wire: &Wire) -> Vec<(String, Value)> {
     let entry = |name: &str, text: String| (name.to_owned(), Value::from(text));
     vec![
         entry("type", "wire".to_owned()),
