@@ -9,7 +9,7 @@ use std::{
 use futures_util::StreamExt;
 use tokio::{sync::oneshot, time::timeout};
 use zbus::{MessageStream, Variant};
-use zocp_node::{BeaconMode, CapPath, Capability, Config, Event, Events, Node, PeerId};
+use zocp_node::{Access, BeaconMode, CapPath, Capability, Config, Event, Events, Node, PeerId};
 use zocp_testkit::{Bus, Lab, Object, Program, in_time, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
@@ -33,7 +33,7 @@ impl Stage {
     async fn new(lab: &Lab) -> Self {
         let bus = Bus::start("session").await;
         let (lamp, mut at_lamp) = node("lamp").await;
-        let count = Capability::new("rwe", 0);
+        let count = Capability::new(Access::READ | Access::WRITE | Access::EMIT, 0);
         lamp.publish("count", count).await.expect("a capability");
         for event in ["tick", "done"] {
             let capability = Capability::event("bool");
@@ -72,11 +72,9 @@ impl Stage {
 }
 
 async fn node(name: &str) -> (Node, Events) {
-    let config = Config {
-        loopback: true,
-        beacon: BeaconMode::Off,
-        ..Config::new(name)
-    };
+    let config = Config::new(name)
+        .with_loopback()
+        .with_beacon(BeaconMode::Off);
     Node::start(config).await.expect("a node on the loopback")
 }
 
@@ -221,9 +219,7 @@ fn values_that_others_set_a_thousand_times_a_second_are_told_within_milliseconds
                 pace.tick().await;
                 set.push((number, Instant::now()));
                 let path = CapPath::root("count");
-                hand.set(lamp, path, number.into())
-                    .await
-                    .expect("it is writable");
+                hand.set(lamp, path, number).await.expect("it is writable");
             }
             set
         };

@@ -5,7 +5,8 @@
 
 use serde_json::{Value as Json, json};
 use zocp_node::{
-    CapPath, Capability, Config, Content, Event, Events, Node, NodeError, PeerId, PeerInfo, Value,
+    Access, CapPath, Capability, Config, Content, Event, Events, Node, NodeError, PeerId, PeerInfo,
+    Value,
 };
 use zocp_testkit::{Lab, PyPeer, in_time, isolated};
 
@@ -80,7 +81,8 @@ fn the_tree_of_a_python_node_is_known_set_and_followed() {
 fn a_python_node_reads_sets_and_follows_the_tree_of_ours() {
     isolated(async |lab: Lab| {
         let (desk, mut at_desk) = desk(&lab).await;
-        let level = Capability::new("rwe", 0.5).with_range(0.0, 1.0);
+        let level =
+            Capability::new(Access::READ | Access::WRITE | Access::EMIT, 0.5).with_range(0.0, 1.0);
         desk.publish("level", level).await.expect("a new name");
         let mut lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[]).await;
         let told = lamp

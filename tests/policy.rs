@@ -4,7 +4,7 @@
 //! policy is changed so that its user is the bridge's, and is or is not of the group.
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
-use zocp_node::{BeaconMode, Capability, Config, Node};
+use zocp_node::{Access, BeaconMode, Capability, Config, Node};
 use zocp_testkit::{Cmd, Lab, Program, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
@@ -64,13 +64,11 @@ impl Stage {
         let bus = bus.arg(config).label("bus").start();
         let address = bus.says("unix:path=").await;
 
-        let config = Config {
-            loopback: true,
-            beacon: BeaconMode::Off,
-            ..Config::new("lamp")
-        };
+        let config = Config::new("lamp")
+            .with_loopback()
+            .with_beacon(BeaconMode::Off);
         let (lamp, mut events) = Node::start(config).await.expect("a node");
-        let level = Capability::new("rw", 0.5);
+        let level = Capability::new(Access::READ | Access::WRITE, 0.5);
         lamp.publish("level", level).await.expect("a capability");
         tokio::spawn(async move { while events.next().await.is_some() {} });
 

@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
 use serde_json::{Value, json};
-use zocp_node::{BeaconMode, CapPath, Capability, Config, Event, Events, Node};
+use zocp_node::{Access, BeaconMode, CapPath, Capability, Config, Event, Events, Node};
 use zocp_testkit::{Bus, Cmd, Lab, Outcome, Program, in_time, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
@@ -10,14 +10,13 @@ const NODES: &str = "org.z25.Zocp1.Node.";
 
 /// A node of the loopback, which nobody finds by itself.
 async fn node(name: &str, values: &[(&str, Value)]) -> (Node, Events) {
-    let config = Config {
-        loopback: true,
-        beacon: BeaconMode::Off,
-        ..Config::new(name)
-    };
+    let config = Config::new(name)
+        .with_loopback()
+        .with_beacon(BeaconMode::Off);
     let (node, events) = Node::start(config).await.expect("a node");
     for (name, value) in values {
-        let capability = Capability::new("rwe", value.clone());
+        let capability =
+            Capability::new(Access::READ | Access::WRITE | Access::EMIT, value.clone());
         node.publish(*name, capability).await.expect("a capability");
     }
     (node, events)

@@ -346,17 +346,9 @@ const UUID: [u8; 16] = [0x5e; 16];
 /// The node of the test itself, with key 100.
 async fn desk(lab: &Lab, trusted: &[u8]) -> (Node, Events) {
     assert_eq!(lab.attach().await, "10.99.0.254");
-    let security = Security {
-        trusted: trusted
-            .iter()
-            .map(|number| pair(*number).public())
-            .collect(),
-        ..Security::new(pair(100))
-    };
-    let config = Config {
-        security: Some(security),
-        ..Config::new("desk")
-    };
+    let trusted = trusted.iter().map(|number| pair(*number).public());
+    let security = Security::new(pair(100)).with_trusted(trusted);
+    let config = Config::new("desk").with_security(security);
     Node::start(config).await.expect("there is a network")
 }
 

@@ -7,7 +7,7 @@
 mod peer;
 
 use serde_json::{Value, json};
-use zocp_node::{BeaconMode, Capability, Config, Node};
+use zocp_node::{Access, BeaconMode, Capability, Config, Node};
 use zocp_testkit::{Bus, Cmd, Lab, Program, in_time, isolated};
 
 use peer::{Hello, Peer};
@@ -45,15 +45,15 @@ struct Stage<'b> {
 
 impl<'b> Stage<'b> {
     async fn on(bus: &'b Bus, lab: &Lab) -> Self {
-        let (honest, mut events) = Node::start(Config {
-            loopback: true,
-            beacon: BeaconMode::Off,
-            ..Config::new("honest")
-        })
+        let (honest, mut events) = Node::start(
+            Config::new("honest")
+                .with_loopback()
+                .with_beacon(BeaconMode::Off),
+        )
         .await
         .expect("a node on the loopback");
         tokio::spawn(async move { while events.next().await.is_some() {} });
-        let level = Capability::new("rwe", json!(0.5));
+        let level = Capability::new(Access::READ | Access::WRITE | Access::EMIT, json!(0.5));
         honest.publish("level", level).await.expect("it is legal");
         let config = format!(
             "[mesh]\nloopback = true\nbeacon = \"off\"\npeers = [\"tcp://127.0.0.1:{}\"]\n",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use zocp_node::{
-    BeaconMode, CapPath, Capability, Config, Event, Events, Node, NodeError, ObjectPath,
+    Access, BeaconMode, CapPath, Capability, Config, Event, Events, Node, NodeError, ObjectPath,
     model::{Argument, Method},
 };
 
@@ -32,18 +32,16 @@ const ROOT: [(&str, &str, &str, &str); 16] = [
 
 /// A mesh of the loopback, on which nobody is met by himself.
 fn alone(name: &str) -> Config {
-    Config {
-        loopback: true,
-        beacon: BeaconMode::Off,
-        ..Config::new(name)
-    }
+    Config::new(name)
+        .with_loopback()
+        .with_beacon(BeaconMode::Off)
 }
 
 /// Starts it.
 pub(crate) async fn start() -> Result<(Node, Events), Box<dyn std::error::Error>> {
     let (node, events) = Node::start(alone(NAME)).await?;
     for (name, access, hint, value) in ROOT {
-        let mut capability = Capability::new(access, value.parse::<Value>()?);
+        let mut capability = Capability::new(access.parse()?, value.parse::<Value>()?);
         capability = capability.with(|info| {
             info.type_hint = (!hint.is_empty()).then(|| hint.into());
         });
@@ -55,27 +53,29 @@ pub(crate) async fn start() -> Result<(Node, Events), Box<dyn std::error::Error>
     node.publish("tick", Capability::event("int")).await?;
     let camera = ObjectPath::root().child("cam 1/\"ä\"");
     let head = camera.child("2 pan & <tilt>");
-    let zoom = Capability::new("rwe", json!(1)).with_range(1, 20);
+    let zoom =
+        Capability::new(Access::READ | Access::WRITE | Access::EMIT, json!(1)).with_range(1, 20);
     node.publish(camera.capability("zoom"), zoom).await?;
-    node.publish(head.capability("angle"), Capability::new("rw", json!(0.5)))
-        .await?;
+    node.publish(
+        head.capability("angle"),
+        Capability::new(Access::READ | Access::WRITE, json!(0.5)),
+    )
+    .await?;
     let method = Method::new(
         vec![Argument::new("how often", "int")],
         vec![Argument::new("done", "bool")],
         Some("Blinks -- \"<so> & so\"".to_owned()),
     );
-    node.publish_method(head, "blink it", method).await?;
+    node.publish_method(head.capability("blink it"), method)
+        .await?;
     Ok((node, events))
 }
 
 /// Answers calls until the node ends.
 pub(crate) async fn answer(node: Node, mut events: Events) -> Result<(), NodeError> {
     while let Some(event) = events.next().await {
-        if let Event::Called {
-            peer, id: Some(id), ..
-        } = event
-        {
-            node.reply(peer, id, Ok(vec![json!(true)])).await?;
+        if let Event::Called(call) = event {
+            node.reply(call, Ok(vec![json!(true)])).await?;
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ use zocp_daemon::{
     run::{RunError, Status, run as run_bridge},
 };
 use zocp_dbus::bus::BusKind;
-use zocp_node::{BeaconMode, Capability, Event, Events, Node, NodeError, StartError};
+use zocp_node::{Access, BeaconMode, Capability, Event, Events, Node, NodeError, StartError};
 
 use super::bridge::end_signals;
 use crate::{
@@ -108,11 +108,9 @@ async fn greet_when_ready(mut status: watch::Receiver<Option<Status>>) {
 }
 
 async fn start(name: &str) -> Result<(Node, Events), Failure> {
-    let config = zocp_node::Config {
-        loopback: true,
-        beacon: BeaconMode::Off,
-        ..zocp_node::Config::new(name)
-    };
+    let config = zocp_node::Config::new(name)
+        .with_loopback()
+        .with_beacon(BeaconMode::Off);
     Node::start(config)
         .await
         .map_err(|error| Failure::new(Exit::NoMesh, error.to_string()))
@@ -121,19 +119,33 @@ async fn start(name: &str) -> Result<(Node, Events), Failure> {
 async fn publish(fader: &Node, lamp: &Node) -> Result<(), Failure> {
     let capabilities = async {
         fader
-            .publish("level", Capability::new("re", 0.5).with_range(0.0, 1.0))
+            .publish(
+                "level",
+                Capability::new(Access::READ | Access::EMIT, 0.5).with_range(0.0, 1.0),
+            )
             .await?;
         lamp.publish(
             "brightness",
-            Capability::new("rwe", 0.2).with_range(0.0, 1.0),
+            Capability::new(Access::READ | Access::WRITE | Access::EMIT, 0.2).with_range(0.0, 1.0),
         )
         .await?;
-        lamp.publish("on", Capability::new("rwe", true)).await?;
-        lamp.publish("label", Capability::new("rw", "front of house"))
-            .await?;
+        lamp.publish(
+            "on",
+            Capability::new(Access::READ | Access::WRITE | Access::EMIT, true),
+        )
+        .await?;
+        lamp.publish(
+            "label",
+            Capability::new(Access::READ | Access::WRITE, "front of house"),
+        )
+        .await?;
         lamp.publish(
             "colour",
-            Capability::new("rwe", vec![1.0, 0.9, 0.8]).with_hint("vec3f"),
+            Capability::new(
+                Access::READ | Access::WRITE | Access::EMIT,
+                vec![1.0, 0.9, 0.8],
+            )
+            .with_hint("vec3f"),
         )
         .await
     };

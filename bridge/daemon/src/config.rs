@@ -358,15 +358,14 @@ fn security(
         let parsed = text.parse();
         parsed.map_err(|error: KeyError| invalid("mesh.trusted", &format!("\"{text}\": {error}")))
     });
-    Ok(Some(Security {
-        trusted: trusted.collect::<Result<_, _>>()?,
-        first_use: if first_use.unwrap_or_default() {
-            FirstUse::Trust
-        } else {
-            FirstUse::Refuse
-        },
-        ..Security::new(keys)
-    }))
+    let mut security = Security::new(keys);
+    security.trusted = trusted.collect::<Result<_, _>>()?;
+    security.first_use = if first_use.unwrap_or_default() {
+        FirstUse::Trust
+    } else {
+        FirstUse::Refuse
+    };
+    Ok(Some(security))
 }
 
 impl From<Beacon> for BeaconMode {

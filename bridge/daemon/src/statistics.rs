@@ -117,8 +117,8 @@ impl Statistics {
         Groups::from([
             ("beacons", counts(&traffic.beacons)),
             ("peers", peers),
-            ("left", counts(&traffic.partings)),
-            ("turned away", counts(&traffic.turned)),
+            ("left", counts(&traffic.departures)),
+            ("turned away", counts(&traffic.rejections)),
             ("refused", refusals(&self.report)),
         ])
     }

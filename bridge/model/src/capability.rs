@@ -21,8 +21,8 @@ use crate::{
 /// A capability: what can be read, set, emitted or sensed.
 ///
 /// ```
-/// use zocp_model::Capability;
-/// let level = Capability::new("rwe", 0.5).with_range(0.0, 1.0);
+/// use zocp_model::{Access, Capability};
+/// let level = Capability::new(Access::READ | Access::WRITE | Access::EMIT, 0.5).with_range(0.0, 1.0);
 /// assert_eq!(level.info.type_hint.as_deref(), Some("flt"));
 /// assert!(level.check(&2.into()).is_err());
 /// ```
@@ -64,7 +64,7 @@ pub struct Subscriber {
 
 impl Capability {
     /// A capability with a value, its hint taken from the value.
-    pub fn new(access: &str, value: impl Into<Value>) -> Self {
+    pub fn new(access: Access, value: impl Into<Value>) -> Self {
         let value = value.into();
         let info = Info {
             type_hint: Some(TypeHint::text_for(&value).into()),
@@ -80,7 +80,7 @@ impl Capability {
     pub fn event(type_hint: &str) -> Self {
         let info = Info {
             type_hint: Some(type_hint.into()),
-            ..Info::accessible("e")
+            ..Info::accessible(Access::EMIT)
         };
         Self {
             value: None,
@@ -231,9 +231,9 @@ impl Info {
     }
 
     /// A description as pyZOCP writes one: with a list of subscribers.
-    fn accessible(access: &str) -> Self {
+    fn accessible(access: Access) -> Self {
         Self {
-            access: Access::parse(access),
+            access,
             subscribers: Some(Vec::new()),
             ..Self::default()
         }
@@ -257,7 +257,7 @@ impl Info {
         let access = match take(&mut entry, "access", canonical_access) {
             Some(access) => access,
             None => (entry.get("access").and_then(Value::as_str))
-                .map_or_else(Access::default, Access::parse),
+                .map_or_else(Access::default, Access::from_wire),
         };
         Self {
             type_hint: take(&mut entry, "typeHint", |value| {
@@ -338,7 +338,7 @@ fn take<T>(
 /// The letters, if they would be written the same way again.
 fn canonical_access(value: &Value) -> Option<Access> {
     let letters = value.as_str().filter(|letters| !letters.is_empty())?;
-    Some(Access::parse(letters)).filter(|access| access.to_string() == letters)
+    Some(Access::from_wire(letters)).filter(|access| access.to_string() == letters)
 }
 
 fn subscribers(value: &Value) -> Option<Vec<Subscriber>> {

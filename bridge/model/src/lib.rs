@@ -40,9 +40,9 @@ mod object;
 mod path;
 mod tree;
 
-pub use serde_json::{Map, Value};
+pub use serde_json::{Map, Value, json};
 
-pub use access::Access;
+pub use access::{Access, AccessError};
 pub use capability::{Capability, CheckError, Info, Subscriber};
 pub use cause::{Cause, History, Meaning, Origin, OriginError, Touch};
 pub use event::{CallFailure, CallId, Event, Ignored, Output, RequestId};

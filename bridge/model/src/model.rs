@@ -54,12 +54,12 @@ pub use wiring::SubscribeError;
 ///
 /// ```
 /// use std::time::Instant;
-/// use zocp_model::{CapPath, Capability, Event, Limits, Model, NodeId, Output, PeerKind};
+/// use zocp_model::{CapPath, Access, Capability, Event, Limits, Model, NodeId, Output, PeerKind};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (now, lamp, desk) = (Instant::now(), NodeId::new([1; 16]), NodeId::new([2; 16]));
 /// let mut model = Model::new(lamp, Limits::default());
-/// model.publish(CapPath::root("dim"), Capability::new("rw", 0.5).with_range(0.0, 1.0))?;
+/// model.publish(CapPath::root("dim"), Capability::new(Access::READ | Access::WRITE, 0.5).with_range(0.0, 1.0))?;
 /// model.peer_entered(now, desk, PeerKind { zocp: true, extended: false });
 /// model.handle_message(now, desk, br#"{"SET": {"dim": {"value": 1.0}}}"#)?;
 /// let set = std::iter::from_fn(|| model.poll_output())

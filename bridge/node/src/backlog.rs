@@ -5,7 +5,7 @@
 //! Invariants: BACKLOG-1. An event is weighed once, and only while events wait.
 //! Limits: [`BACKLOG_SIZE_MAX`] units; then commands that make events wait until the reader has taken some. So a
 //! program may publish a few thousand capabilities before it reads its first event.
-//! Not here: the queue (`start.rs`), who waits (`house.rs`).
+//! Not here: the queue (`start.rs`), who waits (`actor.rs`).
 
 use zocp_model::{Change, Value};
 

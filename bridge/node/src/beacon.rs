@@ -20,11 +20,13 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
+use crate::clock;
 use crate::config::{BeaconMode, Limits};
 use crate::interfaces::Network;
-use crate::share::{Rate, Seldom};
-use crate::start::std_now;
-use crate::traffic::{Traffic, Turned};
+use crate::log_throttle::LogThrottle;
+use crate::quota::AddressRate;
+use crate::traffic::Traffic;
+use crate::traffic_kinds::Rejection;
 
 /// The group that pyre uses where there is no broadcast.
 pub(crate) const MULTICAST_GROUP: Ipv4Addr = Ipv4Addr::new(225, 25, 25, 25);
@@ -183,8 +185,8 @@ impl Beacons {
             Arc::clone(&socket),
             Heard {
                 beacons: self.heard.clone(),
-                rate: Rate::new(std_now(), self.rates.0, self.rates.1),
-                told: Seldom::default(),
+                rate: AddressRate::new(clock::now(), self.rates.0, self.rates.1),
+                told: LogThrottle::default(),
                 traffic: Arc::clone(&self.traffic),
             },
         ));
@@ -216,15 +218,15 @@ impl Beacon {
 /// Where what a socket hears goes to.
 struct Heard {
     beacons: mpsc::Sender<Datagram>,
-    rate: Rate,
-    told: Seldom,
+    rate: AddressRate,
+    told: LogThrottle,
     traffic: Arc<Traffic>,
 }
 
 impl Heard {
     /// Passes a datagram on, if there is room: the peer's next beacon comes within a second.
     fn pass(&mut self, from: SocketAddr, octets: &[u8]) {
-        let now = std_now();
+        let now = clock::now();
         let is_admitted = self.rate.admit(now, from.ip());
         let datagram = || Datagram {
             from,
@@ -233,7 +235,7 @@ impl Heard {
         if is_admitted && self.beacons.try_send(datagram()).is_ok() {
             return;
         }
-        self.traffic.turned.add(Turned::Beacon);
+        self.traffic.rejections.add(Rejection::Beacon);
         if self.told.is_due(now) {
             warn!(%from, "more beacons come than are looked at");
         }

@@ -1,43 +1,63 @@
-//! What a node is told before it starts.
+//! The configuration of a node.
 //!
-//! Limits: see [`Limits`]; those of the protocol cores are theirs and passed through.
+//! Limits: see [`Limits`]; those of the protocol cores are defined there and passed through.
 
 use std::time::Duration;
 
 use crate::ports::Ports;
 use crate::security::{SECURE_BEACON_PORT, Security};
 
-/// What a node is told before it starts. `Config::new("stage")` is a node on every usable network.
+/// What a node is, and what it may use. `Config::new("lamp")` is a node on every usable network, with every default.
+///
+/// Fields can be set directly, or with the methods `with_…`, which can be chained:
+///
+/// ```
+/// use std::time::Duration;
+/// use zocp_node::{BeaconMode, Config, Limits};
+///
+/// let mut limits = Limits::default();
+/// limits.call_max = Duration::from_secs(5);
+/// let config = Config::new("lamp")
+///     .with_interfaces(["eth0"])
+///     .with_groups(["stage left"])
+///     .with_beacon(BeaconMode::Multicast)
+///     .with_limits(limits);
+/// assert_eq!(config.beacon_port(), 5670);
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Config {
-    /// The node's name, as its peers see it.
+    /// The node's name for people. Names need not be unique; peers get at most 255 octets of it.
     pub name: String,
-    /// Names or addresses of the interfaces to use; empty: every usable one.
+    /// Names or IPv4 addresses of the network interfaces to use; empty: every usable one.
     pub interfaces: Vec<String>,
-    /// A mesh of the loopback only, for demonstrations and tests. Goes before `interfaces`.
+    /// Whether the mesh is on the loopback only, for demonstrations and tests. If so, `interfaces` is ignored.
     pub loopback: bool,
-    /// How peers are found.
+    /// How peers find each other.
     pub beacon: BeaconMode,
-    /// UDP port of the beacons; `None`: 5670, and 5669 on a secure mesh, whose beacons would end old peers.
+    /// UDP port of the beacons; `None`: 5670, or 5669 on a secure mesh, whose beacons would end old peers.
     pub beacon_port: Option<u16>,
-    /// TCP ports for peers, of which the first that is free is taken; `None`: one that the system chooses.
+    /// TCP ports for the mailbox, of which the first that is free is taken; `None`: one that the system chooses.
     pub mailbox_ports: Option<Ports>,
-    /// Makes the mesh a secure one.
+    /// Makes the mesh a secure one. `None`: messages are not encrypted, and everybody on the network may take part.
     pub security: Option<Security>,
-    /// Endpoints (`tcp://host:port`) of peers to meet without beacons; on a secure mesh with their keys
+    /// Endpoints (`tcp://host:port`) of peers to connect to without beacons; on a secure mesh with their keys
     /// (`tcp://host:port|key`).
     pub peers: Vec<String>,
-    /// Groups to join beside `ZOCP`.
+    /// Groups to join, beside `ZOCP`, in which every node is.
     pub groups: Vec<String>,
-    /// Headers beside `X-ZOCP` and `X-ZOCP-DBUS`, which every node of ours sends.
+    /// Headers to send beside `X-ZOCP` and `X-ZOCP-DBUS`, as name and value.
     pub headers: Vec<(String, String)>,
-    /// Whether to ask every ZOCP node for its tree and to follow its changes.
+    /// Whether to ask every ZOCP node for its tree and to follow its changes and emissions.
     pub follow: bool,
-    /// Silence after which a peer is asked for a sign of life.
+    /// Whether peers are told that this node knows the extensions of this project (header `X-ZOCP-DBUS`, protocol.md
+    /// §6.1). Without it they treat this node like an old one, such as one of pyZOCP: they do not call its methods.
+    pub extended: bool,
+    /// Silence of a peer after which it is asked for a sign of life. Default: 5 s.
     pub silence_ping: Duration,
-    /// Silence after which a peer is gone.
+    /// Silence after which a peer is gone; more than `silence_ping`. Default: 30 s.
     pub silence_max: Duration,
-    /// Bounds of this crate and of the cores below it.
+    /// Bounds of this crate and of the protocol cores.
     pub limits: Limits,
 }
 
@@ -51,7 +71,91 @@ impl Config {
         }
     }
 
-    /// The port of the beacons, chosen or not.
+    /// The same on these network interfaces, by their names or IPv4 addresses.
+    #[must_use]
+    pub fn with_interfaces<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.interfaces = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The same on the loopback only.
+    #[must_use]
+    pub fn with_loopback(mut self) -> Self {
+        self.loopback = true;
+        self
+    }
+
+    /// The same with another way to find peers.
+    #[must_use]
+    pub fn with_beacon(mut self, beacon: BeaconMode) -> Self {
+        self.beacon = beacon;
+        self
+    }
+
+    /// The same with another UDP port for beacons. Nodes on different ports do not find each other.
+    #[must_use]
+    pub fn with_beacon_port(mut self, port: u16) -> Self {
+        self.beacon_port = Some(port);
+        self
+    }
+
+    /// The same with the mailbox on the first of these TCP ports that is free.
+    #[must_use]
+    pub fn with_mailbox_ports(mut self, ports: Ports) -> Self {
+        self.mailbox_ports = Some(ports);
+        self
+    }
+
+    /// The same on a secure mesh.
+    #[must_use]
+    pub fn with_security(mut self, security: Security) -> Self {
+        self.security = Some(security);
+        self
+    }
+
+    /// The same with peers to connect to without beacons, by their endpoints.
+    #[must_use]
+    pub fn with_peers<S: Into<String>>(mut self, endpoints: impl IntoIterator<Item = S>) -> Self {
+        self.peers = endpoints.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The same in these groups, beside `ZOCP`.
+    #[must_use]
+    pub fn with_groups<S: Into<String>>(mut self, groups: impl IntoIterator<Item = S>) -> Self {
+        self.groups = groups.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The same without asking other nodes for their trees.
+    #[must_use]
+    pub fn without_following(mut self) -> Self {
+        self.follow = false;
+        self
+    }
+
+    /// The same without the header `X-ZOCP-DBUS`, so that peers treat this node like an old one.
+    #[must_use]
+    pub fn without_extensions(mut self) -> Self {
+        self.extended = false;
+        self
+    }
+
+    /// The same with other bounds.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The UDP port of the beacons: the chosen one or the default.
     #[must_use]
     pub fn beacon_port(&self) -> u16 {
         let default = match self.security {
@@ -62,7 +166,10 @@ impl Config {
     }
 }
 
-/// What zyre and pyre use.
+/// The group in which every ZOCP node is.
+pub(crate) const ZOCP_GROUP: &str = "ZOCP";
+
+/// The port that zyre and pyre use.
 const BEACON_PORT: u16 = 5670;
 
 impl Default for Config {
@@ -79,6 +186,7 @@ impl Default for Config {
             groups: Vec::new(),
             headers: Vec::new(),
             follow: true,
+            extended: true,
             silence_ping: Duration::from_secs(5),
             silence_max: Duration::from_secs(30),
             limits: Limits::default(),
@@ -86,43 +194,52 @@ impl Default for Config {
     }
 }
 
-/// How peers are found.
+/// How peers find each other: where beacons are sent, 36/ZRE "Node discovery".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum BeaconMode {
     /// To the broadcast address of each network; multicast on the loopback, which has none.
     #[default]
     Broadcast,
     /// To the group 225.25.25.25 on each network.
     Multicast,
-    /// Not at all: only configured peers, and those that greet us.
+    /// No beacons: this node meets only the peers that it is configured with, and those that connect to it.
     Off,
 }
 
-/// Every bound of a node. What happens at each is said at each.
+/// Every bound of a node, and what happens when it is reached.
+///
+/// ```
+/// let mut limits = zocp_node::Limits::default();
+/// limits.zre.peers_max = 100;
+/// limits.beacons_max = 1000;
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Limits {
-    /// Of the ZMTP codec; at a limit the connection ends.
+    /// Bounds of each connection; when one is reached the connection ends.
     pub zmtp: zocp_zmtp::Limits,
-    /// Of the ZRE core.
+    /// Bounds of peers, connections and messages.
     pub zre: zocp_zre::Limits,
-    /// Of the capability trees and their messages.
+    /// Bounds of capability trees and ZOCP messages.
     pub model: zocp_model::Limits,
-    /// Time for TCP connect and ZMTP handshake together; then the connection ends.
+    /// Time for the TCP connect and the ZMTP handshake together; then the connection ends.
     pub handshake_max: Duration,
-    /// Connections that have not said who they are; more wait in the kernel's accept queue.
+    /// Connections of peers whose handshake is not over; further ones wait in the kernel's accept queue.
     pub handshakes_max: usize,
-    /// Of those, from one address; more are closed at once.
+    /// Of those, from one address; further ones are closed at once.
     pub handshakes_per_address_max: usize,
-    /// Beacons a second that are looked at; more are dropped, and come again.
+    /// Beacons a second that are read, on each network; further ones are dropped, and their senders repeat them.
     pub beacons_max: usize,
     /// Of those, from one address.
     pub beacons_per_address_max: usize,
-    /// Octets of whispers waiting for one peer above which [`whisper`](crate::Node::whisper) waits
-    /// and [`try_whisper`](crate::Node::try_whisper) is refused. A peer for which more than
-    /// `zmtp.output_len_max` wait, because emissions come faster than it takes them, is dropped
-    /// and met afresh.
+    /// Octets of whispers that may wait for one peer; beyond it [`whisper`](crate::Node::whisper) waits and
+    /// [`try_whisper`](crate::Node::try_whisper) fails with `Busy`. Emissions are not bounded by it: a peer for which
+    /// more than `zmtp.output_len_max` octets wait, because emissions come faster than it reads them, is dropped and
+    /// met afresh.
     pub outgoing_whispers_max: usize,
-    /// Time for the answer to a call; then it has failed. Below the customary 25 s of D-Bus clients.
+    /// Time for the reply to a call; then the call fails with `Timeout`. The default is below the 25 s that D-Bus
+    /// clients wait.
     pub call_max: Duration,
 }
 

@@ -32,11 +32,12 @@ use tracing::warn;
 use zocp_zmtp::{Connection, Event, KeyPair, Message, PublicKey};
 use zocp_zre::{DialEnd, DialId, LinkId, NodeKey};
 
-use crate::accept::Held;
+use crate::clock;
+use crate::handshakes::HandshakeSlot;
+use crate::log_throttle::AddressLogThrottle;
 use crate::security;
-use crate::share::SeldomEach;
-use crate::start::std_now;
-use crate::traffic::{Traffic, Turned};
+use crate::traffic::Traffic;
+use crate::traffic_kinds::Rejection;
 
 /// What connections tell the actor.
 pub(crate) enum Input {
@@ -51,7 +52,10 @@ pub(crate) enum Input {
         token: CancellationToken,
     },
     /// A peer has proved a key and is to be let in or not, on a secure mesh.
-    Knock { remote: SocketAddr, knock: Knock },
+    Authorize {
+        remote: SocketAddr,
+        pending: PendingAuthorization,
+    },
     /// Messages of one read.
     LinkMessages {
         link: LinkId,
@@ -83,7 +87,7 @@ pub(crate) enum Input {
 }
 
 /// Who wants in.
-pub(crate) struct Knock {
+pub(crate) struct PendingAuthorization {
     pub(crate) key: PublicKey,
     pub(crate) identity: Bytes,
     /// The answer; none is a refusal.
@@ -135,7 +139,7 @@ impl Outgoing {
 
 /// What both kinds of task need.
 #[derive(Clone)]
-pub(crate) struct Wiring {
+pub(crate) struct ConnectionContext {
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) limits: zocp_zmtp::Limits,
     pub(crate) handshake_max: Duration,
@@ -144,19 +148,19 @@ pub(crate) struct Wiring {
     pub(crate) keys: Option<KeyPair>,
     pub(crate) traffic: Arc<Traffic>,
     /// From where somebody spoke a ZMTP that is too old.
-    pub(crate) old: SeldomEach,
+    pub(crate) old: AddressLogThrottle,
 }
 
-impl Wiring {
+impl ConnectionContext {
     /// Whether who has proved this key may come in.
     async fn admits(&self, remote: SocketAddr, key: PublicKey, identity: Bytes) -> bool {
         let (admitted, answer) = oneshot::channel();
-        let knock = Knock {
+        let pending = PendingAuthorization {
             key,
             identity,
             admitted,
         };
-        self.tell(Input::Knock { remote, knock }).await;
+        self.tell(Input::Authorize { remote, pending }).await;
         answer.await.unwrap_or(false)
     }
 
@@ -168,9 +172,9 @@ impl Wiring {
             return false;
         };
         self.traffic
-            .turn_away(Turned::Version, remote, || error.to_string());
+            .reject(Rejection::Version, remote, || error.to_string());
         let ip = remote.map(|remote| remote.ip());
-        if ip.is_none_or(|ip| self.old.is_due(std_now(), ip)) {
+        if ip.is_none_or(|ip| self.old.is_due(clock::now(), ip)) {
             warn!(
                 from = ip.map(|ip| ip.to_string()).unwrap_or_default(),
                 "a program there speaks ZMTP 2 or older, as NetMQ before 4, libzmq before 4 and old jyre do; it cannot be \
@@ -191,34 +195,34 @@ pub(crate) async fn run_link(
     link: LinkId,
     mut stream: TcpStream,
     remote: SocketAddr,
-    place: Held,
-    wiring: Wiring,
+    place: HandshakeSlot,
+    context: ConnectionContext,
     token: CancellationToken,
 ) {
-    let codec = security::router(wiring.keys.as_ref(), wiring.limits.clone());
+    let codec = security::router(context.keys.as_ref(), context.limits.clone());
     let greeted = async {
         let mut codec = codec?;
-        let greeted = greet_link(&mut stream, &mut codec, remote, &wiring).await?;
+        let greeted = greet_link(&mut stream, &mut codec, remote, &context).await?;
         Ok((codec, greeted, stream.local_addr()?))
     };
     let ready = tokio::select! {
-        greeted = timeout(wiring.handshake_max, greeted) => {
+        greeted = timeout(context.handshake_max, greeted) => {
             greeted.unwrap_or_else(|_| Err(too_slow()))
         }
         () = token.cancelled() => return,
     };
     drop(place);
     let Ok((mut codec, (identity, key), local)) = ready.inspect_err(|error| {
-        if !wiring.is_old(Some(remote), error) {
-            wiring
+        if !context.is_old(Some(remote), error) {
+            context
                 .traffic
-                .turn_away(Turned::Handshake, Some(remote), || error.to_string());
+                .reject(Rejection::Handshake, Some(remote), || error.to_string());
             tracing::info!(%remote, %error, "a connection did not shake hands");
         }
     }) else {
         return;
     };
-    wiring
+    context
         .tell(Input::LinkReady {
             link,
             local,
@@ -228,8 +232,8 @@ pub(crate) async fn run_link(
             token: token.clone(),
         })
         .await;
-    let why = serve(link, &mut stream, &mut codec, &wiring, &token).await;
-    wiring.tell(Input::LinkClosed { link, why }).await;
+    let why = serve(link, &mut stream, &mut codec, &context, &token).await;
+    context.tell(Input::LinkClosed { link, why }).await;
 }
 
 /// Reads a link until it closes; returns why it did.
@@ -237,22 +241,22 @@ async fn serve(
     link: LinkId,
     stream: &mut TcpStream,
     codec: &mut Connection,
-    wiring: &Wiring,
+    context: &ConnectionContext,
     token: &CancellationToken,
 ) -> String {
     let mut ended: Option<io::Error> = None;
     let turns = Arc::new(Semaphore::new(TURNS_MAX));
-    let mut told_at = std_now();
+    let mut told_at = clock::now();
     loop {
         // What came behind the handshake in one read is delivered before more is read, and what was
         // whole before an error is delivered too.
         let messages = drain(codec);
         if codec.is_within_message()
             && messages.is_empty()
-            && std_now().saturating_duration_since(told_at) >= PROGRESS_EACH
+            && clock::now().saturating_duration_since(told_at) >= PROGRESS_EACH
         {
-            told_at = std_now();
-            wiring.tell(Input::LinkProgressed { link }).await;
+            told_at = clock::now();
+            context.tell(Input::LinkProgressed { link }).await;
         }
         // It is never closed.
         if !messages.is_empty()
@@ -263,7 +267,7 @@ async fn serve(
                 messages,
                 turn,
             };
-            wiring.tell(messages).await;
+            context.tell(messages).await;
         }
         if let Some(error) = ended {
             return error.to_string();
@@ -285,33 +289,38 @@ pub(crate) async fn run_dial(
     dial: DialId,
     (endpoint, key): (String, Option<NodeKey>),
     identity: [u8; 17],
-    wiring: Wiring,
+    context: ConnectionContext,
     token: CancellationToken,
 ) {
     // Closed by us: the actor has forgotten this dial already, and ignores the report.
-    let codec = security::dealer(wiring.keys.as_ref(), key, &identity, wiring.limits.clone());
-    let ended = dial_until_closed(dial, &endpoint, codec, &wiring, &token).await;
+    let codec = security::dealer(
+        context.keys.as_ref(),
+        key,
+        &identity,
+        context.limits.clone(),
+    );
+    let ended = dial_until_closed(dial, &endpoint, codec, &context, &token).await;
     let (end, why) = match ended {
         Ok(()) => (DialEnd::Closed, String::from("closed by us")),
         Err(error) => {
-            wiring.is_old(endpoint.parse().ok(), &error);
+            context.is_old(endpoint.parse().ok(), &error);
             (end_of(&error), error.to_string())
         }
     };
-    wiring.tell(Input::DialClosed { dial, end, why }).await;
+    context.tell(Input::DialClosed { dial, end, why }).await;
 }
 
 async fn dial_until_closed(
     dial: DialId,
     endpoint: &str,
     codec: io::Result<Connection>,
-    wiring: &Wiring,
+    context: &ConnectionContext,
     token: &CancellationToken,
 ) -> io::Result<()> {
     let mut codec = codec?;
     let connected = timeout(
-        wiring.handshake_max,
-        connect(endpoint, &mut codec, wiring.silence_max),
+        context.handshake_max,
+        connect(endpoint, &mut codec, context.silence_max),
     );
     let stream = tokio::select! {
         stream = connected => stream.unwrap_or_else(|_| Err(too_slow()))?,
@@ -326,7 +335,7 @@ async fn dial_until_closed(
         full: Arc::clone(&full),
         waiting: false,
     });
-    wiring
+    context
         .tell(Input::DialReady {
             dial,
             local,
@@ -343,7 +352,7 @@ async fn dial_until_closed(
                     writable = stream.writable() => writable?,
                     () = token.cancelled() => return Ok(()),
                 }
-                wiring.tell(Input::DialWritable { dial }).await;
+                context.tell(Input::DialWritable { dial }).await;
                 continue;
             }
             () = token.cancelled() => return Ok(()),
@@ -352,7 +361,7 @@ async fn dial_until_closed(
             try_read(&stream, scratch).map(|len| len.map(|len| scratch[..len].to_vec()))
         })?;
         if let Some(octets) = octets {
-            wiring.tell(Input::DialOctets { dial, octets }).await;
+            context.tell(Input::DialOctets { dial, octets }).await;
         }
     }
 }
@@ -387,7 +396,7 @@ async fn greet_link(
     stream: &mut TcpStream,
     codec: &mut Connection,
     remote: SocketAddr,
-    wiring: &Wiring,
+    context: &ConnectionContext,
 ) -> io::Result<(Bytes, Option<PublicKey>)> {
     let mut proved = None;
     loop {
@@ -396,7 +405,7 @@ async fn greet_link(
             Some(Event::Ready { identity, .. }) => return Ok((identity, proved)),
             Some(Event::PeerKey { key, identity }) => {
                 proved = Some(key);
-                if wiring.admits(remote, key, identity).await {
+                if context.admits(remote, key, identity).await {
                     codec.accept();
                 } else {
                     codec.refuse();

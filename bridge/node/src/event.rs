@@ -1,114 +1,116 @@
-//! What a node tells its owner.
+//! What a node reports to its program.
 //!
-//! Model: [`Events`] is the one reader of a bounded queue. When nobody reads it, the node stops
-//! reading from its peers and TCP holds them back, and commands that make events wait: nothing is lost, nothing grows.
+//! Not here: the queue through which events come (`events.rs`).
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-use zocp_model::{CapPath, Cause, Change, ObjectPath, RequestId, Tree, Value};
+use zocp_model::{CapPath, Cause, Change, Tree, Value};
 use zocp_zmtp::PublicKey;
-pub use zocp_zre::Content;
-use zocp_zre::{ExitReason, PeerId};
+use zocp_zre::{Content, ExitReason, PeerId};
 
+use crate::call::Call;
 use crate::interfaces::Network;
+use crate::peer::PeerInfo;
 use crate::security::Stranger;
 
-/// What a node tells its owner, in the order in which it happened.
+/// What a node reports to its program, in the order in which it happened.
+///
+/// Peers and messages come from 36/ZRE, trees and values from ZOCP (docs/reference/protocol.md §4 to §7).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// A peer is here. Nothing of a peer comes before this, nothing after its `Exited`.
+    /// A peer entered the mesh. Every other event of a peer comes after this one and before its `Exited`.
     Entered(PeerInfo),
-    /// A peer is gone.
+    /// A peer left the mesh.
     Exited {
-        /// Who.
+        /// The peer.
         peer: PeerId,
         /// Why.
         reason: ExitReason,
     },
     /// A peer joined a group.
     Joined {
-        /// Who.
+        /// The peer.
         peer: PeerId,
         /// The group.
         group: String,
     },
     /// A peer left a group.
     Left {
-        /// Who.
+        /// The peer.
         peer: PeerId,
         /// The group.
         group: String,
     },
     /// A peer is silent and was asked for a sign of life.
     Evasive {
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
-    /// A peer opened a connection to this node, and none of its endpoints can be dialed: it is heard, and nothing can
-    /// be said to it. When it can be reached it exits and enters.
+    /// A peer opened a connection to this node, and none of its own endpoints can be dialed: it can be received from,
+    /// but not sent to. When it can be reached it exits and enters again.
     Unreachable {
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
     /// An evasive peer gave a sign of life.
     Returned {
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
-    /// A whisper that is not ZOCP.
+    /// A peer sent a message to this node alone, and it is not ZOCP.
     Whispered {
-        /// From whom.
+        /// The sender.
         peer: PeerId,
-        /// What.
+        /// One frame at least.
         content: Content,
     },
-    /// A shout that is not ZOCP.
+    /// A peer sent a message to a group that this node is in, and it is not ZOCP.
     Shouted {
-        /// From whom.
+        /// The sender.
         peer: PeerId,
-        /// In which group.
+        /// The group.
         group: String,
-        /// What.
+        /// One frame at least.
         content: Content,
     },
-    /// A node answered with its whole tree for the first time since it entered.
+    /// A peer sent its whole tree for the first time since it entered.
     TreeKnown {
-        /// Whose.
+        /// The owner of the tree.
         peer: PeerId,
-        /// The tree. Later `Changed` events start from this.
+        /// The tree. Later `Changed` events are changes of this one.
         tree: Box<Tree>,
     },
-    /// A known tree changed.
+    /// A known tree of a peer changed.
     Changed {
-        /// Whose.
+        /// The owner of the tree.
         peer: PeerId,
         /// What changed, in order.
         changes: Vec<Change>,
     },
     /// An emitter of a peer emitted: once for each emission, also of an equal value.
     Emitted {
-        /// Whose emitter.
+        /// The owner of the emitter.
         peer: PeerId,
         /// The emitter.
         path: CapPath,
         /// The value.
         value: Value,
-        /// Which touch it comes from, if the peer says.
+        /// The touch that the emission comes from, if the peer says which.
         cause: Option<Cause>,
     },
-    /// This node set a capability of a peer that emits: the peer tells all its subscribers but this node.
+    /// This node set a capability of a peer that emits. The peer emits the value to all its subscribers except this
+    /// node, so this event takes the place of `Emitted`.
     Set {
-        /// Whose.
+        /// The owner of the capability.
         peer: PeerId,
-        /// Which capability.
+        /// The capability.
         path: CapPath,
         /// The value.
         value: Value,
-        /// How many wires it has come through, see [`Node::set_through`](crate::Node::set_through).
+        /// How many wires the value came through; 0 for a value that a program set.
         hops: u8,
-        /// Which touch it comes from, if that is known.
+        /// The touch that the value comes from, if it is known.
         cause: Option<Cause>,
     },
     /// This node's own tree changed.
@@ -116,164 +118,72 @@ pub enum Event {
         /// What changed, in order.
         changes: Vec<Change>,
     },
-    /// An emitter of this node emitted, by whomever: once for each emission, also of an equal value.
+    /// An emitter of this node emitted, or was set by a peer: once for each emission, also of an equal value.
     LocalEmitted {
         /// The emitter.
         path: CapPath,
         /// The value.
         value: Value,
-        /// Which touch it comes from.
+        /// The touch that the emission comes from.
         cause: Option<Cause>,
     },
-    /// A peer set a value of this node, and access, type and range allowed it.
+    /// A peer set a value of this node. Its access, type and range allow the new value.
     LocalSet {
-        /// Who.
+        /// The peer that set it.
         peer: PeerId,
-        /// Which value.
+        /// The capability.
         path: CapPath,
         /// The new value.
         value: Value,
     },
     /// An emission of a peer reached a sensor of this node.
     LocalSensed {
-        /// Whose emitter.
+        /// The owner of the emitter.
         peer: PeerId,
         /// The emitter's name.
         emitter: Arc<str>,
-        /// Our sensor, when the subscription named one.
+        /// The sensor; `None` when the subscription names none.
         sensor: Option<CapPath>,
         /// The value.
         value: Value,
-        /// Which touch it comes from, if that is known.
+        /// The touch that the emission comes from, if it is known.
         cause: Option<Cause>,
     },
-    /// A peer subscribed to this node's emitters.
+    /// A peer subscribed to emitters of this node.
     Subscribed {
-        /// Who.
+        /// The subscriber.
         peer: PeerId,
         /// The emitter; `None` for all.
         emitter: Option<CapPath>,
-        /// The peer's sensor, when it named one.
+        /// The peer's sensor; `None` when it named none.
         sensor: Option<String>,
     },
-    /// A peer's subscription ended at its wish.
+    /// A peer ended a subscription to emitters of this node.
     Unsubscribed {
-        /// Who.
+        /// The subscriber.
         peer: PeerId,
         /// The emitter; `None` for all.
         emitter: Option<CapPath>,
-        /// The peer's sensor, when it named one.
+        /// The peer's sensor; `None` when it named none.
         sensor: Option<String>,
     },
-    /// A peer calls a method of this node; answer with [`Node::reply`](crate::Node::reply).
-    Called {
-        /// Who.
-        peer: PeerId,
-        /// For the answer; `None` when the caller wants none.
-        id: Option<RequestId>,
-        /// The object.
-        object: ObjectPath,
-        /// The method's name.
-        method: String,
-        /// The arguments.
-        args: Vec<Value>,
-    },
-    /// A node was heard whose key is not trusted. Told once as long as it is remembered.
+    /// A peer calls a method of this node; answer it with [`Node::reply`](crate::Node::reply).
+    Called(Call),
+    /// A node announced itself with a key that is not trusted. Reported once for as long as the key is remembered.
     Stranger(Stranger),
-    /// A key is trusted from now on, on first use. Whoever keeps the keys adds it to them.
+    /// A key is trusted from now on, since it was the first under its node's name. A program that stores trusted keys
+    /// stores this one too.
     KeyLearned {
-        /// Whose.
+        /// The peer that proved the key.
         peer: PeerId,
         /// The key.
         key: PublicKey,
-        /// What it calls itself.
+        /// The peer's name.
         name: String,
     },
-    /// The mesh is on these networks now.
+    /// The networks that carry the mesh from now on.
     Networks(Vec<Network>),
-    /// All that happened before [`Node::mark`](crate::Node::mark) was asked for with this number has been
-    /// told.
+    /// All events before [`Node::mark`](crate::Node::mark) was called with this number have been reported.
+    #[doc(hidden)]
     Marked(u64),
-}
-
-/// A peer as it introduced itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerInfo {
-    /// Its identity, new at each of its starts.
-    pub id: PeerId,
-    /// Its name, not always unique.
-    pub name: String,
-    /// Its mailbox, `tcp://address:port`.
-    pub endpoint: String,
-    /// Its headers.
-    pub headers: Vec<(String, String)>,
-    /// The groups that it is in.
-    pub groups: Vec<String>,
-    /// Whether it speaks ZOCP (header `X-ZOCP`).
-    pub zocp: bool,
-    /// Whether it speaks our additions (header `X-ZOCP-DBUS: 1`).
-    pub extended: bool,
-    /// Whether it is silent and was asked for a sign of life.
-    pub evasive: bool,
-    /// Whether nothing can be said to it, since none of its endpoints can be dialed.
-    pub unreachable: bool,
-    /// The key that it has proved; on a secure mesh always, else never.
-    pub key: Option<PublicKey>,
-}
-
-impl PeerInfo {
-    /// Whether it has proved who it is, and all that is said to it and by it is sealed.
-    #[must_use]
-    pub const fn is_secure(&self) -> bool {
-        self.key.is_some()
-    }
-}
-
-/// The reader of a node's events; ends (`None`) when the node does.
-#[derive(Debug)]
-pub struct Events {
-    queue: mpsc::Receiver<Vec<Event>>,
-    /// What is left of the batch that was received last.
-    batch: std::vec::IntoIter<Event>,
-}
-
-impl Events {
-    pub(crate) fn new(queue: mpsc::Receiver<Vec<Event>>) -> Self {
-        Self {
-            queue,
-            batch: Vec::new().into_iter(),
-        }
-    }
-
-    /// The next event. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.batch.next() {
-                return Some(event);
-            }
-            self.batch = self.queue.recv().await?.into_iter();
-        }
-    }
-
-    /// Appends up to `limit` events to `events`, waiting for the first, and returns how many; 0 when
-    /// the node has ended. Cancel-safe.
-    pub async fn next_many(&mut self, events: &mut Vec<Event>, limit: usize) -> usize {
-        let Some(first) = self.next().await else {
-            return 0;
-        };
-        events.push(first);
-        let before = events.len();
-        events.extend(self.batch.by_ref().take(limit.saturating_sub(1)));
-        1 + events.len() - before
-    }
-
-    /// The next event if there is one already.
-    pub fn try_next(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.batch.next() {
-                return Some(event);
-            }
-            self.batch = self.queue.try_recv().ok()?.into_iter();
-        }
-    }
 }

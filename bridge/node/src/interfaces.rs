@@ -15,8 +15,9 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags};
 use rtnetlink::{MulticastGroup, new_multicast_connection};
 use tokio::sync::mpsc;
 
-/// One IPv4 address on one link.
+/// One IPv4 address on one network interface.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Network {
     /// The kernel's number of the link.
     pub index: u32,
@@ -76,6 +77,19 @@ pub(crate) fn choose(all: &[Network], selection: &Selection) -> Vec<Network> {
                 .find(|found| !found.is_empty())
                 .unwrap_or_default()
         }
+    }
+}
+
+/// A list of networks for people: `eth0 (10.0.0.1), wlan0 (10.1.0.7)`.
+pub(crate) fn describe(networks: &[Network]) -> String {
+    let list: Vec<String> = networks
+        .iter()
+        .map(|n| format!("{} ({})", n.name, n.address))
+        .collect();
+    if list.is_empty() {
+        String::from("none")
+    } else {
+        list.join(", ")
     }
 }
 

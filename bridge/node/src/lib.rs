@@ -1,12 +1,17 @@
-//! A node of a ZOCP mesh, on tokio: the house around the pure cores `zocp-zmtp` (octets and frames),
-//! `zocp-zre` (who is here) and `zocp-model` (what they can do).
+//! A node of a ZOCP mesh, for programs that use tokio.
+//!
+//! A mesh is a set of nodes on a local network that find each other without configuration
+//! ([36/ZRE](https://rfc.zeromq.org/spec/36/)). Each ZOCP node has a tree of *capabilities*: values that others read,
+//! set and follow, and methods that they call. Nodes of this crate work together with those of pyZOCP, and with every
+//! node of zyre and pyre.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use zocp_node::{Capability, Config, Event, Node};
+//! use zocp_node::{Access, Capability, Config, Event, Node};
 //!
 //! let (node, mut events) = Node::start(Config::new("lamp")).await?;
-//! node.publish("brightness", Capability::new("rw", 0.5).with_range(0.0, 1.0)).await?;
+//! let brightness = Capability::new(Access::READ | Access::WRITE, 0.5).with_range(0.0, 1.0);
+//! node.publish("brightness", brightness).await?;
 //! while let Some(event) = events.next().await {
 //!     if let Event::LocalSet { path, value, .. } = event {
 //!         println!("{path} is now {value}");
@@ -16,53 +21,99 @@
 //! # }
 //! ```
 //!
-//! **Read [`Events`], always:** a node whose events nobody takes stops reading from its peers, so that
-//! nothing is lost, and then takes no values, calls or messages any more.
+//! **Always read the [`Events`]:** a node whose events nobody takes stops reading from its peers, so that nothing is
+//! lost. Then it also takes no more values and emissions of its own program.
 //!
-//! Model: a [`Node`] is a handle; one actor task owns all state and does all waiting. What happens is
-//! told as [`Event`]s on one bounded queue.
-//! Not here: D-Bus.
+//! # What a program does with a node
+//!
+//! | to | use |
+//! | --- | --- |
+//! | offer a value | [`Node::publish`], [`Node::set_local`], [`Event::LocalSet`] |
+//! | emit, so that subscribers get every value | [`Access::EMIT`], [`Node::emit`] |
+//! | receive emissions of others | [`Access::SENSE`], [`Node::subscribe`], [`Event::LocalSensed`] |
+//! | offer a method | [`Node::publish_method`], [`Event::Called`], [`Node::reply`] |
+//! | read, set and call other nodes | [`Event::TreeKnown`], [`Event::Changed`], [`Node::set`], [`Node::call`] |
+//! | send messages that are not ZOCP | [`Node::whisper`], [`Node::shout`], [`Event::Whispered`], [`Event::Shouted`] |
+//! | encrypt, and choose who takes part | [`Security`], [`Node::trust`], [`Event::Stranger`] |
+//!
+//! Capabilities, methods and objects have names. An operation takes a name as text, with dots between nested objects
+//! (`"cam.pan.angle"`), or as a [`CapPath`]. The examples `values`, `methods` and `signals` of this crate are complete
+//! programs.
+//!
+//! # Model
+//!
+//! A [`Node`] is a handle; clones are handles of the same node. One task, the actor, owns all state and does all
+//! waiting. What happens is reported as [`Event`]s through one bounded queue. Every queue and every peer has a bound,
+//! see [`Limits`].
 //!
 //! # Layout
 //!
-//! `start` makes the parts, `house` is the actor with `house::mesh` for the ZRE core, `house::dials` for
-//! what is sent, `house::trusting` for keys and `house::zocp` for the model, `connection` reads and writes
-//! TCP, `security` makes connections with keys, `beacon` is the UDP side, `interfaces` chooses networks,
-//! `gate` bounds what waits for a peer, `counts` and `traffic` count, `tap` is for those who listen, `config`, `node`, `event` and `error` are what users see.
+//! Three crates without I/O make the decisions: `zocp-zmtp` (octets to messages), `zocp-zre` (peers and groups) and
+//! `zocp-model` (capabilities). This crate gives them sockets and time. `startup` makes the parts. `actor` owns the
+//! state: `actor::mesh` routes the outputs of the ZRE core, `actor::dials` writes messages, `actor::keys` handles the
+//! keys of a secure mesh, `actor::model` routes the outputs of the model, `actor::counters` counts. `acceptor` and
+//! `connection` read TCP, `beacon` sends and receives UDP, `interfaces` chooses networks. `handshakes`,
+//! `handshake_limiter`, `quota` and `credit` bound what peers may cost. `traffic` counts, `trace` shows messages to one
+//! observer. `config`, `node`, `event` and `error` are what programs see.
+//!
+//! Not here: D-Bus.
 
-mod accept;
+mod acceptor;
+mod actor;
 mod backlog;
 mod beacon;
+mod call;
+mod clock;
+mod command;
 mod config;
 mod connection;
 mod counts;
-mod door;
+mod credit;
 mod error;
 mod event;
-mod gate;
-mod house;
+mod events;
+mod handshake_limiter;
+mod handshakes;
 mod interfaces;
+mod log_throttle;
 mod node;
+mod peer;
+mod permit;
+#[doc(hidden)]
+pub mod plumbing;
 mod ports;
-mod room;
+mod quota;
 mod security;
-mod share;
-mod start;
-mod tap;
+mod shared;
+mod startup;
+mod target;
+mod trace;
 mod traffic;
+mod traffic_kinds;
 
+pub use call::{Call, CallResult};
 pub use config::{BeaconMode, Config, Limits};
 pub use counts::{Counts, Kind, Tally};
 pub use error::{Invalid, NodeError, RemoteError};
-pub use event::{Content, Event, Events, PeerInfo};
+pub use event::Event;
+pub use events::Events;
 pub use interfaces::Network;
-pub use node::{CallResult, End, IntoCapPath, Node};
+pub use node::Node;
+pub use peer::PeerInfo;
 pub use ports::{Ports, PortsError};
-pub use room::{Begun, Room, Setting};
 pub use security::{Security, Stranger};
-pub use start::StartError;
-pub use tap::{Note, Passed, Sink, Tap, Way};
-pub use traffic::{BeaconKind, Parting, PeerTraffic, Traffic, Turned, Verb};
-pub use zocp_model::{self as model, CapPath, Capability, Cause, ObjectPath, Value};
-pub use zocp_zmtp::{KeyError, KeyPair, PublicKey, Z85Error};
-pub use zocp_zre::{ExitReason, FirstUse, PeerId, PeerIdError};
+pub use startup::StartError;
+pub use target::{End, IntoCapPath, IntoObjectPath};
+pub use traffic::{PeerTraffic, Traffic};
+pub use traffic_kinds::{BeaconKind, Departure, Rejection, Verb};
+
+pub use bytes::Bytes;
+pub use zocp_model::{
+    self as model, Access, Argument, CapPath, Capability, Cause, Change, Method, ObjectPath, Tree,
+    Value, json,
+};
+pub use zocp_zmtp::{KeyError, KeyPair, Limits as ZmtpLimits, PublicKey, Z85Error};
+pub use zocp_zre::{
+    ConnectError, Content, ExitReason, FirstUse, HelloLimits, Limits as ZreLimits, NameError,
+    PeerId, PeerIdError, SendError,
+};

@@ -1,8 +1,8 @@
-//! Keys of a secure mesh: whose connections are made, and with what.
+//! The keys of a secure mesh, and the codecs of its connections.
 //!
-//! Model: [`Security`] in the configuration makes the mesh a secure one: every connection is CURVE, with
-//! the node's key pair at both its ends. Who is trusted the ZRE core decides; here is what it needs of
-//! the codec: connections with keys, and randomness from the operating system.
+//! Model: [`Security`] in the configuration makes the mesh a secure one: every connection uses CURVE, with the key pair
+//! of its node at each end. The ZRE core decides which keys are trusted; this module makes the codecs with keys, and
+//! takes randomness from the operating system.
 //! Spec: docs/reference/protocol.md §8.
 
 use std::io;
@@ -12,35 +12,48 @@ use std::time::Duration;
 use zocp_zmtp::{Connection, Entropy, KeyPair, Limits, PublicKey};
 use zocp_zre::{FirstUse, NodeKey, PeerId};
 
-/// Makes the mesh a secure one: only nodes that prove a trusted key are met, and all that is said is
-/// sealed. Old nodes cannot take part, but for zyre with a certificate.
+/// Makes the mesh a secure one: peers prove that they have a trusted key, and everything that is sent is encrypted
+/// (25/ZMTP-CURVE). Of old nodes only those of zyre with a certificate can take part.
+///
+/// ```
+/// use zocp_node::{Config, FirstUse, KeyPair, Security};
+///
+/// let keys = KeyPair::from_secret(&[7; 32]); // in a program: KeyPair::draw(getrandom::fill)
+/// let lamp = KeyPair::from_secret(&[8; 32]).public();
+/// let security = Security::new(keys).with_trusted([lamp]).with_first_use(FirstUse::Refuse);
+/// let config = Config::new("desk").with_security(security);
+/// assert_eq!(config.beacon_port(), 5669);
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Security {
     /// This node's key pair.
     pub keys: KeyPair,
-    /// The keys of the nodes to meet. [`Node::trust`](crate::Node::trust) adds to them.
+    /// The keys of the nodes that may be peers. [`Node::trust`](crate::Node::trust) adds to them.
     pub trusted: Vec<PublicKey>,
-    /// Those that were trusted on first use before ([`Event::KeyLearned`](crate::Event::KeyLearned)), with
-    /// the names that their nodes had.
+    /// Further keys that were trusted on first use in an earlier run
+    /// ([`Event::KeyLearned`](crate::Event::KeyLearned)), each with the name that its node had.
     pub learned: Vec<(PublicKey, String)>,
-    /// Those that are not trusted on first use.
+    /// Keys that are never trusted on first use, since they were distrusted in an earlier run.
     pub barred: Vec<PublicKey>,
-    /// What becomes of other keys.
+    /// What happens to other keys.
     pub first_use: FirstUse,
 }
 
-/// A node whose key is not trusted, and that was heard.
+/// A node that announced itself with a key that is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stranger {
-    /// Its key. It is not said that it has proved to have it: compare it with what its owner sees.
+    /// The key that it announced. It may not have proved that it has this key: compare it with what the owner of the
+    /// node sees before you trust it.
     pub key: PublicKey,
-    /// Who it says to be.
+    /// The identity that it announced.
     pub id: PeerId,
-    /// Where it was heard.
+    /// The remote address of its last announcement.
     pub address: SocketAddr,
-    /// How long ago.
+    /// The time since its last announcement.
     pub silent: Duration,
-    /// How often: beacons and connections.
+    /// The number of its announcements, beacons and connections together.
     pub times: u64,
 }
 
@@ -62,7 +75,21 @@ impl Security {
         }
     }
 
-    /// As the core needs it.
+    /// The same that trusts these keys too.
+    #[must_use]
+    pub fn with_trusted(mut self, keys: impl IntoIterator<Item = PublicKey>) -> Self {
+        self.trusted.extend(keys);
+        self
+    }
+
+    /// The same that trusts keys on first use, or does not.
+    #[must_use]
+    pub fn with_first_use(mut self, first_use: FirstUse) -> Self {
+        self.first_use = first_use;
+        self
+    }
+
+    /// In the types of the ZRE core.
     pub(crate) fn of_core(&self) -> zocp_zre::Security {
         let keys = |keys: &[PublicKey]| keys.iter().copied().map(node_key).collect();
         let learned = self.learned.iter();
@@ -78,7 +105,7 @@ impl Security {
     }
 }
 
-/// Our end of a connection that a peer opened.
+/// The codec of a connection that a peer opened.
 pub(crate) fn router(keys: Option<&KeyPair>, limits: Limits) -> io::Result<Connection> {
     Ok(match keys {
         None => Connection::router(limits),
@@ -86,7 +113,7 @@ pub(crate) fn router(keys: Option<&KeyPair>, limits: Limits) -> io::Result<Conne
     })
 }
 
-/// Our end of a connection that we open, on a secure mesh to who has the key `server`.
+/// The codec of a connection that this node opens; on a secure mesh to the peer with the key `server`.
 pub(crate) fn dealer(
     keys: Option<&KeyPair>,
     server: Option<NodeKey>,
@@ -99,7 +126,7 @@ pub(crate) fn dealer(
             let server = PublicKey::new(*server.as_bytes()).map_err(io::Error::other)?;
             Connection::curve_dealer(identity, keys, server, entropy()?, limits)
         }
-        // The core has keys exactly on a secure mesh.
+        // The core gives keys on a secure mesh, and only there.
         _ => {
             return Err(io::Error::other(
                 "a key where there is none, or none where there is one",
@@ -112,7 +139,7 @@ pub(crate) fn node_key(key: PublicKey) -> NodeKey {
     NodeKey::new(*key.as_bytes())
 }
 
-/// `None` for what was heard and is no key.
+/// `None` for octets that a peer announced and that are no usable key.
 pub(crate) fn public_key(key: NodeKey) -> Option<PublicKey> {
     PublicKey::new(*key.as_bytes()).ok()
 }

@@ -8,17 +8,15 @@
 //! Limits: as many peers as are present.
 //! Not here: what D-Bus messages are in whispers; here they are whispers.
 
-mod kinds;
-
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use zocp_zre::{ExitReason, IdHash, PeerId};
 
-pub use self::kinds::{BeaconKind, Parting, Turned, Verb};
 use crate::counts::Counts;
-use crate::tap::{Note, Tap};
+use crate::trace::{TraceEvent, TraceHook};
+use crate::traffic_kinds::{BeaconKind, Departure, Rejection, Verb};
 
 /// What was said to and by one peer since it entered.
 #[derive(Debug, Default)]
@@ -39,11 +37,11 @@ pub struct Traffic {
     /// Datagrams.
     pub beacons: Counts<BeaconKind>,
     /// What was turned away.
-    pub turned: Counts<Turned>,
+    pub rejections: Counts<Rejection>,
     /// How peers left.
-    pub partings: Counts<Parting>,
+    pub departures: Counts<Departure>,
     peers: RwLock<HashMap<PeerId, Arc<PeerTraffic>, IdHash>>,
-    tap: Tap,
+    trace: TraceHook,
 }
 
 impl Traffic {
@@ -52,10 +50,10 @@ impl Traffic {
             received: Counts::default(),
             sent: Counts::default(),
             beacons: Counts::default(),
-            turned: Counts::default(),
-            partings: Counts::default(),
+            rejections: Counts::default(),
+            departures: Counts::default(),
             peers: RwLock::new(HashMap::with_hasher(hash)),
-            tap: Tap::default(),
+            trace: TraceHook::default(),
         }
     }
 
@@ -68,19 +66,19 @@ impl Traffic {
 
     /// Where to listen to it.
     #[must_use]
-    pub fn tap(&self) -> &Tap {
-        &self.tap
+    pub fn trace_hook(&self) -> &TraceHook {
+        &self.trace
     }
 
     /// Counts what is turned away, and tells who listens why.
-    pub(crate) fn turn_away(
+    pub(crate) fn reject(
         &self,
-        kind: Turned,
+        kind: Rejection,
         from: Option<SocketAddr>,
         why: impl FnOnce() -> String,
     ) {
-        self.turned.add(kind);
-        self.tap.tell(|| Note::Turned {
+        self.rejections.add(kind);
+        self.trace.record(|| TraceEvent::Rejected {
             from,
             kind,
             why: why(),
@@ -100,7 +98,7 @@ impl Traffic {
     }
 
     pub(crate) fn exit(&self, id: PeerId, reason: ExitReason) {
-        self.partings.add(reason.into());
+        self.departures.add(reason.into());
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         peers.remove(&id);
     }
@@ -146,6 +144,6 @@ mod tests {
         assert_eq!(own.sent.tally(Verb::Sig).count, 0);
         assert_eq!(traffic.sent.tally(Verb::Sig).count, 1);
         assert_eq!(traffic.received.tally(Verb::Hello).octets, 40);
-        assert_eq!(traffic.partings.tally(Parting::Goodbye).count, 1);
+        assert_eq!(traffic.departures.tally(Departure::Goodbye).count, 1);
     }
 }

@@ -15,8 +15,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use zocp_node::{
-    BeaconMode, CapPath, Capability, Config, Content, Event, Events, Limits, Node, NodeError,
-    ObjectPath, PeerId, model::Method,
+    Access, BeaconMode, CapPath, Capability, Config, Content, Event, Events, Limits, Node,
+    NodeError, PeerId, model::Method,
 };
 
 #[tokio::test]
@@ -97,8 +97,7 @@ async fn a_call_that_is_not_answered_times_out() {
     })
     .await;
     let (lamp, _at_lamp) = node("lamp", |_| {}).await;
-    let root = ObjectPath::root;
-    lamp.publish_method(root(), "blink", Method::default())
+    lamp.publish_method("blink", Method::default())
         .await
         .unwrap();
     let endpoint = format!("tcp://127.0.0.1:{}", lamp.port());
@@ -107,7 +106,7 @@ async fn a_call_that_is_not_answered_times_out() {
         matches!(event, Event::TreeKnown { .. }).then_some(())
     })
     .await;
-    let answer = desk.call(lamp.id(), root(), "blink", Vec::new()).await;
+    let answer = desk.call(lamp.id(), "blink", Vec::new()).await;
     assert_eq!(answer, Err(NodeError::Timeout));
 }
 
@@ -119,7 +118,10 @@ async fn thousands_of_capabilities_are_published_before_any_event_is_read() {
     let (lamp, mut at_lamp) = node("lamp", |_| {}).await;
     for number in 0..COUNT {
         let name = format!("level {number}");
-        let published = lamp.publish(CapPath::root(name.as_str()), Capability::new("re", 0));
+        let published = lamp.publish(
+            CapPath::root(name.as_str()),
+            Capability::new(Access::READ | Access::EMIT, 0),
+        );
         timeout(SOON, published).await.unwrap().unwrap();
     }
     let mut added = 0;
@@ -136,7 +138,7 @@ async fn thousands_of_capabilities_are_published_before_any_event_is_read() {
 async fn emissions_wait_for_the_reader_of_the_events_and_questions_do_not() {
     const COUNT: usize = 100_000;
     let (lamp, mut at_lamp) = node("lamp", |_| {}).await;
-    lamp.publish("level", Capability::new("re", 0))
+    lamp.publish("level", Capability::new(Access::READ | Access::EMIT, 0))
         .await
         .unwrap();
     let emitted = Arc::new(AtomicUsize::new(0));
@@ -195,11 +197,9 @@ async fn standstill(node: &Node, count: &AtomicUsize) -> usize {
 
 /// A node that nobody finds by itself, with other bounds.
 async fn node(name: &str, change: impl FnOnce(&mut Limits)) -> (Node, Events) {
-    let mut config = Config {
-        loopback: true,
-        beacon: BeaconMode::Off,
-        ..Config::new(name)
-    };
+    let mut config = Config::new(name)
+        .with_loopback()
+        .with_beacon(BeaconMode::Off);
     change(&mut config.limits);
     Node::start(config).await.unwrap()
 }

@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use zocp_node::{
-    BeaconMode, CapPath, Capability, Config, Content, Event, Events, Node, NodeError, PeerId,
-    Turned,
+    Access, BeaconMode, CapPath, Capability, Config, Content, Event, Events, Node, NodeError,
+    PeerId, Rejection,
 };
 
 #[tokio::test]
@@ -41,9 +41,12 @@ async fn a_node_that_nobody_holds_any_more_leaves_the_mesh() {
 #[tokio::test]
 async fn a_value_is_seen_set_and_followed_by_another_node() {
     let (lamp, mut at_lamp) = node("lamp").await;
-    lamp.publish("level", Capability::new("rwe", 0.5).with_range(0.0, 1.0))
-        .await
-        .unwrap();
+    lamp.publish(
+        "level",
+        Capability::new(Access::READ | Access::WRITE | Access::EMIT, 0.5).with_range(0.0, 1.0),
+    )
+    .await
+    .unwrap();
     let (desk, mut at_desk) = met("desk", &lamp).await;
 
     let tree = until(&mut at_desk, |event| match event {
@@ -56,7 +59,7 @@ async fn a_value_is_seen_set_and_followed_by_another_node() {
         Some(0.5.into())
     );
 
-    desk.set(lamp.id(), CapPath::root("level"), 0.75.into())
+    desk.set(lamp.id(), CapPath::root("level"), 0.75)
         .await
         .unwrap();
     let set = until(&mut at_lamp, |event| match event {
@@ -78,10 +81,13 @@ async fn a_value_is_seen_set_and_followed_by_another_node() {
 #[tokio::test]
 async fn what_another_node_would_not_take_is_refused_here() {
     let (lamp, _at_lamp) = node("lamp").await;
-    lamp.publish("level", Capability::new("rw", 0.5).with_range(0.0, 1.0))
-        .await
-        .unwrap();
-    lamp.publish("serial", Capability::new("r", "x1"))
+    lamp.publish(
+        "level",
+        Capability::new(Access::READ | Access::WRITE, 0.5).with_range(0.0, 1.0),
+    )
+    .await
+    .unwrap();
+    lamp.publish("serial", Capability::new(Access::READ, "x1"))
         .await
         .unwrap();
     let (desk, mut at_desk) = met("desk", &lamp).await;
@@ -95,7 +101,7 @@ async fn what_another_node_would_not_take_is_refused_here() {
         ("serial", "\"x2\""),
         ("none", "1"),
     ] {
-        let value = value.parse().unwrap();
+        let value: zocp_node::Value = value.parse().unwrap();
         let refused = desk.set(lamp.id(), CapPath::root(name), value).await;
         assert!(
             matches!(refused, Err(NodeError::Invalid(_))),
@@ -205,11 +211,7 @@ async fn groups_shouts_and_pings_work() {
 
 #[tokio::test]
 async fn nodes_find_each_other_by_beacons_on_the_loopback() {
-    let config = |name| Config {
-        loopback: true,
-        beacon_port: Some(15_670),
-        ..Config::new(name)
-    };
+    let config = |name| Config::new(name).with_loopback().with_beacon_port(15_670);
     let (lamp, _at_lamp) = Node::start(config("lamp")).await.unwrap();
     let (_desk, mut at_desk) = Node::start(config("desk")).await.unwrap();
     entered(&mut at_desk, lamp.id()).await;
@@ -217,10 +219,7 @@ async fn nodes_find_each_other_by_beacons_on_the_loopback() {
 
 #[tokio::test]
 async fn an_interface_that_is_not_there_is_named_with_those_that_are() {
-    let config = Config {
-        interfaces: vec!["nix0".into()],
-        ..Config::new("lamp")
-    };
+    let config = Config::new("lamp").with_interfaces(["nix0"]);
     let error = Node::start(config).await.unwrap_err().to_string();
     assert!(
         error.contains("nix0") && error.contains("lo (127.0.0.1)"),
@@ -232,12 +231,10 @@ async fn an_interface_that_is_not_there_is_named_with_those_that_are() {
 async fn a_mailbox_takes_the_first_port_of_its_range_that_is_free_and_names_one_that_is_taken() {
     let (first, last) = two_ports();
     let start = |ports: String| {
-        Node::start(Config {
-            loopback: true,
-            beacon: BeaconMode::Off,
-            mailbox_ports: Some(ports.parse().unwrap()),
-            ..Config::new("lamp")
-        })
+        let config = Config::new("lamp")
+            .with_loopback()
+            .with_beacon(BeaconMode::Off);
+        Node::start(config.with_mailbox_ports(ports.parse().unwrap()))
     };
     let range = format!("{first}-{last}");
     let (one, _at_one) = start(range.clone()).await.unwrap();
@@ -268,7 +265,7 @@ fn two_ports() -> (u16, u16) {
 async fn a_peer_of_zmtp_2_is_counted_as_one() {
     const ZMTP_2: &[u8] = b"\xff\0\0\0\0\0\0\0\0\x7f\x01\x05\0\0";
     let (lamp, _at_lamp) = node("lamp").await;
-    let version = |lamp: &Node| lamp.traffic().turned.tally(Turned::Version).count;
+    let version = |lamp: &Node| lamp.traffic().rejections.tally(Rejection::Version).count;
     let mut old = TcpStream::connect(("127.0.0.1", lamp.port()))
         .await
         .unwrap();
@@ -323,18 +320,16 @@ async fn who_can_only_dial_us_is_told_to_be_unreachable() {
     let unreachable = NodeError::Unreachable(id);
     let told = lamp.whisper(id, content(b"x")).await;
     assert_eq!(told, Err(unreachable.clone()));
-    let set = lamp.set(id, CapPath::root("level"), 1.into()).await;
+    let set = lamp.set(id, CapPath::root("level"), 1).await;
     assert_eq!(set, Err(unreachable.clone()));
     assert_eq!(lamp.ping(id).await, Err(unreachable));
 }
 
 /// A node that nobody finds by itself.
 async fn node(name: &str) -> (Node, Events) {
-    let config = Config {
-        loopback: true,
-        beacon: BeaconMode::Off,
-        ..Config::new(name)
-    };
+    let config = Config::new(name)
+        .with_loopback()
+        .with_beacon(BeaconMode::Off);
     Node::start(config).await.unwrap()
 }
 

@@ -14,15 +14,15 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use zocp_node::{
     BeaconMode, Config, Content, Event, Events, ExitReason, FirstUse, Invalid, KeyPair, Node,
-    NodeError, PeerInfo, Security, Turned,
+    NodeError, PeerInfo, Rejection, Security,
 };
 
 #[tokio::test]
 async fn two_nodes_that_trust_each_other_meet_by_their_beacons_and_talk() {
-    let config = |name, number, trusted| Config {
-        beacon: BeaconMode::Broadcast,
-        beacon_port: Some(15_669),
-        ..secure(name, number, &[trusted])
+    let config = |name, number, trusted| {
+        secure(name, number, &[trusted])
+            .with_beacon(BeaconMode::Broadcast)
+            .with_beacon_port(15_669)
     };
     let (lamp, mut at_lamp) = Node::start(config("lamp", 1, 2)).await.unwrap();
     let (desk, mut at_desk) = Node::start(config("desk", 2, 1)).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_flood_of_connections_costs_a_bounded_number_of_handshakes_and_no_hone
         assert_eq!(whispered.await, number);
     }
     let greeted = flood.await.unwrap();
-    let turned = lamp.traffic().turned.tally(Turned::Rate).count;
+    let turned = lamp.traffic().rejections.tally(Rejection::Rate).count;
     assert_eq!(u64::try_from(1000 - greeted).unwrap(), turned);
     let seconds = 1 + usize::try_from(begun.elapsed().as_secs()).unwrap();
     assert!(greeted <= 64 + 16 * seconds, "{greeted}");
@@ -197,10 +197,7 @@ async fn a_node_without_keys_and_one_with_keys_do_not_meet() {
 fn a_secure_mesh_has_a_beacon_port_of_its_own_unless_one_is_chosen() {
     assert_eq!(plain("x").beacon_port(), 5670);
     assert_eq!(secure("x", 1, &[]).beacon_port(), 5669);
-    let chosen = Config {
-        beacon_port: Some(5670),
-        ..secure("x", 1, &[])
-    };
+    let chosen = secure("x", 1, &[]).with_beacon_port(5670);
     assert_eq!(chosen.beacon_port(), 5670);
 }
 
@@ -209,25 +206,15 @@ fn pair(number: u8) -> KeyPair {
 }
 
 fn plain(name: &str) -> Config {
-    Config {
-        loopback: true,
-        beacon: BeaconMode::Off,
-        ..Config::new(name)
-    }
+    Config::new(name)
+        .with_loopback()
+        .with_beacon(BeaconMode::Off)
 }
 
 /// A node that nobody finds by itself, with the key of a number, which trusts those of others.
 fn secure(name: &str, number: u8, trusted: &[u8]) -> Config {
-    Config {
-        security: Some(Security {
-            trusted: trusted
-                .iter()
-                .map(|number| pair(*number).public())
-                .collect(),
-            ..Security::new(pair(number))
-        }),
-        ..plain(name)
-    }
+    let trusted = trusted.iter().map(|number| pair(*number).public());
+    plain(name).with_security(Security::new(pair(number)).with_trusted(trusted))
 }
 
 /// A node with the key of a number that was told where another is, whose key it trusts.

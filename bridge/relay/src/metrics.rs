@@ -11,7 +11,7 @@ use std::{
 };
 
 use zbus::message::Type;
-use zocp_node::{Counts, PeerId, kinds};
+use zocp_node::{Counts, PeerId, plumbing::kinds};
 
 kinds! {
     /// A D-Bus message between two bridges.

@@ -218,10 +218,7 @@ async fn take(role: Role) -> Result<()> {
 }
 
 async fn start(name: &str) -> Result<(Node, Events)> {
-    Ok(Node::start(Config {
-        follow: false,
-        ..Config::new(name)
-    })
+    Ok(Node::start(Config::new(name).without_following())
     .await?)
 }
 

@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use zocp_node::{BeaconMode, Config, Content, Counts, Event, Events, Node, Note, Sink, Tap, Verb};
+use zocp_node::{BeaconMode, Config, Content, Counts, Event, Events, Node, Verb, plumbing::{TraceEvent, TraceSink, TraceHook}};
 
 /// Takes every note, and does next to nothing with it.
 #[derive(Default)]
 struct Listener(AtomicU64);
 
-impl Sink for Listener {
-    fn note(&self, note: Note) {
+impl TraceSink for Listener {
+    fn record(&self, event: TraceEvent) {
         self.0.fetch_add(1, Ordering::Relaxed);
-        black_box(note);
+        black_box(event);
     }
 }
 
@@ -42,9 +42,9 @@ pub async fn run(batches: usize, messages: usize) -> Result<()> {
     let (mut closed, mut open) = (Vec::new(), Vec::new());
     let listener = Arc::new(Listener::default());
     for _ in 0..batches {
-        to.traffic().tap().close();
+        to.traffic().trace_hook().detach();
         closed.push(batch(&from, &to, &mut events, messages).await?);
-        to.traffic().tap().open(listener.clone());
+        to.traffic().trace_hook().attach(listener.clone());
         open.push(batch(&from, &to, &mut events, messages).await?);
     }
     let each = |times: Vec<Duration>| median(times).as_nanos() as f64 / messages as f64;
@@ -60,7 +60,7 @@ fn counting() {
     let (all, own, tap) = (
         Counts::<Verb>::default(),
         Counts::<Verb>::default(),
-        Tap::default(),
+        TraceHook::default(),
     );
     let count = |looks: bool| {
         let begin = Instant::now();
@@ -68,7 +68,7 @@ fn counting() {
             let verb = Verb::of(black_box(&header), black_box(&content));
             all.add_octets(verb, 34);
             own.add_octets(verb, 34);
-            if looks && black_box(&tap).is_open() {
+            if looks && black_box(&tap).is_attached() {
                 unreachable!("nobody listens");
             }
         }
@@ -88,11 +88,7 @@ fn counting() {
 }
 
 async fn node(name: &str) -> Result<(Node, Events)> {
-    let config = Config {
-        loopback: true,
-        beacon: BeaconMode::Off,
-        ..Config::new(name)
-    };
+    let config = Config::new(name).with_loopback().with_beacon(BeaconMode::Off);
     Ok(Node::start(config).await?)
 }
 

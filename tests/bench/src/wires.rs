@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::sync::mpsc;
 use zbus::{Connection, Variant};
-use zocp_node::{Capability, Config, Event, Events, Node};
+use zocp_node::{Access, Capability, Config, Event, Events, Node};
 
 /// Two nodes and `others` wires beside the one that is measured; then `count` emissions at once.
 pub(crate) async fn wires(bus: &str, others: usize, count: i64) -> Result<()> {
@@ -17,10 +17,10 @@ pub(crate) async fn wires(bus: &str, others: usize, count: i64) -> Result<()> {
     let reading = tokio::spawn(read(desk_events));
     let (sender, mut values) = mpsc::channel(1 << 17);
     let hearing = tokio::spawn(hear(lamp_events, sender));
-    desk.publish("out", Capability::new("re", 0)).await?;
-    desk.publish("other", Capability::new("re", 0)).await?;
+    desk.publish("out", Capability::new(Access::READ | Access::EMIT, 0)).await?;
+    desk.publish("other", Capability::new(Access::READ | Access::EMIT, 0)).await?;
     for number in 0..=others {
-        lamp.publish(format!("in{number}").as_str(), Capability::new("rw", 0))
+        lamp.publish(format!("in{number}").as_str(), Capability::new(Access::READ | Access::WRITE, 0))
             .await?;
     }
     wire(&connection, "out", 0).await?;

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use zocp_model::{
-    CapPath, Capability, Limits, Method, Model, NodeId, ObjectPath, Output, PeerKind,
+    Access, CapPath, Capability, Limits, Method, Model, NodeId, ObjectPath, Output, PeerKind,
 };
 
 use crate::memory;
@@ -65,9 +65,24 @@ impl Scene {
         let limits = limits();
         let mut model = Model::new(ME, limits.clone());
         let published = [
-            ("a", Capability::new("rwes", 1)),
-            ("b", Capability::new("rw", 0.5).with_range(0.0, 1.0)),
-            ("o.c", Capability::new("rwes", "x")),
+            (
+                "a",
+                Capability::new(
+                    Access::READ | Access::WRITE | Access::EMIT | Access::SENSE,
+                    1,
+                ),
+            ),
+            (
+                "b",
+                Capability::new(Access::READ | Access::WRITE, 0.5).with_range(0.0, 1.0),
+            ),
+            (
+                "o.c",
+                Capability::new(
+                    Access::READ | Access::WRITE | Access::EMIT | Access::SENSE,
+                    "x",
+                ),
+            ),
         ];
         for (path, capability) in published {
             let path = path.parse().expect("a path");

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use zocp_model::{
-    CallId, CapPath, Capability, Event, Limits, Method, Model, NodeId, Output, PeerKind, RequestId,
-    Value,
+    Access, CallId, CapPath, Capability, Event, Limits, Method, Model, NodeId, Output, PeerKind,
+    RequestId, Value,
 };
 
 use crate::{json, zocp_message::assert_well_formed};
@@ -127,7 +127,7 @@ impl Stage {
         match operation {
             Publish(place, access) => {
                 let mut capability = Capability::new(
-                    ACCESS[usize::from(access) % ACCESS.len()],
+                    Access::from_wire(ACCESS[usize::from(access) % ACCESS.len()]),
                     json::value(input)?,
                 );
                 if access >= 128 {

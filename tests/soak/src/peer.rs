@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::task::JoinHandle;
 use zocp_node::{
-    Capability, Config, Event, Events, Node, ObjectPath, Value,
+    Access, Capability, Config, Event, Events, Node, Value,
     model::{Argument, Method},
 };
 
@@ -17,24 +17,24 @@ impl Peer {
     /// A node of this name, with `count` (an emitter that can be set), `scratch`, `tick` (an event), `ear` (a sensor) and
     /// the method `double`.
     pub(crate) async fn start(name: &str) -> Self {
-        let config = Config {
-            interfaces: vec![DEVICE.to_owned()],
-            ..Config::new(name)
-        };
+        let config = Config::new(name).with_interfaces([DEVICE]);
         let started = Node::start(config).await;
         let (node, events) = started.unwrap_or_else(|error| panic!("{name}: {error}"));
         let reading = tokio::task::spawn_local(answer(node.clone(), events));
         let peer = Self { node, reading };
-        peer.publish("count", Capability::new("rwe", 0)).await;
-        let scratch = Capability::new("rw", 0.5).with_range(0.0, 1.0);
+        peer.publish(
+            "count",
+            Capability::new(Access::READ | Access::WRITE | Access::EMIT, 0),
+        )
+        .await;
+        let scratch = Capability::new(Access::READ | Access::WRITE, 0.5).with_range(0.0, 1.0);
         peer.publish("scratch", scratch).await;
         peer.publish("tick", Capability::event("int")).await;
-        let ear = Capability::new("rws", 0).with_hint("int");
+        let ear = Capability::new(Access::READ | Access::WRITE | Access::SENSE, 0).with_hint("int");
         peer.publish("ear", ear).await;
         let (input, output) = (Argument::new("n", "int"), Argument::new("twice", "int"));
         let double = Method::new(vec![input], vec![output], None);
-        let root = ObjectPath::default();
-        let offered = peer.node.publish_method(root, "double", double).await;
+        let offered = peer.node.publish_method("double", double).await;
         offered.unwrap_or_else(|error| panic!("{name}: {error}"));
         peer
     }
@@ -66,14 +66,17 @@ impl Drop for Peer {
 
 async fn answer(node: Node, mut events: Events) {
     while let Some(event) = events.next().await {
-        let Event::Called { peer, id, args, .. } = event else {
+        let Event::Called(call) = event else {
             continue;
         };
-        let twice = args.first().and_then(Value::as_i64).unwrap_or_default() * 2;
-        if let Some(id) = id {
-            // The caller may be gone by now.
-            let _ = node.reply(peer, id, Ok(vec![json!(twice)])).await;
-        }
+        let twice = call
+            .args
+            .first()
+            .and_then(Value::as_i64)
+            .unwrap_or_default()
+            * 2;
+        // The caller may be gone by now.
+        let _ = node.reply(call, Ok(vec![json!(twice)])).await;
     }
 }
 

@@ -109,11 +109,9 @@ impl Stage {
 const PEER: &str = "/org/z25/Zocp1/nodes/lamp_40foh";
 
 fn config(name: &str) -> Config {
-    Config {
-        loopback: true,
-        beacon: BeaconMode::Off,
-        ..Config::new(name)
-    }
+    Config::new(name)
+        .with_loopback()
+        .with_beacon(BeaconMode::Off)
 }
 
 async fn follow(mut hub: Hub, directory: Directory, mut events: Events) {
@@ -392,7 +390,7 @@ async fn a_program_has_four_watchers_at_most_and_one_that_it_closes_makes_room()
     // Nobody watches: the tap of the node is closed again.
     let traffic = stage.hub_node.traffic();
     soon(async {
-        while traffic.tap().is_open() {
+        while traffic.trace_hook().is_attached() {
             tokio::task::yield_now().await;
         }
     })
@@ -482,18 +480,11 @@ proptest::proptest! {
         texts in proptest::collection::vec(odd_text(), 2..12),
     ) {
         let pairs = texts.iter().zip(texts.iter().rev());
-        let info = PeerInfo {
-            id: PeerId::new([7; 16]),
-            name: texts[0].clone(),
-            endpoint: texts[1].clone(),
-            headers: pairs.map(|(name, value)| (name.clone(), value.clone())).collect(),
-            groups: texts.clone(),
-            zocp: true,
-            extended: true,
-            evasive: false,
-            unreachable: false,
-            key: None,
-        };
+        let mut info = PeerInfo::new(PeerId::new([7; 16]), texts[0].clone());
+        info.endpoint = texts[1].clone();
+        info.headers = pairs.map(|(name, value)| (name.clone(), value.clone())).collect();
+        info.groups = texts.clone();
+        (info.zocp, info.extended) = (true, true);
         let peer = declared(PEER_XML, PEER_INTERFACE).unwrap();
         let mut objects = Objects::new(None);
         objects.add_manager("/a").unwrap();

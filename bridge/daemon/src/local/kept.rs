@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use zocp_node::{CapPath, Capability, Value};
+use zocp_node::{Access, CapPath, Capability, Value};
 
 use zocp_state::Document;
 
@@ -59,12 +59,13 @@ impl KeptValue {
             object,
             name: self.name.into(),
         };
-        let capability = Capability::new(&self.access, self.value).with(|info| {
-            if let Some(hint) = self.type_hint {
-                info.type_hint = Some(hint.into());
-            }
-            (info.min, info.max, info.step) = (self.min, self.max, self.step);
-        });
+        let capability =
+            Capability::new(Access::from_wire(&self.access), self.value).with(|info| {
+                if let Some(hint) = self.type_hint {
+                    info.type_hint = Some(hint.into());
+                }
+                (info.min, info.max, info.step) = (self.min, self.max, self.step);
+            });
         (path, capability)
     }
 }

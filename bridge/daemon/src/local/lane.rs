@@ -8,14 +8,17 @@
 use std::{collections::VecDeque, sync::Mutex};
 
 use tokio::sync::{Notify, oneshot};
-use zocp_node::{Begun, CapPath, Node, NodeError, Room, Setting, Value};
+use zocp_node::{
+    CapPath, Node, NodeError, Value,
+    plumbing::{PendingOperation, Permit, Setting},
+};
 
 use super::locked;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    waiting: Mutex<VecDeque<(Set, oneshot::Sender<Begun>)>>,
+    waiting: Mutex<VecDeque<(Set, oneshot::Sender<PendingOperation>)>>,
     queued: Notify,
 }
 
@@ -37,12 +40,12 @@ impl Lane {
         set: Set,
     ) -> impl Future<Output = Result<(), NodeError>> + Send + use<> {
         let mut waiting = locked(&self.waiting);
-        let room = waiting.is_empty().then(|| node.try_room());
+        let permit = waiting.is_empty().then(|| node.try_reserve());
         let (tell, told) = oneshot::channel();
-        match room {
-            Some(Ok(room)) => {
+        match permit {
+            Some(Ok(permit)) => {
                 // Who asked is there: it has not got the other end yet.
-                let _ = tell.send(set.begin(room));
+                let _ = tell.send(set.begin(permit));
             }
             Some(Err(NodeError::Busy)) | None => {
                 waiting.push_back((set, tell));
@@ -62,26 +65,26 @@ impl Lane {
     pub(super) async fn run(&self, node: &Node) {
         loop {
             self.queued.notified().await;
-            while let Ok(room) = node.room().await {
+            while let Ok(permit) = node.reserve().await {
                 let mut waiting = locked(&self.waiting);
                 let Some((set, tell)) = waiting.pop_front() else {
                     break;
                 };
                 // Who asked may have gone; it is set all the same.
-                let _ = tell.send(set.begin(room));
+                let _ = tell.send(set.begin(permit));
             }
         }
     }
 }
 
 impl Set {
-    fn begin(self, room: Room) -> Begun {
+    fn begin(self, permit: Permit) -> PendingOperation {
         let Self {
             path,
             value,
             setting,
             mark,
         } = self;
-        room.set_local(path, value, setting, mark)
+        permit.set_local(path, value, setting, mark)
     }
 }

@@ -17,8 +17,8 @@ use zbus::{
     names::{InterfaceName, MemberName},
 };
 use zocp_node::{
-    ObjectPath, PeerId, RemoteError, Value,
-    model::{Argument, Method, RequestId},
+    Call, RemoteError, Value,
+    model::{Argument, Method},
 };
 
 use super::{
@@ -124,31 +124,22 @@ impl Target {
 
 impl Local {
     /// A peer calls a method of ours; it is answered by a task of its own.
-    pub(super) fn called(
-        &self,
-        peer: PeerId,
-        id: Option<RequestId>,
-        object: &ObjectPath,
-        method: &str,
-        arguments: Vec<Value>,
-    ) {
-        let place = Place::new(Kind::Method, object.capability(method));
+    pub(super) fn called(&self, call: Call) {
+        let place = Place::new(Kind::Method, call.path.clone());
         let target = self.registry().target(&place);
         let local = self.clone();
         self.shared.tasks.spawn(async move {
             let result = match target {
-                Some(target) => local.answer(&target, &arguments).await,
+                Some(target) => local.answer(&target, &call.args).await,
                 None => Err(Refusal::UnknownMethod {
                     path: place.path.object.to_string(),
                     member: place.path.name.as_ref().to_owned(),
                 }),
             };
-            let Some(id) = id else { return };
-            let result = result.map_err(|refusal| RemoteError {
-                name: refusal.raw_name().to_owned(),
-                message: refusal.to_string(),
-            });
-            if let Err(error) = local.shared.node.reply(peer, id, result).await {
+            let peer = call.peer;
+            let result =
+                result.map_err(|refusal| RemoteError::new(refusal.raw_name(), refusal.to_string()));
+            if let Err(error) = local.shared.node.reply(call, result).await {
                 tracing::debug!(%peer, %error, "an answer finds no caller");
             }
         });

@@ -34,8 +34,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::Variant;
 use zocp_interfaces::LOCAL_PATH;
 use zocp_node::{
-    CapPath, Event, Invalid, Node, NodeError, ObjectPath, Setting,
+    CapPath, Event, Invalid, Node, NodeError, ObjectPath,
     model::{Change, PublishError},
+    plumbing::Setting,
 };
 
 pub use self::registry::Limits;
@@ -149,13 +150,7 @@ impl Local {
                 self.shared.table.room().await;
                 self.view().emit(path, value);
             }
-            Event::Called {
-                peer,
-                id,
-                object,
-                method,
-                args,
-            } => self.called(*peer, *id, object, method, args.clone()),
+            Event::Called(call) => self.called(call.clone()),
             Event::Marked(number) => self.shared.marks.passed(*number),
             _ => {}
         }
@@ -181,9 +176,8 @@ impl Local {
     ) -> Answer {
         let offer = Offer::understand(program, arguments)?;
         let place = Place::new(Kind::Method, offer.path.clone());
-        let CapPath { object, name } = offer.path;
         let declared = offer.target.declared.clone();
-        let work = self.shared.node.publish_method(object, &name, declared);
+        let work = self.shared.node.publish_method(offer.path, declared);
         let what = What::Method(Arc::new(offer.target));
         self.put(program, place, what, work).await
     }
@@ -306,7 +300,7 @@ impl Local {
         for Place { kind, path } in places {
             let gone = match kind {
                 Kind::Capability => node.unpublish(path.clone()).await,
-                Kind::Method => node.unpublish_method(path.object.clone(), &path.name).await,
+                Kind::Method => node.unpublish_method(path.clone()).await,
             };
             if let Err(error) = gone {
                 tracing::debug!(%path, %error, "was gone already");

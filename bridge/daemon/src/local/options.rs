@@ -6,7 +6,7 @@
 
 use zbus::{Signature, Variant};
 use zocp_node::{
-    CapPath, Capability, ObjectPath, Value as Json,
+    Access, CapPath, Capability, ObjectPath, Value as Json,
     model::{Argument, Method, TypeHint},
 };
 
@@ -43,8 +43,8 @@ impl Value {
         }
         let path = given.path(text(name)?)?;
         let (hint, value) = given.value(value, &path)?;
-        let access = given.access.unwrap_or_else(|| ACCESS.to_owned());
-        let capability = Capability::new(&access, value).with(|info| {
+        let access = given.access.unwrap_or(Access::READ | Access::EMIT);
+        let capability = Capability::new(access, value).with(|info| {
             info.type_hint = Some(hint.into());
             (info.min, info.max, info.step) = (given.min, given.max, given.step);
         });
@@ -103,7 +103,7 @@ impl Offer {
 /// The options of a value.
 #[derive(Debug, Default)]
 struct Given {
-    access: Option<String>,
+    access: Option<Access>,
     hint: Option<String>,
     object: Option<String>,
     min: Option<Json>,
@@ -183,12 +183,13 @@ fn checked_hint(hint: &str) -> Result<String, Refusal> {
     Ok(hint.to_owned())
 }
 
-fn access(letters: &str) -> Result<String, Refusal> {
-    if letters.is_empty() || letters.contains(|letter| !"rwes".contains(letter)) {
-        let text = format!("Access \"{letters}\" is not made of the letters r, w, e and s");
-        return Err(Refusal::InvalidArgs(text));
+fn access(letters: &str) -> Result<Access, Refusal> {
+    match letters.parse() {
+        Ok(access) if !letters.is_empty() => Ok(access),
+        _ => Err(Refusal::InvalidArgs(format!(
+            "Access \"{letters}\" is not made of the letters r, w, e and s"
+        ))),
     }
-    Ok(letters.to_owned())
 }
 
 /// A bound: a number, or as many as a vector has.
@@ -273,6 +274,4 @@ fn undeclared() -> Refusal {
     Refusal::InvalidArgs("the arguments are not of the declared types".to_owned())
 }
 
-/// Read and heard.
-const ACCESS: &str = "re";
 const SIGNATURE: &str = "signature:";

@@ -45,7 +45,7 @@ impl Commands for Node {
         method: &str,
         arguments: Vec<Value>,
     ) -> Result<Vec<Value>, NodeError> {
-        Self::call(self, peer, object, method, arguments).await
+        Self::call(self, peer, object.capability(method), arguments).await
     }
 }
 

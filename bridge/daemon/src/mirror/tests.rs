@@ -13,7 +13,7 @@ use zbus::{
 };
 use zocp_interfaces::OBJECT_INTERFACE;
 use zocp_node::{
-    CapPath, Capability, ExitReason, Invalid, NodeError, ObjectPath, RemoteError, Value,
+    Access, CapPath, Capability, ExitReason, Invalid, NodeError, ObjectPath, RemoteError, Value,
     model::{Change, Limits, SetError, Tree},
 };
 
@@ -97,18 +97,10 @@ fn peer(digit: u8) -> PeerId {
 }
 
 fn info(id: PeerId, name: &str) -> PeerInfo {
-    PeerInfo {
-        id,
-        name: name.to_owned(),
-        endpoint: "tcp://127.0.0.1:1".to_owned(),
-        headers: vec![],
-        groups: vec![],
-        zocp: true,
-        extended: true,
-        evasive: false,
-        unreachable: false,
-        key: None,
-    }
+    let mut info = PeerInfo::new(id, name);
+    info.endpoint = "tcp://127.0.0.1:1".to_owned();
+    (info.zocp, info.extended) = (true, true);
+    info
 }
 
 impl Play {
@@ -879,7 +871,7 @@ fn an_unusual_capability_does_no_harm() {
                 value: value.clone(),
             }]);
             view.emit(&path, &value);
-            let capability = Capability::new("rwe", value);
+            let capability = Capability::new(Access::READ | Access::WRITE | Access::EMIT, value);
             view.follow(&[Change::CapabilityChanged { path, capability }]);
         }
     }

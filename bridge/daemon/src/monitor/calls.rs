@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use zocp_node::{PeerId, Way};
+use zocp_node::{PeerId, plumbing::Direction};
 
 /// Which call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,19 +48,19 @@ pub(super) struct Calls {
 
 impl Key {
     /// Of a call that goes this way.
-    pub(super) fn of_call(peer: PeerId, way: Way, kind: Kind, number: u64) -> Self {
+    pub(super) fn of_call(peer: PeerId, way: Direction, kind: Kind, number: u64) -> Self {
         Self {
             peer,
-            is_theirs: way == Way::In,
+            is_theirs: way == Direction::In,
             kind,
             number,
         }
     }
 
     /// Of the call that is answered by what goes this way.
-    pub(super) fn of_answer(peer: PeerId, way: Way, kind: Kind, number: u64) -> Self {
+    pub(super) fn of_answer(peer: PeerId, way: Direction, kind: Kind, number: u64) -> Self {
         Self {
-            is_theirs: way == Way::Out,
+            is_theirs: way == Direction::Out,
             ..Self::of_call(peer, way, kind, number)
         }
     }
@@ -111,20 +111,26 @@ mod tests {
     #[test]
     fn an_answer_goes_the_other_way_than_its_call() {
         let (mut calls, peer) = (Calls::default(), PeerId::new([1; 16]));
-        calls.begin(Key::of_call(peer, Way::Out, Kind::Packet, 7), call(1));
-        calls.begin(Key::of_call(peer, Way::In, Kind::Packet, 7), call(2));
-        calls.begin(Key::of_call(peer, Way::Out, Kind::Zocp, 7), call(3));
+        calls.begin(Key::of_call(peer, Direction::Out, Kind::Packet, 7), call(1));
+        calls.begin(Key::of_call(peer, Direction::In, Kind::Packet, 7), call(2));
+        calls.begin(Key::of_call(peer, Direction::Out, Kind::Zocp, 7), call(3));
         let mut end = |way, kind| calls.end(&Key::of_answer(peer, way, kind, 7));
-        assert_eq!(end(Way::In, Kind::Packet).map(|call| call.at), Some(1));
-        assert_eq!(end(Way::In, Kind::Packet), None);
-        assert_eq!(end(Way::Out, Kind::Packet).map(|call| call.at), Some(2));
-        assert_eq!(end(Way::In, Kind::Zocp).map(|call| call.at), Some(3));
+        assert_eq!(
+            end(Direction::In, Kind::Packet).map(|call| call.at),
+            Some(1)
+        );
+        assert_eq!(end(Direction::In, Kind::Packet), None);
+        assert_eq!(
+            end(Direction::Out, Kind::Packet).map(|call| call.at),
+            Some(2)
+        );
+        assert_eq!(end(Direction::In, Kind::Zocp).map(|call| call.at), Some(3));
     }
 
     #[test]
     fn the_oldest_call_is_forgotten_for_a_new_one() {
         let (mut calls, peer) = (Calls::default(), PeerId::new([1; 16]));
-        let key = |number| Key::of_call(peer, Way::Out, Kind::Zocp, number);
+        let key = |number| Key::of_call(peer, Direction::Out, Kind::Zocp, number);
         for number in 0..=OPEN_MAX as u64 {
             calls.begin(key(number), call(number));
         }

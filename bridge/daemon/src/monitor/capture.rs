@@ -8,7 +8,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use zocp_node::{Kind, Note, Passed, PeerId, Verb, Way};
+use zocp_node::{
+    Kind, PeerId, Verb,
+    plumbing::{Direction, TraceEvent, TracedMessage},
+};
 
 use super::{
     encoder::Encoder,
@@ -42,7 +45,7 @@ impl Capture {
         }
     }
 
-    fn message(&mut self, at: u64, passed: &Passed, out: &mut Vec<u8>) {
+    fn message(&mut self, at: u64, passed: &TracedMessage, out: &mut Vec<u8>) {
         let packet = match passed.verb {
             Verb::Whisper => self.packets.whole(passed),
             _ => None,
@@ -70,7 +73,7 @@ impl Capture {
         if !self.order.wants(&subject) {
             return;
         }
-        let is_inbound = passed.way == Way::In;
+        let is_inbound = passed.direction == Direction::In;
         let way = if is_inbound { "from" } else { "to" };
         let comment = format!(
             "{} {way} {name}",
@@ -113,8 +116,8 @@ impl Encoder for Capture {
 
     fn write(&mut self, seen: &Seen, out: &mut Vec<u8>) {
         match &seen.what {
-            What::Mesh(Note::Message(passed)) => self.message(seen.at, passed, out),
-            What::Mesh(Note::Beacon { from, port, octets }) if self.order.beacons => {
+            What::Mesh(TraceEvent::Message(passed)) => self.message(seen.at, passed, out),
+            What::Mesh(TraceEvent::Beacon { from, port, octets }) if self.order.beacons => {
                 let about = About {
                     at: seen.at,
                     is_inbound: true,
@@ -124,10 +127,10 @@ impl Encoder for Capture {
                 let packet = datagram(*from, *port, octets);
                 pcapng::packet(out, Interface::Mesh, about, &packet);
             }
-            What::Mesh(Note::Entered { peer, name, .. }) => {
+            What::Mesh(TraceEvent::Entered { peer, name, .. }) => {
                 self.names.insert(*peer, name.as_str().into());
             }
-            What::Mesh(Note::Exited { peer, .. }) => {
+            What::Mesh(TraceEvent::Exited { peer, .. }) => {
                 self.names.remove(peer);
                 self.packets.left(*peer);
             }

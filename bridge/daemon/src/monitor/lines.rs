@@ -12,7 +12,10 @@ use zbus::{
     Message,
     message::{Flags, Type},
 };
-use zocp_node::{Kind as _, Note, Parting, Passed, PeerId, Verb, Way};
+use zocp_node::{
+    Departure, Kind as _, PeerId, Verb,
+    plumbing::{Direction, TraceEvent, TracedMessage},
+};
 
 use super::{
     calls::{Call, Calls, Key, Kind},
@@ -86,17 +89,17 @@ impl Lines {
         }
     }
 
-    fn note(&mut self, at: u64, note: &Note, out: &mut Vec<u8>) {
+    fn note(&mut self, at: u64, note: &TraceEvent, out: &mut Vec<u8>) {
         match note {
-            Note::Message(passed) => self.message(at, passed, out),
-            Note::Beacon { from, octets, .. } if self.order.beacons => {
+            TraceEvent::Message(passed) => self.message(at, passed, out),
+            TraceEvent::Beacon { from, octets, .. } if self.order.beacons => {
                 let facts = vec![
                     ("from", json!(from.to_string())),
                     ("octets", json!(octets.len())),
                 ];
                 self.put(plain(at, "beacon", None, facts), out);
             }
-            Note::Entered {
+            TraceEvent::Entered {
                 peer,
                 name,
                 endpoint,
@@ -105,16 +108,20 @@ impl Lines {
                 let facts = vec![("endpoint", json!(endpoint))];
                 self.put(plain(at, "entered", Some(*peer), facts), out);
             }
-            Note::Exited { peer, reason } => {
-                let why = vec![("why", json!(Parting::from(*reason).name()))];
+            TraceEvent::Exited { peer, reason } => {
+                let why = vec![("why", json!(Departure::from(*reason).name()))];
                 self.put(plain(at, "left", Some(*peer), why), out);
                 self.names.remove(peer);
                 self.packets.left(*peer);
                 self.calls.left(*peer);
             }
-            Note::Evasive { peer } => self.put(plain(at, "evasive", Some(*peer), Vec::new()), out),
-            Note::Returned { peer } => self.put(plain(at, "ready", Some(*peer), Vec::new()), out),
-            Note::Turned { from, kind, why } => {
+            TraceEvent::Evasive { peer } => {
+                self.put(plain(at, "evasive", Some(*peer), Vec::new()), out)
+            }
+            TraceEvent::Returned { peer } => {
+                self.put(plain(at, "ready", Some(*peer), Vec::new()), out)
+            }
+            TraceEvent::Rejected { from, kind, why } => {
                 let mut facts = vec![("kind", json!(kind.name())), ("why", text(why))];
                 if let Some(from) = from {
                     facts.push(("from", json!(from.to_string())));
@@ -125,10 +132,10 @@ impl Lines {
         }
     }
 
-    fn message(&mut self, at: u64, passed: &Passed, out: &mut Vec<u8>) {
-        let event = match passed.way {
-            Way::In => "received",
-            Way::Out => "sent",
+    fn message(&mut self, at: u64, passed: &TracedMessage, out: &mut Vec<u8>) {
+        let event = match passed.direction {
+            Direction::In => "received",
+            Direction::Out => "sent",
         };
         let packet = match passed.verb {
             Verb::Whisper => self.packets.whole(passed),
@@ -155,7 +162,7 @@ impl Lines {
         let mut done = None;
         if let (Some(packet), Some(peer)) = (&packet, passed.peer) {
             line.facts.push(("packet", json!(kind)));
-            done = self.packet(at, peer, passed.way, packet, &mut line);
+            done = self.packet(at, peer, passed.direction, packet, &mut line);
         } else if let Some(peer) = passed.peer {
             done = self.zocp(at, peer, passed);
         }
@@ -183,7 +190,7 @@ impl Lines {
         &mut self,
         at: u64,
         peer: PeerId,
-        way: Way,
+        way: Direction,
         packet: &Message,
         line: &mut Line<'_>,
     ) -> Option<(Call, Option<String>)> {
@@ -242,7 +249,12 @@ impl Lines {
     }
 
     /// ZOCP's calls, and their answers.
-    fn zocp(&mut self, at: u64, peer: PeerId, passed: &Passed) -> Option<(Call, Option<String>)> {
+    fn zocp(
+        &mut self,
+        at: u64,
+        peer: PeerId,
+        passed: &TracedMessage,
+    ) -> Option<(Call, Option<String>)> {
         let [octets] = &passed.content[..] else {
             return None;
         };
@@ -260,7 +272,7 @@ impl Lines {
                 _ => method.to_owned(),
             };
             let service = None;
-            let key = Key::of_call(peer, passed.way, Kind::Zocp, id);
+            let key = Key::of_call(peer, passed.direction, Kind::Zocp, id);
             self.calls.begin(
                 key,
                 Call {
@@ -275,7 +287,7 @@ impl Lines {
         let id = answer.get(0)?.as_u64()?;
         let call = self
             .calls
-            .end(&Key::of_answer(peer, passed.way, Kind::Zocp, id))?;
+            .end(&Key::of_answer(peer, passed.direction, Kind::Zocp, id))?;
         let error = answer.get(2).and_then(|error| error.get("error")?.as_str());
         Some((call, error.map(str::to_owned)))
     }

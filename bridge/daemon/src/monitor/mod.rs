@@ -35,7 +35,10 @@ use std::{
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Variant, message::Header};
-use zocp_node::{Node, Note, Sink};
+use zocp_node::{
+    Node,
+    plumbing::{TraceEvent, TraceSink},
+};
 
 use self::{
     order::Order,
@@ -100,7 +103,7 @@ impl Monitor {
             watcher.offer(&Arc::new(Seen::now(known)));
         }
         self.shared.is_watched.store(true, Ordering::Relaxed);
-        node.traffic().tap().open(Arc::new(self.clone()));
+        node.traffic().trace_hook().attach(Arc::new(self.clone()));
         Ok(theirs)
     }
 
@@ -124,7 +127,7 @@ impl Monitor {
         if watchers.is_empty() {
             self.shared.is_watched.store(false, Ordering::Relaxed);
             if let Some((node, _)) = self.shared.ground.get() {
-                node.traffic().tap().close();
+                node.traffic().trace_hook().detach();
             }
         }
     }
@@ -146,9 +149,9 @@ impl Observer for Monitor {
     }
 }
 
-impl Sink for Monitor {
-    fn note(&self, note: Note) {
-        self.tell(What::Mesh(note));
+impl TraceSink for Monitor {
+    fn record(&self, event: TraceEvent) {
+        self.tell(What::Mesh(event));
     }
 }
 

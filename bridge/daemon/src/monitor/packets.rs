@@ -8,7 +8,10 @@
 use std::collections::HashMap;
 
 use zbus::Message;
-use zocp_node::{Passed, PeerId, Way};
+use zocp_node::{
+    PeerId,
+    plumbing::{Direction, TracedMessage},
+};
 
 use zocp_relay::transport::{PIECE_TAG, Parts, TAG, read};
 
@@ -20,7 +23,7 @@ pub(super) struct Packets {
 
 impl Packets {
     /// The D-Bus message that a message of the mesh brings to its end.
-    pub(super) fn whole(&mut self, passed: &Passed) -> Option<Message> {
+    pub(super) fn whole(&mut self, passed: &TracedMessage) -> Option<Message> {
         let [tag, octets] = &passed.content[..] else {
             return None;
         };
@@ -30,7 +33,7 @@ impl Packets {
         if **tag != *PIECE_TAG {
             return None;
         }
-        let key = (passed.peer?, passed.way == Way::In);
+        let key = (passed.peer?, passed.direction == Direction::In);
         if self.parts.len() >= OPEN_MAX && !self.parts.contains_key(&key) {
             return None;
         }

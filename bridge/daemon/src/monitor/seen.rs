@@ -6,7 +6,7 @@ use std::{
 };
 
 use zbus::message::Header;
-use zocp_node::{Note, PeerId};
+use zocp_node::{PeerId, plumbing::TraceEvent};
 
 use zocp_dbus::errors::{ErrorKind, Refusal};
 
@@ -22,7 +22,7 @@ pub(super) struct Seen {
 #[derive(Debug)]
 pub(super) enum What {
     /// On the mesh.
-    Mesh(Note),
+    Mesh(TraceEvent),
     /// The bridge answered a call with an error of its own.
     Refused(Denial),
     /// A peer was there before the watcher came.
@@ -69,7 +69,7 @@ impl Seen {
     /// How much memory it holds on to, about.
     pub(super) fn weight(&self) -> usize {
         match &self.what {
-            What::Mesh(Note::Message(passed)) => WEIGHT + passed.octets(),
+            What::Mesh(TraceEvent::Message(passed)) => WEIGHT + passed.octets(),
             _ => WEIGHT,
         }
     }

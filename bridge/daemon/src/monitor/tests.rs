@@ -6,7 +6,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
-use zocp_node::{Note, Passed, PeerId, Verb, Way};
+use zocp_node::{
+    PeerId, Verb,
+    plumbing::{Direction, TraceEvent, TracedMessage},
+};
 
 use super::{
     capture::Capture,
@@ -24,7 +27,7 @@ use zocp_relay::transport::TAG;
 
 const LAMP: PeerId = PeerId::new([7; 16]);
 
-fn seen(at: u64, note: Note) -> Seen {
+fn seen(at: u64, note: TraceEvent) -> Seen {
     Seen {
         at,
         what: What::Mesh(note),
@@ -32,7 +35,7 @@ fn seen(at: u64, note: Note) -> Seen {
 }
 
 fn entered(at: u64) -> Seen {
-    let note = Note::Entered {
+    let note = TraceEvent::Entered {
         peer: LAMP,
         name: "lamp".to_owned(),
         endpoint: "tcp://10.0.0.2:49152".to_owned(),
@@ -40,25 +43,25 @@ fn entered(at: u64) -> Seen {
     seen(at, note)
 }
 
-fn message(at: u64, way: Way, content: Vec<Bytes>) -> Seen {
+fn message(at: u64, way: Direction, content: Vec<Bytes>) -> Seen {
     let header: &[u8] = &[0xAA, 0xA1, 2, 2, 0, 1];
     let address = |host, port| SocketAddr::from(([10, 0, 0, host], port));
-    let passed = Passed {
-        way,
+    let passed = TracedMessage {
+        direction: way,
         peer: Some(LAMP),
         verb: Verb::of(header, &content),
         ends: Some((address(1, 50_000), address(2, 49_152))),
         header: header.into(),
         content: content.into_iter().collect(),
     };
-    seen(at, Note::Message(Box::new(passed)))
+    seen(at, TraceEvent::Message(Box::new(passed)))
 }
 
-fn zocp(at: u64, way: Way, message_text: &str) -> Seen {
+fn zocp(at: u64, way: Direction, message_text: &str) -> Seen {
     message(at, way, vec![Bytes::from(message_text.to_owned())])
 }
 
-fn packet(at: u64, way: Way, packet: Message) -> Seen {
+fn packet(at: u64, way: Direction, packet: Message) -> Seen {
     message(
         at,
         way,
@@ -96,12 +99,12 @@ fn an_answer_is_followed_by_how_long_its_call_took() {
             entered(1),
             zocp(
                 10,
-                Way::In,
+                Direction::In,
                 r#"{"CALL": ["blink", [3], {"id": 7, "object": "cam"}]}"#,
             ),
-            packet(20, Way::Out, call),
-            zocp(30, Way::Out, r#"{"REP": [7, [true]]}"#),
-            packet(1_000_045, Way::In, failed),
+            packet(20, Direction::Out, call),
+            zocp(30, Direction::Out, r#"{"REP": [7, [true]]}"#),
+            packet(1_000_045, Direction::In, failed),
         ],
     );
     let events: Vec<&str> = told
@@ -131,16 +134,16 @@ fn what_cannot_be_understood_is_told_as_what_it_is() {
     let told = lines(
         &mut Lines::new(Order::default()),
         &[
-            zocp(1, Way::In, r#"{"CALL": 7}"#),
-            zocp(2, Way::In, r#"{"REP": ["#),
+            zocp(1, Direction::In, r#"{"CALL": 7}"#),
+            zocp(2, Direction::In, r#"{"REP": ["#),
             message(
                 3,
-                Way::In,
+                Direction::In,
                 vec![Bytes::from_static(TAG), Bytes::from_static(b"l\x01")],
             ),
             message(
                 4,
-                Way::In,
+                Direction::In,
                 vec![Bytes::from_static(b"DBUS1+"), Bytes::new()],
             ),
         ],
@@ -166,9 +169,9 @@ fn a_capture_has_a_message_as_a_segment_and_its_packet_by_itself() {
     let mut out = Vec::new();
     capture.begin(&mut out);
     capture.write(&entered(1), &mut out);
-    capture.write(&packet(2, Way::Out, call.clone()), &mut out);
+    capture.write(&packet(2, Direction::Out, call.clone()), &mut out);
     capture.lost(3, &mut out);
-    capture.write(&zocp(4, Way::In, r#"{"SIG": ["a", 1]}"#), &mut out);
+    capture.write(&zocp(4, Direction::In, r#"{"SIG": ["a", 1]}"#), &mut out);
     let blocks = blocks(&out);
     let kinds: Vec<u32> = blocks.iter().map(|(kind, _)| *kind).collect();
     // Section, two interfaces; SYN, segment, D-Bus message; SYN, segment.
@@ -207,7 +210,11 @@ async fn a_watcher_that_does_not_read_holds_up_nobody_and_learns_what_it_missed(
     let task = tokio::spawn(task);
     let offered: u64 = 40_000;
     for number in 0..offered {
-        watcher.offer(&Arc::new(zocp(number, Way::In, r#"{"SIG": ["a", 1]}"#)));
+        watcher.offer(&Arc::new(zocp(
+            number,
+            Direction::In,
+            r#"{"SIG": ["a", 1]}"#,
+        )));
         if number % 64 == 0 {
             tokio::task::yield_now().await;
         }

@@ -17,12 +17,10 @@ fn key(number: u8) -> PublicKey {
 
 /// A node that nobody finds by itself, with the key of a number.
 fn config(name: &str, number: u8) -> Config {
-    Config {
-        beacon: BeaconMode::Off,
-        loopback: true,
-        security: Some(Security::new(pair(number))),
-        ..Config::new(name)
-    }
+    Config::new(name)
+        .with_beacon(BeaconMode::Off)
+        .with_loopback()
+        .with_security(Security::new(pair(number)))
 }
 
 /// A bridge's node with key 1, and who it trusts.

@@ -104,13 +104,13 @@ fn large_integers_are_compared_exactly() {
 
 #[test]
 fn nan_is_never_in_a_range() {
-    let bounded = Capability::new("w", 0.5).with_range(0, 1);
+    let bounded = Capability::new(Access::WRITE, 0.5).with_range(0, 1);
     assert!(matches!(
         bounded.check(&crate::float(f64::NAN)),
         Err(CheckError::OutOfRange { .. })
     ));
     assert!(
-        Capability::new("w", 0.5)
+        Capability::new(Access::WRITE, 0.5)
             .check(&crate::float(f64::NAN))
             .is_ok()
     );

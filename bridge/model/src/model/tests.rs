@@ -162,7 +162,7 @@ fn root(name: &str) -> CapPath {
 }
 
 fn int(access: &str, value: i64) -> Capability {
-    Capability::new(access, value)
+    Capability::new(access.parse().unwrap(), value)
 }
 
 // protocol.md §5.6

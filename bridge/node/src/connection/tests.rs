@@ -53,18 +53,18 @@ async fn link(link: LinkId, inputs: &mpsc::Sender<Input>, messages: usize) -> Jo
         shake_hands(&mut ours, &mut router)
     );
     said.and(heard).unwrap();
-    let wiring = Wiring {
+    let context = ConnectionContext {
         inputs: inputs.clone(),
         limits: Limits::default(),
         handshake_max: SOON,
         silence_max: SOON,
         keys: None,
         traffic: Arc::new(Traffic::new(zocp_zre::IdHash::new(1))),
-        old: SeldomEach::default(),
+        old: AddressLogThrottle::default(),
     };
     tokio::spawn(async move {
         let token = CancellationToken::new();
-        let serving = serve(link, &mut ours, &mut router, &wiring, &token);
+        let serving = serve(link, &mut ours, &mut router, &context, &token);
         let sending = async {
             for _ in 0..messages {
                 dealer.send(&[&[7; 100]]).unwrap();

@@ -48,18 +48,8 @@ fn wires_of_others_are_shown_up_to_a_bound() {
     let mut board = board(0, 2);
     let nodes = [1, 2, 3, 4].map(|number| PeerId::new([number; 16]));
     for id in nodes {
-        let info = PeerInfo {
-            id,
-            name: format!("node{id}"),
-            endpoint: String::new(),
-            headers: Vec::new(),
-            groups: Vec::new(),
-            zocp: true,
-            extended: false,
-            evasive: false,
-            unreachable: false,
-            key: None,
-        };
+        let mut info = PeerInfo::new(id, format!("node{id}"));
+        info.zocp = true;
         board.entered(&info);
         board.tree_known(id, &tree(&[]));
     }

@@ -78,18 +78,8 @@ impl World {
         self.starts += 1;
         let peer = PeerId::new([self.starts; 16]);
         self.here.insert(number, peer);
-        let info = PeerInfo {
-            id: peer,
-            name: format!("node{number}"),
-            endpoint: String::new(),
-            headers: Vec::new(),
-            groups: Vec::new(),
-            zocp: true,
-            extended: true,
-            evasive: false,
-            unreachable: false,
-            key: None,
-        };
+        let mut info = PeerInfo::new(peer, format!("node{number}"));
+        (info.zocp, info.extended) = (true, true);
         let tree = tree(&[]);
         self.board().entered(&info);
         self.board().tree_known(peer, &tree);

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 use serde_json::json;
-use zocp_node::{CapPath, Capability};
+use zocp_node::{Access, CapPath, Capability};
 use zocp_testkit::PyPeer;
 
 use super::Actor;
@@ -42,7 +42,11 @@ impl Actor {
             1 => peer.emit("count", value).await,
             2 => {
                 let name = format!("extra{}", value % 5);
-                peer.publish(&name, Capability::new("rwe", value)).await;
+                peer.publish(
+                    &name,
+                    Capability::new(Access::READ | Access::WRITE | Access::EMIT, value),
+                )
+                .await;
             }
             // It may not be there.
             3 => drop(

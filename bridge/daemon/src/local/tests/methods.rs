@@ -84,17 +84,12 @@ async fn a_peer_calls_a_method_of_a_program() {
     let mut stage = Stage::start().await;
     let _lamp = lamp(&mut stage).await;
     let (peer, bridge) = (stage.peer.clone(), stage.id());
-    let root = ObjectPath::root();
-    let done = peer
-        .call(bridge, root.clone(), "blink", vec![json!(3)])
-        .await;
+    let done = peer.call(bridge, "blink", vec![json!(3)]).await;
     assert_eq!(done.unwrap(), [json!(true)]);
-    let done = peer.call(bridge, root.clone(), "place", vec![]).await;
+    let done = peer.call(bridge, "place", vec![]).await;
     assert_eq!(done.unwrap(), [json!([1.0, 2.0])]);
 
-    let broken = peer
-        .call(bridge, "cam".parse().unwrap(), "break", vec![])
-        .await;
+    let broken = peer.call(bridge, "cam.break", vec![]).await;
     let Err(NodeError::Remote(broken)) = broken else {
         panic!("{broken:?}")
     };
@@ -103,16 +98,14 @@ async fn a_peer_calls_a_method_of_a_program() {
         ("org.example.Error.Broken", "lamp is out")
     );
 
-    let wrong = peer
-        .call(bridge, root.clone(), "blink", vec![json!("three")])
-        .await;
+    let wrong = peer.call(bridge, "blink", vec![json!("three")]).await;
     let Err(NodeError::Remote(wrong)) = wrong else {
         panic!("{wrong:?}")
     };
     assert_eq!(wrong.name, "org.freedesktop.DBus.Error.InvalidArgs");
     assert!(wrong.message.contains("\"times\""), "{}", wrong.message);
 
-    let lied = peer.call(bridge, root, "lie", vec![]).await;
+    let lied = peer.call(bridge, "lie", vec![]).await;
     let Err(NodeError::Remote(lied)) = lied else {
         panic!("{lied:?}")
     };
@@ -146,8 +139,7 @@ async fn a_call_ends_with_the_program_that_was_called() {
     let mut stage = Stage::start().await;
     let lamp = lamp(&mut stage).await;
     let (peer, bridge) = (stage.peer.clone(), stage.id());
-    let hanging =
-        tokio::spawn(async move { peer.call(bridge, ObjectPath::root(), "hang", vec![]).await });
+    let hanging = tokio::spawn(async move { peer.call(bridge, "hang", vec![]).await });
     let caller = stage.program().await;
     // Behind the other on the same way.
     caller

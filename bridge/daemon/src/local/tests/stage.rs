@@ -316,9 +316,7 @@ pub(super) fn path(dotted: &str) -> CapPath {
 }
 
 fn config(name: &str) -> Config {
-    Config {
-        loopback: true,
-        beacon: BeaconMode::Off,
-        ..Config::new(name)
-    }
+    Config::new(name)
+        .with_loopback()
+        .with_beacon(BeaconMode::Off)
 }

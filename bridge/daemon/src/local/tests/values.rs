@@ -1,7 +1,7 @@
 //! Values of programs: shown, set, emitted, sensed, and gone with their program.
 
 use zbus::Variant;
-use zocp_node::{End, NodeError};
+use zocp_node::{Access, End, NodeError};
 
 use super::stage::{Stage, error_name, next_signal, path, values};
 use crate::local::Limits;
@@ -256,7 +256,7 @@ async fn a_set_of_a_peer_is_checked_and_heard_by_all() {
         .await;
     let mut signals = program.signals().await;
     let (peer, bridge) = (stage.peer.clone(), stage.id());
-    peer.set(bridge, path("fader"), 0.75.into()).await.unwrap();
+    peer.set(bridge, path("fader"), 0.75).await.unwrap();
     assert_eq!(
         next_signal(&mut signals).await.1,
         Variant::F64(0.75).try_into_owned().unwrap()
@@ -294,7 +294,7 @@ async fn every_arrival_at_a_sensor_is_one_signal() {
         .await;
     let mut signals = program.signals().await;
     let (peer, bridge) = (stage.peer.clone(), stage.id());
-    let fader = zocp_node::Capability::new("re", 0.0);
+    let fader = zocp_node::Capability::new(Access::READ | Access::EMIT, 0.0);
     peer.publish("fader", fader).await.unwrap();
     let end = |node, name: &str| End {
         node,
@@ -369,7 +369,7 @@ async fn introspection_says_that_values_can_be_set_and_what_senses_is_a_signal()
         assert!(xml.contains(part), "{part} is missing in {xml}");
     }
     assert!(matches!(
-        stage.peer.set(stage.id(), path("light"), 1.into()).await,
+        stage.peer.set(stage.id(), path("light"), 1).await,
         Err(NodeError::Invalid(_))
     ));
 }

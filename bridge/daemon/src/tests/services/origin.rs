@@ -20,11 +20,9 @@ const ALL: &str = "[[export]]\nservice = 'org.example.*'\ntalk = true";
 
 /// The services of a second bridge on a bus, which has no name of a bridge there. Its node's port.
 async fn second_bridge(bus: &TestBus) -> u16 {
-    let config = zocp_node::Config {
-        loopback: true,
-        beacon: BeaconMode::Off,
-        ..zocp_node::Config::new("second")
-    };
+    let config = zocp_node::Config::new("second")
+        .with_loopback()
+        .with_beacon(BeaconMode::Off);
     let (node, mut events) = Node::start(config).await.unwrap();
     let port = node.port();
     let settings = Config::parse(ALL).unwrap().check().unwrap().services;

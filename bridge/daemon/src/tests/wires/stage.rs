@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use zbus::{Connection, OwnedObjectPath, Variant, fdo};
 use zocp_interfaces::{BridgeProxy, WIRE_INTERFACE, WireProxy};
-use zocp_node::{BeaconMode, CapPath, Capability, Config, End, Event, Events, Node, Value};
+use zocp_node::{Access, BeaconMode, CapPath, Capability, Config, End, Event, Events, Node, Value};
 
 use crate::hub::{Hub, HubParts};
 use zocp_dbus::{
@@ -226,7 +226,7 @@ impl Stage {
 
     /// The bridge's node has a capability.
     pub(super) async fn publish(&self, name: &str, access: &str, value: i64) {
-        let capability = Capability::new(access, value);
+        let capability = Capability::new(access.parse().unwrap(), value);
         self.node.publish(name, capability).await.unwrap();
         let is_wired = async || {
             let wired = self.bridge.wire("bridge", name, "bridge", name).await;
@@ -243,7 +243,7 @@ impl Stage {
     /// A client of the bridge sets a value of the lamp.
     pub(super) async fn bridge_sets(&self, name: &str, value: i64) {
         let (lamp, path) = (self.lamp.id(), CapPath::root(name));
-        self.node.set(lamp, path, value.into()).await.unwrap();
+        self.node.set(lamp, path, value).await.unwrap();
     }
 
     /// Waits until the lamp's sensor is wired by somebody.
@@ -291,48 +291,57 @@ impl Stage {
 
 async fn desk() -> (Node, Events) {
     let (desk, events) = Node::start(config("desk")).await.unwrap();
-    let fader = Capability::new("re", 0.0).with_range(0.0, 1.0);
+    let fader = Capability::new(Access::READ | Access::EMIT, 0.0).with_range(0.0, 1.0);
     desk.publish("fader", fader).await.unwrap();
-    desk.publish("count", Capability::new("re", 0))
+    desk.publish("count", Capability::new(Access::READ | Access::EMIT, 0))
         .await
         .unwrap();
-    desk.publish("text", Capability::new("re", ""))
+    desk.publish("text", Capability::new(Access::READ | Access::EMIT, ""))
         .await
         .unwrap();
-    desk.publish("ping", Capability::new("e", 0)).await.unwrap();
+    desk.publish("ping", Capability::new(Access::EMIT, 0))
+        .await
+        .unwrap();
     (desk, events)
 }
 
 async fn lamp() -> (Node, Events) {
     let (lamp, events) = Node::start(config("lamp")).await.unwrap();
-    let level = Capability::new("rws", 0.5).with_range(0.0, 1.0);
+    let level =
+        Capability::new(Access::READ | Access::WRITE | Access::SENSE, 0.5).with_range(0.0, 1.0);
     lamp.publish("level", level).await.unwrap();
-    let dim = Capability::new("rw", 0).with_range(0, 255);
+    let dim = Capability::new(Access::READ | Access::WRITE, 0).with_range(0, 255);
     lamp.publish("dim", dim).await.unwrap();
-    let place = Capability::new("rw", serde_json::json!([0.0, 0.0]));
+    let place = Capability::new(Access::READ | Access::WRITE, serde_json::json!([0.0, 0.0]));
     lamp.publish("place", place).await.unwrap();
-    lamp.publish("step", Capability::new("rwe", 0))
+    lamp.publish(
+        "step",
+        Capability::new(Access::READ | Access::WRITE | Access::EMIT, 0),
+    )
+    .await
+    .unwrap();
+    lamp.publish(
+        "other",
+        Capability::new(Access::READ | Access::WRITE | Access::EMIT, 0),
+    )
+    .await
+    .unwrap();
+    lamp.publish("total", Capability::new(Access::READ | Access::WRITE, 0))
         .await
         .unwrap();
-    lamp.publish("other", Capability::new("rwe", 0))
+    lamp.publish("ear", Capability::new(Access::SENSE, 0.0))
         .await
         .unwrap();
-    lamp.publish("total", Capability::new("rw", 0))
+    lamp.publish("pong", Capability::new(Access::SENSE, 0))
         .await
         .unwrap();
-    lamp.publish("ear", Capability::new("s", 0.0))
-        .await
-        .unwrap();
-    lamp.publish("pong", Capability::new("s", 0)).await.unwrap();
     (lamp, events)
 }
 
 fn config(name: &str) -> Config {
-    Config {
-        loopback: true,
-        beacon: BeaconMode::Off,
-        ..Config::new(name)
-    }
+    Config::new(name)
+        .with_loopback()
+        .with_beacon(BeaconMode::Off)
 }
 
 async fn follow(mut hub: Hub, wires: Wires, directory: Directory, mut events: Events) {

@@ -1,6 +1,7 @@
 //! How others hear of what is published and taken away.
 
 use super::*;
+use crate::Access;
 
 // protocol.md §4.5
 #[test]
@@ -9,8 +10,11 @@ fn what_is_described_anew_is_at_a_node_of_ours_as_it_is_here() {
     let ranged = || int("rwe", 1).with_range(0, 9);
     let mut mesh = Mesh::met(2, EXTENDED, |node| {
         node.publish(root("a"), ranged()).unwrap();
-        node.publish("o.b".parse().unwrap(), Capability::new("rwe", map("x")))
-            .unwrap();
+        node.publish(
+            "o.b".parse().unwrap(),
+            Capability::new(Access::READ | Access::WRITE | Access::EMIT, map("x")),
+        )
+        .unwrap();
     });
     let node = mesh.node(1);
     node.publish(root("a"), int("rwe", 1)).unwrap();
@@ -33,8 +37,11 @@ fn what_is_described_anew_is_at_a_node_of_ours_as_it_is_here() {
 #[test]
 fn a_map_that_is_set_at_an_old_node_is_merged_there_and_here() {
     let mut mesh = Mesh::met(2, OLD, |node| {
-        node.publish(root("a"), Capability::new("rw", json!({"x": 1})))
-            .unwrap();
+        node.publish(
+            root("a"),
+            Capability::new(Access::READ | Access::WRITE, json!({"x": 1})),
+        )
+        .unwrap();
     });
     mesh.node(2)
         .set(id(1), &root("a"), json!({"y": 2}))
@@ -52,8 +59,11 @@ fn what_is_published_later_is_told_and_what_goes_is_told_too() {
         let mut mesh = Mesh::met(2, kind, |_| {});
         let lamp = ObjectPath::root().child("lamp");
         let node = mesh.node(1);
-        node.publish(lamp.capability("on"), Capability::new("rw", true))
-            .unwrap();
+        node.publish(
+            lamp.capability("on"),
+            Capability::new(Access::READ | Access::WRITE, true),
+        )
+        .unwrap();
         node.set_object(&lamp, "lamp").unwrap();
         node.publish_method(&lamp, "blink", &Method::default())
             .unwrap();
@@ -191,7 +201,7 @@ fn an_old_peer_is_told_what_is_gone_in_its_own_words() {
     let zoom: CapPath = "cam.zoom".parse().unwrap();
     let camera = ObjectPath::root().child("cam");
     mesh.node(1).publish(root("x"), ranged(1)).unwrap();
-    let map = Capability::new("r", json!({"a": 1}));
+    let map = Capability::new(Access::READ, json!({"a": 1}));
     mesh.node(1).publish(root("map"), map).unwrap();
     mesh.node(1).publish(zoom.clone(), ranged(2)).unwrap();
     mesh.node(1).set_object(&camera, "camera").unwrap();
@@ -240,7 +250,7 @@ fn an_old_peer_is_told_what_is_gone_in_its_own_words() {
 
     // What comes back is as if it had never been away, without what it has no more.
     mesh.node(1).publish(root("x"), int("re", 7)).unwrap();
-    let map = Capability::new("r", json!({"b": 2}));
+    let map = Capability::new(Access::READ, json!({"b": 2}));
     mesh.node(1).publish(root("map"), map).unwrap();
     mesh.node(1).publish(zoom, ranged(3)).unwrap();
     mesh.node(1).set_object(&camera, "camera").unwrap();

@@ -1,6 +1,7 @@
 //! Against what pyZOCP was recorded to say.
 
 use super::*;
+use crate::Access;
 
 /// The node that was recorded.
 const NODE: &str = "ba4b7e4398974a17b7a086acce19872f";
@@ -62,29 +63,57 @@ fn the_same_node_made_of_ours_shows_the_same_tree() {
     let min = |capability: Capability, min: Value| capability.with(|info| info.min = Some(min));
     let cam = ObjectPath::root().child("Cam");
     let mut publish = |path, capability| model.publish(path, capability).unwrap();
-    publish(root("myBool"), Capability::new("rwe", true));
+    publish(
+        root("myBool"),
+        Capability::new(Access::READ | Access::WRITE | Access::EMIT, true),
+    );
     publish(
         root("myFloat"),
-        step(max(Capability::new("rws", 2.3), json!(5.0)), json!(0.1)),
+        step(
+            max(
+                Capability::new(Access::READ | Access::WRITE | Access::SENSE, 2.3),
+                json!(5.0),
+            ),
+            json!(0.1),
+        ),
     );
     publish(
         root("myInt"),
-        step(Capability::new("rwes", 10).with_range(-10, 10), json!(1)),
+        step(
+            Capability::new(
+                Access::READ | Access::WRITE | Access::EMIT | Access::SENSE,
+                10,
+            )
+            .with_range(-10, 10),
+            json!(1),
+        ),
     );
     publish(
         root("myPercent"),
-        Capability::new("rw", 12).with_hint("percent"),
+        Capability::new(Access::READ | Access::WRITE, 12).with_hint("percent"),
     );
     publish(
         root("myVec2"),
-        min(Capability::new("rwes", vec![0, 0]), json!([0, 0])),
+        min(
+            Capability::new(
+                Access::READ | Access::WRITE | Access::EMIT | Access::SENSE,
+                vec![0, 0],
+            ),
+            json!([0, 0]),
+        ),
     );
-    publish(root("My String"), Capability::new("rw", "héllo"));
+    publish(
+        root("My String"),
+        Capability::new(Access::READ | Access::WRITE, "héllo"),
+    );
     publish(
         cam.capability("location"),
-        Capability::new("re", vec![0, 1, 2]),
+        Capability::new(Access::READ | Access::EMIT, vec![0, 1, 2]),
     );
-    publish(cam.capability("n"), Capability::new("rwe", 1));
+    publish(
+        cam.capability("n"),
+        Capability::new(Access::READ | Access::WRITE | Access::EMIT, 1),
+    );
     model.set_object(&cam, "BPY_Camera").unwrap();
     model
         .set_data(&ObjectPath::root(), "_location", json!([1, 2, 3]))

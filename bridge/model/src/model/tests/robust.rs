@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Access;
 use crate::{JsonError, TreeError};
 
 #[test]
@@ -137,7 +138,7 @@ fn nested_lists(depth: usize) -> Value {
 #[test]
 fn what_is_as_deep_as_may_be_is_told_and_no_deeper() {
     let mut mesh = Mesh::met(2, EXTENDED, |node| {
-        let list = Capability::new("rwe", nested_lists(1));
+        let list = Capability::new(Access::READ | Access::WRITE | Access::EMIT, nested_lists(1));
         node.publish(root("a"), list.clone()).unwrap();
         node.publish("o.b".parse().unwrap(), list).unwrap();
         let any = crate::Argument::default();
@@ -261,7 +262,7 @@ proptest! {
         let mut mesh = Mesh::new(3);
         for n in [1, 2] {
             mesh.node(n).publish(root("a"), int("rwes", 1)).unwrap();
-            mesh.node(n).publish("o.c".parse().unwrap(), Capability::new("rwes", "x")).unwrap();
+            mesh.node(n).publish("o.c".parse().unwrap(), Capability::new(Access::READ | Access::WRITE | Access::EMIT | Access::SENSE, "x")).unwrap();
             mesh.node(n).publish_method(&ObjectPath::root(), "a", &Method::default()).unwrap();
         }
         mesh.meet(EXTENDED);

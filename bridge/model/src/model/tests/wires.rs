@@ -1,6 +1,7 @@
 //! Subscriptions between two and three nodes.
 
 use super::*;
+use crate::Access;
 
 /// Node 1 emits `out`, node 2 senses at `in`.
 fn wired(kind: PeerKind) -> Mesh {
@@ -61,7 +62,13 @@ fn a_circle_of_wires_comes_to_rest() {
     let mut mesh = Mesh::new(2);
     for n in [1, 2] {
         mesh.node(n)
-            .publish(root("x"), Capability::new("rwes", 0.5))
+            .publish(
+                root("x"),
+                Capability::new(
+                    Access::READ | Access::WRITE | Access::EMIT | Access::SENSE,
+                    0.5,
+                ),
+            )
             .unwrap();
     }
     mesh.meet(OLD);

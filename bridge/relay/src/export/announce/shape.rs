@@ -11,7 +11,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use zbus::Signature;
-use zocp_node::{Capability, Value};
+use zocp_node::{Access, Capability, Value};
 
 use super::{
     bounds::MEMBERS_MAX,
@@ -153,12 +153,10 @@ impl Property {
     /// As it is in the tree; `None` while its value is not known.
     pub(super) fn capability(&self) -> Option<Capability> {
         let value = self.value.clone()?;
-        let letters = [("r", true), ("w", self.is_writable), ("e", self.is_told)];
-        let access: String = letters
-            .into_iter()
-            .filter_map(|(letter, has)| has.then_some(letter))
-            .collect();
-        Some(Capability::new(&access, value).with_hint(&self.hint))
+        let mut access = Access::READ;
+        access.write = self.is_writable;
+        access.emit = self.is_told;
+        Some(Capability::new(access, value).with_hint(&self.hint))
     }
 }
 

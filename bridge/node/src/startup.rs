@@ -1,6 +1,6 @@
 //! How a node starts: mailbox, identity, networks, beacons, actor.
 //!
-//! Not here: what it does then (`house.rs`).
+//! Not here: what it does then (`actor.rs`).
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -12,15 +12,17 @@ use tokio_util::sync::CancellationToken;
 use zocp_model::{Follow, Model, NodeId};
 use zocp_zre::{GroupName, HEADER_BRIDGE, IdHash, PeerId, Times, Zre};
 
+use crate::actor::{Actor, Parts, Queues};
 use crate::beacon::{Beacons, Datagram, Failure};
-use crate::config::{BeaconMode, Config};
-use crate::event::Events;
-use crate::gate::Gates;
-use crate::house::{House, Parts, Queues};
-use crate::interfaces::{Network, Selection, Watch, choose};
-use crate::node::{COMMANDS_MAX, Shared};
+use crate::clock;
+use crate::command::COMMANDS_MAX;
+use crate::config::{BeaconMode, Config, ZOCP_GROUP};
+use crate::credit::SendCredits;
+use crate::events::Events;
+use crate::interfaces::{Network, Selection, Watch, choose, describe};
 use crate::ports::Ports;
 use crate::security::{HEADER_KEY, Security};
+use crate::shared::Shared;
 use crate::traffic::Traffic;
 
 /// Why a node could not start. Nothing is left behind.
@@ -61,7 +63,7 @@ pub enum StartError {
     },
     /// The operating system gave no random numbers for the identity.
     #[error("no random numbers for the node's identity: {0}")]
-    Random(getrandom::Error),
+    Random(#[source] io::Error),
     /// An endpoint, a group or a header in the configuration is not one.
     #[error("{0}")]
     Config(String),
@@ -80,12 +82,12 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     let hash = IdHash::new(seed);
     let traffic = Arc::new(Traffic::new(hash));
     let beacons = open_beacons(&config, &networks, heard, &traffic)?;
-    let zre = Zre::new(std_now(), zre_config(&config, id, port, seed)?);
+    let zre = Zre::new(clock::now(), zre_config(&config, id, port, seed)?);
     let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
     let (requests, request_queue) = mpsc::channel(COMMANDS_MAX);
     let (inputs, input_queue) = mpsc::channel(INPUTS_MAX);
     let (events, event_queue) = mpsc::channel(EVENT_BATCHES_MAX);
-    let gates = Arc::new(Gates::new(config.limits.outgoing_whispers_max, hash));
+    let credits = Arc::new(SendCredits::new(config.limits.outgoing_whispers_max, hash));
     let stop = CancellationToken::new();
     let parts = Parts {
         id,
@@ -95,16 +97,16 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         selection,
         networks,
         inputs,
-        gates: Arc::clone(&gates),
+        credits: Arc::clone(&credits),
         traffic: Arc::clone(&traffic),
         stop: stop.clone(),
         hash,
     };
-    let mut house = House::new(&config, parts);
-    house.own(&all);
+    let mut actor = Actor::new(&config, parts);
+    actor.own(&all);
     for endpoint in &config.peers {
-        house
-            .connect(std_now(), endpoint)
+        actor
+            .connect(clock::now(), endpoint)
             .map_err(|error| StartError::Config(format!("peer {endpoint}: {error}")))?;
     }
     let queues = Queues {
@@ -114,7 +116,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         datagrams,
         events,
     };
-    tokio::spawn(house.run(mailbox, watch, queues));
+    tokio::spawn(actor.run(mailbox, watch, queues));
     let shared = Shared {
         id,
         key: config.security.map(|security| security.keys.public()),
@@ -122,16 +124,11 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         port,
         commands,
         requests,
-        gates,
+        credits,
         traffic,
         stop,
     };
     Ok((shared, Events::new(event_queue)))
-}
-
-/// The time that the cores are given: tokio's, so that a paused clock is total.
-pub(crate) fn std_now() -> std::time::Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 fn selection(config: &Config) -> Selection {
@@ -221,10 +218,10 @@ fn zre_config(
     seed: u64,
 ) -> Result<zocp_zre::Config, StartError> {
     // protocol.md §4.1, §6.1
-    let mut headers = vec![
-        (String::from("X-ZOCP"), String::from("1")),
-        (String::from(HEADER_BRIDGE), String::from("1")),
-    ];
+    let mut headers = vec![(String::from("X-ZOCP"), String::from("1"))];
+    if config.extended {
+        headers.push((String::from(HEADER_BRIDGE), String::from("1")));
+    }
     if let Some(security) = &config.security {
         let key = security.keys.public().to_string();
         headers.push((String::from(HEADER_KEY), key));
@@ -262,25 +259,10 @@ fn fresh_identity() -> Result<PeerId, StartError> {
 
 fn random<const N: usize>() -> Result<[u8; N], StartError> {
     let mut octets = [0; N];
-    getrandom::fill(&mut octets).map_err(StartError::Random)?;
+    getrandom::fill(&mut octets)
+        .map_err(|error| StartError::Random(io::Error::other(error.to_string())))?;
     Ok(octets)
 }
-
-/// The networks in the words of messages.
-pub(crate) fn describe(networks: &[Network]) -> String {
-    let list: Vec<String> = networks
-        .iter()
-        .map(|n| format!("{} ({})", n.name, n.address))
-        .collect();
-    if list.is_empty() {
-        String::from("none")
-    } else {
-        list.join(", ")
-    }
-}
-
-/// The group in which every ZOCP node is.
-pub(crate) const ZOCP_GROUP: &str = "ZOCP";
 
 /// Reads that wait for the actor, of at most 128 KiB each; then connections are not read.
 const INPUTS_MAX: usize = 64;

@@ -7,33 +7,39 @@ use tracing::{info, warn};
 use zocp_zmtp::PublicKey;
 use zocp_zre::{FirstUse, NodeKey, PeerId};
 
-use super::House;
-use crate::connection::Knock;
+use super::Actor;
+use crate::connection::PendingAuthorization;
 use crate::error::{Invalid, NodeError};
 use crate::event::Event;
 use crate::security::{Stranger, node_key, public_key, split_endpoint};
-use crate::tap::Note;
-use crate::traffic::Turned;
+use crate::trace::TraceEvent;
+use crate::traffic_kinds::Rejection;
 
-impl House {
+impl Actor {
     /// Somebody has proved a key and waits to be let in.
-    pub(super) fn knock(&mut self, now: Instant, remote: SocketAddr, knock: Knock) {
-        let key = node_key(knock.key);
-        let admitted = self.zre.may_enter(now, remote, key, &knock.identity);
+    pub(super) fn authorize(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        pending: PendingAuthorization,
+    ) {
+        let key = node_key(pending.key);
+        let admitted = self.zre.may_enter(now, remote, key, &pending.identity);
         if !admitted {
-            self.traffic
-                .turn_away(Turned::Untrusted, Some(remote), || knock.key.to_string());
+            self.traffic.reject(Rejection::Untrusted, Some(remote), || {
+                pending.key.to_string()
+            });
         }
-        // Who knocked may have gone.
-        let _ = knock.admitted.send(admitted);
+        // The connection may be closed already.
+        let _ = pending.admitted.send(admitted);
     }
 
     pub(super) fn stranger_heard(&mut self, now: Instant, stranger: &zocp_zre::Stranger) {
         if let Some(stranger) = describe(now, stranger) {
             info!(from = %stranger.address, key = %stranger.key, "a node whose key is not trusted");
-            self.traffic.tap().tell(|| Note::Turned {
+            self.traffic.trace_hook().record(|| TraceEvent::Rejected {
                 from: Some(stranger.address),
-                kind: Turned::Untrusted,
+                kind: Rejection::Untrusted,
                 why: format!("heard with the key {}", stranger.key),
             });
             self.events.push(Event::Stranger(stranger));

@@ -14,21 +14,23 @@ use tracing::{debug, info, warn};
 use zocp_model::{NodeId, PeerKind};
 use zocp_zmtp::{Message, PublicKey};
 use zocp_zre::{
-    Endpoint, HEADER_BRIDGE, Header, LinkError, LinkId, Output, PeerId, PeerView, SendError,
+    Content, Endpoint, HEADER_BRIDGE, Header, LinkError, LinkId, Output, PeerId, PeerView,
+    SendError,
 };
 
-use super::trusting::name_refused;
-use super::{House, Link};
+use super::keys::name_refused;
+use super::{Actor, Link};
+use crate::config::ZOCP_GROUP;
 use crate::connection::Input;
+use crate::credit::CreditPermit;
 use crate::error::{Invalid, NodeError};
-use crate::event::{Content, Event, PeerInfo};
-use crate::gate::Pass;
+use crate::event::Event;
+use crate::peer::PeerInfo;
 use crate::security::{node_key, public_key};
-use crate::start::ZOCP_GROUP;
-use crate::tap::Note;
-use crate::traffic::{BeaconKind, Turned};
+use crate::trace::TraceEvent;
+use crate::traffic_kinds::{BeaconKind, Rejection};
 
-impl House {
+impl Actor {
     /// Takes what the cores put out, until nothing is left, and writes.
     pub(super) fn settle(&mut self, now: Instant) {
         loop {
@@ -61,11 +63,11 @@ impl House {
                     self.links.insert(link, Link { token, peer, ends });
                 }
                 Err((turned, why)) => {
-                    self.traffic.turn_away(turned, Some(remote), || why);
+                    self.traffic.reject(turned, Some(remote), || why);
                     token.cancel();
                 }
             },
-            Input::Knock { remote, knock } => self.knock(now, remote, knock),
+            Input::Authorize { remote, pending } => self.authorize(now, remote, pending),
             Input::LinkMessages {
                 link,
                 messages,
@@ -112,10 +114,10 @@ impl House {
         (local, remote): (SocketAddr, SocketAddr),
         identity: &[u8],
         key: Option<PublicKey>,
-    ) -> Result<PeerId, (Turned, String)> {
+    ) -> Result<PeerId, (Rejection, String)> {
         if !self.admits(local) {
             info!(%remote, %local, "refused a connection on a network not in use");
-            return Err((Turned::Network, format!("{local} is not in use")));
+            return Err((Rejection::Network, format!("{local} is not in use")));
         }
         let opened = match key.map(node_key) {
             None => self.zre.link_opened(now, link, remote, identity),
@@ -133,7 +135,7 @@ impl House {
             }
             (error.into(), error.to_string())
         })?;
-        let no_node = || (Turned::Identity, String::from("no identity of a node"));
+        let no_node = || (Rejection::Identity, String::from("no identity of a node"));
         PeerId::from_routing_id(identity).ok_or_else(no_node)
     }
 
@@ -189,7 +191,7 @@ impl House {
         use zocp_zre::Event as Zre;
         match event {
             Zre::Entered { peer, .. } => {
-                self.gates.open(peer);
+                self.credits.open(peer);
                 self.traffic.enter(peer);
                 if let Some(info) = self.info(peer) {
                     let kind = PeerKind {
@@ -197,7 +199,7 @@ impl House {
                         extended: info.extended,
                     };
                     info!(peer = %peer.short(), name = info.name, endpoint = info.endpoint, "entered");
-                    self.traffic.tap().tell(|| Note::Entered {
+                    self.traffic.trace_hook().record(|| TraceEvent::Entered {
                         peer,
                         name: info.name.clone(),
                         endpoint: info.endpoint.clone(),
@@ -209,7 +211,9 @@ impl House {
             Zre::Exited { peer, name, reason } => {
                 info!(peer = %peer.short(), name = &*name, ?reason, "exited");
                 self.traffic.exit(peer, reason);
-                self.traffic.tap().tell(|| Note::Exited { peer, reason });
+                self.traffic
+                    .trace_hook()
+                    .record(|| TraceEvent::Exited { peer, reason });
                 self.model.peer_left(now, node_id(peer));
                 self.forget(peer);
                 // What the model has to say about the peer comes before its `Exited`.
@@ -245,11 +249,15 @@ impl House {
                 }
             }
             Zre::Evasive { peer } => {
-                self.traffic.tap().tell(|| Note::Evasive { peer });
+                self.traffic
+                    .trace_hook()
+                    .record(|| TraceEvent::Evasive { peer });
                 self.events.push(Event::Evasive { peer });
             }
             Zre::Returned { peer } => {
-                self.traffic.tap().tell(|| Note::Returned { peer });
+                self.traffic
+                    .trace_hook()
+                    .record(|| TraceEvent::Returned { peer });
                 self.events.push(Event::Returned { peer });
             }
             Zre::Unreachable { peer, endpoints } => self.unreachable(peer, &endpoints),
@@ -263,12 +271,12 @@ impl House {
                 key,
                 holder,
             } => {
-                self.traffic.turned.add(Turned::Impostor);
+                self.traffic.rejections.add(Rejection::Impostor);
                 name_refused(remote, &name, key, holder);
             }
             Zre::PeerRejected { remote, why } => {
                 self.traffic
-                    .turn_away(why.into(), Some(remote), || format!("{why:?}"));
+                    .reject(why.into(), Some(remote), || format!("{why:?}"));
                 warn!(%remote, ?why, "a peer is refused");
             }
             _ => {}
@@ -290,7 +298,7 @@ impl House {
             "a node has opened a connection to us and cannot be reached itself; it is heard, and nothing can be said \
              to it: is a firewall or an address translation before it?"
         );
-        self.gates.bar(peer);
+        self.credits.mark_unreachable(peer);
         self.pings.remove(&peer);
         self.events.push(Event::Unreachable { peer });
     }
@@ -303,7 +311,7 @@ impl House {
     }
 
     fn forget(&mut self, peer: PeerId) {
-        self.gates.close(peer);
+        self.credits.close(peer);
         // Whoever waits learns that the peer is gone.
         self.pings.remove(&peer);
     }
@@ -323,10 +331,16 @@ impl House {
 }
 
 // What handles ask for.
-impl House {
-    pub(super) fn whisper(&mut self, now: Instant, peer: PeerId, content: Content, pass: Pass) {
+impl Actor {
+    pub(super) fn whisper(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        content: Content,
+        permit: CreditPermit,
+    ) {
         match self.zre.whisper(now, peer, content) {
-            Ok(()) => pass.redeem(),
+            Ok(()) => permit.charge(),
             Err(SendError::Busy) => self.give_up(now, peer),
             // The peer left after its gate had let this through.
             Err(error) => debug!(peer = %peer.short(), %error, "a whisper was not sent"),

@@ -1,6 +1,6 @@
 //! The actor: the one task that owns all state of a node and does all its waiting.
 //!
-//! Model: [`House`] owns the pure cores (`Zre`: who is here; `Model`: what they can do), the
+//! Model: [`Actor`] owns the pure cores (`Zre`: who is here; `Model`: what they can do), the
 //! writing half of every connection and the events that wait for their reader. Reading tasks feed
 //! it inputs, handles feed it commands; after each batch it *settles*: takes what the cores put
 //! out, routes it from one to the other, and writes what goes to the wire.
@@ -14,11 +14,11 @@
 //! Layout: this file has the loop; `mesh.rs` routes the ZRE core, `dials.rs` writes, `zocp.rs` routes the
 //! model, `trusting.rs` is about keys, `counting.rs` counts what passes.
 
-mod counting;
+mod counters;
 mod dials;
+mod keys;
 mod mesh;
-mod trusting;
-mod zocp;
+mod model;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -36,21 +36,23 @@ use zocp_model::{CallId, Model};
 use zocp_zre::{DialId, IdHash, LinkId, PeerId, Zre};
 
 use self::dials::Dial;
-use crate::accept::{HalfOpen, accept};
+use crate::acceptor::accept;
 use crate::backlog::Backlog;
 use crate::beacon::{Beacons, Datagram, Failure};
+use crate::call::CallResult;
+use crate::clock;
+use crate::command::Command;
 use crate::config::Config;
-use crate::connection::{Input, Wiring};
+use crate::connection::{ConnectionContext, Input};
+use crate::credit::SendCredits;
 use crate::event::Event;
-use crate::gate::Gates;
-use crate::interfaces::{Network, Selection, Watch, choose};
-use crate::node::{CallResult, Command};
-use crate::share::{Seldom, SeldomEach};
-use crate::start::{describe, std_now};
+use crate::handshakes::HandshakeSlots;
+use crate::interfaces::{Network, Selection, Watch, choose, describe};
+use crate::log_throttle::{AddressLogThrottle, LogThrottle};
 use crate::traffic::Traffic;
 
 /// All state of a node.
-pub(crate) struct House {
+pub(crate) struct Actor {
     id: PeerId,
     zre: Zre,
     model: Model,
@@ -58,7 +60,7 @@ pub(crate) struct House {
     selection: Selection,
     /// Those that carry the mesh.
     networks: Vec<Network>,
-    wiring: Wiring,
+    context: ConnectionContext,
     tasks: TaskTracker,
     /// Cancelled when the node ends; every connection's token is a child of it.
     connections: CancellationToken,
@@ -67,16 +69,16 @@ pub(crate) struct House {
     dials: HashMap<DialId, Dial, IdHash>,
     /// Dials that have something to write, or should be looked at.
     dirty: Vec<DialId>,
-    gates: Arc<Gates>,
+    credits: Arc<SendCredits>,
     traffic: Arc<Traffic>,
     pings: HashMap<PeerId, VecDeque<oneshot::Sender<Duration>>>,
     calls: HashMap<CallId, (PeerId, oneshot::Sender<CallResult>)>,
     /// Events that were not handed over yet.
     events: Vec<Event>,
     backlog: Backlog,
-    half_open: HalfOpen,
+    handshakes: HandshakeSlots,
     /// That connections are too many was said.
-    refused: Seldom,
+    refused: LogThrottle,
     call_max: Duration,
 }
 
@@ -100,7 +102,7 @@ pub(crate) struct Parts {
     pub(crate) networks: Vec<Network>,
     /// For the tasks of connections.
     pub(crate) inputs: mpsc::Sender<Input>,
-    pub(crate) gates: Arc<Gates>,
+    pub(crate) credits: Arc<SendCredits>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) stop: CancellationToken,
     pub(crate) hash: IdHash,
@@ -109,18 +111,18 @@ pub(crate) struct Parts {
 /// The receiving ends of the actor's queues, and the sending end of the events.
 pub(crate) struct Queues {
     /// Commands that make events.
-    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) commands: mpsc::Receiver<Command<Actor>>,
     /// All others.
-    pub(crate) requests: mpsc::Receiver<Command>,
+    pub(crate) requests: mpsc::Receiver<Command<Actor>>,
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) datagrams: mpsc::Receiver<Datagram>,
     pub(crate) events: mpsc::Sender<Vec<Event>>,
 }
 
-impl House {
+impl Actor {
     pub(crate) fn new(config: &Config, parts: Parts) -> Self {
         let hash = parts.hash;
-        let wiring = Wiring {
+        let context = ConnectionContext {
             inputs: parts.inputs,
             limits: config.limits.zmtp.clone(),
             handshake_max: config.limits.handshake_max,
@@ -130,7 +132,7 @@ impl House {
                 .as_ref()
                 .map(|security| security.keys.clone()),
             traffic: Arc::clone(&parts.traffic),
-            old: SeldomEach::default(),
+            old: AddressLogThrottle::default(),
         };
         Self {
             id: parts.id,
@@ -139,21 +141,21 @@ impl House {
             beacons: parts.beacons,
             selection: parts.selection,
             networks: parts.networks,
-            wiring,
+            context,
             tasks: TaskTracker::new(),
             connections: CancellationToken::new(),
             stop: parts.stop,
             links: HashMap::with_hasher(hash),
             dials: HashMap::with_hasher(hash),
             dirty: Vec::new(),
-            gates: parts.gates,
+            credits: parts.credits,
             traffic: parts.traffic,
             pings: HashMap::new(),
             calls: HashMap::new(),
             events: Vec::new(),
             backlog: Backlog::default(),
-            half_open: HalfOpen::new(&config.limits),
-            refused: Seldom::default(),
+            handshakes: HandshakeSlots::new(&config.limits),
+            refused: LogThrottle::default(),
             call_max: config.limits.call_max,
         }
     }
@@ -162,10 +164,10 @@ impl House {
     pub(crate) async fn run(mut self, mailbox: TcpListener, mut watch: Watch, mut queues: Queues) {
         let accept = accept(
             mailbox,
-            self.wiring.clone(),
+            self.context.clone(),
             self.tasks.clone(),
             self.connections.clone(),
-            self.half_open.clone(),
+            self.handshakes.clone(),
         );
         self.tasks.spawn(accept);
         self.tell_networks();
@@ -176,7 +178,7 @@ impl House {
         let mut turns = 0;
         let mut handles_gone = false;
         loop {
-            self.settle(std_now());
+            self.settle(clock::now());
             self.hand_over(&queues.events);
             let blocked = !self.events.is_empty();
             let is_full = self.backlog.is_full(&self.events);
@@ -193,15 +195,15 @@ impl House {
             tokio::select! {
                 biased;
                 Some(input) = queues.inputs.recv(), if !skips_inputs && !blocked => {
-                    self.input(std_now(), input);
+                    self.input(clock::now(), input);
                 }
                 Some(request) = queues.requests.recv(), if !skips_commands => {
-                    self.commands(std_now(), request, &mut queues.requests);
+                    self.commands(clock::now(), request, &mut queues.requests);
                 }
                 command = queues.commands.recv(), if !skips_commands && !is_full && !handles_gone => {
                     match command {
-                        Some(command) if blocked => self.command(std_now(), command),
-                        Some(command) => self.commands(std_now(), command, &mut queues.commands),
+                        Some(command) if blocked => self.command(clock::now(), command),
+                        Some(command) => self.commands(clock::now(), command, &mut queues.commands),
                         None => handles_gone = true,
                     }
                 }
@@ -209,7 +211,7 @@ impl House {
                 () = queues.events.closed(), if handles_gone => break,
                 () = &mut stopped => break,
                 Some(datagram) = queues.datagrams.recv(), if !blocked => {
-                    self.beacon(std_now(), &datagram);
+                    self.beacon(clock::now(), &datagram);
                 }
                 room = queues.events.reserve(), if blocked => match room {
                     Ok(room) => room.send(std::mem::take(&mut self.events)),
@@ -218,8 +220,8 @@ impl House {
                 () = watch.changed() => self.follow_networks(&watch).await,
                 () = alarm.as_mut() => {
                     alarm_at = None;
-                    self.zre.handle_timeout(std_now());
-                    self.model.handle_timeout(std_now());
+                    self.zre.handle_timeout(clock::now());
+                    self.model.handle_timeout(clock::now());
                 }
                 () = std::future::ready(()), if skips_inputs => {}
             }
@@ -232,7 +234,12 @@ impl House {
         self.zre.handle_beacon(now, datagram.from, &datagram.octets);
     }
 
-    fn commands(&mut self, now: Instant, first: Command, queue: &mut mpsc::Receiver<Command>) {
+    fn commands(
+        &mut self,
+        now: Instant,
+        first: Command<Self>,
+        queue: &mut mpsc::Receiver<Command<Self>>,
+    ) {
         self.command(now, first);
         for _ in 1..COMMAND_BATCH {
             let Ok(command) = queue.try_recv() else { break };
@@ -240,14 +247,14 @@ impl House {
         }
     }
 
-    fn command(&mut self, now: Instant, command: Command) {
+    fn command(&mut self, now: Instant, command: Command<Self>) {
         self.model.handle_timeout(now);
         match command {
             Command::Whisper {
                 peer,
                 content,
-                pass,
-            } => self.whisper(now, peer, content, pass),
+                permit,
+            } => self.whisper(now, peer, content, permit),
             Command::Run(work) => work(self, now),
         }
     }
@@ -256,7 +263,7 @@ impl House {
     fn deadline(&self) -> tokio::time::Instant {
         let wakes = [self.zre.poll_timeout(), self.model.poll_timeout()];
         let earliest = wakes.into_iter().flatten().min();
-        earliest.unwrap_or_else(|| std_now() + IDLE_MAX).into()
+        earliest.unwrap_or_else(|| clock::now() + IDLE_MAX).into()
     }
 
     /// Gives events to their reader, all that there are as one batch, if the queue has room.
@@ -327,15 +334,15 @@ impl House {
     /// Goodbye to the mesh; what is queued goes out within [`LINGER`]; then everything closes.
     async fn end(mut self, mut queues: Queues) {
         info!("leaving the mesh");
-        self.zre.shutdown(std_now());
-        self.settle(std_now());
+        self.zre.shutdown(clock::now());
+        self.settle(clock::now());
         let drained = async {
             while self.dials.values().any(Dial::has_queued) {
                 let Some(input) = queues.inputs.recv().await else {
                     break;
                 };
-                self.input(std_now(), input);
-                self.settle(std_now());
+                self.input(clock::now(), input);
+                self.settle(clock::now());
             }
         };
         if tokio::time::timeout(LINGER, drained).await.is_err() {

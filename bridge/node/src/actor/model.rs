@@ -14,16 +14,17 @@ use zocp_model::{
     CallError, CallFailure, CapPath, Capability, Cause, Method, ObjectPath, Output, PublishError,
     ReplyError, RequestId, SetError, SubscribeError, Tree, Value,
 };
-use zocp_zre::{PeerId, SendError};
+use zocp_zre::{Content, PeerId, SendError};
 
-use super::House;
+use super::Actor;
 use super::mesh::{node_id, peer_id};
+use crate::call::{Call, CallResult};
 use crate::error::{Invalid, NodeError, RemoteError};
-use crate::event::{Content, Event};
-use crate::node::{CallResult, End};
-use crate::traffic::Turned;
+use crate::event::Event;
+use crate::target::End;
+use crate::traffic_kinds::Rejection;
 
-impl House {
+impl Actor {
     /// Takes what the model puts out; returns whether there was anything.
     pub(super) fn settle_model(&mut self, now: Instant) -> bool {
         let mut any = false;
@@ -56,7 +57,7 @@ impl House {
         match self.model.handle_message(now, node_id(peer), octets) {
             Ok(zocp) => zocp,
             Err(error) => {
-                self.traffic.turn_away(Turned::Message, None, || {
+                self.traffic.reject(Rejection::Message, None, || {
                     format!("{}: {error}", peer.short())
                 });
                 warn!(peer = %peer.short(), %error, "a message could not be understood");
@@ -149,13 +150,12 @@ impl House {
                 object,
                 method,
                 args,
-            } => Event::Called {
+            } => Event::Called(Call {
                 peer: peer_id(peer),
-                id,
-                object,
-                method,
+                path: object.capability(&method),
                 args,
-            },
+                id,
+            }),
             Zocp::CallDone { id, result } => {
                 if let Some((peer, answer)) = self.calls.remove(&id) {
                     // Who called may have gone.
@@ -165,7 +165,7 @@ impl House {
             }
             Zocp::Ignored { peer, reason } => {
                 debug!(%peer, %reason, "part of a message was ignored");
-                self.traffic.turn_away(Turned::Message, None, || {
+                self.traffic.reject(Rejection::Message, None, || {
                     format!("{}: {reason}", peer_id(peer).short())
                 });
                 return;
@@ -177,7 +177,7 @@ impl House {
 }
 
 // What handles ask for.
-impl House {
+impl Actor {
     pub(crate) fn tree(&self, peer: PeerId) -> Option<Tree> {
         let id = node_id(peer);
         if id == self.model.id() {
@@ -206,15 +206,21 @@ impl House {
         &mut self,
         now: Instant,
         peer: PeerId,
-        object: &ObjectPath,
-        method: &str,
+        method: &CapPath,
         args: Vec<Value>,
     ) -> Result<oneshot::Receiver<CallResult>, NodeError> {
         self.refuse_when_full(peer)?;
         let deadline = now + self.call_max;
         let id = self
             .model
-            .call(now, node_id(peer), object, method, args, deadline)
+            .call(
+                now,
+                node_id(peer),
+                &method.object,
+                &method.name,
+                args,
+                deadline,
+            )
             .map_err(|error| match error {
                 CallError::NodeGone => NodeError::NodeGone(peer),
                 CallError::NotSupported => NodeError::NotSupported,
@@ -277,12 +283,11 @@ impl House {
 
     pub(crate) fn publish_method(
         &mut self,
-        object: &ObjectPath,
-        name: &str,
+        path: &CapPath,
         method: &Method,
     ) -> Result<(), NodeError> {
         self.model
-            .publish_method(object, name, method)
+            .publish_method(&path.object, &path.name, method)
             .map_err(|error| Invalid::Publish(error).into())
     }
 
@@ -292,13 +297,9 @@ impl House {
         self.events.push(Event::Marked(number));
     }
 
-    pub(crate) fn unpublish_method(
-        &mut self,
-        object: &ObjectPath,
-        name: &str,
-    ) -> Result<(), NodeError> {
+    pub(crate) fn unpublish_method(&mut self, path: &CapPath) -> Result<(), NodeError> {
         let unknown = || Invalid::Publish(PublishError::UnknownCapability).into();
-        let existed = self.model.unpublish_method(object, name);
+        let existed = self.model.unpublish_method(&path.object, &path.name);
         existed.then_some(()).ok_or_else(unknown)
     }
 
@@ -362,7 +363,7 @@ impl House {
     fn refuse_when_full(&self, peer: PeerId) -> Result<(), NodeError> {
         if self.zre.peer(peer).is_some_and(|it| it.is_unreachable()) {
             Err(NodeError::Unreachable(peer))
-        } else if self.gates.is_full(peer) {
+        } else if self.credits.is_full(peer) {
             Err(NodeError::Busy)
         } else {
             Ok(())

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use zocp_zre::{DialEnd, DialId, Endpoint, NodeKey};
 
-use super::House;
+use super::Actor;
 use crate::connection::{Outgoing, run_dial};
 
 /// One connection of ours to a peer.
@@ -38,7 +38,7 @@ impl Dial {
     }
 }
 
-impl House {
+impl Actor {
     pub(super) fn dial(&mut self, dial: DialId, endpoint: &Endpoint, key: Option<NodeKey>) {
         let token = self.connections.child_token();
         let identity = self.id.routing_id();
@@ -47,7 +47,7 @@ impl House {
             dial,
             (address, key),
             identity,
-            self.wiring.clone(),
+            self.context.clone(),
             token.clone(),
         ));
         self.dials.insert(
@@ -133,7 +133,7 @@ impl House {
                     self.dials.remove(&dial);
                 } else if let Some(peer) = self.zre.dialed_peer(dial) {
                     let done = empty && !self.zre.holds(peer);
-                    self.gates
+                    self.credits
                         .release(peer, if done { usize::MAX } else { written });
                 }
             }

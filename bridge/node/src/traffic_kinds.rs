@@ -89,7 +89,7 @@ fn zocp(content: &[Bytes]) -> Option<Verb> {
 
 kinds! {
     /// What was not let in, or not understood.
-    pub enum Turned {
+    pub enum Rejection {
         /// A connection that did not say in time, or at all, whose it is.
         Handshake = "handshake",
         /// A connection with somebody whose ZMTP is older than 3.
@@ -119,7 +119,7 @@ kinds! {
     }
 }
 
-impl From<LinkError> for Turned {
+impl From<LinkError> for Rejection {
     fn from(error: LinkError) -> Self {
         match error {
             LinkError::BadIdentity | LinkError::Own => Self::Identity,
@@ -130,7 +130,7 @@ impl From<LinkError> for Turned {
     }
 }
 
-impl From<RejectReason> for Turned {
+impl From<RejectReason> for Rejection {
     fn from(reason: RejectReason) -> Self {
         match reason {
             RejectReason::Full | RejectReason::AddressFull => Self::Peers,
@@ -147,7 +147,7 @@ impl From<RejectReason> for Turned {
 
 kinds! {
     /// How a peer left.
-    pub enum Parting {
+    pub enum Departure {
         /// It said goodbye.
         Goodbye = "goodbye",
         /// It was silent for too long.
@@ -169,7 +169,7 @@ kinds! {
     }
 }
 
-impl From<ExitReason> for Parting {
+impl From<ExitReason> for Departure {
     fn from(reason: ExitReason) -> Self {
         match reason {
             ExitReason::Goodbye => Self::Goodbye,
@@ -244,8 +244,8 @@ mod tests {
             }
         }
         check::<Verb>();
-        check::<Turned>();
-        check::<Parting>();
+        check::<Rejection>();
+        check::<Departure>();
         check::<BeaconKind>();
     }
 }

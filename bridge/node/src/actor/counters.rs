@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use zocp_zre::{Content, DialId, Header, LinkId};
 
-use super::{House, Link};
+use super::{Actor, Link};
 use crate::beacon::Datagram;
-use crate::tap::{Note, Passed, Way};
-use crate::traffic::{BeaconKind, Verb};
+use crate::trace::{Direction, TraceEvent, TracedMessage};
+use crate::traffic_kinds::{BeaconKind, Verb};
 
-impl House {
+impl Actor {
     pub(super) fn count_beacon(&self, datagram: &Datagram) {
         // 36/ZRE: `ZRE`, the version, the identity.
         let is_own = datagram.octets.get(4..20) == Some(&self.id.as_bytes()[..]);
@@ -20,7 +20,7 @@ impl House {
         let beacons = &self.traffic.beacons;
         beacons.add_octets(kind, datagram.octets.len());
         if !is_own {
-            self.traffic.tap().tell(|| Note::Beacon {
+            self.traffic.trace_hook().record(|| TraceEvent::Beacon {
                 from: datagram.from,
                 port: self.beacons.port(),
                 octets: datagram.octets.clone(),
@@ -35,9 +35,9 @@ impl House {
         let verb = Verb::of(header, content);
         let octets = octets_of(header, content);
         self.traffic.received(*peer, verb, octets);
-        self.traffic.tap().tell(|| {
-            Note::Message(Box::new(Passed {
-                way: Way::In,
+        self.traffic.trace_hook().record(|| {
+            TraceEvent::Message(Box::new(TracedMessage {
+                direction: Direction::In,
                 peer: Some(*peer),
                 verb,
                 ends: Some(*ends),
@@ -52,9 +52,9 @@ impl House {
         let verb = Verb::of(header, content);
         let octets = octets_of(header, content);
         self.traffic.sent(peer, verb, octets);
-        self.traffic.tap().tell(|| {
-            Note::Message(Box::new(Passed {
-                way: Way::Out,
+        self.traffic.trace_hook().record(|| {
+            TraceEvent::Message(Box::new(TracedMessage {
+                direction: Direction::Out,
                 peer,
                 verb,
                 ends: self.dials.get(&dial).and_then(|dial| dial.ends),

@@ -1,0 +1,33 @@
+//! What all handles of a node share with its actor.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use zocp_zmtp::PublicKey;
+use zocp_zre::PeerId;
+
+use crate::actor::Actor;
+use crate::command::Command;
+use crate::credit::SendCredits;
+use crate::traffic::Traffic;
+
+/// A queue of commands.
+pub(crate) type Commands = mpsc::Sender<Command<Actor>>;
+
+/// The handles' side of a running node.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: PeerId,
+    pub(crate) key: Option<PublicKey>,
+    pub(crate) name: String,
+    pub(crate) port: u16,
+    /// Commands that make events.
+    pub(crate) commands: Commands,
+    /// All others.
+    pub(crate) requests: Commands,
+    pub(crate) credits: Arc<SendCredits>,
+    pub(crate) traffic: Arc<Traffic>,
+    /// Cancelled to end the node.
+    pub(crate) stop: CancellationToken,
+}
