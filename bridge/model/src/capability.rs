@@ -13,9 +13,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     Access,
+    dialect::Dialect,
     hint::{Shape, TypeHint},
     json,
-    tree::Dialect,
 };
 
 /// A capability: what can be read, set, emitted or sensed.

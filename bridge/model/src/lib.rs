@@ -28,6 +28,7 @@
 mod access;
 mod capability;
 mod cause;
+mod dialect;
 mod event;
 mod hint;
 mod id;

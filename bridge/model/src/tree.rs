@@ -17,7 +17,10 @@ mod stray;
 
 use serde_json::{Map, Value};
 
-use crate::{CapPath, Capability, Limits, Method, Object, ObjectPath, json, object::METHODS};
+use crate::{
+    CapPath, Capability, Limits, Method, Object, ObjectPath, dialect::Dialect, json,
+    object::METHODS,
+};
 
 pub(crate) use merge::Merged;
 pub(crate) use prune::prune;
@@ -100,6 +103,11 @@ impl Tree {
     /// The capability at a place.
     pub fn capability(&self, path: &CapPath) -> Option<&Capability> {
         self.object(&path.object)?.capabilities.get(&*path.name)
+    }
+
+    /// The method at a place.
+    pub fn method(&self, path: &CapPath) -> Option<&Method> {
+        self.object(&path.object)?.methods.get(&*path.name)
     }
 
     pub(crate) fn capability_mut(&mut self, path: &CapPath) -> Option<&mut Capability> {
@@ -226,15 +234,6 @@ impl Tree {
         }
         totals
     }
-}
-
-/// Whose patch it is, which says what its parts of a capability mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dialect {
-    /// pyZOCP's: a value that is an object is merged, and what is null is null.
-    Python,
-    /// That of nodes with `X-ZOCP-DBUS`: a value replaces, and null takes what is said of it away.
-    Ours,
 }
 
 impl Totals {

@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use zocp_node::{
-    Access, BeaconMode, CapPath, Capability, Config, Content, Event, Events, Node, NodeError,
-    PeerId, Rejection,
+    Access, BeaconMode, CapPath, Capability, Config, Content, Event, Events, Method, Node,
+    NodeError, PeerId, Rejection,
 };
 
 #[tokio::test]
@@ -108,6 +108,40 @@ async fn what_another_node_would_not_take_is_refused_here() {
             "{name}: {refused:?}"
         );
     }
+}
+
+// protocol.md §6.1
+#[tokio::test]
+async fn a_node_without_extensions_is_treated_like_an_old_one() {
+    let config = Config::new("lamp")
+        .with_loopback()
+        .with_beacon(BeaconMode::Off)
+        .without_extensions();
+    let (lamp, mut at_lamp) = Node::start(config).await.unwrap();
+    let access = Access::READ | Access::WRITE;
+    lamp.publish("level", Capability::new(access, 0.5))
+        .await
+        .unwrap();
+    lamp.publish_method("blink", Method::default())
+        .await
+        .unwrap();
+    let (desk, mut at_desk) = met("desk", &lamp).await;
+    let info = until(&mut at_desk, |event| match event {
+        Event::Entered(info) => Some(info),
+        _ => None,
+    });
+    let info = info.await;
+    assert!(info.zocp && !info.extended, "{info:?}");
+    let is_known = |event| matches!(event, Event::TreeKnown { .. }).then_some(());
+    until(&mut at_desk, is_known).await;
+    let called = desk.call(lamp.id(), "blink", Vec::new()).await;
+    assert_eq!(called, Err(NodeError::NotSupported));
+    desk.set(lamp.id(), "level", 0.75).await.unwrap();
+    until(&mut at_lamp, |event| match event {
+        Event::LocalSet { value, .. } if value == 0.75 => Some(()),
+        _ => None,
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -15,17 +15,19 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::command::{self, Command, Pong};
-use crate::curve::{self, Entropy, KeyPair, PublicKey, Session};
+use crate::curve::{self, Entropy, Session};
 use crate::decoder::{Decoder, Item};
 use crate::error::{Error, LimitExceeded, Misbehaved, NoncesSpent, SendError};
 use crate::frame::{self, FrameKind};
 use crate::greeting::{self, Greeting, Progress};
 use crate::handshake::{Handshake, Step};
+use crate::keys::{KeyPair, PublicKey};
 use crate::limits::Limits;
 use crate::message::Message;
-use crate::metadata::{Peer, SocketKind};
+use crate::metadata::Peer;
 use crate::output::Output;
 use crate::retain::retained;
+use crate::socket_kind::SocketKind;
 
 /// One end of one TCP connection. See the [crate] for the rule of its use.
 #[derive(Debug)]

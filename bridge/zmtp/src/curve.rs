@@ -14,7 +14,7 @@
 //!
 //! The client knows S before; the server learns C and gives it to its owner before it admits. [`client`]
 //! and [`server`] are the two handshakes, each state holding only what it may know; both end in a
-//! [`session`], which seals and opens frames. [`keys`], [`nonce`] and [`sealed`] are the parts.
+//! [`session`], which seals and opens frames. `keys`, [`nonce`] and [`sealed`] are the parts.
 //!
 //! Invariants:
 //! - I1. No key of a connection is used with one nonce twice: short nonces count up and are never reused
@@ -34,19 +34,15 @@
 
 mod client;
 mod entropy;
-mod keys;
 mod nonce;
 mod sealed;
 mod server;
 mod session;
-mod z85;
 
 pub(crate) use client::{Client, Hailed, Initiated};
 pub use entropy::Entropy;
-pub use keys::{KeyError, KeyPair, PublicKey};
 pub(crate) use server::{Introduced, Server, Welcomed};
 pub(crate) use session::{SEALED_LEN_MIN, Session};
-pub use z85::Z85Error;
 
 /// Splits a field of `N` octets off the front; `None` if there is less.
 fn split<'a, const N: usize>(octets: &mut &'a [u8]) -> Option<&'a [u8; N]> {

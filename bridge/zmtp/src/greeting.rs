@@ -13,34 +13,7 @@
 //! Spec: 23/ZMTP "Greeting", "Version Negotiation"; docs/reference/protocol.md §2.2, §8.1.
 
 use crate::error::{Error, Malformed, Unsupported, printable};
-
-/// How a connection is secured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mechanism {
-    /// Not at all.
-    Null,
-    /// Each end proves its key, and all traffic is sealed.
-    Curve,
-}
-
-impl Mechanism {
-    /// As in the greeting.
-    fn name(self) -> &'static [u8; MECHANISM_LEN] {
-        match self {
-            Self::Null => b"NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-            Self::Curve => b"CURVE\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-        }
-    }
-}
-
-impl std::fmt::Display for Mechanism {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Null => "NULL",
-            Self::Curve => "CURVE",
-        })
-    }
-}
+use crate::mechanism::{MECHANISM_LEN, Mechanism};
 
 /// The peer's greeting, as far as it has come.
 #[derive(Debug)]
@@ -92,7 +65,7 @@ fn check(known: &[u8], ours: Mechanism) -> Result<(), Error> {
         return Err(Unsupported::Version { major }.into());
     }
     match known.get(MECHANISM_AT..MECHANISM_END) {
-        Some(mechanism) if mechanism != ours.name() => {
+        Some(mechanism) if mechanism != ours.octets() => {
             let end = mechanism.iter().rposition(|&octet| octet != 0);
             let name = printable(&mechanism[..end.map_or(0, |last| last + 1)]);
             Err(Unsupported::Mechanism { name, ours }.into())
@@ -108,7 +81,7 @@ pub(crate) fn ours(mechanism: Mechanism, end: End) -> [u8; GREETING_LEN] {
     greeting[SIGNATURE_LAST_AT] = SIGNATURE_LAST;
     greeting[MAJOR_AT] = MAJOR;
     greeting[MAJOR_AT + 1] = MINOR;
-    greeting[MECHANISM_AT..MECHANISM_END].copy_from_slice(mechanism.name());
+    greeting[MECHANISM_AT..MECHANISM_END].copy_from_slice(mechanism.octets());
     greeting[AS_SERVER_AT] = u8::from(end == End::Server);
     greeting
 }
@@ -129,6 +102,5 @@ const MAJOR: u8 = 3;
 /// 1, since we answer PING.
 const MINOR: u8 = 1;
 const MECHANISM_AT: usize = 12;
-const MECHANISM_END: usize = 32;
-const MECHANISM_LEN: usize = MECHANISM_END - MECHANISM_AT;
+const MECHANISM_END: usize = MECHANISM_AT + MECHANISM_LEN;
 const AS_SERVER_AT: usize = 32;

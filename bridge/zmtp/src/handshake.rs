@@ -17,10 +17,13 @@
 use bytes::Bytes;
 
 use crate::command::{self, Command};
-use crate::curve::{Client, Hailed, Initiated, Introduced, PublicKey, Server, Session, Welcomed};
+use crate::curve::{Client, Hailed, Initiated, Introduced, Server, Session, Welcomed};
 use crate::error::{Error, Misbehaved};
-use crate::greeting::{End, Mechanism};
-use crate::metadata::{self, Peer, SocketKind};
+use crate::greeting::End;
+use crate::keys::PublicKey;
+use crate::mechanism::Mechanism;
+use crate::metadata::{self, Peer};
+use crate::socket_kind::SocketKind;
 
 /// A handshake that is not over.
 #[derive(Debug)]

@@ -75,21 +75,25 @@ mod error;
 mod frame;
 mod greeting;
 mod handshake;
+mod keys;
 mod limits;
+mod mechanism;
 mod message;
 mod metadata;
 mod output;
 mod retain;
+mod socket_kind;
 
 pub use connection::{Connection, Event};
-pub use curve::{Entropy, KeyError, KeyPair, PublicKey, Z85Error};
+pub use curve::Entropy;
 pub use error::{
     Error, Forged, LimitExceeded, Malformed, Misbehaved, NoncesSpent, SendError, Unsupported,
 };
-pub use greeting::Mechanism;
+pub use keys::{KeyError, KeyPair, PublicKey, Z85Error};
 pub use limits::Limits;
+pub use mechanism::Mechanism;
 pub use message::Message;
-pub use metadata::SocketKind;
+pub use socket_kind::SocketKind;
 
 #[cfg(test)]
 mod tests;

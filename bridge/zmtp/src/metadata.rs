@@ -9,53 +9,7 @@ use bytes::Bytes;
 
 use crate::command::split_short;
 use crate::error::{Error, Malformed, Unsupported, printable};
-
-/// The kinds of ZMTP socket that can talk to a DEALER or a ROUTER. Ours is one of these two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SocketKind {
-    /// Sends to whom it is connected, and opens the connection in a mesh.
-    Dealer,
-    /// Knows its peers by identity, and accepts connections in a mesh.
-    Router,
-    /// Asks, and waits for the answer.
-    Req,
-    /// Answers.
-    Rep,
-}
-
-impl SocketKind {
-    /// Which kinds the specification lets talk to each other, of those that we can be.
-    fn talks_to(self, peer: Self) -> bool {
-        match self {
-            Self::Dealer => matches!(peer, Self::Router | Self::Rep | Self::Dealer),
-            Self::Router => matches!(peer, Self::Dealer | Self::Req | Self::Router),
-            Self::Req => matches!(peer, Self::Rep | Self::Router),
-            Self::Rep => matches!(peer, Self::Req | Self::Dealer),
-        }
-    }
-
-    fn from_name(name: &[u8]) -> Option<Self> {
-        [Self::Dealer, Self::Router, Self::Req, Self::Rep]
-            .into_iter()
-            .find(|kind| kind.name().as_bytes() == name)
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Dealer => "DEALER",
-            Self::Router => "ROUTER",
-            Self::Req => "REQ",
-            Self::Rep => "REP",
-        }
-    }
-}
-
-/// As in READY.
-impl std::fmt::Display for SocketKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use crate::socket_kind::SocketKind;
 
 /// Our properties.
 pub(crate) fn encode(ours: SocketKind, identity: &[u8]) -> Vec<u8> {

@@ -8,10 +8,11 @@ use super::{
 };
 use crate::{
     CapPath, Capability, Cause, Change, NodeId, Tree,
+    dialect::Dialect,
     event::{Event, Ignored},
     json,
     message::{MessageError, Verb, ack, entry, insert, modified, parts},
-    tree::{Dialect, Replaced, prune, straighten},
+    tree::{Replaced, prune, straighten},
 };
 
 impl Model {

@@ -15,10 +15,10 @@ use super::{
 use crate::{
     CapPath, Capability, Cause, Change, CheckError, Method, NodeId, ObjectPath, TreeError,
     capability::MISSED,
+    dialect::Dialect,
     event::Event,
     message::{entry, modified, nested, sig, with_cause},
     object::{Audience, METHODS, OBJECTS, TYPE},
-    tree::Dialect,
 };
 
 impl Model {

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Change, Dialect, Tree};
+use super::{Change, Tree};
+use crate::dialect::Dialect;
 use crate::{
     CapPath, Capability, Method, Object, ObjectPath, json,
     object::{METHODS, OBJECTS, is_methods},

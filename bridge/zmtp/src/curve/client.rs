@@ -6,13 +6,13 @@ use crypto_box::SalsaBox;
 use zeroize::Zeroizing;
 
 use super::entropy::Entropy;
-use super::keys::{KeyPair, PublicKey};
 use super::nonce::{self, Counter, Rising, Use};
 use super::sealed::{self, TAG_LEN};
 use super::session::{Role, Session};
 use super::split;
 use crate::command;
 use crate::error::{Error, Forged, Malformed};
+use crate::keys::{KeyPair, PublicKey};
 
 /// Before HELLO.
 pub(crate) struct Client {

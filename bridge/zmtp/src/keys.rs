@@ -4,6 +4,8 @@
 //! both sides; and it has one form, so two that are equal to X25519 are equal here. I2. A secret lies in one place however often its pair is cloned, is zeroed when the last
 //! clone is dropped, and is in no `Debug` output.
 
+mod z85;
+
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use curve25519_dalek::traits::IsIdentity;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::z85::{self, Z85Error};
+pub use self::z85::Z85Error;
 
 /// A public key of Curve25519: who somebody is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,12 +167,12 @@ impl KeyPair {
     }
 
     /// The secret key as it is sealed into a cookie.
-    pub(super) fn secret_octets(&self) -> Zeroizing<[u8; 32]> {
+    pub(crate) fn secret_octets(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.secret.to_bytes())
     }
 
     /// What only this pair and the other one can open.
-    pub(super) fn shared_with(&self, other: PublicKey) -> SalsaBox {
+    pub(crate) fn shared_with(&self, other: PublicKey) -> SalsaBox {
         SalsaBox::new(&other.0.into(), &self.secret)
     }
 }
