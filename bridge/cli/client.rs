@@ -4,11 +4,11 @@
 //! subtree at once (`GetManagedObjects`).
 //! Limits: [`ANSWER_MAX`] for an answer: above the bridge's own deadline of 20 s.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use futures_util::try_join;
 use zbus::{
-    Connection, OwnedObjectPath, OwnedVariant,
+    Connection,
     fdo::{self, DBusProxy, ManagedObjects, ObjectManagerProxy, PropertiesProxy},
     names::{BusName, WellKnownName},
 };
@@ -21,7 +21,7 @@ use zocp_mapping::label::label;
 use crate::{
     exit::{Exit, Failure},
     near::suggestion,
-    view::{NodeView, PeerView, root_of},
+    view::{NodeView, PeerView, Properties, root_of},
 };
 
 /// A connection to the bus on which the bridge is.

@@ -1,8 +1,5 @@
 //! What `zocp scene load` does: which values of which nodes, and the wires.
 
-use serde_json::Value;
-use zbus::{Signature, fdo::PropertiesProxy, names::InterfaceName};
-use zocp_interfaces::VALUES_INTERFACE;
 use zocp_wires::End;
 
 use super::{
@@ -15,7 +12,6 @@ use crate::{
     command::wire,
     exit::{Exit, Failure},
     scene::{Identity, Scene, SceneNode, SceneWire, resolve},
-    value::{parse, plain},
     view::NodeView,
 };
 
