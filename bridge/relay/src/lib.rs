@@ -6,10 +6,18 @@
 //! Not here: wires, the mirror of nodes, which rules there are (`zocp-policy`).
 //! Spec: docs/reference/protocol.md §7
 
+mod context;
+mod deadlines;
 pub mod export;
 mod import;
+mod limits;
+mod link;
+mod logged;
 pub mod metrics;
+mod own_names;
 pub mod programs;
+mod requests;
 pub mod schema;
 pub mod services;
 pub mod transport;
+mod watch;

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::services::Watch;
+use crate::watch::Watch;
 
 /// See the [module](self). Clones are the same.
 #[derive(Debug, Clone)]

@@ -9,19 +9,22 @@
 //! says.
 //! Spec: docs/reference/protocol.md §7.9
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use zbus::{Message, message::Flags};
+use zocp_node::PeerId;
 
 use super::{
+    Exporter,
     caller::{Caller, CallerEar},
     identity,
     learning::Note,
     locked,
 };
 use crate::{
-    services::Request,
+    link::Link,
+    requests::{Half, Request},
     transport::{has_descriptors, kept, local_answer, outgoing_call_back},
 };
 use zocp_dbus::{errors::Refusal, line::Line, message::Outgoing};
@@ -29,16 +32,44 @@ use zocp_policy::Member;
 
 /// A call of a service that waits for the answer of one that called it.
 #[derive(Debug)]
-pub(crate) struct CallBack {
+pub(super) struct CallBack {
     caller: Caller,
     call: Message,
     /// The longest answer that the bus takes.
     max: usize,
 }
 
+impl Request for CallBack {
+    const HALF: Half = Half::Export;
+
+    fn program(&self) -> Option<&Arc<str>> {
+        None
+    }
+}
+
+impl Exporter {
+    /// An answer of one that called a service here. The line that it goes out on.
+    pub(crate) fn answer(&self, link: &Link, packet: &Message, id: NonZeroU32) -> Option<Line> {
+        let call = self.close_call_back(link.peer, id)?;
+        Some(call.answered(id, packet))
+    }
+
+    /// Such an answer is longer than what is taken.
+    pub(crate) fn lost_answer(&self, link: &Link, id: NonZeroU32, max: usize) {
+        if let Some(call) = self.close_call_back(link.peer, id) {
+            call.lost(id, &Refusal::TooLarge { max });
+        }
+    }
+
+    /// Takes such a call out, to answer it.
+    pub(super) fn close_call_back(&self, peer: PeerId, id: NonZeroU32) -> Option<CallBack> {
+        locked(&self.shared.calls_back).get_mut(&peer)?.close(id)
+    }
+}
+
 impl CallBack {
     /// The answer came, as the request of this number. The line that it goes out on.
-    pub(crate) fn answered(&self, id: NonZeroU32, packet: &Message) -> Line {
+    fn answered(&self, id: NonZeroU32, packet: &Message) -> Line {
         let shared = &self.caller.shared;
         locked(&shared.calls).back.remove(&id);
         match local_answer(packet, &self.call) {
@@ -50,7 +81,7 @@ impl CallBack {
     }
 
     /// The answer, which was the request of this number, cannot be had.
-    pub(crate) fn lost(&self, id: NonZeroU32, refusal: &Refusal) {
+    fn lost(&self, id: NonZeroU32, refusal: &Refusal) {
         locked(&self.caller.shared.calls).back.remove(&id);
         self.refuse(refusal);
     }
@@ -62,13 +93,13 @@ impl CallBack {
 
 impl Caller {
     /// Answers calls of services whose time is over; when the next one's is.
-    pub(super) fn expire_back(&self) -> Option<Instant> {
+    pub(super) fn expire_back(&self, exporter: &Exporter) -> Option<Instant> {
         let shared = &self.shared;
         let mut calls = locked(&shared.calls);
         let now = Instant::now();
         while let Some(id) = calls.back_deadlines.pop(now) {
             if calls.back.remove(&id)
-                && let Some(Request::Back(back)) = shared.link.close(id)
+                && let Some(back) = exporter.close_call_back(shared.link.peer, id)
             {
                 let text = format!("{} did not answer in time", shared.name);
                 back.refuse(&Refusal::Timeout(text));
@@ -113,7 +144,7 @@ impl CallerEar<'_> {
         if has_descriptors(call) {
             return Err(Refusal::NoFileDescriptors);
         }
-        let max = self.caller.shared.link.bounds.now().message_len_max();
+        let max = self.caller.shared.link.limits.now().message_len_max();
         if call.data().len() > max {
             return Err(Refusal::TooLarge { max });
         }
@@ -148,7 +179,7 @@ impl CallerEar<'_> {
             Ok(packet) => self.hold(service, packet),
             Err(error) => {
                 locked(&shared.calls).back.remove(&id);
-                shared.link.close(id);
+                self.exporter.close_call_back(shared.link.peer, id);
                 return Err(unmakeable(error));
             }
         }
@@ -159,17 +190,21 @@ impl CallerEar<'_> {
     fn open(&self, call: &Message, timeout: Option<Duration>) -> Result<NonZeroU32, Refusal> {
         let shared = &self.caller.shared;
         let mut calls = locked(&shared.calls);
-        let limits = shared.link.bounds.now();
+        let limits = shared.link.limits.now();
         let count = calls.back.len();
         if count >= limits.calls_back_max {
             let text = format!("{count} calls wait for {}", shared.name);
             return Err(Refusal::Busy(text));
         }
-        let id = shared.link.open(Request::Back(CallBack {
+        let call_back = CallBack {
             caller: self.caller.clone(),
             call: kept(call),
             max: self.exporter.shared.site.message_len_max(),
-        }))?;
+        };
+        let mut calls_back = locked(&self.exporter.shared.calls_back);
+        let requests = calls_back.entry(shared.link.peer).or_default();
+        let id = requests.open(call_back, &limits, &shared.link.name)?;
+        drop(calls_back);
         let calls = &mut *calls;
         calls.back.insert(id);
         if let Some(timeout) = timeout.or(limits.answer_max) {

@@ -27,9 +27,10 @@ use zbus::{
     message::{Flags, Type},
 };
 
-use super::{Exporter, calls::refuse, locked};
+use super::{Exporter, locked};
 use crate::{
-    services::{Deadlines, Link},
+    deadlines::Deadlines,
+    link::Link,
     transport::{Lane, has_descriptors, local_call, outgoing_answer, outgoing_signal},
 };
 use zocp_dbus::{
@@ -111,7 +112,7 @@ impl Caller {
                 "the connection of the caller ends".to_owned(),
             ));
         }
-        let limits = self.shared.link.bounds.now();
+        let limits = self.shared.link.limits.now();
         let is_full = calls.pending.len() >= limits.caller_calls_max;
         if is_full || self.shared.line.octets() >= limits.caller_queue_max {
             let text = format!("{service}: too many calls wait");
@@ -164,7 +165,7 @@ impl Caller {
         let gone = || Refusal::NodeGone(exporter.shared.name.clone());
         let refusal = match connected {
             Some(Ok(connected)) => {
-                exporter.shared.own.add(connected.unique_name());
+                exporter.shared.own_names.add(connected.unique_name());
                 let mut ear = CallerEar {
                     caller: self,
                     exporter,
@@ -181,11 +182,11 @@ impl Caller {
             Some(Err(error)) => Refusal::Failed(error.to_string()),
             None => gone(),
         };
-        self.end(&refusal);
+        self.end(exporter, &refusal);
     }
 
     /// Nothing will be answered any more (C1).
-    fn end(&self, refusal: &Refusal) {
+    fn end(&self, exporter: &Exporter, refusal: &Refusal) {
         let mut calls = locked(&self.shared.calls);
         calls.is_closed = true;
         for (_, pending) in calls.pending.drain() {
@@ -193,19 +194,14 @@ impl Caller {
         }
         // The bus tells the services.
         for id in calls.back.drain() {
-            self.shared.link.close(id);
+            exporter.close_call_back(self.shared.link.peer, id);
         }
     }
 
     fn refuse(&self, pending: &Pending, refusal: &Refusal) {
         let shared = &self.shared;
-        refuse(
-            &shared.link,
-            &pending.service,
-            &shared.name,
-            pending.id,
-            refusal,
-        );
+        let link = &shared.link;
+        link.refuse_call(&pending.service, &shared.name, pending.id, refusal);
     }
 }
 
@@ -260,7 +256,7 @@ impl Ear for CallerEar<'_> {
         {
             self.release(held);
         }
-        let due = [self.expire(), self.caller.expire_back()];
+        let due = [self.expire(), self.caller.expire_back(self.exporter)];
         due.into_iter().flatten().min()
     }
 
@@ -283,7 +279,7 @@ impl CallerEar<'_> {
         if has_descriptors(answer) {
             return self.caller.refuse(&pending, &Refusal::NoFileDescriptors);
         }
-        let max = shared.link.bounds.now().message_len_max();
+        let max = shared.link.limits.now().message_len_max();
         if answer.data().len() > max {
             return self.caller.refuse(&pending, &Refusal::TooLarge { max });
         }
@@ -306,7 +302,7 @@ impl CallerEar<'_> {
         let Some((service, id)) = self.service_of(sender.as_str()) else {
             return;
         };
-        let max = shared.link.bounds.now().message_len_max();
+        let max = shared.link.limits.now().message_len_max();
         if has_descriptors(signal) || signal.data().len() > max {
             if let Some(left_out) = shared.link.report.log(&service) {
                 tracing::warn!(

@@ -4,12 +4,12 @@
 //! connection. What cannot be is refused there and then.
 //! Limits: `callers_max` callers of one peer.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::sync::Arc;
 
 use zbus::{Message, message::Flags};
 
 use super::{Exporter, caller::Caller, learning::Note, locked};
-use crate::{services::Link, transport::Lane};
+use crate::link::Link;
 use zocp_dbus::errors::Refusal;
 use zocp_policy::{Grant, Member};
 
@@ -28,7 +28,7 @@ impl Exporter {
         if let Err(refusal) = self.try_call(link, packet, service.as_str(), caller.as_str())
             && wants_answer
         {
-            refuse(link, service.as_str(), caller.as_str(), id, &refusal);
+            link.refuse_call(service.as_str(), caller.as_str(), id, &refusal);
         }
     }
 
@@ -126,7 +126,7 @@ impl Exporter {
             .keys()
             .filter(|(peer, _)| *peer == link.peer)
             .count();
-        if count >= link.bounds.now().callers_max {
+        if count >= link.limits.now().callers_max {
             let text = format!("{count} callers of {} are connected", link.name);
             return Err(Refusal::LimitsExceeded(text));
         }
@@ -134,11 +134,6 @@ impl Exporter {
         callers.insert(key, caller.clone());
         Ok(caller)
     }
-}
-
-/// Answers a call of a peer with an error of ours, behind what its service told that caller.
-pub(super) fn refuse(link: &Link, service: &str, caller: &str, id: NonZeroU32, refusal: &Refusal) {
-    link.refuse(Lane::Answers(service.into(), caller.into()), id, refusal);
 }
 
 fn unknown_service(name: Option<&zbus::names::BusName<'_>>) -> Refusal {

@@ -7,8 +7,8 @@ use zbus::Message;
 
 use super::{Exporter, learning::Note, locked, origin::is_origin, peers::offered};
 use crate::{
-    services::Asked,
     transport::{Lane, has_descriptors, outgoing_signal},
+    watch::Asked,
 };
 use zocp_policy::Member;
 
@@ -19,6 +19,9 @@ impl Exporter {
 
     pub(crate) fn lost(&self) {
         self.programs_gone();
+        // Nobody answers any more what was asked.
+        locked(&self.shared.origins).clear();
+        self.shared.announcer.lost();
         let gone = locked(&self.shared.offers).lose();
         self.withdrawn(&gone);
     }
@@ -65,15 +68,15 @@ impl Exporter {
                     _ => self.offer(name, None),
                 }
             }
-            Asked::Origin { name, owner } => {
-                self.origin_known(name, owner, is_origin(answer));
+            Asked::Program(question) => {
+                self.origin_answered(*question, is_origin(answer));
+                self.shared.announcer.answered(*question, answer);
             }
             Asked::Match(service) => {
                 for (link, id, grant) in locked(&self.shared.offers).matched(service) {
                     offered(&link, service, id, &grant);
                 }
             }
-            Asked::Detail(detail) => self.shared.announcer.answered(detail, answer),
             _ => {}
         }
     }
@@ -92,7 +95,7 @@ impl Exporter {
             interface: header.interface().map(|name| name.as_str()),
             member: member.as_str(),
         };
-        let max = self.shared.bounds.now().message_len_max();
+        let max = self.shared.limits.now().message_len_max();
         if has_descriptors(message) || message.data().len() > max {
             if let Some(left_out) = self.shared.site.report().log(sender.as_str()) {
                 tracing::warn!(

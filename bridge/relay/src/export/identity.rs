@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use zbus::{Message, OwnedVariant, Variant};
 use zocp_interfaces::{CALLER_INTERFACE, CALLER_PATH, CALLER_XML};
 
-use crate::services::Link;
+use crate::link::Link;
 use zocp_dbus::{errors::Refusal, message::Outgoing};
 use zocp_policy::Member;
 

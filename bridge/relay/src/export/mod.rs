@@ -24,6 +24,7 @@ mod rules;
 
 use std::{
     collections::HashMap,
+    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -32,14 +33,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zocp_node::{CapPath, Node, PeerId, Value};
 
 pub use self::learning::{Learned, Note, Word};
-pub(crate) use self::{announce::Detail, call_back::CallBack};
 use self::{
     announce::{Announced, Announcer},
+    call_back::CallBack,
     caller::Caller,
     offers::Offers,
     rules::Rules,
 };
-use crate::services::{Bounds, Ground, Link, Own, Refused, Watch};
+use crate::{
+    context::Context, limits::Limits, link::Link, logged::LoggedOnce, own_names::OwnNames,
+    requests::Requests, watch::Watch,
+};
 use zocp_dbus::served::Site;
 use zocp_policy::ExportPolicy;
 
@@ -56,37 +60,41 @@ struct Shared {
     site: Site,
     tasks: TaskTracker,
     watch: Watch,
-    own: Own,
+    own_names: OwnNames,
     rules: Mutex<Rules>,
     offers: Mutex<Offers>,
     peers: Mutex<HashMap<PeerId, Arc<Link>>>,
     callers: Mutex<HashMap<(PeerId, Arc<str>), Caller>>,
+    /// Calls of services here for callers of each peer.
+    calls_back: Mutex<HashMap<PeerId, Requests<CallBack>>>,
+    /// Names and their owners that were asked whether they are bridges.
+    origins: Mutex<HashMap<NonZeroU32, (Arc<str>, Arc<str>)>>,
     announcer: Announcer,
-    refused: Mutex<Refused>,
+    refused: Mutex<LoggedOnce>,
     /// Something else is offered, or may be.
     changed: Notify,
     /// What was told to be offered.
     told: Mutex<Vec<String>>,
     stop: CancellationToken,
-    bounds: Bounds,
+    limits: Limits,
 }
 
 impl Exporter {
     /// Follows the bus once there is a rule; announces until `stop`.
     pub(crate) fn new(
         node: Node,
-        ground: Ground,
+        context: Context,
         policy: ExportPolicy,
         stop: CancellationToken,
     ) -> Self {
-        let Ground {
+        let Context {
             tasks,
             site,
             watch,
-            own,
-            bounds,
+            own_names,
+            limits,
             metrics: _,
-        } = ground;
+        } = context;
         if !policy.rules.is_empty() {
             watch.want();
         }
@@ -94,11 +102,13 @@ impl Exporter {
             shared: Arc::new(Shared {
                 name: node.name().to_owned(),
                 site,
-                own,
+                own_names,
                 rules: Mutex::new(Rules::new(policy)),
                 offers: Mutex::default(),
                 peers: Mutex::default(),
                 callers: Mutex::default(),
+                calls_back: Mutex::default(),
+                origins: Mutex::default(),
                 announcer: Announcer::start(node, watch.clone(), &tasks, stop.clone()),
                 tasks,
                 watch,
@@ -106,7 +116,7 @@ impl Exporter {
                 changed: Notify::new(),
                 told: Mutex::default(),
                 stop,
-                bounds,
+                limits,
             }),
         }
     }

@@ -12,7 +12,7 @@ use std::{
 
 use zocp_node::PeerId;
 
-use crate::services::Link;
+use crate::link::Link;
 use zocp_policy::Grant;
 
 /// What is offered.

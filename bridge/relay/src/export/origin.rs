@@ -7,7 +7,7 @@
 //! because the bus could start it: then no longer than the question takes.
 //! Spec: interfaces/org.z25.Zocp1.Import1.xml
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 use zbus::{
@@ -17,7 +17,6 @@ use zbus::{
 use zocp_interfaces::{BRIDGE_NAME, IMPORT_INTERFACE, IMPORT_PATH};
 
 use super::{Exporter, locked};
-use crate::services::Asked;
 use zocp_dbus::message::Outgoing;
 
 impl Exporter {
@@ -27,7 +26,7 @@ impl Exporter {
         if is_bridge_name(name) || !locked(&shared.rules).all.offers(name) {
             return;
         }
-        if shared.own.has(owner) {
+        if shared.own_names.has(owner) {
             return self.withhold(name);
         }
         if locked(&shared.offers).claim(name, owner) {
@@ -46,14 +45,22 @@ impl Exporter {
         }
     }
 
-    pub(super) fn origin_known(&self, name: &Arc<str>, owner: &Arc<str>, is_bridge: bool) {
+    /// The owner of a name said whether it is a bridge, or did not in time.
+    pub(super) fn origin_answered(&self, question: NonZeroU32, is_bridge: bool) {
+        let asked = locked(&self.shared.origins).remove(&question);
+        if let Some((name, owner)) = asked {
+            self.origin_known(&name, &owner, is_bridge);
+        }
+    }
+
+    fn origin_known(&self, name: &Arc<str>, owner: &Arc<str>, is_bridge: bool) {
         if is_bridge {
             tracing::debug!(
                 name = &**name,
                 owner = &**owner,
                 "not offered: another bridge shows it"
             );
-            self.shared.own.add(owner.clone());
+            self.shared.own_names.add(owner.clone());
         }
         if !locked(&self.shared.offers).settle(name, owner) {
             return;
@@ -80,22 +87,17 @@ impl Exporter {
             Ok(call) => call,
             Err(error) => return tracing::error!(%error, "a question cannot be made"),
         };
-        let asked = Asked::Origin {
-            name: name.clone(),
-            owner: owner.clone(),
-        };
-        let question = self.shared.watch.ask_service(call, asked);
+        let question = call.serial();
+        locked(&self.shared.origins).insert(question, (name.clone(), owner.clone()));
+        self.shared.watch.ask_program(call);
         let exporter = self.clone();
         self.shared.tasks.spawn(async move {
             tokio::select! {
                 () = exporter.shared.stop.cancelled() => return,
                 () = sleep(ORIGIN_MAX) => {}
             }
-            if let Some(Asked::Origin { name, owner }) =
-                exporter.shared.watch.forget_question(question)
-            {
-                exporter.origin_known(&name, &owner, false);
-            }
+            exporter.shared.watch.forget_question(question);
+            exporter.origin_answered(question, false);
         });
     }
 }

@@ -6,7 +6,7 @@ use zocp_node::PeerId;
 
 use super::{Exporter, caller::Caller, learning::Note, locked, offers::Subscribed};
 use crate::{
-    services::Link,
+    link::Link,
     transport::{Control, Lane, Offer},
 };
 use zocp_dbus::{errors::Refusal, message::Octets};
@@ -49,6 +49,7 @@ impl Exporter {
         for service in locked(&shared.offers).leave(link.peer) {
             shared.watch.ignore(&service);
         }
+        locked(&shared.calls_back).remove(&link.peer);
         locked(&shared.refused).forget(link.peer);
     }
 

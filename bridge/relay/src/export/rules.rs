@@ -16,7 +16,7 @@ use super::{
     locked,
 };
 use crate::{
-    services::Link,
+    link::Link,
     transport::{Control, Lane},
 };
 use zocp_dbus::errors::Refusal;
@@ -129,7 +129,7 @@ impl Rules {
 impl Exporter {
     /// Lets peers use more, for as long as the program of this unique name stays on the bus.
     pub fn export(&self, program: &str, rule: ExportRule) -> Result<(), Refusal> {
-        let max = self.shared.bounds.now().exports_max;
+        let max = self.shared.limits.now().exports_max;
         self.rule(|rules| rules.lend(program, rule, max))?;
         // It may have left before we could know of it.
         self.shared.watch.ask_caller(&Arc::from(program));

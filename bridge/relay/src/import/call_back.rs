@@ -9,35 +9,18 @@
 //! then it is forgotten, since its exporter has answered it.
 //! Spec: docs/reference/protocol.md §7.9
 
-use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc};
 
 use tokio::time::Instant;
 use zbus::{Message, message::Flags};
 
-use super::{Importer, imported::Imported};
+use super::{Importer, calls_back::CallsBack, imported::Imported};
 use crate::{
-    services::{Deadlines, Link},
+    link::Link,
     transport::{Lane, has_descriptors, local_call, outgoing_answer},
 };
 use zocp_dbus::{errors::Refusal, line::Line};
 use zocp_policy::Member;
-
-/// Calls that wait for the answers of programs here.
-#[derive(Debug, Default)]
-pub(super) struct CallsBack {
-    /// By serial on the import's connection.
-    waiting: HashMap<NonZeroU32, CallBack>,
-    deadlines: Deadlines<NonZeroU32>,
-}
-
-/// One of them.
-#[derive(Debug)]
-struct CallBack {
-    /// Its number between the bridges.
-    id: NonZeroU32,
-    /// Who is called.
-    caller: Arc<str>,
-}
 
 impl Importer {
     /// A service calls one that called it. The line that the call goes out on.
@@ -93,7 +76,7 @@ impl Importer {
             return Err(Refusal::TooLarge { max });
         }
         if let Some(id) = id {
-            let limits = link.bounds.now();
+            let limits = link.limits.now();
             let timeout = imported.timeout().or(limits.answer_max);
             let max = limits.calls_back_max;
             imported.with_calls_back(|calls| calls.add(serial, id, caller, max))?;
@@ -116,7 +99,7 @@ impl Imported {
             return false;
         };
         let lane = Lane::Caller(call.caller);
-        let max = self.link().bounds.now().message_len_max();
+        let max = self.link().limits.now().message_len_max();
         let refusal = if has_descriptors(answer) {
             Refusal::NoFileDescriptors
         } else if answer.data().len() > max {
@@ -146,38 +129,5 @@ impl Imported {
     /// Forgets calls that nobody waits for any more; when the next one is to be.
     pub(super) fn expire_calls_back(&self) -> Option<Instant> {
         self.with_calls_back(CallsBack::expire)
-    }
-}
-
-impl CallsBack {
-    fn add(
-        &mut self,
-        serial: NonZeroU32,
-        id: NonZeroU32,
-        caller: &str,
-        max: usize,
-    ) -> Result<(), Refusal> {
-        let count = self.waiting.len();
-        if count >= max {
-            let text = format!("{count} calls wait for programs");
-            return Err(Refusal::Busy(text));
-        }
-        let caller = caller.into();
-        self.waiting.insert(serial, CallBack { id, caller });
-        Ok(())
-    }
-
-    fn expect(&mut self, serial: NonZeroU32, timeout: Duration) {
-        let (waiting, deadline) = (&self.waiting, Instant::now() + timeout);
-        self.deadlines
-            .add(deadline, serial, |serial| waiting.contains_key(serial));
-    }
-
-    fn expire(&mut self) -> Option<Instant> {
-        let now = Instant::now();
-        while let Some(serial) = self.deadlines.pop(now) {
-            self.waiting.remove(&serial);
-        }
-        self.deadlines.next()
     }
 }

@@ -12,8 +12,9 @@ use std::{
 use zocp_node::PeerId;
 
 use crate::{
-    services::{Link, Watch},
+    link::Link,
     transport::{Control, Lane},
+    watch::Watch,
 };
 
 /// By unique name the peers whose bridges know of a caller.

@@ -12,12 +12,12 @@ use super::{
     Importer, Reading,
     announcement::{Announcement, Export},
     house, identity,
-    imported::{Imported, Rule, Terms},
+    imported::{Imported, Remote, Request, Rule, Terms},
     names::{Naming, naming},
 };
 use crate::{
+    link::Link,
     schema::{INTROSPECTION, ORIGIN, REVISION, RUNNING, SERVICE_TYPE, SERVICES, SUPPLIED},
-    services::{Link, Request},
     transport::{Control, Lane, Offer},
 };
 use zocp_dbus::{errors::Refusal, message::Octets};
@@ -68,7 +68,7 @@ impl Importer {
     }
 
     fn imports_max(&self) -> usize {
-        self.shared.bounds.now().imports_max
+        self.shared.limits.now().imports_max
     }
 
     /// Makes the imports of a peer those that it tells of.
@@ -123,7 +123,7 @@ impl Importer {
     pub(crate) fn reload(&self, rules: Vec<ImportRule>) {
         let before = std::mem::replace(&mut *self.rules(), rules);
         let rules = self.rules().clone();
-        let mut told: Vec<(Arc<Link>, Arc<str>, bool)> = Vec::new();
+        let mut told: Vec<(Arc<Remote>, Arc<str>, bool)> = Vec::new();
         for peer in self.imports().values() {
             let services = peer.told.iter();
             told.extend(services.map(|(name, it)| (peer.link.clone(), name.clone(), it.runs)));
@@ -136,7 +136,7 @@ impl Importer {
     }
 
     /// A peer has another label: what is named after it gets another name, and calls go on.
-    pub(crate) fn relabelled(&self, link: &Arc<Link>) {
+    pub(crate) fn relabelled(&self, link: &Link) {
         let rules = self.rules().clone();
         let imports = self.imports();
         let Some(known) = imports.get(&link.peer) else {
@@ -154,7 +154,7 @@ impl Importer {
     /// only if it was not before.
     fn follow_rule(
         &self,
-        link: &Arc<Link>,
+        link: &Arc<Remote>,
         service: Arc<str>,
         runs: bool,
         before: &[ImportRule],
@@ -181,14 +181,15 @@ impl Importer {
 
     /// A peer's bridge says that we may do something else with a service than before. While it has
     /// not answered what was asked, there is nothing to ask anew: it answers by its newest rules.
-    pub(crate) fn revised(&self, link: &Arc<Link>, service: &str) {
+    pub(crate) fn revised(&self, link: &Link, service: &str) {
         let told = self.imports().get(&link.peer).and_then(|known| {
             let (name, export) = known.told.get_key_value(service)?;
-            Some((name.clone(), export.runs))
+            Some((known.link.clone(), name.clone(), export.runs))
         });
-        let Some((service, runs)) = told else {
+        let Some((link, service, runs)) = told else {
             return;
         };
+        let link = &link;
         match self.imported(link.peer, &service) {
             Some(imported) if imported.is_asked() => {}
             Some(imported) => self.subscribe(link, imported),
@@ -202,7 +203,7 @@ impl Importer {
     }
 
     /// Asks a peer's bridge for a service.
-    fn ask_for(&self, link: &Arc<Link>, service: Arc<str>, terms: Terms) {
+    fn ask_for(&self, link: &Arc<Remote>, service: Arc<str>, terms: Terms) {
         let imported = Imported::new(service.clone(), link.clone(), terms);
         if let Some(known) = self.imports().get_mut(&link.peer) {
             if let Some(export) = known.told.get(&service) {
@@ -213,7 +214,7 @@ impl Importer {
         self.subscribe(link, imported);
     }
 
-    fn subscribe(&self, link: &Arc<Link>, imported: Arc<Imported>) {
+    fn subscribe(&self, link: &Arc<Remote>, imported: Arc<Imported>) {
         let service = imported.service().clone();
         let id = match link.open(Request::Subscribe(imported.clone())) {
             Ok(id) => id,
@@ -235,7 +236,7 @@ impl Importer {
     /// A peer's bridge agrees or refuses.
     pub(super) fn subscribed(
         &self,
-        link: &Arc<Link>,
+        link: &Arc<Remote>,
         imported: &Arc<Imported>,
         id: NonZeroU32,
         packet: &Message,

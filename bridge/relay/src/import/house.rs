@@ -7,7 +7,7 @@
 //! carries descriptors with an error. H2. a call that was passed on is answered once: by its exporter, when
 //! service, node or link go, or after the time that a rule gives it. What a program may wait for, it may wait
 //! for here: without a rule there is no deadline.
-//! Limits: those of `line` and `services::Link`; [`OWN_ANSWER_MAX`] for what is asked for memory alone.
+//! Limits: those of `line` and `crate::requests`; [`OWN_ANSWER_MAX`] for what is asked for memory alone.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -18,9 +18,12 @@ use zbus::{
 };
 use zocp_interfaces::IMPORT_INTERFACE;
 
-use super::{Asked, Importer, imported::Imported};
+use super::{
+    Importer,
+    imported::{Asked, Imported, Request},
+};
 use crate::{
-    services::{Deadlines, Request},
+    deadlines::Deadlines,
     transport::{Busy, Lane, has_descriptors, kept, outgoing_call},
 };
 use zocp_dbus::{
@@ -41,7 +44,7 @@ pub(super) fn start(importer: &Importer, imported: Arc<Imported>) {
             match connect(address).await {
                 Ok(connected) => {
                     let unique = connected.unique_name();
-                    importer.shared().own.add(unique.clone());
+                    importer.shared().own_names.add(unique.clone());
                     pause = PAUSE_MIN;
                     let mut ear = HouseEar::new(&importer, &imported, unique);
                     let ended = live(imported.line(), connected, &mut ear, imported.stop()).await;
@@ -49,7 +52,7 @@ pub(super) fn start(importer: &Importer, imported: Arc<Imported>) {
                     importer.name_changed();
                     if let Ended::Failed(reason) = ended {
                         // Who called is gone from the bus with it, as far as we can know.
-                        imported.link().close_all(&imported);
+                        imported.close_requests();
                         let text = "the connection of the import failed".to_owned();
                         imported.refuse_calls_back(&Refusal::Failed(text));
                         tracing::warn!(name = &*imported.name(), reason, "off the bus");
@@ -143,7 +146,7 @@ impl<'a> HouseEar<'a> {
         if has_descriptors(call) {
             return Err(Refusal::NoFileDescriptors);
         }
-        let max = imported.link().bounds.now().message_len_max();
+        let max = imported.link().limits.now().message_len_max();
         if call.data().len() > max {
             return Err(Refusal::TooLarge { max });
         }
@@ -165,7 +168,7 @@ impl<'a> HouseEar<'a> {
         };
         if imported.add_caller(&caller) {
             let callers = &self.importer.shared().callers;
-            callers.calls(&caller, imported.link());
+            callers.calls(&caller, imported.link().link());
         }
         let flags = call.primary_header().flags();
         if flags.contains(Flags::NO_REPLY_EXPECTED) {
@@ -211,7 +214,7 @@ impl<'a> HouseEar<'a> {
         })?;
         let sent = self.send(call, caller, interface, id);
         let timeout = self.imported.timeout();
-        let timeout = timeout.or_else(|| link.bounds.now().answer_max);
+        let timeout = timeout.or_else(|| link.limits.now().answer_max);
         if let Some(timeout) = timeout {
             self.expect(id, timeout);
         }

@@ -19,11 +19,11 @@ use zbus::Message;
 use super::{
     announcement::Announcement,
     cache::{Cache, Key},
-    call_back::CallsBack,
-    identity,
+    calls_back::CallsBack,
+    identity, remote,
 };
 use crate::{
-    services::{Link, Request},
+    requests::{self, Half},
     transport::Offer,
 };
 use zocp_dbus::{
@@ -32,6 +32,53 @@ use zocp_dbus::{
     message::{Octets, Outgoing},
 };
 use zocp_policy::{Grant, Member, Passage};
+
+/// The peer of an import, with what it was asked.
+pub(super) type Remote = remote::Remote<Request>;
+
+/// What the peer was asked.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// To tell the signals of a service.
+    Subscribe(Arc<Imported>),
+    /// To say something of a service for our memory alone.
+    Own {
+        /// Of which service.
+        imported: Arc<Imported>,
+        /// What.
+        asked: Asked,
+    },
+    /// To call a method for a local caller.
+    Call {
+        /// Through which service.
+        imported: Arc<Imported>,
+        /// Who called.
+        program: Arc<str>,
+        /// What is to be answered.
+        call: Message,
+        /// What is learned from the answer.
+        asked: Option<Asked>,
+    },
+}
+
+impl requests::Request for Request {
+    const HALF: Half = Half::Import;
+
+    fn program(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Call { program, .. } => Some(program),
+            Self::Subscribe(_) | Self::Own { .. } => None,
+        }
+    }
+}
+
+impl Request {
+    fn is_of(&self, of: &Arc<Imported>) -> bool {
+        let (Self::Subscribe(imported) | Self::Own { imported, .. } | Self::Call { imported, .. }) =
+            self;
+        Arc::ptr_eq(imported, of)
+    }
+}
 
 /// How it is to appear.
 #[derive(Debug)]
@@ -69,7 +116,7 @@ impl Asked {
 #[derive(Debug)]
 pub(crate) struct Imported {
     service: Arc<str>,
-    link: Arc<Link>,
+    link: Arc<Remote>,
     name: Mutex<Arc<str>>,
     line: Line,
     stop: CancellationToken,
@@ -98,7 +145,7 @@ struct State {
 }
 
 impl Imported {
-    pub(super) fn new(service: Arc<str>, link: Arc<Link>, terms: Terms) -> Arc<Self> {
+    pub(super) fn new(service: Arc<str>, link: Arc<Remote>, terms: Terms) -> Arc<Self> {
         Arc::new(Self {
             service,
             line: Line::new(link.report.clone()),
@@ -128,7 +175,7 @@ impl Imported {
         &self.line
     }
 
-    pub(super) fn link(&self) -> &Arc<Link> {
+    pub(super) fn link(&self) -> &Arc<Remote> {
         &self.link
     }
 
@@ -328,7 +375,7 @@ impl Imported {
     /// It is gone: calls in flight are answered, then the connection ends, and with it the name.
     pub(super) fn close(self: &Arc<Self>, refusal: &Refusal) {
         self.is_closed.store(true, Ordering::Release);
-        for request in self.link.close_all(self) {
+        for request in self.close_requests() {
             if let Request::Call { call, .. } = request {
                 self.line.refuse(&call, refusal);
             }
@@ -336,6 +383,11 @@ impl Imported {
         self.refuse_calls_back(refusal);
         self.set_shown(None);
         self.stop.cancel();
+    }
+
+    /// Takes out all that its peer was asked for it.
+    pub(super) fn close_requests(self: &Arc<Self>) -> Vec<Request> {
+        self.link.close_all(|request| request.is_of(self))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

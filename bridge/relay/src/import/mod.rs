@@ -14,11 +14,13 @@ mod announcement;
 mod cache;
 mod call_back;
 mod callers;
+mod calls_back;
 mod following;
 mod house;
 mod identity;
 mod imported;
 mod names;
+mod remote;
 mod telling;
 
 use std::{
@@ -33,12 +35,16 @@ use zbus::Message;
 use zocp_node::PeerId;
 
 use self::announcement::Export;
-pub(crate) use self::{
+use self::{
     callers::Callers,
-    imported::{Asked, Imported},
+    imported::{Imported, Remote, Request},
 };
 use crate::{
-    services::{Bounds, Ground, Link, Own, Refused, Request},
+    context::Context,
+    limits::Limits,
+    link::Link,
+    logged::LoggedOnce,
+    own_names::OwnNames,
     transport::{local_answer, local_signal},
 };
 use zocp_dbus::{errors::Refusal, line::Line, served::Site};
@@ -54,10 +60,10 @@ pub(crate) struct Importer {
 pub(crate) struct Shared {
     pub(crate) site: Site,
     pub(crate) tasks: TaskTracker,
-    pub(crate) own: Own,
+    pub(crate) own_names: OwnNames,
     pub(crate) callers: Callers,
-    pub(crate) bounds: Bounds,
-    pub(crate) refused: Mutex<Refused>,
+    pub(crate) limits: Limits,
+    pub(crate) refused: Mutex<LoggedOnce>,
     rules: Mutex<Vec<ImportRule>>,
     imports: Mutex<HashMap<PeerId, Peer>>,
     changed: Notify,
@@ -66,7 +72,7 @@ pub(crate) struct Shared {
 /// What is imported of a peer.
 #[derive(Debug)]
 struct Peer {
-    link: Arc<Link>,
+    link: Arc<Remote>,
     /// What it exports.
     told: BTreeMap<Arc<str>, Export>,
     imports: BTreeMap<Arc<str>, Arc<Imported>>,
@@ -86,22 +92,22 @@ enum Reading {
 }
 
 impl Importer {
-    pub(crate) fn new(ground: Ground, rules: Vec<ImportRule>) -> Self {
-        let Ground {
+    pub(crate) fn new(context: Context, rules: Vec<ImportRule>) -> Self {
+        let Context {
             tasks,
             site,
             watch,
-            own,
-            bounds,
+            own_names,
+            limits,
             metrics: _,
-        } = ground;
+        } = context;
         Self {
             shared: Arc::new(Shared {
                 site,
                 tasks,
-                own,
+                own_names,
                 callers: Callers::new(watch),
-                bounds,
+                limits,
                 refused: Mutex::default(),
                 rules: Mutex::new(rules),
                 imports: Mutex::default(),
@@ -145,7 +151,7 @@ impl Importer {
     /// A peer is here.
     pub(crate) fn peer_came(&self, link: &Arc<Link>) {
         let peer = Peer {
-            link: link.clone(),
+            link: Arc::new(Remote::new(link.clone())),
             told: BTreeMap::new(),
             imports: BTreeMap::new(),
             by_subscription: HashMap::new(),
@@ -166,18 +172,17 @@ impl Importer {
     }
 
     /// An answer from a peer. The line that something goes out on.
-    pub(crate) fn answer(&self, link: &Arc<Link>, packet: &Message) -> Option<Line> {
-        let id = packet.header().reply_serial()?;
+    pub(crate) fn answer(&self, link: &Link, packet: &Message, id: NonZeroU32) -> Option<Line> {
+        let link = self.remote(link.peer)?;
         match link.close(id)? {
             Request::Subscribe(imported) => {
-                self.subscribed(link, &imported, id, packet);
+                self.subscribed(&link, &imported, id, packet);
                 None
             }
             Request::Own { imported, asked } => {
                 imported.learned(asked, packet);
                 None
             }
-            Request::Back(back) => Some(back.answered(id, packet)),
             Request::Call {
                 imported,
                 call,
@@ -200,11 +205,10 @@ impl Importer {
     }
 
     /// An answer from a peer is longer than what is taken: whoever waits for it is told so.
-    pub(crate) fn lost_answer(&self, link: &Arc<Link>, id: NonZeroU32, max: usize) {
+    pub(crate) fn lost_answer(&self, link: &Link, id: NonZeroU32, max: usize) {
         let refusal = Refusal::TooLarge { max };
-        match link.close(id) {
+        match self.remote(link.peer).and_then(|link| link.close(id)) {
             Some(Request::Call { imported, call, .. }) => imported.line().refuse(&call, &refusal),
-            Some(Request::Back(back)) => back.lost(id, &refusal),
             // What is asked for memory alone is not known then, and a subscription is never that long.
             Some(Request::Own { .. } | Request::Subscribe(_)) | None => {}
         }
@@ -296,6 +300,10 @@ impl Importer {
         None
     }
 
+    fn remote(&self, peer: PeerId) -> Option<Arc<Remote>> {
+        self.imports().get(&peer).map(|peer| peer.link.clone())
+    }
+
     fn imports(&self) -> MutexGuard<'_, HashMap<PeerId, Peer>> {
         let imports = self.shared.imports.lock();
         imports.unwrap_or_else(PoisonError::into_inner)
@@ -316,7 +324,7 @@ impl Importer {
         }
     }
 
-    pub(super) fn refused(&self) -> MutexGuard<'_, Refused> {
+    pub(super) fn refused(&self) -> MutexGuard<'_, LoggedOnce> {
         let refused = self.shared.refused.lock();
         refused.unwrap_or_else(PoisonError::into_inner)
     }

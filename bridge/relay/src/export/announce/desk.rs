@@ -27,10 +27,7 @@ use super::{
     place::{Detail, Place, Question},
     service::{Room, Service, Step},
 };
-use crate::{
-    export::locked,
-    services::{Asked, Watch},
-};
+use crate::{export::locked, watch::Watch};
 use zocp_dbus::message::Outgoing;
 
 /// See the [module](self).
@@ -217,7 +214,9 @@ impl Desk {
             revision,
             question,
         };
-        let serial = self.watch.ask_service(call, Asked::Detail(detail));
+        let serial = call.serial();
+        locked(&self.shared.questions).insert(serial, detail);
+        self.watch.ask_program(call);
         let deadline = Instant::now() + ANSWER_TIME_MAX;
         self.questions.push_back((deadline, serial));
     }
@@ -226,12 +225,14 @@ impl Desk {
     async fn expire(&mut self) -> Result<(), NodeError> {
         let now = Instant::now();
         while let Some((deadline, serial)) = self.questions.front().copied() {
-            let is_open = self.watch.is_asked(serial);
+            let is_open = locked(&self.shared.questions).contains_key(&serial);
             if is_open && deadline > now {
                 return Ok(());
             }
             self.questions.pop_front();
-            if is_open && let Some(Asked::Detail(detail)) = self.watch.forget_question(serial) {
+            self.watch.forget_question(serial);
+            let unanswered = locked(&self.shared.questions).remove(&serial);
+            if let Some(detail) = unanswered {
                 self.answered(&detail, None).await?;
             }
         }

@@ -27,6 +27,7 @@ mod values;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    num::NonZeroU32,
     sync::{Arc, Mutex},
 };
 
@@ -34,15 +35,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::Message;
 use zocp_node::{CapPath, Node, PeerId, Value};
 
-pub(crate) use self::place::Detail;
 use self::{
     desk::Desk,
     inbox::{Inbox, Input},
     installed::data_directories,
     methods::Methods,
+    place::Detail,
 };
 use super::locked;
-use crate::services::Watch;
+use crate::watch::Watch;
 use zocp_policy::{Grant, Member};
 
 /// A service that is to be announced.
@@ -70,6 +71,8 @@ struct Shared {
     plain: Mutex<HashSet<PeerId>>,
     inbox: Inbox,
     methods: Mutex<HashMap<Arc<str>, Methods>>,
+    /// What services were asked and have not answered.
+    questions: Mutex<HashMap<NonZeroU32, Detail>>,
 }
 
 impl Announcer {
@@ -131,9 +134,17 @@ impl Announcer {
         }
     }
 
-    /// A service answered a question.
-    pub(super) fn answered(&self, detail: &Detail, answer: &Message) {
-        self.shared.inbox.answered(detail.clone(), answer.clone());
+    /// A program answered the question with this number; it is ours if a service was asked.
+    pub(super) fn answered(&self, question: NonZeroU32, answer: &Message) {
+        let detail = locked(&self.shared.questions).remove(&question);
+        if let Some(detail) = detail {
+            self.shared.inbox.answered(detail, answer.clone());
+        }
+    }
+
+    /// The bus is lost, and with it all answers.
+    pub(super) fn lost(&self) {
+        locked(&self.shared.questions).clear();
     }
 
     /// A signal of whatever service.

@@ -68,7 +68,7 @@ pub(super) enum Question {
 
 /// Which service is asked, and what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Detail {
+pub(super) struct Detail {
     pub(super) service: Arc<str>,
     /// The revision of the service that is asked.
     pub(super) revision: u64,

@@ -22,7 +22,6 @@ use super::{
     installed::Installed,
     methods::Methods,
     place::{Place, Question, service_object},
-    settings::Settings,
     shape::{Shape, shapes},
     survey::{Findings, Survey},
 };
@@ -50,6 +49,16 @@ pub(super) struct Service {
     /// When it is to be asked again.
     due: Option<Instant>,
     steps: Vec<Step>,
+}
+
+/// What of a property is under way.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    pub(super) count: usize,
+    /// The newest value, where there are too many.
+    pub(super) waiting: Option<Value>,
+    /// How often it was asked what it has. Answers come in order: only the last is of now.
+    pub(super) questions: usize,
 }
 
 /// What is announced of a service's introspection data.

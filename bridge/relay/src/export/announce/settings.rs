@@ -21,16 +21,6 @@ use super::{
     values,
 };
 
-/// What of a property is under way.
-#[derive(Debug, Default)]
-pub(super) struct Settings {
-    count: usize,
-    /// The newest value, where there are too many.
-    waiting: Option<Value>,
-    /// How often it was asked what it has. Answers come in order: only the last is of now.
-    questions: usize,
-}
-
 impl Service {
     /// A node set a value, which the tree has.
     pub(super) fn set(&mut self, place: &Place, name: &Arc<str>, value: Value) {

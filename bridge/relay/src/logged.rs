@@ -10,12 +10,12 @@ use zocp_node::PeerId;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(crate) struct Refused {
+pub(crate) struct LoggedOnce {
     logged: HashSet<(PeerId, Box<str>)>,
     is_full: bool,
 }
 
-impl Refused {
+impl LoggedOnce {
     /// Whether a refusal is to be logged: the first of a rule and a peer.
     pub(crate) fn is_new(&mut self, peer: PeerId, rule: &str) -> bool {
         if self.logged.contains(&(peer, rule.into())) {
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_first_refusal_of_a_rule_and_a_peer_is_logged_and_no_more_than_are_remembered() {
-        let mut refused = Refused::default();
+        let mut refused = LoggedOnce::default();
         assert!(refused.is_new(peer(1), "org.a.*") && !refused.is_new(peer(1), "org.a.*"));
         assert!(refused.is_new(peer(1), "org.b.*") && refused.is_new(peer(2), "org.a.*"));
         refused.forget(peer(1));

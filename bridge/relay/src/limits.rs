@@ -1,6 +1,6 @@
 //! The bounds of D-Bus over the mesh that can be moved, also while the bridge runs.
 //!
-//! Model: [`ServiceLimits`] is plain data; [`Bounds`] is the one place where it is kept, which everybody
+//! Model: [`ServiceLimits`] is plain data; [`Limits`] is the one place where it is kept, which everybody
 //! looks at when something comes. What is there already stays when a bound gets lower.
 //! Spec: docs/reference/limits.md
 
@@ -64,9 +64,9 @@ impl Default for ServiceLimits {
 
 /// The bounds that hold now. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Bounds(Arc<RwLock<ServiceLimits>>);
+pub(crate) struct Limits(Arc<RwLock<ServiceLimits>>);
 
-impl Bounds {
+impl Limits {
     pub(crate) fn new(limits: ServiceLimits) -> Self {
         Self(Arc::new(RwLock::new(limits)))
     }

@@ -8,15 +8,9 @@
 //! is lost.
 //! Spec: docs/reference/protocol.md §7
 
-mod deadlines;
-mod limits;
-mod link;
-mod refused;
-mod watch;
-
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError},
 };
 
 use crate::metrics::Metrics;
@@ -26,23 +20,21 @@ use zbus::{Message, message::Type};
 use zocp_node::{Content, Event, Node, PeerId, model::Change};
 use zocp_policy::{ExportPolicy, ImportRule};
 
-pub use self::limits::ServiceLimits;
-use self::watch::Follower;
-pub(crate) use self::{
-    deadlines::Deadlines,
-    limits::Bounds,
-    link::{Link, Request},
-    refused::Refused,
-    watch::{Asked, Watch},
-};
+pub use crate::limits::ServiceLimits;
 use crate::{
+    context::Context,
     export::Exporter,
     import::Importer,
+    limits::Limits,
+    link::Link,
+    own_names::OwnNames,
     programs::Programs,
+    requests::Half,
     schema::SERVICES,
     transport::{Control, Lane, PIECE_TAG, PacketError, TAG, Waiting, is_ours, read},
+    watch::{Asked, Follower, Watch},
 };
-use zocp_dbus::{errors::Refusal, received::Unreadable, served::Site};
+use zocp_dbus::{errors::Refusal, line::Line, received::Unreadable, served::Site};
 use zocp_mapping::directory::Relabelled;
 
 /// What the bridge is told of services. It can be told anew while it runs.
@@ -56,52 +48,11 @@ pub struct ServiceSettings {
     pub limits: ServiceLimits,
 }
 
-/// The unique names of this bridge's own connections: what they own is never exported.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Own(Arc<Mutex<HashSet<Arc<str>>>>);
-
-impl Own {
-    /// One of our connections.
-    pub(crate) fn add(&self, name: Arc<str>) {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.insert(name);
-    }
-
-    pub(crate) fn has(&self, name: &str) -> bool {
-        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.contains(name)
-    }
-
-    /// The bus has told that the connection is gone, and before that all that it owned.
-    fn remove(&self, name: &str) {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.remove(name);
-    }
-
-    /// The bus is gone: the next one gives the same names to others. Who of ours is on that one already says so
-    /// when it is asked for its origin.
-    fn clear(&self) {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.clear();
-    }
-}
-
-/// What both halves stand on.
-#[derive(Debug, Clone)]
-pub(crate) struct Ground {
-    pub(crate) tasks: TaskTracker,
-    pub(crate) site: Site,
-    pub(crate) watch: Watch,
-    pub(crate) own: Own,
-    pub(crate) bounds: Bounds,
-    pub(crate) metrics: Metrics,
-}
-
 /// Services of one bus on another. See the [module](self).
 #[derive(Debug)]
 pub struct Services {
     node: Node,
-    ground: Ground,
+    context: Context,
     exporter: Exporter,
     importer: Importer,
     programs: Programs,
@@ -118,29 +69,36 @@ impl Services {
             import,
             limits,
         } = settings;
-        let bounds = Bounds::new(limits);
-        let (watch, own, stop) = (Watch::new(), Own::default(), CancellationToken::new());
-        let ground = Ground {
+        let limits = Limits::new(limits);
+        let (watch, own_names, stop) =
+            (Watch::new(), OwnNames::default(), CancellationToken::new());
+        let context = Context {
             tasks: tasks.clone(),
             site: site.clone(),
             watch: watch.clone(),
-            own: own.clone(),
-            bounds: bounds.clone(),
+            own_names: own_names.clone(),
+            limits,
             metrics: Metrics::default(),
         };
-        let exporter = Exporter::new(node.clone(), ground.clone(), export, stop.clone());
-        let importer = Importer::new(ground.clone(), import);
+        let exporter = Exporter::new(node.clone(), context.clone(), export, stop.clone());
+        let importer = Importer::new(context.clone(), import);
         let programs = Programs::new(watch.clone());
         let follower = Arc::new(Both {
-            own: own.clone(),
+            own_names: own_names.clone(),
             exporter: exporter.clone(),
             importer: importer.clone(),
             programs: programs.clone(),
         });
-        watch.start(tasks, site.address().clone(), own, follower, stop.clone());
+        watch.start(
+            tasks,
+            site.address().clone(),
+            own_names,
+            follower,
+            stop.clone(),
+        );
         Self {
             node,
-            ground,
+            context,
             exporter,
             importer,
             programs,
@@ -171,7 +129,7 @@ impl Services {
             Event::LocalSet { path, value, .. } => self.exporter.set(path, value),
             Event::Entered(info) if info.extended => {
                 let label = label(info.id).unwrap_or_else(|| info.id.to_string().into());
-                let link = Link::new(&self.node, info, &label, &self.ground);
+                let link = Link::new(&self.node, info, &label, &self.context);
                 self.exporter.peer_came(&link);
                 self.importer.peer_came(&link);
                 self.links.insert(info.id, link);
@@ -222,7 +180,7 @@ impl Services {
     /// The counters of packets between bridges.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        self.ground.metrics.clone()
+        self.context.metrics.clone()
     }
 
     /// Who lends something, and is told when it is gone.
@@ -248,7 +206,7 @@ impl Services {
             import,
             limits,
         } = settings;
-        self.ground.bounds.set(limits);
+        self.context.limits.set(limits);
         self.exporter.reload(export);
         self.importer.reload(import);
     }
@@ -293,7 +251,10 @@ impl Services {
                 let lane = Lane::Answers("".into(), "".into());
                 link.refuse(lane, id, &Refusal::TooLarge { max });
             }
-            Some(Waiting::Receiver(id)) => self.importer.lost_answer(link, id, max),
+            Some(Waiting::Receiver(id)) => match Half::of(id) {
+                Half::Import => self.importer.lost_answer(link, id, max),
+                Half::Export => self.exporter.lost_answer(link, id, max),
+            },
             None => {}
         }
     }
@@ -326,11 +287,20 @@ impl Services {
                 self.exporter.call(link, packet);
                 None
             }
-            Type::MethodReturn | Type::Error => self.importer.answer(link, packet),
+            Type::MethodReturn | Type::Error => self.answer(link, packet),
             Type::Signal => self.importer.signal(link, packet),
         };
         if let Some(line) = line {
             line.room().await;
+        }
+    }
+
+    /// The line that an answer from a peer goes out on.
+    fn answer(&self, link: &Arc<Link>, packet: &Message) -> Option<Line> {
+        let id = packet.header().reply_serial()?;
+        match Half::of(id) {
+            Half::Import => self.importer.answer(link, packet, id),
+            Half::Export => self.exporter.answer(link, packet, id),
         }
     }
 }
@@ -347,7 +317,7 @@ fn packet(link: &Link, content: &Content) -> Result<Option<Message>, PacketError
     let [tag, octets] = &content[..] else {
         return Err(PacketError::Frames(content.len()));
     };
-    let max = link.bounds.now().packet_len_max;
+    let max = link.limits.now().packet_len_max;
     if **tag == *TAG {
         return read(octets, max).map(Some);
     }
@@ -373,7 +343,7 @@ fn is_of_services(change: &Change) -> bool {
 
 /// Tells both halves what the watch hears.
 struct Both {
-    own: Own,
+    own_names: OwnNames,
     exporter: Exporter,
     importer: Importer,
     programs: Programs,
@@ -386,7 +356,7 @@ impl Follower for Both {
     }
 
     fn lost(&self) {
-        self.own.clear();
+        self.own_names.clear();
         self.exporter.lost();
         self.importer.lost();
         self.programs.lost();
@@ -397,7 +367,7 @@ impl Follower for Both {
             self.importer.program_gone(name);
             self.exporter.program_gone(name);
             self.programs.left(name);
-            self.own.remove(name);
+            self.own_names.remove(name);
         }
         self.exporter.owner_changed(name, new);
     }

@@ -22,8 +22,7 @@ use tokio::{sync::Notify, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Message, message::Type};
 
-use super::Own;
-use crate::export::Detail;
+use crate::own_names::OwnNames;
 use zocp_dbus::errors::Refusal;
 use zocp_dbus::line::{Ear, Ended, Gauge, Line, connect, live};
 use zocp_dbus::message::Outgoing;
@@ -59,15 +58,8 @@ pub(crate) enum Asked {
     Match(Arc<str>),
     /// When all before is heard.
     Barrier(u64, Line),
-    /// No question to the bus but to the owner of a name: whether it is a bridge.
-    Origin {
-        /// The name.
-        name: Arc<str>,
-        /// Its owner.
-        owner: Arc<str>,
-    },
-    /// No question to the bus but to a service: what it has.
-    Detail(Detail),
+    /// Not the bus but a program. Who asks keeps what, by this number.
+    Program(NonZeroU32),
 }
 
 /// Who is told what the watch hears.
@@ -104,7 +96,7 @@ impl Watch {
         &self,
         tasks: &TaskTracker,
         address: Arc<str>,
-        own: Own,
+        own_names: OwnNames,
         follower: Arc<dyn Follower>,
         stop: CancellationToken,
     ) {
@@ -117,7 +109,7 @@ impl Watch {
             while !stop.is_cancelled() {
                 match connect(&address).await {
                     Ok(connected) => {
-                        own.add(connected.unique_name());
+                        own_names.add(connected.unique_name());
                         *watch.gauge() = Some(connected.gauge());
                         watch.follow_owners();
                         follower.connected();
@@ -185,22 +177,17 @@ impl Watch {
         self.shared.line.ask_bus("RemoveMatch", &rule);
     }
 
-    /// Asks a service; the number of the question.
-    pub(crate) fn ask_service(&self, call: Outgoing, asked: Asked) -> NonZeroU32 {
+    /// Asks a program. Who asks keeps what, by the serial of the call, before; when the connection is lost, no answer
+    /// comes.
+    pub(crate) fn ask_program(&self, call: Outgoing) {
         let serial = call.serial();
-        self.asked().insert(serial, asked);
+        self.asked().insert(serial, Asked::Program(serial));
         self.shared.line.push(call);
-        serial
     }
 
-    /// Whether a question is not answered yet.
-    pub(crate) fn is_asked(&self, question: NonZeroU32) -> bool {
-        self.asked().contains_key(&question)
-    }
-
-    /// Waits for an answer no longer; what was asked.
-    pub(crate) fn forget_question(&self, question: NonZeroU32) -> Option<Asked> {
-        self.asked().remove(&question)
+    /// Waits for an answer of a program no longer.
+    pub(crate) fn forget_question(&self, question: NonZeroU32) {
+        self.asked().remove(&question);
     }
 
     /// Asks for a barrier (B1); its number. `line` is nudged when it is passed.

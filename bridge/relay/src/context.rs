@@ -1,0 +1,17 @@
+//! What the exporting and the importing half both need.
+
+use tokio_util::task::TaskTracker;
+use zocp_dbus::served::Site;
+
+use crate::{limits::Limits, metrics::Metrics, own_names::OwnNames, watch::Watch};
+
+/// See the [module](self).
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) tasks: TaskTracker,
+    pub(crate) site: Site,
+    pub(crate) watch: Watch,
+    pub(crate) own_names: OwnNames,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+}

@@ -1,0 +1,41 @@
+//! The unique names of this bridge's own connections to the bus.
+//!
+//! Model: a connection that the relay makes adds its name; what such a connection owns is never exported.
+//! Limits: as many as there are connections of this bridge, and of other bridges that this one has met on its bus.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// See the [module](self). Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OwnNames(Arc<Mutex<HashSet<Arc<str>>>>);
+
+impl OwnNames {
+    /// Adds the name of one of our connections.
+    pub(crate) fn add(&self, name: Arc<str>) {
+        self.names().insert(name);
+    }
+
+    /// Whether a connection is ours.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.names().contains(name)
+    }
+
+    /// The bus said that the connection is gone, and before that, that all its names are.
+    pub(crate) fn remove(&self, name: &str) {
+        self.names().remove(name);
+    }
+
+    /// The bus is lost: the next one gives the same unique names to others. A connection of ours on the next bus says
+    /// that it is a bridge's when it is asked for its origin.
+    pub(crate) fn clear(&self) {
+        self.names().clear();
+    }
+
+    /// Plain data, whole between the steps of each method.
+    fn names(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
