@@ -1,7 +1,7 @@
 //! The command line: the only place where a command or a flag is described.
 //!
 //! Model: help, manual page and shell completions are made from these types.
-//! Invariants: I1. a flag goes over its environment variable, which goes over the file.
+//! Invariants: ARGS-1. a flag goes over its environment variable, which goes over the file.
 
 mod scene;
 

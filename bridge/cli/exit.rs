@@ -2,7 +2,7 @@
 //!
 //! Model: a [`Failure`] is an exit code, a sentence that says what is wrong, and often one that says
 //! what to do. The table in `--help` and in the manual page is made from [`Exit`].
-//! Invariants: I1. a code never changes its meaning; new ones are added at the end.
+//! Invariants: EXIT-1. a code never changes its meaning; new ones are added at the end.
 
 use std::{fmt, process::ExitCode};
 

@@ -2,7 +2,7 @@
 //!
 //! Model: [`args`] says what there is to say; each command is a file in [`command`]; all but `bridge`
 //! and `demo` are clients of a running bridge, over D-Bus alone.
-//! Invariants: I1. stdout is the result, stderr is everything else. I2. the exit codes are those of
+//! Invariants: CLI-1. stdout is the result, stderr is everything else. CLI-2. the exit codes are those of
 //! [`exit`].
 //!
 //! # Layout

@@ -1,8 +1,8 @@
 //! What goes to stdout: text for people, JSON for programs.
 //!
-//! Invariants: I1. no colour when stdout is not a terminal or `NO_COLOR` is set. I2. each write is
-//! flushed, so that a pipe's reader sees it at once. I3. a reader that is gone is no error: it comes
-//! out as a quiet [`Failure`](crate::exit::Failure). I4. what peers named is printed without characters that
+//! Invariants: OUTPUT-1. no colour when stdout is not a terminal or `NO_COLOR` is set. OUTPUT-2. each write is
+//! flushed, so that a pipe's reader sees it at once. OUTPUT-3. a reader that is gone is no error: it comes
+//! out as a quiet [`Failure`](crate::exit::Failure). OUTPUT-4. what peers named is printed without characters that
 //! steer a terminal or turn the reading direction ([`printable`]): a node's name must not move the cursor.
 //! JSON has them as `\u` escapes. A value alone goes into a pipe as it is, and to a terminal with its lines
 //! and tabs.

@@ -3,7 +3,7 @@
 //! Model: JSON, `{"format": "zocp-scene", "version": 2, "nodes": [{"name": …, "uuid": …, "values": {CAPABILITY: value}}],
 //! "wires": […]}`, a file for each scene in `$XDG_STATE_HOME/zocp/scenes`, its name the label of the scene's. Only
 //! what can be written is in it. Version 1, which is read too, had no UUIDs: `"nodes": {NODE: {CAPABILITY: value}}`.
-//! Invariants: S1. a file is whole: it is written beside its place and put there by one rename.
+//! Invariants: CLISCENE-1. a file is whole: it is written beside its place and put there by one rename.
 //! Not here: what is done with it (`command::scene`).
 
 mod fade;

@@ -2,8 +2,8 @@
 //!
 //! Model: *facts* are gathered from this machine and from the running bridge; *findings* are made of them by
 //! functions that ask nobody. A finding is good, a warning, a problem, or unknown where nothing can be said.
-//! Invariants: I1. nothing is changed, here or at the bridge. I2. a fact that cannot be had spoils no other
-//! finding. I3. the exit code tells of problems alone.
+//! Invariants: DOCTOR-1. nothing is changed, here or at the bridge. DOCTOR-2. a fact that cannot be had spoils no other
+//! finding. DOCTOR-3. the exit code tells of problems alone.
 //! Layout: `finding` is what is said, `machine` looks at this machine, `bridge` at the running bridge, `probe` tries
 //! what can be tried, `reach` says what that means.
 

@@ -2,7 +2,7 @@
 //!
 //! Model: the bridge gives a descriptor for each form that is wanted, lines of JSON and a capture file, and
 //! closes them when it ends. Lines are printed as they are, or as text; a capture goes to its file.
-//! Invariants: I1. what the bridge could not tell since we were too slow is told as a number.
+//! Invariants: MONITOR-1. what the bridge could not tell since we were too slow is told as a number.
 
 use std::{
     collections::HashMap,

@@ -3,7 +3,7 @@
 //! Model: the bridge shows what a program publishes as long as the program stays on the bus, so this one
 //! stays. What others set, and what arrives, is printed, a line each; with `-` each line of stdin is set, and
 //! the end of stdin is the end.
-//! Invariants: P1. what we set ourselves is not printed. P2. a line that is refused is told, and the next
+//! Invariants: PUBLISH-1. what we set ourselves is not printed. PUBLISH-2. a line that is refused is told, and the next
 //! one is taken.
 //! Limits: [`LINES_MAX`] lines are read ahead.
 

@@ -2,7 +2,7 @@
 //!
 //! Model: a scene is made of what the mirrored nodes and the wires show, over D-Bus alone. `load` plans what to set
 //! (`load`), fades to it if that is wanted (`fading`), sets it until it stays (`passes`), then makes the wires.
-//! Invariants: I1. `load` tries every part, and reports each that could not be restored. I2. it takes
+//! Invariants: SCENE-1. `load` tries every part, and reports each that could not be restored. SCENE-2. it takes
 //! nothing away: what is there besides the scene stays.
 
 mod fading;

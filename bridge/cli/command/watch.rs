@@ -2,8 +2,8 @@
 //!
 //! Model: one connection does nothing but listen, a second one asks; so a question never waits behind
 //! the signals of a busy node. What is known of a node is read when its bus name appears.
-//! Invariants: I1. what is there at the start is printed first. I2. a node's lines are in the bus's
-//! order. I3. the end of the bus is an error, Ctrl-C is not.
+//! Invariants: WATCH-1. what is there at the start is printed first. WATCH-2. a node's lines are in the bus's
+//! order. WATCH-3. the end of the bus is an error, Ctrl-C is not.
 
 use std::{
     collections::HashMap,

@@ -2,7 +2,7 @@
 //!
 //! Model: the UUID decides where a node has it. A node that was started again has another one: then the name
 //! decides, if of all present nodes that no UUID decided one alone is called so, and one alone of the scene.
-//! Invariants: I1. no present node stands for two of the scene. I2. nothing is guessed: where more than one could be
+//! Invariants: IDENTITY-1. no present node stands for two of the scene. IDENTITY-2. nothing is guessed: where more than one could be
 //! meant, none is.
 
 /// What tells a node from others.

@@ -3,7 +3,7 @@
 //! Model: [`Config`] is what was said, every field optional, exactly the keys of the file. Two of them
 //! are laid over each other with [`Config::over`]. [`Config::check`] makes [`Settings`], which leave
 //! nothing open; the rest of the program sees only those.
-//! Invariants: I1. flag over environment over file over default. I2. a key that is not known is an
+//! Invariants: CONFIG-1. flag over environment over file over default. CONFIG-2. a key that is not known is an
 //! error that names its line, so that a slip of the pen is never taken for a default.
 //! Not here: reading flags and environment (`bridge/cli`).
 //! Spec: docs/reference/configuration.md

@@ -3,9 +3,9 @@
 //! Model: one task follows the node's events and gives each to the hub and the mirrors, in order, so
 //! that both tell of the same world. What the bus connections say of themselves comes back to the same
 //! task.
-//! Invariants: R1. whoever is told [`Status::Ready`] finds the bridge's name on the bus. R2. the end goes
+//! Invariants: RUN-1. whoever is told [`Status::Ready`] finds the bridge's name on the bus. RUN-2. the end goes
 //! from the leaf to the root: nodes' objects and names, the bridge's own, goodbye on the mesh, the bus.
-//! R3. what the task that reads events waits for never waits itself for a command of a plain handle of the node:
+//! RUN-3. what the task that reads events waits for never waits itself for a command of a plain handle of the node:
 //! those are not taken while events wait (`Node::for_reader`).
 //! Limits: `BATCH_MAX` events are taken at once; `CLOSE_MAX` for the bus at the end.
 //! Not here: signals, the service manager (`bridge/cli`).

@@ -1,7 +1,7 @@
 //! `org.z25.Zocp1.Statistics`: counters on the bus, of the bridge and of each peer.
 //!
 //! Model: the properties are computed when somebody asks; nothing is kept here and nothing announced.
-//! Invariants: S1. Counting goes on whether anybody asks or not, and asking counts nothing.
+//! Invariants: STATISTICS-1. Counting goes on whether anybody asks or not, and asking counts nothing.
 //! Layout: `text` writes them as Prometheus reads them, `page` has that on a port.
 //! Spec: docs/reference/dbus.md, "Statistics"
 

@@ -4,9 +4,9 @@
 //! follows the tree by changes, without comparing trees, and puts the outcome into the table. What a
 //! client sends is understood by [`given`].
 //! Invariants:
-//! W1. Locks are taken in the order view, table, facts. What a table computes on demand takes facts only.
-//! W2. Each object of the node has an object on the bus, and no others are there but the root.
-//! W3. A change of members is told as removal and addition of the interface; a change of a value, of its
+//! VIEW-1. Locks are taken in the order view, table, facts. What a table computes on demand takes facts only.
+//! VIEW-2. Each object of the node has an object on the bus, and no others are there but the root.
+//! VIEW-3. A change of members is told as removal and addition of the interface; a change of a value, of its
 //!     property alone. How the type of a member changes as values come is `zocp_mapping::types::member`.
 //! Not here: connections (`zocp_dbus::server`), which node (`crate::mirror` for remote ones, `crate::local` for
 //! our own).

@@ -3,9 +3,9 @@
 //! Model: an [`Interface`] is a shape (members, shared between the objects that have the same one) and a
 //! slot for each property. Shapes are made at run time, or once from XML by [`super::parse_interfaces`].
 //! Invariants:
-//! S1. Members of a kind are sorted by name and no two have one name.
-//! S2. There are as many slots as properties, in the same order.
-//! S3. A plain value in a slot has the signature of its property.
+//! INTERFACE-1. Members of a kind are sorted by name and no two have one name.
+//! INTERFACE-2. There are as many slots as properties, in the same order.
+//! INTERFACE-3. A plain value in a slot has the signature of its property.
 //! Not here: names are taken as legal, `zocp_mapping::label` makes them so; a message with one that is not is
 //! refused when it is built.
 

@@ -2,8 +2,8 @@
 //!
 //! Model: plain data that tasks share. Whoever follows the mesh has a peer enter before anything else
 //! hears of it, and leave after all else did; objects and bus names of a peer are named by its label here.
-//! Invariants: D1. No two present peers have one label. D2. The first of several of one name has the plain label,
-//! later ones the first digits of their UUID behind it. D3. A label changes in one case only: when who has
+//! Invariants: DIRECTORY-1. No two present peers have one label. DIRECTORY-2. The first of several of one name has the plain label,
+//! later ones the first digits of their UUID behind it. DIRECTORY-3. A label changes in one case only: when who has
 //! the plain one leaves, the first of those that are still here gets it ([`Directory::promote`]).
 //! Spec: docs/reference/dbus.md, "Labels".
 

@@ -5,9 +5,9 @@
 //! in `0-9a-f`; all else, and what must be escaped, becomes `_` and two lowercase hex digits. The empty
 //! name is `_`, the name `_` is `_5f`.
 //! Invariants:
-//! L1. A label is not empty, at most [`LABEL_LEN_MAX`] octets of `A-Z a-z 0-9 _`, no leading digit.
-//! L2. `unlabel(label(name)) == Some(name)` while the label is not cut, so labels are then injective.
-//! L3. `unlabel` answers only what `label` gives back as the same label.
+//! LABEL-1. A label is not empty, at most [`LABEL_LEN_MAX`] octets of `A-Z a-z 0-9 _`, no leading digit.
+//! LABEL-2. `unlabel(label(name)) == Some(name)` while the label is not cut, so labels are then injective.
+//! LABEL-3. `unlabel` answers only what `label` gives back as the same label.
 //! Limits: a label that would be longer than [`LABEL_LEN_MAX`] is cut to 183 octets and gets `_`
 //! and the 16 hex digits of the name's 64-bit FNV-1a hash (offset basis `cbf29ce484222325`, prime
 //! `100000001b3`, over the UTF-8 octets). That one cannot be undone, and a peer can make two that are

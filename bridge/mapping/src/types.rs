@@ -16,7 +16,7 @@
 //! | other, none | none | | object | `a{sv}` |
 //! | | | | null | `v` holding `""` |
 //!
-//! Invariants: T1. What is shown is legal on the bus: its strings are [`Text`](zocp_dbus::message::Text)s, so two keys that
+//! Invariants: TYPES-1. What is shown is legal on the bus: its strings are [`Text`](zocp_dbus::message::Text)s, so two keys that
 //! look alike there are one; no nesting beyond what D-Bus bears even inside `GetManagedObjects`, no file
 //! descriptors.
 //! Limits: a value that nests deeper than [`DEPTH_MAX`], or needs more than [`VALUE_LEN_MAX`] octets, is

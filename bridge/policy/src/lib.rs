@@ -2,10 +2,10 @@
 //!
 //! Model: a [`ServicePattern`] says which services, a [`Members`] rule which members of them, a
 //! [`Grant`] is what one peer may do with one service: the union of all rules that name both.
-//! Invariants: P1. what no rule allows is denied. P2. whoever may do anything with a service may see
-//! it, introspect it and ping it, also without naming the interface. P4. a call without an interface is allowed
+//! Invariants: POLICY-1. what no rule allows is denied. POLICY-2. whoever may do anything with a service may see
+//! it, introspect it and ping it, also without naming the interface. POLICY-3. a call without an interface is allowed
 //! when there is no doubt which allowed method it means, and goes on with that interface: so it never calls a
-//! method of one that is not allowed. P3. `org.freedesktop.DBus.Properties` are members like any other.
+//! method of one that is not allowed. POLICY-4. `org.freedesktop.DBus.Properties` are members like any other.
 //! Limits: none here; a rule costs one comparison of text for each message that it is asked about.
 //! Not here: asking (`zocp_relay::export` for what comes from a peer, `zocp_relay::import` for what goes to it).
 //! Spec: docs/reference/protocol.md §7.6; xdg-dbus-proxy(1)
@@ -180,7 +180,7 @@ pub struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// Whether it is a call that whoever may see a service may make (P2).
+    /// Whether it is a call that whoever may see a service may make (POLICY-2).
     #[must_use]
     pub fn is_seeing(&self) -> bool {
         match self.interface {
@@ -190,7 +190,7 @@ impl Member<'_> {
         }
     }
 
-    /// The standard interface that whoever may see a service may call it with, if it says none (P2).
+    /// The standard interface that whoever may see a service may call it with, if it says none (POLICY-2).
     fn seen_by(&self) -> Option<&'static str> {
         match self.member {
             "Introspect" => Some(INTROSPECTABLE),
@@ -251,7 +251,7 @@ impl Grant {
         }
     }
 
-    /// Whether the service may be seen (P2).
+    /// Whether the service may be seen (POLICY-2).
     #[must_use]
     pub fn may_see(&self) -> bool {
         self.see || self.talk || !self.call.is_empty() || !self.broadcast.is_empty()
@@ -325,7 +325,7 @@ pub enum Passage {
     Denied,
     /// As it was made.
     AsItIs,
-    /// With this interface, since it has none (P4).
+    /// With this interface, since it has none (POLICY-3).
     With(Box<str>),
 }
 

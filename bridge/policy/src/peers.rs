@@ -2,7 +2,7 @@
 //!
 //! Model: [`Who`] is what is known of a peer. A node chooses its name and its UUID; its key, on a secure mesh,
 //! it has proved. So a rule that names a key is about that node alone, whatever another one calls itself.
-//! Invariants: E1. a text that begins with `key:` is a key or nothing: no name is ever taken for it.
+//! Invariants: PEERS-1. a text that begins with `key:` is a key or nothing: no name is ever taken for it.
 //! Spec: docs/reference/configuration.md, "Who is meant"
 
 use zocp_zmtp::PublicKey;

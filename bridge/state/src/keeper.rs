@@ -2,8 +2,8 @@
 //!
 //! Model: changes are counted. The task waits for one, then for [`SAVE_DELAY`] or for somebody who wants
 //! it saved, asks for the state and writes it. What it has tried is told by its number.
-//! Invariants: KE1. a state that is asked for after a change holds it, so what is told as saved is.
-//! KE2. a document that has not changed its form is not written again.
+//! Invariants: KEEPER-1. a state that is asked for after a change holds it, so what is told as saved is.
+//! KEEPER-2. a document that has not changed its form is not written again.
 //! Limits: after a failure it is tried again with each change, at most each [`RETRY_MAX`].
 
 use std::{

@@ -5,12 +5,12 @@
 //! [`Store`]; [`Store::keep`] starts the task that writes, and gives its handle, the [`Keeper`]. Who owns
 //! the state says when it changed; what it is by then is asked for when it is written.
 //! Invariants:
-//! K1. A file is whole, the old one or the new one, also after a crash or a full disk: it is written
+//! STATE-1. A file is whole, the old one or the new one, also after a crash or a full disk: it is written
 //!     beside its place, synced, and put there by one rename.
-//! K2. What cannot be understood is never written over: a file that is malformed is put aside, one of a
+//! STATE-2. What cannot be understood is never written over: a file that is malformed is put aside, one of a
 //!     newer version, or one that cannot be read, stays, and nothing is kept until the next start.
-//! K3. One bridge writes in a directory. It has a lock on it as long as it runs; a second keeps nothing.
-//! K4. Nothing of it is on the way of values: changes wait [`SAVE_DELAY`] to be written together, outside
+//! STATE-3. One bridge writes in a directory. It has a lock on it as long as it runs; a second keeps nothing.
+//! STATE-4. Nothing of it is on the way of values: changes wait [`SAVE_DELAY`] to be written together, outside
 //!     the tasks of the bridge. What cannot be written is logged once and tried again.
 //! Limits: [`LEN_MAX`] octets for a file; [`ASIDE_MAX`] files of each document put aside.
 //! Not here: what is kept (`zocp_daemon::local`, `zocp_wires`), where the directory is (`bridge/cli`).

@@ -4,7 +4,7 @@
 //! `NODE:CAPABILITY` or `dbus:SERVICE:/PATH:INTERFACE.MEMBER`. What has all parts of the second form is
 //! that; everything else ends its node at the first colon. The last dot ends the interface; a member with a dot
 //! in its name, which properties may have, is in double quotes, and in them \" and \\ are " and \.
-//! Invariants: E1. an end is written so that it is read as the same one: a name with a colon in it is
+//! Invariants: END-1. an end is written so that it is read as the same one: a name with a colon in it is
 //! written as its label.
 //! Spec: docs/reference/dbus.md, "Wires".
 

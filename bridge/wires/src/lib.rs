@@ -4,8 +4,8 @@
 //! this is what does it: a `Record` with an object `/org/z25/Zocp1/wires/N` for each wire, a worker with
 //! a feed for each that goes through this bridge, and one task that tells nodes of subscriptions, in the
 //! order in which the board said so.
-//! Invariants: X1. the board and what follows from it change under one lock, so that all see one order.
-//! X2. an emission is handed to exactly the wires that begin at its capability, by an index: what others
+//! Invariants: WIRES-1. the board and what follows from it change under one lock, so that all see one order.
+//! WIRES-2. an emission is handed to exactly the wires that begin at its capability, by an index: what others
 //! there are costs nothing.
 //! Limits: those of `board` and `feed`; `MADE_PATIENCE` is how long a caller waits for a node's word.
 //! Layout: `announced` wires of other bridges; `bus` ends that are services; `end` how ends are written; `nodes` who is here; `plan` how a wire can be made; `board` which

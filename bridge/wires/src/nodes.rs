@@ -2,7 +2,7 @@
 //!
 //! Model: [`Nodes`] follows trees and their changes; the bridge itself is one of the nodes. Descriptions
 //! are shared with the trees they came from.
-//! Invariants: N1. of several nodes of one name the first that came is meant. N2. [`Nodes::listed_by`]
+//! Invariants: NODES-1. of several nodes of one name the first that came is meant. NODES-2. [`Nodes::listed_by`]
 //! has every place at which a node is listed as a receiver, also of nodes that are not here.
 //! Limits: those of the trees.
 

@@ -1,12 +1,12 @@
 //! What ends circles of wires that touches do not end.
 //!
 //! Model: in a circle, what a wire passes on may come back to it. Between nodes that tell causes a touch is
-//! passed on once (`zocp_node::model::Cause`). For the rest, circles through old nodes and services, equal
+//! passed on once (`zocp_model::Cause`). For the rest, circles through old nodes and services, equal
 //! values end as pyZOCP ends them, and there are two guards. Within one bridge a value knows how many wires it
 //! has come through, and goes through [`HOPS_MAX`] at most. Over several bridges a wire that is part of a
 //! circle, as far as wires are known, goes at a [`Pace`]; what comes faster waits, and the newest value takes
 //! the place of those that wait: the last one is always passed on.
-//! Invariants: P1. wires that are in no circle know no guard.
+//! Invariants: PACE-1. wires that are in no circle know no guard.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! Model: a [`Record`] is shared between the wire's object on the bus, who hands it values, and who passes
 //! them on. Its object's properties are made of it when they are asked for.
-//! Invariants: R1. a value that was passed on, or not, is counted before the next one is. R2. between two
+//! Invariants: RECORD-1. a value that was passed on, or not, is counted before the next one is. RECORD-2. between two
 //! tellings of a record's change it is due once.
 //! Limits: texts of errors are cut to [`ERROR_LEN_MAX`].
 

@@ -3,9 +3,9 @@
 //! Model: a [`Worker`] is a task for each wire that goes through this bridge: it takes values out of the
 //! feed, converts them, and does at the target what the route says, one after the other. A target that
 //! is busy is waited for.
-//! Invariants: W1. values are delivered in the order in which they were emitted. W2. each value is
+//! Invariants: WORKER-1. values are delivered in the order in which they were emitted. WORKER-2. each value is
 //! delivered, or a newer one of the same state is, or the record says why not, and the next one is tried.
-//! W3. a touch is passed on once: what comes back of it in a circle ends here.
+//! WORKER-3. a touch is passed on once: what comes back of it in a circle ends here.
 //! Not here: which wires there are (`super::board`).
 
 use tokio::time::sleep;

@@ -2,8 +2,8 @@
 //!
 //! Model: what flags and environment said lies over the file, each time it is read. What is different is
 //! told on stderr; rules are followed at once, the rest at the next start.
-//! Invariants: F1. a file that is not a configuration changes nothing, and is told by file, line and key.
-//! F2. the service manager, which was told of the reading, is told of its end, also when it failed.
+//! Invariants: READING-1. a file that is not a configuration changes nothing, and is told by file, line and key.
+//! READING-2. the service manager, which was told of the reading, is told of its end, also when it failed.
 
 use std::{env, path::PathBuf};
 

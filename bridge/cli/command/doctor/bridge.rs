@@ -1,6 +1,6 @@
 //! What can be seen of the running bridge: its version, its networks, what it hears, who is there.
 //!
-//! Invariants: B1. what is so now is told from what was: counters are compared with what they were [`WATCHED_MAX`]
+//! Invariants: BRIDGE-1. what is so now is told from what was: counters are compared with what they were [`WATCHED_MAX`]
 //! before, or since its own beacon came back, which ends the watching.
 //! Layout: findings about beacons and TCP are in `reach`.
 

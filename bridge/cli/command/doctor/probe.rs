@@ -1,6 +1,6 @@
 //! What can be tried from this machine: to share the beacon port, and to dial the bridge and its peers.
 //!
-//! Invariants: P1. nothing is sent on a connection, which is closed as soon as it is there. P2. it is dialed only where
+//! Invariants: PROBE-1. nothing is sent on a connection, which is closed as soon as it is there. PROBE-2. it is dialed only where
 //! the bridge itself dials: in its network namespace.
 //! Limits: [`ANSWER_MAX`] for an answer, [`PEERS_MAX`] peers at once.
 

@@ -2,7 +2,7 @@
 //!
 //! Model: a rule for each service and set of peers that asked the same of it, with exactly what was
 //! asked; properties, which rules cannot tell apart, are named in comments.
-//! Invariants: L1. what is printed is a configuration as it is, whatever peers are called and ask for.
+//! Invariants: LEARNED-1. what is printed is a configuration as it is, whatever peers are called and ask for.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

@@ -2,8 +2,8 @@
 //!
 //! Model: what has values between moves, all nodes at once, each by its own: a node that is slow has fewer steps, and
 //! is where the others are with each of them. The very values are set when it has ended, with all others (`passes`).
-//! Invariants: F1. each value is set at most each [`STEP_MIN`], all together at most [`SETS_PER_SECOND_MAX`] times a
-//! second. F2. a value that is at its end already, or does not change, is not set. F3. after a signal nothing
+//! Invariants: FADING-1. each value is set at most each [`STEP_MIN`], all together at most [`SETS_PER_SECOND_MAX`] times a
+//! second. FADING-2. a value that is at its end already, or does not change, is not set. FADING-3. after a signal nothing
 //! is set any more, and what is under way is whole: every step of a value is one message.
 
 use std::{

@@ -3,8 +3,8 @@
 //! Model: a pass sets every value that is another than wanted. What a node takes back later, since another of its
 //! values does not allow it yet, is seen when everything has been steady, and set by the next pass, when that other
 //! value has come. It ends when all is as wanted, or when two passes more have not made it less that is not.
-//! Invariants: P1. every pass but two sets something for good, so there are at most two more than values.
-//! P2. a node that does not answer is not asked again.
+//! Invariants: PASSES-1. every pass but two sets something for good, so there are at most two more than values.
+//! PASSES-2. a node that does not answer is not asked again.
 //! Limits: what is steady for [`STEADY_FOR`] looks counts; what never is, is looked at [`LOOKS_MAX`] times. A node
 //! that takes a value back later than that is not noticed.
 

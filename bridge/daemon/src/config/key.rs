@@ -1,6 +1,6 @@
 //! The file with a bridge's key, and what makes its mesh a secure one.
 //!
-//! Model: the file is TOML, `public` and `secret`, each a key in Z85. It is made once, whole, by
+//! Model: the file is TOML, `public` and `secret`, each a key in KEY-1. It is made once, whole, by
 //! [`make`], and read by [`read`].
 //! Invariants: the file is for its owner alone: it is made with mode 0600, never written over, and not read
 //! if others may read or write it. What is read of it is zeroed when it is dropped.

@@ -1,7 +1,7 @@
 //! `[[export]]` and `[[import]]`: what of this bus others may use, and what of theirs appears here.
 //!
 //! Model: exactly the keys of the file, each table made into a rule of [`zocp_policy`].
-//! Invariants: S1. a table that allows nothing is an error: nobody writes one on purpose. S2. what is no
+//! Invariants: SERVICES-1. a table that allows nothing is an error: nobody writes one on purpose. SERVICES-2. what is no
 //! rule is an error of the file at its line, not only of the whole.
 
 use std::{
@@ -280,7 +280,7 @@ fn is_template(text: &str, words: &[&str]) -> bool {
     !plain.is_empty() && !plain.contains(['{', '}'])
 }
 
-/// Every `[[export]]` of a file, each an error at its own line (S2).
+/// Every `[[export]]` of a file, each an error at its own line (SERVICES-2).
 pub(super) fn export_tables<'de, D>(tables: D) -> Result<Vec<ExportConfig>, D::Error>
 where
     D: Deserializer<'de>,
@@ -289,7 +289,7 @@ where
     Ok(tables.into_iter().map(|Meant(table)| table).collect())
 }
 
-/// Every `[[import]]` of a file, each an error at its own line (S2).
+/// Every `[[import]]` of a file, each an error at its own line (SERVICES-2).
 pub(super) fn import_tables<'de, D>(tables: D) -> Result<Vec<ImportConfig>, D::Error>
 where
     D: Deserializer<'de>,

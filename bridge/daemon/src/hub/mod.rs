@@ -4,8 +4,8 @@
 //! `org.z25.Zocp1.Bridge`, and `/org/z25/Zocp1/nodes/LABEL` with `org.z25.Zocp1.Peer` for every peer,
 //! also for those that do not speak ZOCP. Calls are answered by `owner::HubOwner`. The bridge's own tree is
 //! on the same connection (`crate::local`).
-//! Invariants: H1. everything but `Ping` is answered from memory, or as soon as the node has taken it.
-//! H2. the declared members are those of `interfaces/*.xml`, from which they are made. H3. signals of a
+//! Invariants: HUB-1. everything but `Ping` is answered from memory, or as soon as the node has taken it.
+//! HUB-2. the declared members are those of `interfaces/*.xml`, from which they are made. HUB-3. signals of a
 //! peer come after its object was announced and before it is taken away.
 //! Limits: those of `served`; signals wait for room, property changes are merged.
 //! Not here: the nodes' trees (`mirror`).

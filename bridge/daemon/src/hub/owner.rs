@@ -1,7 +1,7 @@
 //! What the bridge and its peers' objects do when they are called.
 //!
 //! Model: a call is looked up, checked, and given to the node; what waits for the mesh is `Ping` alone.
-//! Invariants: O1. each call has one answer, at the latest at [`PING_MAX`].
+//! Invariants: OWNER-1. each call has one answer, at the latest at [`PING_MAX`].
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -2,7 +2,7 @@
 //!
 //! Model: what is set is handed to the node at once while it takes commands; what it cannot take waits in a
 //! queue, and behind it all that comes later. One task empties the queue.
-//! Invariants: LA1. nothing overtakes: the queue is looked at, and handed over or queued, in one step.
+//! Invariants: LANE-1. nothing overtakes: the queue is looked at, and handed over or queued, in one step.
 //! Limits: each set is a call that waits, of which `served::PENDING_MAX` may.
 
 use std::{collections::VecDeque, sync::Mutex};

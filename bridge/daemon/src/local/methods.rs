@@ -2,7 +2,7 @@
 //!
 //! Model: a [`Target`] is a method of a program on its connection. A call, from the mesh or from this bus,
 //! becomes a call of it, from the bridge's own connection; values are converted by what was declared.
-//! Invariants: ME1. every call has one answer: the program's, its error with its name, or ours. ME2. an
+//! Invariants: METHODS-1. every call has one answer: the program's, its error with its name, or ours. METHODS-2. an
 //! answer is of the declared types, or it is an error.
 //! Limits: [`ANSWER_MAX`] for an answer. How many calls wait is bounded by who calls: `calls_max` for a
 //! peer, `served::PENDING_MAX` for this bus.

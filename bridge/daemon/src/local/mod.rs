@@ -5,11 +5,11 @@
 //! it is told by its events, in one order for the mesh and for this bus, and only then is a program
 //! answered.
 //! Invariants:
-//! LO1. What is shown is made of events alone, so a value that is shown never goes back to an older one.
-//! LO2. A program that has its answer sees what it asked for.
-//! LO3. Sets of one program reach the node in its order: each is on its way before the next is looked at.
-//! LO4. What a program published goes when it leaves the bus; what is lasting stays, without an owner.
-//! LO5. An emission, and an arrival at a sensor, is one signal, also of an equal value.
+//! LOCAL-1. What is shown is made of events alone, so a value that is shown never goes back to an older one.
+//! LOCAL-2. A program that has its answer sees what it asked for.
+//! LOCAL-3. Sets of one program reach the node in its order: each is on its way before the next is looked at.
+//! LOCAL-4. What a program published goes when it leaves the bus; what is lasting stays, without an owner.
+//! LOCAL-5. An emission, and an arrival at a sensor, is one signal, also of an equal value.
 //! Limits: [`Limits`], and those of the tree. Changes of what is published happen one after the other.
 //! Not here: its place on the bus (`crate::hub`), remote nodes (`crate::mirror`).
 //! Spec: docs/reference/dbus.md, "The bridge as a node"

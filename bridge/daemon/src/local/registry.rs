@@ -2,7 +2,7 @@
 //!
 //! Model: plain data. A *place* is a path in the tree and whether a value or a method is there; who is at a
 //! place owns it. Lasting values have no owner between two programs.
-//! Invariants: RE1. no program gets a place that another one has. RE2. what is in `services` is the
+//! Invariants: REGISTRY-1. no program gets a place that another one has. REGISTRY-2. what is in `services` is the
 //! bridge's: it says there what it exports.
 //! Limits: [`Limits`]; a further publication is refused.
 

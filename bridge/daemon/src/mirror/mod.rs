@@ -4,11 +4,11 @@
 //! a view (what the tree is made into), its table, and the house that serves it. It goes on the bus when
 //! the tree is known, or after [`TREE_PATIENCE`] with an empty one that fills later.
 //! Invariants:
-//! M1. A node's bus name ends in its label in the directory, or the node has no name: one that another
+//! MIRROR-1. A node's bus name ends in its label in the directory, or the node has no name: one that another
 //!     program has is asked for until it is free.
-//! M2. A name is asked for after the one before us has given it back. A node with another label keeps the name that
+//! MIRROR-2. A name is asked for after the one before us has given it back. A node with another label keeps the name that
 //!     it has until it has the other one, and until everybody was told so.
-//! M3. An event is one signal, in order; values are state and are coalesced (`zocp_dbus::server`).
+//! MIRROR-3. An event is one signal, in order; values are state and are coalesced (`zocp_dbus::server`).
 //! Limits: what a tree may hold is bounded by the node (`zocp_node::Limits`). A bus connection that does
 //! not take its signals holds up the events of all nodes, and thereby the mesh: nothing is lost.
 //! Not here: peers that do not speak ZOCP (`crate::hub`).

@@ -3,9 +3,9 @@
 //! Model: a [`Monitor`] belongs to a bridge and has *watchers*. A program that opens one is given a
 //! descriptor, from which it reads lines of JSON or a capture file until it closes it. What happens is
 //! offered to each watcher's queue; a task of each watcher makes octets of it and writes them.
-//! Invariants: M1. While nobody watches, a message costs one relaxed load here, and so does a refusal.
-//! M2. Nothing waits for a watcher: what its queue has no room for is dropped, counted, and the watcher is
-//! told how many. M3. A watcher ends when its descriptor is closed, and with the bridge.
+//! Invariants: DAEMONMONITOR-1. While nobody watches, a message costs one relaxed load here, and so does a refusal.
+//! DAEMONMONITOR-2. Nothing waits for a watcher: what its queue has no room for is dropped, counted, and the watcher is
+//! told how many. DAEMONMONITOR-3. A watcher ends when its descriptor is closed, and with the bridge.
 //! Limits: `WATCHERS_MAX` watchers, `WATCHERS_PER_PROGRAM_MAX` of one program; those of `watcher`.
 //! Layout: `order` is what a watcher wants; `seen` what it can be told; `watcher` its queue and task; `lines`
 //! writes JSON with `calls` for their durations; `capture` writes pcapng with `segment` and `pcapng`;

@@ -2,7 +2,7 @@
 //!
 //! Model: a section header, two interfaces, then a block for each packet. Everything is little endian,
 //! padded to four octets; a block says its length before and behind.
-//! Invariants: P1. A block is written whole or not at all, so a file that ends anywhere is read up to there.
+//! Invariants: PCAPNG-1. A block is written whole or not at all, so a file that ends anywhere is read up to there.
 //! Limits: a packet of more than [`CAPTURED_MAX`] octets is cut, and its block says how long it was.
 //! Spec: pcapng (IETF draft-ietf-opsawg-pcapng), blocks 0x0A0D0D0A, 1 and 6
 

@@ -2,8 +2,8 @@
 //!
 //! Model: a [`Watcher`] is the end that is offered what happens. Its task takes from the queue, makes octets
 //! with a [`Encoder`], and writes them to a socket pair whose other end the program has.
-//! Invariants: W1. [`Watcher::offer`] never waits: without room it counts. W2. What was dropped is told in the
-//! place where it is missing. W3. The task ends when the program closes its end, or at `stop`.
+//! Invariants: WATCHER-1. [`Watcher::offer`] never waits: without room it counts. WATCHER-2. What was dropped is told in the
+//! place where it is missing. WATCHER-3. The task ends when the program closes its end, or at `stop`.
 //! Limits: [`QUEUE_MAX`] events of [`QUEUE_OCTETS_MAX`] octets wait; what the task has taken is one batch of
 //! [`BATCH_MAX`].
 
@@ -77,7 +77,7 @@ impl Watcher {
         Ok((watcher, theirs.into(), task))
     }
 
-    /// Takes an event, or counts it (W1).
+    /// Takes an event, or counts it (WATCHER-1).
     pub(super) fn offer(&self, seen: &Arc<Seen>) {
         let shared = &self.shared;
         let weight = seen.weight();

@@ -3,7 +3,7 @@
 //! Model: each connection is one question, `GET /metrics`, and one answer, after which it is closed. That is
 //! all of HTTP that is needed, so it is here: a server of it would be the largest dependency of the bridge, for
 //! one page without parameters, bodies or state.
-//! Invariants: P1. Nothing of the question is kept or comes back. P2. Who names another host than the loopback
+//! Invariants: PAGE-1. Nothing of the question is kept or comes back. PAGE-2. Who names another host than the loopback
 //! is refused, so no page of the web can ask through a browser.
 //! Limits: [`CONNECTIONS_MAX`] at once, further ones wait to be accepted; [`REQUEST_LEN_MAX`] octets and
 //! [`TIME_MAX`] for one, then it is closed.

@@ -1,6 +1,6 @@
 //! The counters as Prometheus reads them.
 //!
-//! Invariants: T1. names stay. T2. a counter that has not been is not there, as on the bus. T3. text of
+//! Invariants: STATISTICSTEXT-1. names stay. STATISTICSTEXT-2. a counter that has not been is not there, as on the bus. STATISTICSTEXT-3. text of
 //! others stands in labels alone, escaped.
 //! Limits: three lines and two for each direction of a peer: as many as peers are present.
 //! Spec: Prometheus text exposition format 0.0.4

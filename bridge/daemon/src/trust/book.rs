@@ -2,8 +2,8 @@
 //!
 //! Model: a [`Book`] has an entry for each key of which anything is said: by the configuration, by hand, or by
 //! its first use. Plain data; what follows from a change its owner does.
-//! Invariants: B1. what was said by hand outweighs all else: who was distrusted by hand is not trusted before
-//! it is trusted by hand, also if the configuration names it. B2. an entry of which nothing is said is gone.
+//! Invariants: BOOK-1. what was said by hand outweighs all else: who was distrusted by hand is not trusted before
+//! it is trusted by hand, also if the configuration names it. BOOK-2. an entry of which nothing is said is gone.
 //! Limits: [`BY_HAND_MAX`] keys of which something is said by hand.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,9 +3,9 @@
 //! Model: the `Book` says which keys are trusted and by whose word; the node knows the same keys and
 //! enforces; the document keeps what is not in the configuration. [`Opened`] is the book before there is a
 //! node, [`Trust`] the handle after that.
-//! Invariants: T1. changes come one after the other, each in the node before it is shown on the bus, so nobody
-//! is shown as distrusted who is still let in. T2. a call that changes something is answered when
-//! that is kept. T3. what is meant by a text is a key, else a whole fingerprint, else a node: no name that a
+//! Invariants: TRUST-1. changes come one after the other, each in the node before it is shown on the bus, so nobody
+//! is shown as distrusted who is still let in. TRUST-2. a call that changes something is answered when
+//! that is kept. TRUST-3. what is meant by a text is a key, else a whole fingerprint, else a node: no name that a
 //! node chose goes before a key.
 //! Limits: `BY_HAND_MAX`, else those of the node.
 //! Not here: cryptography (`zocp_zmtp`), who is let in (`zocp_zre`), the configuration (`crate::config`).
@@ -89,7 +89,7 @@ struct Secure {
     book: Arc<Mutex<Book>>,
     keeper: Keeper,
     first_use: Mutex<FirstUse>,
-    /// Held by who changes something (T1).
+    /// Held by who changes something (TRUST-1).
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -243,7 +243,7 @@ impl Trust {
         }
     }
 
-    /// Shows what changed, and answers when it is kept (T2).
+    /// Shows what changed, and answers when it is kept (TRUST-2).
     async fn changed(&self, secure: &Secure, key: PublicKey) -> Answer {
         self.show();
         secure.keeper.save().await.map_err(|error| {
@@ -292,7 +292,7 @@ impl Trust {
         ]
     }
 
-    /// The one key that is meant by a text (T3).
+    /// The one key that is meant by a text (TRUST-3).
     async fn meant(&self, text: &str, whom: Whom) -> Result<PublicKey, Refusal> {
         if let Ok(key) = text.parse() {
             return Ok(key);

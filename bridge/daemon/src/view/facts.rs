@@ -3,9 +3,9 @@
 //! Model: [`Facts`] are raw names with what the node says of them; the values themselves are in the table
 //! of objects, once. The tasks that serve read facts under a lock that is taken last (see `view`).
 //! Invariants:
-//! F1. No two facts of an object have one member name. A second name with the label of another, which
+//! FACTS-1. No two facts of an object have one member name. A second name with the label of another, which
 //!     takes two of more than 200 octets, is listed in `Capabilities` without a member.
-//! F2. A capability is a property if it has a value and may be read or written, a signal if it emits. Of
+//! FACTS-2. A capability is a property if it has a value and may be read or written, a signal if it emits. Of
 //!     our own node it is a property if it has a value, which its publisher may set in any case, and also
 //!     a signal if it senses.
 

@@ -4,7 +4,7 @@
 //! `dbus-daemon` is installed or not: so the bus is the same on every machine. Only the user who started the bridge,
 //! and root, can reach it. The directory is locked as long as the bus runs; one that nobody has locked was left by a
 //! bridge that was killed.
-//! Invariants: I1. the address never changes. I2. the bus does not outlive the bridge, and its directory not the next
+//! Invariants: EMBEDDED-1. the address never changes. EMBEDDED-2. the bus does not outlive the bridge, and its directory not the next
 //! start of one.
 //! Spec: docs/reference/bus.md
 

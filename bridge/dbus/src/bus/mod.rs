@@ -3,7 +3,7 @@
 //! Model: a [`BusChoice`] is what the user says; [`Bus::open`] makes a [`Bus`] of it: an address that
 //! stays the same for as long as the bridge runs, and for `embedded` the bus itself. Connections are
 //! made elsewhere, one for each remote thing, all to this address.
-//! Invariants: I1. an opened bus has answered one `Hello`. I2. an embedded bus ends with its
+//! Invariants: DBUSBUS-1. an opened bus has answered one `Hello`. DBUSBUS-2. an embedded bus ends with its
 //! [`Bus`].
 //! Not here: reconnecting (each connection's owner does it), bus names (`served`).
 //! Spec: docs/reference/dbus.md, "Connections and names".

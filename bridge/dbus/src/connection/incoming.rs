@@ -2,9 +2,9 @@
 //!
 //! Model: [`Incoming::feed`] takes what one read brought; whole messages are then to be had one by one.
 //! What is left of one that is not whole is kept until the rest comes.
-//! Invariants: N1. messages come out as they were sent, wherever reads cut them. N2. memory grows with
-//! what has come, not with what a header announces. N3. descriptors are kept until the message that
-//! brought them has come, and no longer: none outlives the last message that came whole with it. N4. a
+//! Invariants: CONNECTIONINCOMING-1. messages come out as they were sent, wherever reads cut them. CONNECTIONINCOMING-2. memory grows with
+//! what has come, not with what a header announces. CONNECTIONINCOMING-3. descriptors are kept until the message that
+//! brought them has come, and no longer: none outlives the last message that came whole with it. CONNECTIONINCOMING-4. a
 //! message that cannot be read ends nothing and loses no answer: who called with it is refused, who waits
 //! for it as an answer gets an error, and all others are left out. Buses pass on what their own readers take.
 //! Limits: [`MESSAGE_LEN_MAX`], which is the specification's; a bus that sends more is none.

@@ -4,8 +4,8 @@
 //! [`live`] serves it on one connection: what is queued is written, as much at once as there is, and
 //! what the bus says is given to an [`Handler`], in the bus's order. It reads and writes the socket itself,
 //! since a call that crosses two buses passes four times here, and each task in between costs.
-//! Invariants: L1. one task writes, and a message that is written in part is continued by it. L2. what is
-//! queued goes out in that order. L3. when a line ends, what is queued goes out first.
+//! Invariants: DBUSCONNECTION-1. one task writes, and a message that is written in part is continued by it. DBUSCONNECTION-2. what is
+//! queued goes out in that order. DBUSCONNECTION-3. when a line ends, what is queued goes out first.
 //! Limits: [`QUEUED_MAX`] octets wait to be written; above that nothing more is read, and who fills the
 //! queue waits at [`BusConnection::room`].
 //! Layout: `greeting` connects; `socket` reads and writes; `incoming` and `queue` are the two directions;

@@ -2,7 +2,7 @@
 //!
 //! Model: messages as octets, in order, and how much of the first one is written. Whoever writes takes as
 //! many at once as the kernel takes.
-//! Invariants: Q1. a message that is written in part is continued before anything else is written.
+//! Invariants: QUEUE-1. a message that is written in part is continued before anything else is written.
 
 use std::{collections::VecDeque, io, io::IoSlice};
 

@@ -3,11 +3,11 @@
 //! Model: [`describe`] reads what can be understood of a text and leaves the rest out: data of services in
 //! the wild have elements of their own, members without types, objects written out within others, interfaces
 //! that are written twice, and are broken off. What is understood is legal on the bus.
-//! Invariants: F1. children are asked for themselves: what is written of them within their parent does
-//! not count. F2. only what is said is told of `EmitsChangedSignal`: at the property, or else at its
-//! interface. F3. an element that is not known is left out with all that is in it. F4. of two members with one
-//! name the first counts. F5. what is not said of a direction is `in`, of an access `readwrite`: the service
-//! refuses what it does not do. F6. the name of a property is any text; D-Bus has rules for names of methods and
+//! Invariants: LENIENT-1. children are asked for themselves: what is written of them within their parent does
+//! not count. LENIENT-2. only what is said is told of `EmitsChangedSignal`: at the property, or else at its
+//! interface. LENIENT-3. an element that is not known is left out with all that is in it. LENIENT-4. of two members with one
+//! name the first counts. LENIENT-5. what is not said of a direction is `in`, of an access `readwrite`: the service
+//! refuses what it does not do. LENIENT-6. the name of a property is any text; D-Bus has rules for names of methods and
 //! signals alone.
 //! Limits: the text is bounded by who keeps it, and what is made of it by the text; [`DEPTH_MAX`] elements
 //! within each other, then reading stops. No recursion.
@@ -76,7 +76,7 @@ pub struct DescribedProperty {
     pub signature: Signature,
     /// Who may read and set it.
     pub access: Access,
-    /// What is said of its changes (F2).
+    /// What is said of its changes (LENIENT-2).
     pub emits: Option<Emits>,
 }
 
@@ -133,7 +133,7 @@ struct Reading {
     open: Vec<(Kind, String)>,
     /// Where interfaces are in the description, by name.
     places: HashMap<String, usize>,
-    /// Members that are in the description, by the place of their interface (F4).
+    /// Members that are in the description, by the place of their interface (LENIENT-4).
     seen: HashSet<(usize, Kind, String)>,
     interface: Option<Within>,
     member: Option<Member>,
@@ -159,7 +159,7 @@ enum Kind {
     Property,
     Argument,
     Annotation,
-    /// With all that is in it (F3).
+    /// With all that is in it (LENIENT-3).
     Unknown,
 }
 
@@ -364,7 +364,7 @@ fn member_name(element: &BytesStart<'_>) -> Option<String> {
     attribute(element, "name").filter(|name| MemberName::try_from(name.as_str()).is_ok())
 }
 
-/// Whether a property may have this name (F6).
+/// Whether a property may have this name (LENIENT-6).
 pub fn is_property(name: &str) -> bool {
     !name.is_empty() && name.len() <= PROPERTY_LEN_MAX && !name.chars().any(char::is_control)
 }

@@ -2,7 +2,7 @@
 //!
 //! Model: additions, removals and events go into the queue when they happen; changed properties are
 //! marked and told together by [`Objects::flush_changes`].
-//! Invariants: O3, O4 and O5 of the table.
+//! Invariants: OBJECTS-3, OBJECTS-4 and OBJECTS-5 of the table.
 
 use std::{collections::BTreeMap, mem, sync::Arc};
 

@@ -3,7 +3,7 @@
 //! Model: the standard interfaces are answered here, from memory. A call of an object's own method, once
 //! its signature is checked, and a `Set` of a property that may be written go to the owner with a
 //! [`ReplyToken`], by which the one answer is given later.
-//! Invariants: O1, O2 of the table.
+//! Invariants: OBJECTS-1, OBJECTS-2 of the table.
 //! Choices where the specification leaves one: a call without an interface goes to the object's own
 //! interfaces first, then to the standard ones. An empty interface name in `Get` and `Set` means whichever
 //! has the property, in `GetAll` all of them. A standard interface has no properties, and `GetAll` of one

@@ -6,12 +6,12 @@
 //! **Rule: after each call of a method that changes the table or handles a message, send what
 //! [`Objects::take_outgoing`] gives, in that order.** [`crate::server`] does so.
 //! Invariants:
-//! O1. Every path that is an object or lies above one answers `Introspect`, `Peer` and `Properties`.
-//! O2. A method call gets exactly one answer, or none if it wants none.
-//! O3. `InterfacesAdded` holds all readable properties; removal goes from the leaves to the root.
-//! O4. A change of a property is announced by [`Objects::flush_changes`], with the value it then has; all
+//! OBJECTS-1. Every path that is an object or lies above one answers `Introspect`, `Peer` and `Properties`.
+//! OBJECTS-2. A method call gets exactly one answer, or none if it wants none.
+//! OBJECTS-3. `InterfacesAdded` holds all readable properties; removal goes from the leaves to the root.
+//! OBJECTS-4. A change of a property is announced by [`Objects::flush_changes`], with the value it then has; all
 //!     changes of one interface in one `PropertiesChanged`.
-//! O5. Nothing larger than the bus takes is put out: the bus would end the connection. An answer becomes
+//! OBJECTS-5. Nothing larger than the bus takes is put out: the bus would end the connection. An answer becomes
 //!     an error, a `PropertiesChanged` tells names alone, another signal is left out and logged.
 //! Deviation: `InterfacesAdded` and `InterfacesRemoved` are also told of the manager's own path, since
 //! its members change too; `GetManagedObjects` has what is below, as the specification says.

@@ -3,7 +3,7 @@
 //! Model: a method names the *action* that it takes by the annotation [`zocp_interfaces::ACTION_ANNOTATION`] in `interfaces/*.xml`, and
 //! the task that serves it asks before its owner hears of the call. On the system bus, where callers are of many users, polkit
 //! is asked about the very connection that called; every other bus is one user's, and all may do all.
-//! Invariants: AU1. the question is about the caller's unique name, which the bus gives to nobody else. AU2.
+//! Invariants: AUTHORITY-1. the question is about the caller's unique name, which the bus gives to nobody else. AUTHORITY-2.
 //! whoever is not said to be authorized is refused: where polkit says nothing, root alone may.
 //! Limits: [`ANSWER_MAX`] for an answer, [`ASKED_MAX`] where a person may be asked; then it is as if
 //! polkit were not there. How many calls wait is bounded by the task.

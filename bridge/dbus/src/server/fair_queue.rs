@@ -1,7 +1,7 @@
 //! Calls that came and were not looked at yet, by their callers.
 //!
 //! Model: a queue for each caller; callers take turns, one call each.
-//! Invariants: T1. calls of one caller stay in order. T2. between two calls of one caller everybody else
+//! Invariants: FAIRQUEUE-1. calls of one caller stay in order. FAIRQUEUE-2. between two calls of one caller everybody else
 //! who waits has a turn.
 //! Limits: [`WAITING_MAX`] calls and [`WAITING_OCTETS_MAX`] octets of one caller; a further call is given back,
 //! to be refused. [`ALL_OCTETS_MAX`] of all callers: then nothing more is read from the bus.

@@ -5,14 +5,14 @@
 //! connects, asks for a name, hands calls to the table and, where the table cannot answer, to the
 //! [`ObjectHandler`], writes what the table puts out, and makes a new connection when one fails.
 //! Invariants:
-//! V1. The name is asked for only after everything answers, and released after the last object is gone.
+//! DBUSSERVER-1. The name is asked for only after everything answers, and released after the last object is gone.
 //!     With another name ([`Server::rename`]) the one before is kept until that is owned, and until
 //!     [`Server::let_go`].
-//! V2. A task has one writer, its own task, and nothing cancels a write: a write dropped half way would
+//! DBUSSERVER-2. A task has one writer, its own task, and nothing cancels a write: a write dropped half way would
 //!     corrupt the connection.
-//! V3. What the table puts out goes out in that order; with a full queue its makers wait
+//! DBUSSERVER-3. What the table puts out goes out in that order; with a full queue its makers wait
 //!     ([`ObjectTable::room`]), nothing is dropped.
-//! V4. Changes of properties are told at once when the last telling is [`CHANGE_INTERVAL`] ago, else then.
+//! DBUSSERVER-4. Changes of properties are told at once when the last telling is [`CHANGE_INTERVAL`] ago, else then.
 //! Limits: [`OUTGOING_MAX`] messages and [`OUTGOING_OCTETS_MAX`] octets wait to be written, above that
 //! neither calls are looked at nor events made; [`PENDING_MAX`] calls wait for the owner, and
 //! [`PENDING_PER_CALLER_MAX`] of one caller, above that `Busy`.

@@ -15,8 +15,8 @@
 //! | any, by itself | any other | `v` | as it is | |
 //! | `v`, by one of these rows | any | `v` | as it is | |
 //!
-//! Invariants: Y1. With one hint a type changes at most three times, none to itself, `x` or `t` to `d`, any to
-//! `v`, and never back. Y2. What is shown is of the type. Y3. What is shown of a value depends on the type and the
+//! Invariants: MEMBER-1. With one hint a type changes at most three times, none to itself, `x` or `t` to `d`, any to
+//! `v`, and never back. MEMBER-2. What is shown is of the type. MEMBER-3. What is shown of a value depends on the type and the
 //! value alone.
 //! Not here: which type a hint names, and how a value is converted (`super`); what a client sets
 //! (`zocp_daemon::view`).

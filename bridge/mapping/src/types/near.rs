@@ -3,7 +3,7 @@
 //! Model: pure functions from a value to what is shown in its place; `None` where nothing of the type says
 //! anything of the value. The rules are those by which a wire converts (`zocp_wires`), and bounds that a
 //! wire refuses are kept to here.
-//! Invariants: N1. `null` has a nearest value under every type: its zero, or what is empty.
+//! Invariants: NEAR-1. `null` has a nearest value under every type: its zero, or what is empty.
 //! Not here: values that a type holds without loss (`super`).
 //! Spec: docs/reference/dbus.md, "Types".
 

@@ -5,15 +5,15 @@
 //! [`Output`]s. **After each call that takes `&mut self`, drain [`Board::poll_output`] until it gives
 //! `None`.**
 //! Invariants:
-//! B1. A wire of ours is made whenever both ends are here, and is taken apart, not forgotten, when one
+//! BOARD-1. A wire of ours is made whenever both ends are here, and is taken apart, not forgotten, when one
 //!     goes. Of nodes that come back with another UUID the name counts.
-//! B2. A direct wire that somebody takes away while both nodes are here is gone; a lasting one is made
+//! BOARD-2. A direct wire that somebody takes away while both nodes are here is gone; a lasting one is made
 //!     again after [`Output::Later`].
-//! B3. Two wires never have the same ends; the later one takes the place of the former.
-//! B4. When nodes enter, a subscription is told again, also where it is listed: pyZOCP lists those who left.
+//! BOARD-3. Two wires never have the same ends; the later one takes the place of the former.
+//! BOARD-4. When nodes enter, a subscription is told again, also where it is listed: pyZOCP lists those who left.
 //!     It is told once more after [`Output::Later`], and again until it is listed: an emitter's node that
 //!     has not met the sensor's yet cannot follow.
-//! B5. A subscriber whose node left is missed by the emitter's node, not forgotten: the wire waits for it.
+//! BOARD-5. A subscriber whose node left is missed by the emitter's node, not forgotten: the wire waits for it.
 //! Limits: [`Limits::wires_max`] wires of ours, further ones are refused; [`Limits::wires_seen_max`] of others,
 //! above that they are not shown.
 //! Layout: `wire` a wire; `stages` what is done for those of ours; `seen` those of others.

@@ -117,7 +117,7 @@ impl Board {
         }
     }
 
-    /// Somebody took a direct wire away (B2), or a node of it left.
+    /// Somebody took a direct wire away (BOARD-2), or a node of it left.
     pub(super) fn taken_away(&mut self, id: WireId) {
         let Some(wire) = self.wires.get_mut(&id) else {
             return;

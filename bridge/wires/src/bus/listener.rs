@@ -2,7 +2,7 @@
 //!
 //! Model: a [`Listener`] watches the owners of the services that wires name, and has matches for the
 //! members that wires begin at; whether such a member is a property or a signal shows in what comes.
-//! Invariants: L1. values go into the feeds of their wires in the bus's order; while one has no room,
+//! Invariants: LISTENER-1. values go into the feeds of their wires in the bus's order; while one has no room,
 //! nothing more is read. A property that is told as invalidated is asked for, one after the other.
 //! Limits: [`FETCHES_MAX`] properties to be asked for; above that a change is not passed on.
 
@@ -339,7 +339,7 @@ impl ListenerEar {
         }
     }
 
-    /// The ends of this object and interface that are meant, of services that the sender owns (U2).
+    /// The ends of this object and interface that are meant, of services that the sender owns (WIRESBUS-2).
     fn ends(
         &self,
         header: &Header<'_>,

@@ -3,7 +3,7 @@
 //! Model: two connections, made when they are first needed. On one, the [`Caller`], properties are set and
 //! methods are called; on the other, the [`Listener`], signals are heard. Were they one, a wire whose
 //! queue is full would hold up the answers that it waits for.
-//! Invariants: U1. what is sent is not cancelled half way. U2. a signal counts as a service's when its
+//! Invariants: WIRESBUS-1. what is sent is not cancelled half way. WIRESBUS-2. a signal counts as a service's when its
 //! sender owns the service's name.
 //! Limits: [`ANSWER_MAX`] for an answer; those of `line`.
 

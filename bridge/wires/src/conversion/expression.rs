@@ -2,8 +2,8 @@
 //!
 //! Model: a [`Calculator`] knows the functions; an [`Expression`] is a text that it understood, with the
 //! variable `value`. Numbers of integer and floating point capabilities are such; lists are arrays.
-//! Invariants: E1. no statements, loops, functions, modules, clocks, output or `eval`: an expression is
-//! a function of its value. E2. a result is a scalar or a list of scalars, or `()`, which is no value.
+//! Invariants: EXPRESSION-1. no statements, loops, functions, modules, clocks, output or `eval`: an expression is
+//! a function of its value. EXPRESSION-2. a result is a scalar or a list of scalars, or `()`, which is no value.
 //! Limits: [`TEXT_LEN_MAX`], [`OPERATIONS_MAX`], [`DEPTH_MAX`], [`TEXT_SIZE_MAX`], [`ARRAY_SIZE_MAX`]: above
 //! each the expression is refused, or has no result for that value.
 

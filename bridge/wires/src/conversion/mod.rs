@@ -3,9 +3,9 @@
 //! Model: a [`Conversion`] is what was asked for. A [`Converter`] is that, for a source and a target whose
 //! [`Side`]s are known; it takes values one after the other. The steps, each only where it is asked for:
 //! expression, scale, clamp, invert, threshold; at the end the value becomes what the target takes.
-//! Invariants: C1. the same values in the same order give the same results: a converter remembers only
-//! whether it was over its threshold. C2. what cannot be converted is an error and changes nothing.
-//! C3. no recursion: what is looked into is a scalar, or a list of scalars.
+//! Invariants: CONVERSION-1. the same values in the same order give the same results: a converter remembers only
+//! whether it was over its threshold. CONVERSION-2. what cannot be converted is an error and changes nothing.
+//! CONVERSION-3. no recursion: what is looked into is a scalar, or a list of scalars.
 //! Limits: those of `expression`.
 //! Not here: from where values come and where they go (`super::worker`).
 //! Spec: docs/reference/dbus.md, "Conversion".

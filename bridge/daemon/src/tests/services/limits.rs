@@ -1,4 +1,4 @@
-//! Every bound of services, reached. What waits for a peer is in the tests of `crate::transport`.
+//! Every bound of services, reached. What waits for a peer is in the tests of `zocp_relay::transport`.
 
 use std::collections::HashMap;
 

@@ -169,7 +169,7 @@ proptest! {
             let taken = member.take(value);
             prop_assert_eq!(taken.shown.value.value_signature(), member.signature());
             prop_assert_eq!(taken.is_retyped, before != member);
-            // Y3: once more is the same, and changes nothing.
+            // MEMBER-3: once more is the same, and changes nothing.
             let again = member.take(value);
             prop_assert!(!again.is_retyped);
             prop_assert_eq!(format!("{:?}", again.shown), format!("{:?}", taken.shown));
