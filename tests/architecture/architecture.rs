@@ -111,7 +111,8 @@ fn only_two_commands_start_the_daemon() {
         let text = std::fs::read_to_string(&file).unwrap();
         if !may.contains(&name.as_str()) {
             // The file that the daemon reads is read by others as well.
-            let is_it = |line: &&str| line.contains("zocp_daemon") && !line.contains("zocp_daemon::config");
+            let is_it =
+                |line: &&str| line.contains("zocp_daemon") && !line.contains("zocp_daemon::config");
             let line = text.lines().find(is_it);
             assert_eq!(
                 line, None,

@@ -18,7 +18,7 @@ pub(crate) mod given;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
     sync::Arc,
 };
@@ -51,6 +51,8 @@ pub(crate) struct View {
     root: &'static str,
     table: ObjectTable,
     objects: BTreeMap<ObjectPath, Shown>,
+    /// The same by their paths on the bus.
+    by_bus_path: HashMap<Arc<str>, ObjectPath>,
     /// The members of `org.z25.Zocp1.Object`, without values.
     shape: Interface,
 }
@@ -80,6 +82,7 @@ impl View {
             root,
             table,
             objects: BTreeMap::new(),
+            by_bus_path: HashMap::new(),
             shape,
         };
         view.add_object(&ObjectPath::root());
@@ -186,8 +189,8 @@ impl View {
 
     /// The object at a path on the bus, with its facts.
     pub(crate) fn at(&self, path: &str) -> Option<(ObjectPath, SharedFacts)> {
-        let found = self.objects.iter().find(|(_, shown)| *shown.path == *path);
-        found.map(|(object, shown)| (object.clone(), shown.facts.clone()))
+        let object = self.by_bus_path.get(path)?;
+        Some((object.clone(), self.facts(object)?))
     }
 
     fn facts(&self, path: &ObjectPath) -> Option<SharedFacts> {
@@ -280,6 +283,7 @@ impl View {
             return None;
         }
         let facts = Facts::shared(self.side);
+        self.by_bus_path.insert(bus_path.clone(), path.clone());
         self.objects.insert(
             path.clone(),
             Shown {
@@ -305,7 +309,9 @@ impl View {
             .cloned()
             .collect();
         for path in below {
-            self.objects.remove(&path);
+            if let Some(gone) = self.objects.remove(&path) {
+                self.by_bus_path.remove(&gone.path);
+            }
         }
     }
 

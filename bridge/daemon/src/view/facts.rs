@@ -28,7 +28,7 @@ use zocp_dbus::{
     message::Text,
 };
 use zocp_mapping::{
-    label::{LABEL_LEN_MAX, label},
+    label::{LABEL_LEN_MAX, label, unlabel},
     types::{self, MemberType, member::Taken},
 };
 
@@ -210,21 +210,35 @@ impl Facts {
     /// The capability that has a member name.
     pub(crate) fn capability(&self, member: &str) -> Option<(&Arc<str>, &Fact)> {
         let has_it = |fact: &Fact| fact.member.as_deref() == Some(member);
-        if let Some(name) = zocp_mapping::label::unlabel(member)
+        if let Some(name) = unlabel(member)
             && let Some(found) = self.capabilities.get_key_value(name.as_str())
             && has_it(found.1)
         {
             return Some(found);
         }
-        self.capabilities.iter().find(|(_, fact)| has_it(fact))
+        // What is shorter is the whole name, which is not there.
+        let mut shortened = self
+            .capabilities
+            .iter()
+            .filter(|_| member.len() >= LABEL_LEN_MAX);
+        shortened.find(|(_, fact)| has_it(fact))
     }
 
     /// The raw name and the declaration of the method that has a member name.
     pub(crate) fn method(&self, member: &str) -> Option<(&str, &model::Method)> {
-        self.methods
+        let found = |(name, method)| (String::as_str(name), method);
+        if let Some(name) = unlabel(member)
+            && let Some(known) = self.methods.get_key_value(name.as_str())
+            && label(&name) == member
+        {
+            return Some(found(known));
+        }
+        // What is shorter is the whole name, which is not there.
+        let mut shortened = self
+            .methods
             .iter()
-            .find(|(name, _)| label(name) == member)
-            .map(|(name, method)| (name.as_str(), method))
+            .filter(|_| member.len() >= LABEL_LEN_MAX);
+        shortened.find(|(name, _)| label(name) == member).map(found)
     }
 
     /// The member name of a capability, shared with its raw name where they are the same.

@@ -22,10 +22,11 @@
 pub(crate) mod announced;
 mod seen;
 mod stages;
+mod table;
 mod wire;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -36,7 +37,10 @@ use zocp_node::{
 
 use self::announced::Announced;
 pub(super) use self::wire::{Maker, State, Wire};
-use self::wire::{Stage, is_same};
+use self::{
+    table::WireTable,
+    wire::{Stage, is_same},
+};
 use super::{
     conversion::Conversion,
     end::{End, NodeEnd},
@@ -55,7 +59,7 @@ pub(super) struct Board {
     me: PeerId,
     limits: Limits,
     nodes: Nodes,
-    wires: BTreeMap<WireId, Wire>,
+    wires: WireTable,
     /// Direct wires by their emitter, made or seen.
     direct: HashMap<Spot, Vec<WireId>>,
     /// Wires that go through other bridges, as those announce them.
@@ -137,7 +141,7 @@ impl Board {
             me,
             limits,
             nodes,
-            wires: BTreeMap::new(),
+            wires: WireTable::default(),
             direct: HashMap::new(),
             elsewhere: HashMap::new(),
             announced: Announced::default(),
@@ -156,12 +160,12 @@ impl Board {
     /// A wire.
     #[must_use]
     pub(super) fn wire(&self, id: WireId) -> Option<&Wire> {
-        self.wires.get(&id)
+        self.wires.get(id)
     }
 
     /// All wires.
     pub(super) fn wires(&self) -> impl Iterator<Item = (WireId, &Wire)> {
-        self.wires.iter().map(|(id, wire)| (*id, wire))
+        self.wires.iter()
     }
 
     /// The direct wires that begin at an emitter.
@@ -194,7 +198,7 @@ impl Board {
         let (from, to) = (self.named(from), self.named(to));
         let old = self.find(&from, &to);
         if let Some(old) = old
-            && let Some(wire) = self.wires.get_mut(&old)
+            && let Some(wire) = self.wires.get(old)
             && wire.conversion == conversion
         {
             let kept = wire.lasting || lasting;
@@ -202,16 +206,24 @@ impl Board {
             if wire.maker == Maker::Others {
                 self.seen = self.seen.saturating_sub(1);
             }
-            (wire.maker, wire.lasting) = (Maker::Us, kept);
+            let adopt = |wire: &mut Wire| (wire.maker, wire.lasting) = (Maker::Us, kept);
+            self.wires.edit(old, adopt);
             if changed {
                 self.output.push_back(Output::Show(old));
                 self.output.push_back(Output::Keep);
             }
             return Ok(old);
         }
-        let ours = self.wires.values().filter(|wire| wire.maker == Maker::Us);
-        let has_place = old.is_some_and(|old| self.wires[&old].maker == Maker::Us);
-        if !has_place && ours.count() >= self.limits.wires_max {
+        let has_place = old
+            .and_then(|old| self.wires.get(old))
+            .is_some_and(|wire| wire.maker == Maker::Us);
+        let ours = || {
+            self.wires
+                .values()
+                .filter(|wire| wire.maker == Maker::Us)
+                .count()
+        };
+        if !has_place && ours() >= self.limits.wires_max {
             return Err(WireError::TooMany(self.limits.wires_max));
         }
         if let Some(old) = old {
@@ -255,7 +267,7 @@ impl Board {
     /// # Errors
     /// There is none.
     pub(super) fn remove(&mut self, id: WireId) -> Result<(), WireError> {
-        let wire = self.wires.get(&id).ok_or(WireError::Unknown)?;
+        let wire = self.wires.get(id).ok_or(WireError::Unknown)?;
         if let Stage::Elsewhere(bridge) = wire.stage {
             let name = self.nodes.get(bridge).map(|node| node.name.clone());
             return Err(WireError::Elsewhere(name.unwrap_or_default()));
@@ -267,17 +279,16 @@ impl Board {
 
     /// A subscription could not be told.
     pub(super) fn refuse(&mut self, id: WireId, reason: String) {
-        if let Some(wire) = self.wires.get_mut(&id)
-            && let Stage::Asked { .. } = wire.stage
-        {
-            wire.stage = Stage::Refused(reason);
+        let wire = self.wires.get(id);
+        if wire.is_some_and(|wire| matches!(wire.stage, Stage::Asked { .. })) {
+            self.set_stage(id, Stage::Refused(reason));
             self.output.push_back(Output::Show(id));
         }
     }
 
     /// The time that [`Output::Later`] asked for has passed.
     pub(super) fn again(&mut self, id: WireId) {
-        let Some(wire) = self.wires.get(&id).filter(|wire| wire.maker == Maker::Us) else {
+        let Some(wire) = self.wires.get(id).filter(|wire| wire.maker == Maker::Us) else {
             return;
         };
         match wire.stage.clone() {
@@ -351,9 +362,7 @@ impl Board {
             }
             for spot in self.nodes.follow(peer, change) {
                 self.sync(&spot);
-                let name = self.nodes.get(peer).map(|node| node.name.clone());
-                let about = (peer, name.unwrap_or_default(), spot.path.to_string());
-                self.settle_those(|wire| wire.is_about(&about));
+                self.settle_concerned(&spot);
             }
         }
     }
@@ -394,13 +403,13 @@ impl Board {
 
     fn find(&self, from: &End, to: &End) -> Option<WireId> {
         let found = self.wires.iter().find(|(id, wire)| {
-            !matches!(wire.stage, Stage::Elsewhere(_)) && self.leads(**id, from, to)
+            !matches!(wire.stage, Stage::Elsewhere(_)) && self.leads(*id, from, to)
         });
-        found.map(|(id, _)| *id)
+        found.map(|(id, _)| id)
     }
 
     fn leads(&self, id: WireId, from: &End, to: &End) -> bool {
-        let wire = self.wires.get(&id);
+        let wire = self.wires.get(id);
         wire.is_some_and(|wire| is_same(&wire.from, from) && is_same(&wire.to, to))
     }
 }

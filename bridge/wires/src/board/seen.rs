@@ -21,17 +21,18 @@ impl Board {
     pub(super) fn sync(&mut self, emitter: &Spot) {
         let listed = self.listed_at(emitter);
         for id in self.direct_at(emitter).to_vec() {
-            let Some(wire) = self.wires.get_mut(&id) else {
+            let Some(wire) = self.wires.get(id) else {
                 continue;
             };
             let is_listed = wire.sensor().is_some_and(|sensor| listed.contains(sensor));
             match (&wire.stage, is_listed) {
                 (Stage::Asked { emitter, sensor }, true) => {
                     let (emitter, sensor) = (emitter.clone(), sensor.clone());
-                    wire.stage = Stage::Direct {
+                    let stage = Stage::Direct {
                         emitter: emitter.clone(),
                         sensor: sensor.clone(),
                     };
+                    self.set_stage(id, stage);
                     self.output.push_back(Output::Show(id));
                     if self.first(id, &sensor) == First::Wanted {
                         self.hand_first(&emitter, &sensor);
@@ -43,7 +44,7 @@ impl Board {
         }
         for sensor in listed {
             let is_there = self.direct_at(emitter).iter().any(|id| {
-                let wire = self.wires.get(id);
+                let wire = self.wires.get(*id);
                 wire.and_then(Wire::sensor) == Some(&sensor)
             });
             if !is_there {
@@ -114,13 +115,13 @@ impl Board {
         let edges = self
             .wires
             .iter()
-            .filter_map(|(id, wire)| Some((*id, place(&wire.from)?, place(&wire.to)?)));
+            .filter_map(|(id, wire)| Some((id, place(&wire.from)?, place(&wire.to)?)));
         circles(edges.collect())
     }
 
     /// A wire of others is no more.
     pub(super) fn take_seen(&mut self, id: WireId) {
-        if let Some(wire) = self.wires.remove(&id) {
+        if let Some(wire) = self.wires.remove(id) {
             if let Stage::Direct { emitter, .. } = &wire.stage {
                 self.forget_direct(id, emitter);
             }

@@ -16,7 +16,7 @@ use super::{
 impl Board {
     /// Makes a wire if it can be, and takes it apart if it cannot.
     pub(super) fn settle(&mut self, id: WireId) {
-        let Some(wire) = self.wires.get(&id).filter(|wire| wire.maker == Maker::Us) else {
+        let Some(wire) = self.wires.get(id).filter(|wire| wire.maker == Maker::Us) else {
             return;
         };
         let planned = self.plan((&wire.from, &wire.to), &wire.conversion);
@@ -68,16 +68,16 @@ impl Board {
             }
             Stage::Waiting(_) | Stage::Refused(_) | Stage::Elsewhere(_) => {}
         }
-        if let Some(wire) = self.wires.get_mut(&id) {
+        self.wires.edit(id, |wire| {
             wire.pin(&stage);
             wire.stage = stage;
-        }
+        });
         self.output.push_back(Output::Show(id));
     }
 
     /// Ends what a wire does; the nodes are told if they are still here.
     pub(super) fn leave_stage(&mut self, id: WireId) {
-        let Some(wire) = self.wires.get(&id) else {
+        let Some(wire) = self.wires.get(id) else {
             return;
         };
         match wire.stage.clone() {
@@ -98,7 +98,7 @@ impl Board {
 
     /// Whether the sensor of a wire gets the value that the emitter has when it is made.
     pub(super) fn first(&self, id: WireId, sensor: &Spot) -> First {
-        let wire = self.wires.get(&id).filter(|wire| wire.maker == Maker::Us);
+        let wire = self.wires.get(id).filter(|wire| wire.maker == Maker::Us);
         let known = self.nodes.known(sensor);
         let is_state = known.is_some_and(|known| is_state(known.info.access));
         if wire.is_some_and(|wire| wire.conversion.is_initial(is_state)) {
@@ -119,7 +119,7 @@ impl Board {
 
     /// Somebody took a direct wire away (BOARD-2), or a node of it left.
     pub(super) fn taken_away(&mut self, id: WireId) {
-        let Some(wire) = self.wires.get_mut(&id) else {
+        let Some(wire) = self.wires.get(id) else {
             return;
         };
         if wire.maker == Maker::Others {
@@ -131,22 +131,23 @@ impl Board {
         let are_here = [&emitter, &sensor].map(|spot| self.nodes.known(spot).is_some());
         let is_missed = self.nodes.misses(&emitter, &sensor);
         self.forget_direct(id, &emitter);
-        let Some(wire) = self.wires.get_mut(&id) else {
+        let Some(wire) = self.wires.get(id) else {
             return;
         };
         if are_here != [true, true] {
             // The node went, or what it had: `settle` says so.
             let end = wire.from.to_string();
-            wire.stage = Stage::Waiting(PlanError::NodeGone(end));
+            self.set_stage(id, Stage::Waiting(PlanError::NodeGone(end)));
             self.output.push_back(Output::Show(id));
             return self.settle(id);
         }
         if wire.lasting || is_missed {
-            wire.stage = Stage::Waiting(PlanError::Unknown(wire.from.to_string()));
+            let end = wire.from.to_string();
+            self.set_stage(id, Stage::Waiting(PlanError::Unknown(end)));
             self.output.push_back(Output::Show(id));
             self.output.push_back(Output::Later(id));
         } else {
-            self.wires.remove(&id);
+            self.wires.remove(id);
             self.output.push_back(Output::Hide(id));
         }
     }
@@ -154,7 +155,7 @@ impl Board {
     /// Takes a wire away, of whomever.
     pub(super) fn take(&mut self, id: WireId) {
         self.leave_stage(id);
-        if let Some(wire) = self.wires.remove(&id) {
+        if let Some(wire) = self.wires.remove(id) {
             if wire.maker == Maker::Others {
                 self.seen = self.seen.saturating_sub(1);
             }
@@ -180,9 +181,25 @@ impl Board {
         }
     }
 
+    /// Settles the wires that a change of a capability concerns.
+    pub(super) fn settle_concerned(&mut self, spot: &Spot) {
+        let name = self.nodes.get(spot.peer).map(|node| node.name.clone());
+        let about = (spot.peer, name.unwrap_or_default(), spot.path.to_string());
+        for id in self.wires.concerned(spot) {
+            let wire = self.wires.get(id);
+            if wire.is_some_and(|wire| wire.maker == Maker::Us && wire.is_about(&about)) {
+                self.settle(id);
+            }
+        }
+    }
+
+    pub(super) fn set_stage(&mut self, id: WireId, stage: Stage) {
+        self.wires.edit(id, |wire| wire.stage = stage);
+    }
+
     pub(super) fn those(&self, is_one: impl Fn(&Wire) -> bool) -> Vec<WireId> {
         let found = self.wires.iter().filter(|(_, wire)| is_one(wire));
-        found.map(|(id, _)| *id).collect()
+        found.map(|(id, _)| id).collect()
     }
 
     pub(super) fn plan(
