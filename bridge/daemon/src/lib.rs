@@ -14,6 +14,7 @@
 //! - `statistics`: counters, shown on the bus and to Prometheus
 //! - [`monitor`]: what happens, told live to those who watch
 //! - [`trust`]: whose keys are trusted
+//! - `node_error`: failures of the mesh as D-Bus errors
 //! - [`run`]: the whole bridge, from start to end
 //!
 //! Not here: the mesh itself (`zocp_node`), connections to the bus (`zocp_dbus`), services over the mesh
@@ -26,6 +27,7 @@ pub mod hub;
 pub mod local;
 pub mod mirror;
 pub mod monitor;
+mod node_error;
 pub mod run;
 mod statistics;
 #[cfg(test)]

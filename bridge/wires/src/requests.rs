@@ -3,6 +3,7 @@
 //! Model: `Wire`, `Unwire` and `WireWith` of the bridge's object, `Remove` of a wire's.
 //! Spec: `interfaces/org.z25.Zocp1.Bridge.xml`, `interfaces/org.z25.Zocp1.Wire.xml`.
 
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::timeout;
 use zbus::{ObjectPath, Variant};
 use zocp_interfaces::WIRES_PATH;
@@ -15,19 +16,18 @@ use super::{
 };
 use zocp_dbus::{
     errors::Refusal,
-    server::{Answer, CallRequest},
+    server::{Answer, CallRequest, InterfaceHandler, unknown_method},
 };
 
+impl InterfaceHandler for Wires {
+    fn call(&self, call: CallRequest) -> BoxFuture<'_, Answer> {
+        async move { self.answer(&call).await }.boxed()
+    }
+}
+
 impl Wires {
-    /// Answers a call of a member that is about wires.
-    pub async fn call(&self, call: &CallRequest) -> Answer {
-        let text = |index: usize| match call.arguments.get(index) {
-            Some(Variant::Str(text)) => Ok(text.as_str()),
-            _ => Err(Refusal::InvalidArgs(format!(
-                "argument {} is not of the declared type",
-                index + 1
-            ))),
-        };
+    async fn answer(&self, call: &CallRequest) -> Answer {
+        let text = |index: usize| call.text(index);
         let ends = || -> Result<(End, End), Refusal> {
             let from = NodeEnd::new(text(0)?, text(1)?);
             Ok((from.into(), NodeEnd::new(text(2)?, text(3)?).into()))
@@ -55,10 +55,7 @@ impl Wires {
                     .map_err(refusal)?;
                 Ok(Vec::new())
             }
-            member => Err(Refusal::UnknownMethod {
-                path: call.path.to_string(),
-                member: member.to_owned(),
-            }),
+            _ => Err(unknown_method(call)),
         }
     }
 

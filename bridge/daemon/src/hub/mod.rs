@@ -2,7 +2,7 @@
 //!
 //! Model: [`Hub`] follows the node's events, of peers that are in the directory, and keeps a table of objects: `/org/z25/Zocp1` with
 //! `org.z25.Zocp1.Bridge`, and `/org/z25/Zocp1/nodes/LABEL` with `org.z25.Zocp1.Peer` for every peer,
-//! also for those that do not speak ZOCP. Calls are answered by `owner::HubOwner`. The bridge's own tree is
+//! also for those that do not speak ZOCP. Each interface has a handler of its own, which the hub registers. The bridge's own tree is
 //! on the same connection (`crate::local`).
 //! Invariants: HUB-1. everything but `Ping` is answered from memory, or as soon as the node has taken it.
 //! HUB-2. the declared members are those of `interfaces/*.xml`, from which they are made. HUB-3. signals of a
@@ -11,7 +11,10 @@
 //! Not here: the nodes' trees (`mirror`).
 //! Spec: docs/reference/dbus.md, "The bridge".
 
-mod owner;
+mod bridge;
+mod exporter;
+mod handler;
+mod peer;
 #[cfg(test)]
 mod tests;
 
@@ -21,12 +24,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::Variant;
 use zocp_interfaces::{
     BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, BRIDGE_XML, EXPORTER_INTERFACE, EXPORTER_XML,
-    LOCAL_INTERFACE, LOCAL_PATH, LOCAL_XML, MONITOR_INTERFACE, MONITOR_XML, PEER_INTERFACE,
-    PEER_XML, PEERS_PATH, STATISTICS_INTERFACE, STATISTICS_XML, TRUST_INTERFACE, TRUST_XML,
+    LOCAL_INTERFACE, LOCAL_PATH, LOCAL_XML, METHODS_INTERFACE, MONITOR_INTERFACE, MONITOR_XML,
+    PEER_INTERFACE, PEER_XML, PEERS_PATH, STATISTICS_INTERFACE, STATISTICS_XML, TRUST_INTERFACE,
+    TRUST_XML, WIRE_INTERFACE,
 };
 use zocp_node::{Event, Network, Node, PeerId, PeerInfo, PublicKey};
 
-use self::owner::HubOwner;
+use self::{
+    bridge::BridgeHandler, exporter::ExporterHandler, handler::HubHandler, peer::PeerHandler,
+};
 use crate::{
     local::{self, Local, LocalOrder},
     monitor::Monitor,
@@ -38,7 +44,7 @@ use zocp_dbus::{
     introspection::{XmlError, parse_interfaces},
     message::Text,
     objects::TableError,
-    server::{BusContext, ObjectTable, Presence, Server, ServerOptions},
+    server::{BusContext, Interfaces, ObjectTable, Presence, Server, ServerOptions},
 };
 use zocp_mapping::directory::{Directory, Relabelled};
 use zocp_relay::metrics::Metrics;
@@ -168,15 +174,32 @@ impl Hub {
         let local = Local::start(tasks, order).await?;
         let publishing = declared(LOCAL_XML, LOCAL_INTERFACE)?;
         table.with(|objects| objects.insert(LOCAL_PATH, [publishing]))?;
-        let owner = HubOwner {
-            node: node.clone(),
-            directory: directory.clone(),
-            exporter,
+        let mut interfaces = Interfaces::default();
+        interfaces.register(
+            BRIDGE_INTERFACE,
+            BridgeHandler {
+                node: node.clone(),
+                directory: directory.clone(),
+                wires: parts.wires.clone(),
+                table: table.clone(),
+            },
+        );
+        interfaces.register(
+            PEER_INTERFACE,
+            PeerHandler {
+                node: node.clone(),
+                directory: directory.clone(),
+            },
+        );
+        interfaces.register(EXPORTER_INTERFACE, ExporterHandler(exporter));
+        interfaces.register(WIRE_INTERFACE, parts.wires);
+        interfaces.register(MONITOR_INTERFACE, monitor.clone());
+        interfaces.register(TRUST_INTERFACE, parts.trust.clone());
+        interfaces.register(LOCAL_INTERFACE, local.clone());
+        interfaces.register(METHODS_INTERFACE, local.clone());
+        let handler = HubHandler {
+            interfaces,
             local: local.clone(),
-            trust: parts.trust.clone(),
-            wires: parts.wires,
-            monitor: monitor.clone(),
-            table: table.clone(),
         };
         let order = ServerOptions {
             site: site.clone(),
@@ -185,7 +208,7 @@ impl Hub {
             after: None,
             on_presence: Box::new(on_presence),
         };
-        let served = Server::spawn(tasks, order, owner);
+        let served = Server::spawn(tasks, order, handler);
         Ok(Self {
             node,
             local,

@@ -21,6 +21,7 @@ mod methods;
 mod options;
 mod place;
 mod registry;
+mod requests;
 #[cfg(test)]
 mod tests;
 
@@ -33,11 +34,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::Variant;
 use zocp_interfaces::LOCAL_PATH;
-use zocp_node::{
-    CapPath, Event, Invalid, Node, NodeError, ObjectPath,
-    model::{Change, PublishError},
-    plumbing::Setting,
-};
+use zocp_node::{CapPath, Event, Node, NodeError, ObjectPath, model::Change, plumbing::Setting};
 
 pub use self::registry::Limits;
 use self::{
@@ -48,11 +45,14 @@ use self::{
     place::{Kind, Place},
     registry::{Registry, What},
 };
-use crate::view::{View, facts, given, shape};
+use crate::{
+    node_error::refusal,
+    view::{View, facts, given, shape},
+};
 use zocp_dbus::{
     errors::Refusal,
     introspection::XmlError,
-    server::{Answer, CallRequest, ObjectTable, SetRequest},
+    server::{Answer, CallRequest, ObjectTable, SetRequest, unknown_method},
 };
 use zocp_relay::programs::Programs;
 use zocp_state::{Keeper, StateDir};
@@ -157,7 +157,7 @@ impl Local {
     }
 
     /// A program publishes a value, or changes what it published.
-    pub(crate) async fn publish(&self, program: &str, arguments: &[Variant<'static>]) -> Answer {
+    async fn publish(&self, program: &str, arguments: &[Variant<'static>]) -> Answer {
         let value = Value::understand(arguments)?;
         let place = Place::new(Kind::Capability, value.path.clone());
         let capability = value.capability.clone();
@@ -169,11 +169,7 @@ impl Local {
     }
 
     /// A program offers a method, or changes what it offered.
-    pub(crate) async fn publish_method(
-        &self,
-        program: &str,
-        arguments: &[Variant<'static>],
-    ) -> Answer {
+    async fn publish_method(&self, program: &str, arguments: &[Variant<'static>]) -> Answer {
         let offer = Offer::understand(program, arguments)?;
         let place = Place::new(Kind::Method, offer.path.clone());
         let declared = offer.target.declared.clone();
@@ -183,7 +179,7 @@ impl Local {
     }
 
     /// A program takes back what it published, or what nobody owns.
-    pub(crate) async fn unpublish(&self, program: &str, name: &str) -> Answer {
+    async fn unpublish(&self, program: &str, name: &str) -> Answer {
         let turn = self.shared.turn.lock().await;
         let places = self.registry().take_back(program, name)?;
         self.withdraw(&places).await;
@@ -202,7 +198,7 @@ impl Local {
         let begun = self.begin_set(set);
         async move {
             let (path, mark, outcome) = begun?;
-            outcome.await.map_err(|error| refusal(error, &path))?;
+            outcome.await.map_err(|error| self.refusal(error, &path))?;
             mark.passed().await;
             Ok(())
         }
@@ -234,11 +230,8 @@ impl Local {
     }
 
     /// A program of this bus calls a method of the tree.
-    pub(crate) async fn call(&self, call: CallRequest) -> Answer {
-        let unknown = || Refusal::UnknownMethod {
-            path: call.path.to_string(),
-            member: call.member.to_string(),
-        };
+    async fn call_method(&self, call: CallRequest) -> Answer {
+        let unknown = || unknown_method(&call);
         let place = self.method_at(&call).ok_or_else(unknown)?;
         let target = self.registry().target(&place).ok_or_else(unknown)?;
         let results = target.call(&self.shared.table, call.arguments).await?;
@@ -257,7 +250,7 @@ impl Local {
         self.registry().admit(program, &place)?;
         if let Err(error) = work.await {
             self.tidy([place.path.object.clone()]).await;
-            return Err(refusal(error, &place.path));
+            return Err(self.refusal(error, &place.path));
         }
         let is_kept = self.registry().put(program, place, what);
         drop(turn);
@@ -369,6 +362,10 @@ impl Local {
         Some(Place::new(Kind::Method, object.capability(name)))
     }
 
+    fn refusal(&self, error: NodeError, path: &CapPath) -> Refusal {
+        refusal(error, self.shared.node.name(), &path.to_string())
+    }
+
     fn view(&self) -> MutexGuard<'_, View> {
         locked(&self.shared.view)
     }
@@ -384,20 +381,4 @@ type Begun<'a> = (CapPath, Mark<'a>, BoxFuture<'static, Result<(), NodeError>>);
 /// Whole between the steps of each method.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What a program is told when the node refuses.
-fn refusal(error: NodeError, path: &CapPath) -> Refusal {
-    match error {
-        NodeError::Invalid(Invalid::Publish(error)) => match error {
-            PublishError::Value(error) => given::unfit(error, &path.to_string()),
-            PublishError::UnknownCapability => Refusal::UnknownProperty {
-                path: LOCAL_PATH.to_owned(),
-                property: path.to_string(),
-            },
-            PublishError::Tree(error) => Refusal::LimitsExceeded(format!("{path}: {error}")),
-            error => Refusal::InvalidArgs(format!("{path}: {error}")),
-        },
-        error => Refusal::Failed(format!("{path}: {error}")),
-    }
 }

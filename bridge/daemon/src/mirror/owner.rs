@@ -10,10 +10,8 @@ use tokio::time::timeout;
 use zocp_interfaces::VALUES_INTERFACE;
 use zocp_node::{CapPath, ObjectPath, Value, model};
 
-use super::{
-    Mirror,
-    commands::{Commands, refusal},
-};
+use super::{Mirror, commands::Commands};
+use crate::node_error::refusal;
 use crate::view::{
     facts::{self, Fact},
     given::{arguments, results, wanted},

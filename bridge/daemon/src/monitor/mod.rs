@@ -19,6 +19,7 @@ mod lines;
 mod order;
 mod packets;
 mod pcapng;
+mod requests;
 mod seen;
 mod segment;
 #[cfg(test)]
@@ -70,11 +71,7 @@ impl Monitor {
     }
 
     /// Gives a program a descriptor to read from.
-    pub(crate) async fn open(
-        &self,
-        program: &str,
-        options: Option<&Variant<'_>>,
-    ) -> Result<OwnedFd, Refusal> {
+    async fn open(&self, program: &str, options: Option<&Variant<'_>>) -> Result<OwnedFd, Refusal> {
         let order = Order::read(options)?;
         let Some((node, tasks)) = self.shared.ground.get() else {
             return Err(Refusal::Failed("there is nothing to watch".to_owned()));

@@ -13,6 +13,7 @@
 
 mod book;
 mod kept;
+mod requests;
 #[cfg(test)]
 mod tests;
 
@@ -147,7 +148,7 @@ impl Trust {
     }
 
     /// Trusts whom the text means: a key, or the fingerprint or UUID of a stranger, or a node that is here.
-    pub(crate) async fn trust(&self, text: &str) -> Answer {
+    async fn trust(&self, text: &str) -> Answer {
         let secure = self.secure()?;
         let _turn = secure.turn.lock().await;
         let key = self.meant(text, Whom::Strangers).await?;
@@ -157,7 +158,7 @@ impl Trust {
     }
 
     /// Distrusts whom the text means: a key, the fingerprint of one that is known, or a node that is here.
-    pub(crate) async fn distrust(&self, text: &str) -> Answer {
+    async fn distrust(&self, text: &str) -> Answer {
         let secure = self.secure()?;
         let _turn = secure.turn.lock().await;
         let key = self.meant(text, Whom::Known).await?;
@@ -167,7 +168,7 @@ impl Trust {
     }
 
     /// Who asked in vain lately.
-    pub(crate) async fn strangers(&self) -> Answer {
+    async fn strangers(&self) -> Answer {
         let strangers = self.shared.node.strangers().await.map_err(failed)?;
         let told: Vec<BTreeMap<&str, Variant<'static>>> = strangers.iter().map(told).collect();
         Ok(vec![Variant::new(told)])

@@ -22,6 +22,7 @@
 pub mod authority;
 mod fair_queue;
 mod in_flight;
+mod interfaces;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Message, Variant};
 
+pub use self::interfaces::{InterfaceHandler, Interfaces, undeclared, unknown_method};
 use crate::{
     connection::until,
     errors::Refusal,
