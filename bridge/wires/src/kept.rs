@@ -58,7 +58,7 @@ impl KeptWires {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "expressions"))]
 mod tests {
     use super::*;
     use crate::{board::Board, conversion::Calculator, limits::Limits};

@@ -148,7 +148,7 @@ struct Shared {
 }
 
 impl ObjectTable {
-    /// InFlightQuota a table.
+    /// Shares a table.
     #[must_use]
     pub fn new(objects: Objects) -> Self {
         Self {

@@ -4,7 +4,7 @@
 //! variable `value`. Numbers of integer and floating point capabilities are such; lists are arrays.
 //! Invariants: EXPRESSION-1. no statements, loops, functions, modules, clocks, output or `eval`: an expression is
 //! a function of its value. EXPRESSION-2. a result is a scalar or a list of scalars, or `()`, which is no value.
-//! Limits: [`TEXT_LEN_MAX`], [`OPERATIONS_MAX`], [`DEPTH_MAX`], [`TEXT_SIZE_MAX`], [`ARRAY_SIZE_MAX`]: above
+//! Limits: [`super::EXPRESSION_LEN_MAX`], [`OPERATIONS_MAX`], [`DEPTH_MAX`], [`TEXT_SIZE_MAX`], [`ARRAY_SIZE_MAX`]: above
 //! each the expression is refused, or has no result for that value.
 
 use std::{fmt, sync::Arc};
@@ -18,7 +18,7 @@ use rhai::{
 };
 use zocp_node::model::{Value, float, number};
 
-use super::{ConversionError, Kind, shown};
+use super::{ConversionError, EXPRESSION_LEN_MAX, ExpressionError, Kind, shown};
 
 /// Understands expressions. Cheap to clone.
 #[derive(Clone)]
@@ -32,17 +32,6 @@ pub struct Expression {
     text: Arc<str>,
     ast: Arc<AST>,
     engine: Arc<Engine>,
-}
-
-/// Why a text is no expression. Fault of whoever wrote it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ExpressionError {
-    /// Longer than the limit.
-    #[error("an expression has at most {TEXT_LEN_MAX} octets")]
-    TooLong,
-    /// Not understood; the text says where.
-    #[error("{0}")]
-    Malformed(String),
 }
 
 impl Default for Calculator {
@@ -72,7 +61,7 @@ impl Calculator {
     /// # Errors
     /// It is too long, or no expression.
     pub fn understand(&self, text: &str) -> Result<Expression, ExpressionError> {
-        if text.len() > TEXT_LEN_MAX {
+        if text.len() > EXPRESSION_LEN_MAX {
             return Err(ExpressionError::TooLong);
         }
         let ast = self
@@ -185,8 +174,6 @@ impl fmt::Debug for Calculator {
     }
 }
 
-/// Octets of an expression.
-const TEXT_LEN_MAX: usize = 1024;
 /// Steps of one evaluation: some milliseconds at most.
 const OPERATIONS_MAX: u64 = 10_000;
 /// Nesting of an expression.

@@ -10,6 +10,7 @@
 //! Not here: from where values come and where they go (`super::worker`).
 //! Spec: docs/reference/dbus.md, "Conversion".
 
+#[cfg_attr(not(feature = "expressions"), path = "without_expressions.rs")]
 mod expression;
 mod range;
 #[cfg(test)]
@@ -18,9 +19,26 @@ mod tests;
 use zocp_node::model::{Info, TypeHint, Value, float, number};
 
 pub use self::{
-    expression::{Calculator, Expression, ExpressionError},
+    expression::{Calculator, Expression},
     range::{Range, RangeError, Scale},
 };
+
+/// Why a text is no expression. Fault of whoever wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExpressionError {
+    /// Longer than the limit.
+    #[error("an expression has at most {EXPRESSION_LEN_MAX} octets")]
+    TooLong,
+    /// Not understood; the text says where.
+    #[error("{0}")]
+    Malformed(String),
+    /// This build has no expressions.
+    #[error("this program was built without expressions: the feature `expressions` has them")]
+    NotBuiltIn,
+}
+
+/// Octets of an expression.
+const EXPRESSION_LEN_MAX: usize = 1024;
 
 /// What a wire makes of a value. The default leaves everything as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -31,7 +49,7 @@ pub struct Conversion {
     pub scale: Option<Scale>,
     /// Keeps the value in the range that it goes to.
     pub clamp: bool,
-    /// FairQueue the range that it goes to around: its high becomes its low. With a threshold: the value
+    /// Turns the range that it goes to around: its high becomes its low. With a threshold: the value
     /// triggers when it falls below.
     pub invert: bool,
     /// The value triggers once each time it rises to this; nothing else passes.

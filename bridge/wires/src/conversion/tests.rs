@@ -20,6 +20,7 @@ fn scaled(text: &str) -> Conversion {
     }
 }
 
+#[cfg(feature = "expressions")]
 fn calculated(text: &str) -> Conversion {
     Conversion {
         expression: Some(Calculator::default().understand(text).unwrap()),
@@ -175,6 +176,7 @@ fn what_cannot_be_converted_stops_no_later_value() {
     assert_eq!(converter.convert(&json!(1)).unwrap(), Some(json!(10.0)));
 }
 
+#[cfg(feature = "expressions")]
 #[test]
 fn an_expression_computes_from_the_value() {
     for (text, kind, value, expected) in [
@@ -201,6 +203,7 @@ fn an_expression_computes_from_the_value() {
     assert_eq!(dropped, None);
 }
 
+#[cfg(feature = "expressions")]
 #[test]
 fn an_expression_is_no_program() {
     let calculator = Calculator::default();
@@ -223,6 +226,7 @@ fn an_expression_is_no_program() {
     assert!(calculator.understand(&"(".repeat(100)).is_err());
 }
 
+#[cfg(feature = "expressions")]
 #[test]
 fn an_expression_without_a_result_is_an_error() {
     for (text, value) in [
@@ -266,4 +270,12 @@ fn a_scale_is_written_as_it_is_read() {
     for text in ["", "0..1", "0..0=1..2", "a..b=1..2", "0..inf=0..1"] {
         assert!(text.parse::<Scale>().is_err(), "{text}");
     }
+}
+
+#[cfg(not(feature = "expressions"))]
+#[test]
+fn a_build_without_expressions_says_so() {
+    let refused = Calculator.understand("value + 1").unwrap_err();
+    assert_eq!(refused, ExpressionError::NotBuiltIn);
+    assert!(refused.to_string().contains("feature `expressions`"));
 }

@@ -6,7 +6,7 @@ use super::{
     super::{
         Limits,
         board::{Board, WireError},
-        conversion::{Calculator, Conversion, ConversionError, Converter, Kind, Side},
+        conversion::Conversion,
     },
     simulation::tree,
 };
@@ -57,6 +57,10 @@ fn wires_of_others_are_shown_up_to_a_bound() {
     assert_eq!(board.wires().count(), 2);
 }
 
+#[cfg(feature = "expressions")]
+use super::super::conversion::{Calculator, ConversionError, Converter, Kind, Side};
+
+#[cfg(feature = "expressions")]
 fn evaluated(text: &str) -> Result<(), ConversionError> {
     let side = || Side {
         kind: Kind::Any,
@@ -70,6 +74,7 @@ fn evaluated(text: &str) -> Result<(), ConversionError> {
     converter.convert(&1.into()).map(|_| ())
 }
 
+#[cfg(feature = "expressions")]
 #[test]
 fn an_expression_has_its_bounds() {
     let calculator = Calculator::default();
