@@ -1,8 +1,8 @@
-//! One entry of a tree: a value, and what is said about it.
+//! A capability: a value of a node, and its description.
 //!
 //! Model: a [`Capability`] owns its value; its [`Info`] is immutable and shared, so that
 //! a snapshot is cheap and a new value copies nothing else.
-//! Invariants: C1. [`Capability::to_json`] is the exact inverse of `from_json`: what is
+//! Invariants: CAPABILITY-1. [`Capability::to_json`] is the exact inverse of `from_json`: what is
 //! ill-typed, unknown, or written unusually is kept in `extra` as it came.
 //! Not here: which JSON object is a capability: [`crate::Object`].
 //! Spec: docs/reference/protocol.md §4.3.
@@ -18,7 +18,7 @@ use crate::{
     json,
 };
 
-/// A capability: what can be read, set, emitted or sensed.
+/// A capability of a node: a value with its description, that can be read, set, emitted or sensed.
 ///
 /// ```
 /// use zocp_model::{Access, Capability};
@@ -28,42 +28,42 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Capability {
-    /// The newest value; one that only emits may have none.
+    /// The newest value; `None` for a capability that only emits.
     pub value: Option<Value>,
-    /// Everything else.
+    /// The description.
     pub info: Arc<Info>,
 }
 
-/// What a tree says of a capability beside its value.
+/// The description of a capability: everything but its value.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Info {
-    /// `typeHint`, as written.
+    /// `typeHint`, as the node wrote it.
     pub type_hint: Option<Box<str>>,
-    /// `access`, understood.
+    /// `access`: what may be done.
     pub access: Access,
-    /// `min`: a number, or a list of them for a vector.
+    /// `min`, the smallest value: a number, or a list of numbers for a vector.
     pub min: Option<Value>,
-    /// `max`, like `min`.
+    /// `max`, the largest value, like `min`.
     pub max: Option<Value>,
     /// `step`, like `min`.
     pub step: Option<Value>,
     /// `subscribers`; `None` when the entry is missing.
     pub subscribers: Option<Vec<Subscriber>>,
-    /// Every other entry, and those above in a form that they do not hold.
+    /// Every other entry, and entries above whose form is not understood, as the node wrote them.
     pub extra: Map<String, Value>,
 }
 
-/// A pair of `subscribers`.
+/// An entry of `subscribers`: a sensor of another node that receives the emissions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscriber {
-    /// The hex digits of the receiver's node. Stale ones are common.
+    /// The receiver's node as 32 hexadecimal digits. Entries of nodes that left are common.
     pub node: Box<str>,
     /// The sensor at the receiver.
     pub receiver: Option<Box<str>>,
 }
 
 impl Capability {
-    /// A capability with a value, its hint taken from the value.
+    /// A capability with a value; its type hint is that of the value.
     pub fn new(access: Access, value: impl Into<Value>) -> Self {
         let value = value.into();
         let info = Info {
@@ -76,7 +76,7 @@ impl Capability {
         }
     }
 
-    /// A capability that only emits, without a value between its signals.
+    /// A capability that only emits, and has no value between its emissions.
     pub fn event(type_hint: &str) -> Self {
         let info = Info {
             type_hint: Some(type_hint.into()),
@@ -88,7 +88,7 @@ impl Capability {
         }
     }
 
-    /// The same with another hint.
+    /// The same with another type hint, such as `int`, `flt`, `vec3f` or `signature:a{sv}`.
     #[must_use]
     pub fn with_hint(self, type_hint: &str) -> Self {
         self.with(|info| info.type_hint = Some(type_hint.into()))
@@ -113,7 +113,7 @@ impl Capability {
         self
     }
 
-    /// The type by which it is shown.
+    /// The type of its values.
     pub fn shape(&self) -> Shape {
         self.info
             .hint()
@@ -324,7 +324,7 @@ impl Subscriber {
     }
 }
 
-/// Takes an entry out if it is read; what is not stays where it was (C1).
+/// Takes an entry out if it is read; what is not stays where it was (CAPABILITY-1).
 fn take<T>(
     entry: &mut Map<String, Value>,
     key: &str,
@@ -367,16 +367,16 @@ fn is_ordered(value: &Value, bound: &Value, test: impl FnOnce(Ordering) -> bool)
     }
 }
 
-/// Why a value is not taken. Fault of who offers it; nothing changed.
+/// Why a value is not taken. The fault of whoever offers it; nothing changed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CheckError {
-    /// Of another type, or with a loss.
+    /// The value is of another type, and does not convert without loss.
     #[error("the value is of the wrong type, {expected:?} is expected")]
     WrongType {
         /// The type that is expected.
         expected: Shape,
     },
-    /// Below `min` or above `max`.
+    /// The value is below `min` or above `max`.
     #[error("the value is out of range")]
     OutOfRange {
         /// The lower bound, as the node wrote it.
@@ -384,7 +384,7 @@ pub enum CheckError {
         /// The upper bound, as the node wrote it.
         max: Option<Value>,
     },
-    /// Its `access` has no `w`.
+    /// The `access` of the capability has no `w`.
     #[error("the capability is not writable")]
     NotWritable,
 }

@@ -1,13 +1,13 @@
-//! Which touch an emission comes from, so that an echo is known as one.
+//! Which touch an emission comes from, so that an echo can be recognised.
 //!
 //! Model: a *touch* is what somebody sets or emits at a capability; what wires make of it at other
 //! capabilities has that touch as its *cause*. A [`Touch`] is named by where it was made ([`Origin`]) and a
 //! number. A [`History`] says of one capability which touch its value comes from, the *winner*, and which
 //! touches it has had; a [`Cause`] says both of the emission that it goes with.
 //! Invariants:
-//! CA1. A capability takes each touch once, so what one touch causes ends in every circle of wires.
-//! CA2. A touch that a capability has not had is taken, whoever made it and whenever: none is lost.
-//! CA3. Two capabilities that tell each other end on the same winner: of two touches that both have had, the
+//! CAUSE-1. A capability takes each touch once, so what one touch causes ends in every circle of wires.
+//! CAUSE-2. A touch that a capability has not had is taken, whoever made it and whenever: none is lost.
+//! CAUSE-3. Two capabilities that tell each other end on the same winner: of two touches that both have had, the
 //!      higher one, in the order of [`Touch`], wins at both.
 //! Limits: [`KNOWN_MAX`] origins are remembered, the newest ones, and [`TOLD_MAX`] of them are told. Numbers end
 //! at [`LAST_NUMBER`]: what is touched after that has no cause, as with old peers.
@@ -35,16 +35,16 @@ pub struct Touch {
     origin: Origin,
 }
 
-/// What an emission comes from.
+/// The cause of an emission: the touch that it comes from, and what its emitter knew of other touches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// The touch that it comes from.
     pub(crate) touch: Touch,
-    /// What the capability that emits it has had.
+    /// The touches that the capability which emits it has had.
     pub(crate) known: Known,
     /// Whoever numbered it had it from a node that tells no causes: it may be the echo of another touch.
     pub(crate) relayed: bool,
-    /// It was told before: it is no emission.
+    /// It was sent before: this is no new emission.
     pub(crate) again: bool,
 }
 
@@ -54,17 +54,17 @@ pub(crate) struct Known {
     touches: Vec<Touch>,
 }
 
-/// What a capability has had.
+/// The touches that a capability has had.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     winner: Option<Touch>,
     known: Known,
     relayed: bool,
-    /// It knows of touches that it has not told of.
+    /// It knows of touches that it has not sent.
     has_untold: bool,
 }
 
-/// What an emission is to a capability.
+/// What an emission means to a capability that receives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     /// A touch that it has not had: its value is taken.
@@ -73,7 +73,7 @@ pub enum Meaning {
     Wins,
     /// It has had the touch: nothing is taken.
     Echo,
-    /// The same, and whoever told of it holds the earlier one, maybe without knowing.
+    /// It has had the touch, and the sender still holds the earlier one, perhaps without knowing the later.
     Loses,
 }
 
@@ -86,12 +86,12 @@ impl Origin {
 }
 
 impl Cause {
-    /// Whether it was told before: it is no emission.
+    /// Whether it was sent before, so that this is no new emission.
     pub(crate) const fn is_again(&self) -> bool {
         self.again
     }
 
-    /// As it travels.
+    /// In the form of messages.
     pub(crate) fn to_json(&self) -> Value {
         let told = self.known.touches.iter().take(TOLD_MAX);
         let mut entries = Map::new();

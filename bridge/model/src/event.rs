@@ -1,15 +1,15 @@
-//! What a model tells its owner.
+//! The outputs of a model: messages to send, and events.
 
 use std::{fmt, sync::Arc};
 
 use crate::{CapPath, Cause, Change, CheckError, Flaws, NodeId, ObjectPath, TreeError, Value};
 
-/// What to do, or to know, next.
+/// The next message to send, or the next event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// Whisper these octets to a peer, as one frame.
+    /// Send this message to a peer, as one frame.
     Whisper {
-        /// To whom.
+        /// The peer.
         peer: NodeId,
         /// The message.
         octets: Vec<u8>,
@@ -22,122 +22,121 @@ pub enum Output {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A peer's tree came: from here on [`crate::Model::remote`] has it.
+    /// A peer sent its whole tree; from now on [`crate::Model::remote`] returns it.
     TreeKnown {
-        /// Whose.
+        /// The owner of the tree.
         peer: NodeId,
     },
     /// A known tree changed: state, of which only the newest matters.
     Changed {
-        /// Whose.
+        /// The owner of the tree.
         peer: NodeId,
-        /// What, in order.
+        /// The changes, in order.
         changes: Vec<Change>,
     },
     /// A capability with `e` emitted: an event, also when the value is the old one.
     /// A `Changed` comes before it when the value is another.
     Emitted {
-        /// Whose.
+        /// The owner of the tree.
         peer: NodeId,
-        /// Which capability.
+        /// The capability.
         path: CapPath,
         /// The value.
         value: Value,
-        /// Which touch it comes from, if the peer says.
+        /// The touch that it comes from, if the peer says which.
         cause: Option<Cause>,
     },
-    /// We set a capability of a peer that has `e`: the peer tells its other subscribers of it as of an
-    /// emission, and not us. Told of an equal value only when no wire led to it.
+    /// This node set a capability of a peer that has `e`: the peer emits the value to its other subscribers, but not to
+    /// this node. Reported for an equal value only when no wire led to it.
     Set {
-        /// Whose.
+        /// The owner of the tree.
         peer: NodeId,
-        /// Which capability.
+        /// The capability.
         path: CapPath,
         /// The value.
         value: Value,
-        /// How many wires it has come through.
+        /// How many wires the value came through.
         hops: u8,
-        /// Which touch it comes from, if that is known.
+        /// The touch that it comes from, if it is known.
         cause: Option<Cause>,
     },
-    /// Our own tree changed, by whomever.
+    /// This node's own tree changed, whoever changed it.
     LocalChanged {
-        /// What, in order.
+        /// The changes, in order.
         changes: Vec<Change>,
     },
-    /// A capability of ours with `e` emitted, by whomever: those who subscribed are told. A
-    /// `LocalChanged` comes before it when the value is another. Not told of what a sensor received,
-    /// which is a `LocalSensed`.
+    /// A capability of this node with `e` emitted, whoever caused it, and its subscribers are sent the value. A
+    /// `LocalChanged` comes before it if the value differs. What a sensor received is reported as `LocalSensed` only.
     LocalEmitted {
-        /// Which capability.
+        /// The capability.
         path: CapPath,
         /// The value.
         value: Value,
-        /// Which touch it comes from.
+        /// The touch that it comes from.
         cause: Option<Cause>,
     },
-    /// A peer set a value of ours: checked, applied and told to the other subscribers.
+    /// A peer set a value of this node. It was checked, applied, and sent to the other subscribers.
     LocalSet {
-        /// Who.
+        /// The peer.
         peer: NodeId,
-        /// Which capability.
+        /// The capability.
         path: CapPath,
         /// The value, as its hint wants it.
         value: Value,
     },
-    /// A sensor of ours received a signal; also when the value is the old one. The echo of what it has had
-    /// already is not told.
+    /// A sensor of this node received an emission, also one of an equal value. The echo of an emission that it has
+    /// received before is not reported.
     LocalSensed {
-        /// Whose signal.
+        /// The emitter's node.
         peer: NodeId,
         /// The emitter, as the peer names it.
         emitter: Arc<str>,
-        /// Our sensor; `None` for a subscription without one.
+        /// This node's sensor; `None` for a subscription without one.
         receiver: Option<CapPath>,
         /// The value.
         value: Value,
-        /// Which touch it comes from, if that is known.
+        /// The touch that it comes from, if it is known.
         cause: Option<Cause>,
     },
-    /// A peer subscribed to ours.
+    /// A peer subscribed to an emitter of this node.
     Subscribed {
         /// The receiver.
         peer: NodeId,
-        /// Our emitter; `None` for all.
+        /// This node's emitter; `None` for all.
         emitter: Option<CapPath>,
         /// The peer's sensor.
         receiver: Option<String>,
     },
-    /// A peer no longer subscribes.
+    /// A peer ended a subscription.
     Unsubscribed {
         /// The receiver.
         peer: NodeId,
-        /// Our emitter; `None` for all.
+        /// This node's emitter; `None` for all.
         emitter: Option<CapPath>,
         /// The peer's sensor.
         receiver: Option<String>,
     },
-    /// Someone wired a peer's emitter to a sensor of ours.
+    /// Some node wired a peer's emitter to a sensor of this node.
     Wired {
         /// The emitter's node.
         peer: NodeId,
         /// The emitter; `None` for all.
         emitter: Option<String>,
-        /// Our sensor.
+        /// This node's sensor.
         receiver: Option<String>,
     },
-    /// Someone took such a wire away.
+    /// Some node removed such a wire.
     Unwired {
         /// The emitter's node.
         peer: NodeId,
         /// The emitter; `None` for all.
         emitter: Option<String>,
-        /// Our sensor.
+        /// This node's sensor.
         receiver: Option<String>,
     },
-    /// A peer calls a method of ours.
+    /// A peer calls a method of this node.
     Called {
-        /// Who.
+        /// The peer.
         peer: NodeId,
         /// For [`crate::Model::reply`]; `None` when no answer is wanted.
         id: Option<RequestId>,

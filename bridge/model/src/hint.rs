@@ -1,4 +1,4 @@
-//! What `typeHint` says of a value, and what a value is.
+//! The types of values: what `typeHint` says, and what a value is.
 //!
 //! Model: a [`TypeHint`] is what the node wrote. A [`Shape`] is the type by which a
 //! capability is shown: the hint's, if the value converts to it without loss, else the
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::json::{float, number};
 
-/// A `typeHint`, understood.
+/// The meaning of a `typeHint`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TypeHint<'a> {
     /// `int`: an integer of 64 bits.
@@ -20,7 +20,7 @@ pub enum TypeHint<'a> {
     Bool,
     /// `string`.
     Text,
-    /// `vec2f`, `vec3f`, `vec4f` and other counts from 1 to 99: so many numbers.
+    /// `vec2f`, `vec3f`, `vec4f` and other counts from 1 to 99: a list of so many numbers.
     Vector(usize),
     /// `signature:<sig>`: a D-Bus signature, which this crate does not look into.
     Signature(&'a str),
@@ -29,7 +29,7 @@ pub enum TypeHint<'a> {
 }
 
 impl<'a> TypeHint<'a> {
-    /// Understands the text of a `typeHint`.
+    /// The meaning of the text of a `typeHint`.
     pub fn parse(text: &'a str) -> Self {
         match text {
             "int" => Self::Int,

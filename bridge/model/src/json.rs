@@ -4,7 +4,7 @@
 //! The decoder is the model's own, because it must keep the order of the verbs,
 //! accept Python's three extra numbers without touching string contents, and refuse
 //! depth and size before memory is taken. It never recurses.
-//! Invariants: J1. What [`decode`] returns nests at most three deeper than `depth_max`, so that
+//! Invariants: JSON-1. What [`decode`] returns nests at most three deeper than `depth_max`, so that
 //! printing, comparing and dropping it (which recurse) are harmless.
 //! Not here: what a message means: [`crate::message`].
 

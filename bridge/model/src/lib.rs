@@ -2,15 +2,15 @@
 //! pure core without I/O.
 //!
 //! Nodes of the Z25 Orchestrator Control Protocol (ZOCP) each have a tree of
-//! *capabilities*, values with a description, and tell each other of them in small JSON
-//! messages: what there is (`GET`, `MOD`), new values (`SET`, `SIG`), who wants to hear of what
-//! (`SUB`, `UNSUB`), and here also calls with answers (`CALL`, `REP`).
+//! *capabilities*, values with a description, and exchange them in small JSON
+//! messages: trees and their changes (`GET`, `MOD`), new values (`SET`, `SIG`), subscriptions
+//! (`SUB`, `UNSUB`), and as an extension calls with replies (`CALL`, `REP`).
 //!
 //! # Layout
 //!
 //! - [`Model`]: one node and all it knows; takes messages and time, gives [`Output`]s.
-//! - [`Tree`], [`Object`], [`Capability`], [`Method`]: what a node has; [`Change`]: what became
-//!   of it.
+//! - [`Tree`], [`Object`], [`Capability`], [`Method`]: what a node has; [`Change`]: how
+//!   it changed.
 //! - [`TypeHint`], [`Shape`], [`CheckError`]: types of values and their limits.
 //! - [`Cause`], [`History`]: which touch an emission comes from.
 //! - [`CapPath`], [`ObjectPath`], [`NodeId`]: names.

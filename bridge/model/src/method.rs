@@ -1,19 +1,26 @@
-//! What can be called: an entry of an object's `methods`.
+//! A method: an entry of an object's `methods`.
 //!
-//! Invariants: M1. [`Method::to_json`] gives what came in: an entry that is written unusually
+//! Invariants: METHOD-1. [`Method::to_json`] gives what came in: an entry that is written unusually
 //! is kept whole beside what was understood of it.
 //! Spec: docs/reference/protocol.md §6.2.
 
 use serde_json::{Map, Value};
 
-/// A method: its arguments, its results, and what it is for.
+/// A method of an object: its arguments, its results, and what it is for.
+///
+/// ```
+/// use zocp_model::{Argument, Method};
+/// let times = Argument::new("times", "int");
+/// let blink = Method::new(vec![times], vec![], Some("Blinks.".to_owned()));
+/// assert_eq!(blink.to_json()["in"][0]["typeHint"], "int");
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Method {
-    /// What it takes.
+    /// The arguments, in order.
     pub inputs: Vec<Argument>,
-    /// What it returns.
+    /// The results, in order.
     pub outputs: Vec<Argument>,
-    /// What it is for.
+    /// What it is for, for people.
     pub doc: Option<String>,
     raw: Option<Box<Value>>,
 }
@@ -21,9 +28,9 @@ pub struct Method {
 /// An argument or a result.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Argument {
-    /// Its name; may be empty.
+    /// The name; may be empty.
     pub name: String,
-    /// Its `typeHint`, as written.
+    /// The `typeHint`, as the node wrote it.
     pub type_hint: Option<String>,
 }
 
@@ -71,7 +78,7 @@ impl Method {
 }
 
 impl Argument {
-    /// An argument with a hint.
+    /// An argument with a type hint.
     pub fn new(name: &str, type_hint: &str) -> Self {
         Self {
             name: name.to_owned(),

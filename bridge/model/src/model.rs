@@ -3,31 +3,31 @@
 //!
 //! Model: a [`Model`] owns one tree of its own and a [`Peer`] for each present node. A peer owns
 //! the copy of its tree, its subscriptions to ours and ours to its, and its open calls.
-//! All is gone with the peer, as it is in pyZOCP.
+//! All of it is dropped with the peer, as in pyZOCP.
 //! Invariants:
-//! M1. `CallDone` comes exactly once for each call.
-//! M2. A `SIG` or `MOD` goes only to peers that subscribed to it.
-//! M3. An old peer (without `X-ZOCP-DBUS`) is never sent `methods`, a `null` that takes an entry
+//! MODEL-1. `CallDone` comes exactly once for each call.
+//! MODEL-2. A `SIG` or `MOD` goes only to peers that subscribed to it.
+//! MODEL-3. An old peer (without `X-ZOCP-DBUS`) is never sent `methods`, a `null` that takes an entry
 //!     away, `CALL` or `REP`, a subscription to an emitter that it may not have, or a wire to a sensor
 //!     that it may not have: these would raise in it, or confuse it. The `null` that answers a `GET` of
 //!     an unknown name takes nothing away, and pyZOCP itself answers so.
-//! M4. An extended peer and we end on the same value, whoever sets it meanwhile and whether or not
+//! MODEL-4. An extended peer and we end on the same value, whoever sets it meanwhile and whether or not
 //!     that is taken: it is told what holds after each of its `SET`s. Old ones are not.
-//! M5. What one touch causes ends in every circle of wires (`touches`), and a touch that reaches a sensor
+//! MODEL-5. What one touch causes ends in every circle of wires (`touches`), and a touch that reaches a sensor
 //!     of ours is taken.
-//! Limits: [`Limits`]; what is beyond is refused or ignored, and told.
-//! Spec: docs/reference/protocol.md §4, §5; §6.1 for M3.
+//! Limits: [`Limits`]; what exceeds them is refused or ignored, and reported.
+//! Spec: docs/reference/protocol.md §4, §5; §6.1 for MODEL-3.
 //! Not here: who is present (zre), the octets around a message (zmtp), waiting (node).
 
 mod calls;
-mod gone;
-mod inbound;
 mod local;
 mod remote;
-mod room;
+mod removals;
 mod subscribers;
+mod subscriptions;
+mod totals;
 mod touches;
-mod wiring;
+mod verbs;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -47,7 +47,7 @@ use touches::Touches;
 pub use calls::{CallError, ReplyError};
 pub use local::PublishError;
 pub use remote::SetError;
-pub use wiring::SubscribeError;
+pub use subscriptions::SubscribeError;
 
 /// A node's model. **After each call that takes `&mut self`, drain
 /// [`Self::poll_output`] until it gives `None`.**
@@ -75,9 +75,9 @@ pub struct Model {
     follow: Follow,
     tree: Tree,
     peers: BTreeMap<NodeId, Peer>,
-    /// What the trees of all of them take.
+    /// The memory and the objects of the trees of all peers.
     held: Held,
-    /// What emissions of our capabilities come from.
+    /// The touches that emissions of our capabilities come from.
     touches: Touches,
     calls: BTreeMap<CallId, OpenCall>,
     deadlines: BTreeSet<(Instant, CallId)>,
@@ -85,7 +85,7 @@ pub struct Model {
     output: VecDeque<Output>,
 }
 
-/// What a peer's HELLO says of it.
+/// What the headers of a peer say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerKind {
     /// It has the header `X-ZOCP`.
@@ -97,10 +97,10 @@ pub struct PeerKind {
 /// Whether ZOCP nodes that enter are asked for their tree and followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Follow {
-    /// All of them.
+    /// All nodes.
     #[default]
     Everyone,
-    /// None; their trees stay unknown.
+    /// No node; all trees stay unknown.
     Nobody,
 }
 
@@ -109,9 +109,9 @@ pub enum Follow {
 struct Peer {
     kind: PeerKind,
     tree: Option<Tree>,
-    /// What that takes.
+    /// The memory and the objects of its tree.
     held: Held,
-    /// Whether it is an old node that has asked for our whole tree: it is told what comes and goes.
+    /// Whether it is an old node that has asked for our whole tree: it is sent additions and removals.
     keeps_copy: bool,
     /// Its receivers, by our emitter; `None`: all of ours.
     subscribers: BTreeMap<Option<CapPath>, BTreeSet<Option<String>>>,
@@ -123,7 +123,7 @@ struct Peer {
     requests: BTreeSet<RequestId>,
     /// How many of our calls await its answer.
     calls: usize,
-    /// It has told a cause: what comes from it without one has none.
+    /// Whether it has sent a cause: its emissions without one have none.
     tells_causes: bool,
 }
 
@@ -135,7 +135,7 @@ struct OpenCall {
 }
 
 impl Model {
-    /// The model of a node that has nothing yet and knows nobody.
+    /// The model of a node with an empty tree and no peers.
     pub fn new(me: NodeId, limits: Limits) -> Self {
         Self {
             me,

@@ -6,7 +6,7 @@
 //! - a JSON object with a `value`, or with a string as `access`: a capability;
 //! - anything else: data, kept as it came.
 //!
-//! Invariants: O1. `to_json` is the exact inverse of `from_json`. What of `objects` is no object
+//! Invariants: OBJECT-1. `to_json` is the exact inverse of `from_json`. What of `objects` is no object
 //! (and an empty `objects` or `methods`) is in `data` under that name.
 //! Limits: none here; [`crate::Tree`] checks before it builds. No recursion: objects
 //! are read and written with an explicit stack.
@@ -23,18 +23,18 @@ use crate::{Capability, Method, ObjectPath};
 /// An object: capabilities, methods, objects in it, and plain entries.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Object {
-    /// By raw name.
+    /// Its capabilities, by the names that the node gave them.
     pub capabilities: BTreeMap<String, Capability>,
-    /// By raw name.
+    /// Its methods, by name.
     pub methods: BTreeMap<String, Method>,
-    /// By raw name.
+    /// The objects in it, by name.
     pub objects: BTreeMap<String, Self>,
     /// Every other entry, as it came: `type`, `_location`, ….
     pub data: BTreeMap<String, Value>,
 }
 
 impl Object {
-    /// What kind of object it is: its entry `type`.
+    /// The kind of object: its entry `type`.
     pub fn kind(&self) -> Option<&str> {
         self.data.get(TYPE)?.as_str()
     }
@@ -238,7 +238,7 @@ impl<'a> Writing<'a> {
         if self.objects.is_empty() {
             return self.entries;
         }
-        // Beside them is what of `objects` is no object (O1).
+        // Beside them is what of `objects` is no object (OBJECT-1).
         if let Some(Value::Object(rest)) = self.entries.remove(OBJECTS) {
             self.objects.extend(rest);
         }

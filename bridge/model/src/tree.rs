@@ -2,18 +2,18 @@
 //!
 //! Model: a [`Tree`] owns its root [`Object`] and knows how much it holds. A merge tells
 //! what it changed as a list of [`Change`]s, so that a mirror follows without comparing.
-//! Invariants: T1. A tree is within its limits, or the patch that would break them is refused as a
-//! whole and nothing changed. T2. Merging the same patch again changes nothing.
+//! Invariants: TREE-1. A tree is within its limits, or the patch that would break them is refused as a
+//! whole and nothing changed. TREE-2. Merging the same patch again changes nothing.
 //! Limits: size, depth, capabilities, objects, length of names.
 //!
 //! A merge is pyZOCP's (object into object, everything else replaces) with one
 //! addition: `null` in place of an entry, an object or a method removes it. pyZOCP writes such
 //! a `null` only to say that it has nothing of that name.
 
+mod filter;
+mod lookup;
 mod merge;
-mod prune;
-mod resolve;
-mod stray;
+mod relocation;
 
 use serde_json::{Map, Value};
 
@@ -22,11 +22,11 @@ use crate::{
     object::METHODS,
 };
 
+pub(crate) use filter::prune;
 pub(crate) use merge::Merged;
-pub(crate) use prune::prune;
-pub(crate) use stray::straighten;
+pub(crate) use relocation::straighten;
 
-/// What a node has: its capabilities, its objects, and the rest.
+/// The tree of a node: capabilities, methods and plain entries, in nested objects.
 ///
 /// ```
 /// use zocp_model::{Change, Limits, Tree, Value};
@@ -43,7 +43,7 @@ pub struct Tree {
     totals: Totals,
 }
 
-/// What a tree holds. `size` is never too small, and made exact when it matters.
+/// The size of a tree. `size` is never too small, and made exact when it matters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Totals {
     size: usize,
@@ -51,7 +51,7 @@ struct Totals {
     objects: usize,
 }
 
-/// What trees take.
+/// The memory and the objects that trees take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) size: usize,
@@ -283,52 +283,52 @@ impl Replaced {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Change {
-    /// An object is new. Its parts follow as changes of their own.
+    /// An object was added. Its parts follow as changes of their own.
     ObjectAdded(ObjectPath),
-    /// An object is gone, with all that was in it.
+    /// An object was removed with everything in it.
     ObjectRemoved(ObjectPath),
-    /// A capability is new.
+    /// A capability was added.
     CapabilityAdded {
-        /// Where.
+        /// Its path.
         path: CapPath,
-        /// What it is.
+        /// The capability.
         capability: Capability,
     },
-    /// Its description changed. If the value did, a `Value` follows.
+    /// The description of a capability changed. If its value changed as well, a `Value` follows.
     CapabilityChanged {
-        /// Where.
+        /// Its path.
         path: CapPath,
-        /// What it is now.
+        /// The new description.
         capability: Capability,
     },
-    /// A capability is gone.
+    /// A capability was removed.
     CapabilityRemoved {
-        /// Where it was.
+        /// The path that it had.
         path: CapPath,
     },
-    /// The value is a different one.
+    /// The value of a capability changed.
     Value {
-        /// Of which capability.
+        /// The capability.
         path: CapPath,
         /// The new value.
         value: Value,
     },
-    /// A method is new, declared anew, or gone.
+    /// A method was added, changed or removed.
     Method {
-        /// Of which object.
+        /// The object that has it.
         object: ObjectPath,
-        /// Its raw name.
+        /// Its name, as the node wrote it.
         name: String,
-        /// What it is now; `None` if it is gone.
+        /// Its declaration; `None` if it was removed.
         method: Option<Method>,
     },
-    /// A plain entry is new, different, or gone.
+    /// A plain entry was added, changed or removed.
     Data {
-        /// Of which object.
+        /// The object that has it.
         object: ObjectPath,
-        /// Its raw name.
+        /// Its name, as the node wrote it.
         name: String,
-        /// What it is now; `None` if it is gone.
+        /// Its value; `None` if it was removed.
         value: Option<Value>,
     },
 }

@@ -1,23 +1,24 @@
 //! The actor: the one task that owns all state of a node and does all its waiting.
 //!
-//! Model: [`Actor`] owns the pure cores (`Zre`: who is here; `Model`: what they can do), the
-//! writing half of every connection and the events that wait for their reader. Reading tasks feed
-//! it inputs, handles feed it commands; after each batch it *settles*: takes what the cores put
-//! out, routes it from one to the other, and writes what goes to the wire.
-//! Invariants: I1. Between two waits nothing is left in the cores' outputs, and every connection
-//! was offered what is queued for it. I2. A peer has a gate from `Entered` to `Exited`. I3. While
-//! events wait for room in their queue, nothing of the network is taken that makes further ones: no input from
-//! connections, no beacon; and commands that make events only until the backlog is full (`backlog.rs`). Requests and
-//! timers go on. So there wait, beside the queue, the backlog, the events of one turn, those of peers whose time has
-//! come, and the newest choice of networks. I4. As long as connections are not read, no peer is taken for silent.
-//! Limits: those of the configuration; what happens at each is said there.
-//! Layout: this file has the loop; `mesh.rs` routes the ZRE core, `dials.rs` writes, `zocp.rs` routes the
-//! model, `trusting.rs` is about keys, `counting.rs` counts what passes.
+//! Model: [`Actor`] owns the pure cores (`Zre`: peers and groups; `Model`: capabilities), the writing half of every
+//! connection, and the events that wait for their reader. Tasks of connections give it inputs, handles give it
+//! commands. After each batch it *settles*: it takes the outputs of the cores, routes them from one to the other, and
+//! writes what goes to the wire.
+//! Invariants: ACTOR-1. Between two waits no output is left in the cores, and each connection was given what is queued
+//! for it. ACTOR-2. A peer has send credit from `Entered` to `Exited`. ACTOR-3. While events wait for space in their
+//! queue, the actor takes nothing that makes further ones: no inputs of connections, no beacons, and commands that make
+//! events only until the backlog is full (`backlog.rs`). Requests and timers go on. So beside the queue there wait the
+//! backlog, the events of one turn, those of peers whose time is over, and the newest choice of networks. ACTOR-4.
+//! While connections are not read, no peer is taken for silent.
+//! Limits: those of the configuration, each with what happens when it is reached.
+//! Layout: this file has the loop; `mesh.rs` routes the ZRE core, `messages.rs` takes what handles request of it,
+//! `dials.rs` writes, `model.rs` routes the model, `keys.rs` handles the keys of a secure mesh, `counters.rs` counts.
 
 mod counters;
 mod dials;
 mod keys;
 mod mesh;
+mod messages;
 mod model;
 
 use std::collections::{HashMap, VecDeque};
@@ -58,7 +59,7 @@ pub(crate) struct Actor {
     model: Model,
     beacons: Beacons,
     selection: Selection,
-    /// Those that carry the mesh.
+    /// The networks that carry the mesh.
     networks: Vec<Network>,
     context: ConnectionContext,
     tasks: TaskTracker,
@@ -67,38 +68,38 @@ pub(crate) struct Actor {
     stop: CancellationToken,
     links: HashMap<LinkId, Link, IdHash>,
     dials: HashMap<DialId, Dial, IdHash>,
-    /// Dials that have something to write, or should be looked at.
+    /// Dials that have something to write or are to be closed.
     dirty: Vec<DialId>,
     credits: Arc<SendCredits>,
     traffic: Arc<Traffic>,
     pings: HashMap<PeerId, VecDeque<oneshot::Sender<Duration>>>,
     calls: HashMap<CallId, (PeerId, oneshot::Sender<CallResult>)>,
-    /// Events that were not handed over yet.
+    /// Events that are not in the queue to their reader yet.
     events: Vec<Event>,
     backlog: Backlog,
     handshakes: HandshakeSlots,
-    /// That connections are too many was said.
-    refused: LogThrottle,
+    /// Limits how often it is logged that there are too many connections.
+    refusals_log: LogThrottle,
     call_max: Duration,
 }
 
 /// A connection that a peer opened.
 struct Link {
     token: CancellationToken,
-    /// Whose it says to be.
+    /// The peer, by what it says of itself.
     peer: PeerId,
-    /// Ours, and the peer's.
+    /// The local and the remote address.
     ends: (SocketAddr, SocketAddr),
 }
 
-/// What a house is made of, as `start` made it.
+/// What an actor is made of.
 pub(crate) struct Parts {
     pub(crate) id: PeerId,
     pub(crate) zre: Zre,
     pub(crate) model: Model,
     pub(crate) beacons: Beacons,
     pub(crate) selection: Selection,
-    /// Those of the selection that are there.
+    /// The networks of the selection that exist.
     pub(crate) networks: Vec<Network>,
     /// For the tasks of connections.
     pub(crate) inputs: mpsc::Sender<Input>,
@@ -155,7 +156,7 @@ impl Actor {
             events: Vec::new(),
             backlog: Backlog::default(),
             handshakes: HandshakeSlots::new(&config.limits),
-            refused: LogThrottle::default(),
+            refusals_log: LogThrottle::default(),
             call_max: config.limits.call_max,
         }
     }
@@ -170,7 +171,7 @@ impl Actor {
             self.handshakes.clone(),
         );
         self.tasks.spawn(accept);
-        self.tell_networks();
+        self.report_networks();
         let stop = self.stop.clone();
         let mut stopped = pin!(stop.cancelled());
         let mut alarm = Box::pin(tokio::time::sleep(Duration::ZERO));
@@ -188,7 +189,7 @@ impl Actor {
                 alarm.as_mut().reset(deadline);
                 alarm_at = Some(deadline);
             }
-            // What comes all the time is looked at first, but not always: nobody starves.
+            // What comes all the time is taken first, except in some turns, so that nothing starves.
             turns = (turns + 1) % TURNS_MAX;
             let (skips_commands, skips_inputs) = (turns == 0, turns < 2);
             // Cancel-safe: queues, netlink, a timer and a token.
@@ -207,14 +208,14 @@ impl Actor {
                         None => handles_gone = true,
                     }
                 }
-                // Nobody can ask for anything or be told anything any more.
+                // There are no handles and no reader of events any more.
                 () = queues.events.closed(), if handles_gone => break,
                 () = &mut stopped => break,
                 Some(datagram) = queues.datagrams.recv(), if !blocked => {
                     self.beacon(clock::now(), &datagram);
                 }
-                room = queues.events.reserve(), if blocked => match room {
-                    Ok(room) => room.send(std::mem::take(&mut self.events)),
+                slot = queues.events.reserve(), if blocked => match slot {
+                    Ok(slot) => slot.send(std::mem::take(&mut self.events)),
                     Err(_) => self.events.clear(),
                 },
                 () = watch.changed() => self.follow_networks(&watch).await,
@@ -259,14 +260,14 @@ impl Actor {
         }
     }
 
-    /// The next moment at which a core wants to be woken; far away when there is none.
+    /// The next time at which a core has something to do; far away when there is none.
     fn deadline(&self) -> tokio::time::Instant {
         let wakes = [self.zre.poll_timeout(), self.model.poll_timeout()];
         let earliest = wakes.into_iter().flatten().min();
         earliest.unwrap_or_else(|| clock::now() + IDLE_MAX).into()
     }
 
-    /// Gives events to their reader, all that there are as one batch, if the queue has room.
+    /// Gives all events that there are to their reader as one batch, if the queue has space.
     fn hand_over(&mut self, queue: &mpsc::Sender<Vec<Event>>) {
         if self.events.is_empty() {
             return;
@@ -274,7 +275,7 @@ impl Actor {
         match queue.try_send(std::mem::take(&mut self.events)) {
             Ok(()) => {}
             Err(TrySendError::Full(events)) => self.events = events,
-            // Nobody reads any more; the node goes on without telling.
+            // The reader is gone; the node goes on without it.
             Err(TrySendError::Closed(_)) => {}
         }
     }
@@ -287,24 +288,24 @@ impl Actor {
                 return;
             }
         };
-        self.own(&all);
+        self.learn_own_addresses(&all);
         let chosen = choose(&all, &self.selection);
         if chosen == self.networks {
             return;
         }
         self.beacons.follow(&chosen).iter().for_each(Failure::warn);
         self.networks = chosen;
-        self.tell_networks();
+        self.report_networks();
     }
 
-    /// So that we never dial ourselves, whoever names our mailbox.
-    pub(crate) fn own(&mut self, all: &[Network]) {
+    /// Tells the core this machine's addresses, so that the node never dials itself, whoever names its mailbox.
+    pub(crate) fn learn_own_addresses(&mut self, all: &[Network]) {
         for network in all {
             self.zre.own_address(network.address.into());
         }
     }
 
-    fn tell_networks(&mut self) {
+    fn report_networks(&mut self) {
         let is_usable = self.selection == Selection::Usable;
         if self.networks.is_empty() {
             warn!("no usable network at the moment");
@@ -313,7 +314,7 @@ impl Actor {
         } else {
             info!(networks = describe(&self.networks), "the mesh is on these");
         }
-        // What was not read yet is not so any more.
+        // An older choice that was not read yet is out of date.
         self.events
             .retain(|event| !matches!(event, Event::Networks(_)));
         self.events.push(Event::Networks(self.networks.clone()));
@@ -323,15 +324,15 @@ impl Actor {
         self.networks.clone()
     }
 
-    /// Whether a connection came in on a network that carries the mesh. Without a choice of the
-    /// user's every network does, also one that netlink has not told of yet.
+    /// Whether a connection came in on a network that carries the mesh. If the user chose none, every network does, also
+    /// one that netlink has not reported yet.
     fn admits(&self, local: SocketAddr) -> bool {
         // protocol.md §1.9
         let chosen = |network: &Network| local.ip() == network.address;
         !matches!(self.selection, Selection::Named(_)) || self.networks.iter().any(chosen)
     }
 
-    /// Goodbye to the mesh; what is queued goes out within [`LINGER`]; then everything closes.
+    /// Says goodbye to the mesh, sends what is queued within [`LINGER`], and closes everything.
     async fn end(mut self, mut queues: Queues) {
         info!("leaving the mesh");
         self.zre.shutdown(clock::now());
@@ -348,12 +349,12 @@ impl Actor {
         if tokio::time::timeout(LINGER, drained).await.is_err() {
             warn!("some peers did not take what was queued for them");
         }
-        // Cancelled tasks still tell that they closed: nobody may wait for room in the queue.
+        // Cancelled tasks still report that they closed; none of them may wait for space in the queue.
         drop(queues.inputs);
         self.connections.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        // If there is room: who does not read is not waited for.
+        // Only if there is space: the end does not wait for the reader.
         self.hand_over(&queues.events);
     }
 }
@@ -361,11 +362,11 @@ impl Actor {
 /// Commands taken between two writes: enough to batch a burst of whispers into one write.
 const COMMAND_BATCH: usize = 512;
 
-/// Of as many turns one is for all but inputs and commands, and one for all but inputs.
+/// Of this many turns one takes neither inputs nor commands, and one takes no inputs.
 const TURNS_MAX: usize = 16;
 
-/// How long an ending node waits for its peers to take what is queued.
+/// How long a node that ends waits for its peers to take what is queued.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The alarm of a node that waits for nothing.
+/// When a node that waits for nothing wakes up.
 const IDLE_MAX: Duration = Duration::from_secs(3600);

@@ -1,11 +1,11 @@
-//! How much waits for the reader of a node's events, beside the queue to it.
+//! Bounds the events that wait for their reader beside the queue to it.
 //!
 //! Model: while the queue of events is full, what this node's own program does adds events to a list. The
 //! [`Backlog`] weighs that list: each event counts one unit and one more for each KiB of its values.
 //! Invariants: BACKLOG-1. An event is weighed once, and only while events wait.
 //! Limits: [`BACKLOG_SIZE_MAX`] units; then commands that make events wait until the reader has taken some. So a
 //! program may publish a few thousand capabilities before it reads its first event.
-//! Not here: the queue (`start.rs`), who waits (`actor.rs`).
+//! Not here: the queue (`startup.rs`), who waits (`actor.rs`).
 
 use zocp_model::{Change, Value};
 

@@ -1,7 +1,7 @@
 //! The UDP sockets of the beacons, one for each network that carries the mesh.
 //!
 //! Model: [`Beacons`] owns the sockets; each has a task that reads datagrams into the actor's
-//! queue. Bound to the link where the kernel lets us, so that a beacon is heard only on networks
+//! queue. Bound to the link where the kernel lets us, so that a beacon is received only on networks
 //! that were chosen; sent from port 5670 to the subnet's broadcast address as zyre and pyre do,
 //! or to a multicast group.
 //! Limits: 64 octets a datagram (a v3 beacon has 54); `Limits::beacons_max` a second on a network and
@@ -33,7 +33,7 @@ pub(crate) const MULTICAST_GROUP: Ipv4Addr = Ipv4Addr::new(225, 25, 25, 25);
 
 const DATAGRAM_LEN_MAX: usize = 64;
 
-/// A datagram that came in on the beacon port.
+/// A datagram received on the beacon port.
 pub(crate) struct Datagram {
     pub(crate) from: SocketAddr,
     pub(crate) octets: Vec<u8>,
@@ -41,21 +41,21 @@ pub(crate) struct Datagram {
 
 /// The beacon sockets of all networks.
 pub(crate) struct Beacons {
-    /// How many a second are looked at on a network, of all and of one address.
+    /// How many beacons a second are read on a network, in all and from one address.
     rates: (usize, usize),
     mode: BeaconMode,
     port: u16,
-    heard: mpsc::Sender<Datagram>,
+    received: mpsc::Sender<Datagram>,
     traffic: Arc<Traffic>,
     sockets: HashMap<Network, Beacon>,
     /// The newest beacon, for networks that come later; `None` before the first.
     newest: Option<Vec<u8>>,
 }
 
-/// A network that has no beacons, although it should.
+/// A network whose beacon socket could not be opened.
 pub(crate) struct Failure {
     network: Network,
-    /// What the kernel said.
+    /// The error of the kernel.
     pub(crate) error: io::Error,
 }
 
@@ -70,7 +70,7 @@ struct Beacon {
     socket: Arc<UdpSocket>,
     to: SocketAddr,
     reader: AbortHandle,
-    /// A network that cannot be sent to is logged once.
+    /// Whether the last datagram could not be sent, which is logged once.
     failed: bool,
 }
 
@@ -84,7 +84,7 @@ impl Beacons {
     pub(crate) fn new(
         mode: BeaconMode,
         port: u16,
-        heard: mpsc::Sender<Datagram>,
+        received: mpsc::Sender<Datagram>,
         traffic: Arc<Traffic>,
         limits: &Limits,
     ) -> Self {
@@ -92,7 +92,7 @@ impl Beacons {
             rates: (limits.beacons_max, limits.beacons_per_address_max),
             mode,
             port,
-            heard,
+            received,
             traffic,
             sockets: HashMap::new(),
             newest: None,
@@ -133,12 +133,12 @@ impl Beacons {
         failures
     }
 
-    /// The port of all of them.
+    /// The UDP port of all sockets.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// Whether there is no socket although there should be.
+    /// Whether there is no socket although beacons are on.
     pub(crate) fn is_silent(&self) -> bool {
         self.mode != BeaconMode::Off && self.sockets.is_empty()
     }
@@ -165,7 +165,7 @@ impl Beacons {
         socket.set_nonblocking(true)?;
         // protocol.md §1.9
         if let Err(error) = socket.bind_device(Some(network.name.as_bytes())) {
-            // Old kernels want a privilege for this; then every network is heard.
+            // Old kernels demand a privilege for this; without it beacons of every network are received.
             debug!(interface = network.name, %error, "beacon socket is not bound to its link");
         }
         socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, self.port).into())?;
@@ -183,10 +183,10 @@ impl Beacons {
         let socket = Arc::new(UdpSocket::from_std(socket.into())?);
         let reader = tokio::spawn(listen(
             Arc::clone(&socket),
-            Heard {
-                beacons: self.heard.clone(),
+            Receiver {
+                beacons: self.received.clone(),
                 rate: AddressRate::new(clock::now(), self.rates.0, self.rates.1),
-                told: LogThrottle::default(),
+                log: LogThrottle::default(),
                 traffic: Arc::clone(&self.traffic),
             },
         ));
@@ -201,8 +201,8 @@ impl Beacons {
 
 impl Beacon {
     fn send(&mut self, network: &Network, octets: &[u8]) {
-        // Past tokio, which takes a new socket for full until its first look; a datagram that the
-        // kernel has no room for is not worth waiting for.
+        // Not through tokio, which takes a new socket for full until it has polled it once. A datagram that the kernel
+        // has no space for is not worth waiting for.
         let socket = socket2::SockRef::from(self.socket.as_ref());
         match socket.send_to(octets, &self.to.into()) {
             Ok(_) => self.failed = false,
@@ -215,16 +215,16 @@ impl Beacon {
     }
 }
 
-/// Where what a socket hears goes to.
-struct Heard {
+/// Passes the datagrams of one socket on.
+struct Receiver {
     beacons: mpsc::Sender<Datagram>,
     rate: AddressRate,
-    told: LogThrottle,
+    log: LogThrottle,
     traffic: Arc<Traffic>,
 }
 
-impl Heard {
-    /// Passes a datagram on, if there is room: the peer's next beacon comes within a second.
+impl Receiver {
+    /// Passes a datagram on if no limit is reached; otherwise drops it: the peer's next beacon comes within a second.
     fn pass(&mut self, from: SocketAddr, octets: &[u8]) {
         let now = clock::now();
         let is_admitted = self.rate.admit(now, from.ip());
@@ -236,20 +236,20 @@ impl Heard {
             return;
         }
         self.traffic.rejections.add(Rejection::Beacon);
-        if self.told.is_due(now) {
+        if self.log.is_due(now) {
             warn!(%from, "more beacons come than are looked at");
         }
     }
 }
 
 /// Reads datagrams until the socket's owner aborts it.
-async fn listen(socket: Arc<UdpSocket>, mut heard: Heard) {
+async fn listen(socket: Arc<UdpSocket>, mut receiver: Receiver) {
     let mut buffer = [0; DATAGRAM_LEN_MAX];
     loop {
         match socket.recv_from(&mut buffer).await {
-            Ok((len, from)) => heard.pass(from, &buffer[..len]),
+            Ok((len, from)) => receiver.pass(from, &buffer[..len]),
             Err(error) => {
-                // A link that went down; netlink tells the actor, which drops this socket.
+                // The network went down; netlink reports that to the actor, which drops this socket.
                 debug!(%error, "beacon socket");
                 tokio::time::sleep(RETRY).await;
             }

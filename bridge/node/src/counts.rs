@@ -1,25 +1,25 @@
-//! Counters that are always on, one for each of a few kinds of thing.
+//! Counters that are always on, one for each kind of a closed list.
 //!
-//! Model: [`Counts`] has a cell for each of its [`Kind`]s, with how often it was and how many octets
-//! that had. Whoever counts adds; whoever wants to know reads, from any task.
-//! Invariants: I1. A cell never goes back, but wraps after 2^64. I2. Adding is two relaxed additions: no
-//! lock, no allocation, and no order with anything else. So the two numbers of a cell may be read
-//! from before and after one addition.
+//! Model: [`Counts`] has a cell for each of its [`Kind`]s, which holds how often the kind occurred and how many octets
+//! that had. Any task may add and read.
+//! Invariants: COUNTS-1. A cell never decreases, but wraps after 2^64. COUNTS-2. Adding is two relaxed additions: no
+//! lock, no allocation, and no order with anything else. So the two numbers of a cell may be read from before and after
+//! one addition.
 //! Limits: as many cells as there are kinds.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The kinds that are told apart: a closed list, with a name for each.
+/// A closed list of kinds, each with a name.
 pub trait Kind: Copy + fmt::Debug + 'static {
-    /// All of them, each at the place of its [`index`](Self::index).
+    /// All kinds, each at the position of its [`index`](Self::index).
     const ALL: &'static [Self];
 
-    /// Its place in [`ALL`](Self::ALL).
+    /// Its position in [`ALL`](Self::ALL).
     fn index(self) -> usize;
 
-    /// Its name for people and programs, which stays.
+    /// Its name for people and programs, which never changes.
     fn name(self) -> &'static str;
 }
 
@@ -64,12 +64,12 @@ struct Cell {
     octets: AtomicU64,
 }
 
-/// What one counter has come to.
+/// The state of one counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// How often.
+    /// How often the kind occurred.
     pub count: u64,
-    /// How many octets that had together; 0 where nothing has any.
+    /// How many octets that had in all; 0 for kinds without octets.
     pub octets: u64,
 }
 
@@ -83,14 +83,14 @@ impl<K: Kind> Default for Counts<K> {
 }
 
 impl<K: Kind> Counts<K> {
-    /// One more, without octets.
+    /// Counts one, without octets.
     pub fn add(&self, kind: K) {
         if let Some(cell) = self.cells.get(kind.index()) {
             cell.count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// One more, with this many octets.
+    /// Counts one, with this many octets.
     pub fn add_octets(&self, kind: K, octets: usize) {
         if let Some(cell) = self.cells.get(kind.index()) {
             cell.count.fetch_add(1, Ordering::Relaxed);
@@ -98,7 +98,7 @@ impl<K: Kind> Counts<K> {
         }
     }
 
-    /// What the counter of a kind has come to.
+    /// The state of the counter of a kind.
     #[must_use]
     pub fn tally(&self, kind: K) -> Tally {
         let read = |cell: &Cell| Tally {
@@ -108,7 +108,7 @@ impl<K: Kind> Counts<K> {
         self.cells.get(kind.index()).map(read).unwrap_or_default()
     }
 
-    /// All kinds that have been, in their order.
+    /// The counters of all kinds that occurred, in the order of the kinds.
     pub fn tallies(&self) -> impl Iterator<Item = (K, Tally)> + use<'_, K> {
         let all = K::ALL.iter().map(|kind| (*kind, self.tally(*kind)));
         all.filter(|(_, tally)| tally.count > 0)

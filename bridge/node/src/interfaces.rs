@@ -1,7 +1,7 @@
 //! Which networks of this machine carry the mesh, and when that changes.
 //!
-//! Model: a [`Network`] is one IPv4 address on one link; the kernel tells by netlink which there
-//! are. [`choose`] picks those that the mesh uses; [`Watch`] tells when to look again.
+//! Model: a [`Network`] is one IPv4 address on one network interface (*link* in netlink); the kernel lists them by
+//! netlink. [`choose`] picks those that the mesh uses; [`Watch`] reports that the list may have changed.
 //! Not here: the beacon sockets made from the choice (`beacon.rs`).
 //! Limits: none of its own; the kernel's list is taken as it is.
 //! Spec: docs/reference/protocol.md §1.9.
@@ -23,7 +23,7 @@ pub struct Network {
     pub index: u32,
     /// The link's name, such as `eth0`.
     pub name: String,
-    /// Our address there.
+    /// This machine's address there.
     pub address: Ipv4Addr,
     /// Length of the network's prefix, in bits.
     pub prefix: u8,
@@ -41,7 +41,7 @@ impl Network {
     }
 }
 
-/// What the user wants the mesh to use.
+/// Which networks the user chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Selection {
     /// Every usable network; the loopback when there is no other.
@@ -93,7 +93,7 @@ pub(crate) fn describe(networks: &[Network]) -> String {
     }
 }
 
-/// A conversation with the kernel about links and addresses.
+/// The netlink socket, through which the kernel lists links and addresses and reports their changes.
 pub(crate) struct Watch {
     handle: rtnetlink::Handle,
     changes: mpsc::Receiver<()>,
@@ -112,7 +112,7 @@ impl Watch {
         let (changed, changes) = mpsc::channel(1);
         tokio::spawn(async move {
             let mut messages = messages;
-            // One mark is enough, however much changed since the last look.
+            // One message in the channel is enough, however much changed since the list was read.
             while messages.next().await.is_some() && !changed.is_closed() {
                 let _ = changed.try_send(());
             }
@@ -123,7 +123,7 @@ impl Watch {
     /// Waits until links or addresses changed. Cancel-safe.
     pub(crate) async fn changed(&mut self) {
         if self.changes.recv().await.is_none() {
-            // The netlink socket is gone: what is known stays.
+            // The netlink socket is closed: the last list stays.
             std::future::pending::<()>().await;
         }
     }

@@ -1,6 +1,6 @@
-//! The TCP ports of which a mailbox takes the first that is free.
+//! The TCP ports that a mailbox may use; it takes the first that is free.
 //!
-//! Invariants: PORT-1. 0 is none of them, and the first is not above the last.
+//! Invariants: PORT-1. Port 0 is not among them, and the first is not above the last.
 
 use std::fmt;
 use std::ops::RangeInclusive;

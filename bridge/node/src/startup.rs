@@ -1,6 +1,6 @@
-//! How a node starts: mailbox, identity, networks, beacons, actor.
+//! Starts a node: identity, networks, mailbox, beacons, actor.
 //!
-//! Not here: what it does then (`actor.rs`).
+//! Not here: what the node does then (`actor.rs`).
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -35,21 +35,21 @@ pub enum StartError {
     /// None of the TCP ports that the user chose for peers could be opened.
     #[error("TCP port {ports} for peers (mesh.mailbox_port) could not be opened: {error}")]
     MailboxPorts {
-        /// Those that were tried.
+        /// The ports that were tried.
         ports: Ports,
-        /// What the kernel said, of the last.
+        /// The error of the kernel for the last of them.
         #[source]
         error: io::Error,
     },
     /// The kernel's list of links and addresses could not be read.
     #[error("the list of network interfaces could not be read (netlink): {0}")]
     Netlink(#[source] io::Error),
-    /// None of the interfaces that the user named is there and up.
+    /// None of the interfaces that the user named exists and is up.
     #[error("no interface {} is up with an IPv4 address; there are: {there}", named.join(" or "))]
     NoInterface {
-        /// What the user named.
+        /// The names or addresses that the user gave.
         named: Vec<String>,
-        /// What there is, as `name (address)`, with a comma between.
+        /// The interfaces that exist, as `name (address)`, with a comma between.
         there: String,
     },
     /// No network could be used for beacons.
@@ -57,14 +57,14 @@ pub enum StartError {
     Beacon {
         /// The port.
         port: u16,
-        /// What the kernel said.
+        /// The error of the kernel.
         #[source]
         error: io::Error,
     },
     /// The operating system gave no random numbers for the identity.
     #[error("no random numbers for the node's identity: {0}")]
     Random(#[source] io::Error),
-    /// An endpoint, a group or a header in the configuration is not one.
+    /// An endpoint, a group or a header in the configuration is malformed; the text says which.
     #[error("{0}")]
     Config(String),
 }
@@ -78,10 +78,10 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     let networks = chosen(&all, &selection)?;
     let mailbox = open_mailbox(&config).await?;
     let port = mailbox.local_addr().map_err(StartError::Mailbox)?.port();
-    let (heard, datagrams) = mpsc::channel(DATAGRAMS_MAX);
+    let (received, datagrams) = mpsc::channel(DATAGRAMS_MAX);
     let hash = IdHash::new(seed);
     let traffic = Arc::new(Traffic::new(hash));
-    let beacons = open_beacons(&config, &networks, heard, &traffic)?;
+    let beacons = open_beacons(&config, &networks, received, &traffic)?;
     let zre = Zre::new(clock::now(), zre_config(&config, id, port, seed)?);
     let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
     let (requests, request_queue) = mpsc::channel(COMMANDS_MAX);
@@ -103,7 +103,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         hash,
     };
     let mut actor = Actor::new(&config, parts);
-    actor.own(&all);
+    actor.learn_own_addresses(&all);
     for endpoint in &config.peers {
         actor
             .connect(clock::now(), endpoint)
@@ -141,7 +141,7 @@ fn selection(config: &Config) -> Selection {
     }
 }
 
-/// The networks to begin with. There may be none yet, unless the user named some.
+/// The networks that exist at the start. There may be none, unless the user named some.
 fn chosen(all: &[Network], selection: &Selection) -> Result<Vec<Network>, StartError> {
     let networks = choose(all, selection);
     match selection {
@@ -179,13 +179,13 @@ async fn open_mailbox(config: &Config) -> Result<TcpListener, StartError> {
 fn open_beacons(
     config: &Config,
     networks: &[Network],
-    heard: mpsc::Sender<Datagram>,
+    received: mpsc::Sender<Datagram>,
     traffic: &Arc<Traffic>,
 ) -> Result<Beacons, StartError> {
     let mut beacons = Beacons::new(
         config.beacon,
         config.beacon_port(),
-        heard,
+        received,
         Arc::clone(traffic),
         &config.limits,
     );
@@ -264,12 +264,12 @@ fn random<const N: usize>() -> Result<[u8; N], StartError> {
     Ok(octets)
 }
 
-/// Reads that wait for the actor, of at most 128 KiB each; then connections are not read.
+/// Inputs that wait for the actor, each of one read of at most 128 KiB; beyond it connections are not read.
 const INPUTS_MAX: usize = 64;
 
 /// Batches of events that wait for their reader, each of what one turn of the actor brought (one read
 /// of 128 KiB, or a burst of commands); then neither connections are read nor commands taken that make events.
 const EVENT_BATCHES_MAX: usize = 16;
 
-/// Beacons that wait for the actor; more are dropped and come again.
+/// Beacons that wait for the actor; further ones are dropped, and their senders repeat them.
 const DATAGRAMS_MAX: usize = 1024;

@@ -1,12 +1,12 @@
-//! What goes over the mesh, counted: by verb, by peer, and what was turned away.
+//! Counts what is sent, received and rejected: by verb, by peer, by kind.
 //!
-//! Model: [`Traffic`] is shared between the actor, which counts, and whoever wants to know. What
-//! is said to and by a peer while it is present is counted a second time in its [`PeerTraffic`].
-//! Invariants: I1. A peer has its counters from before `Entered` is told until it has exited; whoever
-//! holds them may read them longer. I2. A message is counted by what it says first: a ZOCP message of
-//! several verbs as the first of them. I3. What nobody has understood is counted as `OTHER`.
+//! Model: [`Traffic`] is shared between the actor, which counts, and all who read it. Messages from and to a peer that
+//! is present are counted a second time in its [`PeerTraffic`].
+//! Invariants: TRAFFIC-1. A peer has its counters from before `Entered` is reported until it has exited; whoever holds
+//! them may read them longer. TRAFFIC-2. A ZOCP message of several verbs is counted as the first of them. TRAFFIC-3. A
+//! message that is not understood is counted as `OTHER`.
 //! Limits: as many peers as are present.
-//! Not here: what D-Bus messages are in whispers; here they are whispers.
+//! Not here: the packets of the bridge inside whispers; here they are whispers.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,27 +18,27 @@ use crate::counts::Counts;
 use crate::trace::{TraceEvent, TraceHook};
 use crate::traffic_kinds::{BeaconKind, Departure, Rejection, Verb};
 
-/// What was said to and by one peer since it entered.
+/// The messages from and to one peer since it entered.
 #[derive(Debug, Default)]
 pub struct PeerTraffic {
-    /// Said by it.
+    /// Messages from it.
     pub received: Counts<Verb>,
-    /// Said to it.
+    /// Messages to it.
     pub sent: Counts<Verb>,
 }
 
-/// What goes over the mesh, counted.
+/// The counters of a node. See [`Node::traffic`](crate::Node::traffic).
 #[derive(Debug)]
 pub struct Traffic {
-    /// Said by anybody, also by those that were not let in.
+    /// Messages from all peers, also from those that were not admitted.
     pub received: Counts<Verb>,
-    /// Said to anybody.
+    /// Messages to all peers.
     pub sent: Counts<Verb>,
-    /// Datagrams.
+    /// Beacons.
     pub beacons: Counts<BeaconKind>,
-    /// What was turned away.
+    /// Connections, peers and messages that were rejected.
     pub rejections: Counts<Rejection>,
-    /// How peers left.
+    /// Peers that left, by the way they did.
     pub departures: Counts<Departure>,
     peers: RwLock<HashMap<PeerId, Arc<PeerTraffic>, IdHash>>,
     trace: TraceHook,
@@ -64,13 +64,14 @@ impl Traffic {
         peers.get(&id).cloned()
     }
 
-    /// Where to listen to it.
+    /// Where the bridge observes every message.
+    #[doc(hidden)]
     #[must_use]
     pub fn trace_hook(&self) -> &TraceHook {
         &self.trace
     }
 
-    /// Counts what is turned away, and tells who listens why.
+    /// Counts a rejection, and gives it to the trace hook with its reason.
     pub(crate) fn reject(
         &self,
         kind: Rejection,
@@ -85,7 +86,7 @@ impl Traffic {
         });
     }
 
-    /// How many peers are present.
+    /// The number of peers that are present.
     #[must_use]
     pub fn peer_count(&self) -> usize {
         let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
@@ -103,13 +104,13 @@ impl Traffic {
         peers.remove(&id);
     }
 
-    /// A message came from whom its connection says to be this peer.
+    /// Counts a message on a connection of this peer.
     pub(crate) fn received(&self, peer: PeerId, verb: Verb, octets: usize) {
         self.received.add_octets(verb, octets);
         self.with(peer, |peer| peer.received.add_octets(verb, octets));
     }
 
-    /// A message goes out.
+    /// Counts a message that is sent.
     pub(crate) fn sent(&self, peer: Option<PeerId>, verb: Verb, octets: usize) {
         self.sent.add_octets(verb, octets);
         if let Some(peer) = peer {

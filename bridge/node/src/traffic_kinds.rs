@@ -1,6 +1,6 @@
-//! What is told apart in the counters of the mesh.
+//! The kinds of traffic that are counted.
 //!
-//! Invariants: I1. Names stay, since programs ask for them. I2. A verb is found in the first octets of a
+//! Invariants: KIND-1. Names never change, since programs ask for them. KIND-2. A verb is found in the first octets of a
 //! message, without reading the rest.
 //! Spec: 36/ZRE "Protocol Grammar"; docs/reference/protocol.md §5.
 
@@ -10,39 +10,39 @@ use zocp_zre::{ExitReason, LinkError, RejectReason};
 use crate::kinds;
 
 kinds! {
-    /// What a message says.
+    /// What a message is for: a command of 36/ZRE, or a verb of ZOCP.
     pub enum Verb {
-        /// A greeting.
+        /// Introduces a node.
         Hello = "HELLO",
-        /// Into a group.
+        /// The sender joins a group.
         Join = "JOIN",
-        /// Out of a group.
+        /// The sender leaves a group.
         Leave = "LEAVE",
         /// Asks for a sign of life.
         Ping = "PING",
-        /// A sign of life.
+        /// Answers PING.
         PingOk = "PING-OK",
-        /// To one peer, and not ZOCP.
+        /// A message to one peer that is not ZOCP.
         Whisper = "WHISPER",
-        /// To a group, and not ZOCP.
+        /// A message to a group that is not ZOCP.
         Shout = "SHOUT",
-        /// ZOCP: asks for the tree.
+        /// ZOCP: asks for a tree.
         Get = "GET",
         /// ZOCP: sets values.
         Set = "SET",
         /// ZOCP: calls a method.
         Call = "CALL",
-        /// ZOCP: follows an emitter.
+        /// ZOCP: subscribes to an emitter.
         Sub = "SUB",
-        /// ZOCP: follows it no longer.
+        /// ZOCP: ends a subscription.
         Unsub = "UNSUB",
-        /// ZOCP: answers a call.
+        /// ZOCP: replies to a call.
         Rep = "REP",
-        /// ZOCP: tells a tree, or a change of it.
+        /// ZOCP: a tree, or a change of one.
         Mod = "MOD",
         /// ZOCP: an emission.
         Sig = "SIG",
-        /// ZOCP: says what holds after a SET.
+        /// ZOCP: the value that holds after a SET.
         Ack = "ACK",
         /// None of these.
         Other = "OTHER",
@@ -88,31 +88,31 @@ fn zocp(content: &[Bytes]) -> Option<Verb> {
 }
 
 kinds! {
-    /// What was not let in, or not understood.
+    /// Why a connection, a peer or a message was rejected.
     pub enum Rejection {
-        /// A connection that did not say in time, or at all, whose it is.
+        /// A connection whose handshake failed or took too long.
         Handshake = "handshake",
-        /// A connection with somebody whose ZMTP is older than 3.
+        /// A connection of a program whose ZMTP is older than 3.
         Version = "version",
-        /// A connection that was no node's: no identity of one, or our own.
+        /// A connection without the identity of a node, or with that of this node.
         Identity = "identity",
         /// A connection on a network that does not carry the mesh.
         Network = "network",
-        /// A connection above the number that is allowed.
+        /// A connection beyond the allowed number.
         Links = "links",
         /// A key that is not trusted, or none.
         Untrusted = "untrusted",
-        /// A node above the number that is allowed.
+        /// A peer beyond the allowed number.
         Peers = "peers",
-        /// A node whose greeting was none, or not understood.
+        /// A peer whose first message was no HELLO, or a malformed one.
         Greeting = "greeting",
-        /// A node that names an endpoint or an identity that is another's, or ours.
+        /// A peer that claims the endpoint or the identity of another peer or of this node.
         Impostor = "impostor",
         /// A connection of an address that connects too often, on a secure mesh.
         Rate = "rate",
-        /// A ZOCP message, or a part of one, that was not understood or is beyond a limit.
+        /// A ZOCP message, or a part of one, that is malformed or exceeds a limit.
         Message = "message",
-        /// A beacon for which there was no room.
+        /// A beacon beyond the allowed rate.
         Beacon = "beacon",
         /// Anything else.
         Other = "other",
@@ -154,13 +154,13 @@ kinds! {
         Expired = "expired",
         /// Its connection closed.
         Closed = "closed",
-        /// A message of its was missing, or it began anew.
+        /// One of its messages was missing, or it started again.
         Renewed = "renewed",
-        /// It sent what is no message, or too much.
+        /// It sent a malformed message, or exceeded a limit.
         Malformed = "malformed",
         /// It could not be reached.
         Unreachable = "unreachable",
-        /// It did not take what was sent to it.
+        /// It did not read what was sent to it.
         TooSlow = "too slow",
         /// Its key is trusted no longer.
         Distrusted = "distrusted",
@@ -190,12 +190,12 @@ impl From<ExitReason> for Departure {
 kinds! {
     /// A datagram on the beacon port.
     pub enum BeaconKind {
-        /// Ours, on all networks.
+        /// Sent by this node.
         Sent = "sent",
-        /// Ours, heard back: nothing on this machine keeps them out.
+        /// Sent by this node and received by it, since sockets on one machine share the port.
         Own = "own",
-        /// Somebody else's.
-        Heard = "heard",
+        /// Received from another node.
+        Received = "heard",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Commands: a name, then what the name says.
+//! The commands of ZMTP: a name, and a body whose layout depends on it.
 //!
 //! Model: READY and ERROR are the handshake's, of every mechanism (`handshake` reads what is in READY);
 //! HELLO, WELCOME and INITIATE are that of CURVE; PING and PONG are the heartbeat; every other name is

@@ -1,4 +1,4 @@
-//! One end of a connection: the handshake, and what is made of each command.
+//! One end of a connection: its stages, and how each command is handled.
 //!
 //! Model: a [`Stage`] that only goes forward, the decoder for what comes in, the output for what goes
 //! out, and the events that the caller has not polled yet.
@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::capacity::retained;
 use crate::command::{self, Command, Pong};
 use crate::curve::{self, Entropy, Session};
 use crate::decoder::{Decoder, Item};
@@ -26,7 +27,6 @@ use crate::limits::Limits;
 use crate::message::Message;
 use crate::metadata::Peer;
 use crate::output::Output;
-use crate::retain::retained;
 use crate::socket_kind::SocketKind;
 
 /// One end of one TCP connection. See the [crate] for the rule of its use.
@@ -41,46 +41,46 @@ pub struct Connection {
     events_peak: usize,
 }
 
-/// What came in.
+/// What a connection received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The peer has proved that it has this key, and waits to be let in: the owner of a connection by
+    /// The peer has proved that it has this key, and waits for the decision: the owner of a connection by
     /// [`Connection::curve_router`] calls [`Connection::accept`] or [`Connection::refuse`]. The first event
     /// of such a connection, and only once.
     PeerKey {
         /// The key.
         key: PublicKey,
-        /// What the peer calls itself, as in [`Event::Ready`].
+        /// The identity that the peer states, as in [`Event::Ready`].
         identity: Bytes,
     },
     /// The handshake is over: messages may be sent. The first event but for [`Event::PeerKey`], and only
     /// once.
     Ready {
-        /// What the peer is; it goes with what we are.
+        /// The kind of socket of the peer; it can talk to ours.
         socket_type: SocketKind,
-        /// What the peer calls itself, at most 255 octets, often none. It has proved nothing; with CURVE
-        /// only that it is the one with its key who calls itself so.
+        /// The identity that the peer states: at most 255 octets, often none. It is not proved; with CURVE it is proved
+        /// that the owner of the key states it.
         identity: Bytes,
     },
-    /// A message, whole.
+    /// A complete message.
     Message(Message),
 }
 
 /// How far the connection is.
 #[derive(Debug)]
 enum Stage {
-    /// The peer's greeting is not whole.
+    /// The peer's greeting is not complete.
     Greeting(Greeting, Handshake),
     Handshake(Handshake),
-    /// Messages go either way, sealed where there is a session.
+    /// Messages are exchanged, encrypted if there is a session.
     Traffic(Option<Box<Session>>),
     Failed,
 }
 
 impl Connection {
-    /// The end that opened the connection. `identity` is what a ROUTER will know us by; a peer refuses
-    /// one of more than 255 octets.
+    /// The end that opened the connection. A ROUTER will know it by `identity`; peers refuse one of more than 255
+    /// octets.
     pub fn dealer(identity: &[u8], limits: Limits) -> Self {
         Self::new(Handshake::null(SocketKind::Dealer, identity), limits)
     }
@@ -90,8 +90,8 @@ impl Connection {
         Self::new(Handshake::null(SocketKind::Router, b""), limits)
     }
 
-    /// The end that opened the connection to whoever has the key `server`, and to nobody else: it proves
-    /// that it has `keys`, and all that is said is sealed.
+    /// The end that opened the connection, with CURVE: it proves that it has `keys`, accepts only a peer that proves the
+    /// key `server`, and encrypts everything after that.
     pub fn curve_dealer(
         identity: &[u8],
         keys: &KeyPair,
@@ -104,8 +104,8 @@ impl Connection {
         Self::new(handshake, limits)
     }
 
-    /// The end that accepted the connection, with this key, for whom it lets in when
-    /// [`Event::PeerKey`] has told who it is.
+    /// The end that accepted the connection, with CURVE: it proves that it has `keys`, and its owner decides about the
+    /// key of the peer at [`Event::PeerKey`].
     pub fn curve_router(keys: &KeyPair, entropy: Entropy, limits: Limits) -> Self {
         let server = curve::Server::new(keys, entropy);
         Self::new(Handshake::server(SocketKind::Router, b"", server), limits)
@@ -127,8 +127,8 @@ impl Connection {
         }
     }
 
-    /// Takes octets as they came from the socket, all of them. What became whole waits in
-    /// [`Connection::poll_event`], also when there is an error behind it.
+    /// Takes all octets that were read from the socket. Messages that they complete wait in
+    /// [`Connection::poll_event`], also when an error follows them.
     ///
     /// Give one read at a time and poll the events before the next: they are not bounded otherwise.
     pub fn handle_input(&mut self, octets: &[u8]) -> Result<(), Error> {
@@ -152,8 +152,7 @@ impl Connection {
 
     /// Puts one message into the output. Its frames may be empty.
     ///
-    /// [`Limits`] bound what is sent as they bound what is received: what we would not take is not
-    /// worth sending to a peer like us.
+    /// [`Limits`] bound what is sent as they bound what is received.
     #[inline]
     pub fn send(&mut self, frames: &[&[u8]]) -> Result<(), SendError> {
         let wire_len = self.admit(frames)?;
@@ -174,7 +173,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Lets the peer of [`Event::PeerKey`] in: [`Event::Ready`] follows. `false` if there is nothing to
+    /// Accepts the peer of [`Event::PeerKey`]: [`Event::Ready`] follows. `false` if there is nothing to
     /// decide (any more).
     pub fn accept(&mut self) -> bool {
         let Stage::Handshake(handshake) = &mut self.stage else {
@@ -187,7 +186,7 @@ impl Connection {
         true
     }
 
-    /// Does not let the peer of [`Event::PeerKey`] in: an ERROR tells it so, and the connection has failed.
+    /// Refuses the peer of [`Event::PeerKey`]: an ERROR tells it so, and the connection has failed.
     /// Write what [`Connection::output`] holds, then close. `false` if there is nothing to decide.
     pub fn refuse(&mut self) -> bool {
         let undecided =
@@ -279,7 +278,7 @@ impl Connection {
         }
     }
 
-    /// Opens a sealed frame: a part of a message, or a command.
+    /// Decrypts a frame: a part of a message, or a command.
     fn handle_sealed(&mut self) -> Result<(), Error> {
         let Stage::Traffic(Some(session)) = &mut self.stage else {
             return Err(Error::Failed);
@@ -320,7 +319,7 @@ impl Connection {
         std::mem::replace(&mut self.stage, stage)
     }
 
-    /// The octets that the message takes in the output, if it may go there.
+    /// The octets that the message takes in the output, if the limits allow it.
     #[inline]
     fn admit(&self, frames: &[&[u8]]) -> Result<usize, SendError> {
         let overhead = match &self.stage {

@@ -1,4 +1,4 @@
-//! The CURVE mechanism: who is at the other end is proved, and what is said is sealed.
+//! The CURVE mechanism: each end proves that it has its key, and all messages are encrypted.
 //!
 //! Model: four commands, then MESSAGEs. Capitals are long-term keys, `'` marks those of one connection,
 //! `C` is the client (here always the DEALER) and `S` the server (the ROUTER):
@@ -14,17 +14,17 @@
 //!
 //! The client knows S before; the server learns C and gives it to its owner before it admits. [`client`]
 //! and [`server`] are the two handshakes, each state holding only what it may know; both end in a
-//! [`session`], which seals and opens frames. `keys`, [`nonce`] and [`sealed`] are the parts.
+//! [`session`], which seals and opens frames. `keys`, [`nonce`] and [`boxes`] are the parts.
 //!
 //! Invariants:
-//! - I1. No key of a connection is used with one nonce twice: short nonces count up and are never reused
+//! - CURVE-1. No key of a connection is used with one nonce twice: short nonces count up and are never reused
 //!   (`nonce`), long ones are random and drawn once for a connection.
-//! - I2. Nothing is read out of a box before its tag was checked, and nothing outside of boxes is acted on
+//! - CURVE-2. Nothing is read out of a box before its tag was checked, and nothing outside of boxes is acted on
 //!   but lengths, nonces and the peer's own transient key, which the first box proves.
-//! - I3. A short nonce that is not above the one before ends the connection: nothing is replayed,
+//! - CURVE-3. A short nonce that is not above the one before ends the connection: nothing is replayed,
 //!   reordered or left out within it.
-//! - I4. Long-term and connection keys are zeroed when they are dropped, and are in no `Debug` output.
-//! - I5. Low-order keys, which would make the shared secret known to everybody, and other forms of a key
+//! - CURVE-4. Long-term and connection keys are zeroed when they are dropped, and are in no `Debug` output.
+//! - CURVE-5. Low-order keys, which would make the shared secret known to everybody, and other forms of a key
 //!   are refused wherever a key comes in.
 //!
 //! Not here: who is trusted. The owner of the connection decides, see
@@ -32,10 +32,10 @@
 //!
 //! Spec: 25/ZMTP-CURVE, 26/CURVEZMQ; docs/reference/protocol.md §8.
 
+mod boxes;
 mod client;
 mod entropy;
 mod nonce;
-mod sealed;
 mod server;
 mod session;
 

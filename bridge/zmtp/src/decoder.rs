@@ -16,8 +16,8 @@
 //! sealed frame takes the way of a command; what was in it comes back by `add_opened`.
 //!
 //! Invariants:
-//! - I1. A body is begun only after its length passed `admit`, on both ways.
-//! - I2. The buffer of a message grows to at most twice what has arrived of it, and never beyond what
+//! - DECODER-1. A body is begun only after its length passed `admit`, on both ways.
+//! - DECODER-2. The buffer of a message grows to at most twice what has arrived of it, and never beyond what
 //!   its frames have announced.
 //!
 //! Limits: see [`Limits`].

@@ -1,4 +1,4 @@
-//! What can go wrong, by cause and by whose fault it is.
+//! The errors of a connection, by cause and by whose fault they are.
 //!
 //! "More octets are needed" is no error: nothing happens until they come.
 
@@ -13,19 +13,19 @@ pub enum Error {
     /// The octets are not ZMTP.
     #[error("malformed: {0}")]
     Malformed(#[from] Malformed),
-    /// The octets are ZMTP, of a kind that is not spoken here.
+    /// The octets are ZMTP of a version, mechanism or socket type that is not supported.
     #[error("unsupported: {0}")]
     Unsupported(#[from] Unsupported),
-    /// The octets are well formed, and it was not the time for them.
+    /// The octets are well formed, but out of turn.
     #[error("misbehaved: {0}")]
     Misbehaved(#[from] Misbehaved),
     /// The peer announced more than [`Limits`](crate::Limits) allow. Nothing was reserved for it.
     #[error("over the limit: {0}")]
     Limit(#[from] LimitExceeded),
-    /// The octets are not from whom they should be, or were changed on the way.
+    /// The octets do not come from the owner of the key, or were changed on the way.
     #[error("not proved: {0}")]
     Forged(#[from] Forged),
-    /// The peer refused us with an ERROR command. Of CURVE it is not proved that the peer said so.
+    /// The peer refused the connection with an ERROR command. With CURVE it is not proved that the peer sent it.
     #[error("refused by the peer: {reason:?}")]
     Refused {
         /// The peer's reason, at most 255 octets, those outside of printable ASCII escaped.
@@ -34,7 +34,7 @@ pub enum Error {
     /// Nobody's fault: a new connection is needed.
     #[error(transparent)]
     NoncesSpent(#[from] NoncesSpent),
-    /// The caller's fault: the connection had failed before. The input was not looked at.
+    /// The caller's fault: the connection had failed before. The input was ignored.
     #[error("the connection has failed before")]
     Failed,
 }
@@ -96,7 +96,7 @@ pub enum Malformed {
     },
 }
 
-/// ZMTP of a kind that is not spoken here.
+/// ZMTP of a version, mechanism or socket type that is not supported.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Unsupported {

@@ -1,7 +1,7 @@
-//! Keys: which are fit, how they are shown, and that they leave nothing behind.
+//! Keys of Curve25519: which are usable, how they are written, and that secrets are wiped from memory.
 //!
-//! Invariants: I1. A [`PublicKey`] is not of low order, so a secret that is shared with it depends on
-//! both sides; and it has one form, so two that are equal to X25519 are equal here. I2. A secret lies in one place however often its pair is cloned, is zeroed when the last
+//! Invariants: KEY-1. A [`PublicKey`] is not of low order, so a secret that is shared with it depends on
+//! both sides; and it has one form, so two that are equal to X25519 are equal here. KEY-2. A secret lies in one place however often its pair is cloned, is zeroed when the last
 //! clone is dropped, and is in no `Debug` output.
 
 mod z85;
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 pub use self::z85::Z85Error;
 
-/// A public key of Curve25519: who somebody is.
+/// A usable public key of Curve25519, which identifies its owner.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey([u8; 32]);
 

@@ -15,12 +15,12 @@
 //! one kind and an end of the other refuse each other.
 //!
 //! Invariants:
-//! - I1. Nothing but greeting and handshake is put out before the peer's READY has been taken in: libzmq
+//! - ZMTP-1. Nothing but greeting and handshake is put out before the peer's READY has been taken in: libzmq
 //!   hangs up on greeting, READY and a message in one segment.
-//! - I2. However the input is split, the same events, output and error come of it.
-//! - I3. A length is compared with its limit when it has been read, before memory is reserved for it,
+//! - ZMTP-2. However the input is split, the same events, output and error come of it.
+//! - ZMTP-3. A length is compared with its limit when it has been read, before memory is reserved for it,
 //!   and memory grows with what arrived, never with what was announced.
-//! - I4. After an error no more input is taken. Events of before it can still be polled.
+//! - ZMTP-4. After an error no more input is taken. Events of before it can still be polled.
 //!
 //! Limits: [`Limits`]. All are per connection; how many connections there are is the caller's affair.
 //!
@@ -67,6 +67,7 @@
 //!
 //! Spec: 23/ZMTP (3.0), and of 37/ZMTP (3.1) the heartbeat; 25/ZMTP-CURVE, 26/CURVEZMQ, 32/Z85.
 
+mod capacity;
 mod command;
 mod connection;
 mod curve;
@@ -81,7 +82,6 @@ mod mechanism;
 mod message;
 mod metadata;
 mod output;
-mod retain;
 mod socket_kind;
 
 pub use connection::{Connection, Event};

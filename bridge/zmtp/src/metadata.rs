@@ -1,4 +1,4 @@
-//! What each side tells of itself in the handshake, whatever the mechanism: its properties.
+//! The properties that each end states of itself in the handshake, with every mechanism.
 //!
 //! Properties that are not known are skipped, names are compared without regard to case. Their number
 //! is bounded by the length of a command.

@@ -1,4 +1,4 @@
-//! What is to be written: one contiguous buffer and how much of it has been written.
+//! The output of a connection: one contiguous buffer, and how much of it has been written.
 //!
 //! Invariants: `written_at <= buffer.len()`; what is written and not yet cleared away is less than what
 //! still waits, or less than [`CLEAR_MIN`], so clearing away costs a constant for each octet written.
@@ -7,7 +7,7 @@
 //! the peer does not read, and whatever it reads first shows it that we live. How much else may wait is
 //! the connection's affair.
 
-use crate::retain::retained;
+use crate::capacity::retained;
 
 /// The output of a connection.
 #[derive(Debug, Default)]

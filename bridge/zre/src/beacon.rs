@@ -1,10 +1,10 @@
-//! The datagram with which a node says that it is there, or leaves.
+//! The datagram with which a node announces that it is present, or leaves.
 //!
 //! Model: `ZRE`, a version octet, the UUID and the port of the node's mailbox;
 //! the host is the datagram's source. Version 3 carries a CURVE key as well.
-//! Invariants: I1. What [`Beacon::encode`] writes has exactly the length of its
+//! Invariants: BEACON-1. What [`Beacon::encode`] writes has exactly the length of its
 //! version; one old peer's thread dies of any other datagram that begins with
-//! `ZRE`. I2. Port 0 is a goodbye, so no node may announce a mailbox there.
+//! `ZRE`. BEACON-2. Port 0 is a goodbye, so no node may announce a mailbox there.
 //! Spec: 36/ZRE "UDP Beacon Framing"; 20/ZRE for version 1's fields;
 //! docs/reference/protocol.md §1.1, §1.3, §8.5.
 

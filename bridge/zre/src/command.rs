@@ -2,8 +2,8 @@
 //!
 //! Model: `AA A1`, id, version 2, sequence, then the fields of the id. WHISPER and
 //! SHOUT are followed by content frames, which this file never sees.
-//! Invariants: I1. Decoding reserves memory only for fields that are there in
-//! full. I2. It loops over one cursor and never recurs. I3. Encoding writes nothing
+//! Invariants: COMMAND-1. Decoding reserves memory only for fields that are there in
+//! full. COMMAND-2. It loops over one cursor and never recurs. COMMAND-3. Encoding writes nothing
 //! that any known peer chokes on: valid UTF-8, `string`s of at most 255 octets cut at
 //! a character, the headers dictionary always, ids 1 to 7 only.
 //! Limits: [`HelloLimits`]; octets behind the last field are ignored, as zyre does.

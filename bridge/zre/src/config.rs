@@ -1,4 +1,4 @@
-//! What a node is, how patient it is, and every bound of this crate.
+//! The configuration of a node: its identity, its timeouts, and every bound of this crate.
 //!
 //! Spec: 36/ZRE; the defaults of the times are zyre's.
 
@@ -7,29 +7,29 @@ use std::time::Duration;
 use crate::command::HelloLimits;
 use crate::{GroupName, PeerId, Security};
 
-/// A node and its manners. By value; it does not change while the node lives.
+/// The configuration of a node. It does not change while the node lives.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Who we are; drawn at random by the caller, once a run.
+    /// The identity of this node; drawn at random by the caller at each start.
     pub id: PeerId,
-    /// Our name for people; peers get at most 255 octets of it.
+    /// The name of this node for people; peers get at most 255 octets of it.
     pub name: String,
-    /// What HELLO tells besides; peers get at most 255 octets of a key.
+    /// The headers of HELLO, as name and value; peers get at most 255 octets of a name.
     pub headers: Vec<(String, String)>,
-    /// The groups that we are in from the start.
+    /// The groups that this node is in from the start.
     pub groups: Vec<GroupName>,
-    /// The port of our mailbox, the same on every address.
+    /// The TCP port of the mailbox, the same on every address.
     pub mailbox_port: u16,
-    /// Whether we say on the beacon port that we are here.
+    /// Whether this node sends beacons.
     pub beacon: bool,
-    /// Secret and random: keeps peers from choosing colliding ids, and spreads
+    /// A secret random number: it keeps peers from choosing identities that collide in hash tables, and spreads
     /// repeated attempts.
     pub seed: u64,
-    /// Makes the mesh a secure one, of nodes that prove their keys and nobody else.
+    /// Makes the mesh a secure one, of nodes that prove their keys.
     pub security: Option<Security>,
-    /// How patient we are.
+    /// The timeouts.
     pub times: Times,
-    /// How much we bear.
+    /// The bounds.
     pub limits: Limits,
 }
 

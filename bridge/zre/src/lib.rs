@@ -1,5 +1,5 @@
-//! ZRE version 2 (36/ZRE) as zyre and pyre really speak it: who is on the mesh, in
-//! which groups, and what they tell each other. No sockets, no clock, no tasks.
+//! ZRE version 2 (36/ZRE) as zyre and pyre really speak it: which nodes are on the mesh, in
+//! which groups, and the messages between them. No sockets, no clock, no tasks.
 //!
 //! **The one rule: after each call that changes a [`Zre`], drain
 //! [`Zre::poll_output`] until `None` and carry the outputs out in their order; and
@@ -20,8 +20,8 @@
 //!
 //! # Model
 //!
-//! A node has a mailbox, a ROUTER. What A says to B goes through the connection that
-//! A opened: here it is a *dial* for A and a *link* for B. The caller opens dials,
+//! A node has a mailbox, a ROUTER socket. Messages from A to B go through the connection that
+//! A opened: it is a *dial* for A and a *link* for B. The caller opens dials,
 //! accepts links and moves frames; this crate decides. Peers are met by beacon, by
 //! their HELLO, or by an endpoint that a user gave.
 //!
@@ -40,8 +40,8 @@
 //!
 //! # Security
 //!
-//! With [`Config::security`] the mesh is a secure one: beacons tell keys, the caller's connections prove
-//! them, and who has none that is trusted is not met. See `trust`.
+//! With [`Config::security`] the mesh is a secure one: beacons announce keys, the caller's connections prove
+//! them, and a node without a trusted key is not met. See `trust`.
 //!
 //! # Limits
 //!

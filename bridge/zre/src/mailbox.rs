@@ -1,4 +1,4 @@
-//! Our way to one peer: the connection that we dial, and what waits for it.
+//! The sending side to one peer: the connection that this node dials, and the messages that wait for it.
 //!
 //! ```text
 //!           time to try            READY, first ever: HELLO
@@ -14,8 +14,8 @@
 //! that it still knows. So a connection that follows another one is confirmed by a
 //! PING before anything is entrusted to it; and one that must be given up, because
 //! the numbers run out, is first read to its end, which a PING-OK shows.
-//! Invariants: I1. Messages are sent in `Open` only, apart from HELLO and the PINGs
-//! above; in every other phase they are held, in order. I2. Nothing is sent under a
+//! Invariants: MAILBOX-1. Messages are sent in `Open` only, apart from HELLO and the PINGs
+//! above; in every other phase they are held, in order. MAILBOX-2. Nothing is sent under a
 //! number that the peer's kind may not have (see `sequence`).
 //! Limits: `Limits::{held_messages_max, held_bytes_max, pings_max}`.
 

@@ -1,4 +1,4 @@
-//! What the core asks of its caller, and what it tells.
+//! The outputs of the core: what its caller has to do, and what happened.
 //!
 //! Model: an [`Output`] is either something to do on the network or an [`Event`].
 //! Order matters: outputs are carried out in the order in which they come.
@@ -66,14 +66,14 @@ pub enum Output {
     Dial {
         /// The connection's number from now on.
         dial: DialId,
-        /// Where to.
+        /// The endpoint to connect to.
         endpoint: Endpoint,
-        /// Who is to be there, and prove it; on a secure mesh only, and there always.
+        /// The key that the peer has to prove: always on a secure mesh, and never on another.
         key: Option<NodeKey>,
     },
     /// Send a message: the header is its first frame.
     Send {
-        /// On which connection.
+        /// The connection.
         dial: DialId,
         /// The first frame.
         header: Header,
@@ -94,160 +94,159 @@ pub enum Output {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A node is here: its HELLO arrived. It can be sent to from now on.
+    /// A peer entered: its HELLO was received. Messages can be sent to it from now on.
     Entered {
-        /// Who.
+        /// The peer.
         peer: PeerId,
         /// Its name for people.
         name: Arc<str>,
-        /// Where its mailbox is, as far as we know.
+        /// Its mailbox, as far as it is known.
         endpoint: Endpoint,
-        /// What it told besides.
+        /// Its headers.
         headers: Headers,
-        /// The groups that it is in; later ones are told by [`Self::Joined`].
+        /// The groups that it is in; later ones are reported by [`Self::Joined`].
         groups: Vec<GroupName>,
     },
-    /// A node that was here is gone.
+    /// A peer exited.
     Exited {
-        /// Who.
+        /// The peer.
         peer: PeerId,
         /// Its name for people.
         name: Arc<str>,
         /// Why.
         reason: ExitReason,
     },
-    /// A node joined a group.
+    /// A peer joined a group.
     Joined {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// Which group.
+        /// The group.
         group: GroupName,
     },
-    /// A node left a group.
+    /// A peer left a group.
     Left {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// Which group.
+        /// The group.
         group: GroupName,
     },
-    /// A message to us alone.
+    /// A peer sent a message to this node alone.
     Whispered {
-        /// From whom.
+        /// The sender.
         peer: PeerId,
         /// At least one frame.
         content: Content,
     },
-    /// A message to a group, which we may have left in the meantime.
+    /// A peer sent a message to a group, which this node may have left in the meantime.
     Shouted {
-        /// From whom.
+        /// The sender.
         peer: PeerId,
-        /// To which group.
+        /// The group.
         group: GroupName,
         /// At least one frame.
         content: Content,
     },
-    /// A node is silent and has not answered a PING.
+    /// A peer is silent and has not answered a PING.
     Evasive {
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
-    /// A node that was evasive has been heard again.
+    /// An evasive peer has given a sign of life.
     Returned {
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
-    /// A node opened a connection to us, and none of its endpoints can be dialed: it is behind a firewall or an
-    /// address translation, or names an address that is not its own. What it says arrives, and nothing can be said
-    /// to it. It is dialed on; once that succeeds, it exits and enters.
+    /// A peer opened a connection to this node, but none of its endpoints can be dialed: it is behind a firewall or an
+    /// address translation, or names an address that is not its own. Its messages are received, but none can be sent to
+    /// it. It is dialed again and again; once that succeeds, it exits and enters.
     Unreachable {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// Where it was tried.
+        /// The endpoints that were dialed.
         endpoints: Vec<Endpoint>,
     },
-    /// A node answered [`Zre::ping`](crate::Zre::ping).
+    /// A peer answered [`Zre::ping`](crate::Zre::ping).
     PingAnswered {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// From the question to the answer.
+        /// The time from the PING to its answer.
         rtt: Duration,
     },
-    /// We had to greet a node afresh (see the crate's page): it saw us leave and
-    /// enter, so what it kept about us, subscriptions above all, must be told again.
-    /// Nothing that was sent is lost.
+    /// The connection to a peer was renewed (see the crate's page). The peer saw this node leave and enter, so everything
+    /// that it kept about this node, above all subscriptions, has to be sent again. No message is lost.
     Renewed {
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
-    /// Sending to a node was refused with [`SendError::Busy`], and would not be now.
+    /// Sending to a peer failed with [`SendError::Busy`] before, and is possible again.
     Unblocked {
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
-    /// A key that is not trusted was heard or proved itself. Told once for each that is remembered
+    /// A key that is not trusted was announced or proved. Reported once for each key that is remembered
     /// ([`Zre::strangers`](crate::Zre::strangers)).
     StrangerHeard(Stranger),
     /// A key is trusted from now on, since its node entered and [`FirstUse::Trust`](crate::FirstUse) says so.
     KeyLearned {
-        /// Whose.
+        /// The peer.
         peer: PeerId,
         /// The key.
         key: NodeKey,
-        /// What the node calls itself.
+        /// The name of its node.
         name: Arc<str>,
     },
-    /// A node was not let in on first use, since it came under the name of one that is trusted: it is a
-    /// stranger until somebody trusts it. Told once as long as it is remembered.
+    /// A node was refused on first use, since a trusted key has its name. It is a stranger until its key is trusted.
+    /// Reported once for as long as it is remembered.
     NameRefused {
-        /// From where.
+        /// Its remote address.
         remote: SocketAddr,
         /// The name.
         name: Arc<str>,
-        /// The key that it has.
+        /// Its key.
         key: NodeKey,
-        /// The key that had the name first.
+        /// The trusted key that has the name.
         holder: NodeKey,
     },
-    /// A node was not let in. Told once for the same address and reason in a while.
+    /// A node was refused. Reported once in a while for the same address and reason.
     PeerRejected {
-        /// From where.
+        /// Its remote address.
         remote: SocketAddr,
         /// Why.
         why: RejectReason,
     },
 }
 
-/// Why a node is gone.
+/// Why a peer exited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExitReason {
-    /// It said so.
+    /// It said goodbye.
     Goodbye,
     /// It was silent for too long.
     Expired,
-    /// One of the two connections with it closed.
+    /// One of the two connections with it was closed.
     LinkClosed,
-    /// A message of its is missing.
+    /// One of its messages is missing: its sequence numbers have a gap.
     SequenceGap,
-    /// It said HELLO again, and enters at once; or another took its endpoint.
+    /// It sent another HELLO, and enters again at once; or another node took its endpoint.
     Replaced,
-    /// It sent what is no command.
+    /// It sent a malformed command.
     Malformed(DecodeError),
     /// It sent a WHISPER or SHOUT without content.
     NoContent,
     /// It is in too many groups or sent too many frames.
     OverLimit,
-    /// It greeted us, its connection ended, and we cannot reach its mailbox.
+    /// It sent a HELLO, its connection ended, and its mailbox cannot be reached.
     Unreachable,
     /// Its key is trusted no longer.
     Distrusted,
-    /// It does not take what is sent to it: the caller gave it up.
+    /// It does not read what is sent to it, so the caller gave it up.
     TooSlow,
-    /// We left.
+    /// This node left.
     Shutdown,
 }
 
-/// Why a node was not let in.
+/// Why a node was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RejectReason {
@@ -257,26 +256,26 @@ pub enum RejectReason {
     AddressFull,
     /// Its first message is no HELLO with number 1.
     NotGreeted,
-    /// Its first message is no command.
+    /// Its first message is malformed.
     Malformed(DecodeError),
-    /// Its endpoint cannot be understood.
+    /// Its endpoint is malformed.
     BadEndpoint,
-    /// It names the endpoint of a node that is here.
+    /// It claims the endpoint of a peer that is present.
     EndpointTaken,
-    /// It names our endpoint.
+    /// It claims the endpoint of this node.
     OwnEndpoint,
-    /// It says to be a node that is here with another key.
+    /// It claims the identity of a peer that is present with another key.
     IdentityTaken,
 }
 
-/// A connection is not taken. The caller closes it; nothing was changed.
+/// Why a connection is refused. The caller closes it; nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
     /// The peer is no ZRE node: its identity is not 1 and a UUID.
     #[error("the identity of the connection is not that of a ZRE node")]
     BadIdentity,
-    /// We dialed ourselves.
+    /// This node dialed itself.
     #[error("the connection comes from this node itself")]
     Own,
     /// [`Limits::links_max`](crate::Limits::links_max) are open.
@@ -285,7 +284,7 @@ pub enum LinkError {
     /// [`Limits::links_per_address_max`](crate::Limits::links_per_address_max) are open from its address.
     #[error("too many connections from this address are open")]
     TooManyThere,
-    /// It has proved no key that is trusted; or it has one, and this is no secure mesh.
+    /// It has proved no trusted key; or it has proved one, and this mesh is not secure.
     #[error("its key is not trusted")]
     Untrusted,
     /// After [`Zre::shutdown`](crate::Zre::shutdown).
@@ -293,40 +292,40 @@ pub enum LinkError {
     ShutDown,
 }
 
-/// A message is not sent. Nothing was changed.
+/// Why a message is not sent. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The caller's view is old: that node is not here.
+    /// The peer is not present (any more).
     #[error("the node is not on the mesh")]
     NoSuchPeer,
-    /// The caller's fault: an old peer dies of a message without content.
+    /// The caller's fault: the message has no content frame. Old peers end when they receive such a message.
     #[error("a message needs at least one content frame")]
     Empty,
     /// The caller's fault: more frames than
     /// [`Limits::content_frames_max`](crate::Limits::content_frames_max).
     #[error("too many content frames")]
     TooManyFrames,
-    /// As much waits for a peer as is allowed; [`Event::Unblocked`] tells when to
-    /// try again.
+    /// As much waits for the peer as is allowed; [`Event::Unblocked`] follows when
+    /// it can be tried again.
     #[error("too much is waiting for a node already")]
     Busy,
-    /// The node is here, but none of its endpoints can be dialed ([`Event::Unreachable`]).
+    /// The peer is present, but none of its endpoints can be dialed ([`Event::Unreachable`]).
     #[error("the node cannot be reached: nobody answers at its endpoint")]
     Unreachable,
-    /// The caller's fault: peers cannot be told this group.
+    /// The caller's fault: the name is no valid name of a group.
     #[error(transparent)]
     BadGroup(#[from] crate::NameError),
 }
 
-/// An endpoint is not taken. Nothing was changed.
+/// Why an endpoint is refused. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The caller's fault: it is none.
+    /// The caller's fault: the text is no endpoint.
     #[error(transparent)]
     BadEndpoint(#[from] crate::EndpointError),
-    /// The caller's fault: it is ours.
+    /// The caller's fault: it is the endpoint of this node.
     #[error("the endpoint is this node's own")]
     OwnEndpoint,
     /// [`Limits::manual_max`](crate::Limits::manual_max) are there.

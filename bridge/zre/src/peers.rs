@@ -1,6 +1,6 @@
 //! All peers: by index, which is short-lived and quick, and by id.
 //!
-//! Invariants: I1. `by_id` holds exactly the peers that have an id. I2. An index is
+//! Invariants: PEERS-1. `by_id` holds exactly the peers that have an id. PEERS-2. An index is
 //! free after `remove` and may be given to another peer.
 
 use std::collections::HashMap;

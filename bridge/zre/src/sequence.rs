@@ -2,7 +2,7 @@
 //!
 //! Model: every message of a connection has a 16-bit number; HELLO has 1. zyre
 //! and we go on from 65535 to 0, pyre from 65534 to 0.
-//! Invariants: I1. No message goes to a peer of unknown kind under a number that
+//! Invariants: SEQUENCE-1. No message goes to a peer of unknown kind under a number that
 //! one of the kinds would take for a gap: the connection is renewed before.
 //! Spec: 36/ZRE "Protocol Grammar" (`sequence`); docs/reference/protocol.md §3.4.
 

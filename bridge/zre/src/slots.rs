@@ -1,8 +1,8 @@
-//! How many connections are made at once because of one address.
+//! Limits how many connections are opened at once because of one remote address.
 //!
-//! Model: whoever makes us dial, by a beacon or a HELLO, has *slots*. A dial takes one from its beginning until it is
-//! ready or has failed. A peer for which there is none waits, and is told when it is its turn: those that were
-//! not tried before first.
+//! Model: an address whose beacon or HELLO makes this node dial has *slots*. A dial takes one from its beginning until it
+//! is ready or has failed. A peer for which there is none waits for its turn; peers that were not dialed before come
+//! first.
 //! Invariants: SLOT-1. An address has an entry exactly while a slot of its is taken. SLOT-2. A peer waits once at most.
 //! Limits: `Limits::dials_per_address_max` slots for each address; as many wait as there are peers.
 

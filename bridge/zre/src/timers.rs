@@ -1,10 +1,10 @@
-//! Which peer wants attention next, without work for those that are alive.
+//! Which peer has to be looked at next, without work for each sign of life.
 //!
-//! Model: a heap of (when, key). A peer that is heard moves its deadline away, and
-//! nothing is told to the heap: the entry comes up at the old time, the peer says
-//! what its deadline is now, and is armed again.
-//! Invariants: I1. For an armed key there is an entry no later than its deadline.
-//! I2. A key has one live entry; an earlier one makes the later stale. I3. The top
+//! Model: a heap of (when, key). A sign of life moves the peer's deadline, and
+//! the heap is left as it is: the entry comes up at the old time, the peer's present
+//! deadline is read, and the peer is armed again.
+//! Invariants: TIMER-1. For an armed key there is an entry no later than its deadline.
+//! TIMER-2. A key has one live entry; an earlier one makes the later stale. TIMER-3. The top
 //! of the heap is live: what makes an entry stale lies above it, and stale ones are
 //! dropped whenever one is taken.
 

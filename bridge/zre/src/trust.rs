@@ -1,12 +1,13 @@
-//! Who may be on a secure mesh: the keys that are trusted, and those that asked in vain.
+//! The keys that are trusted on a secure mesh, and those that were refused.
 //!
-//! Model: on a secure mesh a node is whoever has its key; the caller's connections prove it (CURVE), this
-//! crate only compares. [`Trust`] holds the trusted keys. A *stranger* is a key that was heard or that proved
-//! itself without being trusted: it is remembered for people, who may compare it and trust it, and nothing
-//! else comes of it.
-//! Invariants: I1. On a secure mesh every peer has a key that was admitted when it was made a peer; no peer
-//! is dialed, and none enters, whose key is not. I2. Without security no peer has one.
-//! I3. A key that is trusted on first use is the first that had its node's name; one that comes later under
+//! Model: on a secure mesh a node is identified by its key. The caller's connections prove that a peer has its key
+//! (CURVE); this crate compares keys, and computes nothing. [`Trust`] holds the trusted keys. A *stranger* is a key that
+//! was announced or proved without being trusted: it is remembered so that a person can compare and trust it, and has no
+//! other effect. [`NodeKey`] is any 32 octets that a beacon may announce, also those that are no usable key; whether they
+//! are one is known to the crate that encrypts, and so it is a type of its own.
+//! Invariants: TRUST-1. On a secure mesh every peer has a key that was admitted when it was made a peer; no peer
+//! is dialed, and none enters, whose key is not. TRUST-2. Without security no peer has one.
+//! TRUST-3. A key that is trusted on first use is the first that had its node's name; one that comes later under
 //! a name that another trusted key has is not.
 //! Limits: [`TRUSTED_MAX`] keys, [`LEARNED_MAX`] of them on first use, above which others are strangers;
 //! [`STRANGERS_MAX`] strangers, the longest silent making room when it has been so for [`STRANGER_FOR`], and
@@ -19,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use crate::PeerId;
 
-/// A public key, as octets. Whether it is one, and whether somebody has it, is the caller's affair.
+/// The octets of a public key, as a beacon announces them. They may be no usable key, and nobody may have it: the caller
+/// finds out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeKey([u8; 32]);
 
@@ -49,40 +51,40 @@ impl std::fmt::Debug for NodeKey {
 /// What makes a mesh a secure one. See [`Config::security`](crate::Config::security).
 #[derive(Debug, Clone)]
 pub struct Security {
-    /// Our own key, which our beacons tell.
+    /// This node's key, which its beacons announce.
     pub key: NodeKey,
-    /// Who may be here.
+    /// The keys of the nodes that may be peers.
     pub trusted: Vec<NodeKey>,
-    /// Who else may, since it was trusted on first use, with the name that it had.
+    /// Further keys that were trusted on first use, each with the name of its node.
     pub learned: Vec<(NodeKey, Box<str>)>,
-    /// Who may not even on first use.
+    /// Keys that are not trusted on first use.
     pub barred: Vec<NodeKey>,
-    /// Whether everybody may who proves to have the key that he tells; such keys are trusted from then on.
+    /// Whether other keys are trusted when a peer first proves to have one.
     pub first_use: FirstUse,
 }
 
-/// What becomes of a key that is not trusted yet.
+/// What happens to a key that is not trusted yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FirstUse {
-    /// Nothing: it is a stranger.
+    /// It is refused, and remembered as a stranger.
     #[default]
     Refuse,
-    /// It is let in and trusted from then on, unless a trusted key has its node's name.
+    /// It is trusted from then on, unless a node with the same name has another trusted key.
     Trust,
 }
 
-/// A key that asked in vain.
+/// A key that was announced or proved without being trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stranger {
-    /// The key. If only a beacon told it, nobody has proved to have it.
+    /// The key. If only beacons announced it, nobody has proved to have it.
     pub key: NodeKey,
-    /// Who it says to be.
+    /// The identity that its node announced.
     pub id: PeerId,
-    /// Where it was heard last.
+    /// The remote address of its last announcement.
     pub from: SocketAddr,
-    /// When.
+    /// The time of its last announcement.
     pub heard: Instant,
-    /// How often it was heard: beacons and connections.
+    /// The number of its announcements: beacons and connections.
     pub times: u64,
 }
 

@@ -1,23 +1,23 @@
-//! The core: a node on the mesh, and its view of all others.
+//! The core of ZRE: a node on the mesh, and what it knows of all others.
 //!
-//! Model: this file holds the state and shows it; the verbs are in the files below,
-//! each a part of `impl Zre`: `meeting` (beacons, manual endpoints), `links` (what
-//! peers say), `greeting` (HELLO), `dials` (our connections), `sending` (messages,
-//! groups), `parting` (peers that go), `sharing` (what one address may have), `ticking` (time), `trusting` (keys).
-//! Invariants: I1. `dials` holds exactly the connections of the mailboxes. I2. A link
-//! with a peer is the `link` of that peer's presence. I3. `members` holds a peer in
-//! exactly the groups of its presence. I4. After a change to a peer's phase it is
+//! Model: this file has the state. Each file below has one part of `impl Zre`: `discovery` (beacons, and endpoints that a
+//! user gives), `links` (messages from peers), `greeting` (HELLO, and the groups of peers), `dials` (the connections that
+//! this node opens), `messages` (messages to peers, this node's groups), `departures` (peers that leave),
+//! `address_limits` (what one address may cost), `timeouts` (time), `keys` (the keys of a secure mesh), `view` (queries).
+//! Invariants: ZRE-1. `dials` holds exactly the connections of the mailboxes. ZRE-2. A link
+//! with a peer is the `link` of that peer's presence. ZRE-3. `members` holds a peer in
+//! exactly the groups of its presence. ZRE-4. After a change to a peer's phase it is
 //! armed again (`Timers`).
 
+mod address_limits;
+mod departures;
 mod dials;
+mod discovery;
 mod greeting;
+mod keys;
 mod links;
-mod meeting;
-mod parting;
-mod sending;
-mod sharing;
-mod ticking;
-mod trusting;
+mod messages;
+mod timeouts;
 mod view;
 
 use std::collections::{HashMap, VecDeque};

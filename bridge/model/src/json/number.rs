@@ -1,6 +1,6 @@
 //! Numbers: exact digits, exact comparison, and the three that JSON lacks.
 //!
-//! Invariants: N1. A `Number` in a model holds either a JSON number's own digits or one of
+//! Invariants: NUMBER-1. A `Number` in a model holds either a JSON number's own digits or one of
 //! `NaN`, `Infinity`, `-Infinity`, which Python reads back.
 //! Spec: docs/reference/protocol.md §4.4.
 
@@ -31,7 +31,7 @@ pub fn number(value: &Value) -> Option<f64> {
     as_f64(value.as_number()?)
 }
 
-/// A number whose text was checked before (N1).
+/// A number whose text was checked before (NUMBER-1).
 ///
 /// serde_json offers no other way to keep `NaN`, and validating twice is half the
 /// time of decoding a small message. Its doc comment reserves the function for

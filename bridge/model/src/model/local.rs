@@ -1,15 +1,15 @@
-//! Our own tree: what we publish, set and emit, and how the subscribers hear of it.
+//! This node's own tree: what it publishes, sets and emits, and what subscribers are sent of it.
 //!
 //! Old peers see our tree in pyZOCP's shape: every capability has `value`, `typeHint`,
-//! `access` and `subscribers`; there are no `methods`. What is gone they are told as
-//! `gone` says.
+//! `access` and `subscribers`; there are no `methods`. Removals are described to them as
+//! `removals` says.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::{
-    Model, Peer, gone,
+    Model, Peer, removals,
     touches::{Met, Telling},
 };
 use crate::{
@@ -422,7 +422,7 @@ impl Model {
         audience: Audience,
         emitter: Option<&CapPath>,
     ) {
-        let left = gone::left_of(&self.tree, object, &entries);
+        let left = removals::left_of(&self.tree, object, &entries);
         let patch = nested(object, entries);
         // Taking away breaks no limit.
         if self.merge(patch.clone()).is_err() {

@@ -1,8 +1,8 @@
-//! What we do to others: setting their values.
+//! Setting the values of other nodes.
 
 use serde_json::Value;
 
-use super::{Model, inbound::merged};
+use super::{Model, verbs::merged};
 use crate::{
     CapPath, Cause, CheckError, NodeId, TreeError,
     event::Event,

@@ -1,5 +1,4 @@
-//! Who hears of our emitters, and which of our sensors hear of others': the tables behind
-//! the wires.
+//! The tables of subscriptions: the receivers of this node's emitters, and the emitters that its sensors receive.
 //!
 //! Invariants: a receiver of a named emitter is in that capability's `subscribers`, too, for
 //! all to see; receivers of everything are not, as in pyZOCP. Nodes that leave are taken out.
@@ -7,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::{Model, wiring::SubscribeError};
+use super::{Model, subscriptions::SubscribeError};
 use crate::{
     CapPath, NodeId,
     capability::{MISSED, Subscriber},

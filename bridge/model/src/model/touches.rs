@@ -5,8 +5,8 @@
 //! receives if it is another value. So where a wire from such a node, or by way of one, leads to a sensor of ours
 //! in a *circle*, what our sensor's capability emits is expected to return on that wire, in order, and what
 //! returns is an echo. A value that such a node would not pass on, since it has it, is not expected.
-//! Invariants: TO1. only wires that are known to be in a circle have expectations: everywhere else each signal
-//! is a touch. TO2. when a circle has been quiet after an echo for 500 ms, or longer where it is slow, and its
+//! Invariants: TOUCH-1. only wires that are known to be in a circle have expectations: everywhere else each signal
+//! is a touch. TOUCH-2. when a circle has been quiet after an echo for 500 ms, or longer where it is slow, and its
 //! last node shows another value than ours, that was a touch of the same value as an older one: it is taken then.
 //! Limits: those of [`Returns`]; circles are followed through [`NODES_MAX`] capabilities.
 //! Spec: docs/reference/protocol.md §6.8, §6.9.
@@ -294,7 +294,7 @@ impl Model {
         (is_pair && is_quiet).then_some(peer)
     }
 
-    /// Looks at wires that have been quiet since an echo (TO2).
+    /// Looks at wires that have been quiet since an echo (TOUCH-2).
     pub(super) fn settle_circles(&mut self, now: Instant) {
         while let Some((at, path, peer, emitter)) = self.touches.settling.first().cloned()
             && at <= now

@@ -1,4 +1,4 @@
-//! What passes is counted here, and told to who listens.
+//! Counts beacons and messages, and gives them to the trace hook.
 
 use bytes::Bytes;
 use zocp_zre::{Content, DialId, Header, LinkId};
@@ -15,7 +15,7 @@ impl Actor {
         let kind = if is_own {
             BeaconKind::Own
         } else {
-            BeaconKind::Heard
+            BeaconKind::Received
         };
         let beacons = &self.traffic.beacons;
         beacons.add_octets(kind, datagram.octets.len());
@@ -65,7 +65,7 @@ impl Actor {
     }
 }
 
-/// How long a message is, without what frames take.
+/// The octets of a message, without the headers of its frames.
 fn octets_of(header: &[u8], content: &[Bytes]) -> usize {
     header.len() + content.iter().map(Bytes::len).sum::<usize>()
 }

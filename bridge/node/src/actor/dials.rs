@@ -1,10 +1,11 @@
-//! The connections that we opened: what is sent goes out here.
+//! The connections that this node opened: everything that it sends goes out here.
 //!
-//! Model: a [`Dial`] is the actor's end of a connection; its task (`connection.rs`) reads and waits. What is
-//! sent is queued in the codec and written when the house settles, so that a burst is one write.
-//! Invariants: I1. A dial that has something to write is in `dirty`, or its task waits for room and says
-//! when there is. I2. A dial that is hung up is closed when all that was queued before is written.
-//! Limits: `Limits::zmtp.output_len_max` queued for one connection; then it is lost, and the peer met afresh.
+//! Model: a [`Dial`] is the actor's end of a connection; its task (`connection/dial.rs`) reads and waits. Messages are
+//! queued in the codec and written when the actor settles, so that a burst is one write.
+//! Invariants: DIAL-1. A dial that has something to write is in `dirty`, or its task waits until the socket takes
+//! octets again and reports that. DIAL-2. A dial that is hung up is closed when everything queued before is written.
+//! Limits: `Limits::zmtp.output_len_max` queued for one connection; beyond it the connection is closed, and the peer met
+//! afresh.
 //! Spec: 23/ZMTP; docs/reference/protocol.md §2.1.
 
 use std::net::SocketAddr;
@@ -19,14 +20,14 @@ use zocp_zre::{DialEnd, DialId, Endpoint, NodeKey};
 use super::Actor;
 use crate::connection::{Outgoing, run_dial};
 
-/// One connection of ours to a peer.
+/// One connection that this node opened.
 pub(super) struct Dial {
     token: CancellationToken,
     /// `None` until connected.
     outgoing: Option<Box<Outgoing>>,
-    /// Ours, and the peer's; `None` until connected.
+    /// The local and the remote address; `None` until connected.
     pub(super) ends: Option<(SocketAddr, SocketAddr)>,
-    /// To be closed when everything is written.
+    /// Whether to close it when everything is written.
     closing: bool,
 }
 
@@ -61,7 +62,7 @@ impl Actor {
         );
     }
 
-    /// Takes over the writing half of a connection that is ready; `false` if it is wanted no more.
+    /// Takes over the writing half of a connection that is ready; `false` if the dial was given up.
     pub(super) fn dialed(
         &mut self,
         dial: DialId,
@@ -100,12 +101,12 @@ impl Actor {
         match outgoing.codec.send(&frames) {
             Ok(()) if idle => self.dirty.push(dial),
             Ok(()) => {}
-            // A message that cannot be sent is a gap in the sequence, so the peer is met afresh.
+            // A message that is not sent is a gap in the sequence numbers, so the peer is met afresh.
             Err(error) => self.dial_lost(now, dial, DialEnd::Closed, &error.to_string()),
         }
     }
 
-    /// Writes what the socket takes, and lets those go on who wait for room.
+    /// Writes what the socket takes, and releases the credit of what was written.
     pub(super) fn flush(&mut self, now: Instant, dial: DialId) {
         let Some(state) = self.dials.get_mut(&dial) else {
             return;
@@ -149,7 +150,7 @@ impl Actor {
         }
     }
 
-    /// Nobody sends messages against the stream; what comes are PINGs, which the codec answers.
+    /// Handles octets from the peer of a dial: PINGs of ZMTP, which the codec answers. Messages come on links.
     pub(super) fn dial_octets(&mut self, now: Instant, dial: DialId, octets: &[u8]) {
         let Some(outgoing) = self.outgoing(dial) else {
             return;
@@ -163,5 +164,5 @@ impl Actor {
     }
 }
 
-/// How long a peer may take to close a connection that we have finished.
+/// How long a peer may take to close a connection after this node has closed its side.
 const FINISH_MAX: Duration = Duration::from_secs(1);

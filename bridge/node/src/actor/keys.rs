@@ -1,4 +1,4 @@
-//! The keys of a secure mesh: what handles ask, and who knocks.
+//! The keys of a secure mesh: which peers are admitted, and what handles change.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::trace::TraceEvent;
 use crate::traffic_kinds::Rejection;
 
 impl Actor {
-    /// Somebody has proved a key and waits to be let in.
+    /// Decides about a peer that proved its key.
     pub(super) fn authorize(
         &mut self,
         now: Instant,
@@ -31,7 +31,7 @@ impl Actor {
             });
         }
         // The connection may be closed already.
-        let _ = pending.admitted.send(admitted);
+        let _ = pending.decision.send(admitted);
     }
 
     pub(super) fn stranger_heard(&mut self, now: Instant, stranger: &zocp_zre::Stranger) {
@@ -53,7 +53,7 @@ impl Actor {
         self.events.push(Event::KeyLearned { peer, key, name });
     }
 
-    /// Meets the peer at an endpoint, on a secure mesh with its key behind `|`.
+    /// Connects to the peer at an endpoint, which on a secure mesh has the key behind `|`.
     pub(crate) fn connect(&mut self, now: Instant, endpoint: &str) -> Result<(), NodeError> {
         let (endpoint, key) = split_endpoint(endpoint);
         let met = match key {
@@ -108,7 +108,7 @@ impl Actor {
     }
 }
 
-/// Says that a node came under a name that the node with the key `holder` had first.
+/// Logs that a node is refused, since its name belongs to the node with the key `holder`.
 pub(super) fn name_refused(remote: SocketAddr, name: &str, key: NodeKey, holder: NodeKey) {
     let fingerprint = |key| public_key(key).map(|key| key.fingerprint());
     let (Some(key), Some(holder)) = (fingerprint(key), fingerprint(holder)) else {

@@ -1,29 +1,25 @@
-//! The ZRE core's side of the house: who is here, and what is said to and by whom.
+//! The ZRE core's side of the actor: peers, and messages from and to them.
 //!
-//! Model: connections, beacons and handles feed the core; what it puts out goes to the connections
-//! (`dials.rs`), to the model as far as it is ZOCP, and to the reader of events.
-//! Invariants: I1. A peer's gate opens before `Entered` is told and closes before `Exited` is. I2. What the
-//! model says of a peer is told between the two.
+//! Model: connections, beacons and handles feed the core. Its outputs go to the connections (`dials.rs`), to the model if
+//! they are ZOCP, and to the reader of events.
+//! Invariants: MESH-1. A peer's send credit is opened before `Entered` is reported and closed before `Exited` is. MESH-2.
+//! The events of the model about a peer are reported between the two.
 //! Spec: 36/ZRE; docs/reference/protocol.md §4.1, §5.8.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 use zocp_model::{NodeId, PeerKind};
 use zocp_zmtp::{Message, PublicKey};
 use zocp_zre::{
     Content, Endpoint, HEADER_BRIDGE, Header, LinkError, LinkId, Output, PeerId, PeerView,
-    SendError,
 };
 
 use super::keys::name_refused;
 use super::{Actor, Link};
 use crate::config::ZOCP_GROUP;
 use crate::connection::Input;
-use crate::credit::CreditPermit;
-use crate::error::{Invalid, NodeError};
 use crate::event::Event;
 use crate::peer::PeerInfo;
 use crate::security::{node_key, public_key};
@@ -31,7 +27,7 @@ use crate::trace::TraceEvent;
 use crate::traffic_kinds::{BeaconKind, Rejection};
 
 impl Actor {
-    /// Takes what the cores put out, until nothing is left, and writes.
+    /// Takes the outputs of the cores until none is left, and writes.
     pub(super) fn settle(&mut self, now: Instant) {
         loop {
             while let Some(output) = self.zre.poll_output() {
@@ -40,7 +36,7 @@ impl Actor {
             if self.settle_model(now) {
                 continue;
             }
-            // A connection that turns out to be lost is news to the cores.
+            // A write may find that its connection is lost, which makes further outputs.
             match self.dirty.pop() {
                 Some(dial) => self.flush(now, dial),
                 None => break,
@@ -71,12 +67,12 @@ impl Actor {
             Input::LinkMessages {
                 link,
                 messages,
-                turn,
+                share,
             } => {
                 for message in messages {
                     self.link_message(now, link, message);
                 }
-                drop(turn);
+                drop(share);
             }
             Input::LinkProgressed { link } => self.zre.link_progressed(now, link),
             Input::LinkClosed { link, why } => {
@@ -106,7 +102,7 @@ impl Actor {
         }
     }
 
-    /// Whose a connection is that came to our mailbox; none but a node of the mesh is let in.
+    /// Admits a link whose handshake is complete, and returns its peer; or the kind of rejection and why.
     fn link_ready(
         &mut self,
         now: Instant,
@@ -125,10 +121,10 @@ impl Actor {
                 .zre
                 .secure_link_opened(now, link, remote, identity, key),
         };
-        let refused = &mut self.refused;
+        let refusals_log = &mut self.refusals_log;
         opened.map_err(|error| {
             match error {
-                LinkError::TooMany | LinkError::TooManyThere if refused.is_due(now) => {
+                LinkError::TooMany | LinkError::TooManyThere if refusals_log.is_due(now) => {
                     warn!(%remote, %error, "refused a connection");
                 }
                 _ => info!(%remote, %error, "refused a connection"),
@@ -140,7 +136,7 @@ impl Actor {
     }
 
     fn link_message(&mut self, now: Instant, link: LinkId, message: Message) {
-        // Whispers have two frames; their content is taken over without a copy.
+        // A whisper has two frames; the second is taken over without a copy.
         if message.len() == 2 {
             let header: Header = message.frame(0).unwrap_or_default().into();
             let content: Content = message.into_frame(1).into_iter().collect();
@@ -216,7 +212,7 @@ impl Actor {
                     .record(|| TraceEvent::Exited { peer, reason });
                 self.model.peer_left(now, node_id(peer));
                 self.forget(peer);
-                // What the model has to say about the peer comes before its `Exited`.
+                // MESH-2: the model's events about the peer come before its `Exited`.
                 self.settle_model(now);
                 self.events.push(Event::Exited { peer, reason });
             }
@@ -289,7 +285,7 @@ impl Actor {
         }
     }
 
-    /// A peer is heard, and nothing can be said to it.
+    /// A peer can be received from but not sent to.
     fn unreachable(&mut self, peer: PeerId, endpoints: &[Endpoint]) {
         let name = self.zre.peer(peer).map_or("", |peer| peer.name());
         let tried: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
@@ -303,8 +299,7 @@ impl Actor {
         self.events.push(Event::Unreachable { peer });
     }
 
-    /// What was promised to a peer cannot be queued for it: it is met afresh, so that nothing is
-    /// silently missing.
+    /// Drops a peer for which a message cannot be queued, and meets it afresh, so that no message is silently missing.
     pub(super) fn give_up(&mut self, now: Instant, peer: PeerId) {
         warn!(peer = %peer.short(), "the peer does not keep up and is met afresh");
         self.zre.give_up(now, peer);
@@ -312,7 +307,7 @@ impl Actor {
 
     fn forget(&mut self, peer: PeerId) {
         self.credits.close(peer);
-        // Whoever waits learns that the peer is gone.
+        // Dropping the senders tells those who wait that the peer is gone.
         self.pings.remove(&peer);
     }
 
@@ -321,7 +316,7 @@ impl Actor {
             return;
         };
         if let Some(answer) = waiting.pop_front() {
-            // Who asked may have gone.
+            // The caller may be gone.
             let _ = answer.send(rtt);
         }
         if waiting.is_empty() {
@@ -330,79 +325,7 @@ impl Actor {
     }
 }
 
-// What handles ask for.
-impl Actor {
-    pub(super) fn whisper(
-        &mut self,
-        now: Instant,
-        peer: PeerId,
-        content: Content,
-        permit: CreditPermit,
-    ) {
-        match self.zre.whisper(now, peer, content) {
-            Ok(()) => permit.charge(),
-            Err(SendError::Busy) => self.give_up(now, peer),
-            // The peer left after its gate had let this through.
-            Err(error) => debug!(peer = %peer.short(), %error, "a whisper was not sent"),
-        }
-    }
-
-    pub(crate) fn shout(
-        &mut self,
-        now: Instant,
-        group: &str,
-        content: Content,
-    ) -> Result<(), NodeError> {
-        self.zre.shout(now, group, content).map_err(not_sent)?;
-        Ok(())
-    }
-
-    pub(crate) fn join(&mut self, now: Instant, group: &str) -> Result<(), NodeError> {
-        self.zre.join(now, group).map_err(not_sent)?;
-        Ok(())
-    }
-
-    pub(crate) fn leave(&mut self, now: Instant, group: &str) -> Result<(), NodeError> {
-        if group == ZOCP_GROUP {
-            return Err(Invalid::HomeGroup.into());
-        }
-        self.zre.leave(now, group).map_err(not_sent)?;
-        Ok(())
-    }
-
-    pub(crate) fn groups(&self) -> Vec<String> {
-        self.zre
-            .own_groups()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
-
-    pub(crate) fn peers(&self) -> Vec<PeerInfo> {
-        self.zre.peers().map(describe).collect()
-    }
-
-    pub(crate) fn ping(
-        &mut self,
-        now: Instant,
-        peer: PeerId,
-    ) -> Result<oneshot::Receiver<std::time::Duration>, NodeError> {
-        self.zre.ping(now, peer).map_err(|error| match error {
-            SendError::NoSuchPeer => NodeError::NodeGone(peer),
-            SendError::Unreachable => NodeError::Unreachable(peer),
-            other => not_sent(other),
-        })?;
-        let (answer, answered) = oneshot::channel();
-        self.pings.entry(peer).or_default().push_back(answer);
-        Ok(answered)
-    }
-
-    fn info(&self, peer: PeerId) -> Option<PeerInfo> {
-        self.zre.peer(peer).map(describe)
-    }
-}
-
-fn describe(peer: PeerView<'_>) -> PeerInfo {
+pub(super) fn describe(peer: PeerView<'_>) -> PeerInfo {
     PeerInfo {
         id: peer.id(),
         name: peer.name().to_owned(),
@@ -418,13 +341,6 @@ fn describe(peer: PeerView<'_>) -> PeerInfo {
         evasive: peer.is_evasive(),
         unreachable: peer.is_unreachable(),
         key: peer.key().and_then(public_key),
-    }
-}
-
-fn not_sent(error: SendError) -> NodeError {
-    match error {
-        SendError::Busy => NodeError::Busy,
-        other => Invalid::Send(other).into(),
     }
 }
 

@@ -1,9 +1,9 @@
-//! The model's side of the house: trees, values, subscriptions, calls.
+//! The model's side of the actor: trees, values, subscriptions, calls.
 //!
-//! Model: what the model puts out becomes whispers of the mesh and events of the node; what handles ask
-//! for goes in, and the core's errors come out in the node's words.
-//! Invariants: I1. A call has its answer in `calls` until the model tells its end, once.
-//! Limits: the model's own; a request to a peer whose gate is full is `Busy`.
+//! Model: outputs of the model become whispers of the mesh and events of the node. What handles request goes in, and
+//! the errors of the model become those of this crate.
+//! Invariants: CALL-1. A call has its sender in `calls` until the model reports its end, once.
+//! Limits: those of the model; a request to a peer whose send credit is spent fails with `Busy`.
 
 use std::time::Instant;
 
@@ -25,33 +25,33 @@ use crate::target::End;
 use crate::traffic_kinds::Rejection;
 
 impl Actor {
-    /// Takes what the model puts out; returns whether there was anything.
+    /// Takes the outputs of the model; returns whether there were any.
     pub(super) fn settle_model(&mut self, now: Instant) -> bool {
         let mut any = false;
         while let Some(output) = self.model.poll_output() {
             any = true;
             match output {
-                Output::Whisper { peer, octets } => self.tell(now, peer_id(peer), octets),
+                Output::Whisper { peer, octets } => self.send_zocp(now, peer_id(peer), octets),
                 Output::Event(event) => self.route_model_event(event),
             }
         }
         any
     }
 
-    /// Hands a ZOCP message to the mesh.
-    fn tell(&mut self, now: Instant, peer: PeerId, octets: Vec<u8>) {
+    /// Sends a ZOCP message to a peer.
+    fn send_zocp(&mut self, now: Instant, peer: PeerId, octets: Vec<u8>) {
         match self
             .zre
             .whisper(now, peer, Content::from_iter([Bytes::from(octets)]))
         {
             Ok(()) => {}
             Err(SendError::Busy) => self.give_up(now, peer),
-            // The peer left within this turn; the model hears of it next.
+            // The peer left within this turn, and the model is told next.
             Err(error) => debug!(peer = %peer.short(), %error, "a message was not sent"),
         }
     }
 
-    /// Gives a message to the model if it is ZOCP.
+    /// Gives a message to the model; returns whether it is ZOCP.
     pub(super) fn is_zocp(&mut self, now: Instant, peer: PeerId, content: &[Bytes]) -> bool {
         let [octets] = content else { return false };
         match self.model.handle_message(now, node_id(peer), octets) {
@@ -158,8 +158,8 @@ impl Actor {
             }),
             Zocp::CallDone { id, result } => {
                 if let Some((peer, answer)) = self.calls.remove(&id) {
-                    // Who called may have gone.
-                    let _ = answer.send(result.map_err(|failure| unanswered(peer, failure)));
+                    // The caller may be gone.
+                    let _ = answer.send(result.map_err(|failure| call_error(peer, failure)));
                 }
                 return;
             }
@@ -176,7 +176,7 @@ impl Actor {
     }
 }
 
-// What handles ask for.
+// What handles request.
 impl Actor {
     pub(crate) fn tree(&self, peer: PeerId) -> Option<Tree> {
         let id = node_id(peer);
@@ -291,7 +291,7 @@ impl Actor {
             .map_err(|error| Invalid::Publish(error).into())
     }
 
-    /// The model's events of this turn come before.
+    /// Reports `Marked` after the model's events of this turn.
     pub(crate) fn mark(&mut self, now: Instant, number: u64) {
         self.settle_model(now);
         self.events.push(Event::Marked(number));
@@ -348,7 +348,7 @@ impl Actor {
         let (emitter, sensor) = (emitter.name.as_deref(), sensor.name.as_deref());
         self.model
             .subscribe_with((from, emitter), (to, sensor), first)
-            .map_err(unwired)
+            .map_err(subscribe_error)
     }
 
     pub(crate) fn unsubscribe(&mut self, emitter: &End, sensor: &End) -> Result<(), NodeError> {
@@ -356,10 +356,11 @@ impl Actor {
         let (emitter, sensor) = (emitter.name.as_deref(), sensor.name.as_deref());
         self.model
             .unsubscribe(from, emitter, to, sensor)
-            .map_err(unwired)
+            .map_err(subscribe_error)
     }
 
-    /// What a caller waits for is not queued behind megabytes, nor for who does not hear it.
+    /// Fails for a peer that cannot be sent to, and for one whose send credit is spent: what a caller waits for is not
+    /// queued behind megabytes.
     fn refuse_when_full(&self, peer: PeerId) -> Result<(), NodeError> {
         if self.zre.peer(peer).is_some_and(|it| it.is_unreachable()) {
             Err(NodeError::Unreachable(peer))
@@ -371,7 +372,7 @@ impl Actor {
     }
 }
 
-fn unanswered(peer: PeerId, failure: CallFailure) -> NodeError {
+fn call_error(peer: PeerId, failure: CallFailure) -> NodeError {
     match failure {
         CallFailure::Timeout => NodeError::Timeout,
         CallFailure::NodeGone => NodeError::NodeGone(peer),
@@ -383,7 +384,7 @@ fn unanswered(peer: PeerId, failure: CallFailure) -> NodeError {
     }
 }
 
-fn unwired(error: SubscribeError) -> NodeError {
+fn subscribe_error(error: SubscribeError) -> NodeError {
     match error {
         SubscribeError::NodeGone(node) => NodeError::NodeGone(peer_id(node)),
         other => Invalid::Subscribe(other).into(),

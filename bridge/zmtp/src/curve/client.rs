@@ -5,9 +5,9 @@
 use crypto_box::SalsaBox;
 use zeroize::Zeroizing;
 
+use super::boxes::{self, TAG_LEN};
 use super::entropy::Entropy;
 use super::nonce::{self, Counter, Rising, Use};
-use super::sealed::{self, TAG_LEN};
 use super::session::{Role, Session};
 use super::split;
 use crate::command;
@@ -60,7 +60,7 @@ impl Client {
         hello.extend_from_slice(transient.public().as_bytes());
         hello.extend_from_slice(&number.to_be_bytes());
         let nonce = nonce::short(Use::Hello, number);
-        sealed::seal(&opening, &nonce, &[&SIGNATURE], &mut hello);
+        boxes::seal(&opening, &nonce, &[&SIGNATURE], &mut hello);
         command::encode(command::HELLO, &hello, out);
         Hailed {
             keys: self.keys,
@@ -87,7 +87,7 @@ impl Hailed {
             return Err(malformed.into());
         }
         let nonce = nonce::long(nonce::WELCOME, long);
-        let text = sealed::open(&self.opening, &nonce, data).ok_or(Forged::Welcome)?;
+        let text = boxes::open(&self.opening, &nonce, data).ok_or(Forged::Welcome)?;
         let mut cookie = text.as_slice();
         let server_transient = split::<KEY_LEN>(&mut cookie).ok_or(malformed)?;
         let server_transient = PublicKey::new(*server_transient).map_err(Malformed::from)?;
@@ -101,7 +101,7 @@ impl Hailed {
         let ours = self.keys.public();
         let parts: [&[u8]; 4] = [ours.as_bytes(), &self.vouch_nonce, &vouch, metadata];
         let nonce = nonce::short(Use::Initiate, number);
-        sealed::seal(&shared, &nonce, &parts, &mut initiate);
+        boxes::seal(&shared, &nonce, &parts, &mut initiate);
         command::encode(command::INITIATE, &initiate, out);
         Ok(Initiated {
             shared,
@@ -114,7 +114,7 @@ impl Hailed {
         let transient = self.transient.public();
         let nonce = nonce::long(nonce::VOUCH, &self.vouch_nonce);
         let mut vouch = Vec::with_capacity(VOUCH_LEN);
-        sealed::seal(
+        boxes::seal(
             &self.keys.shared_with(server_transient),
             &nonce,
             &[transient.as_bytes(), self.server.as_bytes()],
@@ -130,7 +130,7 @@ impl Initiated {
         let number = split(&mut data).ok_or(Malformed::Curve { command: "READY" })?;
         let number = u64::from_be_bytes(*number);
         let nonce = nonce::short(Use::Ready, number);
-        let metadata = sealed::open(&self.shared, &nonce, data).ok_or(Forged::Ready)?;
+        let metadata = boxes::open(&self.shared, &nonce, data).ok_or(Forged::Ready)?;
         let theirs = Rising::after(number);
         let session = Session::new(Role::Client, self.shared, self.counter, theirs);
         Ok((metadata, session))

@@ -9,10 +9,10 @@ use crypto_box::SalsaBox;
 use crypto_secretbox::{KeyInit, XSalsa20Poly1305};
 use zeroize::Zeroizing;
 
+use super::boxes::{self, TAG_LEN};
 use super::client::{COOKIE_LEN, KEY_LEN, PADDING, SIGNATURE, VERSION, VOUCH_LEN};
 use super::entropy::Entropy;
 use super::nonce::{self, Counter, Rising, Use};
-use super::sealed::{self, TAG_LEN};
 use super::session::{Role, Session};
 use super::split;
 use crate::command;
@@ -56,7 +56,7 @@ impl Server {
         let client = PublicKey::new(*hello.client).map_err(Malformed::from)?;
         let opening = self.keys.shared_with(client);
         let nonce = nonce::short(Use::Hello, hello.number);
-        let signature = sealed::open(&opening, &nonce, hello.signature).ok_or(Forged::Hello)?;
+        let signature = boxes::open(&opening, &nonce, hello.signature).ok_or(Forged::Hello)?;
         if *signature != SIGNATURE {
             return Err(Forged::Hello.into());
         }
@@ -69,14 +69,14 @@ impl Server {
         let nonce = nonce::long(nonce::COOKIE, cookie_nonce);
         let secret = transient.secret_octets();
         let inside = [client.as_bytes().as_slice(), secret.as_slice()];
-        sealed::seal(&cookie, &nonce, &inside, &mut sealed_cookie);
+        boxes::seal(&cookie, &nonce, &inside, &mut sealed_cookie);
 
         let mut welcome = Vec::new();
         welcome.extend_from_slice(welcome_nonce);
         let nonce = nonce::long(nonce::WELCOME, welcome_nonce);
         let public = transient.public();
         let inside = [public.as_bytes().as_slice(), &sealed_cookie];
-        sealed::seal(&opening, &nonce, &inside, &mut welcome);
+        boxes::seal(&opening, &nonce, &inside, &mut welcome);
         command::encode(command::WELCOME, &welcome, out);
         Ok(Welcomed {
             ours: self.keys.public(),
@@ -127,7 +127,7 @@ impl Welcomed {
         self.numbers.accept(number)?;
 
         let nonce = nonce::long(nonce::COOKIE, long);
-        let inside = sealed::open(&self.cookie, &nonce, cookie).ok_or(Forged::Cookie)?;
+        let inside = boxes::open(&self.cookie, &nonce, cookie).ok_or(Forged::Cookie)?;
         let mut inside = inside.as_slice();
         let client_transient = split(&mut inside).ok_or(Forged::Cookie)?;
         let client_transient = PublicKey::new(*client_transient).map_err(Malformed::from)?;
@@ -135,14 +135,14 @@ impl Welcomed {
         let shared = transient.shared_with(client_transient);
 
         let nonce = nonce::short(Use::Initiate, number);
-        let text = sealed::open(&shared, &nonce, data).ok_or(Forged::Initiate)?;
+        let text = boxes::open(&shared, &nonce, data).ok_or(Forged::Initiate)?;
         let mut rest = text.as_slice();
         let client = split(&mut rest).ok_or(malformed)?;
         let client = PublicKey::new(*client).map_err(Malformed::from)?;
         let vouch_nonce = split(&mut rest).ok_or(malformed)?;
         let vouch = split::<VOUCH_LEN>(&mut rest).ok_or(malformed)?;
         let nonce = nonce::long(nonce::VOUCH, vouch_nonce);
-        let vouched = sealed::open(&transient.shared_with(client), &nonce, vouch);
+        let vouched = boxes::open(&transient.shared_with(client), &nonce, vouch);
         let expected = [client_transient.as_bytes().as_slice(), self.ours.as_bytes()];
         if *vouched.ok_or(Forged::Vouch)? != expected.concat() {
             return Err(Forged::Vouch.into());
@@ -162,7 +162,7 @@ impl Introduced {
         let (number, counter) = Counter::begin();
         let mut ready = number.to_be_bytes().to_vec();
         let nonce = nonce::short(Use::Ready, number);
-        sealed::seal(&self.shared, &nonce, &[metadata], &mut ready);
+        boxes::seal(&self.shared, &nonce, &[metadata], &mut ready);
         command::encode(command::READY, &ready, out);
         Session::new(Role::Server, self.shared, counter, self.numbers)
     }

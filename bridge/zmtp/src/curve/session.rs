@@ -12,8 +12,8 @@ use std::ops::Range;
 
 use crypto_box::SalsaBox;
 
+use super::boxes::{self, TAG_LEN};
 use super::nonce::{self, Counter, Rising, Use};
-use super::sealed::{self, TAG_LEN};
 use crate::error::{Error, Forged, Malformed, Misbehaved, NoncesSpent, SendError};
 use crate::frame::{self, FrameKind};
 
@@ -82,7 +82,7 @@ impl Session {
             Role::Server => Use::MessageFromServer,
         };
         let nonce = nonce::short(purpose, number);
-        sealed::seal(&self.shared, &nonce, &[&[flags], body], out);
+        boxes::seal(&self.shared, &nonce, &[&[flags], body], out);
         Ok(())
     }
 
@@ -102,7 +102,7 @@ impl Session {
             Role::Server => Use::MessageFromClient,
         };
         let nonce = nonce::short(purpose, number);
-        let text = sealed::open_in_place(&self.shared, &nonce, sealed).ok_or(Forged::Message)?;
+        let text = boxes::open_in_place(&self.shared, &nonce, sealed).ok_or(Forged::Message)?;
         let flags = *text.first().ok_or(malformed)?;
         Ok((kind_of(flags)?, SEALED_LEN_MIN..len))
     }

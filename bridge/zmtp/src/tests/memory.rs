@@ -1,9 +1,9 @@
 //! What a connection holds: while data trickles in, while output waits, and when it is idle again.
 
 use super::{command, events, message, ready_pair, ready_router};
+use crate::capacity::retained;
 use crate::frame::{self, FrameKind};
 use crate::output::{CAPACITY_MIN, CLEAR_MIN, Output, PONGS_MAX};
-use crate::retain::retained;
 use crate::{Event, Limits};
 
 #[test]

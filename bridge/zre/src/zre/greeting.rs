@@ -3,9 +3,9 @@
 //! Model: a HELLO makes a heard peer present. From a present one it is the answer to
 //! our greeting it afresh, or it means that the peer has forgotten us: then it exits
 //! and enters, and is greeted once more, unless it just has been.
-//! Invariants: I1. We never answer a HELLO that may be the answer to ours; two nodes
-//! that did would greet each other for ever. I2. Joins and leaves that change nothing
-//! are not told.
+//! Invariants: GREETING-1. We never answer a HELLO that may be the answer to ours; two nodes
+//! that did would greet each other forever. GREETING-2. Joins and leaves that change nothing
+//! are not reported.
 //! Spec: 36/ZRE "HELLO", "JOIN", "LEAVE"; docs/reference/protocol.md §3.10.
 
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use crate::trust::NodeKey;
 use crate::{Endpoint, GroupName, HEADER_BRIDGE, PeerId};
 
 use super::Zre;
-use super::sharing::Claim;
+use super::address_limits::Claim;
 
 /// Where a HELLO comes from, and where it says that it does.
 #[derive(Clone, Copy)]

@@ -1,10 +1,10 @@
-//! What peers say, on the connections that they opened.
+//! Messages from peers, on the connections that they opened.
 //!
-//! Model: a link belongs to nobody until its first message, a HELLO, is taken; then
-//! every message on it counts. While a peer has a link, the HELLO on another one of
-//! its is parked with all that follows, until the first link is read to its end. The peer is asked
-//! meanwhile: if it answers on the first link, the other is not its own, and is closed.
-//! Invariants: I1. A link with a peer is the link of that peer's presence. I2.
+//! Model: a link belongs to no peer until its first message, a HELLO, is taken; then
+//! every message on it counts. While a peer has a link, the HELLO on another link of that
+//! peer is held back with everything that follows, until the first link is read to its end. The peer is sent a
+//! PING meanwhile: if it answers on the first link, the other link is not its own, and is closed.
+//! Invariants: LINK-1. A link with a peer is the link of that peer's presence. LINK-2.
 //! Nothing on a link without a HELLO changes a peer.
 //! Limits: `Limits::{links_max, links_per_address_max, held_messages_max, held_bytes_max}`, `Times::hello_timeout`.
 //! Spec: 36/ZRE "Interconnection Model", "Protocol Grammar".
@@ -28,16 +28,16 @@ use super::Zre;
 pub(super) struct Link {
     pub(super) id: PeerId,
     pub(super) remote: SocketAddr,
-    /// The key that was proved on it.
+    /// The key that the peer proved on it.
     pub(super) key: Option<NodeKey>,
-    /// Whose HELLO was taken on it.
+    /// The peer whose HELLO was taken on it.
     pub(super) peer: Option<Key>,
     pub(super) inbound: Inbound,
-    /// Its HELLO and what followed, until the peer's former link has ended.
+    /// Its HELLO and everything that followed, held back until the peer's former link has ended.
     pub(super) parked: Option<Parked>,
 }
 
-/// What came on a link whose turn it is not.
+/// The messages of a link that are held back.
 #[derive(Debug, Default)]
 pub(super) struct Parked {
     messages: Vec<(Header, Content)>,
@@ -58,7 +58,7 @@ impl Parked {
 }
 
 impl Zre {
-    /// A connection came to our mailbox: READY was exchanged, with this identity.
+    /// A peer opened a connection to the mailbox: READY was exchanged, with this identity.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl Zre {
         self.open_link(now, link, remote, identity, None)
     }
 
-    /// A connection came to our mailbox on which the peer has proved to have this key, and was let in
+    /// A peer opened a connection to the mailbox, proved this key, and was admitted
     /// ([`Self::may_enter`]).
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl Zre {
         }
         let id = PeerId::from_routing_id(identity).ok_or(LinkError::BadIdentity)?;
         if id == self.config.id {
-            // Ours, or somebody's who says so: where it comes from is not to be believed.
+            // From this node, or from one that claims its identity: the source address proves nothing.
             return Err(LinkError::Own);
         }
         if !self.admits_key(key) {
@@ -132,7 +132,7 @@ impl Zre {
         Ok(())
     }
 
-    /// A whole message came on a link: its first frame and the others.
+    /// A whole message was received on a link: its first frame and the others.
     pub fn link_message(&mut self, now: Instant, link: LinkId, header: &[u8], content: Content) {
         let Some(entry) = self.links.get_mut(&link) else {
             return;
@@ -155,7 +155,7 @@ impl Zre {
         }
     }
 
-    /// A part of a message came on a link: whoever sends it is alive, however long the whole takes.
+    /// A part of a message was received on a link: its sender is alive, however long the whole takes.
     pub fn link_progressed(&mut self, now: Instant, link: LinkId) {
         // protocol.md §3.9
         if let Some(key) = self.links.get(&link).and_then(|entry| entry.peer) {
@@ -163,7 +163,7 @@ impl Zre {
         }
     }
 
-    /// A link is no more.
+    /// A link was closed.
     pub fn link_closed(&mut self, now: Instant, link: LinkId) {
         let Some(entry) = self.links.remove(&link) else {
             return;
@@ -215,8 +215,8 @@ impl Zre {
                 }
             }
             Err(error) => self.reject(now, link, RejectReason::Malformed(error)),
-            // An old peer's connection, silently opened again after a break. It goes
-            // on in the middle, and nothing can be made of it, until it is greeted.
+            // An old peer's connection, silently opened again after it broke. It continues
+            // in the middle of a sequence, and is of no use until it begins with a HELLO.
             Ok(_) => match known {
                 Some(key) if !self.peers.at(key).is_some_and(|p| p.is_linked()) => {
                     if let Some(peer) = self.peers.at_mut(key) {
@@ -229,7 +229,7 @@ impl Zre {
         }
     }
 
-    /// Parks the HELLO of a link behind the peer's present link.
+    /// Holds back the HELLO of a link until the peer's present link has ended.
     fn succeed(&mut self, now: Instant, key: Key, link: LinkId, raw: (&[u8], Content)) {
         // protocol.md §2.9
         let successor = Successor {
@@ -251,8 +251,8 @@ impl Zre {
         self.arm(key);
     }
 
-    /// Keeps a message behind a parked HELLO; when too many are, the former link is
-    /// not waited for any longer.
+    /// Holds back a message behind its HELLO; when there are too many, the former link is
+    /// closed instead of waiting for its end.
     fn park(&mut self, now: Instant, link: LinkId, header: &[u8], content: Content) {
         let Some(entry) = self.links.get_mut(&link) else {
             return;
@@ -282,7 +282,7 @@ impl Zre {
         self.take_over(now, link);
     }
 
-    /// A parked link's turn: what waited on it is read.
+    /// The former link has ended: the messages that were held back are handled.
     pub(super) fn take_over(&mut self, now: Instant, link: LinkId) {
         let parked = self.links.get_mut(&link).and_then(|l| l.parked.take());
         for (header, content) in parked.into_iter().flat_map(|parked| parked.messages) {
@@ -299,7 +299,7 @@ impl Zre {
         self.tell_rejected(now, remote, why);
     }
 
-    /// A message of a peer that is here, in its turn.
+    /// A message of a peer that is present, in order.
     fn command(&mut self, now: Instant, key: Key, command: Command<'_>, content: Content) {
         self.alive(now, key);
         let Some(id) = self.peers.at(key).and_then(|peer| peer.id) else {
@@ -334,12 +334,12 @@ impl Zre {
                     }
                 }
             }
-            // Greeting is handled before; elections are nothing to us.
+            // HELLO is handled before; elections are not supported.
             Command::Hello(_) | Command::Other(_) => {}
         }
     }
 
-    /// A peer has answered on its link what it was asked at this time.
+    /// A peer has answered a PING that was sent at this time on its link.
     fn vouched(&mut self, key: Key, asked: Instant) {
         let presence = self.peers.at_mut(key).and_then(|p| p.presence.as_mut());
         if let Some(presence) = presence {

@@ -1,4 +1,4 @@
-//! What the core knows, for those who ask.
+//! Queries: what the core knows of peers, groups and connections.
 
 use crate::output::{DialId, Headers};
 use crate::peer::{Peer, Presence, Silence};
@@ -6,7 +6,7 @@ use crate::{Endpoint, GroupName, NodeKey, PeerId};
 
 use super::Zre;
 
-/// A node that is here, as it stands now.
+/// The present state of a peer that is present.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerView<'a> {
     id: PeerId,
@@ -23,7 +23,7 @@ impl<'a> PeerView<'a> {
         })
     }
 
-    /// Who.
+    /// Its identity.
     #[must_use]
     pub const fn id(&self) -> PeerId {
         self.id
@@ -35,13 +35,13 @@ impl<'a> PeerView<'a> {
         &self.presence.name
     }
 
-    /// Where its mailbox is, as far as we know.
+    /// Its mailbox, as far as it is known.
     #[must_use]
     pub const fn endpoint(&self) -> &'a Endpoint {
         &self.peer.endpoint
     }
 
-    /// What its HELLO told besides.
+    /// The headers of its HELLO.
     #[must_use]
     pub const fn headers(&self) -> &'a Headers {
         &self.presence.headers
@@ -53,13 +53,13 @@ impl<'a> PeerView<'a> {
         &self.presence.groups
     }
 
-    /// The key that it has proved; on a secure mesh always.
+    /// The key that it has proved; always `Some` on a secure mesh.
     #[must_use]
     pub const fn key(&self) -> Option<NodeKey> {
         self.peer.key
     }
 
-    /// Whether none of its endpoints can be dialed, so that nothing can be said to it.
+    /// Whether none of its endpoints can be dialed, so that nothing can be sent to it.
     #[must_use]
     pub const fn is_unreachable(&self) -> bool {
         self.presence.is_unreachable
@@ -73,39 +73,39 @@ impl<'a> PeerView<'a> {
 }
 
 impl Zre {
-    /// Who we are.
+    /// The identity of this node.
     #[must_use]
     pub const fn id(&self) -> PeerId {
         self.config.id
     }
 
-    /// The groups that we are in.
+    /// The groups that this node is in.
     #[must_use]
     pub fn own_groups(&self) -> &[GroupName] {
         &self.own_groups
     }
 
-    /// The node that one of our connections leads to, once it is known.
+    /// The peer of a dial, once it is known.
     #[must_use]
     pub fn dialed_peer(&self, dial: DialId) -> Option<PeerId> {
         self.peers.at(*self.dials.get(&dial)?)?.id
     }
 
-    /// Whether messages for a node wait in here for its connection.
+    /// Whether messages to a peer are held until its connection is ready.
     #[must_use]
     pub fn holds(&self, id: PeerId) -> bool {
         let peer = self.peers.key(id).and_then(|key| self.peers.at(key));
         peer.is_some_and(|peer| peer.mailbox.holds())
     }
 
-    /// All nodes that are here, in no order.
+    /// All peers that are present, in no order.
     pub fn peers(&self) -> impl Iterator<Item = PeerView<'_>> {
         self.peers
             .iter()
             .filter_map(|(_, peer)| PeerView::new(peer))
     }
 
-    /// A node that is here.
+    /// A peer that is present.
     #[must_use]
     pub fn peer(&self, id: PeerId) -> Option<PeerView<'_>> {
         PeerView::new(self.peers.at(self.peers.key(id)?)?)

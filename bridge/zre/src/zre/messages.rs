@@ -1,8 +1,8 @@
-//! What we say: messages, groups, questions.
+//! Messages to peers: whispers, shouts, PINGs, and this node's joins and leaves.
 //!
-//! Invariants: I1. Towards a peer, messages keep the order of the calls. I2. A
-//! message is refused before anything of it is sent, or it is for everyone that it
-//! is meant for. I3. Joins and leaves go to everyone that has our HELLO, and are
+//! Invariants: SENDING-1. Towards a peer, messages keep the order of the calls. SENDING-2. A
+//! message is refused before any part of it is sent, or it goes to all peers that it
+//! is for. SENDING-3. Joins and leaves go to everyone that has our HELLO, and are
 //! counted as that HELLO told; a wrong count aborts a zyre.
 //! Spec: 36/ZRE "Protocol Grammar"; PING and PING-OK: "Keep-alive".
 
@@ -19,11 +19,11 @@ use crate::{GroupName, PeerId};
 use super::Zre;
 
 impl Zre {
-    /// Sends to one peer.
+    /// Sends a message to one peer.
     ///
     /// # Errors
     ///
-    /// If the peer is not here, or too much waits for it, or the content is none.
+    /// `NoSuchPeer`; `Busy` when too much waits for it; `Unreachable`; `Empty`; `TooManyFrames`.
     pub fn whisper(
         &mut self,
         now: Instant,
@@ -37,12 +37,11 @@ impl Zre {
         Ok(())
     }
 
-    /// Sends to all peers in a group, and returns how many that are.
+    /// Sends a message to all peers in a group, and returns their number.
     ///
     /// # Errors
     ///
-    /// If too much waits for one of them, the content is none, or no group has such a name; then nobody
-    /// gets it.
+    /// `Busy` when too much waits for one of them; `Empty`; `TooManyFrames`; `BadGroup`. Then no peer gets the message.
     pub fn shout(
         &mut self,
         now: Instant,
@@ -65,11 +64,11 @@ impl Zre {
         Ok(keys.len())
     }
 
-    /// Joins a group; `false` if we are in it.
+    /// Joins a group; `false` if this node is in it already.
     ///
     /// # Errors
     ///
-    /// If the name is none, or too much waits for a peer; then nobody is told.
+    /// `BadGroup`; `Busy` when too much waits for a peer. Then no peer is told.
     pub fn join(&mut self, now: Instant, group: &str) -> Result<bool, SendError> {
         if self.own_groups.iter().any(|own| own.as_str() == group) {
             return Ok(false);
@@ -80,11 +79,11 @@ impl Zre {
         Ok(true)
     }
 
-    /// Leaves a group; `false` if we are not in it.
+    /// Leaves a group; `false` if this node is not in it.
     ///
     /// # Errors
     ///
-    /// If too much waits for a peer; then nobody is told.
+    /// `Busy` when too much waits for a peer. Then no peer is told.
     pub fn leave(&mut self, now: Instant, group: &str) -> Result<bool, SendError> {
         let own = self.own_groups.iter().find(|own| own.as_str() == group);
         let Some(name) = own.cloned() else {
@@ -95,12 +94,12 @@ impl Zre {
         Ok(true)
     }
 
-    /// Asks a peer for a sign of life; [`Event::PingAnswered`] tells how long it took.
+    /// Sends a PING to a peer; [`Event::PingAnswered`] reports how long the answer took.
     ///
     /// # Errors
     ///
-    /// If the peer is not here, or its connection is being made, or too many
-    /// questions are out.
+    /// `NoSuchPeer`; `Unreachable`; `Busy` while its connection is being made, or when too many
+    /// PINGs are unanswered.
     pub fn ping(&mut self, now: Instant, peer: PeerId) -> Result<(), SendError> {
         let key = self.reachable(peer)?;
         let is_open = self.peers.at(key).is_some_and(|peer| {
@@ -124,7 +123,7 @@ impl Zre {
         }
     }
 
-    /// A peer that is here and can be told something.
+    /// A peer that is present and can be sent to.
     fn reachable(&self, id: PeerId) -> Result<Key, SendError> {
         let key = self.peers.key(id).ok_or(SendError::NoSuchPeer)?;
         match self.peers.at(key).and_then(|peer| peer.presence.as_ref()) {
@@ -157,8 +156,8 @@ impl Zre {
         }
     }
 
-    /// Tells a change of our groups to everyone that has our HELLO. The others will
-    /// have one that tells it.
+    /// Sends a join or leave to every peer that has this node's HELLO. The HELLO that the others
+    /// will get has the change.
     fn tell_all(&mut self, now: Instant, message: impl Fn(u8) -> Message) -> Result<(), SendError> {
         let has_hello = |phase| matches!(phase, Phase::Open { .. } | Phase::Confirming { .. });
         let keys: Vec<Key> = self
@@ -198,7 +197,7 @@ impl Zre {
         self.drain_if_due(now, key);
     }
 
-    /// Sends what waits, as far as the numbers reach.
+    /// Sends the messages that wait, up to the last sequence number.
     pub(super) fn flush(&mut self, now: Instant, key: Key) {
         self.drain_if_due(now, key);
         while let Some(peer) = self.peers.at_mut(key)
@@ -217,7 +216,7 @@ impl Zre {
         }
     }
 
-    /// Numbers a message and hands it to the caller.
+    /// Numbers a message and outputs it.
     pub(super) fn transmit(&mut self, key: Key, command: &Command<'_>, content: Content) {
         let Some(peer) = self.peers.at_mut(key) else {
             return;
@@ -234,7 +233,7 @@ impl Zre {
         });
     }
 
-    /// Sends a PING on a connection that is there.
+    /// Sends a PING on a connection that is open.
     pub(super) fn ask(&mut self, now: Instant, key: Key, asker: Asker) {
         if let Some(peer) = self.peers.at_mut(key) {
             peer.mailbox.pings.push_back(Ping { sent: now, asker });
@@ -242,7 +241,7 @@ impl Zre {
         }
     }
 
-    /// Asks a silent peer, if a question can be put to it.
+    /// Sends a PING to a silent peer, if its connection is open.
     pub(super) fn ask_if_open(&mut self, now: Instant, key: Key) {
         let max = self.config.limits.pings_max;
         let can_ask = self.peers.at(key).is_some_and(|peer| {
@@ -254,7 +253,7 @@ impl Zre {
         }
     }
 
-    /// Answers a peer's PING, or keeps the answer for the connection to come.
+    /// Answers a peer's PING, or holds the answer until the connection is ready.
     pub(super) fn answer_ping(&mut self, now: Instant, key: Key) {
         let Some(peer) = self.peers.at_mut(key) else {
             return;

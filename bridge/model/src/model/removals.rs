@@ -1,10 +1,10 @@
-//! What old peers are told of what is gone.
+//! How removals are described to old peers.
 //!
-//! pyZOCP merges what it is told into what it knows: an entry can become another one, none can go, and a program
-//! that meets `null` in place of a capability or an object ends with an exception. So a capability stays there as
-//! one that can be neither read, set, heard nor wired, without bounds; an object as one of the type
-//! [`GONE`], its capabilities as above; of plain entries what is empty. What comes back under its name is told
-//! whole, which makes it what it was.
+//! pyZOCP merges what it receives into what it knows: an entry can be replaced, but not removed, and a program
+//! that finds `null` in place of a capability or an object ends with an exception. So a capability stays there as
+//! one that can be neither read, set, emitted nor wired, without bounds; an object as one of the type
+//! [`GONE`], its capabilities as above; of plain entries what is empty. What is published again under its name is sent
+//! whole, which restores it.
 //! Spec: docs/reference/protocol.md §5.11.
 
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! How much memory a buffer keeps when it has run empty.
+//! How much memory a buffer keeps when it is empty.
 //!
 //! A buffer in steady use keeps what it needs; after a burst it halves with each time it runs empty,
 //! and one that grew very large is given back at once, since a mesh has many connections and most are

@@ -1,8 +1,8 @@
 //! How nodes find each other: beacons, and endpoints that a user gives.
 //!
-//! Invariants: I1. One UUID is one peer, wherever it is heard. I2. An endpoint
+//! Invariants: DISCOVERY-1. One UUID is one peer, whatever addresses its beacons come from. DISCOVERY-2. An endpoint
 //! belongs to one peer: a newcomer gets it only from one whose connection is dead.
-//! I3. We do not dial ourselves, once we know an address to be ours.
+//! DISCOVERY-3. This node does not dial an address that it knows to be its own.
 //! Spec: 36/ZRE "Node Discovery".
 
 use std::net::{IpAddr, SocketAddr};
@@ -16,13 +16,12 @@ use crate::peers::Key;
 use crate::trust::{NodeKey, Trust};
 use crate::{Endpoint, PeerId};
 
-use super::sharing::Claim;
+use super::address_limits::Claim;
 use super::{OWN_ADDRESSES_MAX, Zre};
 
 impl Zre {
-    /// Says on the beacon port that we are here, now and then regularly; for the
-    /// caller when a network has come up. Without [`Config::beacon`] or a mailbox
-    /// (a port 0 would say goodbye) it does nothing.
+    /// Sends a beacon now, and then regularly; to be called when a network has come up.
+    /// Does nothing without [`Config::beacon`] or without a mailbox, since port 0 would say goodbye.
     ///
     /// [`Config::beacon`]: crate::Config::beacon
     pub fn announce(&mut self, now: Instant) {
@@ -41,7 +40,7 @@ impl Zre {
         self.outputs.push_back(Output::Beacon(beacon.encode()));
     }
 
-    /// Takes a datagram that came to the beacon port; most are our own or repeat
+    /// Handles a datagram received on the beacon port; most are from this node itself or repeat
     /// what is known.
     pub fn handle_beacon(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         let (id, port, key) = match Beacon::parse(datagram) {
@@ -57,7 +56,7 @@ impl Zre {
         let mut source = from;
         source.set_port(port);
         match key {
-            // Ours, or forged: where it comes from is not to be believed.
+            // From this node, or forged: the source address proves nothing.
             _ if id == self.config.id => {}
             Some(key) if !self.admits_key(Some(key)) => self.refused(now, source, id, key),
             _ if port == 0 => self.goodbye(now, id, from.ip()),
@@ -65,17 +64,17 @@ impl Zre {
         }
     }
 
-    /// Meets whoever is at an endpoint, and again whenever it went: no beacon is
-    /// needed. The endpoint of a peer that is here already is only remembered.
+    /// Connects to the peer at an endpoint, and again whenever it is lost; no beacon is
+    /// needed. The endpoint of a peer that is present already is only remembered.
     ///
     /// # Errors
     ///
-    /// If the text is no endpoint, our own, or one too many; on a secure mesh always.
+    /// If the text is no endpoint, or that of this node, or one too many; always on a secure mesh.
     pub fn connect(&mut self, now: Instant, endpoint: &str) -> Result<(), ConnectError> {
         self.connect_to(now, endpoint, None)
     }
 
-    /// The same on a secure mesh, where whoever is there must have this key.
+    /// The same on a secure mesh, where the peer must prove this key.
     ///
     /// # Errors
     ///

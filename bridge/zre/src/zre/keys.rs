@@ -1,4 +1,4 @@
-//! The keys of a secure mesh, at run time.
+//! The keys of a secure mesh: which peers they admit, and changes at run time.
 //!
 //! Spec: docs/reference/protocol.md §8.
 
@@ -14,21 +14,21 @@ use crate::{Endpoint, PeerId};
 use super::Zre;
 
 impl Zre {
-    /// Trusts a key from now on; `false` if it was trusted already or this is no secure mesh. Who has it is met when it is heard next.
+    /// Trusts a key from now on; `false` if it was trusted already or this is no secure mesh. Its node is met when its next
+    /// beacon comes.
     pub fn trust(&mut self, key: NodeKey) -> bool {
         self.trust.as_mut().is_some_and(|trust| trust.add(key))
     }
 
-    /// Trusts a key no longer, also not on first use, and ends all that there is with who has it; `false` if
-    /// it was not trusted.
+    /// Stops trusting a key, also on first use, and ends all connections with its node; `false` if it was not trusted.
     pub fn distrust(&mut self, now: Instant, key: NodeKey) -> bool {
         let known = self.trust.as_mut().is_some_and(|trust| trust.remove(key));
-        // Also who is about to be trusted on first use.
+        // Also a node that is about to be trusted on first use.
         self.expel(now, key);
         known
     }
 
-    /// What becomes of keys that are not trusted, from now on. Who is here stays.
+    /// Chooses what happens to keys that are not trusted, from now on. Peers that are present stay.
     pub fn set_first_use(&mut self, first_use: FirstUse) {
         if let Some(trust) = &mut self.trust {
             trust.first_use = first_use;
@@ -40,7 +40,7 @@ impl Zre {
         self.trust.iter().flat_map(|trust| trust.trusted())
     }
 
-    /// The keys that asked in vain lately, in no order.
+    /// The keys that were refused lately, in no order.
     #[must_use]
     pub fn strangers(&self) -> &[Stranger] {
         self.trust.as_ref().map_or(&[], |trust| trust.strangers())
@@ -52,8 +52,8 @@ impl Zre {
         self.trust.is_some()
     }
 
-    /// Whether a connection of who has proved to have this key is let in: to be asked before anything is
-    /// said to it. Who is not is a stranger.
+    /// Whether a connection whose peer proved this key is admitted. The caller asks before it sends anything more; a key
+    /// that is not admitted becomes a stranger.
     pub fn may_enter(
         &mut self,
         now: Instant,
@@ -68,7 +68,7 @@ impl Zre {
         admitted
     }
 
-    /// Whether a peer of this key may be here: on a secure mesh who is trusted, else who has none.
+    /// Whether a peer with this key may be present: on a secure mesh one with a trusted key, otherwise one without a key.
     pub(super) fn admits_key(&self, key: Option<NodeKey>) -> bool {
         // protocol.md §8.4
         match (&self.trust, key) {
@@ -78,7 +78,7 @@ impl Zre {
         }
     }
 
-    /// Remembers a stranger, and tells of it once.
+    /// Remembers a stranger, and reports it once.
     pub(super) fn refused(&mut self, now: Instant, from: SocketAddr, id: PeerId, key: NodeKey) {
         let stranger = Stranger {
             key,
@@ -96,7 +96,7 @@ impl Zre {
         }
     }
 
-    /// A peer has entered with a key that was proved: on first use it is trusted from now on.
+    /// A peer has entered with a key that it proved: on first use the key is trusted from now on.
     pub(super) fn learn(&mut self, key: Option<NodeKey>, peer: PeerId, name: &Arc<str>) {
         // protocol.md §8.4
         if let (Some(trust), Some(key)) = (&mut self.trust, key)
@@ -107,8 +107,8 @@ impl Zre {
         }
     }
 
-    /// Whether a node that greets us under this name would be trusted on first use though a trusted one has
-    /// the name. Then all that there is with it ends, it is a stranger from now on, and that is told.
+    /// Whether a node that sent a HELLO with this name would be trusted on first use although a trusted key has the name.
+    /// If so, all connections with it end, it is a stranger from now on, and that is reported.
     pub(super) fn takes_name(&mut self, now: Instant, link: LinkId, name: &str) -> bool {
         // protocol.md §8.9
         let Some((trust, entry)) = self.trust.as_mut().zip(self.links.get(&link)) else {
@@ -131,7 +131,7 @@ impl Zre {
         true
     }
 
-    /// Makes the key that a connection has proved the peer's: what was only heard gives way.
+    /// Gives a peer the key that its connection proved, in place of one that was only announced.
     pub(super) fn prove(
         &mut self,
         now: Instant,
@@ -154,7 +154,7 @@ impl Zre {
         }
     }
 
-    /// Ends all that there is with who has a key.
+    /// Ends all connections with the node that has a key.
     fn expel(&mut self, now: Instant, key: NodeKey) {
         let has_it = |(at, peer): (Key, &crate::peer::Peer)| (peer.key == Some(key)).then_some(at);
         let keys: Vec<Key> = self.peers.iter().filter_map(has_it).collect();

@@ -1,4 +1,4 @@
-//! From a written name to a place in the tree.
+//! Finds the capability that a dotted name means, which depends on the names in the tree.
 
 use super::Tree;
 use crate::{CapPath, Object, ObjectPath};

@@ -1,4 +1,4 @@
-//! What peers ask of us and tell of themselves: GET, SET, MOD, SIG.
+//! The messages of peers about trees: GET, SET, MOD, SIG.
 
 use serde_json::{Map, Value};
 
@@ -72,7 +72,7 @@ impl Model {
     }
 
     /// What a peer has after our sets: when all of one capability are answered, that is the
-    /// value, whatever crossed them (M4).
+    /// value, whatever crossed them (MODEL-4).
     fn acknowledged(&mut self, peer: NodeId, patch: &Map<String, Value>) {
         let limits = self.room(peer);
         // protocol.md §6.7

@@ -1,7 +1,8 @@
-//! What one address may have of what there is for all: peers, and connections that are being made.
+//! Limits for each remote address: how many peers it may introduce, and how many connections are opened at once because
+//! of it.
 //!
 //! Model: a peer's *cause* is the address whose beacon or HELLO named it, whatever endpoint that was. A HELLO outweighs a
-//! beacon, in whose name anybody can write one. Who is sought for a user has no cause.
+//! beacon, in whose name anybody can write one. A peer that is dialed for a user has no cause.
 //! Limits: `Limits::{peers_max, peers_per_address_max, dials_per_address_max}`.
 
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What the passing of time does.
+//! What happens when time passes: beacons, PINGs, peers that are silent for too long, repeated attempts.
 
 use std::time::Instant;
 

@@ -3,18 +3,22 @@
 use tokio::{
     io::AsyncWriteExt,
     net::TcpListener,
+    sync::mpsc,
     task::{JoinHandle, yield_now},
 };
 use zocp_zmtp::Limits;
 
+use super::super::stream::shake_hands;
 use super::*;
+use crate::log_throttle::AddressLogThrottle;
+use crate::traffic::Traffic;
 
 #[tokio::test]
 async fn a_link_that_sends_without_end_has_no_more_than_its_share_of_the_queue() {
     let (inputs, mut queue) = mpsc::channel(64);
     let flood = link(LinkId(1), &inputs, 100_000).await;
     timeout(SOON, async {
-        while queue.len() < TURNS_MAX {
+        while queue.len() < BATCHES_MAX {
             yield_now().await;
         }
     })
@@ -22,7 +26,7 @@ async fn a_link_that_sends_without_end_has_no_more_than_its_share_of_the_queue()
     .unwrap();
     let honest = link(LinkId(2), &inputs, 1).await;
     timeout(SOON, async {
-        while queue.len() < TURNS_MAX + 1 {
+        while queue.len() < BATCHES_MAX + 1 {
             yield_now().await;
         }
     })
@@ -34,7 +38,7 @@ async fn a_link_that_sends_without_end_has_no_more_than_its_share_of_the_queue()
     {
         ahead += 1;
     }
-    assert_eq!(ahead, TURNS_MAX);
+    assert_eq!(ahead, BATCHES_MAX);
     flood.abort();
     honest.abort();
 }

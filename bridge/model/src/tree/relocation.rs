@@ -1,14 +1,14 @@
-//! Puts back what pyZOCP tells in the wrong place.
+//! Moves entries of a patch that pyZOCP put into the wrong object.
 //!
-//! After `set_object("Cam")` pyZOCP wraps *every* later notice in
-//! `{"objects": {"Cam": …}}`, also those of the root and of other objects, and such a notice
+//! After `set_object("Cam")` pyZOCP wraps *every* later change in
+//! `{"objects": {"Cam": …}}`, also those of the root and of other objects, and such a change
 //! has only the entries that changed. Taken literally, a root capability would go stale
 //! while a fragment of it appeared in the object.
 //!
 //! The rule: when a patch is exactly one object's, an entry in it that the object does not
 //! have, that the root has, and that is not as registered (no `access`), belongs
-//! to the root; likewise objects that only the root has. Registrations are told where they are.
-//! What is in neither place stays where it was told: nobody can know better.
+//! to the root; likewise objects that only the root has. New capabilities are where they belong.
+//! An entry that is in neither place stays where it is, since its place is not known.
 //!
 //! Spec: docs/reference/protocol.md §4.6.
 

@@ -1,6 +1,6 @@
-//! Takes out of a part of a tree what no tree holds, so that the rest can be taken.
+//! Removes from a patch what no tree may hold, so that the rest can be merged.
 //!
-//! Limits: depth and names; of sizes and counts nobody can say which part is too much.
+//! Limits: depth and names. Where a size or a count is exceeded, no part can be singled out, and the patch is refused.
 
 use serde_json::{Map, Value};
 

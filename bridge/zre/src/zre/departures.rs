@@ -1,4 +1,4 @@
-//! How peers go: present ones become heard ones, heard ones are forgotten.
+//! Peers that leave: a present one becomes one that is only heard, and a heard one is forgotten.
 
 use std::time::Instant;
 

@@ -1,6 +1,6 @@
-//! What the trees of all peers may take together.
+//! The bounds of the trees of all peers together.
 //!
-//! Model: what each peer's tree takes is counted whenever it has changed; a change is checked against the
+//! Model: the size of each peer's tree is counted whenever the tree has changed; a change is checked against the
 //! bounds of one tree, and against what the trees of all others leave.
 //! Limits: `Limits::{trees_size_max, all_objects_max}`; a change beyond is refused as a whole, with the
 //! error of the bound of one tree.

@@ -1,0 +1,92 @@
+//! What handles request of the mesh: messages, groups, peers, PINGs.
+
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+use tracing::debug;
+use zocp_zre::{Content, PeerId, SendError};
+
+use super::Actor;
+use super::mesh::describe;
+use crate::config::ZOCP_GROUP;
+use crate::credit::CreditPermit;
+use crate::error::{Invalid, NodeError};
+use crate::peer::PeerInfo;
+
+impl Actor {
+    pub(super) fn whisper(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        content: Content,
+        permit: CreditPermit,
+    ) {
+        match self.zre.whisper(now, peer, content) {
+            Ok(()) => permit.charge(),
+            Err(SendError::Busy) => self.give_up(now, peer),
+            // The peer left after the permit was acquired.
+            Err(error) => debug!(peer = %peer.short(), %error, "a whisper was not sent"),
+        }
+    }
+
+    pub(crate) fn shout(
+        &mut self,
+        now: Instant,
+        group: &str,
+        content: Content,
+    ) -> Result<(), NodeError> {
+        self.zre.shout(now, group, content).map_err(not_sent)?;
+        Ok(())
+    }
+
+    pub(crate) fn join(&mut self, now: Instant, group: &str) -> Result<(), NodeError> {
+        self.zre.join(now, group).map_err(not_sent)?;
+        Ok(())
+    }
+
+    pub(crate) fn leave(&mut self, now: Instant, group: &str) -> Result<(), NodeError> {
+        if group == ZOCP_GROUP {
+            return Err(Invalid::HomeGroup.into());
+        }
+        self.zre.leave(now, group).map_err(not_sent)?;
+        Ok(())
+    }
+
+    pub(crate) fn groups(&self) -> Vec<String> {
+        self.zre
+            .own_groups()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    pub(crate) fn peers(&self) -> Vec<PeerInfo> {
+        self.zre.peers().map(describe).collect()
+    }
+
+    pub(crate) fn ping(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+    ) -> Result<oneshot::Receiver<std::time::Duration>, NodeError> {
+        self.zre.ping(now, peer).map_err(|error| match error {
+            SendError::NoSuchPeer => NodeError::NodeGone(peer),
+            SendError::Unreachable => NodeError::Unreachable(peer),
+            other => not_sent(other),
+        })?;
+        let (answer, answered) = oneshot::channel();
+        self.pings.entry(peer).or_default().push_back(answer);
+        Ok(answered)
+    }
+
+    pub(super) fn info(&self, peer: PeerId) -> Option<PeerInfo> {
+        self.zre.peer(peer).map(describe)
+    }
+}
+
+fn not_sent(error: SendError) -> NodeError {
+    match error {
+        SendError::Busy => NodeError::Busy,
+        other => Invalid::Send(other).into(),
+    }
+}

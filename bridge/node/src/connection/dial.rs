@@ -1,0 +1,125 @@
+//! The connections that this node opens.
+//!
+//! Not here: writing to them (`actor/dials.rs`).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use zocp_zmtp::Connection;
+use zocp_zre::{DialEnd, DialId, NodeKey};
+
+use super::stream::{prepare, shake_hands, too_slow, try_read, with_scratch};
+use super::{ConnectionContext, Input, Outgoing};
+use crate::security;
+
+/// Connects to a peer's mailbox, and serves the reading side until the connection closes.
+pub(crate) async fn run_dial(
+    dial: DialId,
+    (endpoint, key): (String, Option<NodeKey>),
+    identity: [u8; 17],
+    context: ConnectionContext,
+    token: CancellationToken,
+) {
+    // When this node closed the connection, the actor has forgotten the dial and ignores the report.
+    let codec = security::dealer(
+        context.keys.as_ref(),
+        key,
+        &identity,
+        context.limits.clone(),
+    );
+    let ended = dial_until_closed(dial, &endpoint, codec, &context, &token).await;
+    let (end, why) = match ended {
+        Ok(()) => (DialEnd::Closed, String::from("closed by us")),
+        Err(error) => {
+            context.is_old(endpoint.parse().ok(), &error);
+            (end_of(&error), error.to_string())
+        }
+    };
+    context.report(Input::DialClosed { dial, end, why }).await;
+}
+
+async fn dial_until_closed(
+    dial: DialId,
+    endpoint: &str,
+    codec: io::Result<Connection>,
+    context: &ConnectionContext,
+    token: &CancellationToken,
+) -> io::Result<()> {
+    let mut codec = codec?;
+    let connected = timeout(
+        context.handshake_max,
+        connect(endpoint, &mut codec, context.silence_max),
+    );
+    let stream = tokio::select! {
+        stream = connected => stream.unwrap_or_else(|_| Err(too_slow()))?,
+        () = token.cancelled() => return Ok(()),
+    };
+    let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
+    let stream = Arc::new(stream);
+    let full = Arc::new(Notify::new());
+    let outgoing = Box::new(Outgoing {
+        codec,
+        stream: Arc::clone(&stream),
+        full: Arc::clone(&full),
+        waiting: false,
+    });
+    context
+        .report(Input::DialReady {
+            dial,
+            local,
+            remote,
+            outgoing,
+        })
+        .await;
+    loop {
+        // Cancel-safe: each branch only waits; reading happens after it won.
+        tokio::select! {
+            readable = stream.readable() => readable?,
+            () = full.notified() => {
+                tokio::select! {
+                    writable = stream.writable() => writable?,
+                    () = token.cancelled() => return Ok(()),
+                }
+                context.report(Input::DialWritable { dial }).await;
+                continue;
+            }
+            () = token.cancelled() => return Ok(()),
+        }
+        let octets = with_scratch(|scratch| {
+            try_read(&stream, scratch).map(|len| len.map(|len| scratch[..len].to_vec()))
+        })?;
+        if let Some(octets) = octets {
+            context.report(Input::DialOctets { dial, octets }).await;
+        }
+    }
+}
+
+async fn connect(
+    endpoint: &str,
+    codec: &mut Connection,
+    silence_max: Duration,
+) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(endpoint).await?;
+    prepare(&stream, silence_max)?;
+    shake_hands(&mut stream, codec).await?;
+    Ok(stream)
+}
+
+fn end_of(error: &io::Error) -> DialEnd {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => DialEnd::Refused,
+        io::ErrorKind::TimedOut => DialEnd::TimedOut,
+        // The codec's errors.
+        io::ErrorKind::Other => DialEnd::Protocol,
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => DialEnd::Closed,
+        _ => DialEnd::Unreachable,
+    }
+}
