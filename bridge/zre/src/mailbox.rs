@@ -27,7 +27,7 @@ use crate::output::{Content, DialId};
 use crate::sequence::Outbound;
 use crate::{GroupName, SendError};
 
-/// Our way to one peer.
+/// The sending side to one peer.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     pub(crate) phase: Phase,
@@ -38,51 +38,51 @@ pub(crate) struct Mailbox {
     pub(crate) pings_owed: u8,
     held: VecDeque<Message>,
     held_bytes: usize,
-    /// Someone was told that the mailbox is busy.
+    /// Whether sending failed with `Busy`, so that `Unblocked` is due.
     starved: bool,
     /// Attempts that failed in a row.
     pub(crate) failures: u32,
-    /// Of them those that did not come to a connection.
+    /// Those of them that did not lead to a connection.
     pub(crate) undialed: u32,
-    /// When we last said HELLO.
+    /// When HELLO was sent last.
     pub(crate) hello_at: Option<Instant>,
 }
 
-/// Where the connection stands.
+/// The phase of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// There is none.
+    /// There is no connection.
     Closed {
-        /// No attempt before, whatever happens.
+        /// No attempt is made before this time.
         quiet_until: Instant,
-        /// The next attempt, unless something makes it worth trying earlier.
+        /// The next attempt, unless there is a reason to try earlier.
         retry_at: Instant,
     },
-    /// The caller is at it.
+    /// The caller is opening the connection.
     Dialing { dial: DialId, until: Instant },
-    /// HELLO and PING are sent.
+    /// HELLO and PING were sent, and the PING-OK is awaited.
     Confirming { dial: DialId, until: Instant },
-    /// Messages pass.
+    /// Messages are sent.
     Open { dial: DialId },
-    /// The last PING is sent.
+    /// The last PING was sent, and its PING-OK is awaited.
     Draining { dial: DialId, until: Instant },
 }
 
-/// A question that is out.
+/// A PING without an answer yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ping {
     pub(crate) sent: Instant,
     pub(crate) asker: Asker,
 }
 
-/// Who wants to know.
+/// Why a PING was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asker {
     Caller,
     Protocol,
 }
 
-/// What can wait for a connection.
+/// A message that can wait for a connection.
 #[derive(Debug, Clone)]
 pub(crate) enum Message {
     Whisper(Content),
@@ -103,7 +103,7 @@ impl Message {
 }
 
 impl Mailbox {
-    /// One to be dialed at once.
+    /// A mailbox that is to be dialed at once.
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             phase: Phase::Closed {
@@ -149,7 +149,7 @@ impl Mailbox {
         }
     }
 
-    /// Whether HELLO was said on the present connection.
+    /// Whether HELLO was sent on the present connection.
     pub(crate) const fn is_greeted(&self) -> bool {
         matches!(
             self.phase,
@@ -170,7 +170,7 @@ impl Mailbox {
             .retain(|message| !matches!(message, Message::Join(..) | Message::Leave(..)));
     }
 
-    /// It is worth trying now.
+    /// Allows an attempt now.
     pub(crate) fn hurry(&mut self, now: Instant) {
         if let Phase::Closed {
             quiet_until,
@@ -181,7 +181,7 @@ impl Mailbox {
         }
     }
 
-    /// Whether a message would find room.
+    /// Whether one more message may wait.
     pub(crate) fn check_room(&mut self, limits: &Limits) -> Result<(), SendError> {
         let full =
             self.held.len() >= limits.held_messages_max || self.held_bytes >= limits.held_bytes_max;
@@ -210,8 +210,8 @@ impl Mailbox {
         !self.held.is_empty()
     }
 
-    /// Drops what waits: it was for somebody who is gone. Joins and leaves stay as long as
-    /// the connection: they follow the HELLO that was said on it, whoever reads that.
+    /// Drops the messages that wait, since their peer is gone. Joins and leaves stay as long as
+    /// the connection: they follow the HELLO that was sent on it.
     pub(crate) fn clear_held(&mut self) {
         self.held
             .retain(|message| matches!(message, Message::Join(..) | Message::Leave(..)));
@@ -220,7 +220,7 @@ impl Mailbox {
         self.starved = false;
     }
 
-    /// Whether to tell that there is room again; once.
+    /// Whether to report that messages may wait again; once.
     pub(crate) fn take_unblocked(&mut self) -> bool {
         if self.held.is_empty() {
             self.held.shrink_to(0);

@@ -33,40 +33,41 @@ use crate::{Endpoint, GroupName, NodeKey, PeerId};
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) id: Option<PeerId>,
-    /// Whoever it is must have this key; on a secure mesh only, and there always.
+    /// The key that it must prove: always `Some` on a secure mesh, and never on another.
     pub(crate) key: Option<NodeKey>,
     pub(crate) endpoint: Endpoint,
-    /// Where else it was heard.
+    /// Further endpoints that its beacons or HELLOs named.
     alternatives: SmallVec<[Endpoint; 1]>,
-    /// It was heard at a further endpoint since its connection was made.
+    /// Whether a beacon named a further endpoint since its connection was made.
     pub(crate) heard_elsewhere: bool,
-    /// Who made us dial it: the address of the HELLO or the beacon. None where it was a user.
+    /// The address whose HELLO or beacon made this node dial it; `None` if a user did.
     pub(crate) cause: Option<IpAddr>,
-    /// It is to be dialed, and no slot of `cause` is free.
+    /// Whether it is to be dialed and waits for a slot of `cause`.
     pub(crate) is_waiting: bool,
-    /// The endpoints under which a user wants it; dialed until it answers.
+    /// The endpoints that a user gave for it; they are dialed until it answers.
     pub(crate) manual: SmallVec<[Endpoint; 1]>,
     /// The last sign of life.
     pub(crate) heard: Instant,
-    /// Drawn at random: how much earlier than others it is asked when it is silent.
+    /// How much earlier than at `silence_ping` it gets a PING when it is silent; drawn at random.
     spread: u8,
-    /// Who would be at this peer's endpoint if this peer were gone.
+    /// The peer that gets this peer's endpoint when this peer is gone.
     pub(crate) contender: Option<(PeerId, Option<NodeKey>)>,
     pub(crate) mailbox: Mailbox,
     pub(crate) presence: Option<Presence>,
 }
 
-/// What a peer's HELLO told, and what followed.
+/// What a peer's HELLO and its later messages said of it.
 #[derive(Debug)]
 pub(crate) struct Presence {
     pub(crate) link: Option<LinkId>,
     /// A newer link whose HELLO waits until `link` is read to its end.
     pub(crate) successor: Option<Successor>,
-    /// Somebody has said goodbye in its name.
+    /// A goodbye in its name, which may be forged.
     pub(crate) leaving: Option<Leaving>,
-    /// It opened a connection to us, and none of its endpoints can be dialed: nothing can be said to it.
+    /// Whether it opened a connection to this node, but none of its endpoints can be dialed, so that nothing can be sent
+    /// to it.
     pub(crate) is_unreachable: bool,
-    /// We greet it afresh and expect its HELLO in return.
+    /// Whether its connection is being renewed, and its HELLO is expected in return.
     pub(crate) awaiting: bool,
     pub(crate) name: Arc<str>,
     pub(crate) headers: Headers,
@@ -77,30 +78,30 @@ pub(crate) struct Presence {
     pub(crate) silence: Silence,
 }
 
-/// A link that says to be a present peer's too.
+/// A second link that claims to be of a present peer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Successor {
     pub(crate) link: LinkId,
-    /// When its HELLO came, and the peer was asked.
+    /// When its HELLO came, and a PING was sent to the peer.
     pub(crate) since: Instant,
-    /// The former link is waited for until then.
+    /// How long the end of the former link is waited for.
     pub(crate) until: Instant,
-    /// The peer has answered on its former link: this is somebody else's.
+    /// Whether the peer has answered on its former link, so that this one is not its own.
     pub(crate) is_false: bool,
 }
 
 /// A goodbye of a peer whose connection lives.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaving {
-    /// When it was heard, and the peer was asked.
+    /// When it came, and a PING was sent to the peer.
     pub(crate) since: Instant,
-    /// Without an answer until then it is believed.
+    /// If there is no answer until then, the goodbye is taken as true.
     pub(crate) until: Instant,
 }
 
 impl Presence {
-    /// The peer has answered a PING of this time on its link: what others said in its name before the
-    /// question is not so.
+    /// The peer has answered on its link a PING that was sent at this time: a goodbye or a second link that came before
+    /// is not its own.
     pub(crate) fn answered(&mut self, asked: Instant) {
         self.leaving.take_if(|leaving| leaving.since <= asked);
         if let Some(successor) = &mut self.successor {
@@ -114,9 +115,9 @@ impl Presence {
 pub(crate) enum Silence {
     /// Not long.
     None,
-    /// Asked with a PING.
+    /// A PING was sent.
     Asked(Question),
-    /// Asked in vain.
+    /// A PING stayed without an answer.
     Evasive(Question),
 }
 
@@ -163,12 +164,12 @@ impl Peer {
         }
     }
 
-    /// Whether it has greeted us and its connection lives.
+    /// Whether it has sent a HELLO and its connection is open.
     pub(crate) fn is_linked(&self) -> bool {
         self.presence.as_ref().is_some_and(|p| p.link.is_some())
     }
 
-    /// Takes note that it is heard; `true` if it was evasive.
+    /// Records a sign of life; `true` if it was evasive.
     pub(crate) fn end_silence(&mut self) -> bool {
         let Some(presence) = self.presence.as_mut() else {
             return false;
@@ -177,17 +178,17 @@ impl Peer {
         matches!(former, Silence::Evasive(_)) && !presence.is_unreachable
     }
 
-    /// Whether our HELLO is out and its HELLO is due.
+    /// Whether our HELLO was sent and its HELLO is awaited.
     pub(crate) fn awaits_hello(&self) -> bool {
         self.mailbox.is_greeted() && self.presence.as_ref().is_none_or(|p| p.awaiting)
     }
 
-    /// Whether it was greeted without knowing who it is.
+    /// Whether our HELLO was sent although its identity is not known.
     pub(crate) fn is_nameless_greeted(&self) -> bool {
         self.id.is_none() && self.mailbox.is_greeted()
     }
 
-    /// Where its numbers wrap.
+    /// Where its sequence numbers wrap.
     pub(crate) fn wrap(&self) -> Wrap {
         self.presence.as_ref().map_or(Wrap::Unknown, |p| p.wrap)
     }
@@ -211,7 +212,7 @@ impl Peer {
         }
     }
 
-    /// Whether it was heard or said to be there before.
+    /// Whether the endpoint is known already.
     pub(crate) fn knows(&self, endpoint: &Endpoint) -> bool {
         self.endpoint == *endpoint || self.alternatives.contains(endpoint)
     }
@@ -221,15 +222,15 @@ impl Peer {
         self.alternatives.len() < limits.alternatives_max
     }
 
-    /// Goes over to an endpoint that was not known: the newest is the likeliest. The former one is the next; if there
-    /// are too many, the oldest is forgotten.
+    /// Switches to a new endpoint, since the newest is the most likely one. The former one is tried next; if there are too
+    /// many, the oldest is forgotten.
     pub(crate) fn move_to(&mut self, endpoint: Endpoint, limits: &Limits) {
         let former = std::mem::replace(&mut self.endpoint, endpoint);
         self.alternatives.insert(0, former);
         self.alternatives.truncate(limits.alternatives_max);
     }
 
-    /// Remembers a further endpoint at which it is heard, for when its connection ends: the newest is the likeliest.
+    /// Remembers a further endpoint for when its connection ends: the newest is the most likely one.
     pub(crate) fn is_elsewhere_too(&mut self, endpoint: Endpoint) {
         self.alternatives.insert(0, endpoint);
         self.heard_elsewhere = true;
@@ -240,7 +241,7 @@ impl Peer {
         std::iter::once(&self.endpoint).chain(&self.alternatives)
     }
 
-    /// Whether it has greeted us, and cannot be greeted.
+    /// Whether it has sent a HELLO, but cannot be reached.
     pub(crate) fn is_unreachable(&self) -> bool {
         self.presence.as_ref().is_some_and(|p| p.is_unreachable)
     }
@@ -250,7 +251,7 @@ impl Peer {
         !self.alternatives.is_empty()
     }
 
-    /// Goes over to the next endpoint that is known.
+    /// Switches to the next known endpoint.
     pub(crate) fn next_endpoint(&mut self) {
         if self.alternatives.is_empty() {
             return;
@@ -268,7 +269,7 @@ impl Peer {
         }
     }
 
-    /// When it wants attention next, if nothing else happens.
+    /// The next deadline of this peer.
     pub(crate) fn deadline(&self, times: &Times) -> Instant {
         let connection = match self.mailbox.phase {
             Phase::Closed { .. } if self.is_waiting => None,
@@ -301,11 +302,11 @@ impl Peer {
         .into_iter()
         .flatten()
         .min()
-        // Never: one that is present has a time for silence, others for expiry.
+        // Never reached: a present peer has a deadline for its silence, and others for their expiry.
         .unwrap_or(self.heard + times.silence_max)
     }
 
-    /// When it is asked if it stays silent: not all peers in the same moment, however they were met.
+    /// When it gets a PING if it stays silent; spread over time, so that not all peers get one at the same moment.
     pub(crate) fn ping_at(&self, times: &Times) -> Instant {
         self.heard + times.silence_ping - times.silence_ping / 512 * u32::from(self.spread)
     }

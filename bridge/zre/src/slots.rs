@@ -33,7 +33,7 @@ impl Slots {
         }
     }
 
-    /// Takes a slot for a peer, or has it wait; whether it was taken.
+    /// Takes a slot for a peer, or has the peer wait; returns whether a slot was taken.
     pub(crate) fn take(&mut self, ip: IpAddr, peer: Key, is_new: bool) -> bool {
         let address = self.addresses.entry(ip).or_default();
         if address.taken < self.max {
@@ -59,7 +59,7 @@ impl Slots {
         next
     }
 
-    /// A peer waits no more.
+    /// Removes a peer from those that wait.
     pub(crate) fn leave(&mut self, ip: IpAddr, peer: Key) {
         if let Some(address) = self.addresses.get_mut(&ip) {
             address.waiting.retain(|waiting| *waiting != peer);

@@ -20,7 +20,7 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// Sees to it that `key` comes up at `at`, or earlier.
+    /// Arms `key`, so that it comes up at `at` or earlier.
     pub(crate) fn arm(&mut self, key: usize, at: Instant) {
         if self.armed.len() <= key {
             self.armed.resize(key + 1, None);

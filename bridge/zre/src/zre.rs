@@ -39,10 +39,10 @@ use links::Link;
 #[derive(Debug)]
 pub struct Zre {
     config: Config,
-    /// The groups that we are in, and the count of our joins and leaves.
+    /// The groups that this node is in, and the count of its joins and leaves.
     own_groups: Vec<GroupName>,
     status: u8,
-    /// Addresses that are known to be this host's.
+    /// The known addresses of this host.
     own_addresses: Vec<IpAddr>,
     peers: Peers,
     members: HashMap<GroupName, Vec<Key>>,
@@ -58,10 +58,10 @@ pub struct Zre {
     /// On a secure mesh.
     trust: Option<Trust>,
     beacon_at: Option<Instant>,
-    /// What was rejected lately, so that it is told once.
+    /// The rejections of late, each of which is reported once.
     rejected: VecDeque<(Instant, IpAddr, RejectReason)>,
     random: u64,
-    /// What peers say is not read at the moment.
+    /// Whether the caller does not read the links at present.
     is_deaf: bool,
     is_shut_down: bool,
     outputs: VecDeque<Output>,
@@ -109,7 +109,7 @@ impl Zre {
         zre
     }
 
-    /// The next thing to do, until there is none.
+    /// The next output, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
@@ -131,7 +131,7 @@ impl Zre {
         self.outputs.push_back(Output::Event(event));
     }
 
-    /// Sees to it that a peer's deadline is kept.
+    /// Arms a peer's next deadline.
     fn arm(&mut self, key: Key) {
         if let Some(peer) = self.peers.at(key) {
             let deadline = peer.deadline(&self.config.times);
@@ -139,7 +139,7 @@ impl Zre {
         }
     }
 
-    /// Tells that a node was not let in, once in a while.
+    /// Reports that a node was refused, once in a while.
     fn tell_rejected(&mut self, now: Instant, remote: SocketAddr, why: RejectReason) {
         let old = |at: Instant| now.saturating_duration_since(at) >= REJECTED_FOR;
         while self.rejected.front().is_some_and(|(at, ..)| old(*at)) {

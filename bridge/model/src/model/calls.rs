@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Model {
-    /// Calls a peer's method. Its end is told by one [`Event::CallDone`], by `deadline` at the latest.
+    /// Calls a peer's method. One [`Event::CallDone`] reports its end, by `deadline` at the latest.
     pub fn call(
         &mut self,
         now: Instant,
@@ -62,8 +62,8 @@ impl Model {
         Ok(id)
     }
 
-    /// Answers a call of a peer: results, or an error's name and message. Results that no message
-    /// holds are answered with an error.
+    /// Answers a call of a peer with results, or with an error's name and message. Results that exceed the limits of a
+    /// message are replaced by an error.
     pub fn reply(
         &mut self,
         peer: NodeId,
@@ -157,47 +157,47 @@ fn is_too_deep(values: &[Value], max: usize) -> bool {
     measures.any(|measure| measure.depth > max)
 }
 
-/// The error's name for a call of what is not there.
+/// The error for a call of a method that does not exist.
 const UNKNOWN_METHOD: &str = "org.freedesktop.DBus.Error.UnknownMethod";
-/// The error's name for one call too many.
+/// The error for a call beyond the limit.
 const LIMITS_EXCEEDED: &str = "org.freedesktop.DBus.Error.LimitsExceeded";
 
 /// Why a call was not made. Nothing was sent; no `CallDone` follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The peer is not here.
+    /// The peer is not present.
     #[error("the node is gone")]
     NodeGone,
-    /// An old peer: it has no calls.
+    /// The peer is an old one, which does not know calls.
     #[error("the node does not support calls")]
     NotSupported,
-    /// Its tree has no such method, or is not known yet.
+    /// The peer has no such method, or its tree is not known yet.
     #[error("unknown method")]
     UnknownMethod,
-    /// More or fewer arguments than declared. Fault of the caller.
+    /// The number of arguments is not the declared one. The caller's fault.
     #[error("{found} arguments instead of {expected}")]
     WrongCount {
-        /// As declared.
+        /// The declared number.
         expected: usize,
-        /// As given.
+        /// The given number.
         found: usize,
     },
-    /// An argument nests deeper than a message may. Fault of the caller.
+    /// An argument nests deeper than a message may. The caller's fault.
     #[error("an argument is nested too deep")]
     TooDeep,
-    /// Too many calls await this peer's answer.
+    /// Too many calls of this peer have no answer yet.
     #[error("too many calls are open")]
     Busy,
 }
 
-/// Why an answer was not sent. Fault of the caller, or of timing.
+/// Why a reply was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReplyError {
-    /// The caller's node is not here.
+    /// The caller has left.
     #[error("the node is gone")]
     NodeGone,
-    /// No such call is open: it was answered already.
+    /// The call is not open: it was answered already.
     #[error("no such call is open")]
     NotOpen,
 }

@@ -22,8 +22,8 @@ use crate::{
 };
 
 impl Model {
-    /// Publishes a capability, or describes one anew; who subscribed stays.
-    /// Objects on the way are made.
+    /// Publishes a capability, or replaces one, whose subscribers stay. Objects on its path are
+    /// created.
     pub fn publish(
         &mut self,
         path: CapPath,
@@ -86,7 +86,7 @@ impl Model {
         Ok(())
     }
 
-    /// Takes a capability away. Whether there was one.
+    /// Withdraws a capability; returns whether there was one.
     pub fn unpublish(&mut self, path: &CapPath) -> bool {
         let existed = self.tree.capability(path).is_some();
         if existed {
@@ -102,12 +102,12 @@ impl Model {
         existed
     }
 
-    /// Makes an object, or gives it another kind (its entry `type`).
+    /// Creates an object, or changes its kind (its entry `type`).
     pub fn set_object(&mut self, object: &ObjectPath, kind: &str) -> Result<(), PublishError> {
         self.set_data(object, TYPE, Value::from(kind))
     }
 
-    /// Takes an object away with all that is in it. Whether there was one.
+    /// Removes an object with everything in it; returns whether there was one.
     pub fn remove_object(&mut self, object: &ObjectPath) -> bool {
         let (Some(parent), Some(name)) = (object.parent(), object.name()) else {
             return false;
@@ -178,7 +178,7 @@ impl Model {
         Ok(())
     }
 
-    /// Takes a method away. Whether there was one.
+    /// Withdraws a method; returns whether there was one.
     pub fn unpublish_method(&mut self, object: &ObjectPath, name: &str) -> bool {
         let existed = self
             .tree
@@ -191,7 +191,7 @@ impl Model {
         existed
     }
 
-    /// Sets a value of ours. Subscribers are told if it is another one.
+    /// Sets a value of this node. Subscribers are sent it if it differs.
     pub fn set_value(&mut self, path: &CapPath, value: Value) -> Result<(), PublishError> {
         let capability = self
             .tree
@@ -205,12 +205,12 @@ impl Model {
         Ok(())
     }
 
-    /// Emits a signal: subscribers are told in any case. Needs `e`.
+    /// Emits a value: subscribers are sent it in any case. The capability must have `e`.
     pub fn emit(&mut self, path: &CapPath, value: Value) -> Result<(), PublishError> {
         self.emit_from(path, value, None)
     }
 
-    /// Replaces a value and tells the subscribers.
+    /// Replaces a value and sends it to the subscribers.
     pub(super) fn update(
         &mut self,
         path: &CapPath,
@@ -244,7 +244,7 @@ impl Model {
         Ok(())
     }
 
-    /// Tells one peer a value of ours.
+    /// Sends one peer a value of this node.
     pub(super) fn tell_value(
         &mut self,
         peer: NodeId,
@@ -262,7 +262,7 @@ impl Model {
         }
     }
 
-    /// Emits a value of ours that comes from this touch, if it has one.
+    /// Emits a value that comes from this touch, if there is one.
     pub fn emit_from(
         &mut self,
         path: &CapPath,
@@ -295,7 +295,7 @@ impl Model {
         known.is_some_and(|peer| peer.subscribers.contains_key(&Some(emitter.clone())))
     }
 
-    /// Our tree as a peer may see it.
+    /// This node's tree as a peer may see it.
     pub(super) fn tree_for(&self, peer: NodeId) -> Map<String, Value> {
         let root = self.tree.root();
         if self.kind(peer).is_some_and(|kind| kind.extended) {
@@ -305,13 +305,13 @@ impl Model {
         }
     }
 
-    /// The peers that subscribed to everything, or to this emitter, and are told of it; and whether they
+    /// The peers that subscribed to everything or to this emitter and may see it; and whether they
     /// are extended.
     pub(super) fn subscribers(&self, emitter: Option<&CapPath>) -> Vec<(NodeId, bool)> {
         self.audience_of(emitter, |_| false)
     }
 
-    /// Those, and old nodes that have a copy of our tree: of what comes and goes, not of values.
+    /// Those, and old nodes that have a copy of the tree: for additions and removals, not for values.
     fn followers(&self, emitter: Option<&CapPath>) -> Vec<(NodeId, bool)> {
         // protocol.md §5.11
         self.audience_of(emitter, |peer| peer.keeps_copy)
@@ -338,7 +338,7 @@ impl Model {
         peers.map(|(id, peer)| (*id, peer.kind.extended)).collect()
     }
 
-    /// Which nodes are told of an object.
+    /// Which nodes may see an object.
     fn audience(&self, object: &ObjectPath) -> Audience {
         // protocol.md §7.10
         let mut at = self.tree.root();
@@ -354,7 +354,7 @@ impl Model {
         Audience::Everyone
     }
 
-    /// Merges into our tree and says what changed.
+    /// Merges a patch into the tree and returns what changed.
     pub(super) fn merge(&mut self, patch: Map<String, Value>) -> Result<(), TreeError> {
         let merged = self
             .tree
@@ -367,7 +367,7 @@ impl Model {
         Ok(())
     }
 
-    /// Tells the subscribers of a capability all about it, and what of `before` is no more.
+    /// Sends the subscribers of a capability its description, and removes from it what only `before` has.
     fn announce(&mut self, path: &CapPath, before: &Map<String, Value>, cause: Option<&Cause>) {
         let Some(capability) = self.tree.capability(path) else {
             return;
@@ -399,7 +399,7 @@ impl Model {
         }
     }
 
-    /// Tells those who subscribed to everything of a part that is no capability.
+    /// Sends a part that is no capability to the peers that subscribed to everything.
     fn notify(&mut self, audience: Audience, patch: &Map<String, Value>) {
         let octets = modified(patch.clone());
         for (peer, is_extended) in self.followers(None) {
@@ -414,7 +414,7 @@ impl Model {
         }
     }
 
-    /// Removes what `entries` has as null. Plain nodes would keep the null: they are told what is left of it.
+    /// Removes what `entries` has as null. Old nodes would keep the null, and are sent what is left instead.
     fn withdraw(
         &mut self,
         object: &ObjectPath,
@@ -424,7 +424,7 @@ impl Model {
     ) {
         let left = removals::left_of(&self.tree, object, &entries);
         let patch = nested(object, entries);
-        // Taking away breaks no limit.
+        // A removal exceeds no limit.
         if self.merge(patch.clone()).is_err() {
             return;
         }
@@ -441,7 +441,7 @@ impl Model {
         }
     }
 
-    /// Makes the objects on the way that are not there, of pyZOCP's default kind.
+    /// Creates the missing objects on a path, of pyZOCP's default kind.
     fn make_objects(&mut self, object: &ObjectPath) -> Result<(), PublishError> {
         for len in 1..=object.segments().len() {
             let part: ObjectPath = object.segments().iter().take(len).cloned().collect();
@@ -462,7 +462,7 @@ impl Model {
     }
 }
 
-/// The message that tells a value.
+/// The message with a value.
 fn emission_of(path: &CapPath, value: &Value) -> Vec<u8> {
     if path.object.is_root() {
         return sig(&path.name, value);
@@ -495,26 +495,26 @@ fn old_shape(capability: &Capability) -> Map<String, Value> {
     entries
 }
 
-/// Why our own tree was not changed. Fault of the caller; nothing changed.
+/// Why this node's own tree was not changed. The caller's fault; nothing changed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
     /// There is no such capability.
     #[error("unknown capability")]
     UnknownCapability,
-    /// `objects` and `methods` have a meaning of their own.
+    /// The name is `objects` or `methods`, which have a meaning of their own.
     #[error("a reserved name")]
     ReservedName,
-    /// A plain entry would take a capability's place, or look like one.
+    /// A plain entry has the name of a capability, or looks like one.
     #[error("a capability is no plain entry")]
     IsCapability,
-    /// Its `access` has no `e`.
+    /// The `access` of the capability has no `e`.
     #[error("the capability does not emit")]
     NotAnEmitter,
-    /// The value is not what its description allows.
+    /// The description of the capability does not allow the value.
     #[error("the value is refused")]
     Value(#[from] CheckError),
-    /// A limit.
+    /// A limit is exceeded.
     #[error("the tree does not take it")]
     Tree(#[from] TreeError),
 }

@@ -10,15 +10,15 @@ use crate::{
 };
 
 impl Model {
-    /// Sets a value of a peer, checked by what its tree says.
+    /// Sets a value of a peer, after checking it against the peer's tree.
     ///
-    /// Our copy has the new value at once: pyZOCP does not confirm to the one who set.
+    /// The copy of the peer's tree has the new value at once, since pyZOCP does not confirm a `SET` to its sender.
     pub fn set(&mut self, peer: NodeId, path: &CapPath, value: Value) -> Result<(), SetError> {
         self.set_through(peer, path, value, (0, None))
     }
 
-    /// The same for a value that has come through so many wires, from this touch: [`Event::Set`] tells of
-    /// it. Sensors of ours that are wired to it get it too: the peer does not tell who set it.
+    /// The same for a value that came through so many wires and from this touch, which [`Event::Set`] reports. Sensors of
+    /// this node that are wired to it get the value too, since the peer does not emit it to the node that set it.
     pub fn set_through(
         &mut self,
         peer: NodeId,
@@ -75,13 +75,13 @@ impl Model {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetError {
-    /// The peer is not here.
+    /// The peer is not present.
     #[error("the node is gone")]
     NodeGone,
-    /// Its tree has no such capability, or is not known yet.
+    /// The peer has no such capability, or its tree is not known yet.
     #[error("unknown capability")]
     UnknownCapability,
-    /// Not what its description allows. Fault of the caller.
+    /// The description of the capability does not allow the value. The caller's fault.
     #[error("the value is refused")]
     Value(#[from] CheckError),
     /// The value exceeds a limit.

@@ -14,12 +14,12 @@ use crate::{
 };
 
 impl Model {
-    /// Our capability that a wire begins at.
+    /// The capability of this node that a wire begins at.
     pub(super) fn emitter(&self, wire: &Wire) -> Option<CapPath> {
         self.tree.resolve(wire.emitter.as_deref()?)
     }
 
-    /// Registers a receiver at one of our emitters, or at all.
+    /// Registers a receiver of one emitter of this node, or of all.
     pub(super) fn add_subscriber(&mut self, wire: &Wire) -> Result<(), SubscribeError> {
         let emitter = self.emitter(wire);
         let max = self.limits.subscriptions_max;
@@ -59,7 +59,7 @@ impl Model {
         Ok(())
     }
 
-    /// Whether there was such a one.
+    /// Removes a receiver; returns whether there was one.
     pub(super) fn remove_subscriber(&mut self, wire: &Wire) -> bool {
         let emitter = self.emitter(wire);
         if let Some(emitter) = &emitter {
@@ -135,7 +135,7 @@ impl Model {
             .unwrap_or_default()
     }
 
-    /// Replaces an emitter's list and tells those who subscribed so far, as pyZOCP does.
+    /// Replaces an emitter's list and sends it to those who subscribed before, as pyZOCP does.
     fn list(&mut self, emitter: &CapPath, list: Vec<Subscriber>) {
         self.rewired();
         let list: Value = list.iter().map(Subscriber::to_json).collect();
@@ -143,7 +143,7 @@ impl Model {
             &emitter.object,
             entry(&emitter.name, Value::Object(entry("subscribers", list))),
         );
-        // A list that our tree has no room for is not shown; the subscription holds.
+        // A list that exceeds the limits of the tree is not shown; the subscription is still valid.
         if self.tree.capability(emitter).is_none() || self.merge(part.clone()).is_err() {
             return;
         }
@@ -153,7 +153,7 @@ impl Model {
         }
     }
 
-    /// Remembers a wire to us. Whether it is new.
+    /// Remembers a wire to this node; returns whether it is new.
     pub(super) fn remember(&mut self, wire: &Wire) -> Result<bool, SubscribeError> {
         let max = self.limits.subscriptions_max;
         let Some(known) = self.peers.get_mut(&wire.emitter_node) else {
@@ -188,7 +188,7 @@ impl Model {
         Ok(true)
     }
 
-    /// Whether there was such a wire.
+    /// Forgets a wire to this node; returns whether there was one.
     pub(super) fn forget(&mut self, wire: &Wire) -> bool {
         let (Some(known), Some(emitter)) = (self.peers.get_mut(&wire.emitter_node), &wire.emitter)
         else {

@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl Model {
-    /// Wires an emitter to a sensor; either may be ours or a peer's. `None`: all
-    /// emitters of the node; no particular sensor.
+    /// Wires an emitter to a sensor; either may be of this node or of a peer. `None` is every
+    /// emitter of the node, or no particular sensor.
     pub fn subscribe(
         &mut self,
         emitter_node: NodeId,
@@ -28,7 +28,7 @@ impl Model {
         self.subscribe_with((emitter_node, emitter), (sensor_node, sensor), false)
     }
 
-    /// The same; `first` has the sensor get the present value, if the emitter's node is extended.
+    /// The same; with `first` the sensor gets the present value, if the emitter's node is extended.
     pub fn subscribe_with(
         &mut self,
         (emitter_node, emitter): (NodeId, Option<&str>),
@@ -58,7 +58,7 @@ impl Model {
         Ok(())
     }
 
-    /// Tells the receiver of a new subscription the present value, which is no emission.
+    /// Sends the receiver of a new subscription the present value, which is no emission.
     fn tell_first(&mut self, wire: &Wire) {
         let Some(path) = self.emitter(wire) else {
             return;
@@ -70,7 +70,7 @@ impl Model {
         self.tell_value(wire.receiver_node, &path, &value, cause.as_ref());
     }
 
-    /// Takes such a wire away.
+    /// Removes such a wire.
     pub fn unsubscribe(
         &mut self,
         emitter_node: NodeId,
@@ -226,7 +226,7 @@ impl Model {
         self.check_sensor(wire)
     }
 
-    /// Two different nodes, both here, names within the limit.
+    /// Checks that the two nodes are different and present, and the names within the limit.
     fn check_nodes(&self, wire: &Wire) -> Result<(), SubscribeError> {
         if wire.emitter_node == wire.receiver_node {
             return Err(SubscribeError::SameNode);
@@ -306,20 +306,20 @@ fn wire(
     }
 }
 
-/// Why a wire was not made or taken away. Nothing was sent, nothing changed.
+/// Why a wire was not made or removed. Nothing was sent, nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
-    /// One of the nodes is not here.
+    /// One of the nodes is not present.
     #[error("node {0} is not here")]
     NodeGone(NodeId),
-    /// A wire leads from one node to another.
+    /// Both ends are of the same node; a wire leads from one node to another.
     #[error("emitter and sensor are of the same node")]
     SameNode,
-    /// The emitter's node is not known to have it, in a place that can be subscribed to.
+    /// The emitter's node is not known to have such an emitter, at a place that can be subscribed to.
     #[error("unknown emitter")]
     UnknownEmitter,
-    /// The receiver's node is not known to have it.
+    /// The receiver's node is not known to have such a sensor.
     #[error("unknown sensor")]
     UnknownSensor,
     /// A name is longer than the limit.

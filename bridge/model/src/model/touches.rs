@@ -31,7 +31,7 @@ pub(super) struct Touches {
     capabilities: BTreeMap<CapPath, Touched>,
     /// Capabilities that were given a number.
     slots: u32,
-    /// Another one whenever a wire may have come or gone.
+    /// Changes whenever a wire may have been made or removed.
     generation: u64,
     /// Wires to be looked at when they have been quiet.
     settling: BTreeSet<(Instant, CapPath, NodeId, String)>,
@@ -46,11 +46,11 @@ struct Touched {
     returns: Vec<Returns>,
 }
 
-/// Whom a change of ours is told, and as what.
+/// Which peers are sent a change of this node, and as what.
 #[derive(Debug, Default)]
 pub(super) struct Telling {
     pub(super) cause: Option<Cause>,
-    /// Who is left out.
+    /// A peer that is left out.
     pub(super) except: Option<NodeId>,
     /// Old peers are left out.
     pub(super) is_for_extended: bool,
@@ -58,14 +58,14 @@ pub(super) struct Telling {
     pub(super) source: Option<(NodeId, String)>,
 }
 
-/// What is done with a value that arrives.
+/// What happens to a value that is received.
 #[derive(Debug, PartialEq)]
 pub(super) enum Met {
-    /// It is taken, and told with this cause.
+    /// It is taken, and passed on with this cause.
     Taken(Option<Cause>),
-    /// It is the echo of what was taken.
+    /// It is the echo of a value that was taken.
     Echo,
-    /// The same, and who sent it is to be told what we hold.
+    /// The same, and its sender is sent the present value.
     Retold(Cause),
 }
 
@@ -90,12 +90,12 @@ impl Telling {
 }
 
 impl Touches {
-    /// When wires are to be looked at.
+    /// When wires are to be checked.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.settling.first().map(|(at, ..)| *at)
     }
 
-    /// Capabilities are gone.
+    /// Capabilities were withdrawn.
     pub(super) fn forget(&mut self, is_gone: impl Fn(&CapPath) -> bool) {
         self.capabilities.retain(|path, _| !is_gone(path));
     }
@@ -129,13 +129,13 @@ impl Touched {
 }
 
 impl Model {
-    /// Somebody of ours touches a capability of ours.
+    /// A program of this node touches one of its capabilities.
     pub(super) fn touch(&mut self, path: &CapPath) -> Option<Cause> {
         let touched = self.touches.touched(self.me, path);
         touched.history.touch(touched.origin, false)
     }
 
-    /// A wire may have come or gone.
+    /// A wire may have been made or removed.
     pub(super) fn rewired(&mut self) {
         self.touches.generation += 1;
     }
@@ -152,12 +152,12 @@ impl Model {
         Some(cause)
     }
 
-    /// Whether what a peer passes on has no cause.
+    /// Whether a peer passes values on without their causes.
     pub(super) fn strips(&self, peer: NodeId) -> bool {
         peer != self.me && !self.peers.get(&peer).is_some_and(|peer| peer.tells_causes)
     }
 
-    /// A value arrives at a capability of ours. Without a cause it is a touch.
+    /// A capability of this node receives a value. Without a cause it is a touch.
     pub(super) fn meet(&mut self, path: &CapPath, cause: Option<&Cause>, relayed: bool) -> Met {
         let touched = self.touches.touched(self.me, path);
         let Some(cause) = cause else {
@@ -170,7 +170,7 @@ impl Model {
         }
     }
 
-    /// The cause of what a capability of ours holds, to be told where it is no emission.
+    /// The cause of the present value of a capability, for messages that are no emission.
     pub(super) fn present_cause(&mut self, path: &CapPath) -> Option<Cause> {
         let touched = self.touches.touched(self.me, path);
         let cause = touched
@@ -183,7 +183,7 @@ impl Model {
         })
     }
 
-    /// Tells the peers that know causes what we hold, which is no emission.
+    /// Sends the present value to the peers that know causes; this is no emission.
     pub(super) fn tell_again(&mut self, path: &CapPath, cause: Cause) {
         let value = self.tree.capability(path).and_then(|it| it.value.clone());
         let telling = Telling {
@@ -249,7 +249,7 @@ impl Model {
         let Some(touched) = touches.capabilities.get_mut(path) else {
             return false;
         };
-        // Who numbered it knew what we hold: it comes after that, whatever its value.
+        // The node that numbered it knew our present value: so it comes after that, whatever its value is.
         if cause.is_some_and(|cause| !touched.history.is_unaware(cause)) {
             return false;
         }
@@ -294,7 +294,7 @@ impl Model {
         (is_pair && is_quiet).then_some(peer)
     }
 
-    /// Looks at wires that have been quiet since an echo (TOUCH-2).
+    /// Checks wires that have been quiet since an echo (TOUCH-2).
     pub(super) fn settle_circles(&mut self, now: Instant) {
         while let Some((at, path, peer, emitter)) = self.touches.settling.first().cloned()
             && at <= now
@@ -315,7 +315,7 @@ impl Model {
         }
     }
 
-    /// Takes what the last node of a circle shows, if it is something else.
+    /// Takes the value that the last node of a circle shows, if it differs.
     fn adopt_shown(&mut self, now: Instant, path: &CapPath, (peer, emitter): (NodeId, &str)) {
         let shown = || {
             let tree = self.peers.get(&peer)?.tree.as_ref()?;

@@ -37,8 +37,8 @@ impl Model {
         Ok(())
     }
 
-    /// Entries that we do not have are told as null, as pyZOCP does, to old peers too: nothing is
-    /// taken away by it.
+    /// Names that this node does not have are answered with null, as pyZOCP does, also to old peers: that
+    /// removes nothing.
     fn get(&mut self, peer: NodeId, names: Option<Vec<String>>) {
         // protocol.md §5.2, §5.9
         let mut entries = self.tree_for(peer);
@@ -53,7 +53,7 @@ impl Model {
         self.whisper(peer, modified(entries));
     }
 
-    /// Every value in a patch, one by one: what is refused does not hold up the rest.
+    /// Sets every value in a patch, one by one: one that is refused does not affect the others.
     fn set_by_peer(&mut self, peer: NodeId, patch: &Map<String, Value>, cause: Option<&Cause>) {
         // protocol.md §5.3
         let mut holds = Map::new();
@@ -107,7 +107,7 @@ impl Model {
 
     fn set_entry(&mut self, peer: NodeId, path: CapPath, part: &Value, cause: Option<&Cause>) {
         if part.as_object().is_some_and(Map::is_empty) {
-            return; // pyZOCP's echo of a GET asks for nothing.
+            return; // pyZOCP's echo of a GET is no request.
         }
         let Some(capability) = self.tree.capability(&path) else {
             return self.ignore(peer, Ignored::UnknownCapability(path.to_string()));
@@ -183,7 +183,7 @@ impl Model {
             self.event(Event::TreeKnown { peer });
             return Ok(());
         };
-        // Nodes of ours tell everything where it is.
+        // Extended nodes put everything into the right object.
         let (patch, dialect) = if known.kind.extended {
             (patch, Dialect::Ours)
         } else {
@@ -272,7 +272,7 @@ impl Model {
         Ok(())
     }
 
-    /// Hands a signal to the sensors of ours that are wired to it.
+    /// Gives an emission to the sensors of this node that are wired to it.
     pub(super) fn sense(
         &mut self,
         peer: NodeId,
@@ -323,7 +323,7 @@ impl Model {
         self.sense_checked((peer, emitter), path, checked, cause);
     }
 
-    /// Takes what is no echo, and tells it on.
+    /// Takes a value that is no echo, and passes it on.
     pub(super) fn sense_checked(
         &mut self,
         (peer, emitter): (NodeId, &str),
@@ -345,7 +345,7 @@ impl Model {
         let mut telling = Telling::all(told.clone());
         telling.source = Some((peer, emitter.to_owned()));
         if cause.is_none() {
-            // As in pyZOCP only another value is told on to old peers, so that circles of wires rest.
+            // As in pyZOCP, only a different value is passed on to old peers, so that circles of wires come to rest.
             telling.is_for_extended = !differs;
             telling.except = self.spared(&path, (peer, emitter));
         }
@@ -363,8 +363,8 @@ impl Model {
 }
 
 impl Model {
-    /// Hands a value to a capability of ours as a peer would over a wire: to a sensor as a signal, to what is
-    /// none but can be set as a `SET`. `emitter` says where it comes from.
+    /// Gives a value to a capability of this node as a peer would over a wire: a sensor receives it as an emission,
+    /// another capability is set if it is writable. `emitter` names the origin.
     pub fn receive(
         &mut self,
         path: &CapPath,

@@ -15,14 +15,14 @@ use crate::peers::Key;
 use super::Zre;
 
 impl Zre {
-    /// Who names a peer is the cause of it.
+    /// The address that names a peer is its cause.
     pub(super) fn caused(&mut self, key: Key, by: Claim) {
         if let Some(ip) = by.address() {
             self.set_cause(key, ip);
         }
     }
 
-    /// Sees to it that one more peer may be known because of what an address said.
+    /// Makes space for one more peer that an address introduces, if its limits allow it.
     pub(super) fn make_room(&mut self, now: Instant, by: Claim) -> Result<(), RejectReason> {
         let limits = self.config.limits;
         let ip = by.address().map(|ip| ip.to_canonical());
@@ -35,7 +35,7 @@ impl Zre {
         } else {
             return Ok(());
         };
-        // Anybody can write a beacon; a HELLO comes from who is there.
+        // A beacon can be forged; a HELLO comes on a connection.
         let is_idle = |peer: &Peer| {
             let may_go = peer.presence.is_none() && peer.manual.is_empty();
             may_go && !peer.mailbox.is_greeted() && (why == RejectReason::Full || is_there(peer))
@@ -53,7 +53,7 @@ impl Zre {
         }
     }
 
-    /// A connection is made no more: the next that waits because of the same address may be.
+    /// A dial is over: the next one that waits because of the same address may begin.
     pub(super) fn release_slot(&mut self, dial: DialId) {
         let next = self.making.remove(&dial);
         if let Some(next) = next.and_then(|ip| self.slots.release(ip))
@@ -64,7 +64,7 @@ impl Zre {
         }
     }
 
-    /// It is this address from now on that makes us dial a peer, unless a user wants it.
+    /// Makes an address the cause of a peer, unless a user gave the peer.
     pub(super) fn set_cause(&mut self, key: Key, ip: IpAddr) {
         let ip = ip.to_canonical();
         if let Some(peer) = self.peers.at_mut(key)
@@ -103,7 +103,7 @@ impl Zre {
 /// How a newcomer is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// By a beacon of this address, which anybody can write.
+    /// By a beacon of this address, which can be forged.
     Heard(Option<IpAddr>),
     /// By its HELLO, on a connection from this address.
     Greeted(IpAddr),

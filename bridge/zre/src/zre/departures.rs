@@ -9,8 +9,8 @@ use crate::peers::Key;
 use super::Zre;
 
 impl Zre {
-    /// Leaves the mesh: says goodbye, hangs up everywhere, tells of every peer that
-    /// it is gone. Nothing happens after that.
+    /// Leaves the mesh: says goodbye, closes all connections, and reports every peer as
+    /// exited. Nothing happens after that.
     pub fn shutdown(&mut self, now: Instant) {
         if self.is_shut_down {
             return;
@@ -32,27 +32,27 @@ impl Zre {
         self.unhailed.clear();
     }
 
-    /// Gives a present peer up, because what it should know could not be queued for
-    /// it: it is met afresh, so that nothing is silently missing.
+    /// Drops a present peer, because a message could not be queued for
+    /// it. It is met afresh, so that no message is silently missing.
     pub fn give_up(&mut self, now: Instant, peer: PeerId) {
         if let Some(key) = self.peers.key(peer) {
             self.part(now, key, ExitReason::TooSlow);
         }
     }
 
-    /// Ends what there is with a peer. It stays known and is dialed again, later if
+    /// Ends the connections with a peer. It stays known and is dialed again, after a pause if
     /// it misbehaved.
     pub(super) fn part(&mut self, now: Instant, key: Key, reason: ExitReason) {
         self.end(now, key, reason, After::Redial);
     }
 
-    /// Ends what there is with a peer, and forgets it.
+    /// Ends the connections with a peer, and forgets it.
     pub(super) fn part_for_good(&mut self, now: Instant, key: Key, reason: ExitReason) {
         self.end(now, key, reason, After::Forget);
     }
 
-    /// Who waits for the peer's endpoint is met at once, and its own next link is
-    /// heard.
+    /// The peer that waits for this peer's endpoint is dialed at once, and this peer's own next
+    /// link is read.
     fn end(&mut self, now: Instant, key: Key, reason: ExitReason, after: After) {
         // protocol.md §2.7
         self.hang_up_dial(key);
@@ -74,7 +74,7 @@ impl Zre {
         }
     }
 
-    /// Leaves a peer alone until its connections are surely closed at its side too.
+    /// Does not dial a peer until its connections are closed at its end too.
     fn rest(&mut self, now: Instant, key: Key, reason: ExitReason) {
         let quiet = if misbehaved(reason) {
             self.config.times.redial_max
@@ -97,7 +97,7 @@ impl Zre {
         self.arm(key);
     }
 
-    /// Tells that a present peer is gone and closes its link; returns the link that
+    /// Reports that a present peer exited, and closes its link; returns the link that
     /// is next.
     pub(super) fn exit(&mut self, key: Key, reason: ExitReason) -> Option<LinkId> {
         let peer = self.peers.at_mut(key)?;
@@ -117,8 +117,8 @@ impl Zre {
         presence.successor.map(|it| it.link)
     }
 
-    /// Forgets a peer that is not present. The endpoints that a user wants are
-    /// sought on.
+    /// Forgets a peer that is not present. Endpoints that a user gave are still
+    /// dialed.
     pub(super) fn forget(&mut self, now: Instant, key: Key) {
         self.hang_up_dial(key);
         let Some(peer) = self.remove_peer(key) else {
@@ -137,13 +137,13 @@ impl Zre {
     }
 }
 
-/// What becomes of a peer that is no longer present.
+/// What happens to a peer that is no longer present.
 enum After {
     Redial,
     Forget,
 }
 
-/// Whether a peer is let alone for a while.
+/// Whether a peer is not dialed for a while.
 const fn misbehaved(reason: ExitReason) -> bool {
     matches!(
         reason,

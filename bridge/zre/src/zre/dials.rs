@@ -18,8 +18,8 @@ use crate::peers::Key;
 use super::Zre;
 
 impl Zre {
-    /// A connection that was asked for is ready: the peer's READY has come. `local`
-    /// is where it starts and `remote` where it leads.
+    /// A dial is ready: the peer's READY was received. `local` and `remote` are the addresses
+    /// of its two ends.
     pub fn dial_ready(
         &mut self,
         now: Instant,
@@ -52,8 +52,8 @@ impl Zre {
         }
     }
 
-    /// A peer took a part of what waits for it on a connection, and more waits: it reads, and our PING may wait behind
-    /// that.
+    /// A peer has read a part of what waits for it on a connection, and more waits. So it is alive, although a PING may
+    /// still wait behind that.
     pub fn dial_progressed(&mut self, now: Instant, dial: DialId) {
         // protocol.md §3.9
         if let Some(&key) = self.dials.get(&dial) {
@@ -61,7 +61,7 @@ impl Zre {
         }
     }
 
-    /// A connection that was asked for is not, or no longer, there.
+    /// A dial failed, or was closed.
     pub fn dial_closed(&mut self, now: Instant, dial: DialId, end: DialEnd) {
         let Some(key) = self.dials.remove(&dial) else {
             return;
@@ -76,7 +76,7 @@ impl Zre {
             peer.mailbox.phase,
             Phase::Open { .. } | Phase::Draining { .. }
         );
-        // The caller closed it already: nothing to hang up.
+        // The caller has closed it already.
         peer.mailbox.close(now, now);
         let leaves = peer.presence.as_ref().is_some_and(|p| p.leaving.is_some());
         if leaves {
@@ -88,7 +88,7 @@ impl Zre {
         }
     }
 
-    /// Dials a peer if it is time, and sees to it that it gets attention again.
+    /// Dials a peer if it is time, and arms its deadline.
     pub(super) fn attend(&mut self, now: Instant, key: Key) {
         if self.is_shut_down || self.has_yielded(now, key) {
             return;
@@ -122,13 +122,13 @@ impl Zre {
         self.arm(key);
     }
 
-    /// Whoever greets us on a connection of its own cannot be dialed. It stays as long as that connection does.
+    /// A peer that sent a HELLO on its own connection cannot be dialed. It stays present as long as that connection is open.
     fn unreachable(&mut self, key: Key) {
         // protocol.md §1.10
         let Some(peer) = self.peers.at_mut(key).filter(|p| !p.is_unreachable()) else {
             return;
         };
-        // Whoever had it sent is told again when the peer can be reached.
+        // The peer's subscribers and callers are told again when it can be reached.
         peer.mailbox.clear_held();
         let endpoints = peer.endpoints().cloned().collect();
         if let (Some(peer), Some(presence)) = (peer.id, peer.presence.as_mut()) {
@@ -137,7 +137,7 @@ impl Zre {
         }
     }
 
-    /// A peer that could not be told anything can be: all that it should know is to be told now.
+    /// A peer that could not be reached can be: everything that it should know is sent now.
     fn reached(&mut self, key: Key) {
         let presence = self.peers.at_mut(key).and_then(|p| p.presence.as_mut());
         if let Some(presence) = presence.filter(|p| p.is_unreachable) {
@@ -146,8 +146,8 @@ impl Zre {
         }
     }
 
-    /// Goes over to an endpoint that was not known of a peer, and dials it there: nothing is left to wait for, since
-    /// whoever is there is not who failed to answer.
+    /// Switches a peer to a new endpoint and dials it at once: the pause after failures at another endpoint does not
+    /// apply to this one.
     pub(super) fn dial_at(&mut self, now: Instant, key: Key, endpoint: Endpoint) {
         // protocol.md §1.6
         self.hang_up_dial(key);
@@ -161,9 +161,9 @@ impl Zre {
         self.attend(now, key);
     }
 
-    /// A peer whose turn it is, but whose endpoint is another's who is connected, is not dialed there: that
-    /// one would take it for our beginning anew. It is sought elsewhere, or else forgotten, and
-    /// who is there is whom the user wants there.
+    /// Does not dial a peer at an endpoint that belongs to another connected peer, which would take the HELLO for a new
+    /// start of this node. The peer is dialed elsewhere or forgotten, and the user's wish for the endpoint goes to the
+    /// connected peer.
     fn has_yielded(&mut self, now: Instant, key: Key) -> bool {
         // protocol.md §1.7
         let Some(peer) = self.peers.at(key).filter(|peer| peer.id.is_some()) else {
@@ -195,7 +195,7 @@ impl Zre {
         true
     }
 
-    /// An attempt to reach a peer, or to be greeted by it, came to nothing.
+    /// An attempt to reach a peer, or to get its HELLO, failed.
     pub(super) fn attempt_failed(&mut self, now: Instant, key: Key) {
         self.hang_up_dial(key);
         let Some(peer) = self.peers.at_mut(key) else {
@@ -233,7 +233,7 @@ impl Zre {
         }
     }
 
-    /// Greets a peer afresh: on a new connection, with what waits kept.
+    /// Renews the connection to a peer; the messages that wait are kept.
     pub(super) fn redial(&mut self, now: Instant, key: Key) {
         self.hang_up_dial(key);
         let quiet_until = now + self.config.times.redial_min;
@@ -243,7 +243,7 @@ impl Zre {
         self.attend(now, key);
     }
 
-    /// A peer answered a PING, the oldest that is out.
+    /// A peer answered the oldest PING without an answer.
     pub(super) fn ping_answered(&mut self, now: Instant, key: Key) -> Option<Ping> {
         let peer = self.peers.at_mut(key)?;
         let ping = peer.mailbox.pings.pop_front()?;
@@ -261,7 +261,7 @@ impl Zre {
         Some(ping)
     }
 
-    /// All that was sent to a peer is read: gives the connection up for a new one.
+    /// A peer has read everything that was sent to it: replaces the connection by a new one.
     pub(super) fn renew(&mut self, now: Instant, key: Key) {
         if let Some(presence) = self.peers.at_mut(key).and_then(|p| p.presence.as_mut()) {
             presence.awaiting = true;
@@ -269,7 +269,7 @@ impl Zre {
         self.redial(now, key);
     }
 
-    /// The numbers of a peer's connection end: asks whether all is read.
+    /// The sequence numbers of a connection are used up: sends a PING to find out when everything is read.
     pub(super) fn drain_if_due(&mut self, now: Instant, key: Key) {
         let until = now + self.config.times.silence_max;
         let Some(peer) = self.peers.at_mut(key) else {
@@ -287,7 +287,7 @@ impl Zre {
         }
     }
 
-    /// Asks a peer for a PING-OK before anything else is sent to it.
+    /// Sends a PING, which the peer has to answer before anything else is sent to it.
     pub(super) fn confirm(&mut self, now: Instant, key: Key) {
         let until = now + self.config.times.confirm_timeout;
         self.ask(now, key, Asker::Protocol);
@@ -299,7 +299,7 @@ impl Zre {
         self.arm(key);
     }
 
-    /// HELLO is the first message of a connection; what it tells is of this moment.
+    /// Sends HELLO, the first message of a connection, with the present groups.
     fn say_hello(&mut self, now: Instant, key: Key, dial: DialId, local: SocketAddr) {
         // protocol.md §3.3
         let endpoint = Endpoint::advertised(local.ip(), self.config.mailbox_port);
@@ -331,7 +331,7 @@ impl Zre {
         }
     }
 
-    /// We reached our own mailbox: whoever named it was wrong.
+    /// The dial reached this node's own mailbox: the address was wrong.
     fn dialed_self(&mut self, now: Instant, key: Key, remote: SocketAddr) {
         self.own_address(remote.ip());
         self.tell_rejected(now, remote, RejectReason::OwnEndpoint);
@@ -341,8 +341,8 @@ impl Zre {
         self.part_for_good(now, key, ExitReason::Unreachable);
     }
 
-    /// If a node without a name turns out to be at the endpoint of one that is
-    /// known, they are one: the user's wish goes over to it.
+    /// If a peer without an identity turns out to be at the endpoint of a known peer,
+    /// they are the same, and the user's wish goes to the known peer.
     fn absorb_at(&mut self, key: Key, endpoint: &Endpoint) -> bool {
         let Some(nameless) = self.peers.at(key).filter(|peer| peer.id.is_none()) else {
             return false;
@@ -356,7 +356,7 @@ impl Zre {
         true
     }
 
-    /// Makes a node without a name the same as another.
+    /// Merges a peer without an identity into another one.
     pub(super) fn absorb(&mut self, nameless: Key, other: Key) {
         self.hang_up_dial(nameless);
         let Some(gone) = self.remove_peer(nameless) else {

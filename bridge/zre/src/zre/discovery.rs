@@ -120,8 +120,8 @@ impl Zre {
         Ok(())
     }
 
-    /// Tells an address of this host, so that it is never taken for a peer's. What
-    /// is not told is learned from dialing ourselves once.
+    /// Tells the core an address of this host, so that it is never taken for a peer's. Other
+    /// addresses are learned when the node dials itself once.
     pub fn own_address(&mut self, address: IpAddr) {
         let address = address.to_canonical();
         let room = self.own_addresses.len() < OWN_ADDRESSES_MAX;
@@ -130,7 +130,7 @@ impl Zre {
         }
     }
 
-    /// Whether our own mailbox is there.
+    /// Whether an endpoint is that of this node.
     pub(super) fn is_own(&self, endpoint: &Endpoint) -> bool {
         endpoint.port() == self.config.mailbox_port
             && endpoint
@@ -154,7 +154,7 @@ impl Zre {
         self.attend(now, key);
     }
 
-    /// A node was heard at an endpoint.
+    /// A beacon named an endpoint of a node.
     pub(super) fn meet(
         &mut self,
         now: Instant,
@@ -187,8 +187,8 @@ impl Zre {
         }
     }
 
-    /// Whether a beacon with this key can be a known peer's. It proves nothing, so it changes the key of a
-    /// peer only as long as nothing has begun with it.
+    /// Whether a beacon with this key can be of a known peer. A beacon proves nothing, so it changes the key of a
+    /// peer only while no connection to it was tried.
     fn is_heard_as(&mut self, key: Key, node_key: Option<NodeKey>) -> bool {
         // protocol.md §8.6
         let Some(peer) = self.peers.at_mut(key) else {
@@ -200,8 +200,8 @@ impl Zre {
         peer.key == node_key
     }
 
-    /// A beacon is a sign of life, but not of a peer whose connection can be asked: its beacons may go on while it
-    /// hangs, and anybody can write them.
+    /// A beacon is a sign of life, except of a peer that can be sent a PING: a program that hangs may still send beacons,
+    /// and they can be forged.
     fn heard_alive(&mut self, now: Instant, key: Key) {
         // protocol.md §3.9, §8.6
         let is_asked = self.peers.at(key).is_some_and(|peer| {
@@ -212,7 +212,7 @@ impl Zre {
         }
     }
 
-    /// A known node was heard: dial it if it is not connected, and remember a
+    /// A beacon of a known peer: dials it if it is not connected, and remembers a
     /// further address of one that is.
     fn heard_at(&mut self, now: Instant, key: Key, endpoint: Endpoint) {
         // protocol.md §1.6
@@ -237,14 +237,14 @@ impl Zre {
         }
     }
 
-    /// Whether a peer that is known may be at an endpoint: it is neither ours nor that of another
-    /// that is here and connected, whoever says so.
+    /// Whether a known peer may be at an endpoint: it is neither that of this node nor that of another connected peer,
+    /// whatever the source of the claim.
     pub(super) fn is_free_for(&self, key: Key, endpoint: &Endpoint) -> bool {
         // protocol.md §1.7
         !self.is_own(endpoint) && self.owner(key, endpoint).is_none()
     }
 
-    /// Another than `key` that is here, connected, and at this endpoint.
+    /// A peer other than `key` that is present, connected, and at this endpoint.
     pub(super) fn owner(&self, key: Key, endpoint: &Endpoint) -> Option<Key> {
         let mut peers = self.peers.iter();
         let is_it =
@@ -252,9 +252,9 @@ impl Zre {
         peers.find(is_it).map(|(other, _)| other)
     }
 
-    /// Makes a peer of a newcomer at an endpoint, unless it is ours or belongs to one
-    /// that is here; then the newcomer is the next in line. From one that is only
-    /// sought there it takes over the place: whatever is dialed leads to the newcomer.
+    /// Adds a new peer at an endpoint, unless the endpoint is that of this node or of a
+    /// present peer; then the new peer gets it when that peer is gone. From a peer that is only
+    /// dialed there the new one takes the endpoint over: the dial leads to the new peer.
     pub(super) fn claim(
         &mut self,
         now: Instant,
@@ -277,7 +277,7 @@ impl Zre {
             }
             if peer.presence.is_none() {
                 peer.heard = now;
-                // The newcomer's ROUTER has never heard of us: nothing to wait for.
+                // The ROUTER of the new peer does not know this node yet, so there is no pause.
                 if peer.mailbox.dial().is_none() {
                     peer.mailbox.failures = 0;
                     peer.mailbox.close(now, now);
@@ -297,8 +297,8 @@ impl Zre {
         Ok(key)
     }
 
-    /// A node says that it leaves. Only from where it is: elsewhere anyone could
-    /// say so, and one of several networks may be all that it leaves.
+    /// A goodbye by beacon. It counts only from the address of the peer: from another one it could
+    /// be forged, or mean that the peer leaves one of several networks.
     fn goodbye(&mut self, now: Instant, id: PeerId, from: IpAddr) {
         // protocol.md §1.8
         let Some(key) = self.peers.key(id) else {
@@ -320,8 +320,8 @@ impl Zre {
         }
     }
 
-    /// Somebody says that a peer leaves whose connection lives. If it is so, the connection closes or
-    /// a question stays without an answer; where none can be put, the connection will tell.
+    /// A goodbye in the name of a peer whose connection is open. If it is true, the connection closes or a PING stays
+    /// without an answer; where no PING can be sent, the connection shows it later.
     fn doubt(&mut self, now: Instant, key: Key) {
         let until = now + self.config.times.goodbye_timeout;
         let Some(peer) = self.peers.at_mut(key) else {

@@ -23,17 +23,17 @@ use crate::{Endpoint, GroupName, HEADER_BRIDGE, PeerId};
 use super::Zre;
 use super::address_limits::Claim;
 
-/// Where a HELLO comes from, and where it says that it does.
+/// The source of a HELLO: the address that it came from, and the endpoint that it names.
 #[derive(Clone, Copy)]
 struct Source<'a> {
     remote: SocketAddr,
     endpoint: Option<&'a Endpoint>,
-    /// Whose, as was proved.
+    /// The key that the connection proved.
     key: Option<NodeKey>,
 }
 
 impl Zre {
-    /// A link's HELLO, in its turn.
+    /// Handles the HELLO of a link, in its turn.
     pub(super) fn hello(&mut self, now: Instant, link: LinkId, hello: Hello) {
         if self.takes_name(now, link, &hello.name) {
             return;
@@ -54,7 +54,7 @@ impl Zre {
         }
     }
 
-    /// The peer that a HELLO is from, made if it is new.
+    /// The peer of a HELLO; a new one is added.
     fn admit(&mut self, now: Instant, id: PeerId, source: Source<'_>) -> Result<Key, RejectReason> {
         let (limits, times) = (self.config.limits, self.config.times);
         let nameless = self.find_nameless(id, source);
@@ -78,7 +78,7 @@ impl Zre {
             }
         };
         self.prove(now, key, source.key, source.endpoint);
-        // Anybody can write a beacon in the name of an address; a HELLO comes from where it comes from.
+        // The source address of a beacon can be forged; that of a HELLO cannot, since it comes on a connection.
         self.set_cause(key, source.remote.ip());
         if let Some(endpoint) = source.endpoint.filter(|it| self.is_free_for(key, it))
             && let Some(peer) = self.peers.at_mut(key)
@@ -87,7 +87,7 @@ impl Zre {
             if peer.knows(endpoint) || !(begins_anew || peer.mailbox.is_closed(now, &times)) {
                 peer.remember(endpoint.clone(), &limits);
             } else if peer.mailbox.is_greeted() {
-                // It is greeted again there.
+                // It gets a HELLO again there.
                 peer.move_to(endpoint.clone(), &limits);
             } else {
                 self.dial_at(now, key, endpoint.clone());
@@ -97,7 +97,7 @@ impl Zre {
         Ok(key)
     }
 
-    /// Where a HELLO names an endpoint that cannot be dialed, its mailbox may be at the address that it comes from.
+    /// If a HELLO names an endpoint that cannot be dialed, the mailbox may be at the source address.
     fn may_be_at_source(&mut self, key: Key, source: Source<'_>) {
         // protocol.md §1.10
         let Some(endpoint) = source.endpoint.filter(|it| self.is_free_for(key, it)) else {
@@ -112,10 +112,10 @@ impl Zre {
         }
     }
 
-    /// The node without a name that a HELLO is the answer of. It is where the HELLO
-    /// says; or it is the only one that has been greeted, and was reached at the
-    /// address that the HELLO comes from, or the HELLO comes out of the blue from a
-    /// peer that is here, as it does when we greeted it by another of its addresses.
+    /// The peer without an identity whose answer a HELLO is: the one at the endpoint that
+    /// the HELLO names; or the only one that a HELLO was sent to, if it was reached at the
+    /// source address of the HELLO, or if the HELLO comes unasked from a present peer, as it
+    /// does when that peer was reached at another of its addresses.
     fn find_nameless(&self, id: PeerId, link: Source<'_>) -> Option<Key> {
         let nameless = |p: &Peer| p.id.is_none() && p.key == link.key;
         let is_there = |p: &Peer| link.endpoint.is_some_and(|e| p.is_at(e));
@@ -189,7 +189,7 @@ impl Zre {
         self.attend(now, key);
     }
 
-    /// A present peer begins anew on `link`: it is out first.
+    /// A present peer starts again on `link`: it exits first.
     fn out(&mut self, key: Key, link: LinkId) {
         if let Some(peer) = self.peers.at_mut(key) {
             peer.mailbox.clear_held();
@@ -202,7 +202,7 @@ impl Zre {
         }
     }
 
-    /// A peer is here.
+    /// A peer enters.
     fn welcome(&mut self, key: Key, presence: Presence) {
         let Some(peer) = self.peers.at_mut(key) else {
             return;
@@ -227,7 +227,7 @@ impl Zre {
         self.event(event);
     }
 
-    /// Tells that a peer is out and in: to whom it matters that it begins anew.
+    /// Reports that a peer exited and enters, for those to whom it matters that it started again.
     pub(super) fn enter_again(&mut self, key: Key) {
         let Some(peer) = self.peers.at(key) else {
             return;
@@ -251,8 +251,8 @@ impl Zre {
         self.event(again);
     }
 
-    /// A peer that we greeted afresh has answered. What it joined or left meanwhile
-    /// is told.
+    /// A peer whose connection was renewed has answered. The groups that it joined or left in
+    /// the meantime are reported.
     fn renewed(&mut self, key: Key, groups: &[GroupName]) {
         let Some(peer) = self.peers.at(key) else {
             return;
@@ -270,8 +270,8 @@ impl Zre {
         self.event(Event::Renewed { peer: id });
     }
 
-    /// A peer has forgotten us and needs our HELLO, unless its own is the answer to
-    /// one: a PING tells.
+    /// A peer has forgotten this node and needs its HELLO, unless the peer's own HELLO is the
+    /// answer to one; a PING finds out.
     fn greet_again(&mut self, now: Instant, key: Key) {
         let settle = self.config.times.hello_settle;
         let Some(peer) = self.peers.at(key) else {
@@ -323,8 +323,8 @@ impl Zre {
         }
     }
 
-    /// Takes a peer's count of its joins and leaves. One that does not follow costs
-    /// nothing, since the sequence numbers tell what is lost.
+    /// Takes a peer's count of its joins and leaves. A count that does not follow has no
+    /// effect, since the sequence numbers show what is lost.
     fn count(&mut self, key: Key, status: u8) -> Option<(PeerId, usize)> {
         // protocol.md §3.6
         let peer = self.peers.at_mut(key)?;

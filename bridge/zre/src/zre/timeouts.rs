@@ -10,8 +10,8 @@ use crate::peers::Key;
 use super::Zre;
 
 impl Zre {
-    /// Tells whether the caller reads what peers say. While it does not, none of them is silent by its own doing,
-    /// and nobody becomes evasive or is gone for it.
+    /// Tells the core whether the caller reads the links. While it does not, the silence of peers means nothing, and no
+    /// peer becomes evasive or expires.
     pub const fn set_listening(&mut self, is_listening: bool) {
         self.is_deaf = !is_listening;
     }
@@ -30,7 +30,7 @@ impl Zre {
             self.unhailed.pop_front();
             self.expire_link(now, link);
         }
-        // First all, then each: what a peer wants next is not asked twice in a call.
+        // All due peers are taken first, so that each is handled once in a call.
         let due: Vec<Key> = std::iter::from_fn(|| self.timers.pop(now)).collect();
         for key in due {
             self.tick_connection(now, key);
@@ -63,7 +63,7 @@ impl Zre {
             Phase::Dialing { until, .. } | Phase::Confirming { until, .. } if until <= now => {
                 self.attempt_failed(now, key);
             }
-            // What it has not read would be missing without a word.
+            // The messages that it has not read would be silently missing.
             Phase::Draining { until, .. } if until <= now => {
                 self.part(now, key, ExitReason::TooSlow);
             }
@@ -122,14 +122,14 @@ impl Zre {
         if let Some(presence) = peer.presence.as_mut() {
             presence.silence = next;
         }
-        // Who cannot be asked is not evasive.
+        // A peer that cannot be sent a PING does not become evasive.
         if tell && !self.peers.at(key).is_some_and(Peer::is_unreachable) {
             self.event(Event::Evasive { peer: id });
         }
         self.ask_if_open(now, key);
     }
 
-    /// A link has had its time to greet us.
+    /// The time for the HELLO of a link is over.
     fn expire_link(&mut self, now: Instant, link: crate::LinkId) {
         let Some(entry) = self.links.get(&link) else {
             return;
