@@ -16,7 +16,7 @@
 //! MODEL-5. What one touch causes ends in every circle of wires (`touches`), and a touch that reaches a sensor
 //!     of ours is taken.
 //! Limits: [`Limits`]; what exceeds them is refused or ignored, and reported.
-//! Spec: docs/reference/protocol.md §4, §5; §6.1 for MODEL-3.
+//! Spec: docs/reference/protocol.md §4, §5; §6.1 (MODEL-3)
 //! Not here: who is present (zre), the octets around a message (zmtp), waiting (node).
 
 mod calls;

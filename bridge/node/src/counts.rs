@@ -24,6 +24,7 @@ pub trait Kind: Copy + fmt::Debug + 'static {
 }
 
 /// Declares an enum of [`Kind`]s, each with its name.
+#[doc(hidden)]
 #[macro_export]
 macro_rules! kinds {
     ($(#[$about:meta])* $vis:vis enum $kinds:ident {

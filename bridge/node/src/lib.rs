@@ -114,6 +114,6 @@ pub use zocp_model::{
 };
 pub use zocp_zmtp::{KeyError, KeyPair, Limits as ZmtpLimits, PublicKey, Z85Error};
 pub use zocp_zre::{
-    ConnectError, Content, ExitReason, FirstUse, HelloLimits, Limits as ZreLimits, NameError,
-    PeerId, PeerIdError, SendError,
+    ConnectError, Content, DecodeError, EndpointError, ExitReason, FirstUse, HelloLimits,
+    Limits as ZreLimits, NameError, PeerId, PeerIdError, SendError,
 };

@@ -109,7 +109,7 @@ pub trait TraceSink: Send + Sync {
     fn record(&self, event: TraceEvent);
 }
 
-/// Where an observer is attached. See the [module](self).
+/// Where an observer is attached. It has no observer until a [`TraceSink`] is attached.
 #[derive(Default)]
 pub struct TraceHook {
     is_attached: AtomicBool,

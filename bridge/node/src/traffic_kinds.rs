@@ -119,8 +119,9 @@ kinds! {
     }
 }
 
-impl From<LinkError> for Rejection {
-    fn from(error: LinkError) -> Self {
+impl Rejection {
+    /// The kind of a connection that the ZRE core refused.
+    pub(crate) fn of_link(error: LinkError) -> Self {
         match error {
             LinkError::BadIdentity | LinkError::Own => Self::Identity,
             LinkError::TooMany | LinkError::TooManyThere => Self::Links,
@@ -128,10 +129,9 @@ impl From<LinkError> for Rejection {
             _ => Self::Other,
         }
     }
-}
 
-impl From<RejectReason> for Rejection {
-    fn from(reason: RejectReason) -> Self {
+    /// The kind of a node that the ZRE core refused.
+    pub(crate) fn of_node(reason: RejectReason) -> Self {
         match reason {
             RejectReason::Full | RejectReason::AddressFull => Self::Peers,
             RejectReason::NotGreeted | RejectReason::Malformed(_) | RejectReason::BadEndpoint => {

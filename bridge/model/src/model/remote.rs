@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::{Model, verbs::merged};
+use super::Model;
 use crate::{
     CapPath, Cause, CheckError, NodeId, TreeError,
     event::Event,
+    json,
     message::{self, entry, nested},
 };
 
@@ -68,6 +69,18 @@ impl Model {
             });
         }
         Ok(())
+    }
+}
+
+/// A value as pyZOCP sets it: objects merge.
+pub(super) fn merged(old: Option<&Value>, new: &Value) -> Value {
+    match (old, new) {
+        (Some(Value::Object(old)), Value::Object(new)) => {
+            let mut both = old.clone();
+            json::merge(&mut both, new);
+            Value::Object(both)
+        }
+        _ => new.clone(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Model: a wire leads from an emitter (or all of a node's) to a sensor (or to the node as
 //! such). The emitter's node gets the message, and passes it on to the receiver's node if
 //! that is not the one that sent it. pyZOCP follows both from `subscribers` of the emitter's capability.
-//! Guards (model MODEL-3): pyZOCP raises at a SUB or UNSUB of an emitter that it does not have, and
+//! Guards (see MODEL-3 in `model`): pyZOCP raises at a SUB or UNSUB of an emitter that it does not have, and
 //! at a SIG for a sensor that it does not have. So neither is sent unless its tree is known to
 //! have them.
 //! Spec: docs/reference/protocol.md §5.5.

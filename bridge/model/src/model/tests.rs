@@ -2,7 +2,7 @@ mod calls;
 mod circles;
 mod publishing;
 mod quirks;
-mod recorded;
+mod recordings;
 mod robust;
 mod wires;
 

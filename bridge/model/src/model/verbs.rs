@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Model, Peer, SetError,
+    remote::merged,
     touches::{Met, Telling},
 };
 use crate::{
@@ -395,16 +396,4 @@ fn is_description(change: &Change) -> bool {
             | Change::CapabilityRemoved { .. }
             | Change::ObjectRemoved(_)
     )
-}
-
-/// A value as pyZOCP sets it: objects merge.
-pub(super) fn merged(old: Option<&Value>, new: &Value) -> Value {
-    match (old, new) {
-        (Some(Value::Object(old)), Value::Object(new)) => {
-            let mut both = old.clone();
-            json::merge(&mut both, new);
-            Value::Object(both)
-        }
-        _ => new.clone(),
-    }
 }

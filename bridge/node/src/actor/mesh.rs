@@ -129,7 +129,7 @@ impl Actor {
                 }
                 _ => info!(%remote, %error, "refused a connection"),
             }
-            (error.into(), error.to_string())
+            (Rejection::of_link(error), error.to_string())
         })?;
         let no_node = || (Rejection::Identity, String::from("no identity of a node"));
         PeerId::from_routing_id(identity).ok_or_else(no_node)
@@ -272,7 +272,7 @@ impl Actor {
             }
             Zre::PeerRejected { remote, why } => {
                 self.traffic
-                    .reject(why.into(), Some(remote), || format!("{why:?}"));
+                    .reject(Rejection::of_node(why), Some(remote), || format!("{why:?}"));
                 warn!(%remote, ?why, "a peer is refused");
             }
             _ => {}
