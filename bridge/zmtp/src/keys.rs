@@ -1,7 +1,7 @@
 //! Keys of Curve25519: which are usable, how they are written, and that secrets are wiped from memory.
 //!
-//! Invariants: KEY-1. A [`PublicKey`] is not of low order, so a secret that is shared with it depends on
-//! both sides; and it has one form, so two that are equal to X25519 are equal here. KEY-2. A secret lies in one place however often its pair is cloned, is zeroed when the last
+//! Invariants: CURVEKEY-1. A [`PublicKey`] is not of low order, so a secret that is shared with it depends on
+//! both sides; and it has one form, so two that are equal to X25519 are equal here. CURVEKEY-2. A secret lies in one place however often its pair is cloned, is zeroed when the last
 //! clone is dropped, and is in no `Debug` output.
 
 mod z85;

@@ -1,6 +1,6 @@
 //! All peers: by index, which is short-lived and quick, and by id.
 //!
-//! Invariants: PEERS-1. `by_id` holds exactly the peers that have an id. PEERS-2. An index is
+//! Invariants: PEERTABLE-1. `by_id` holds exactly the peers that have an id. PEERTABLE-2. An index is
 //! free after `remove` and may be given to another peer.
 
 use std::collections::HashMap;

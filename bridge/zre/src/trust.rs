@@ -5,9 +5,9 @@
 //! was announced or proved without being trusted: it is remembered so that a person can compare and trust it, and has no
 //! other effect. [`NodeKey`] is any 32 octets that a beacon may announce, also those that are no usable key; whether they
 //! are one is known to the crate that encrypts, and so it is a type of its own.
-//! Invariants: TRUST-1. On a secure mesh every peer has a key that was admitted when it was made a peer; no peer
-//! is dialed, and none enters, whose key is not. TRUST-2. Without security no peer has one.
-//! TRUST-3. A key that is trusted on first use is the first that had its node's name; one that comes later under
+//! Invariants: ADMISSION-1. On a secure mesh every peer has a key that was admitted when it was made a peer; no peer
+//! is dialed, and none enters, whose key is not. ADMISSION-2. Without security no peer has one.
+//! ADMISSION-3. A key that is trusted on first use is the first that had its node's name; one that comes later under
 //! a name that another trusted key has is not.
 //! Limits: [`TRUSTED_MAX`] keys, [`LEARNED_MAX`] of them on first use, above which others are strangers;
 //! [`STRANGERS_MAX`] strangers, the longest silent making room when it has been so for [`STRANGER_FOR`], and
