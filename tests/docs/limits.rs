@@ -12,7 +12,10 @@ use std::{
 use super::{between, files, has_ending, read, rows, section, unticked};
 
 const PAGE: &str = "docs/reference/limits.md";
-const CRATES: [&str; 6] = ["zmtp", "zre", "model", "node", "bus", "daemon"];
+const CRATES: [&str; 12] = [
+    "zmtp", "zre", "model", "node", "bus", "dbus", "mapping", "policy", "state", "relay", "wires",
+    "daemon",
+];
 
 /// Each bound with the expression of its value, where there is one.
 type Bounds = BTreeMap<String, Option<String>>;
@@ -147,16 +150,13 @@ fn configured() -> BTreeSet<String> {
             ["node", "model", _] => "model/limits",
             ["node", _] => "node/config",
             ["local", _] => "daemon/local/registry",
-            ["wires", _] => "daemon/wires/limits",
-            ["services", _] => "daemon/services/limits",
+            ["wires", _] => "wires/limits",
+            ["services", _] => "relay/limits",
             _ => return None,
         };
         Some(format!("{place} {name}"))
     });
-    let times = [
-        "node/config handshake_max",
-        "daemon/services/limits answer_max",
-    ];
+    let times = ["node/config handshake_max", "relay/limits answer_max"];
     lines.chain(times.map(str::to_owned)).collect()
 }
 

@@ -1,6 +1,6 @@
 //! `org.z25.Zocp1.Peer`: what is asked of one peer.
 //!
-//! Invariants: PEER-1. each call has one reply, `Ping` at the latest after [`PING_MAX`].
+//! Invariants: HUBPEER-1. each call has one reply, `Ping` at the latest after [`PING_MAX`].
 
 use std::time::Duration;
 
