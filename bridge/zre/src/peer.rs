@@ -13,8 +13,8 @@
 //! greeted us. The two connections with it are the one that we dial
 //! ([`Mailbox`]) and the *link* that it dialed. A peer whose endpoint came from a
 //! user has no id until it answers; it is heard forever.
-//! Invariants: PEER-1. A peer has an id when it is present. PEER-2. A link is in
-//! [`Presence`] only if its HELLO was read. PEER-3. Between our greeting a present peer
+//! Invariants: PRESENCE-1. A peer has an id when it is present. PRESENCE-2. A link is in
+//! [`Presence`] only if its HELLO was read. PRESENCE-3. Between our greeting a present peer
 //! afresh and its answer (`awaiting`) there may be no link; at no other time.
 
 use std::net::{IpAddr, SocketAddr};

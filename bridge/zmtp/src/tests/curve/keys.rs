@@ -1,4 +1,4 @@
-//! Keys: what is shown of them, which are taken, and Z85.
+//! Keys: which are usable, what is shown of them, and their text form (Z85).
 
 use proptest::prelude::*;
 
