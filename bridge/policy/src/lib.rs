@@ -179,6 +179,18 @@ pub struct Member<'a> {
     pub member: &'a str,
 }
 
+impl<'a> Member<'a> {
+    /// The member that the header of a call or a signal names. What it leaves out is empty.
+    #[must_use]
+    pub fn of(header: &'a zbus::message::Header<'_>) -> Self {
+        Self {
+            path: header.path().map_or("", |path| path.as_str()),
+            interface: header.interface().map(|name| name.as_str()),
+            member: header.member().map_or("", |name| name.as_str()),
+        }
+    }
+}
+
 impl Member<'_> {
     /// Whether it is a call that whoever may see a service may make (POLICY-2).
     #[must_use]

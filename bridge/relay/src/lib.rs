@@ -16,6 +16,7 @@ mod logged;
 pub mod metrics;
 mod own_names;
 pub mod programs;
+mod remote;
 mod requests;
 pub mod schema;
 pub mod services;

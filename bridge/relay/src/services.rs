@@ -109,10 +109,8 @@ impl Services {
 
     /// A peer has another label: the names of its services follow.
     pub fn relabelled(&self, relabelled: &Relabelled) {
-        if let Some(link) = self.links.get(&relabelled.peer) {
-            link.set_label(relabelled.label.clone());
-            self.importer.relabelled(link);
-        }
+        let label = relabelled.label.clone();
+        self.importer.relabelled(relabelled.peer, label);
     }
 
     /// Follows an event of the mesh; whether it is of services alone and nobody else's. `label` tells a
@@ -129,16 +127,16 @@ impl Services {
             Event::LocalSet { path, value, .. } => self.exporter.set(path, value),
             Event::Entered(info) if info.extended => {
                 let label = label(info.id).unwrap_or_else(|| info.id.to_string().into());
-                let link = Link::new(&self.node, info, &label, &self.context);
+                let link = Link::new(&self.node, info, &self.context);
                 self.exporter.peer_came(&link);
-                self.importer.peer_came(&link);
+                self.importer.peer_came(&link, label);
                 self.links.insert(info.id, link);
             }
             Event::Exited { peer, .. } => {
                 self.exporter.plain_peer(*peer, false);
                 if let Some(link) = self.links.remove(peer) {
-                    self.exporter.peer_gone(&link);
-                    self.importer.peer_gone(&link);
+                    self.exporter.peer_gone(*peer);
+                    self.importer.peer_gone(*peer);
                     link.gone.cancel();
                 }
             }
@@ -194,7 +192,7 @@ impl Services {
         self.importer.close();
         self.stop.cancel();
         for link in self.links.into_values() {
-            self.exporter.peer_gone(&link);
+            self.exporter.peer_gone(link.remote.id);
             link.gone.cancel();
         }
     }
@@ -207,18 +205,18 @@ impl Services {
             limits,
         } = settings;
         self.context.limits.set(limits);
-        self.exporter.reload(export);
-        self.importer.reload(import);
+        self.exporter.reload(export, limits);
+        self.importer.reload(import, limits);
     }
 
     fn control(&self, link: &Arc<Link>, packet: &Message) {
         match Control::read(packet) {
-            Some(Control::Revised(service)) => self.importer.revised(link, &service),
+            Some(Control::Revised(service)) => self.importer.revised(link.remote.id, &service),
             Some(control) => {
                 let id = packet.primary_header().serial_num();
-                self.exporter.control(link, control, id);
+                self.exporter.control(link.remote.id, control, id);
             }
-            None => tracing::debug!(peer = link.name, "an unknown message to the bridge"),
+            None => tracing::debug!(peer = link.remote.name, "an unknown message to the bridge"),
         }
     }
 
@@ -231,8 +229,8 @@ impl Services {
             }
             Ok(None) => {}
             Err(error) => {
-                if let Some(left_out) = link.report.log(&link.uuid) {
-                    tracing::warn!(peer = link.name, %error, left_out, "packets are dropped");
+                if let Some(left_out) = link.report.log(&link.remote.uuid) {
+                    tracing::warn!(peer = link.remote.name, %error, left_out, "packets are dropped");
                 }
                 match error {
                     PacketError::TooLong { max, waiting, .. } => self.lost(link, waiting, max),
@@ -252,8 +250,8 @@ impl Services {
                 link.refuse(lane, id, &Refusal::TooLarge { max });
             }
             Some(Waiting::Receiver(id)) => match Half::of(id) {
-                Half::Import => self.importer.lost_answer(link, id, max),
-                Half::Export => self.exporter.lost_answer(link, id, max),
+                Half::Import => self.importer.long_reply(link.remote.id, id, max),
+                Half::Export => self.exporter.long_reply(link.remote.id, id, max),
             },
             None => {}
         }
@@ -282,13 +280,15 @@ impl Services {
                 self.control(link, packet);
                 None
             }
-            Type::MethodCall if is_call_back(packet) => self.importer.call_back(link, packet),
+            Type::MethodCall if is_call_back(packet) => {
+                self.importer.call_back(link.remote.id, packet)
+            }
             Type::MethodCall => {
-                self.exporter.call(link, packet);
+                self.exporter.call(link.remote.id, packet);
                 None
             }
             Type::MethodReturn | Type::Error => self.answer(link, packet),
-            Type::Signal => self.importer.signal(link, packet),
+            Type::Signal => self.importer.signal(link.remote.id, packet),
         };
         if let Some(line) = line {
             line.room().await;
@@ -299,8 +299,8 @@ impl Services {
     fn answer(&self, link: &Arc<Link>, packet: &Message) -> Option<Line> {
         let id = packet.header().reply_serial()?;
         match Half::of(id) {
-            Half::Import => self.importer.answer(link, packet, id),
-            Half::Export => self.exporter.answer(link, packet, id),
+            Half::Import => self.importer.reply(link.remote.id, packet, id),
+            Half::Export => self.exporter.reply(link.remote.id, packet, id),
         }
     }
 }

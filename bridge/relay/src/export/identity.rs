@@ -2,7 +2,7 @@
 //!
 //! Model: an object of the bridge's own on that connection, `/org/z25/Zocp1/Caller`. Nothing of it is asked on the
 //! other bus, and nothing of it can change.
-//! Invariants: I1. each call of the object that wants an answer gets one.
+//! Invariants: CALLER-1. Each call of the object that wants an answer gets one.
 //! Spec: interfaces/org.z25.Zocp1.Caller.xml
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use zbus::{Message, OwnedVariant, Variant};
 use zocp_interfaces::{CALLER_INTERFACE, CALLER_PATH, CALLER_XML};
 
-use crate::link::Link;
+use crate::remote::Remote;
 use zocp_dbus::{errors::Refusal, message::Outgoing};
 use zocp_policy::Member;
 
@@ -18,16 +18,16 @@ use zocp_policy::Member;
 pub(super) fn answer(
     call: &Message,
     method: &Member<'_>,
-    link: &Link,
+    remote: &Remote,
     program: &str,
 ) -> Option<Result<Outgoing, Refusal>> {
     (method.path == CALLER_PATH).then(|| {
-        let key = link.key.map_or_else(String::new, |key| key.to_string());
+        let key = remote.key.map_or_else(String::new, |key| key.to_string());
         let properties = [
             ("Key", key.as_str()),
-            ("Peer", link.name.as_str()),
+            ("Peer", remote.name.as_str()),
             ("Program", program),
-            ("Uuid", link.uuid.as_str()),
+            ("Uuid", remote.uuid.as_str()),
         ];
         answer_of(call, method, &properties)
     })

@@ -1,26 +1,19 @@
 //! Services of this bus for callers on others.
 //!
-//! Model: a service that a rule names is *offered* while somebody owns it, or the bus can start it. It is
-//! announced in the node's tree; peers subscribe to it and call it. Each remote caller is a connection
-//! of its own (`caller`).
-//! Invariants: E1. what is owned by this bridge, and what bears a bridge's name, is never offered. E2. a
-//! peer gets and calls only what its grant allows, whatever it asks for. E3. a subscription is answered
-//! after the bus tells us the signals, so that none is missed from then on. E4. a call gets one answer.
-//! Limits: those of `calls` and `caller`.
+//! Model: a service that a rule names is *offered* while somebody owns it, or the bus can start it. It is announced in the
+//! node's tree; peers subscribe to it and call it. Each remote caller is a connection of its own. What is decided is in
+//! [`State`]; an [`Exporter`] gives it what happens, and carries out at once what it says.
+//! Layout: `state` decides; `connection` is the connection of a caller; `announce` keeps the tree; `identity` says who a
+//! caller is; `learning` records what is asked.
+//! Limits: those of `state` and `announce`.
 //! Not here: the rules (`zocp_policy`).
 //! Spec: docs/reference/protocol.md §7
 
 mod announce;
-mod call_back;
-mod caller;
-mod calls;
-mod heard;
+mod connection;
 mod identity;
 mod learning;
-mod offers;
-mod origin;
-mod peers;
-mod rules;
+mod state;
 
 use std::{
     collections::HashMap,
@@ -28,24 +21,26 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::Notify;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use futures_util::future::BoxFuture;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use zbus::Message;
 use zocp_node::{CapPath, Node, PeerId, Value};
 
 pub use self::learning::{Learned, Note, Word};
 use self::{
-    announce::{Announced, Announcer},
-    call_back::CallBack,
-    caller::Caller,
-    offers::Offers,
-    rules::Rules,
+    announce::Announcer,
+    connection::Connection,
+    state::{CallerId, Output, State},
 };
 use crate::{
-    context::Context, limits::Limits, link::Link, logged::LoggedOnce, own_names::OwnNames,
-    requests::Requests, watch::Watch,
+    context::Context, limits::ServiceLimits, link::Link, transport::Control, watch::Asked,
 };
-use zocp_dbus::served::Site;
-use zocp_policy::ExportPolicy;
+use zocp_dbus::{errors::Refusal, line::Line};
+use zocp_policy::{ExportPolicy, ExportRule, Member};
 
 /// The exporting half. Clones are the same.
 #[derive(Debug, Clone)]
@@ -55,28 +50,22 @@ pub struct Exporter {
 
 #[derive(Debug)]
 struct Shared {
-    /// Of our node.
-    name: String,
-    site: Site,
-    tasks: TaskTracker,
-    watch: Watch,
-    own_names: OwnNames,
-    rules: Mutex<Rules>,
-    offers: Mutex<Offers>,
-    peers: Mutex<HashMap<PeerId, Arc<Link>>>,
-    callers: Mutex<HashMap<(PeerId, Arc<str>), Caller>>,
-    /// Calls of services here for callers of each peer.
-    calls_back: Mutex<HashMap<PeerId, Requests<CallBack>>>,
-    /// Names and their owners that were asked whether they are bridges.
-    origins: Mutex<HashMap<NonZeroU32, (Arc<str>, Arc<str>)>>,
+    context: Context,
+    inner: Mutex<Inner>,
     announcer: Announcer,
-    refused: Mutex<LoggedOnce>,
     /// Something else is offered, or may be.
-    changed: Notify,
-    /// What was told to be offered.
-    told: Mutex<Vec<String>>,
+    offers_changed: Notify,
     stop: CancellationToken,
-    limits: Limits,
+}
+
+/// What is behind the lock. It is held while the state takes one input and while its outputs are put into queues, so that
+/// they are there in the order in which the state gave them; never while something is waited for. The locks of the queues,
+/// of the watch and of the announcer are taken inside it, and it is never taken inside them.
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    links: HashMap<PeerId, Arc<Link>>,
+    connections: HashMap<CallerId, Connection>,
 }
 
 impl Exporter {
@@ -87,36 +76,28 @@ impl Exporter {
         policy: ExportPolicy,
         stop: CancellationToken,
     ) -> Self {
-        let Context {
-            tasks,
-            site,
-            watch,
-            own_names,
-            limits,
-            metrics: _,
-        } = context;
         if !policy.rules.is_empty() {
-            watch.want();
+            context.watch.want();
         }
+        let state = State::new(
+            node.name(),
+            context.own_names.clone(),
+            policy,
+            context.limits.now(),
+            context.site.message_len_max(),
+        );
+        let watch = context.watch.clone();
         Self {
             shared: Arc::new(Shared {
-                name: node.name().to_owned(),
-                site,
-                own_names,
-                rules: Mutex::new(Rules::new(policy)),
-                offers: Mutex::default(),
-                peers: Mutex::default(),
-                callers: Mutex::default(),
-                calls_back: Mutex::default(),
-                origins: Mutex::default(),
-                announcer: Announcer::start(node, watch.clone(), &tasks, stop.clone()),
-                tasks,
-                watch,
-                refused: Mutex::default(),
-                changed: Notify::new(),
-                told: Mutex::default(),
+                announcer: Announcer::start(node, watch, &context.tasks, stop.clone()),
+                context,
+                inner: Mutex::new(Inner {
+                    state,
+                    links: HashMap::new(),
+                    connections: HashMap::new(),
+                }),
+                offers_changed: Notify::new(),
                 stop,
-                limits,
             }),
         }
     }
@@ -124,13 +105,106 @@ impl Exporter {
     /// Waits until other services are offered; all of them, sorted. Cancel safe.
     pub(crate) async fn offered(&self) -> Vec<String> {
         loop {
-            if let Some(names) = self.next_offered() {
+            let offered = self.lock().state.poll_offered();
+            if let Some(names) = offered {
                 return names;
             }
-            self.shared.changed.notified().await;
+            self.shared.offers_changed.notified().await;
         }
     }
 
+    /// Lets peers use more, for as long as the program of this unique name stays on the bus.
+    pub fn export(&self, program: &str, rule: ExportRule) -> Result<(), Refusal> {
+        self.input(|state| state.export(program, rule))
+    }
+
+    /// Takes back what a program exported under this text.
+    pub fn unexport(&self, program: &str, service: &str) -> Result<(), Refusal> {
+        self.input(|state| state.unexport(program, service))
+    }
+
+    /// What was asked while a program learned.
+    pub fn learned(&self, program: &str, service: &str) -> Result<Learned, Refusal> {
+        self.lock().state.learned(program, service)
+    }
+
+    /// A program is gone, and with it what it exported.
+    pub(crate) fn program_gone(&self, program: &str) {
+        self.input(|state| state.handle_program_gone(program));
+    }
+
+    /// The rules of the configuration, and the limits, are others.
+    pub(crate) fn reload(&self, policy: ExportPolicy, limits: ServiceLimits) {
+        self.input(|state| state.handle_rules(policy, limits));
+    }
+}
+
+// From the bus.
+impl Exporter {
+    /// The bus can be watched from now on.
+    pub(crate) fn connected(&self) {
+        self.input(State::handle_watched);
+    }
+
+    /// The bus is lost.
+    pub(crate) fn lost(&self) {
+        self.shared.announcer.lost();
+        self.input(State::handle_bus_lost);
+    }
+
+    /// A name has another owner, or none any more.
+    pub(crate) fn owner_changed(&self, name: &str, new: Option<&str>) {
+        self.input(|state| state.handle_owner_changed(name, new, Instant::now()));
+    }
+
+    /// The bus, or a program, answers what it was asked.
+    pub(crate) fn answered(&self, asked: &Asked, answer: &Message) {
+        let body = answer.body();
+        match asked {
+            Asked::Names => {
+                let names: Vec<&str> = body.deserialize().unwrap_or_default();
+                self.input(|state| state.handle_names(names));
+            }
+            Asked::Activatable => {
+                let names: Vec<&str> = body.deserialize().unwrap_or_default();
+                self.input(|state| state.handle_activatable(names));
+            }
+            Asked::Owner(name) => {
+                let owner: Option<&str> = body.deserialize().ok();
+                let owner = owner.filter(|_| answer.header().error_name().is_none());
+                self.input(|state| state.handle_owner(name, owner, Instant::now()));
+            }
+            Asked::Match(service) => self.input(|state| state.handle_listening(service)),
+            Asked::Program(question) => {
+                self.input(|state| state.handle_origin(*question, answer));
+                self.shared.announcer.answered(*question, answer);
+            }
+            _ => {}
+        }
+    }
+
+    /// A signal that somebody sent to all.
+    pub(crate) fn signal(&self, message: &Message) {
+        if let Some(sender) = message.header().sender() {
+            self.shared.announcer.heard(sender.as_str(), message);
+        }
+        self.input(|state| state.handle_signal(message));
+    }
+
+    /// Waits for a peer that is to hear signals and takes no more at the moment.
+    pub(crate) fn busy(&self) -> Option<BoxFuture<'static, ()>> {
+        let inner = self.lock();
+        let mut links = inner
+            .state
+            .subscribers()
+            .filter_map(|peer| inner.links.get(&peer));
+        let link = links.find(|link| !link.outlet.has_room())?.clone();
+        Some(Box::pin(async move { link.outlet.room().await }))
+    }
+}
+
+// From the mesh.
+impl Exporter {
     /// A node that knows nothing of D-Bus is on the mesh, or is not any more.
     pub(crate) fn plain_peer(&self, peer: PeerId, is_there: bool) {
         self.shared.announcer.plain(peer, is_there);
@@ -141,34 +215,176 @@ impl Exporter {
         self.shared.announcer.set(path, value);
     }
 
-    fn next_offered(&self) -> Option<Vec<String>> {
-        let names = locked(&self.shared.offers).names();
-        let mut told = locked(&self.shared.told);
-        if *told == names {
-            return None;
-        }
-        told.clone_from(&names);
-        Some(names)
+    /// A peer is here.
+    pub(crate) fn peer_came(&self, link: &Arc<Link>) {
+        self.lock().links.insert(link.remote.id, link.clone());
+        self.input(|state| state.handle_peer(link.remote.clone()));
     }
 
-    fn announced(&self, services: Vec<(Arc<str>, u64)>) {
-        for (service, revision) in services {
-            let announced = Announced {
-                revision,
-                owner: locked(&self.shared.offers).owner(&service),
-                grant: locked(&self.shared.rules).all.public_grant(&service).into(),
+    /// A peer is gone.
+    pub(crate) fn peer_gone(&self, peer: PeerId) {
+        self.input(|state| state.handle_peer_gone(peer));
+        self.lock().links.remove(&peer);
+    }
+
+    /// What a peer's bridge asks or says, under this number.
+    pub(crate) fn control(&self, peer: PeerId, control: Control, id: NonZeroU32) {
+        self.input(|state| state.handle_control(peer, control, id));
+    }
+
+    /// A call from a peer for a service of ours.
+    pub(crate) fn call(&self, peer: PeerId, packet: &Message) {
+        let announcer = &self.shared.announcer;
+        self.input(|state| {
+            let knows = |service: &str, method: &Member<'_>, interface: &str| {
+                announcer.has_method(service, method, interface)
             };
-            self.shared.announcer.announce(service, announced);
-        }
-        self.shared.changed.notify_one();
+            state.handle_call(peer, packet, &knows, Instant::now());
+        });
     }
 
-    fn withdrawn(&self, services: &[Arc<str>]) {
-        for service in services {
-            self.shared.announcer.withdraw(service);
-            self.shared.watch.ignore(service);
+    /// A reply of one that called a service here. The line that it goes out on.
+    pub(crate) fn reply(&self, peer: PeerId, packet: &Message, id: NonZeroU32) -> Option<Line> {
+        let mut inner = self.lock();
+        inner.state.handle_reply(peer, id, packet);
+        let written = self.carry_out(&mut inner)?;
+        Some(inner.connections.get(&written)?.line().clone())
+    }
+
+    /// Such a reply is longer than the `max` octets that are taken.
+    pub(crate) fn long_reply(&self, peer: PeerId, id: NonZeroU32, max: usize) {
+        self.input(|state| state.handle_long_reply(peer, id, max));
+    }
+}
+
+// What follows.
+impl Exporter {
+    /// Gives the state an input, and carries out what follows.
+    fn input<R>(&self, input: impl FnOnce(&mut State) -> R) -> R {
+        let mut inner = self.lock();
+        let outcome = input(&mut inner.state);
+        self.carry_out(&mut inner);
+        outcome
+    }
+
+    /// Does what the state says; the caller that something was written for last.
+    fn carry_out(&self, inner: &mut Inner) -> Option<CallerId> {
+        let mut written = None;
+        while let Some(output) = inner.state.poll_output() {
+            match output {
+                Output::Send {
+                    peer,
+                    stream,
+                    packet,
+                    behind,
+                } => {
+                    if let Some(link) = inner.links.get(&peer) {
+                        link.outlet.push_behind(stream, packet, behind.as_ref());
+                    }
+                }
+                Output::RefusePeer {
+                    peer,
+                    stream,
+                    id,
+                    error,
+                } => {
+                    if let Some(link) = inner.links.get(&peer) {
+                        link.refuse(stream, id, &error);
+                    }
+                }
+                Output::Call(caller, call, serial) => {
+                    let Some(connection) = inner.connections.get(&caller) else {
+                        continue;
+                    };
+                    let max = self.shared.context.limits.now().caller_queue_max;
+                    if connection.line().octets() < max {
+                        connection.line().push(call);
+                    } else {
+                        inner.state.handle_full(caller, serial);
+                    }
+                }
+                Output::Write(caller, message) => {
+                    if let Some(connection) = inner.connections.get(&caller) {
+                        connection.line().push(message);
+                        written = Some(caller);
+                    }
+                }
+                Output::RefuseCall(caller, call, error) => {
+                    if let Some(connection) = inner.connections.get(&caller) {
+                        connection.line().refuse(&call, &error);
+                        written = Some(caller);
+                    }
+                }
+                Output::Connect(peer, caller) => {
+                    if let Some(link) = inner.links.get(&peer) {
+                        let connection = connection::start(self, link, caller);
+                        inner.connections.insert(caller, connection);
+                    }
+                }
+                Output::Disconnect(caller) => {
+                    if let Some(connection) = inner.connections.get(&caller) {
+                        connection.stop();
+                    }
+                }
+                output => self.carry_out_rare(output),
+            }
         }
-        self.shared.changed.notify_one();
+        written
+    }
+
+    /// What is for the watch of the bus, and for the tree.
+    fn carry_out_rare(&self, output: Output) {
+        let (watch, announcer) = (&self.shared.context.watch, &self.shared.announcer);
+        match output {
+            Output::AskNames => {
+                watch.want();
+                watch.ask_names();
+            }
+            Output::AskOwner(name) => watch.ask_owner(&name),
+            Output::AskProgram(program) => watch.ask_caller(&program),
+            Output::AskOrigin(call, deadline) => {
+                watch.ask_program(call);
+                self.expire_origin(deadline);
+            }
+            Output::ForgetQuestion(question) => watch.forget_question(question),
+            Output::Listen(service) => watch.listen(&service),
+            Output::Ignore(service) => watch.ignore(&service),
+            Output::Announce(service, announced) => announcer.announce(service, announced),
+            Output::Withdraw(service) => announcer.withdraw(&service),
+            Output::Wanted(service) => announcer.wanted(&service),
+            Output::OffersChanged => self.shared.offers_changed.notify_one(),
+            Output::LogSignal { sender, member } => {
+                let report = self.shared.context.site.report();
+                if let Some(left_out) = report.log(&sender) {
+                    tracing::warn!(
+                        sender = &*sender,
+                        member = &*member,
+                        left_out,
+                        "signals cannot be passed on: too long, or with file descriptors"
+                    );
+                }
+            }
+            // The others are above.
+            _ => {}
+        }
+    }
+
+    fn expire_origin(&self, deadline: Instant) {
+        let exporter = self.clone();
+        self.shared.context.tasks.spawn(async move {
+            tokio::select! {
+                () = exporter.shared.stop.cancelled() => {}
+                () = sleep_until(deadline) => {
+                    exporter.input(|state| state.handle_origin_timeout(Instant::now()));
+                }
+            }
+        });
+    }
+
+    /// See [`Inner`].
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        let inner = self.shared.inner.lock();
+        inner.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,11 +5,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use zocp_node::Value;
+use zocp_node::{ObjectPath, PeerId, Value, model::Tree};
+
+use crate::schema::{INTROSPECTION, ORIGIN, REVISION, RUNNING, SERVICE_TYPE, SERVICES, SUPPLIED};
 
 /// A service that a peer exports.
 #[derive(Debug)]
-pub(super) struct Export {
+pub(crate) struct Export {
     pub(super) revision: u64,
     /// Whether somebody owns it; else its bus can start it.
     pub(super) runs: bool,
@@ -18,7 +20,7 @@ pub(super) struct Export {
 
 /// Its introspection data by object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Announcement {
+pub(crate) struct Announcement {
     /// What the service says.
     pub(super) own: BTreeMap<Arc<str>, Arc<str>>,
     /// What its bridge says in place of the service.
@@ -44,6 +46,27 @@ fn texts(entry: Option<&Value>) -> BTreeMap<Arc<str>, Arc<str>> {
         is_one.then(|| (path.as_str().into(), text.into()))
     });
     texts.take(TEXTS_MAX).collect()
+}
+
+/// What a peer's tree says that it exports: of its own, so that nothing goes round.
+pub(super) fn exports_of(tree: &Tree, peer: PeerId, max: usize) -> BTreeMap<Arc<str>, Export> {
+    let services = tree.object(&ObjectPath::root().child(SERVICES));
+    let uuid = peer.to_string();
+    let objects = services.into_iter().flat_map(|services| &services.objects);
+    let exported = objects.filter_map(|(name, object)| {
+        let entry = |name: &str| object.data.get(name);
+        let is_its = entry(ORIGIN).and_then(|it| it.as_str()) == Some(uuid.as_str());
+        let is_service = object.kind() == Some(SERVICE_TYPE);
+        let is_name = zbus::names::WellKnownName::try_from(name.as_str()).is_ok();
+        let export = Export {
+            revision: entry(REVISION)?.as_u64()?,
+            // Bridges that do not say so show what runs and what does not alike.
+            runs: entry(RUNNING).and_then(|it| it.as_bool()).unwrap_or(true),
+            announcement: Announcement::read(entry(INTROSPECTION), entry(SUPPLIED)),
+        };
+        (is_its && is_service && is_name).then(|| (Arc::from(name.as_str()), export))
+    });
+    exported.take(max).collect()
 }
 
 const TEXTS_MAX: usize = 1024;

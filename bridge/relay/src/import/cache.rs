@@ -28,7 +28,7 @@ use zbus::{Message, OwnedVariant, Signature, Variant, message::Type};
 
 use super::{
     announcement::Announcement,
-    telling::{Telling, telling},
+    change_signals::{ChangeSignals, change_signals},
 };
 use zocp_dbus::message::Outgoing;
 
@@ -51,16 +51,16 @@ struct Object {
     /// Its bridge says it in place of the service, which would say nothing, or less.
     is_supplied: bool,
     /// Which properties of which interface tell their changes.
-    telling: Telling,
+    change_signals: ChangeSignals,
 }
 
 impl Object {
-    fn new(text: &str, is_supplied: bool) -> Self {
+    fn new(text: &str, is_supplied: bool, now: Instant) -> Self {
         Self {
             text: text.into(),
-            since: Instant::now(),
+            since: now,
             is_supplied,
-            telling: telling(text),
+            change_signals: change_signals(text),
         }
     }
 }
@@ -78,7 +78,7 @@ struct Known {
 
 /// What a call means for the memory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Key {
+pub(crate) enum Key {
     Introspect(String),
     Get(String, String, String),
     GetAll(String, String),
@@ -150,26 +150,26 @@ impl Key {
 
 impl Cache {
     /// The answer to a question, where it is known.
-    pub(super) fn answer(&self, key: &Key, call: &Message) -> Option<Outgoing> {
+    pub(super) fn answer(&self, key: &Key, call: &Message, now: Instant) -> Option<Outgoing> {
         let reply = Message::method_return(&call.header());
         match key {
             Key::Introspect(path) => {
                 let object = self.objects.get(path)?;
-                let is_new = object.since.elapsed() < AGE_MAX
+                let is_new = now.duration_since(object.since) < AGE_MAX
                     && self.called.is_none_or(|called| called < object.since);
                 (is_new || object.is_supplied)
                     .then(|| Outgoing::build(reply, &&*object.text).ok())
                     .flatten()
             }
-            Key::Get(..) | Key::GetAll(..) if !self.is_settled() => None,
+            Key::Get(..) | Key::GetAll(..) if !self.is_settled(now) => None,
             Key::Get(path, interface, name) => {
-                let is_telling = *self.telling(path, interface)?.get(name)?;
+                let is_telling = *self.change_signals(path, interface)?.get(name)?;
                 let value = self.known(path, interface)?.values.get(name)?;
                 let answer = is_telling.then(|| Outgoing::build_exact(reply, value));
                 answer?.ok()
             }
             Key::GetAll(path, interface) => {
-                let telling = self.telling(path, interface)?;
+                let telling = self.change_signals(path, interface)?;
                 let values = &self.known(path, interface)?.values;
                 let is_all = telling.values().all(|is_telling| *is_telling)
                     && values.keys().all(|name| telling.contains_key(name));
@@ -181,13 +181,13 @@ impl Cache {
     }
 
     /// What the bridge of the service announces, which it has just read.
-    pub(super) fn announced(&mut self, announcement: &Announcement) {
+    pub(super) fn announced(&mut self, announcement: &Announcement, now: Instant) {
         self.objects.retain(|_, object| !object.is_supplied);
         let own = announcement.own.iter().map(|it| (it, false));
         let supplied = announcement.supplied.iter().map(|it| (it, true));
         for ((path, text), is_supplied) in own.chain(supplied) {
             if self.objects.len() + self.properties.len() < ENTRIES_MAX {
-                let object = Object::new(text, is_supplied);
+                let object = Object::new(text, is_supplied, now);
                 self.objects.insert(path.to_string(), object);
             }
         }
@@ -195,11 +195,11 @@ impl Cache {
 
     /// A call comes by on its way to the service (C4). A `Set` besides makes what is known of the interface
     /// old: until the service tells, nobody knows what it made of the value.
-    pub(super) fn passes(&mut self, key: &Key) {
+    pub(super) fn passes(&mut self, key: &Key, now: Instant) {
         match key {
-            Key::Call => self.called(),
+            Key::Call => self.called(now),
             Key::Set(path, interface) => {
-                self.called();
+                self.called(now);
                 let place = (path.clone(), interface.clone());
                 if let Some(known) = self.properties.get_mut(&place) {
                     self.told += 1;
@@ -232,15 +232,25 @@ impl Cache {
         }
     }
 
+    /// What was asked for, as [`missing`](Self::missing) said, gets no answer: it may be asked for again.
+    pub(super) fn unasked(&mut self, key: &Key) {
+        if let Key::GetAll(path, interface) = key {
+            let place = (path.clone(), interface.clone());
+            if let Some(known) = self.properties.get_mut(&place) {
+                known.is_asked = false;
+            }
+        }
+    }
+
     /// The place in time at which a question is passed on.
     pub(super) fn now(&self) -> u64 {
         self.told
     }
 
     /// Learns from an answer to a question that was passed on at `asked`.
-    pub(super) fn learn(&mut self, key: Key, asked: u64, answer: &Message) {
+    pub(super) fn learn(&mut self, key: Key, asked: u64, answer: &Message, now: Instant) {
         if let Key::Set(..) | Key::Call = key {
-            return self.called();
+            return self.called(now);
         }
         let is_long = answer.body().len() > TEXT_LEN_MAX;
         let is_full = self.objects.len() + self.properties.len() >= ENTRIES_MAX;
@@ -253,7 +263,7 @@ impl Cache {
                 if let Ok(text) = body.deserialize::<&str>()
                     && asked == self.told
                 {
-                    self.objects.insert(path, Object::new(text, false));
+                    self.objects.insert(path, Object::new(text, false, now));
                 }
             }
             Key::GetAll(path, interface) => {
@@ -323,17 +333,17 @@ impl Cache {
         }
     }
 
-    fn called(&mut self) {
-        self.called = Some(Instant::now());
+    fn called(&mut self, now: Instant) {
+        self.called = Some(now);
     }
 
-    fn is_settled(&self) -> bool {
+    fn is_settled(&self, now: Instant) -> bool {
         self.called
-            .is_none_or(|called| called.elapsed() >= SETTLING)
+            .is_none_or(|called| now.duration_since(called) >= SETTLING)
     }
 
-    fn telling(&self, path: &str, interface: &str) -> Option<&BTreeMap<String, bool>> {
-        self.objects.get(path)?.telling.get(interface)
+    fn change_signals(&self, path: &str, interface: &str) -> Option<&BTreeMap<String, bool>> {
+        self.objects.get(path)?.change_signals.get(interface)
     }
 
     fn known(&self, path: &str, interface: &str) -> Option<&Known> {

@@ -1,27 +1,21 @@
 //! Services of other buses on this one.
 //!
-//! Model: a peer's tree says which services it exports. For each that a rule does not hide, its bridge
-//! is asked for the signals; when it agrees, an [`Imported`] goes on this bus: a connection (`house`)
-//! with a name, which passes calls on and lets answers and signals in.
-//! Invariants: I1. an import is of one revision of a service; another revision is another import. I2.
-//! when service, node, bridge or link goes, calls in flight are answered with an error at once, then the
-//! name goes. I3. what a peer sends reaches only what it belongs to: answers the caller that asked,
-//! signals the import that subscribed, directed ones a caller that called it.
-//! Limits: those of `following`.
+//! Model: a peer's tree says which services it exports. For each that a rule does not hide, its bridge is asked for the
+//! signals; when it agrees, an import goes on this bus: a connection with a name, which passes calls on and lets replies
+//! and signals in. What is decided is in [`State`]; an [`Importer`] gives it what happens, and carries out at once what it
+//! says.
+//! Layout: `state` decides; `connection` is the connection of an import; `announcement` reads the tree; `cache` answers
+//! from memory; `names` and `identity` say how a service appears.
+//! Limits: those of `state`.
 //! Spec: docs/reference/protocol.md §7
 
 mod announcement;
 mod cache;
-mod call_back;
-mod callers;
-mod calls_back;
-mod following;
-mod house;
+mod change_signals;
+mod connection;
 mod identity;
-mod imported;
 mod names;
-mod remote;
-mod telling;
+mod state;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,26 +23,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::Notify;
-use tokio_util::task::TaskTracker;
+use tokio::{sync::Notify, time::Instant};
 use zbus::Message;
-use zocp_node::PeerId;
+use zocp_node::{Node, PeerId, model::Tree};
 
-use self::announcement::Export;
 use self::{
-    callers::Callers,
-    imported::{Imported, Remote, Request},
+    announcement::exports_of,
+    connection::Connection,
+    state::{ImportId, Output, State},
 };
-use crate::{
-    context::Context,
-    limits::Limits,
-    link::Link,
-    logged::LoggedOnce,
-    own_names::OwnNames,
-    transport::{local_answer, local_signal},
-};
-use zocp_dbus::{errors::Refusal, line::Line, served::Site};
-use zocp_policy::{ImportRule, Member};
+use crate::{context::Context, limits::ServiceLimits, link::Link, transport::Busy};
+use zocp_dbus::line::Line;
+use zocp_policy::ImportRule;
 
 /// The importing half. Clones are the same.
 #[derive(Debug, Clone)]
@@ -57,280 +43,279 @@ pub(crate) struct Importer {
 }
 
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) site: Site,
-    pub(crate) tasks: TaskTracker,
-    pub(crate) own_names: OwnNames,
-    pub(crate) callers: Callers,
-    pub(crate) limits: Limits,
-    pub(crate) refused: Mutex<LoggedOnce>,
-    rules: Mutex<Vec<ImportRule>>,
-    imports: Mutex<HashMap<PeerId, Peer>>,
-    changed: Notify,
+struct Shared {
+    context: Context,
+    inner: Mutex<Inner>,
+    /// Names of services may be others.
+    names_changed: Notify,
 }
 
-/// What is imported of a peer.
+/// What is behind the lock. It is held while the state takes one input and while its outputs are put into queues, so that
+/// they are there in the order in which the state gave them; never while something is waited for. The locks of the queues
+/// are taken inside it, and it is never taken inside them.
 #[derive(Debug)]
-struct Peer {
-    link: Arc<Remote>,
-    /// What it exports.
-    told: BTreeMap<Arc<str>, Export>,
-    imports: BTreeMap<Arc<str>, Arc<Imported>>,
-    by_subscription: HashMap<NonZeroU32, Arc<Imported>>,
-    reading: Reading,
-    /// The names that were told last.
-    names: BTreeMap<String, String>,
+struct Inner {
+    state: State,
+    links: HashMap<PeerId, Arc<Link>>,
+    connections: HashMap<ImportId, Connection>,
+    reading: HashMap<PeerId, Reading>,
 }
 
-/// Whether a peer's tree is being read.
+/// How a peer's tree is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    No,
-    Yes,
-    /// Yes, and it changed since: once more.
+    Once,
+    /// It changed since: once more.
     Again,
 }
 
 impl Importer {
     pub(crate) fn new(context: Context, rules: Vec<ImportRule>) -> Self {
-        let Context {
-            tasks,
-            site,
-            watch,
-            own_names,
-            limits,
-            metrics: _,
-        } = context;
+        let state = State::new(rules, context.limits.now(), context.site.message_len_max());
         Self {
             shared: Arc::new(Shared {
-                site,
-                tasks,
-                own_names,
-                callers: Callers::new(watch),
-                limits,
-                refused: Mutex::default(),
-                rules: Mutex::new(rules),
-                imports: Mutex::default(),
-                changed: Notify::new(),
+                context,
+                inner: Mutex::new(Inner {
+                    state,
+                    links: HashMap::new(),
+                    connections: HashMap::new(),
+                    reading: HashMap::new(),
+                }),
+                names_changed: Notify::new(),
             }),
         }
     }
 
     /// The bus can be watched from now on.
     pub(crate) fn connected(&self) {
-        self.shared.callers.recheck();
+        self.input(State::handle_watched);
     }
 
-    /// The bus is lost, and with it everybody who called.
+    /// The bus is lost.
     pub(crate) fn lost(&self) {
-        self.shared.callers.lost();
-        for imported in self.all() {
-            imported.forget_callers();
-        }
+        self.input(State::handle_bus_lost);
     }
 
     /// A program has left the bus.
     pub(crate) fn program_gone(&self, program: &str) {
-        if self.shared.callers.gone(program) {
-            for imported in self.all() {
-                imported.forget_caller(program);
-            }
-            for peer in self.imports().values() {
-                peer.link.close_program(program);
-            }
+        self.input(|state| state.handle_program_gone(program));
+    }
+
+    /// A peer is here, under this label.
+    pub(crate) fn peer_came(&self, link: &Arc<Link>, label: Arc<str>) {
+        self.lock().links.insert(link.remote.id, link.clone());
+        self.input(|state| state.handle_peer(link.remote.clone(), label));
+    }
+
+    /// A peer is gone.
+    pub(crate) fn peer_gone(&self, peer: PeerId) {
+        self.input(|state| state.handle_peer_gone(peer));
+        let mut inner = self.lock();
+        inner.links.remove(&peer);
+        inner.reading.remove(&peer);
+    }
+
+    /// A peer has another label.
+    pub(crate) fn relabelled(&self, peer: PeerId, label: Arc<str>) {
+        self.input(|state| state.handle_label(peer, label));
+    }
+
+    /// A peer's tree is known.
+    pub(crate) fn tree_known(&self, peer: PeerId, tree: &Tree) {
+        let max = self.lock().state.imports_max();
+        let exports = exports_of(tree, peer, max);
+        self.input(|state| state.handle_exports(peer, exports, Instant::now()));
+    }
+
+    /// A peer's tree changed where exports are: it is read anew. Not in place: the node answers questions always, but
+    /// the events behind this one would wait for the answer, and of several changes each would be read.
+    pub(crate) fn tree_changed(&self, peer: PeerId, node: &Node) {
+        let mut inner = self.lock();
+        if !inner.links.contains_key(&peer) {
+            return;
         }
-    }
-
-    /// All that is imported.
-    fn all(&self) -> Vec<Arc<Imported>> {
-        let imports = self.imports();
-        let imports = imports.values().flat_map(|peer| peer.imports.values());
-        imports.cloned().collect()
-    }
-
-    /// A peer is here.
-    pub(crate) fn peer_came(&self, link: &Arc<Link>) {
-        let peer = Peer {
-            link: Arc::new(Remote::new(link.clone())),
-            told: BTreeMap::new(),
-            imports: BTreeMap::new(),
-            by_subscription: HashMap::new(),
-            reading: Reading::No,
-            names: BTreeMap::new(),
-        };
-        self.imports().insert(link.peer, peer);
-    }
-
-    /// A peer is gone (I2).
-    pub(crate) fn peer_gone(&self, link: &Link) {
-        let peer = self.imports().remove(&link.peer);
-        for imported in peer.into_iter().flat_map(|peer| peer.imports.into_values()) {
-            imported.close(&Refusal::NodeGone(link.name.clone()));
+        let reading = inner.reading.get(&peer).map(|_| Reading::Again);
+        inner.reading.insert(peer, reading.unwrap_or(Reading::Once));
+        if reading.is_some() {
+            return;
         }
-        self.shared.callers.forget(link.peer);
-        self.refused().forget(link.peer);
-    }
-
-    /// An answer from a peer. The line that something goes out on.
-    pub(crate) fn answer(&self, link: &Link, packet: &Message, id: NonZeroU32) -> Option<Line> {
-        let link = self.remote(link.peer)?;
-        match link.close(id)? {
-            Request::Subscribe(imported) => {
-                self.subscribed(&link, &imported, id, packet);
-                None
-            }
-            Request::Own { imported, asked } => {
-                imported.learned(asked, packet);
-                None
-            }
-            Request::Call {
-                imported,
-                call,
-                asked,
-                ..
-            } => {
-                let max = self.shared.site.message_len_max();
-                let presented = imported.presented(&call, packet);
-                match local_answer(presented.as_deref().unwrap_or(packet), &call) {
-                    Ok(answer) if answer.len() <= max => imported.answered(asked, packet, answer),
-                    Ok(_) => imported.line().refuse(&call, &Refusal::TooLarge { max }),
-                    Err(error) => {
-                        let refusal = Refusal::Failed(format!("the answer: {error}"));
-                        imported.line().refuse(&call, &refusal);
-                    }
+        drop(inner);
+        let (importer, node) = (self.clone(), node.clone());
+        self.shared.context.tasks.spawn(async move {
+            loop {
+                if let Ok(Some(tree)) = node.tree(peer).await {
+                    importer.tree_known(peer, &tree);
                 }
-                Some(imported.line().clone())
-            }
-        }
-    }
-
-    /// An answer from a peer is longer than what is taken: whoever waits for it is told so.
-    pub(crate) fn lost_answer(&self, link: &Link, id: NonZeroU32, max: usize) {
-        let refusal = Refusal::TooLarge { max };
-        match self.remote(link.peer).and_then(|link| link.close(id)) {
-            Some(Request::Call { imported, call, .. }) => imported.line().refuse(&call, &refusal),
-            // What is asked for memory alone is not known then, and a subscription is never that long.
-            Some(Request::Own { .. } | Request::Subscribe(_)) | None => {}
-        }
-    }
-
-    /// A signal from a peer (I3). The line that it goes out on.
-    pub(crate) fn signal(&self, link: &Link, packet: &Message) -> Option<Line> {
-        let header = packet.header();
-        let imported = self.subscribed_as(link, header.reply_serial()?)?;
-        let signal = Member {
-            path: header.path()?.as_str(),
-            interface: header.interface().map(|name| name.as_str()),
-            member: header.member()?.as_str(),
-        };
-        let is_allowed = match header.destination() {
-            Some(caller) => imported.has_caller(caller.as_str()),
-            None => imported.may_hear(&signal),
-        };
-        if !is_allowed {
-            return None;
-        }
-        let presented = imported.presented_signal(packet);
-        match local_signal(presented.as_deref().unwrap_or(packet)) {
-            Ok(signal) if signal.len() <= self.shared.site.message_len_max() => {
-                imported.signalled(packet, signal);
-            }
-            Ok(_) => {
-                let service = &**imported.service();
-                if let Some(left_out) = link.report.log(service) {
-                    tracing::warn!(service, left_out, "signals are longer than the bus takes");
+                if !importer.is_to_read_again(peer) {
+                    return;
                 }
             }
-            Err(error) => tracing::debug!(peer = link.name, %error, "a signal is dropped"),
-        }
-        Some(imported.line().clone())
+        });
     }
 
-    /// What a subscription of ours is to.
-    fn subscribed_as(&self, link: &Link, subscription: NonZeroU32) -> Option<Arc<Imported>> {
-        let imports = self.imports();
-        let peer = imports.get(&link.peer)?;
-        peer.by_subscription.get(&subscription).cloned()
+    fn is_to_read_again(&self, peer: PeerId) -> bool {
+        let mut inner = self.lock();
+        let is_again = inner.reading.remove(&peer) == Some(Reading::Again);
+        if is_again {
+            inner.reading.insert(peer, Reading::Once);
+        }
+        is_again
+    }
+
+    /// The rules and the limits are others.
+    pub(crate) fn reload(&self, rules: Vec<ImportRule>, limits: ServiceLimits) {
+        self.input(|state| {
+            state.set_limits(limits);
+            state.handle_rules(rules, Instant::now());
+        });
+    }
+
+    /// A peer's bridge says that we may do something else with a service than before.
+    pub(crate) fn revised(&self, peer: PeerId, service: &str) {
+        self.input(|state| state.handle_revised(peer, service, Instant::now()));
+    }
+
+    /// A reply from a peer. What goes out because of it goes out on this line.
+    pub(crate) fn reply(&self, peer: PeerId, packet: &Message, id: NonZeroU32) -> Option<Line> {
+        self.input_of_peer(|state| state.handle_reply(peer, id, packet, Instant::now()))
+    }
+
+    /// A reply from a peer is longer than the `max` octets that are taken.
+    pub(crate) fn long_reply(&self, peer: PeerId, id: NonZeroU32, max: usize) {
+        self.input(|state| state.handle_long_reply(peer, id, max));
+    }
+
+    /// A signal from a peer. The line that it goes out on.
+    pub(crate) fn signal(&self, peer: PeerId, packet: &Message) -> Option<Line> {
+        self.input_of_peer(|state| state.handle_signal(peer, packet))
+    }
+
+    /// A service of a peer calls one that called it. The line that the call goes out on.
+    pub(crate) fn call_back(&self, peer: PeerId, packet: &Message) -> Option<Line> {
+        self.input_of_peer(|state| state.handle_call_back(peer, packet, Instant::now()))
     }
 
     /// Waits until the services of a peer have other names; all of them. Cancel safe.
     pub(crate) async fn renamed(&self) -> (PeerId, BTreeMap<String, String>) {
         loop {
-            if let Some(renamed) = self.next_renamed() {
+            let renamed = self.lock().state.poll_names();
+            if let Some(renamed) = renamed {
+                // There may be more, for whoever asks next.
+                self.shared.names_changed.notify_one();
                 return renamed;
             }
-            self.shared.changed.notified().await;
+            self.shared.names_changed.notified().await;
         }
     }
 
     /// Takes everything from the bus.
     pub(crate) fn close(&self) {
-        let peers = std::mem::take(&mut *self.imports());
-        for (_, peer) in peers {
-            for imported in peer.imports.into_values() {
-                imported.close(&Refusal::NodeGone(peer.link.name.clone()));
+        self.input(State::handle_stop);
+    }
+
+    /// Gives the state an input, and carries out what follows.
+    fn input<R>(&self, input: impl FnOnce(&mut State) -> R) -> R {
+        let mut inner = self.lock();
+        let outcome = input(&mut inner.state);
+        self.carry_out(&mut inner);
+        outcome
+    }
+
+    /// The same, for something that a peer sent: while the line that it goes out on is full, nothing more is taken of it.
+    fn input_of_peer(&self, input: impl FnOnce(&mut State)) -> Option<Line> {
+        let mut inner = self.lock();
+        input(&mut inner.state);
+        let written = self.carry_out(&mut inner)?;
+        let connection = inner.connections.get(&written)?;
+        Some(connection.line().clone())
+    }
+
+    /// Does what the state says; the import that something was written for last.
+    fn carry_out(&self, inner: &mut Inner) -> Option<ImportId> {
+        let mut written = None;
+        while let Some(output) = inner.state.poll_output() {
+            match output {
+                Output::Send {
+                    peer,
+                    stream,
+                    packet,
+                } => {
+                    if let Some(link) = inner.links.get(&peer) {
+                        link.outlet.push(stream, packet);
+                    }
+                }
+                Output::Call {
+                    peer,
+                    stream,
+                    packet,
+                    id,
+                } => {
+                    let link = inner.links.get(&peer);
+                    let sent = link.map_or(Ok(()), |link| link.outlet.try_push(stream, packet));
+                    if let (Err(Busy), Some(id)) = (sent, id) {
+                        inner.state.handle_full(peer, id);
+                    }
+                }
+                Output::RefusePeer {
+                    peer,
+                    stream,
+                    id,
+                    error,
+                } => {
+                    if let Some(link) = inner.links.get(&peer) {
+                        link.refuse(stream, id, &error);
+                    }
+                }
+                Output::Write(import, message) => {
+                    if let Some(connection) = inner.connections.get(&import) {
+                        connection.line().push(message);
+                        written = Some(import);
+                    }
+                }
+                Output::RefuseCall(import, call, error) => {
+                    if let Some(connection) = inner.connections.get(&import) {
+                        connection.line().refuse(&call, &error);
+                        written = Some(import);
+                    }
+                }
+                Output::Connect(import) => {
+                    let connection = connection::start(self, import);
+                    inner.connections.insert(import, connection);
+                }
+                Output::Disconnect(import) => {
+                    if let Some(connection) = inner.connections.get(&import) {
+                        connection.stop();
+                    }
+                }
+                output => self.carry_out_rare(inner, output),
             }
         }
+        written
     }
 
-    /// A name was got or lost.
-    pub(crate) fn name_changed(&self) {
-        self.shared.changed.notify_one();
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
-    fn next_renamed(&self) -> Option<(PeerId, BTreeMap<String, String>)> {
-        let mut imports = self.imports();
-        for (id, peer) in imports.iter_mut() {
-            let shown = peer.imports.values().filter_map(|imported| {
-                let name = imported.shown_as()?;
-                Some((imported.service().to_string(), name))
-            });
-            let names: BTreeMap<String, String> = shown.collect();
-            if names != peer.names {
-                peer.names.clone_from(&names);
-                // There may be more, for whoever asks next.
-                self.shared.changed.notify_one();
-                return Some((*id, names));
+    fn carry_out_rare(&self, inner: &Inner, output: Output) {
+        match output {
+            Output::AskCaller(caller) => {
+                let watch = &self.shared.context.watch;
+                watch.want();
+                watch.ask_caller(&caller);
             }
-        }
-        None
-    }
-
-    fn remote(&self, peer: PeerId) -> Option<Arc<Remote>> {
-        self.imports().get(&peer).map(|peer| peer.link.clone())
-    }
-
-    fn imports(&self) -> MutexGuard<'_, HashMap<PeerId, Peer>> {
-        let imports = self.shared.imports.lock();
-        imports.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Logged once for each rule and peer.
-    fn log_denied(&self, link: &Link, imported: &Imported, method: &Member<'_>) {
-        let (rule, call) = (imported.rule_text(), method.rule());
-        if self.refused().is_new(link.peer, &rule) {
-            let (peer, service, rule) = (&link.name, &**imported.service(), &*rule);
-            tracing::warn!(
-                peer,
-                service,
-                rule,
-                call,
-                "denied: the rule here does not allow it"
-            );
+            Output::NamesChanged => self.shared.names_changed.notify_one(),
+            Output::LogTooLong(peer, service) => {
+                let link = inner.links.get(&peer);
+                if let Some(left_out) = link.and_then(|link| link.report.log(&service)) {
+                    let service = &*service;
+                    tracing::warn!(service, left_out, "signals are longer than the bus takes");
+                }
+            }
+            // The others are above.
+            _ => {}
         }
     }
 
-    pub(super) fn refused(&self) -> MutexGuard<'_, LoggedOnce> {
-        let refused = self.shared.refused.lock();
-        refused.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn rules(&self) -> MutexGuard<'_, Vec<ImportRule>> {
-        let rules = self.shared.rules.lock();
-        rules.unwrap_or_else(PoisonError::into_inner)
+    /// See [`Inner`].
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        let inner = self.shared.inner.lock();
+        inner.unwrap_or_else(PoisonError::into_inner)
     }
 }

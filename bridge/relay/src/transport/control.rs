@@ -6,9 +6,10 @@
 
 use std::num::NonZeroU32;
 
+use bytes::Bytes;
 use zbus::{Message, message::Flags, names::UniqueName};
 
-use zocp_dbus::message::Outgoing;
+use zocp_dbus::message::{Octets, Outgoing};
 
 /// What a bridge asks of, or tells, the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,14 @@ impl Control {
             _ => call.with_flags(Flags::NO_REPLY_EXPECTED),
         };
         Outgoing::build(call, text)
+    }
+
+    /// As a packet that needs no reply, whose number does not matter.
+    pub(crate) fn unanswered(&self) -> Option<Bytes> {
+        let packet = self.packet(NonZeroU32::MIN);
+        let packet =
+            packet.inspect_err(|error| tracing::error!(%error, ?self, "a message cannot be made"));
+        Some(Octets::from(packet.ok()?).into_bytes())
     }
 
     /// Reads a call without a destination; `None` where it is none that we know.

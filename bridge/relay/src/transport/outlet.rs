@@ -6,7 +6,7 @@
 //! It hands over only while little waits for the peer's socket, so that what is short waits for a few
 //! pieces, never for a whole long packet.
 //! Invariants: O1. packets of a lane go out in the order in which they were pushed. O2. a packet that
-//! is pushed with [`Outlet::push_after`] goes out after all that was pushed on the other lane before.
+//! is pushed with [`Outlet::push_behind`] goes out after all that was pushed on the other lane before.
 //! Limits: `packets_queue_max` octets wait, as it was when the peer came; above that calls are refused ([`Busy`]), and who makes answers
 //! and signals waits for [`Outlet::room`]: an outlet takes them all, since none may be lost.
 //! Spec: docs/reference/protocol.md §7.5
@@ -179,9 +179,9 @@ impl<P: Post> Outlet<P> {
         self.enqueue(lane, packet, None);
     }
 
-    /// As [`push`](Self::push), after all that is on another lane now.
-    pub fn push_after(&self, lane: Lane, packet: Bytes, other: &Lane) {
-        self.enqueue(lane, packet, Some(other));
+    /// As [`push`](Self::push), after all that is on another lane now, if one is named.
+    pub fn push_behind(&self, lane: Lane, packet: Bytes, other: Option<&Lane>) {
+        self.enqueue(lane, packet, other);
     }
 
     /// As [`push`](Self::push), unless too much waits.

@@ -316,13 +316,13 @@ async fn an_answer_waits_for_the_signals_before_it() {
     let signals = Lane::Service("s".into());
     let answers = Lane::Answers("s".into(), ":1.1".into());
     outlet.push(signals.clone(), vec![b'x'; 3 * PIECE_LEN].into());
-    outlet.push_after(answers.clone(), "answer".into(), &signals);
+    outlet.push_behind(answers.clone(), "answer".into(), Some(&signals));
     outlet.push(signals.clone(), "later".into());
     assert_eq!(
         texts(&post.let_through(5).await)[..4],
         ["piece", "piece", "piece", "answer"]
     );
-    outlet.push_after(answers, "free".into(), &signals);
+    outlet.push_behind(answers, "free".into(), Some(&signals));
     assert_eq!(texts(&post.let_through(1).await)[5], "free");
 }
 

@@ -19,7 +19,7 @@ use zbus::Message;
 use zocp_node::{CapPath, Node, NodeError, Value};
 
 use super::{
-    Announced, Shared,
+    Shared,
     bounds::{ALL_MEMBERS_MAX, ALL_TEXTS_LEN_MAX, ANSWER_TIME_MAX, IDLE_PAUSE},
     following::Audience,
     inbox::Input,
@@ -27,7 +27,10 @@ use super::{
     place::{Detail, Place, Question},
     service::{Room, Service, Step},
 };
-use crate::{export::locked, watch::Watch};
+use crate::{
+    export::{locked, state::Announced},
+    watch::Watch,
+};
 use zocp_dbus::message::Outgoing;
 
 /// See the [module](self).

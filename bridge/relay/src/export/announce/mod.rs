@@ -42,19 +42,9 @@ use self::{
     methods::Methods,
     place::Detail,
 };
-use super::locked;
+use super::{locked, state::Announced};
 use crate::watch::Watch;
-use zocp_policy::{Grant, Member};
-
-/// A service that is to be announced.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Announced {
-    pub(super) revision: u64,
-    /// The unique name of its owner.
-    pub(super) owner: Option<Arc<str>>,
-    /// What everybody may do with it.
-    pub(super) grant: Arc<Grant>,
-}
+use zocp_policy::Member;
 
 /// Puts services into the tree.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use zocp_node::{NodeError, ObjectPath, Value};
 
-use super::{Announced, desk::Desk, following::Audience, place::service_object, service::Service};
-use crate::export::locked;
+use super::{desk::Desk, following::Audience, place::service_object, service::Service};
+use crate::export::{locked, state::Announced};
 use crate::schema::{ORIGIN, REVISION, RUNNING, SERVICE_TYPE, SERVICES};
 
 impl Desk {

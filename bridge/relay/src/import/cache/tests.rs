@@ -38,8 +38,8 @@ fn values(value: u32) -> HashMap<&'static str, Variant<'static>> {
 /// What a call is answered from memory.
 fn recall(cache: &mut Cache, call: &Message) -> Option<Outgoing> {
     let key = Key::of(call)?;
-    cache.passes(&key);
-    cache.answer(&key, call)
+    cache.passes(&key, Instant::now());
+    cache.answer(&key, call, Instant::now())
 }
 
 /// The service answers a call.
@@ -49,7 +49,7 @@ where
 {
     let answer = Message::method_return(&call.header()).build(body).unwrap();
     let asked = cache.now();
-    cache.learn(Key::of(call).unwrap(), asked, &answer);
+    cache.learn(Key::of(call).unwrap(), asked, &answer, Instant::now());
 }
 
 /// A memory that knows the object and that its property is 1.
@@ -132,7 +132,7 @@ async fn what_is_announced_is_known_and_what_is_supplied_does_not_grow_old() {
         own: text(XML),
         supplied: std::collections::BTreeMap::new(),
     };
-    cache.announced(&own);
+    cache.announced(&own, Instant::now());
     assert!(recall(&mut cache, &introspect()).is_some());
     assert_eq!(
         cache.missing(&Key::of(&get()).unwrap()),
@@ -146,7 +146,7 @@ async fn what_is_announced_is_known_and_what_is_supplied_does_not_grow_old() {
         supplied: text("<node/>"),
         ..own
     };
-    cache.announced(&supplied);
+    cache.announced(&supplied, Instant::now());
     recall(&mut cache, &call(INTERFACE, "Raise", &()));
     let objects = "org.freedesktop.DBus.ObjectManager";
     let added = Message::signal(PATH, objects, "InterfacesAdded");
@@ -154,6 +154,6 @@ async fn what_is_announced_is_known_and_what_is_supplied_does_not_grow_old() {
     advance(AGE_MAX).await;
     let answer = recall(&mut cache, &introspect()).unwrap();
     assert_eq!(answer.body().deserialize::<&str>().unwrap(), "<node/>");
-    cache.announced(&Announcement::default());
+    cache.announced(&Announcement::default(), Instant::now());
     assert!(recall(&mut cache, &introspect()).is_none());
 }

@@ -1,8 +1,8 @@
 //! Which services are offered, who owns them, and who subscribed.
 //!
-//! Model: plain data. An offer has a revision that is another one each time its owner is: what an
+//! Model: an offer has a revision that is another one each time its owner is: what an
 //! importer knows of the service belongs to one revision.
-//! Invariants: F1. the services of an owner are those whose offer names it.
+//! Invariants: OFFER-1. The services of an owner are those whose offer names it.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -12,7 +12,6 @@ use std::{
 
 use zocp_node::PeerId;
 
-use crate::link::Link;
 use zocp_policy::Grant;
 
 /// What is offered.
@@ -48,7 +47,7 @@ enum Listening {
 /// A peer that hears the signals of a service.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    pub(super) link: Arc<Link>,
+    pub(super) peer: PeerId,
     pub(super) id: NonZeroU32,
     pub(super) grant: Arc<Grant>,
 }
@@ -221,18 +220,14 @@ impl Offers {
     pub(super) fn subscribe(
         &mut self,
         service: &str,
-        link: &Arc<Link>,
+        peer: PeerId,
         id: NonZeroU32,
         grant: Arc<Grant>,
     ) -> Option<Subscribed> {
         let name = self.name(service)?;
         let service = self.services.get_mut(&name)?;
-        let subscription = Subscription {
-            link: link.clone(),
-            id,
-            grant,
-        };
-        service.subscribers.insert(link.peer, subscription);
+        let subscription = Subscription { peer, id, grant };
+        service.subscribers.insert(peer, subscription);
         Some(match service.listening {
             Listening::Yes => Subscribed::Ready,
             Listening::Asked => Subscribed::Waiting,
@@ -243,15 +238,15 @@ impl Offers {
         })
     }
 
-    /// The bus tells the signals of a service from now on: who waited for that.
-    pub(super) fn matched(&mut self, service: &str) -> Vec<(Arc<Link>, NonZeroU32, Arc<Grant>)> {
+    /// The bus sends the signals of a service from now on: who waited for that.
+    pub(super) fn listening(&mut self, service: &str) -> Vec<(PeerId, NonZeroU32, Arc<Grant>)> {
         let Some(service) = self.services.get_mut(service) else {
             return Vec::new();
         };
         service.listening = Listening::Yes;
         let subscribers = service.subscribers.values();
         subscribers
-            .map(|it| (it.link.clone(), it.id, it.grant.clone()))
+            .map(|it| (it.peer, it.id, it.grant.clone()))
             .collect()
     }
 
@@ -291,17 +286,13 @@ impl Offers {
         is_called: impl Fn(&str) -> bool,
     ) -> Option<(Arc<str>, NonZeroU32)> {
         let mut hearers = self.hearers(owner);
-        let found = hearers.find(|(name, it)| it.link.peer == peer && is_called(name));
+        let found = hearers.find(|(name, it)| it.peer == peer && is_called(name));
         found.map(|(name, subscription)| (name.clone(), subscription.id))
     }
 
-    /// A peer that is to hear signals and takes no more at the moment.
-    pub(super) fn first_full(&self) -> Option<Arc<Link>> {
-        let mut subscribers = self
-            .services
-            .values()
-            .flat_map(|it| it.subscribers.values());
-        let full = subscribers.find(|it| !it.link.outlet.has_room());
-        full.map(|subscription| subscription.link.clone())
+    /// Who subscribed to a service.
+    pub(super) fn subscribers(&self) -> impl Iterator<Item = PeerId> {
+        let services = self.services.values();
+        services.flat_map(|service| service.subscribers.keys().copied())
     }
 }

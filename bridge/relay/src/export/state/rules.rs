@@ -1,8 +1,8 @@
 //! The rules of the exporter: those of the configuration, and those that programs lend.
 //!
 //! Model: `all` is always the sum of both. When it changes, what peers may do with each offered service
-//! is weighed against what they might before ([`Exporter::follow_rules`]).
-//! Invariants: R1. a peer whose grant is the same notices nothing; one that may do more or less than
+//! is weighed against what they might before ([`State::follow_rules`]).
+//! Invariants: RULE-1. A peer whose grant is the same notices nothing; one that may do more or less than
 //! before goes on, by the new rules from its next call; one that may see a service now, may no longer,
 //! or may no longer answer from memory, is told to ask for it anew.
 //! Limits: `exports_max` lent rules, [`LEARNING_MAX`] of them with a record; further ones are refused.
@@ -10,13 +10,10 @@
 
 use std::sync::Arc;
 
-use super::{
-    Exporter,
-    learning::{Learned, Note, Record},
-    locked,
-};
+use super::{Output, State};
 use crate::{
-    link::Link,
+    export::learning::{Learned, Note, Record},
+    remote::Remote,
     transport::{Control, Lane},
 };
 use zocp_dbus::errors::Refusal;
@@ -89,7 +86,7 @@ impl Rules {
         self.add_up();
     }
 
-    fn replace(&mut self, fixed: ExportPolicy) {
+    pub(super) fn replace(&mut self, fixed: ExportPolicy) {
         self.fixed = fixed;
         self.add_up();
     }
@@ -106,12 +103,12 @@ impl Rules {
         records.next().map(Record::learned)
     }
 
-    fn note(&mut self, link: &Link, note: &Note, is_allowed: bool) {
+    pub(super) fn note(&mut self, remote: &Remote, note: &Note, is_allowed: bool) {
         for lent in &mut self.lent {
             let rule = &lent.rule;
             if let Some(record) = &mut lent.record
                 && rule.names(&note.service)
-                && rule.peers.matches(link.who())
+                && rule.peers.matches(remote.who())
             {
                 record.note(note, is_allowed);
             }
@@ -126,105 +123,88 @@ impl Rules {
 }
 
 // Who changes rules.
-impl Exporter {
+impl State {
     /// Lets peers use more, for as long as the program of this unique name stays on the bus.
-    pub fn export(&self, program: &str, rule: ExportRule) -> Result<(), Refusal> {
-        let max = self.shared.limits.now().exports_max;
-        self.rule(|rules| rules.lend(program, rule, max))?;
+    pub(crate) fn export(&mut self, program: &str, rule: ExportRule) -> Result<(), Refusal> {
+        let max = self.limits.exports_max;
+        self.change_rules(|rules| rules.lend(program, rule, max))?;
         // It may have left before we could know of it.
-        self.shared.watch.ask_caller(&Arc::from(program));
+        self.output.push_back(Output::AskProgram(program.into()));
         Ok(())
     }
 
     /// Takes back what a program exported under this text.
-    pub fn unexport(&self, program: &str, service: &str) -> Result<(), Refusal> {
-        if self.rule(|rules| rules.take_back(program, Some(service))) {
+    pub(crate) fn unexport(&mut self, program: &str, service: &str) -> Result<(), Refusal> {
+        if self.change_rules(|rules| rules.take_back(program, Some(service))) {
             return Ok(());
         }
         let text = format!("{program} exported nothing as \"{service}\"");
         Err(Refusal::InvalidArgs(text))
     }
 
-    /// A program is gone, and with it what it exported.
-    pub(crate) fn program_gone(&self, program: &str) {
-        let rules = locked(&self.shared.rules);
-        let has_lent = rules.lent.iter().any(|lent| *lent.program == *program);
-        drop(rules);
-        if has_lent {
-            self.rule(|rules| rules.take_back(program, None));
-        }
-    }
-
-    /// The bus is lost, and with it all programs: on the next one their names mean others.
-    pub(super) fn programs_gone(&self) {
-        let has_lent = !locked(&self.shared.rules).lent.is_empty();
-        if has_lent {
-            self.rule(Rules::take_all_back);
-        }
-    }
-
-    /// The rules of the configuration are others.
-    pub(crate) fn reload(&self, fixed: ExportPolicy) {
-        self.rule(|rules| rules.replace(fixed));
-    }
-
     /// What was asked while a program learned.
-    pub fn learned(&self, program: &str, service: &str) -> Result<Learned, Refusal> {
-        let learned = locked(&self.shared.rules).learned(program, service);
-        learned.ok_or_else(|| {
+    pub(crate) fn learned(&self, program: &str, service: &str) -> Result<Learned, Refusal> {
+        self.rules.learned(program, service).ok_or_else(|| {
             let text = format!("{program} exported nothing as \"{service}\" to learn from");
             Refusal::InvalidArgs(text)
         })
     }
 
-    /// Notes what a peer asked of a service that a program learns of.
-    pub(super) fn note(&self, link: &Link, note: &Note, is_allowed: bool) {
-        locked(&self.shared.rules).note(link, note, is_allowed);
+    /// A program is gone, and with it what it exported.
+    pub(crate) fn handle_program_gone(&mut self, program: &str) {
+        let mut lent = self.rules.lent.iter();
+        if lent.any(|lent| *lent.program == *program) {
+            self.change_rules(|rules| rules.take_back(program, None));
+        }
     }
 
-    fn rule<R>(&self, change: impl FnOnce(&mut Rules) -> R) -> R {
-        let mut rules = locked(&self.shared.rules);
-        let before = rules.all.clone();
-        let outcome = change(&mut rules);
-        let now = rules.all.clone();
-        drop(rules);
-        if before != now {
+    /// The bus is lost, and with it all programs: on the next one their names mean others.
+    pub(super) fn programs_gone(&mut self) {
+        if !self.rules.lent.is_empty() {
+            self.change_rules(Rules::take_all_back);
+        }
+    }
+
+    pub(super) fn change_rules<R>(&mut self, change: impl FnOnce(&mut Rules) -> R) -> R {
+        let before = self.rules.all.clone();
+        let outcome = change(&mut self.rules);
+        if before != self.rules.all {
+            let now = self.rules.all.clone();
             self.follow_rules(&before, &now);
         }
         outcome
     }
 
-    /// Makes what is offered, and what peers may do with it, as the rules say now (R1).
-    fn follow_rules(&self, before: &ExportPolicy, now: &ExportPolicy) {
-        let shared = &self.shared;
-        let gone = locked(&shared.offers).retain(|service| now.offers(service));
-        self.withdrawn(&gone);
-        let links: Vec<Arc<Link>> = locked(&shared.peers).values().cloned().collect();
-        let services = locked(&shared.offers).names();
-        for link in &links {
+    /// Makes what is offered, and what peers may do with it, as the rules say now (RULE-1).
+    fn follow_rules(&mut self, before: &ExportPolicy, now: &ExportPolicy) {
+        let gone = self.offers.retain(|service| now.offers(service));
+        self.withdrawn(gone);
+        let peers = self.peers.values();
+        let remotes: Vec<Arc<Remote>> = peers.map(|peer| peer.remote.clone()).collect();
+        let services = self.offers.names();
+        for remote in &remotes {
             for service in &services {
-                let was = before.grant(service, link.who());
-                let is = now.grant(service, link.who());
+                let was = before.grant(service, remote.who());
+                let is = now.grant(service, remote.who());
                 if was == is {
                     continue;
                 }
                 let is_less = was.may_see() && !is.may_see();
                 let is_other =
                     was.may_see() != is.may_see() || was.may_remember() != is.may_remember();
-                locked(&shared.offers).regrant(service, link.peer, is);
+                self.offers.regrant(service, remote.id, is);
                 if is_less {
-                    self.revoke(link, service);
+                    self.revoke(remote, service);
                 }
                 if is_other {
-                    let lane = Lane::Service(service.as_str().into());
-                    link.tell(lane, &Control::Revised(service.clone()));
+                    let stream = Lane::Service(service.as_str().into());
+                    self.say(remote.id, stream, &Control::Revised(service.clone()));
                 }
             }
         }
-        locked(&shared.refused).clear();
+        self.denied.clear();
         if !now.rules.is_empty() {
-            shared.watch.want();
-            shared.watch.ask_names();
+            self.output.push_back(Output::AskNames);
         }
     }
 }

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashMap};
 use zocp_dbus::{interface::Emits, introspection::describe};
 
 /// By interface and property: whether its changes are told.
-pub(super) type Telling = HashMap<String, BTreeMap<String, bool>>;
+pub(super) type ChangeSignals = HashMap<String, BTreeMap<String, bool>>;
 
 /// Reads introspection data; what is not understood tells nothing.
-pub(super) fn telling(xml: &str) -> Telling {
+pub(super) fn change_signals(xml: &str) -> ChangeSignals {
     let interfaces = describe(xml).interfaces.into_iter();
     let told = |emits| matches!(emits, Some(Emits::Value | Emits::Const));
     interfaces
@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn only_what_is_said_counts() {
-        let told = telling(
+        let told = change_signals(
             r#"<!DOCTYPE node><node><interface name="org.a.A">
               <property name="Said" type="s" access="read">
                 <annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="true"/>
@@ -64,7 +64,7 @@ mod tests {
             "<a></b>",
             "<node><interface><property/></interface></node>",
         ] {
-            assert!(telling(text).is_empty(), "{text}");
+            assert!(change_signals(text).is_empty(), "{text}");
         }
     }
 }

@@ -1,0 +1,165 @@
+//! A remote caller on this bus: what waits on its connection.
+//!
+//! Model: a caller has a connection from its first call to its leaving its bus, as long as something that it called is
+//! imported there. Calls go out in the order in which they came; replies and directed signals are *held* until all that the
+//! service emitted before is heard on the connection that listens to signals.
+//! Limits: `caller_calls_max` calls wait for replies, of each no more than its number and its service.
+//! Spec: docs/reference/protocol.md §7.7
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    num::NonZeroU32,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use zbus::Message;
+use zocp_node::PeerId;
+
+use super::{Barrier, CallerId, Output};
+use crate::{
+    deadlines::Deadlines,
+    requests::{Half, Request},
+    transport::Lane,
+};
+use zocp_dbus::errors::Refusal;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) peer: PeerId,
+    /// Its unique name on its own bus.
+    pub(super) name: Arc<str>,
+    /// Calls that wait for replies, by serial on this bus.
+    pub(super) pending: HashMap<NonZeroU32, Pending>,
+    pub(super) deadlines: Deadlines<NonZeroU32>,
+    /// The services that were called and are still imported there.
+    pub(super) called: HashSet<Arc<str>>,
+    /// What services asked of the caller: the numbers of the requests.
+    pub(super) calls_back: HashSet<NonZeroU32>,
+    pub(super) call_back_deadlines: Deadlines<NonZeroU32>,
+    held: VecDeque<(u64, Held)>,
+    /// What came since the last barrier was raised.
+    fresh: Vec<Held>,
+    serial: u32,
+}
+
+/// A call that waits for its reply.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// Its number between the bridges.
+    pub(super) id: NonZeroU32,
+    pub(super) service: Arc<str>,
+}
+
+/// A packet for the caller.
+#[derive(Debug)]
+struct Held {
+    service: Arc<str>,
+    packet: Bytes,
+}
+
+/// A call of a service here that waits for the reply of a remote caller.
+#[derive(Debug)]
+pub(super) struct CallBack {
+    pub(super) caller: CallerId,
+    pub(super) call: Message,
+}
+
+impl Request for CallBack {
+    const HALF: Half = Half::Export;
+
+    fn program(&self) -> Option<&Arc<str>> {
+        None
+    }
+}
+
+impl Caller {
+    pub(super) fn new(peer: PeerId, name: Arc<str>) -> Self {
+        Self {
+            peer,
+            name,
+            pending: HashMap::new(),
+            deadlines: Deadlines::default(),
+            called: HashSet::new(),
+            calls_back: HashSet::new(),
+            call_back_deadlines: Deadlines::default(),
+            held: VecDeque::new(),
+            fresh: Vec::new(),
+            serial: 0,
+        }
+    }
+
+    /// A serial for a call on its connection.
+    pub(super) fn next_serial(&mut self) -> NonZeroU32 {
+        loop {
+            self.serial = self.serial.wrapping_add(1);
+            if let Some(serial) = NonZeroU32::new(self.serial) {
+                return serial;
+            }
+        }
+    }
+
+    /// When something of it is given up.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let next = [self.deadlines.next(), self.call_back_deadlines.next()];
+        next.into_iter().flatten().min()
+    }
+
+    /// The stream of what a service says to this caller alone.
+    pub(super) fn stream(&self, service: &Arc<str>) -> Lane {
+        Lane::Answers(service.clone(), self.name.clone())
+    }
+
+    /// Replies to a call with an error.
+    pub(super) fn refuse(&self, pending: &Pending, error: Refusal) -> Output {
+        Output::RefusePeer {
+            peer: self.peer,
+            stream: self.stream(&pending.service),
+            id: pending.id,
+            error,
+        }
+    }
+
+    /// Has a packet go out behind what a service emitted before.
+    pub(super) fn hold(&mut self, service: Arc<str>, packet: Bytes) {
+        self.fresh.push(Held { service, packet });
+    }
+
+    /// Lets go what is behind all that was emitted before it.
+    pub(super) fn release(&mut self, barrier: &dyn Barrier, output: &mut VecDeque<Output>) {
+        if self.held.is_empty() && !self.fresh.is_empty() && barrier.is_level() {
+            let fresh = std::mem::take(&mut self.fresh);
+            output.extend(fresh.into_iter().map(|held| self.passed(held)));
+        }
+        if !self.fresh.is_empty() {
+            let number = barrier.raise();
+            let fresh = self.fresh.drain(..).map(|held| (number, held));
+            self.held.extend(fresh);
+        }
+        while let Some((number, _)) = self.held.front()
+            && barrier.is_passed(*number)
+            && let Some((_, held)) = self.held.pop_front()
+        {
+            output.push_back(self.passed(held));
+        }
+    }
+
+    /// Lets go of all: the connection is gone, so nothing comes any more that would have to be waited for.
+    pub(super) fn release_all(&mut self, output: &mut VecDeque<Output>) {
+        let held = std::mem::take(&mut self.held).into_iter();
+        let fresh = std::mem::take(&mut self.fresh);
+        let all = held.map(|(_, held)| held).chain(fresh);
+        output.extend(all.map(|held| self.passed(held)));
+    }
+
+    fn passed(&self, held: Held) -> Output {
+        Output::Send {
+            peer: self.peer,
+            stream: self.stream(&held.service),
+            packet: held.packet,
+            behind: Some(Lane::Service(held.service)),
+        }
+    }
+}

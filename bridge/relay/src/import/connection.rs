@@ -1,0 +1,108 @@
+//! The bus connection of an imported service.
+//!
+//! Model: a task connects, and gives the state what comes. When the connection fails it is made anew, until the import
+//! ends; what is to be written waits in the queue meanwhile.
+//! Limits: those of `zocp_dbus::line`.
+//! Not here: what is made of a message (`super::state`).
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use zbus::Message;
+
+use super::{
+    Importer,
+    state::{ImportId, State},
+};
+use zocp_dbus::line::{Ear, Ended, Line, connect, live};
+
+/// See the [module](self).
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    line: Line,
+    stop: CancellationToken,
+}
+
+impl Connection {
+    /// What waits to be written.
+    pub(super) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// Ends it when what waits is written.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+/// Makes the connection of an import, and keeps it until it is stopped.
+pub(super) fn start(importer: &Importer, import: ImportId) -> Connection {
+    let context = &importer.shared.context;
+    let connection = Connection {
+        line: Line::new(context.site.report().clone()),
+        stop: CancellationToken::new(),
+    };
+    let (importer, its) = (importer.clone(), connection.clone());
+    context.tasks.spawn(async move {
+        keep(&importer, import, &its).await;
+        importer.lock().connections.remove(&import);
+    });
+    connection
+}
+
+async fn keep(importer: &Importer, import: ImportId, connection: &Connection) {
+    let Connection { line, stop } = connection;
+    let context = &importer.shared.context;
+    let mut pause = PAUSE_MIN;
+    while !stop.is_cancelled() {
+        match connect(context.site.address()).await {
+            Ok(connected) => {
+                pause = PAUSE_MIN;
+                let unique: Arc<str> = connected.unique_name();
+                context.own_names.add(unique.clone());
+                importer.input(|state| state.handle_connected(import, unique));
+                let mut handler = Handler { importer, import };
+                let ended = live(line, connected, &mut handler, stop).await;
+                if let Ended::Failed(reason) = ended {
+                    importer.input(|state| state.handle_disconnected(import));
+                    let name = importer.input(|state| state.name_of(import));
+                    tracing::warn!(name, reason, "off the bus");
+                }
+            }
+            Err(error) => {
+                let name = importer.input(|state| state.name_of(import));
+                tracing::warn!(name, %error, "not on the bus");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+        }
+    }
+}
+
+struct Handler<'a> {
+    importer: &'a Importer,
+    import: ImportId,
+}
+
+impl Handler<'_> {
+    fn input<R>(&self, input: impl FnOnce(&mut State, Instant) -> R) -> R {
+        self.importer.input(|state| input(state, Instant::now()))
+    }
+}
+
+impl Ear for Handler<'_> {
+    fn hear(&mut self, message: Message) {
+        self.input(|state, now| state.handle_message(self.import, &message, now));
+    }
+
+    fn turn(&mut self) -> Option<Instant> {
+        self.input(|state, now| state.handle_timeout(self.import, now))
+    }
+}
+
+/// Between two connections.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,442 @@
+//! What passes through an import: calls of programs here, the replies of its exporter, and its signals.
+//!
+//! Spec: docs/reference/protocol.md §7.4, §7.8
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use zbus::{
+    Message,
+    message::{Flags, Header, Type},
+};
+use zocp_interfaces::IMPORT_INTERFACE;
+use zocp_node::PeerId;
+
+use super::{
+    ImportId, Output, State,
+    import::{Question, Request, RequestKind},
+    naming::BUS,
+};
+use crate::transport::{Lane, has_descriptors, kept, local_answer, local_signal, outgoing_call};
+use zocp_dbus::{errors::Refusal, message::Outgoing};
+use zocp_policy::Member;
+
+// From the bus.
+impl State {
+    /// An import has a connection of this unique name.
+    pub(crate) fn handle_connected(&mut self, id: ImportId, unique: Arc<str>) {
+        let Some(import) = self.imports.get_mut(&id) else {
+            return;
+        };
+        import.unique = Some(unique);
+        let serial = import.next_serial();
+        if let Some(call) = import.naming.handle_connected(serial) {
+            self.output.push_back(Output::Write(id, call.into()));
+        }
+    }
+
+    /// The connection of an import failed. Who called is gone from the bus with it, as far as we can know.
+    pub(crate) fn handle_disconnected(&mut self, id: ImportId) {
+        self.close_requests(id, None);
+        let text = "the connection of the import failed".to_owned();
+        self.close_calls_back(id, &Refusal::Failed(text));
+        if let Some(import) = self.imports.get_mut(&id) {
+            import.unique = None;
+            import.naming.handle_disconnected();
+            self.output.push_back(Output::NamesChanged);
+        }
+    }
+
+    /// A message on the connection of an import.
+    pub(crate) fn handle_message(&mut self, id: ImportId, message: &Message, now: Instant) {
+        match message.message_type() {
+            Type::MethodCall => {
+                if let Err(error) = self.handle_call(id, message, now) {
+                    let refused = Output::RefuseCall(id, message.clone(), error);
+                    self.output.push_back(refused);
+                }
+            }
+            Type::MethodReturn | Type::Error => self.handle_program_reply(id, message),
+            Type::Signal => self.handle_bus_signal(id, message),
+        }
+    }
+
+    /// Gives up what of an import has waited for too long; when there is more to give up.
+    pub(crate) fn handle_timeout(&mut self, id: ImportId, now: Instant) -> Option<Instant> {
+        let import = self.imports.get_mut(&id)?;
+        let peer = self.peers.get_mut(&import.peer)?;
+        while let Some(number) = import.deadlines.pop(now) {
+            match peer.requests.close(number).map(|request| request.kind) {
+                Some(RequestKind::Call { call, .. }) => {
+                    let text = format!("{} did not answer in time", import.naming.wanted());
+                    let refused = Output::RefuseCall(id, call, Refusal::Timeout(text));
+                    self.output.push_back(refused);
+                }
+                Some(RequestKind::Memory(question)) => import.forget(&question.key),
+                Some(RequestKind::Subscribe) | None => {}
+            }
+        }
+        while let Some(serial) = import.call_back_deadlines.pop(now) {
+            import.calls_back.remove(&serial);
+        }
+        let next = [import.deadlines.next(), import.call_back_deadlines.next()];
+        next.into_iter().flatten().min()
+    }
+
+    fn handle_call(&mut self, id: ImportId, call: &Message, now: Instant) -> Result<(), Refusal> {
+        let gone = || Refusal::ServiceUnknown("the service has left its bus".to_owned());
+        let import = self.imports.get(&id).ok_or_else(gone)?;
+        let peer = self.peers.get(&import.peer).ok_or_else(gone)?;
+        let header = call.header();
+        let method = Member::of(&header);
+        // What does not run is started by it, as on its own bus.
+        let reply = match (method.interface, method.member) {
+            (Some("org.freedesktop.DBus.Peer"), "Ping") if import.runs => {
+                Outgoing::build(Message::method_return(&header), &())
+            }
+            // Says that this is no service of this bus; see `crate::export`.
+            (Some(IMPORT_INTERFACE), _) => {
+                Outgoing::build(Message::method_return(&header), &peer.remote.uuid)
+            }
+            _ => return self.pass_on(id, call, &header, &method, now),
+        };
+        let reply = reply.map_err(|error| Refusal::Failed(error.to_string()))?;
+        self.output.push_back(Output::Write(id, reply.into()));
+        Ok(())
+    }
+
+    fn pass_on(
+        &mut self,
+        id: ImportId,
+        call: &Message,
+        header: &Header<'_>,
+        method: &Member<'_>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let gone = || Refusal::ServiceUnknown("the service has left its bus".to_owned());
+        let import = self.imports.get_mut(&id).ok_or_else(gone)?;
+        let peer = self.peers.get_mut(&import.peer).ok_or_else(gone)?;
+        if has_descriptors(call) {
+            return Err(Refusal::NoFileDescriptors);
+        }
+        let max = self.limits.message_len_max();
+        if call.data().len() > max {
+            return Err(Refusal::TooLarge { max });
+        }
+        let passage = import.rule.grant.passage(method, |_| None);
+        if !passage.is_allowed() {
+            Self::log_denied(&mut self.denied, &peer.remote, import, method);
+            let (call, service) = (method.rule(), &import.service);
+            let text = format!("no rule here allows {call} of {service}");
+            return Err(Refusal::AccessDenied(text));
+        }
+        let Some(sender) = header.sender().map(|sender| sender.as_str()) else {
+            return Err(Refusal::Failed("a call without a sender".to_owned()));
+        };
+        let caller = match import.callers.get(sender) {
+            Some(caller) => caller.clone(),
+            None => {
+                let caller: Arc<str> = sender.into();
+                import.callers.insert(caller.clone());
+                let peers = self.callers.entry(caller.clone()).or_default();
+                if peers.insert(import.peer) {
+                    // It may have left before we could know of it.
+                    self.output.push_back(Output::AskCaller(caller.clone()));
+                }
+                caller
+            }
+        };
+        let interface = passage.interface();
+        let flags = call.primary_header().flags();
+        if flags.contains(Flags::NO_REPLY_EXPECTED) {
+            let packet = outgoing_call(call, &import.service, interface, NonZeroU32::MIN)
+                .map_err(|error| Refusal::Failed(error.to_string()))?;
+            import.pass(call, now);
+            self.output.push_back(Output::Call {
+                peer: import.peer,
+                stream: Lane::Caller(caller),
+                packet,
+                id: None,
+            });
+            return Ok(());
+        }
+        let question = match import.recall(call, now) {
+            Ok(reply) => {
+                let reply = import.presented_reply(call, &reply).unwrap_or(reply);
+                // What came in several messages may be too much for one.
+                let max = self.message_len_max;
+                if reply.data().len() > max {
+                    return Err(Refusal::TooLarge { max });
+                }
+                self.output.push_back(Output::Write(id, reply.into()));
+                return Ok(());
+            }
+            Err(question) => question,
+        };
+        let missing = question.as_ref().map(|it| import.missing(it));
+        let timeout = import.rule.grant.timeout.or(self.limits.answer_max);
+        let request = Request {
+            import: id,
+            kind: RequestKind::Call {
+                program: caller.clone(),
+                call: kept(call),
+                question,
+            },
+        };
+        let number = peer.requests.open(request, &self.limits, &peer.remote.name);
+        let number = number.inspect_err(|_| {
+            for question in missing.iter().flatten() {
+                import.forget(&question.key);
+            }
+        })?;
+        let packet = outgoing_call(call, &import.service, interface, number);
+        let packet = packet.map_err(|error| {
+            peer.requests.close(number);
+            Refusal::Failed(error.to_string())
+        })?;
+        self.output.push_back(Output::Call {
+            peer: import.peer,
+            stream: Lane::Caller(caller),
+            packet,
+            id: Some(number),
+        });
+        if let Some(timeout) = timeout {
+            let is_open = |number: &NonZeroU32| peer.requests.is_open(*number);
+            import.deadlines.add(now + timeout, number, is_open);
+        }
+        for question in missing.into_iter().flatten() {
+            self.ask(id, question, now);
+        }
+        Ok(())
+    }
+
+    /// Asks something for our memory alone; without a reply it is not known.
+    fn ask(&mut self, id: ImportId, question: Question, now: Instant) {
+        let Some(import) = self.imports.get_mut(&id) else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&import.peer) else {
+            return;
+        };
+        let Some(unique) = import.unique.clone() else {
+            return import.forget(&question.key);
+        };
+        let service = import.service.clone();
+        let key = question.key.clone();
+        let call = key.call(&service, &unique, NonZeroU32::MIN);
+        let request = Request {
+            import: id,
+            kind: RequestKind::Memory(question),
+        };
+        let number = peer.requests.open(request, &self.limits, &peer.remote.name);
+        let (Some(call), Ok(number)) = (call, number) else {
+            return import.forget(&key);
+        };
+        match outgoing_call(&call, &service, None, number) {
+            Ok(packet) => self.output.push_back(Output::Call {
+                peer: import.peer,
+                stream: Lane::Caller(unique),
+                packet,
+                id: Some(number),
+            }),
+            Err(error) => tracing::error!(%error, "a question cannot be made"),
+        }
+        let is_open = |number: &NonZeroU32| peer.requests.is_open(*number);
+        import
+            .deadlines
+            .add(now + MEMORY_REPLY_MAX, number, is_open);
+    }
+
+    /// The peer's queue had no room for the call of this number; the call is not sent.
+    pub(crate) fn handle_full(&mut self, peer: PeerId, number: NonZeroU32) {
+        let Some(peer) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let Some(request) = peer.requests.close(number) else {
+            return;
+        };
+        match request.kind {
+            RequestKind::Call { call, .. } => {
+                let text = format!("{}: too much is queued", peer.remote.name);
+                let refused = Output::RefuseCall(request.import, call, Refusal::Busy(text));
+                self.output.push_back(refused);
+            }
+            RequestKind::Memory(question) => {
+                if let Some(import) = self.imports.get_mut(&request.import) {
+                    import.forget(&question.key);
+                }
+            }
+            RequestKind::Subscribe => {}
+        }
+    }
+
+    /// A reply on the connection of an import. A call of ours of the bus may have the same serial as one of a program,
+    /// but who is called replies, not the bus.
+    fn handle_program_reply(&mut self, id: ImportId, reply: &Message) {
+        let header = reply.header();
+        let Some(serial) = header.reply_serial() else {
+            return;
+        };
+        if !is_of_bus(&header) {
+            return self.handle_reply_to_call_back(id, serial, reply);
+        }
+        let Some(import) = self.imports.get_mut(&id) else {
+            return;
+        };
+        match import.naming.handle_reply(serial, reply) {
+            Some(true) => self.handle_named(id),
+            Some(false) => {}
+            // The bus replies for a program that it cannot reach.
+            None => self.handle_reply_to_call_back(id, serial, reply),
+        }
+    }
+
+    fn handle_bus_signal(&mut self, id: ImportId, signal: &Message) {
+        let header = signal.header();
+        let Some(import) = self.imports.get_mut(&id).filter(|_| is_of_bus(&header)) else {
+            return;
+        };
+        let is_ours = match header.member().map(|name| name.as_str()) {
+            Some("NameAcquired") => true,
+            Some("NameLost") => false,
+            _ => return,
+        };
+        let body = signal.body();
+        if let Ok(name) = body.deserialize::<&str>()
+            && import.naming.handle_owned(name, is_ours)
+        {
+            self.handle_named(id);
+        }
+    }
+
+    /// An import has its name now, or lost it.
+    fn handle_named(&mut self, id: ImportId) {
+        let Some(import) = self.imports.get_mut(&id) else {
+            return;
+        };
+        while import.naming.shown().is_some() && import.naming.has_former() {
+            let serial = import.next_serial();
+            if let Some(call) = import.naming.release(serial) {
+                self.output.push_back(Output::Write(id, call.into()));
+            }
+        }
+        self.output.push_back(Output::NamesChanged);
+    }
+}
+
+// From the mesh.
+impl State {
+    /// A peer replies to the request of this number.
+    pub(crate) fn handle_reply(
+        &mut self,
+        peer: PeerId,
+        number: NonZeroU32,
+        packet: &Message,
+        now: Instant,
+    ) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let Some(request) = known.requests.close(number) else {
+            return;
+        };
+        let id = request.import;
+        let Some(import) = self.imports.get_mut(&id) else {
+            return;
+        };
+        match request.kind {
+            RequestKind::Subscribe => self.handle_subscribed(peer, id, number, packet, now),
+            RequestKind::Memory(question) => import.learn(question, packet, now),
+            RequestKind::Call { call, question, .. } => {
+                let presented = import.presented_reply(&call, packet);
+                let reply = local_answer(presented.as_deref().unwrap_or(packet), &call);
+                let max = self.message_len_max;
+                let output = match reply {
+                    Ok(reply) if reply.len() <= max => {
+                        if let Some(question) = question {
+                            import.learn(question, packet, now);
+                        }
+                        Output::Write(id, reply)
+                    }
+                    Ok(_) => Output::RefuseCall(id, call, Refusal::TooLarge { max }),
+                    Err(error) => {
+                        let error = Refusal::Failed(format!("the answer: {error}"));
+                        Output::RefuseCall(id, call, error)
+                    }
+                };
+                self.output.push_back(output);
+            }
+        }
+    }
+
+    /// A reply from a peer is longer than the `max` octets that are taken: who waits for it gets an error.
+    pub(crate) fn handle_long_reply(&mut self, peer: PeerId, number: NonZeroU32, max: usize) {
+        let known = self.peers.get_mut(&peer);
+        let Some(request) = known.and_then(|known| known.requests.close(number)) else {
+            return;
+        };
+        match request.kind {
+            RequestKind::Call { call, .. } => {
+                let error = Refusal::TooLarge { max };
+                self.output
+                    .push_back(Output::RefuseCall(request.import, call, error));
+            }
+            // What is asked for memory alone is not known then, and a subscription is never that long.
+            RequestKind::Memory(_) | RequestKind::Subscribe => {}
+        }
+    }
+
+    /// A signal from a peer (IMPORT-3).
+    pub(crate) fn handle_signal(&mut self, peer: PeerId, packet: &Message) {
+        let header = packet.header();
+        let (Some(subscription), Some(path), Some(member)) =
+            (header.reply_serial(), header.path(), header.member())
+        else {
+            return;
+        };
+        let Some(known) = self.peers.get(&peer) else {
+            return;
+        };
+        let Some(id) = known.by_subscription.get(&subscription).copied() else {
+            return;
+        };
+        let Some(import) = self.imports.get_mut(&id) else {
+            return;
+        };
+        let signal = Member {
+            path: path.as_str(),
+            interface: header.interface().map(|name| name.as_str()),
+            member: member.as_str(),
+        };
+        let is_allowed = match header.destination() {
+            Some(caller) => import.callers.contains(caller.as_str()),
+            None => import.rule.grant.may_hear(&signal),
+        };
+        if !is_allowed {
+            return;
+        }
+        let presented = import.presented_signal(packet);
+        match local_signal(presented.as_deref().unwrap_or(packet)) {
+            Ok(signal) if signal.len() <= self.message_len_max => {
+                if header.destination().is_none() {
+                    import.follow(packet);
+                }
+                self.output.push_back(Output::Write(id, signal));
+            }
+            Ok(_) => {
+                let service = import.service.clone();
+                self.output.push_back(Output::LogTooLong(peer, service));
+            }
+            Err(error) => {
+                tracing::debug!(peer = known.remote.name, %error, "a signal is dropped");
+            }
+        }
+    }
+}
+
+fn is_of_bus(header: &Header<'_>) -> bool {
+    header.sender().is_some_and(|name| name.as_str() == BUS)
+}
+
+/// How long a reply to what is asked for memory alone is waited for; without one it is not known.
+const MEMORY_REPLY_MAX: Duration = Duration::from_secs(20);

@@ -1,0 +1,287 @@
+//! One imported service: what is known of it, and what waits for it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroU32,
+    sync::Arc,
+};
+
+use tokio::time::Instant;
+use zbus::Message;
+use zocp_node::PeerId;
+
+use super::{ImportId, naming::Naming};
+use crate::{
+    deadlines::Deadlines,
+    import::{
+        announcement::Announcement,
+        cache::{Cache, Key},
+        identity,
+    },
+    requests::{self, Half},
+    transport::Offer,
+};
+use zocp_dbus::message::Outgoing;
+use zocp_policy::Grant;
+
+/// How a service is to appear.
+#[derive(Debug)]
+pub(super) struct Appearance {
+    pub(super) name: Arc<str>,
+    pub(super) rule: Rule,
+}
+
+/// What the rules here say of a service.
+#[derive(Debug, Clone)]
+pub(super) struct Rule {
+    /// The service of the rule as the configuration has it; empty where no rule names the service.
+    pub(super) text: Box<str>,
+    pub(super) grant: Grant,
+    pub(super) cache: bool,
+    /// What the `Identity` of a player is, with what it is there to be put in.
+    pub(super) identity: Option<Box<str>>,
+}
+
+/// A question whose answer is worth remembering, and when it was asked.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) key: Key,
+    at: u64,
+}
+
+/// What a peer was asked for an import.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) import: ImportId,
+    pub(super) kind: RequestKind,
+}
+
+#[derive(Debug)]
+pub(super) enum RequestKind {
+    /// To send the signals of the service.
+    Subscribe,
+    /// Something of the service, for our memory alone.
+    Memory(Question),
+    /// To call a method for a program here.
+    Call {
+        program: Arc<str>,
+        /// What gets the reply.
+        call: Message,
+        /// What is learned from the reply.
+        question: Option<Question>,
+    },
+}
+
+impl requests::Request for Request {
+    const HALF: Half = Half::Import;
+
+    fn program(&self) -> Option<&Arc<str>> {
+        match &self.kind {
+            RequestKind::Call { program, .. } => Some(program),
+            RequestKind::Subscribe | RequestKind::Memory(_) => None,
+        }
+    }
+}
+
+impl Request {
+    /// The call that waits for the reply.
+    pub(super) fn call(&self) -> Option<&Message> {
+        match &self.kind {
+            RequestKind::Call { call, .. } => Some(call),
+            RequestKind::Subscribe | RequestKind::Memory(_) => None,
+        }
+    }
+}
+
+/// A call of the service that waits for the reply of a program here.
+#[derive(Debug)]
+pub(super) struct CallBack {
+    /// Its number between the bridges.
+    pub(super) id: NonZeroU32,
+    /// Who is called.
+    pub(super) caller: Arc<str>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Import {
+    pub(super) service: Arc<str>,
+    pub(super) peer: PeerId,
+    pub(super) rule: Rule,
+    pub(super) naming: Naming,
+    /// Our unique name on its connection.
+    pub(super) unique: Option<Arc<str>>,
+    /// The subscription that was asked for last, while it has no reply.
+    pub(super) asked: Option<NonZeroU32>,
+    /// What its bridge offers, once it does.
+    pub(super) offer: Option<Offer>,
+    /// Who called it; only they get directed signals.
+    pub(super) callers: HashSet<Arc<str>>,
+    /// When requests are given up.
+    pub(super) deadlines: Deadlines<NonZeroU32>,
+    /// Calls of programs here, by serial on its connection.
+    pub(super) calls_back: HashMap<NonZeroU32, CallBack>,
+    pub(super) call_back_deadlines: Deadlines<NonZeroU32>,
+    /// Whether somebody owns it on its bus; else a call starts it there.
+    pub(super) runs: bool,
+    announcement: Announcement,
+    /// What it said; none where that is not to be answered from.
+    cache: Option<Cache>,
+    serial: u32,
+}
+
+impl Import {
+    pub(super) fn new(service: Arc<str>, peer: PeerId, appearance: Appearance) -> Self {
+        Self {
+            service,
+            peer,
+            rule: appearance.rule,
+            naming: Naming::new(appearance.name),
+            unique: None,
+            asked: None,
+            offer: None,
+            callers: HashSet::new(),
+            deadlines: Deadlines::default(),
+            calls_back: HashMap::new(),
+            call_back_deadlines: Deadlines::default(),
+            runs: true,
+            announcement: Announcement::default(),
+            cache: None,
+            serial: 0,
+        }
+    }
+
+    /// A serial for a call on its connection.
+    pub(super) fn next_serial(&mut self) -> NonZeroU32 {
+        loop {
+            self.serial = self.serial.wrapping_add(1);
+            if let Some(serial) = NonZeroU32::new(self.serial) {
+                return serial;
+            }
+        }
+    }
+
+    /// When something of it is given up.
+    #[cfg(test)]
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = [self.deadlines.next(), self.call_back_deadlines.next()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Its bridge agrees to the subscription of this number; whether it had agreed to another one before. `None` if this
+    /// is not the one that was asked for last.
+    pub(super) fn set_offer(&mut self, id: NonZeroU32, offer: Offer, now: Instant) -> Option<bool> {
+        self.asked.take_if(|asked| *asked == id)?;
+        let was_offered = self.offer.replace(offer).is_some();
+        self.settle_memory(now);
+        Some(was_offered)
+    }
+
+    /// What the rules here say now.
+    pub(super) fn set_rule(&mut self, rule: Rule, now: Instant) {
+        self.rule = rule;
+        self.settle_memory(now);
+    }
+
+    /// Its bridge announces what it says of itself.
+    pub(super) fn set_announcement(
+        &mut self,
+        announcement: &Announcement,
+        runs: bool,
+        now: Instant,
+    ) {
+        self.runs = runs;
+        if self.announcement == *announcement {
+            return;
+        }
+        self.announcement = announcement.clone();
+        if let Some(cache) = &mut self.cache {
+            cache.announced(announcement, now);
+        }
+    }
+
+    /// The answer to a question where it is known, or the place in time at which it is asked.
+    pub(super) fn recall(
+        &mut self,
+        call: &Message,
+        now: Instant,
+    ) -> Result<Outgoing, Option<Question>> {
+        let Some(cache) = &mut self.cache else {
+            return Err(None);
+        };
+        let Some(key) = Key::of(call) else {
+            return Err(None);
+        };
+        cache.passes(&key, now);
+        match cache.answer(&key, call, now) {
+            Some(answer) => Ok(answer),
+            None => Err(Some(Question {
+                at: cache.now(),
+                key,
+            })),
+        }
+    }
+
+    /// A call whose reply nobody wants is passed on.
+    pub(super) fn pass(&mut self, call: &Message, now: Instant) {
+        if let Some(cache) = &mut self.cache
+            && let Some(key) = Key::of(call)
+        {
+            cache.passes(&key, now);
+        }
+    }
+
+    /// What is to be asked for, for the memory alone, after this was not known.
+    pub(super) fn missing(&mut self, question: &Question) -> Vec<Question> {
+        let Some(cache) = &mut self.cache else {
+            return Vec::new();
+        };
+        let at = cache.now();
+        let keys = cache.missing(&question.key).into_iter();
+        keys.map(|key| Question { key, at }).collect()
+    }
+
+    /// The reply to a question.
+    pub(super) fn learn(&mut self, question: Question, reply: &Message, now: Instant) {
+        if let Some(cache) = &mut self.cache {
+            cache.learn(question.key, question.at, reply, now);
+        }
+    }
+
+    /// A question for our memory alone gets no reply: it may be asked again.
+    pub(super) fn forget(&mut self, key: &Key) {
+        if let Some(cache) = &mut self.cache {
+            cache.unasked(key);
+        }
+    }
+
+    /// A signal of the service to all.
+    pub(super) fn follow(&mut self, signal: &Message) {
+        if let Some(cache) = &mut self.cache {
+            cache.follow(signal);
+        }
+    }
+
+    /// A reply as it is given here, where that is another one.
+    pub(super) fn presented_reply(&self, call: &Message, reply: &Message) -> Option<Outgoing> {
+        identity::of_answer(self.rule.identity.as_deref()?, call, reply)
+    }
+
+    /// A signal as it is emitted here, where that is another one.
+    pub(super) fn presented_signal(&self, signal: &Message) -> Option<Outgoing> {
+        identity::of_signal(self.rule.identity.as_deref()?, signal)
+    }
+
+    /// What is told of every change can be answered from memory, where a rule does not forbid it.
+    fn settle_memory(&mut self, now: Instant) {
+        let hears_all = self.offer.is_some_and(|offer| offer.hears_all);
+        let may_cache = hears_all && self.rule.cache && self.rule.grant.hears_all();
+        if !may_cache {
+            self.cache = None;
+        } else if self.cache.is_none() {
+            let mut cache = Cache::default();
+            cache.announced(&self.announcement, now);
+            self.cache = Some(cache);
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Which services of peers are imported, and what happens on their connections to the bus: the pure half.
+//!
+//! Model: a [`State`] knows the peers with what they export, the imports, and the programs here that call them. It takes
+//! messages of both sides and the time, and says what to do as [`Output`]s. **After each call that takes `&mut self`,
+//! drain [`State::poll_output`] until it gives `None`.**
+//! Invariants:
+//! IMPORT-1. An import is of one revision of a service; another revision is another import.
+//! IMPORT-2. A call that was passed on gets one reply: from its exporter, or an error when service, peer or the connection
+//!     goes, when the peer's queue is full, or after the time that a rule gives it. When the caller leaves, none.
+//! IMPORT-3. What a peer sends reaches only what it belongs to: replies the caller that asked, signals the import that
+//!     subscribed, directed ones a caller that called it.
+//! IMPORT-4. Only who called the service is called by it, and only what a rule here allows: by default nothing, since
+//!     whoever calls a service of another machine did not mean to open itself to that machine.
+//! IMPORT-5. When the bus is lost, all callers are gone: on the next one their names mean others.
+//! IMPORT-6. A request is open only while its peer, its import and its caller are there.
+//! Limits: those of [`ServiceLimits`]: `imports_max`, `requests_max`, `caller_calls_max`, `calls_back_max`.
+//! Layout: `import` one import; `following` which there are; `calls`, `call_back` what passes through them; `naming` the
+//! name of one on the bus.
+//! Not here: connections and queues (`super`).
+
+mod call_back;
+mod calls;
+mod following;
+mod import;
+mod naming;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    num::NonZeroU32,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+#[cfg(test)]
+use tokio::time::Instant;
+use zbus::Message;
+use zocp_node::PeerId;
+
+use self::import::{Import, Request};
+use super::announcement::Export;
+use crate::{
+    limits::ServiceLimits,
+    logged::LoggedOnce,
+    remote::Remote,
+    requests::Requests,
+    transport::{Control, Lane},
+};
+use zocp_dbus::{errors::Refusal, message::Octets};
+use zocp_policy::{ImportRule, Member};
+
+/// The number of an import. None has that of another one, also not after its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ImportId(u64);
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Send a packet to a peer.
+    Send {
+        peer: PeerId,
+        stream: Lane,
+        packet: Bytes,
+    },
+    /// Send a call to a peer, if there is room for it in the peer's queue; if not, tell it by
+    /// [`State::handle_full`] with its number.
+    Call {
+        peer: PeerId,
+        stream: Lane,
+        packet: Bytes,
+        id: Option<NonZeroU32>,
+    },
+    /// Reply to a call of a peer with an error.
+    RefusePeer {
+        peer: PeerId,
+        stream: Lane,
+        id: NonZeroU32,
+        error: Refusal,
+    },
+    /// Have an import make a connection, and tell by [`State::handle_connected`] and [`State::handle_disconnected`] what
+    /// becomes of it.
+    Connect(ImportId),
+    /// End the connection of an import when what is written is sent. It has no messages for the state any more.
+    Disconnect(ImportId),
+    /// Write a message on an import's connection.
+    Write(ImportId, Octets),
+    /// Reply to a call that came on an import's connection with an error, if it wants a reply.
+    RefuseCall(ImportId, Message, Refusal),
+    /// Log that a signal of this service is longer than the bus takes.
+    LogTooLong(PeerId, Arc<str>),
+    /// Ask the bus whether a caller is there; if not, tell it by [`State::handle_program_gone`].
+    AskCaller(Arc<str>),
+    /// [`State::poll_names`] may have something.
+    NamesChanged,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct State {
+    rules: Vec<ImportRule>,
+    limits: ServiceLimits,
+    /// The longest message that the bus takes.
+    message_len_max: usize,
+    peers: HashMap<PeerId, Peer>,
+    imports: HashMap<ImportId, Import>,
+    last: u64,
+    /// By unique name the peers whose bridges know of a caller.
+    callers: HashMap<Arc<str>, HashSet<PeerId>>,
+    denied: LoggedOnce,
+    output: VecDeque<Output>,
+}
+
+/// A peer, and what is imported of it.
+#[derive(Debug)]
+struct Peer {
+    remote: Arc<Remote>,
+    /// The peer's label on this bus.
+    label: Arc<str>,
+    /// What it exports.
+    exports: BTreeMap<Arc<str>, Export>,
+    imports: BTreeMap<Arc<str>, ImportId>,
+    by_subscription: HashMap<NonZeroU32, ImportId>,
+    /// What it was asked.
+    requests: Requests<Request>,
+    /// The names that were told last.
+    names: BTreeMap<String, String>,
+}
+
+impl State {
+    /// Of a bus that takes messages of this length.
+    pub(crate) fn new(
+        rules: Vec<ImportRule>,
+        limits: ServiceLimits,
+        message_len_max: usize,
+    ) -> Self {
+        Self {
+            rules,
+            limits,
+            message_len_max,
+            peers: HashMap::new(),
+            imports: HashMap::new(),
+            last: 0,
+            callers: HashMap::new(),
+            denied: LoggedOnce::default(),
+            output: VecDeque::new(),
+        }
+    }
+
+    /// What to do next.
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.output.pop_front()
+    }
+
+    /// What is there already stays when a limit gets lower.
+    pub(crate) fn set_limits(&mut self, limits: ServiceLimits) {
+        self.limits = limits;
+    }
+
+    /// How many services of one peer are imported at most.
+    pub(crate) fn imports_max(&self) -> usize {
+        self.limits.imports_max
+    }
+
+    /// A peer is here, under this label.
+    pub(crate) fn handle_peer(&mut self, remote: Arc<Remote>, label: Arc<str>) {
+        let id = remote.id;
+        let peer = Peer {
+            remote,
+            label,
+            exports: BTreeMap::new(),
+            imports: BTreeMap::new(),
+            by_subscription: HashMap::new(),
+            requests: Requests::default(),
+            names: BTreeMap::new(),
+        };
+        self.peers.insert(id, peer);
+    }
+
+    /// A peer is gone.
+    pub(crate) fn handle_peer_gone(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(&id) else {
+            return;
+        };
+        let gone = Refusal::NodeGone(peer.remote.name.clone());
+        let imports: Vec<ImportId> = peer.imports.values().copied().collect();
+        for import in imports {
+            self.close(import, &gone);
+        }
+        self.peers.remove(&id);
+        self.callers.retain(|_, peers| {
+            peers.remove(&id);
+            !peers.is_empty()
+        });
+        self.denied.forget(id);
+    }
+
+    /// Takes everything from the bus.
+    pub(crate) fn handle_stop(&mut self) {
+        let peers: Vec<PeerId> = self.peers.keys().copied().collect();
+        for peer in peers {
+            self.handle_peer_gone(peer);
+        }
+    }
+
+    /// The bus can say from now on who leaves it: callers that are known may have left before.
+    pub(crate) fn handle_watched(&mut self) {
+        let asked = self.callers.keys().cloned().map(Output::AskCaller);
+        self.output.extend(asked);
+    }
+
+    /// The bus is lost (IMPORT-5).
+    pub(crate) fn handle_bus_lost(&mut self) {
+        for (caller, peers) in std::mem::take(&mut self.callers) {
+            self.say_gone(&caller, peers);
+        }
+        for import in self.imports.values_mut() {
+            import.callers.clear();
+        }
+    }
+
+    /// A program has left the bus.
+    pub(crate) fn handle_program_gone(&mut self, program: &str) {
+        let Some((caller, peers)) = self.callers.remove_entry(program) else {
+            return;
+        };
+        self.say_gone(&caller, peers);
+        for import in self.imports.values_mut() {
+            import.callers.remove(program);
+        }
+        for peer in self.peers.values_mut() {
+            peer.requests.close_program(program);
+        }
+    }
+
+    /// Names of the services of a peer on this bus, if they are others than those that were given last; all of them.
+    pub(crate) fn poll_names(&mut self) -> Option<(PeerId, BTreeMap<String, String>)> {
+        for (id, peer) in &mut self.peers {
+            let shown = peer.imports.values().filter_map(|import| {
+                let import = self.imports.get(import)?;
+                let name = import.naming.shown()?;
+                Some((import.service.to_string(), name.to_string()))
+            });
+            let names: BTreeMap<String, String> = shown.collect();
+            if names != peer.names {
+                peer.names.clone_from(&names);
+                return Some((*id, names));
+            }
+        }
+        None
+    }
+
+    /// The name that an import is to have, for the log.
+    pub(crate) fn name_of(&self, id: ImportId) -> String {
+        let import = self.imports.get(&id);
+        import.map_or_else(String::new, |import| import.naming.wanted().to_string())
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) of an import has something to do.
+    #[cfg(test)]
+    pub(crate) fn poll_timeout(&self) -> Option<(Instant, ImportId)> {
+        let imports = self.imports.iter();
+        let next = imports.filter_map(|(id, import)| Some((import.next_deadline()?, *id)));
+        next.min()
+    }
+
+    fn say_gone(&mut self, caller: &Arc<str>, peers: HashSet<PeerId>) {
+        for peer in peers {
+            let gone = Control::CallerGone(caller.to_string());
+            self.say(peer, Lane::Caller(caller.clone()), &gone);
+        }
+    }
+
+    /// Says something to a peer's bridge that needs no reply.
+    fn say(&mut self, peer: PeerId, stream: Lane, control: &Control) {
+        self.output
+            .extend(control.unanswered().map(|packet| Output::Send {
+                peer,
+                stream,
+                packet,
+            }));
+    }
+
+    /// Ends an import: calls in flight get an error at once, then the connection ends, and with it the name.
+    fn close(&mut self, id: ImportId, error: &Refusal) {
+        self.close_requests(id, Some(error));
+        self.close_calls_back(id, error);
+        let Some(import) = self.imports.remove(&id) else {
+            return;
+        };
+        if let Some(peer) = self.peers.get_mut(&import.peer) {
+            peer.by_subscription.retain(|_, its| *its != id);
+            if peer.imports.get(&import.service) == Some(&id) {
+                peer.imports.remove(&import.service);
+            }
+        }
+        self.output.push_back(Output::Disconnect(id));
+        self.output.push_back(Output::NamesChanged);
+    }
+
+    /// Closes what a peer was asked for an import. Callers get the error, if there is one.
+    fn close_requests(&mut self, id: ImportId, error: Option<&Refusal>) {
+        let Some(import) = self.imports.get(&id) else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&import.peer) else {
+            return;
+        };
+        for request in peer.requests.close_all(|request| request.import == id) {
+            if let (Some(call), Some(error)) = (request.call(), error) {
+                let refused = Output::RefuseCall(id, call.clone(), error.clone());
+                self.output.push_back(refused);
+            }
+        }
+    }
+
+    /// Logs what a rule does not allow, once for each rule and peer.
+    fn log_denied(denied: &mut LoggedOnce, remote: &Remote, import: &Import, method: &Member<'_>) {
+        let rule = &*import.rule.text;
+        if denied.is_new(remote.id, rule) {
+            tracing::warn!(
+                peer = remote.name,
+                service = &*import.service,
+                rule,
+                call = method.rule(),
+                "denied: the rule here does not allow it"
+            );
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Who a peer is.
+
+use zocp_node::{PeerId, PeerInfo, PublicKey};
+use zocp_policy::Who;
+
+/// A peer that speaks our additions. It stays the same from its arrival to its leaving.
+#[derive(Debug, Clone)]
+pub(crate) struct Remote {
+    pub(crate) id: PeerId,
+    pub(crate) uuid: String,
+    pub(crate) name: String,
+    /// What it has proved, on a secure mesh.
+    pub(crate) key: Option<PublicKey>,
+}
+
+impl Remote {
+    pub(crate) fn new(info: &PeerInfo) -> Self {
+        Self {
+            id: info.id,
+            uuid: info.id.to_string(),
+            name: info.name.clone(),
+            key: info.key,
+        }
+    }
+
+    /// What rules compare.
+    pub(crate) fn who(&self) -> Who<'_> {
+        Who {
+            name: &self.name,
+            uuid: &self.uuid,
+            key: self.key,
+        }
+    }
+}
