@@ -5,6 +5,7 @@
 //! program leaves the bus.
 //! Not here: wires, the mirror of nodes, which rules there are (`zocp-policy`).
 //! Spec: docs/reference/protocol.md §7
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod context;
 mod deadlines;
@@ -20,5 +21,7 @@ mod remote;
 mod requests;
 pub mod schema;
 pub mod services;
+#[cfg(any(test, feature = "testing"))]
+pub mod simulation;
 pub mod transport;
 mod watch;

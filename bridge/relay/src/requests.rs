@@ -124,6 +124,22 @@ impl<R: Request> Requests<R> {
         taken
     }
 
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
+        self.open.values()
+    }
+
+    /// How many requests are of the program that has the most.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn of_programs(&self) -> usize {
+        self.programs.values().copied().max().unwrap_or_default()
+    }
+
     fn uncount(&mut self, request: &R) {
         let Some(program) = request.program() else {
             return;
@@ -192,7 +208,7 @@ mod tests {
             ..ServiceLimits::default()
         };
         let mut calls = Requests::default();
-        let mut open = |calls: &mut Requests<Call>, program: &str| {
+        let open = |calls: &mut Requests<Call>, program: &str| {
             calls.open(Call(Some(program.into())), &limits, "peer").ok()
         };
         let first = open(&mut calls, ":1.1").unwrap();

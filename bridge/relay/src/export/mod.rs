@@ -13,7 +13,7 @@ mod announce;
 mod connection;
 mod identity;
 mod learning;
-mod state;
+pub(crate) mod state;
 
 use std::{
     collections::HashMap,

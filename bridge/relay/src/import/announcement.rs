@@ -12,10 +12,10 @@ use crate::schema::{INTROSPECTION, ORIGIN, REVISION, RUNNING, SERVICE_TYPE, SERV
 /// A service that a peer exports.
 #[derive(Debug)]
 pub(crate) struct Export {
-    pub(super) revision: u64,
+    pub(crate) revision: u64,
     /// Whether somebody owns it; else its bus can start it.
-    pub(super) runs: bool,
-    pub(super) announcement: Announcement,
+    pub(crate) runs: bool,
+    pub(crate) announcement: Announcement,
 }
 
 /// Its introspection data by object.

@@ -9,13 +9,13 @@
 //! Limits: those of `state`.
 //! Spec: docs/reference/protocol.md §7
 
-mod announcement;
+pub(crate) mod announcement;
 mod cache;
 mod change_signals;
 mod connection;
 mod identity;
 mod names;
-mod state;
+pub(crate) mod state;
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -23,3 +23,28 @@ pub fn answer_with_body_of(call: &Message) -> Message {
     let octets = heading.around(call).expect("the body of a call");
     received(octets.to_vec(), &mut Vec::new()).expect("a message")
 }
+
+/// A message of these octets.
+pub(crate) fn whole(octets: &[u8]) -> Message {
+    received(octets.to_vec(), &mut Vec::new()).expect("a message")
+}
+
+/// A message as it is when it comes from this sender.
+pub(crate) fn sent_by(message: &Message, sender: &str) -> Message {
+    let header = message.header();
+    let heading = Heading {
+        flags: message.primary_header().flags(),
+        path: header.path().map(|path| path.as_str()),
+        interface: header.interface().map(|name| name.as_str()),
+        member: header.member().map(|name| name.as_str()),
+        error_name: header.error_name().map(|name| name.as_str()),
+        reply_serial: header.reply_serial(),
+        destination: header.destination().map(|name| name.as_str()),
+        sender: Some(sender),
+        ..Heading::new(
+            message.message_type(),
+            message.primary_header().serial_num(),
+        )
+    };
+    whole(&heading.around(message).expect("the body of a message"))
+}

@@ -21,6 +21,8 @@
 mod call_back;
 mod caller;
 mod calls;
+#[cfg(any(test, feature = "testing"))]
+mod checks;
 mod offers;
 mod origin;
 mod peers;
@@ -220,14 +222,6 @@ impl State {
     /// Who subscribed to a service.
     pub(crate) fn subscribers(&self) -> impl Iterator<Item = PeerId> {
         self.offers.subscribers()
-    }
-
-    /// When [`handle_turn`](Self::handle_turn) of a caller has something to give up.
-    #[cfg(test)]
-    pub(crate) fn poll_timeout(&self) -> Option<(Instant, CallerId)> {
-        let callers = self.callers.iter();
-        let next = callers.filter_map(|(id, caller)| Some((caller.next_deadline()?, *id)));
-        next.min()
     }
 
     /// The rules of the configuration, and the limits, are others. What is there already stays when a limit gets lower.

@@ -37,7 +37,8 @@ impl State {
 
     /// The connection of an import failed. Who called is gone from the bus with it, as far as we can know.
     pub(crate) fn handle_disconnected(&mut self, id: ImportId) {
-        self.close_requests(id, None);
+        // A subscription is the peer's matter; its reply still says whether the service may be shown.
+        self.take_requests(id, |request| request.call().is_some());
         let text = "the connection of the import failed".to_owned();
         self.close_calls_back(id, &Refusal::Failed(text));
         if let Some(import) = self.imports.get_mut(&id) {

@@ -161,13 +161,6 @@ impl Import {
         }
     }
 
-    /// When something of it is given up.
-    #[cfg(test)]
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.deadlines.next(), self.call_back_deadlines.next()];
-        deadlines.into_iter().flatten().min()
-    }
-
     /// Its bridge agrees to the subscription of this number; whether it had agreed to another one before. `None` if this
     /// is not the one that was asked for last.
     pub(super) fn set_offer(&mut self, id: NonZeroU32, offer: Offer, now: Instant) -> Option<bool> {

@@ -20,6 +20,8 @@
 
 mod call_back;
 mod calls;
+#[cfg(any(test, feature = "testing"))]
+mod checks;
 mod following;
 mod import;
 mod naming;
@@ -31,8 +33,6 @@ use std::{
 };
 
 use bytes::Bytes;
-#[cfg(test)]
-use tokio::time::Instant;
 use zbus::Message;
 use zocp_node::PeerId;
 
@@ -254,14 +254,6 @@ impl State {
         import.map_or_else(String::new, |import| import.naming.wanted().to_string())
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) of an import has something to do.
-    #[cfg(test)]
-    pub(crate) fn poll_timeout(&self) -> Option<(Instant, ImportId)> {
-        let imports = self.imports.iter();
-        let next = imports.filter_map(|(id, import)| Some((import.next_deadline()?, *id)));
-        next.min()
-    }
-
     fn say_gone(&mut self, caller: &Arc<str>, peers: HashSet<PeerId>) {
         for peer in peers {
             let gone = Control::CallerGone(caller.to_string());
@@ -281,7 +273,7 @@ impl State {
 
     /// Ends an import: calls in flight get an error at once, then the connection ends, and with it the name.
     fn close(&mut self, id: ImportId, error: &Refusal) {
-        self.close_requests(id, Some(error));
+        self.close_requests(id, error);
         self.close_calls_back(id, error);
         let Some(import) = self.imports.remove(&id) else {
             return;
@@ -296,20 +288,23 @@ impl State {
         self.output.push_back(Output::NamesChanged);
     }
 
-    /// Closes what a peer was asked for an import. Callers get the error, if there is one.
-    fn close_requests(&mut self, id: ImportId, error: Option<&Refusal>) {
-        let Some(import) = self.imports.get(&id) else {
-            return;
-        };
-        let Some(peer) = self.peers.get_mut(&import.peer) else {
-            return;
-        };
-        for request in peer.requests.close_all(|request| request.import == id) {
-            if let (Some(call), Some(error)) = (request.call(), error) {
+    /// Closes what a peer was asked for an import. Callers get the error.
+    fn close_requests(&mut self, id: ImportId, error: &Refusal) {
+        for request in self.take_requests(id, |_| true) {
+            if let Some(call) = request.call() {
                 let refused = Output::RefuseCall(id, call.clone(), error.clone());
                 self.output.push_back(refused);
             }
         }
+    }
+
+    fn take_requests(&mut self, id: ImportId, is_it: impl Fn(&Request) -> bool) -> Vec<Request> {
+        let peer = self.imports.get(&id).map(|import| import.peer);
+        let peer = peer.and_then(|peer| self.peers.get_mut(&peer));
+        peer.map_or_else(Vec::new, |peer| {
+            let requests = &mut peer.requests;
+            requests.close_all(|request| request.import == id && is_it(request))
+        })
     }
 
     /// Logs what a rule does not allow, once for each rule and peer.

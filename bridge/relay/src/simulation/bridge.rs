@@ -1,0 +1,607 @@
+//! A bridge in the simulation: the two states, and what their connections do, on a bus.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use tokio::time::Instant;
+use zbus::{Message, message::Type};
+use zocp_node::PeerId;
+use zocp_policy::{ExportPolicy, ExportRule, Grant, ImportName, ImportRule, Peers, ServicePattern};
+
+use super::{
+    bus::{Bus, News, WATCH},
+    mesh::Mesh,
+    program::Program,
+};
+use crate::{
+    export::state::{self as export, Barrier, CallerId},
+    import::{
+        announcement::{Announcement, Export},
+        state::{self as import, ImportId},
+    },
+    limits::ServiceLimits,
+    own_names::OwnNames,
+    remote::Remote,
+    requests::Half,
+    transport::{Control, read},
+};
+use zocp_dbus::message::{Octets, Outgoing};
+
+/// Whose connection to the bus it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Owner {
+    Import(ImportId),
+    Caller(CallerId),
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Bridge {
+    number: usize,
+    pub(super) id: PeerId,
+    pub(super) bus: Bus,
+    pub(super) programs: [Option<Program>; PROGRAMS],
+    own_names: OwnNames,
+    pub(super) import: import::State,
+    pub(super) export: export::State,
+    /// By the numbers of the peers.
+    pub(super) peers: BTreeMap<usize, PeerId>,
+    /// What the tree has: revisions, and whether the service runs.
+    tree: BTreeMap<Arc<str>, (u64, bool)>,
+    /// Who is to read the tree.
+    readers: BTreeSet<usize>,
+    /// Connections that there are to be, and what waits to be written on them.
+    connecting: BTreeMap<Owner, Vec<Octets>>,
+    connections: BTreeMap<Owner, String>,
+    /// Connections that are to end.
+    ending: BTreeSet<Owner>,
+    passed: u64,
+    /// Which rules hold now.
+    policy: u8,
+}
+
+/// What is known of signals.
+struct Signals {
+    is_level: bool,
+    raised: Cell<u64>,
+    passed: u64,
+}
+
+impl Barrier for Signals {
+    fn is_level(&self) -> bool {
+        self.is_level
+    }
+
+    fn raise(&self) -> u64 {
+        self.raised.set(self.raised.get() + 1);
+        self.raised.get()
+    }
+
+    fn is_passed(&self, number: u64) -> bool {
+        self.passed >= number
+    }
+}
+
+impl Bridge {
+    pub(super) fn new(number: usize, id: PeerId, bus: Bus) -> Self {
+        let own_names = OwnNames::default();
+        own_names.add(WATCH.into());
+        let mut bridge = Self {
+            number,
+            id,
+            bus,
+            programs: Default::default(),
+            import: import::State::new(import_rules(), limits(), usize::MAX),
+            export: export::State::new(
+                NAMES[number],
+                own_names.clone(),
+                policy(0),
+                limits(),
+                usize::MAX,
+            ),
+            own_names,
+            peers: BTreeMap::new(),
+            tree: BTreeMap::new(),
+            readers: BTreeSet::new(),
+            connecting: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            ending: BTreeSet::new(),
+            passed: 0,
+            policy: 0,
+        };
+        bridge.import.handle_watched();
+        bridge.export.handle_watched();
+        bridge
+    }
+
+    /// The bridge ends, and with it its connections; what is left of it is its bus.
+    pub(super) fn end(mut self) -> (Bus, [Option<Program>; PROGRAMS]) {
+        for unique in self.connections.values() {
+            self.bus.disconnect(unique);
+        }
+        self.bus.news.clear();
+        (self.bus, self.programs)
+    }
+
+    /// The bus ends, and with it all programs; another one begins, which gives the same unique names.
+    pub(super) fn lose_bus(&mut self, mesh: &mut Mesh) {
+        self.bus = Bus::default();
+        self.programs = Default::default();
+        self.own_names.clear();
+        self.own_names.add(WATCH.into());
+        self.passed = u64::MAX >> 1;
+        self.export.handle_bus_lost();
+        self.import.handle_bus_lost();
+        self.carry_out(mesh);
+        for owner in std::mem::take(&mut self.connections).into_keys() {
+            if self.ending.remove(&owner) {
+                continue;
+            }
+            match owner {
+                Owner::Import(import) => {
+                    self.import.handle_disconnected(import);
+                    self.connecting.insert(owner, Vec::new());
+                }
+                Owner::Caller(caller) => {
+                    let error = zocp_dbus::errors::Refusal::Failed("the bus ended".to_owned());
+                    self.export.handle_disconnected(caller, &error);
+                }
+            }
+        }
+        self.carry_out(mesh);
+        self.ending.clear();
+        self.import.handle_watched();
+        self.export.handle_watched();
+        self.carry_out(mesh);
+    }
+
+    /// Another bridge is on the mesh.
+    pub(super) fn meet(&mut self, number: usize, id: PeerId) {
+        self.peers.insert(number, id);
+        let remote = Arc::new(Remote {
+            id,
+            uuid: id.to_string(),
+            name: NAMES[number].to_owned(),
+            key: None,
+        });
+        self.export.handle_peer(remote.clone());
+        self.import.handle_peer(remote, NAMES[number].into());
+        self.readers.insert(number);
+    }
+
+    /// Another bridge is gone.
+    pub(super) fn part(&mut self, number: usize, mesh: &mut Mesh) {
+        if let Some(id) = self.peers.remove(&number) {
+            self.export.handle_peer_gone(id);
+            self.import.handle_peer_gone(id);
+            self.carry_out(mesh);
+            self.readers.remove(&number);
+        }
+    }
+
+    /// What the tree has, if this peer is to read it.
+    pub(super) fn read_tree(&mut self, reader: usize) -> Option<BTreeMap<Arc<str>, Export>> {
+        let export = |(revision, runs): (u64, bool)| Export {
+            revision,
+            runs,
+            announcement: Announcement::default(),
+        };
+        let tree = self.tree.iter();
+        let exports = tree.map(|(service, it)| (service.clone(), export(*it)));
+        self.readers.remove(&reader).then(|| exports.collect())
+    }
+
+    /// A peer's tree is read.
+    pub(super) fn handle_tree(
+        &mut self,
+        from: usize,
+        exports: BTreeMap<Arc<str>, Export>,
+        (mesh, now): (&mut Mesh, Instant),
+    ) {
+        if let Some(peer) = self.peers.get(&from) {
+            self.import.handle_exports(*peer, exports, now);
+            self.carry_out(mesh);
+        }
+    }
+
+    /// A packet comes from a peer.
+    pub(super) fn handle_packet(
+        &mut self,
+        from: usize,
+        octets: &[u8],
+        (mesh, now): (&mut Mesh, Instant),
+    ) {
+        let Some(peer) = self.peers.get(&from).copied() else {
+            return;
+        };
+        let packet = read(octets, usize::MAX).expect("a packet");
+        let header = packet.header();
+        let serial = packet.primary_header().serial_num();
+        match packet.message_type() {
+            Type::MethodCall => match header.destination().map(|name| name.as_str()) {
+                None => match Control::read(&packet).expect("a message to the bridge") {
+                    Control::Revised(service) => self.import.handle_revised(peer, &service, now),
+                    control => self.export.handle_control(peer, control, serial),
+                },
+                Some(name) if name.starts_with(':') => {
+                    self.import.handle_call_back(peer, &packet, now);
+                }
+                Some(_) => self.export.handle_call(peer, &packet, &|_, _, _| None, now),
+            },
+            Type::MethodReturn | Type::Error => {
+                let id = header.reply_serial().expect("a reply has a serial");
+                match Half::of(id) {
+                    Half::Import => self.import.handle_reply(peer, id, &packet, now),
+                    Half::Export => self.export.handle_reply(peer, id, &packet),
+                }
+            }
+            Type::Signal => self.import.handle_signal(peer, &packet),
+        }
+        self.carry_out(mesh);
+    }
+
+    /// A connection reads a message, if there is one; whether there was.
+    pub(super) fn step_connection(&mut self, unique: &str, mesh: &mut Mesh, now: Instant) -> bool {
+        let Some(message) = self.bus.receive(unique) else {
+            return false;
+        };
+        let mut programs = self.programs.iter_mut().flatten();
+        if let Some(program) = programs.find(|program| program.unique == unique) {
+            program.handle(message);
+            return true;
+        }
+        let owner = self.connections.iter().find(|(_, its)| *its == unique);
+        match owner
+            .map(|(owner, _)| *owner)
+            .expect("somebody's connection")
+        {
+            Owner::Import(import) => self.import.handle_message(import, &message, now),
+            Owner::Caller(caller) => self.export.handle_message(caller, &message, now),
+        }
+        self.carry_out(mesh);
+        self.turn(mesh, now);
+        true
+    }
+
+    /// The connection that watches the bus reads something, if there is something; whether there was.
+    pub(super) fn step_watch(&mut self, mesh: &mut Mesh, now: Instant) -> bool {
+        let Some(news) = self.bus.news.pop_front() else {
+            return false;
+        };
+        match news {
+            News::Names(names) => self.export.handle_names(names.iter().map(String::as_str)),
+            News::Owner(name, owner) => self.export.handle_owner(&name, owner.as_deref(), now),
+            News::OwnerChanged(name, owner) => {
+                self.export
+                    .handle_owner_changed(&name, owner.as_deref(), now);
+            }
+            News::Program(_, true) => {}
+            News::Program(program, false) => self.program_gone(&program),
+            News::Gone(program) => {
+                self.program_gone(&program);
+                self.own_names.remove(&program);
+            }
+            News::Listening(service) => self.export.handle_listening(&service),
+            News::Signal(signal) => self.export.handle_signal(&signal),
+            News::Reply(reply) => {
+                if let Some(question) = reply.header().reply_serial() {
+                    self.export.handle_origin(question, &reply);
+                }
+            }
+            News::Barrier(number) => self.passed = number,
+        }
+        self.carry_out(mesh);
+        self.turn(mesh, now);
+        true
+    }
+
+    fn program_gone(&mut self, program: &str) {
+        self.import.handle_program_gone(program);
+        self.export.handle_program_gone(program);
+    }
+
+    /// Connections are made and end as they are to; whether there were any.
+    pub(super) fn step_connections(&mut self, mesh: &mut Mesh, now: Instant) -> bool {
+        let ending = std::mem::take(&mut self.ending);
+        let connecting = std::mem::take(&mut self.connecting);
+        let is_any = !ending.is_empty() || !connecting.is_empty();
+        for owner in &ending {
+            if let Some(unique) = self.connections.get(owner).cloned() {
+                // What it has not read is read, before it ends.
+                while self.step_connection(&unique, mesh, now) {}
+                self.connections.remove(owner);
+                self.bus.disconnect(&unique);
+            }
+        }
+        for (owner, waiting) in connecting {
+            if ending.contains(&owner) {
+                continue;
+            }
+            let unique = self.bus.connect(false);
+            self.own_names.add(unique.as_str().into());
+            self.connections.insert(owner, unique.clone());
+            for message in waiting {
+                self.bus.send(&unique, &message);
+            }
+            if let Owner::Import(import) = owner {
+                self.import.handle_connected(import, unique.into());
+            }
+        }
+        self.carry_out(mesh);
+        is_any
+    }
+
+    /// Time has passed, or something happened that somebody waits for.
+    pub(super) fn turn(&mut self, mesh: &mut Mesh, now: Instant) {
+        self.export.handle_origin_timeout(now);
+        self.carry_out(mesh);
+        let owners: Vec<Owner> = self.connections.keys().copied().collect();
+        for owner in owners {
+            match owner {
+                Owner::Import(import) => {
+                    self.import.handle_timeout(import, now);
+                }
+                Owner::Caller(caller) => {
+                    let raised = self.last_barrier();
+                    let signals = Signals {
+                        is_level: self.bus.news.is_empty(),
+                        raised: Cell::new(raised),
+                        passed: self.passed,
+                    };
+                    self.export.handle_turn(caller, &signals, now);
+                    let barriers = (raised..signals.raised.get()).map(|it| News::Barrier(it + 1));
+                    self.bus.news.extend(barriers);
+                }
+            }
+            self.carry_out(mesh);
+        }
+    }
+
+    fn last_barrier(&self) -> u64 {
+        let mut barriers = self.bus.news.iter().rev();
+        let last = barriers.find_map(|news| match news {
+            News::Barrier(number) => Some(*number),
+            _ => None,
+        });
+        last.unwrap_or(self.passed)
+    }
+
+    /// Other rules hold.
+    pub(super) fn set_policy(&mut self, number: u8, mesh: &mut Mesh) {
+        self.policy = number % POLICIES;
+        self.export.handle_rules(policy(number), limits());
+        self.carry_out(mesh);
+    }
+
+    /// Whether the rules let a bridge use a service.
+    pub(super) fn may_use(&self, service: &str, other: usize) -> bool {
+        match self.policy {
+            0 => true,
+            1 => service == SERVICES[0],
+            2 => other == 0,
+            _ => false,
+        }
+    }
+
+    /// The name under which this bridge has a service of another one.
+    pub(super) fn shown(&self, service: &str, from: usize) -> String {
+        format!("{service}.{}", NAMES[from])
+    }
+
+    /// Does what the states say.
+    pub(super) fn carry_out(&mut self, mesh: &mut Mesh) {
+        while let Some(output) = self.import.poll_output() {
+            self.carry_out_import(output, mesh);
+        }
+        while let Some(output) = self.export.poll_output() {
+            self.carry_out_export(output, mesh);
+        }
+    }
+
+    fn carry_out_import(&mut self, output: import::Output, mesh: &mut Mesh) {
+        match output {
+            import::Output::Send {
+                peer,
+                stream,
+                packet,
+            } => {
+                if let Some(way) = self.way(peer) {
+                    mesh.push(way, stream, packet, None);
+                }
+            }
+            import::Output::Call {
+                peer,
+                stream,
+                packet,
+                id,
+            } => match self.way(peer) {
+                Some(way) if mesh.is_full(way) => {
+                    if let Some(id) = id {
+                        self.import.handle_full(peer, id);
+                    }
+                }
+                Some(way) => mesh.push(way, stream, packet, None),
+                None => {}
+            },
+            import::Output::RefusePeer {
+                peer,
+                stream,
+                id,
+                error,
+            } => self.refuse(mesh, peer, (stream, id), &error),
+            import::Output::Connect(import) => {
+                self.connecting.insert(Owner::Import(import), Vec::new());
+            }
+            import::Output::Disconnect(import) => self.end_connection(Owner::Import(import)),
+            import::Output::Write(import, message) => self.write(Owner::Import(import), message),
+            import::Output::RefuseCall(import, call, error) => {
+                self.refuse_call(Owner::Import(import), &call, &error);
+            }
+            import::Output::AskCaller(caller) => {
+                let is_there = self.bus.is_connected(&caller);
+                self.bus.news.push_back(News::Program(caller, is_there));
+            }
+            import::Output::LogTooLong(..) | import::Output::NamesChanged => {}
+        }
+    }
+
+    fn carry_out_export(&mut self, output: export::Output, mesh: &mut Mesh) {
+        match output {
+            export::Output::Send {
+                peer,
+                stream,
+                packet,
+                behind,
+            } => {
+                if let Some(way) = self.way(peer) {
+                    mesh.push(way, stream, packet, behind);
+                }
+            }
+            export::Output::RefusePeer {
+                peer,
+                stream,
+                id,
+                error,
+            } => self.refuse(mesh, peer, (stream, id), &error),
+            export::Output::Connect(_, caller) => {
+                self.connecting.insert(Owner::Caller(caller), Vec::new());
+            }
+            export::Output::Disconnect(caller) => self.end_connection(Owner::Caller(caller)),
+            export::Output::Call(caller, call, serial) => {
+                if self.bus.connections().len() > 12 {
+                    self.export.handle_full(caller, serial);
+                } else {
+                    self.write(Owner::Caller(caller), call);
+                }
+            }
+            export::Output::Write(caller, message) => self.write(Owner::Caller(caller), message),
+            export::Output::RefuseCall(caller, call, error) => {
+                self.refuse_call(Owner::Caller(caller), &call, &error);
+            }
+            export::Output::AskNames => {
+                let names = self.bus.names().map(|(name, _)| name.clone());
+                let names = names.collect();
+                self.bus.news.push_back(News::Names(names));
+            }
+            export::Output::AskOwner(name) => {
+                let owner = self.bus.owner(&name).cloned();
+                self.bus.news.push_back(News::Owner(name, owner));
+            }
+            export::Output::AskOrigin(call, _) => self.bus.send(WATCH, call.data()),
+            export::Output::AskProgram(program) => {
+                let is_there = self.bus.is_connected(&program);
+                self.bus.news.push_back(News::Program(program, is_there));
+            }
+            export::Output::Listen(service) => self.bus.listen(service),
+            export::Output::Ignore(service) => self.bus.ignore(&service),
+            export::Output::Announce(service, announced) => {
+                let announced = (announced.revision, announced.owner.is_some());
+                self.tree.insert(service, announced);
+                self.readers.extend(self.peers.keys());
+            }
+            export::Output::Withdraw(service) => {
+                self.tree.remove(&service);
+                self.readers.extend(self.peers.keys());
+            }
+            export::Output::ForgetQuestion(_)
+            | export::Output::Wanted(_)
+            | export::Output::LogSignal { .. }
+            | export::Output::OffersChanged => {}
+        }
+    }
+
+    fn way(&self, peer: PeerId) -> Option<(usize, usize)> {
+        let mut peers = self.peers.iter();
+        let (number, _) = peers.find(|(_, its)| **its == peer)?;
+        Some((self.number, *number))
+    }
+
+    fn write(&mut self, owner: Owner, message: Octets) {
+        if let Some(unique) = self.connections.get(&owner) {
+            self.bus.send(&unique.clone(), &message);
+        } else if let Some(waiting) = self.connecting.get_mut(&owner) {
+            waiting.push(message);
+        }
+    }
+
+    fn refuse_call(&mut self, owner: Owner, call: &Message, error: &zocp_dbus::errors::Refusal) {
+        let flags = call.primary_header().flags();
+        if !flags.contains(zbus::message::Flags::NO_REPLY_EXPECTED) {
+            let reply = Message::error(&call.header(), error.name());
+            let reply = Outgoing::build(reply, &error.to_string()).expect("an error");
+            self.write(owner, reply.into());
+        }
+    }
+
+    fn refuse(
+        &self,
+        mesh: &mut Mesh,
+        peer: PeerId,
+        (stream, id): (crate::transport::Lane, std::num::NonZeroU32),
+        error: &zocp_dbus::errors::Refusal,
+    ) {
+        let call = Message::method_call("/", "x").serial(id);
+        let call = Outgoing::build(call, &()).expect("a call");
+        let packet = Message::error(&call.header(), error.name());
+        let packet = Outgoing::build(packet, &error.to_string()).expect("an error");
+        if let Some(way) = self.way(peer) {
+            mesh.push(way, stream, Octets::from(packet).into_bytes(), None);
+        }
+    }
+
+    fn end_connection(&mut self, owner: Owner) {
+        self.connecting.remove(&owner);
+        if self.connections.contains_key(&owner) {
+            self.ending.insert(owner);
+        }
+    }
+}
+
+fn policy(number: u8) -> ExportPolicy {
+    let rule = |service: &str, peers: &str| ExportRule {
+        service: ServicePattern::parse(service).expect("a pattern"),
+        peers: Peers::new(&[peers.to_owned()]).expect("peers"),
+        grant: Grant::all(),
+    };
+    let rules = match number % POLICIES {
+        0 => vec![rule("org.example.*", "*")],
+        1 => vec![rule(SERVICES[0], "*")],
+        2 => vec![rule("org.example.*", NAMES[0])],
+        _ => Vec::new(),
+    };
+    ExportPolicy { rules }
+}
+
+/// Programs here may be called by what they called.
+fn import_rules() -> Vec<ImportRule> {
+    vec![ImportRule {
+        service: ServicePattern::parse("*").expect("a pattern"),
+        from: Peers::default(),
+        name: ImportName::Template("{service}.{node}".into()),
+        grant: Grant::all(),
+        cache: false,
+        activate: None,
+        identity: None,
+    }]
+}
+
+/// Few, so that they are reached.
+pub(super) fn limits() -> ServiceLimits {
+    ServiceLimits {
+        callers_max: 3,
+        caller_calls_max: 4,
+        requests_max: 10,
+        calls_back_max: 2,
+        answer_max: Some(std::time::Duration::from_secs(30)),
+        ..ServiceLimits::default()
+    }
+}
+
+pub(super) const NAMES: [&str; 3] = ["left", "middle", "right"];
+pub(super) const SERVICES: [&str; 2] = ["org.example.A", "org.example.B"];
+/// The first ones only call; the others are services, too.
+pub(super) const PROGRAMS: usize = 4;
+const POLICIES: u8 = 4;

@@ -1,0 +1,506 @@
+//! Several bridges with their buses, on a clock of their own: programs that call, services that come and go, packets that
+//! overtake each other, bridges and buses that end.
+//!
+//! Model: a [`Simulation`] has three bridges, each an importing and an exporting state. It does what they say, at a time
+//! that the caller chooses by [`Operation`]s. It panics when something is wrong: at once when a call gets a second reply,
+//! when a signal comes behind a reply that was sent after it, or when there is more of something than its limit allows;
+//! in [`Simulation::finish`], when everything was delivered, when a call has no reply, a service is shown that is not
+//! offered or is not shown although it is, or something is still kept of what is gone.
+//! Not here: connections of the operating system, the tree, what is answered from memory.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failure is what it is for"
+)]
+
+mod bridge;
+mod bus;
+mod mesh;
+mod program;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use zocp_node::PeerId;
+
+use self::{
+    bridge::{Bridge, NAMES, PROGRAMS, SERVICES, limits},
+    bus::Bus,
+    mesh::Mesh,
+    program::Program,
+};
+
+/// What happens. Numbers choose among what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// A packet arrives.
+    Deliver {
+        /// From which bridge.
+        from: u8,
+        /// To which.
+        to: u8,
+        /// Which of those that may.
+        choice: u8,
+    },
+    /// A connection to a bus reads a message.
+    Read {
+        /// Of which bridge.
+        bridge: u8,
+        /// Which of its connections.
+        connection: u8,
+    },
+    /// A bridge hears what its bus says of names, or a signal.
+    Watch(u8),
+    /// A bridge reads another's tree.
+    Tree {
+        /// Whose.
+        from: u8,
+        /// Who.
+        to: u8,
+    },
+    /// Connections are made and end.
+    Connect(u8),
+    /// A program calls an imported service.
+    Call {
+        /// On which bus.
+        bridge: u8,
+        /// Which program.
+        program: u8,
+        /// What.
+        target: u8,
+    },
+    /// A program replies to a call.
+    Reply {
+        /// On which bus.
+        bridge: u8,
+        /// Which program.
+        program: u8,
+        /// To which of those that wait.
+        choice: u8,
+    },
+    /// A service sends a signal to all.
+    Signal {
+        /// On which bus.
+        bridge: u8,
+        /// Which program.
+        program: u8,
+    },
+    /// A service sends a signal to one that called it, or calls it.
+    Direct {
+        /// On which bus.
+        bridge: u8,
+        /// Which program.
+        program: u8,
+        /// Whom, and what.
+        choice: u8,
+    },
+    /// A program ends, or begins.
+    Toggle {
+        /// On which bus.
+        bridge: u8,
+        /// Which.
+        program: u8,
+    },
+    /// A bridge ends and begins anew.
+    Restart(u8),
+    /// Two bridges lose each other, or meet.
+    Link(u8, u8),
+    /// A bus ends, and another one begins.
+    LoseBus(u8),
+    /// Other rules hold.
+    Rules(u8, u8),
+    /// So many seconds pass.
+    Pass(u8),
+    /// What has come is dealt with, but no time passes.
+    Settle,
+}
+
+impl Operation {
+    /// The operation that some octets say.
+    #[must_use]
+    pub fn of([kind, a, b, c]: [u8; 4]) -> Self {
+        match kind % 32 {
+            0..=6 => Self::Deliver {
+                from: a,
+                to: b,
+                choice: c,
+            },
+            7..=10 => Self::Read {
+                bridge: a,
+                connection: b,
+            },
+            11..=13 => Self::Watch(a),
+            14 => Self::Tree { from: a, to: b },
+            15 => Self::Connect(a),
+            16..=18 => Self::Call {
+                bridge: a,
+                program: b,
+                target: c,
+            },
+            19..=20 => Self::Reply {
+                bridge: a,
+                program: b,
+                choice: c,
+            },
+            21 => Self::Signal {
+                bridge: a,
+                program: b,
+            },
+            22 => Self::Direct {
+                bridge: a,
+                program: b,
+                choice: c,
+            },
+            23..=24 => Self::Toggle {
+                bridge: a,
+                program: b,
+            },
+            25 => Self::Restart(a),
+            26 => Self::Link(a, b),
+            27 => Self::LoseBus(a),
+            28 => Self::Rules(a, b),
+            29 => Self::Pass(a),
+            _ => Self::Settle,
+        }
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Simulation {
+    now: Instant,
+    mesh: Mesh,
+    bridges: Vec<Bridge>,
+    /// Counts bridges, and services.
+    starts: u32,
+}
+
+impl Default for Simulation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Simulation {
+    /// Bridges that know each other, with a program on each bus.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut simulation = Self {
+            now: Instant::now(),
+            mesh: Mesh::default(),
+            bridges: Vec::new(),
+            starts: 0,
+        };
+        for number in 0..NAMES.len() {
+            let id = simulation.next_id();
+            let mut bridge = Bridge::new(number, id, Bus::default());
+            bridge.carry_out(&mut simulation.mesh);
+            simulation.bridges.push(bridge);
+            simulation.toggle(number, 0);
+            simulation.toggle(number, 2);
+        }
+        for (one, other) in pairs() {
+            simulation.link(one, other);
+        }
+        simulation
+    }
+
+    /// Does something.
+    pub fn operate(&mut self, operation: Operation) {
+        let bridge = |number: u8| usize::from(number) % NAMES.len();
+        let program = |number: u8| usize::from(number) % PROGRAMS;
+        match operation {
+            Operation::Deliver { from, to, choice } => {
+                self.deliver(bridge(from), bridge(to), choice.into());
+            }
+            Operation::Read {
+                bridge: number,
+                connection,
+            } => {
+                let connections = self.bridges[bridge(number)].bus.connections();
+                if !connections.is_empty() {
+                    let unique = &connections[usize::from(connection) % connections.len()];
+                    self.bridges[bridge(number)].step_connection(unique, &mut self.mesh, self.now);
+                }
+            }
+            Operation::Watch(number) => {
+                self.bridges[bridge(number)].step_watch(&mut self.mesh, self.now);
+            }
+            Operation::Tree { from, to } => {
+                self.read_tree(bridge(from), bridge(to));
+            }
+            Operation::Connect(number) => {
+                self.bridges[bridge(number)].step_connections(&mut self.mesh, self.now);
+            }
+            Operation::Call {
+                bridge: number,
+                program: caller,
+                target,
+            } => self.call(bridge(number), program(caller), target),
+            Operation::Reply {
+                bridge: number,
+                program: callee,
+                choice,
+            } => {
+                let Bridge { bus, programs, .. } = &mut self.bridges[bridge(number)];
+                if let Some(program) = &mut programs[program(callee)] {
+                    program.reply(bus, choice.into());
+                }
+            }
+            Operation::Signal {
+                bridge: number,
+                program: sender,
+            } => {
+                let Bridge { bus, programs, .. } = &mut self.bridges[bridge(number)];
+                if let Some(program) = &mut programs[program(sender)] {
+                    program.signal(bus, None);
+                }
+            }
+            Operation::Direct {
+                bridge: number,
+                program: sender,
+                choice,
+            } => self.direct(bridge(number), program(sender), choice.into()),
+            Operation::Toggle {
+                bridge: number,
+                program: it,
+            } => self.toggle(bridge(number), program(it)),
+            Operation::Restart(number) => self.restart(bridge(number)),
+            Operation::Link(one, other) => self.link(bridge(one), bridge(other)),
+            Operation::LoseBus(number) => {
+                self.bridges[bridge(number)].lose_bus(&mut self.mesh);
+            }
+            Operation::Rules(number, rules) => {
+                self.bridges[bridge(number)].set_policy(rules, &mut self.mesh);
+            }
+            Operation::Pass(seconds) => self.pass(seconds.into()),
+            Operation::Settle => self.settle(),
+        }
+        self.check_limits();
+    }
+
+    /// Lets everything come to its end, and checks what is left.
+    pub fn finish(mut self) {
+        for (one, other) in pairs() {
+            if !self.bridges[one].peers.contains_key(&other) {
+                self.link(one, other);
+            }
+        }
+        // Programs reply to all, and what they were asked meanwhile; then nothing may wait for longer than the limit.
+        for _ in 0..4 {
+            self.settle();
+            self.reply_to_all();
+            self.settle();
+            self.pass(31);
+        }
+        self.settle();
+        self.check_replies();
+        self.check_names();
+        self.check_states();
+    }
+
+    fn next_id(&mut self) -> PeerId {
+        self.starts += 1;
+        let mut octets = [0; 16];
+        octets[..4].copy_from_slice(&self.starts.to_be_bytes());
+        PeerId::new(octets)
+    }
+
+    fn deliver(&mut self, from: usize, to: usize, choice: usize) -> bool {
+        let Some(packet) = self.mesh.take((from, to), choice) else {
+            return false;
+        };
+        self.bridges[to].handle_packet(from, &packet, (&mut self.mesh, self.now));
+        true
+    }
+
+    fn read_tree(&mut self, from: usize, to: usize) -> bool {
+        let Some(exports) = self.bridges[from].read_tree(to) else {
+            return false;
+        };
+        self.bridges[to].handle_tree(from, exports, (&mut self.mesh, self.now));
+        true
+    }
+
+    fn call(&mut self, number: usize, caller: usize, target: u8) {
+        let from = usize::from(target) % NAMES.len();
+        let service = SERVICES[usize::from(target / 4) % SERVICES.len()];
+        let name = self.bridges[number].shown(service, from);
+        let Bridge { bus, programs, .. } = &mut self.bridges[number];
+        if let Some(program) = &mut programs[caller] {
+            program.call(bus, &name, !target.is_multiple_of(16));
+        }
+    }
+
+    fn direct(&mut self, number: usize, sender: usize, choice: usize) {
+        let Bridge { bus, programs, .. } = &mut self.bridges[number];
+        let Some(program) = &mut programs[sender] else {
+            return;
+        };
+        if let Some(caller) = program.caller(choice) {
+            match choice % 3 {
+                0 => program.signal(bus, Some(&caller)),
+                other => program.call(bus, &caller, other == 1),
+            }
+        }
+    }
+
+    fn toggle(&mut self, number: usize, program: usize) {
+        self.starts += 1;
+        let service = (program >= 2).then(|| (SERVICES[program - 2], self.starts));
+        let Bridge { bus, programs, .. } = &mut self.bridges[number];
+        match programs[program].take() {
+            Some(there) => bus.disconnect(&there.unique),
+            None => programs[program] = Some(Program::new(bus, service)),
+        }
+    }
+
+    fn restart(&mut self, number: usize) {
+        let peers: Vec<usize> = self.bridges[number].peers.keys().copied().collect();
+        for peer in &peers {
+            self.part(number, *peer);
+        }
+        let id = self.next_id();
+        let old = self.bridges.remove(number);
+        let (bus, programs) = old.end();
+        let mut new = Bridge::new(number, id, bus);
+        new.programs = programs;
+        new.carry_out(&mut self.mesh);
+        self.bridges.insert(number, new);
+        for peer in peers {
+            self.link(number, peer);
+        }
+    }
+
+    fn link(&mut self, one: usize, other: usize) {
+        if one == other {
+            return;
+        }
+        if self.bridges[one].peers.contains_key(&other) {
+            return self.part(one, other);
+        }
+        let (id, other_id) = (self.bridges[one].id, self.bridges[other].id);
+        self.bridges[one].meet(other, other_id);
+        self.bridges[other].meet(one, id);
+    }
+
+    fn part(&mut self, one: usize, other: usize) {
+        self.bridges[one].part(other, &mut self.mesh);
+        self.bridges[other].part(one, &mut self.mesh);
+        self.mesh.cut(one, other);
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        for bridge in &mut self.bridges {
+            bridge.turn(&mut self.mesh, self.now);
+        }
+    }
+
+    /// Delivers until nothing is on its way.
+    fn settle(&mut self) {
+        for _ in 0..STEPS_MAX {
+            let mut is_any = false;
+            for bridge in &mut self.bridges {
+                is_any |= bridge.step_connections(&mut self.mesh, self.now);
+                for unique in bridge.bus.connections() {
+                    while bridge.step_connection(&unique, &mut self.mesh, self.now) {
+                        is_any = true;
+                    }
+                }
+                while bridge.step_watch(&mut self.mesh, self.now) {
+                    is_any = true;
+                }
+                bridge.turn(&mut self.mesh, self.now);
+            }
+            for from in 0..NAMES.len() {
+                for to in 0..NAMES.len() {
+                    is_any |= self.read_tree(from, to);
+                    while self.deliver(from, to, 0) {
+                        is_any = true;
+                    }
+                }
+            }
+            if !is_any {
+                return;
+            }
+        }
+        panic!("it does not come to an end");
+    }
+
+    fn reply_to_all(&mut self) {
+        for Bridge { bus, programs, .. } in &mut self.bridges {
+            for program in programs.iter_mut().flatten() {
+                while program.reply(bus, 1) {}
+            }
+        }
+    }
+
+    fn check_limits(&self) {
+        for bridge in &self.bridges {
+            bridge.import.check_limits(&limits());
+            bridge.export.check_limits(&limits());
+        }
+    }
+
+    fn check_replies(&self) {
+        for bridge in &self.bridges {
+            for program in bridge.programs.iter().flatten() {
+                let open: Vec<&String> = program.open().collect();
+                assert!(program.is_idle(), "without a reply: {open:?}");
+            }
+        }
+    }
+
+    /// What is shown is what is offered.
+    fn check_names(&self) {
+        for (to, bridge) in self.bridges.iter().enumerate() {
+            let mut offered = BTreeMap::new();
+            for (from, other) in self
+                .bridges
+                .iter()
+                .enumerate()
+                .filter(|(from, _)| *from != to)
+            {
+                let programs = other.programs.iter().flatten();
+                let services = programs.filter_map(|program| program.service);
+                for (service, _) in services.filter(|(service, _)| other.may_use(service, to)) {
+                    offered.insert(bridge.shown(service, from), service);
+                }
+            }
+            let offered: BTreeSet<&String> = offered.keys().collect();
+            let programs: BTreeSet<&String> = bridge
+                .programs
+                .iter()
+                .flatten()
+                .map(|it| &it.unique)
+                .collect();
+            let names = bridge.bus.names();
+            let shown = names.filter(|(_, owner)| !programs.contains(owner));
+            let shown: BTreeSet<&String> = shown.map(|(name, _)| name).collect();
+            assert_eq!(shown, offered, "on the bus of {}", NAMES[to]);
+        }
+    }
+
+    /// Nothing waits any more.
+    fn check_states(&self) {
+        for (number, bridge) in self.bridges.iter().enumerate() {
+            let (import, export) = (bridge.import.waiting(), bridge.export.waiting());
+            assert_eq!((import, export), (0, 0), "what waits at {}", NAMES[number]);
+        }
+    }
+}
+
+/// More than any of them takes to come to its end.
+const STEPS_MAX: usize = 1000;
+
+fn pairs() -> impl Iterator<Item = (usize, usize)> {
+    let all = (0..NAMES.len()).flat_map(|one| (0..NAMES.len()).map(move |other| (one, other)));
+    all.filter(|(one, other)| one < other)
+}
