@@ -31,6 +31,7 @@ pub mod memory;
 mod mesh;
 pub mod policy;
 pub mod reference;
+pub mod relay_operations;
 pub mod tree_merge;
 mod watcher;
 mod zmtp;
@@ -66,6 +67,7 @@ pub const TARGETS: &[(&str, Run)] = &[
     ("introspection", introspection::run),
     ("label", label::run),
     ("policy", policy::run),
+    ("relay_operations", relay_operations::run),
     ("tree_merge", tree_merge::run),
     ("zmtp_bytes", zmtp_bytes::run),
     ("zmtp_curve", zmtp_curve::run),

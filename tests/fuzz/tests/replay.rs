@@ -41,6 +41,7 @@ replays! {
     what_was_found_for_introspection_data_holds: "introspection";
     what_was_found_for_labels_holds: "label";
     what_was_found_for_rules_holds: "policy";
+    what_was_found_for_operations_of_the_relay_holds: "relay_operations";
     what_was_found_for_merges_of_trees_holds: "tree_merge";
     what_was_found_for_octets_of_zmtp_holds: "zmtp_bytes";
     what_was_found_for_curve_holds: "zmtp_curve";
