@@ -34,6 +34,7 @@ exec unshare --user --map-root-user --net bash -euc '
   "$target/release/zocp-bench" appear "$bus"
   if [ -n "$flags" ]; then "$target/release/zocp-bench" appear "$bus" --program "$target/zyre_peer"; fi
   "$target/release/zocp-bench" wires "$bus"
+  "$target/release/zocp-bench" large "$bus"
   "$target/release/zocp-bench" swarm "$bus" "$pid" "$@"
   far=unix:path=$dir/far
   dbus-daemon --session --nofork --nopidfile --address="$far" &

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use zbus::Connection;
 use zbus::fdo::{DBusProxy, NameOwnerChangedStream};
-use zocp_node::{BeaconMode, Access, Capability, Config, Events, Node};
+use zocp_node::{Access, BeaconMode, Capability, Config, Events, Node};
 
 use crate::Reflector;
 
@@ -57,7 +57,11 @@ impl Started {
             return Ok(Self::Program(Reflector(child)));
         }
         let (node, events) = Node::start(Config::new(name)).await?;
-        node.publish("level", Capability::new(Access::READ | Access::WRITE | Access::EMIT, 0.5)).await?;
+        node.publish(
+            "level",
+            Capability::new(Access::READ | Access::WRITE | Access::EMIT, 0.5),
+        )
+        .await?;
         Ok(Self::Ours(node, events))
     }
 
@@ -78,10 +82,13 @@ pub(crate) async fn swarm(bus: &str, pid: u32, count: usize, capabilities: usize
     let start = Instant::now();
     let mut nodes = Vec::with_capacity(count);
     for number in 0..count {
-        let config = Config::new(format!("swarm{number}")).with_beacon(BeaconMode::Off).without_following();
+        let config = Config::new(format!("swarm{number}"))
+            .with_beacon(BeaconMode::Off)
+            .without_following();
         let (node, mut events) = Node::start(config).await?;
         for capability in 0..capabilities {
-            let described = Capability::new(Access::READ | Access::WRITE | Access::EMIT, 0.5).with_range(0.0, 1.0);
+            let described = Capability::new(Access::READ | Access::WRITE | Access::EMIT, 0.5)
+                .with_range(0.0, 1.0);
             node.publish(format!("value{capability}").as_str(), described)
                 .await?;
         }

@@ -10,6 +10,7 @@
 mod bridge;
 mod codec;
 mod emission;
+mod large;
 mod services;
 mod tap;
 mod wires;
@@ -62,6 +63,15 @@ enum Role {
         /// Emissions at once
         #[arg(long, default_value_t = 50_000)]
         count: i64,
+    },
+    /// On a bus with a bridge: what a node of many objects and what many wires cost
+    Large {
+        /// The bus's address
+        bus: String,
+        #[arg(long, default_value_t = 4000)]
+        objects: usize,
+        #[arg(long, default_value_t = 1000)]
+        wires: usize,
     },
     /// Be many nodes, that meet nobody but the bridge whose bus this is, and measure it
     Swarm {
@@ -200,6 +210,11 @@ async fn take(role: Role) -> Result<()> {
         } => emission::emission(&near, &far, batches, count).await,
         Role::Tap { batches, messages } => tap::run(batches, messages).await,
         Role::Wires { bus, others, count } => wires::wires(&bus, others, count).await,
+        Role::Large {
+            bus,
+            objects,
+            wires,
+        } => large::large(&bus, objects, wires).await,
         Role::Swarm {
             bus,
             pid,
@@ -218,8 +233,7 @@ async fn take(role: Role) -> Result<()> {
 }
 
 async fn start(name: &str) -> Result<(Node, Events)> {
-    Ok(Node::start(Config::new(name).without_following())
-    .await?)
+    Ok(Node::start(Config::new(name).without_following()).await?)
 }
 
 async fn reflect(name: &str) -> Result<()> {

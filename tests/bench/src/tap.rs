@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use zocp_node::{BeaconMode, Config, Content, Counts, Event, Events, Node, Verb, plumbing::{TraceEvent, TraceSink, TraceHook}};
+use zocp_node::{
+    BeaconMode, Config, Content, Counts, Event, Events, Node, Verb,
+    plumbing::{TraceEvent, TraceHook, TraceSink},
+};
 
 /// Takes every note, and does next to nothing with it.
 #[derive(Default)]
@@ -88,7 +91,9 @@ fn counting() {
 }
 
 async fn node(name: &str) -> Result<(Node, Events)> {
-    let config = Config::new(name).with_loopback().with_beacon(BeaconMode::Off);
+    let config = Config::new(name)
+        .with_loopback()
+        .with_beacon(BeaconMode::Off);
     Ok(Node::start(config).await?)
 }
 

@@ -17,11 +17,16 @@ pub(crate) async fn wires(bus: &str, others: usize, count: i64) -> Result<()> {
     let reading = tokio::spawn(read(desk_events));
     let (sender, mut values) = mpsc::channel(1 << 17);
     let hearing = tokio::spawn(hear(lamp_events, sender));
-    desk.publish("out", Capability::new(Access::READ | Access::EMIT, 0)).await?;
-    desk.publish("other", Capability::new(Access::READ | Access::EMIT, 0)).await?;
+    desk.publish("out", Capability::new(Access::READ | Access::EMIT, 0))
+        .await?;
+    desk.publish("other", Capability::new(Access::READ | Access::EMIT, 0))
+        .await?;
     for number in 0..=others {
-        lamp.publish(format!("in{number}").as_str(), Capability::new(Access::READ | Access::WRITE, 0))
-            .await?;
+        lamp.publish(
+            format!("in{number}").as_str(),
+            Capability::new(Access::READ | Access::WRITE, 0),
+        )
+        .await?;
     }
     wire(&connection, "out", 0).await?;
     latencies(&desk, &mut values).await?;
