@@ -9,7 +9,7 @@ use zocp_node::{
     model::{CallError, PublishError, SetError},
 };
 
-use crate::view::given::unfit;
+use crate::view::inbound::unfit;
 
 /// The D-Bus error for a failure of the mesh. `node` is whose it is and `what` the member or capability that was asked
 /// for; both are for the text.

@@ -25,7 +25,7 @@ use crate::{
     hub::{Hub, HubError, HubParts},
     mirror::Mirrors,
     statistics::{self, Statistics},
-    trust::{Opened, Trust},
+    trust::{LoadedTrust, Trust},
 };
 use zocp_dbus::{
     bus::{Bus, BusError, BusKind, raise_descriptor_limit},
@@ -142,7 +142,7 @@ struct Bridge<T> {
 impl<T: FnMut(Status)> Bridge<T> {
     async fn start(bus: &Bus, settings: Settings, tell: T) -> Result<Self, RunError> {
         let mut settings = settings;
-        let opened = Opened::new(&settings.state, settings.node.security.as_mut());
+        let opened = LoadedTrust::new(&settings.state, settings.node.security.as_mut());
         let (node, events) = Node::start(settings.node).await?;
         let networks = node.networks().await.map_err(|_| RunError::MeshEnded)?;
         let site = BusContext::new(bus.address(), limits_of(bus.kind()));

@@ -1,19 +1,18 @@
 //! The tree of one node as D-Bus objects in a table.
 //!
-//! Model: a [`View`] owns what its node's tree is made into: for each object its path and its facts. It
-//! follows the tree by changes, without comparing trees, and puts the outcome into the table. What a
-//! client sends is understood by [`given`].
+//! Model: a [`View`] has the path and the metadata of each object of a node. It follows the changes of the tree, without
+//! comparing trees, and puts the outcome into the table. Values that clients send are converted by [`inbound`].
 //! Invariants:
-//! VIEW-1. Locks are taken in the order view, table, facts. What a table computes on demand takes facts only.
+//! VIEW-1. Locks are taken in the order view, table, metadata. What a table computes on demand takes metadata only.
 //! VIEW-2. Each object of the node has an object on the bus, and no others are there but the root.
-//! VIEW-3. A change of members is told as removal and addition of the interface; a change of a value, of its
-//!     property alone. How the type of a member changes as values come is `zocp_mapping::types::member`.
+//! VIEW-3. A change of members is announced as removal and addition of the interface; a change of a value as a change of
+//!     its property alone. How the type of a member changes as values come is `zocp_mapping::types::member`.
 //! Not here: connections (`zocp_dbus::server`), which node (`crate::mirror` for remote ones, `crate::local` for
 //! our own).
 //! Spec: docs/reference/dbus.md, "A mirrored node".
 
-pub(crate) mod facts;
-pub(crate) mod given;
+pub(crate) mod inbound;
+pub(crate) mod metadata;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +31,7 @@ use zocp_node::{
     model::{Change, Tree},
 };
 
-use self::facts::{Facts, Members, SharedFacts, Side};
+use self::metadata::{Members, ObjectMetadata, SharedMetadata, Side};
 use zocp_dbus::{
     interface::{Content, Interface, SlotError},
     introspection::{XmlError, parse_interfaces},
@@ -61,14 +60,14 @@ pub(crate) struct View {
 #[derive(Debug)]
 struct Shown {
     path: Arc<str>,
-    facts: SharedFacts,
+    metadata: SharedMetadata,
 }
 
 /// Values by raw name that are not in the table yet.
 type Fresh = BTreeMap<Arc<str>, Variant<'static>>;
 
 impl View {
-    /// A node of which nothing is known but the name, below `root`. `shape` is what [`shape`] gives.
+    /// A node of which only the name is known, below `root`. `shape` is what [`shape`] gives.
     pub(crate) fn new(
         name: &str,
         side: Side,
@@ -96,18 +95,18 @@ impl View {
             let Some(shared) = self.add_object(&path) else {
                 continue;
             };
-            let mut facts = facts::lock(&shared);
-            facts.adopt_rest(object);
+            let mut metadata = metadata::lock(&shared);
+            metadata.adopt_rest(object);
             let fresh = object
                 .capabilities
                 .iter()
                 .map(|(name, capability)| {
                     let name: Arc<str> = name.as_str().into();
-                    let described = facts.describe(&name, capability);
+                    let described = metadata.describe(&name, capability);
                     (name, described.shown)
                 })
                 .collect();
-            drop(facts);
+            drop(metadata);
             self.rebuild(&path, fresh);
         }
     }
@@ -131,8 +130,8 @@ impl View {
                     self.follow_description(path, capability, &mut touched);
                 }
                 Change::CapabilityRemoved { path } => {
-                    if let Some(facts) = self.facts(&path.object) {
-                        facts::lock(&facts).capabilities.remove(&path.name);
+                    if let Some(metadata) = self.metadata(&path.object) {
+                        metadata::lock(&metadata).capabilities.remove(&path.name);
                     }
                     let fresh = touched.entry(path.object.clone()).or_default();
                     fresh.remove(&path.name);
@@ -143,8 +142,8 @@ impl View {
                     name,
                     method,
                 } => {
-                    if let Some(facts) = self.facts(object) {
-                        facts::lock(&facts).declare(name, method.as_ref());
+                    if let Some(metadata) = self.metadata(object) {
+                        metadata::lock(&metadata).declare(name, method.as_ref());
                     }
                     touched.entry(object.clone()).or_default();
                 }
@@ -153,8 +152,8 @@ impl View {
                     name,
                     value,
                 } => {
-                    if let Some(facts) = self.facts(object) {
-                        facts::lock(&facts).note(name, value.as_ref());
+                    if let Some(metadata) = self.metadata(object) {
+                        metadata::lock(&metadata).note(name, value.as_ref());
                     }
                     noted.insert(object);
                 }
@@ -187,14 +186,14 @@ impl View {
         log(shown);
     }
 
-    /// The object at a path on the bus, with its facts.
-    pub(crate) fn at(&self, path: &str) -> Option<(ObjectPath, SharedFacts)> {
+    /// The object at a path on the bus, with its metadata.
+    pub(crate) fn at(&self, path: &str) -> Option<(ObjectPath, SharedMetadata)> {
         let object = self.by_bus_path.get(path)?;
-        Some((object.clone(), self.facts(object)?))
+        Some((object.clone(), self.metadata(object)?))
     }
 
-    fn facts(&self, path: &ObjectPath) -> Option<SharedFacts> {
-        Some(self.objects.get(path)?.facts.clone())
+    fn metadata(&self, path: &ObjectPath) -> Option<SharedMetadata> {
+        Some(self.objects.get(path)?.metadata.clone())
     }
 
     fn follow_description(
@@ -206,7 +205,7 @@ impl View {
         let Some(object) = self.objects.get(&path.object) else {
             return;
         };
-        let described = facts::lock(&object.facts).describe(&path.name, capability);
+        let described = metadata::lock(&object.metadata).describe(&path.name, capability);
         if !described.is_alike || touched.contains_key(&path.object) {
             let fresh = touched.entry(path.object.clone()).or_default();
             fresh.insert(path.name.clone(), described.shown);
@@ -216,7 +215,7 @@ impl View {
             if let Some(member) = described.property {
                 objects.set(&object.path, VALUES_INTERFACE, &member, described.shown)?;
             }
-            let (property, content) = capabilities(&object.facts);
+            let (property, content) = capabilities(&object.metadata);
             objects.set_content(&object.path, OBJECT_INTERFACE, property, content)
         }));
     }
@@ -248,25 +247,25 @@ impl View {
     /// Takes the next value of a capability, which may make its type another one.
     fn take(&self, path: &CapPath, value: &Value) -> Option<Taken> {
         let object = self.objects.get(&path.object)?;
-        let mut facts = facts::lock(&object.facts);
-        let fact = facts.capabilities.get_mut(&path.name)?;
-        let (was_property, was_converted) = (fact.is_property(), fact.is_converted());
-        let taken = fact.take(value);
+        let mut metadata = metadata::lock(&object.metadata);
+        let known = metadata.capabilities.get_mut(&path.name)?;
+        let (was_property, was_converted) = (known.is_property(), known.is_converted());
+        let taken = known.take(value);
         Some(Taken {
             object: object.path.clone(),
-            member: fact.member.clone(),
-            is_property: fact.is_property(),
-            is_alike: !taken.is_retyped && was_property == fact.is_property(),
-            is_marked_anew: was_converted != fact.is_converted(),
+            member: known.member.clone(),
+            is_property: known.is_property(),
+            is_alike: !taken.is_retyped && was_property == known.is_property(),
+            is_marked_anew: was_converted != known.is_converted(),
             shown: taken.shown.value,
         })
     }
 
-    /// The facts of an object, which is made if need be. `None` where another has its path (the labels
+    /// The metadata of an object, which is made if need be. `None` where another has its path (the labels
     /// of two names of more than 200 octets can be the same) or where what it is in has none.
-    fn add_object(&mut self, path: &ObjectPath) -> Option<SharedFacts> {
+    fn add_object(&mut self, path: &ObjectPath) -> Option<SharedMetadata> {
         if let Some(shown) = self.objects.get(path) {
-            return Some(shown.facts.clone());
+            return Some(shown.metadata.clone());
         }
         let bus_path: Arc<str> = match (path.parent(), path.name()) {
             (Some(parent), Some(name)) => {
@@ -282,16 +281,16 @@ impl View {
             tracing::warn!(path = %bus_path, "two objects have one path: the later is not shown");
             return None;
         }
-        let facts = Facts::shared(self.side);
+        let metadata = ObjectMetadata::shared(self.side);
         self.by_bus_path.insert(bus_path.clone(), path.clone());
         self.objects.insert(
             path.clone(),
             Shown {
                 path: bus_path,
-                facts: facts.clone(),
+                metadata: metadata.clone(),
             },
         );
-        Some(facts)
+        Some(metadata)
     }
 
     /// Removes an object with all below it.
@@ -315,31 +314,31 @@ impl View {
         }
     }
 
-    /// Has it told that the plain entries of an object changed.
+    /// Announces that the plain entries of an object changed.
     fn retell(&self, path: &ObjectPath) {
         let Some(shown) = self.objects.get(path) else {
             return;
         };
-        let kind = Text::new(&facts::lock(&shown.facts).kind).into_string();
+        let kind = Text::new(&metadata::lock(&shown.metadata).kind).into_string();
         log(self.table.with(|objects| {
             objects.set(&shown.path, OBJECT_INTERFACE, "Type", kind)?;
-            let (property, content) = data(&shown.facts);
+            let (property, content) = data(&shown.metadata);
             objects.set_content(&shown.path, OBJECT_INTERFACE, property, content)
         }));
     }
 
-    /// Has it told that the description of a capability of an object changed.
+    /// Announces that the description of a capability of an object changed.
     fn retell_capabilities(&self, path: &ObjectPath) {
         let Some(shown) = self.objects.get(path) else {
             return;
         };
-        let (property, content) = capabilities(&shown.facts);
+        let (property, content) = capabilities(&shown.metadata);
         log(self
             .table
             .with(|objects| objects.set_content(&shown.path, OBJECT_INTERFACE, property, content)));
     }
 
-    /// Makes an object on the bus of its facts, with values that are fresh or in the table already.
+    /// Makes an object on the bus from its metadata, with new values and those that are in the table already.
     fn rebuild(&self, path: &ObjectPath, mut fresh: Fresh) {
         let Some(shown) = self.objects.get(path) else {
             return;
@@ -348,16 +347,16 @@ impl View {
             let old = objects.interface(&shown.path, VALUES_INTERFACE);
             old.cloned()
         });
-        let facts = facts::lock(&shown.facts);
-        let members = facts.members(|name, fact| {
-            let kept = || old.as_ref()?.value(fact.member.as_deref()?);
+        let metadata = metadata::lock(&shown.metadata);
+        let members = metadata.members(|name, known| {
+            let kept = || old.as_ref()?.value(known.member.as_deref()?);
             fresh
                 .remove(name)
                 .or_else(kept)
-                .filter(|value| value.value_signature() == fact.kind.signature())
+                .filter(|value| value.value_signature() == known.kind.signature())
         });
-        let kind = Text::new(&facts.kind).into_string();
-        drop(facts);
+        let kind = Text::new(&metadata.kind).into_string();
+        drop(metadata);
         let name = Text::new(path.name().unwrap_or(&self.name)).into_string();
         let shape = &self.shape;
         log(self
@@ -426,9 +425,9 @@ fn put(
     objects.insert(path, changed)
 }
 
-/// Has it told that the description of an object changed.
+/// Announces that the description of an object changed.
 fn put_computed(objects: &mut Objects, shown: &Shown) -> Result<(), TableError> {
-    for (property, content) in [capabilities(&shown.facts), data(&shown.facts)] {
+    for (property, content) in [capabilities(&shown.metadata), data(&shown.metadata)] {
         objects.set_content(&shown.path, OBJECT_INTERFACE, property, content)?;
     }
     Ok(())
@@ -444,29 +443,32 @@ fn object_interface(
         .clone()
         .with("Name", name.to_owned())?
         .with("Type", kind.to_owned())?;
-    for (property, content) in [capabilities(&shown.facts), data(&shown.facts)] {
+    for (property, content) in [capabilities(&shown.metadata), data(&shown.metadata)] {
         interface.set(property, content)?;
     }
     Ok(interface)
 }
 
 /// What describes the capabilities of an object.
-fn capabilities(facts: &SharedFacts) -> (&'static str, Content) {
-    ("Capabilities", computed(facts, Facts::capabilities_shown))
+fn capabilities(metadata: &SharedMetadata) -> (&'static str, Content) {
+    (
+        "Capabilities",
+        computed(metadata, ObjectMetadata::capabilities_shown),
+    )
 }
 
 /// The plain entries of an object.
-fn data(facts: &SharedFacts) -> (&'static str, Content) {
-    ("Data", computed(facts, Facts::data_shown))
+fn data(metadata: &SharedMetadata) -> (&'static str, Content) {
+    ("Data", computed(metadata, ObjectMetadata::data_shown))
 }
 
-/// What is made when it is asked for, since it is large and rarely read.
-fn computed(facts: &SharedFacts, show: fn(&Facts) -> Variant<'static>) -> Content {
-    let facts = facts.clone();
-    Content::Computed(Arc::new(move || show(&facts::lock(&facts))))
+/// A value that is computed when it is read, since it is large and rarely read.
+fn computed(metadata: &SharedMetadata, show: fn(&ObjectMetadata) -> Variant<'static>) -> Content {
+    let metadata = metadata.clone();
+    Content::Computed(Arc::new(move || show(&metadata::lock(&metadata))))
 }
 
-/// A table refuses only what is our fault.
+/// The table refuses only mistakes of the bridge itself.
 fn log<T>(result: Result<T, TableError>) {
     if let Err(error) = result {
         tracing::error!(%error, "a mirror and its table differ");

@@ -1,6 +1,6 @@
 //! The bridge's own objects: itself, and one for each peer that is present.
 //!
-//! Model: [`Hub`] follows the node's events, of peers that are in the directory, and keeps a table of objects: `/org/z25/Zocp1` with
+//! Model: [`Hub`] follows the events of the node about peers in the directory, and keeps a table of objects: `/org/z25/Zocp1` with
 //! `org.z25.Zocp1.Bridge`, and `/org/z25/Zocp1/nodes/LABEL` with `org.z25.Zocp1.Peer` for every peer,
 //! also for those that do not speak ZOCP. Each interface has a handler of its own, which the hub registers. The bridge's own tree is
 //! on the same connection (`crate::local`).
@@ -34,7 +34,7 @@ use self::{
     bridge::BridgeHandler, exporter::ExporterHandler, handler::HubHandler, peer::PeerHandler,
 };
 use crate::{
-    local::{self, Local, LocalOrder},
+    local::{self, Local, LocalOptions},
     monitor::Monitor,
     statistics::Statistics,
     trust::Trust,
@@ -163,7 +163,7 @@ impl Hub {
         })?;
         parts.wires.show_on(&table);
         parts.trust.show_on(&table);
-        let order = LocalOrder {
+        let order = LocalOptions {
             node: node.clone(),
             table: table.clone(),
             programs: parts.programs,

@@ -1,9 +1,9 @@
-//! Methods that programs of this bus do for the mesh.
+//! Methods of programs on this bus, offered to the mesh.
 //!
 //! Model: a [`Target`] is a method of a program on its connection. A call, from the mesh or from this bus,
 //! becomes a call of it, from the bridge's own connection; values are converted by what was declared.
-//! Invariants: METHODS-1. every call has one answer: the program's, its error with its name, or ours. METHODS-2. an
-//! answer is of the declared types, or it is an error.
+//! Invariants: METHODS-1. every call has one reply: that of the program, its error with its name, or an error of the bridge. METHODS-2. a
+//! reply is of the declared types, or it is an error.
 //! Limits: [`ANSWER_MAX`] for an answer. How many calls wait is bounded by who calls: `calls_max` for a
 //! peer, `served::PENDING_MAX` for this bus.
 //! Spec: docs/reference/protocol.md §6.3, §6.5
@@ -35,7 +35,7 @@ pub(super) struct Target {
     object: BusPath<'static>,
     interface: InterfaceName<'static>,
     member: MemberName<'static>,
-    /// What it takes and gives.
+    /// Its arguments and results.
     pub(super) declared: Method,
 }
 
@@ -186,5 +186,5 @@ fn illegal(error: impl Display) -> Refusal {
 
 /// Below the customary 25 s of D-Bus clients.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
-/// Who answers for programs that are gone.
+/// The bus replies in place of programs that are gone.
 const BUS: &str = "org.freedesktop.DBus";

@@ -14,14 +14,14 @@
 //! Not here: its place on the bus (`crate::hub`), remote nodes (`crate::mirror`).
 //! Spec: docs/reference/dbus.md, "The bridge as a node"
 
-mod kept;
-mod lane;
+mod document;
 mod marks;
 mod methods;
 mod options;
 mod place;
 mod registry;
 mod requests;
+mod set_queue;
 #[cfg(test)]
 mod tests;
 
@@ -38,16 +38,16 @@ use zocp_node::{CapPath, Event, Node, NodeError, ObjectPath, model::Change, plum
 
 pub use self::registry::Limits;
 use self::{
-    kept::Published,
-    lane::{Lane, Set},
+    document::LastingValues,
     marks::{Mark, Marks},
     options::{Offer, Value},
     place::{Kind, Place},
     registry::{Registry, What},
+    set_queue::{Set, SetQueue},
 };
 use crate::{
     node_error::refusal,
-    view::{View, facts, given, shape},
+    view::{View, inbound, metadata, shape},
 };
 use zocp_dbus::{
     errors::Refusal,
@@ -74,12 +74,12 @@ struct Shared {
     /// Who changes what is published.
     turn: tokio::sync::Mutex<()>,
     marks: Marks,
-    lane: Lane,
+    sets: SetQueue,
     keeper: OnceLock<Keeper>,
 }
 
 /// What the bridge's own tree is made with.
-pub(crate) struct LocalOrder {
+pub(crate) struct LocalOptions {
     pub(crate) node: Node,
     /// Of the bridge's connection.
     pub(crate) table: ObjectTable,
@@ -96,11 +96,11 @@ impl Local {
     /// # Errors
     ///
     /// The built-in declaration of an interface cannot be understood: our fault.
-    pub(crate) async fn start(tasks: &TaskTracker, order: LocalOrder) -> Result<Self, XmlError> {
-        let LocalOrder {
+    pub(crate) async fn start(tasks: &TaskTracker, order: LocalOptions) -> Result<Self, XmlError> {
+        let LocalOptions {
             node, table, stop, ..
         } = order;
-        let (side, shown) = (facts::Side::Local, table.clone());
+        let (side, shown) = (metadata::Side::Local, table.clone());
         let view = View::new(node.name(), side, LOCAL_PATH, shown, shape()?);
         let local = Self {
             shared: Arc::new(Shared {
@@ -112,11 +112,11 @@ impl Local {
                 registry: Mutex::new(Registry::new(order.limits)),
                 turn: tokio::sync::Mutex::default(),
                 marks: Marks::default(),
-                lane: Lane::default(),
+                sets: SetQueue::default(),
                 keeper: OnceLock::new(),
             }),
         };
-        let (kept, store) = order.state.open::<Published>();
+        let (kept, store) = order.state.open::<LastingValues>();
         local.restore(kept).await;
         let keeping = local.clone();
         let keeper = store.keep(tasks, stop.clone(), move || keeping.registry().kept());
@@ -127,7 +127,7 @@ impl Local {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = following.follow_programs() => {}
-                () = following.shared.lane.run(&following.shared.node) => {}
+                () = following.shared.sets.run(&following.shared.node) => {}
             }
         });
         Ok(local)
@@ -205,27 +205,27 @@ impl Local {
     }
 
     fn begin_set(&self, set: &SetRequest) -> Result<Begun<'_>, Refusal> {
-        let (path, fact) = self.capability(set)?;
+        let (path, known) = self.capability(set)?;
         let is_its = set.caller.as_deref().is_some_and(|caller| {
             let place = Place::new(Kind::Capability, path.clone());
             self.registry().is_owner(caller, &place)
         });
-        if !is_its && !fact.info.access.write {
+        if !is_its && !known.info.access.write {
             return Err(Refusal::PropertyReadOnly(path.to_string()));
         }
-        let value = given::wanted(&fact, &set.value)
+        let value = inbound::wanted(&known, &set.value)
             .map_err(|mismatch| Refusal::InvalidArgs(format!("{path}: {mismatch}")))?;
         let mark = self.shared.marks.open();
         let set = Set {
             path: path.clone(),
             value,
-            setting: match fact.info.access.emit {
+            setting: match known.info.access.emit {
                 true => Setting::Emission,
                 false => Setting::State,
             },
             mark: mark.number,
         };
-        let outcome = self.shared.lane.put(&self.shared.node, set);
+        let outcome = self.shared.sets.put(&self.shared.node, set);
         Ok((path, mark, Box::pin(outcome)))
     }
 
@@ -235,7 +235,7 @@ impl Local {
         let place = self.method_at(&call).ok_or_else(unknown)?;
         let target = self.registry().target(&place).ok_or_else(unknown)?;
         let results = target.call(&self.shared.table, call.arguments).await?;
-        given::results(&target.declared, &results)
+        inbound::results(&target.declared, &results)
     }
 
     async fn put(
@@ -262,7 +262,7 @@ impl Local {
     }
 
     /// Publishes what was kept, without an owner.
-    async fn restore(&self, kept: Published) {
+    async fn restore(&self, kept: LastingValues) {
         for value in kept.values {
             let (path, capability) = value.into_parts();
             let published = self
@@ -341,13 +341,16 @@ impl Local {
         self.shared.marks.pass(&self.shared.node).await;
     }
 
-    fn capability(&self, set: &SetRequest) -> Result<(CapPath, facts::Fact), Refusal> {
+    fn capability(
+        &self,
+        set: &SetRequest,
+    ) -> Result<(CapPath, metadata::CapabilityMetadata), Refusal> {
         let found = || {
             let (object, shared) = self.view().at(&set.path)?;
-            let facts = facts::lock(&shared);
-            let (name, fact) = facts.capability(&set.property)?;
+            let metadata = metadata::lock(&shared);
+            let (name, known) = metadata.capability(&set.property)?;
             let name = name.clone();
-            Some((CapPath { object, name }, fact.clone()))
+            Some((CapPath { object, name }, known.clone()))
         };
         found().ok_or_else(|| Refusal::UnknownProperty {
             path: set.path.to_string(),
@@ -357,8 +360,8 @@ impl Local {
 
     fn method_at(&self, call: &CallRequest) -> Option<Place> {
         let (object, shared) = self.view().at(&call.path)?;
-        let facts = facts::lock(&shared);
-        let (name, _) = facts.method(&call.member)?;
+        let metadata = metadata::lock(&shared);
+        let (name, _) = metadata.method(&call.member)?;
         Some(Place::new(Kind::Method, object.capability(name)))
     }
 

@@ -11,7 +11,7 @@ use zocp_node::{
 };
 
 use super::methods::Target;
-use crate::view::given::unfit;
+use crate::view::inbound::unfit;
 use zocp_dbus::errors::Refusal;
 use zocp_mapping::{convert, types};
 

@@ -1,9 +1,9 @@
-//! Who published what.
+//! The registry of publications: which program published what.
 //!
 //! Model: plain data. A *place* is a path in the tree and whether a value or a method is there; who is at a
 //! place owns it. Lasting values have no owner between two programs.
-//! Invariants: REGISTRY-1. no program gets a place that another one has. REGISTRY-2. what is in `services` is the
-//! bridge's: it says there what it exports.
+//! Invariants: REGISTRY-1. no program gets a place that another one has. REGISTRY-2. the object `services` is reserved for the
+//! bridge, which announces its exports there.
 //! Limits: [`Limits`]; a further publication is refused.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -11,14 +11,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use zocp_node::{CapPath, Capability, ObjectPath, Value};
 
 use super::{
-    kept::{KeptValue, Published},
+    document::{LastingValues, SavedValue},
     methods::Target,
     place::{Kind, Place},
 };
 use zocp_dbus::errors::Refusal;
 use zocp_relay::schema::SERVICES;
 
-/// How much programs may publish.
+/// The bounds of publications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Values and methods of all programs together.
@@ -220,13 +220,13 @@ impl Registry {
             .last()
     }
 
-    /// What is to be kept.
-    pub(super) fn kept(&self) -> Published {
+    /// The document to be saved.
+    pub(super) fn kept(&self) -> LastingValues {
         let lasting = self.published.iter().filter_map(|(place, one)| {
             let capability = one.lasting()?;
-            Some(KeptValue::new(&place.path, capability))
+            Some(SavedValue::new(&place.path, capability))
         });
-        Published {
+        LastingValues {
             values: lasting.collect(),
         }
     }

@@ -1,4 +1,4 @@
-//! What callers on the bus ask of the local node: the methods of `org.z25.Zocp1.Local`, and those that programs publish.
+//! The methods of `org.z25.Zocp1.Local`, and those that programs publish on the local node.
 
 use futures_util::{FutureExt, future::BoxFuture};
 use zocp_dbus::server::{Answer, CallRequest, InterfaceHandler, unknown_method};

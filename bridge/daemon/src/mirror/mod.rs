@@ -15,7 +15,7 @@
 //! Spec: docs/reference/dbus.md, "A mirrored node".
 
 mod commands;
-mod owner;
+mod handler;
 
 #[cfg(test)]
 mod tests;
@@ -32,8 +32,8 @@ use zocp_interfaces::{NODE_NAME_PREFIX, NODE_PATH};
 use zocp_node::{Event, PeerId, PeerInfo};
 
 pub use self::commands::Commands;
-use self::owner::NodeOwner;
-use crate::view::{View, facts::Side, shape};
+use self::handler::NodeHandler;
+use crate::view::{View, metadata::Side, shape};
 use zocp_dbus::{
     interface::Interface,
     introspection::XmlError,
@@ -270,7 +270,7 @@ impl<C: Commands> Opener<C> {
             after,
             on_presence: Box::new(move |presence| names.tell(peer, &presence)),
         };
-        let owner = NodeOwner {
+        let owner = NodeHandler {
             mirror: mirror.clone(),
             commands: self.commands.clone(),
         };

@@ -1,7 +1,7 @@
-//! Calls that are under way, to say how long they took.
+//! Calls in progress, to measure how long each takes.
 //!
-//! Model: a call is remembered by its peer, its way and its number until its answer passes; so are
-//! subscriptions to services, whose number stands for the service in its signals.
+//! Model: a call is kept by its peer, its direction and its number until its reply passes; so are
+//! subscriptions to services, since signals name the service by the number of the subscription.
 //! Limits: [`OPEN_MAX`] of each; the oldest is forgotten for a new one.
 
 use std::collections::{HashMap, VecDeque};
@@ -18,18 +18,18 @@ pub(super) struct Key {
     pub(super) number: u64,
 }
 
-/// Numbers of calls of different kinds have nothing to do with each other.
+/// The kind of a call: each kind has numbers of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// ZOCP's `CALL` and `REP`.
     Zocp,
     /// A D-Bus call.
     Packet,
-    /// What a bridge asked for to be told signals.
+    /// The subscription of a bridge to the signals of a service.
     Subscription,
 }
 
-/// A call that waits for its answer.
+/// A call that has no reply yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
     /// Microseconds since 1970.
@@ -38,16 +38,16 @@ pub(super) struct Call {
     pub(super) member: String,
 }
 
-/// Calls that are under way. See the [module](self).
+/// Calls in progress. See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     open: HashMap<Key, Call>,
-    /// In the order in which they came; also of those that are answered.
-    order: VecDeque<Key>,
+    /// In the order in which they came; also those that have a reply.
+    filter: VecDeque<Key>,
 }
 
 impl Key {
-    /// Of a call that goes this way.
+    /// The key of a call in this direction.
     pub(super) fn of_call(peer: PeerId, way: Direction, kind: Kind, number: u64) -> Self {
         Self {
             peer,
@@ -57,7 +57,7 @@ impl Key {
         }
     }
 
-    /// Of the call that is answered by what goes this way.
+    /// The key of the call whose reply goes in this direction.
     pub(super) fn of_answer(peer: PeerId, way: Direction, kind: Kind, number: u64) -> Self {
         Self {
             is_theirs: way == Direction::Out,
@@ -68,16 +68,16 @@ impl Key {
 
 impl Calls {
     pub(super) fn begin(&mut self, key: Key, call: Call) {
-        if self.order.len() >= OPEN_MAX
-            && let Some(oldest) = self.order.pop_front()
+        if self.filter.len() >= OPEN_MAX
+            && let Some(oldest) = self.filter.pop_front()
         {
             self.open.remove(&oldest);
         }
-        self.order.push_back(key);
+        self.filter.push_back(key);
         self.open.insert(key, call);
     }
 
-    /// A call is answered.
+    /// Takes a call out, since its reply passed.
     pub(super) fn end(&mut self, key: &Key) -> Option<Call> {
         self.open.remove(key)
     }
@@ -87,10 +87,10 @@ impl Calls {
         self.open.get(key)
     }
 
-    /// Answers may be missing.
+    /// Forgets all calls, since replies may have been dropped.
     pub(super) fn left(&mut self, peer: PeerId) {
         self.open.retain(|key, _| key.peer != peer);
-        self.order.retain(|key| key.peer != peer);
+        self.filter.retain(|key| key.peer != peer);
     }
 }
 
@@ -137,6 +137,6 @@ mod tests {
         assert_eq!(calls.look(&key(0)), None);
         assert_eq!(calls.look(&key(1)), Some(&call(1)));
         calls.left(peer);
-        assert!(calls.open.is_empty() && calls.order.is_empty());
+        assert!(calls.open.is_empty() && calls.filter.is_empty());
     }
 }

@@ -1,10 +1,10 @@
-//! What happens as a capture file that Wireshark opens.
+//! Events as a capture file for Wireshark.
 //!
 //! Model: two interfaces in one file. On `mesh` each message is the TCP segments that it would be, each
 //! beacon a datagram, so addresses, ports and streams are those of the network; on `services` each D-Bus
 //! message that travels in them is there once more by itself, which Wireshark takes apart, with its calls and
 //! answers. The comment of a packet says what it is and between whom.
-//! Not here: what is no message: a capture has no place for it.
+//! Not here: events that are no messages, for which a capture file has no form.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,10 +15,10 @@ use zocp_node::{
 
 use super::{
     encoder::Encoder,
-    order::{Order, Subject},
+    event::{Event, EventKind},
+    filter::{Filter, Subject},
     packets::Packets,
     pcapng::{self, About, Interface},
-    seen::{Seen, What},
     segment::{Streams, datagram},
 };
 use zocp_relay::metrics::Packet;
@@ -26,7 +26,7 @@ use zocp_relay::metrics::Packet;
 /// Writes a capture file. See the [module](self).
 #[derive(Debug)]
 pub(super) struct Capture {
-    order: Order,
+    filter: Filter,
     names: HashMap<PeerId, Arc<str>>,
     packets: Packets,
     streams: Streams,
@@ -35,9 +35,9 @@ pub(super) struct Capture {
 }
 
 impl Capture {
-    pub(super) fn new(order: Order) -> Self {
+    pub(super) fn new(filter: Filter) -> Self {
         Self {
-            order,
+            filter,
             names: HashMap::new(),
             packets: Packets::default(),
             streams: Streams::default(),
@@ -70,7 +70,7 @@ impl Capture {
             verbs: &verbs,
             service,
         };
-        if !self.order.wants(&subject) {
+        if !self.filter.wants(&subject) {
             return;
         }
         let is_inbound = passed.direction == Direction::In;
@@ -114,12 +114,12 @@ impl Encoder for Capture {
         self.streams.forget();
     }
 
-    fn write(&mut self, seen: &Seen, out: &mut Vec<u8>) {
-        match &seen.what {
-            What::Mesh(TraceEvent::Message(passed)) => self.message(seen.at, passed, out),
-            What::Mesh(TraceEvent::Beacon { from, port, octets }) if self.order.beacons => {
+    fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
+        match &event.what {
+            EventKind::Mesh(TraceEvent::Message(passed)) => self.message(event.at, passed, out),
+            EventKind::Mesh(TraceEvent::Beacon { from, port, octets }) if self.filter.beacons => {
                 let about = About {
-                    at: seen.at,
+                    at: event.at,
                     is_inbound: true,
                     comment: "beacon",
                     dropped: std::mem::take(&mut self.dropped),
@@ -127,14 +127,14 @@ impl Encoder for Capture {
                 let packet = datagram(*from, *port, octets);
                 pcapng::packet(out, Interface::Mesh, about, &packet);
             }
-            What::Mesh(TraceEvent::Entered { peer, name, .. }) => {
+            EventKind::Mesh(TraceEvent::Entered { peer, name, .. }) => {
                 self.names.insert(*peer, name.as_str().into());
             }
-            What::Mesh(TraceEvent::Exited { peer, .. }) => {
+            EventKind::Mesh(TraceEvent::Exited { peer, .. }) => {
                 self.names.remove(peer);
                 self.packets.left(*peer);
             }
-            What::Known(peer, name) => {
+            EventKind::Known(peer, name) => {
                 self.names.insert(*peer, name.clone());
             }
             _ => {}

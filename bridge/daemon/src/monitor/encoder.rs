@@ -1,15 +1,15 @@
 //! How events become octets.
 
-use super::seen::Seen;
+use super::event::Event;
 
-/// What makes octets of events.
+/// Encodes events in one format.
 pub(super) trait Encoder: Send {
-    /// What stands before everything.
+    /// Writes what the format has before the first event.
     fn begin(&mut self, out: &mut Vec<u8>);
 
-    /// So many events are missing here.
+    /// Notes that this many events were dropped here.
     fn lost(&mut self, count: u64, out: &mut Vec<u8>);
 
-    /// An event, unless it is not wanted.
-    fn write(&mut self, seen: &Seen, out: &mut Vec<u8>);
+    /// Writes an event, unless the filters exclude it.
+    fn write(&mut self, event: &Event, out: &mut Vec<u8>);
 }

@@ -1,8 +1,8 @@
-//! What happens as lines of JSON, one object a line.
+//! Events as lines of JSON, one object a line.
 //!
 //! Model: every line has `time`, in seconds since 1970, and `event`; what else it has depends on the event.
-//! After the answer to a call comes a line that says how long it took.
-//! Limits: text of others is given as it is, escaped as JSON; errors' texts are cut at [`TEXT_LEN_MAX`] characters.
+//! The line after that of a reply says how long the call took.
+//! Limits: the texts of others are written as they are, escaped as JSON; errors' texts are cut at [`TEXT_LEN_MAX`] characters.
 //! Spec: docs/reference/dbus.md, "Monitor"
 
 use std::{collections::HashMap, sync::Arc};
@@ -20,9 +20,9 @@ use zocp_node::{
 use super::{
     calls::{Call, Calls, Key, Kind},
     encoder::Encoder,
-    order::{Order, Subject},
+    event::{Event, EventKind, RefusedCall, member},
+    filter::{Filter, Subject},
     packets::Packets,
-    seen::{Denial, Seen, What, member},
 };
 use zocp_relay::metrics::Packet;
 use zocp_relay::transport::Control;
@@ -30,13 +30,13 @@ use zocp_relay::transport::Control;
 /// Writes lines. See the [module](self).
 #[derive(Debug)]
 pub(super) struct Lines {
-    order: Order,
+    filter: Filter,
     names: HashMap<PeerId, Arc<str>>,
     packets: Packets,
     calls: Calls,
 }
 
-/// What is put into a line, and what filters look at.
+/// The fields of a line, and the parts that filters look at.
 struct Line<'a> {
     at: u64,
     event: &'a str,
@@ -47,9 +47,9 @@ struct Line<'a> {
 }
 
 impl Lines {
-    pub(super) fn new(order: Order) -> Self {
+    pub(super) fn new(filter: Filter) -> Self {
         Self {
-            order,
+            filter,
             names: HashMap::new(),
             packets: Packets::default(),
             calls: Calls::default(),
@@ -66,7 +66,7 @@ impl Lines {
             verbs: line.verbs,
             service: line.service.as_deref(),
         };
-        if !self.order.wants(&subject) {
+        if !self.filter.wants(&subject) {
             return;
         }
         let mut object = Map::new();
@@ -92,7 +92,7 @@ impl Lines {
     fn note(&mut self, at: u64, note: &TraceEvent, out: &mut Vec<u8>) {
         match note {
             TraceEvent::Message(passed) => self.message(at, passed, out),
-            TraceEvent::Beacon { from, octets, .. } if self.order.beacons => {
+            TraceEvent::Beacon { from, octets, .. } if self.filter.beacons => {
                 let facts = vec![
                     ("from", json!(from.to_string())),
                     ("octets", json!(octets.len())),
@@ -174,7 +174,7 @@ impl Lines {
                 ("microseconds", json!(at.saturating_sub(call.at))),
             ];
             facts.extend(outcome.map(|error| ("error", json!(error))));
-            // Who wants to see calls or their answers wants to see this.
+            // A filter that passes calls or replies passes this as well.
             let verbs: Vec<&str> = [&[Packet::Call.name()], &verbs[..]].concat();
             let done = Line {
                 service: call.service,
@@ -185,7 +185,7 @@ impl Lines {
         }
     }
 
-    /// What a D-Bus message says; the call that it answers, and the error's name if it is one.
+    /// The fields of a D-Bus message; of a reply also the call, and of an error its name.
     fn packet(
         &mut self,
         at: u64,
@@ -292,7 +292,7 @@ impl Lines {
         Some((call, error.map(str::to_owned)))
     }
 
-    fn refused(&self, at: u64, denial: &Denial, out: &mut Vec<u8>) {
+    fn refused(&self, at: u64, denial: &RefusedCall, out: &mut Vec<u8>) {
         let error = denial.error.map(zocp_dbus::errors::ErrorKind::name);
         let mut facts = vec![("error", json!(error)), ("message", text(&denial.message))];
         for (key, value) in [
@@ -321,18 +321,18 @@ impl Encoder for Lines {
         }
     }
 
-    fn write(&mut self, seen: &Seen, out: &mut Vec<u8>) {
-        match &seen.what {
-            What::Mesh(note) => self.note(seen.at, note, out),
-            What::Refused(denial) => self.refused(seen.at, denial, out),
-            What::Known(peer, name) => {
+    fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
+        match &event.what {
+            EventKind::Mesh(note) => self.note(event.at, note, out),
+            EventKind::Refused(denial) => self.refused(event.at, denial, out),
+            EventKind::Known(peer, name) => {
                 self.names.insert(*peer, name.clone());
             }
         }
     }
 }
 
-/// A line of what is no message.
+/// The line of an event that is no message.
 fn plain<'a>(
     at: u64,
     event: &'a str,
@@ -354,5 +354,5 @@ fn text(text: &str) -> Value {
 }
 
 const TEXT_LEN_MAX: usize = 512;
-/// Longer calls and answers are not looked into.
+/// The contents of longer calls and replies are not shown.
 const JSON_LEN_MAX: usize = 1 << 20;

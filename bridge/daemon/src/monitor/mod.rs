@@ -1,13 +1,13 @@
-//! `org.z25.Zocp1.Monitor`: what happens, told live to those who watch.
+//! `org.z25.Zocp1.Monitor`: a live stream of events for programs that watch.
 //!
 //! Model: a [`Monitor`] belongs to a bridge and has *watchers*. A program that opens one is given a
-//! descriptor, from which it reads lines of JSON or a capture file until it closes it. What happens is
-//! offered to each watcher's queue; a task of each watcher makes octets of it and writes them.
+//! descriptor, from which it reads lines of JSON or a capture file until it closes it. Each event is
+//! put into the queue of each watcher; a task of each watcher encodes and writes it.
 //! Invariants: DAEMONMONITOR-1. While nobody watches, a message costs one relaxed load here, and so does a refusal.
-//! DAEMONMONITOR-2. Nothing waits for a watcher: what its queue has no room for is dropped, counted, and the watcher is
-//! told how many. DAEMONMONITOR-3. A watcher ends when its descriptor is closed, and with the bridge.
+//! DAEMONMONITOR-2. Nothing waits for a watcher: events for which its queue has no room are dropped and counted, and the
+//! watcher reads the number. DAEMONMONITOR-3. A watcher ends when its descriptor is closed, and when the bridge ends.
 //! Limits: `WATCHERS_MAX` watchers, `WATCHERS_PER_PROGRAM_MAX` of one program; those of `watcher`.
-//! Layout: `order` is what a watcher wants; `seen` what it can be told; `watcher` its queue and task; `lines`
+//! Layout: `filter` selects events; `event` is their kinds; `watcher` is a queue and its task; `lines`
 //! writes JSON with `calls` for their durations; `capture` writes pcapng with `segment` and `pcapng`;
 //! `packets` finds D-Bus messages in whispers.
 //! Spec: docs/reference/dbus.md, "Monitor"
@@ -15,12 +15,12 @@
 mod calls;
 mod capture;
 mod encoder;
+mod event;
+mod filter;
 mod lines;
-mod order;
 mod packets;
 mod pcapng;
 mod requests;
-mod seen;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -42,13 +42,13 @@ use zocp_node::{
 };
 
 use self::{
-    order::Order,
-    seen::{Denial, Seen, What},
+    event::{Event, EventKind, RefusedCall},
+    filter::Filter,
     watcher::Watcher,
 };
 use zocp_dbus::{errors::Refusal, report::Observer};
 
-/// What happens, told to those who watch. Clones are the same. See the [module](self).
+/// The stream of events. Clones share the watchers. See the [module](self).
 #[derive(Debug, Clone, Default)]
 pub struct Monitor {
     shared: Arc<Shared>,
@@ -58,13 +58,13 @@ pub struct Monitor {
 struct Shared {
     is_watched: AtomicBool,
     watchers: Mutex<Vec<Watcher>>,
-    /// The node whose tap is open while somebody watches, and what runs the tasks.
+    /// The node whose trace hook is set while there are watchers, and the tracker of the tasks.
     ground: OnceLock<(Node, TaskTracker)>,
     stop: CancellationToken,
 }
 
 impl Monitor {
-    /// Whose mesh is watched.
+    /// Sets the node whose mesh is watched.
     pub(crate) fn attach(&self, node: &Node, tasks: &TaskTracker) {
         // A bridge has one node.
         let _ = self.shared.ground.set((node.clone(), tasks.clone()));
@@ -72,7 +72,7 @@ impl Monitor {
 
     /// Gives a program a descriptor to read from.
     async fn open(&self, program: &str, options: Option<&Variant<'_>>) -> Result<OwnedFd, Refusal> {
-        let order = Order::read(options)?;
+        let filter = Filter::read(options)?;
         let Some((node, tasks)) = self.shared.ground.get() else {
             return Err(Refusal::Failed("there is nothing to watch".to_owned()));
         };
@@ -85,7 +85,7 @@ impl Monitor {
                 let text = format!("{} watch already, {own} of this program", watchers.len());
                 return Err(Refusal::LimitsExceeded(text));
             }
-            let opened = Watcher::open(program, order, self.shared.stop.child_token());
+            let opened = Watcher::open(program, filter, self.shared.stop.child_token());
             let (watcher, theirs, task) = opened.map_err(|error| failed(&error))?;
             watchers.push(watcher.clone());
             let (monitor, id) = (self.clone(), watcher.clone());
@@ -96,8 +96,8 @@ impl Monitor {
             (watcher, theirs)
         };
         for peer in peers {
-            let known = What::Known(peer.id, peer.name.into());
-            watcher.offer(&Arc::new(Seen::now(known)));
+            let known = EventKind::Known(peer.id, peer.name.into());
+            watcher.offer(&Arc::new(Event::now(known)));
         }
         self.shared.is_watched.store(true, Ordering::Relaxed);
         node.traffic().trace_hook().attach(Arc::new(self.clone()));
@@ -110,10 +110,10 @@ impl Monitor {
     }
 
     #[cold]
-    fn tell(&self, what: What) {
-        let seen = Arc::new(Seen::now(what));
+    fn tell(&self, what: EventKind) {
+        let event = Arc::new(Event::now(what));
         for watcher in self.watchers().iter() {
-            watcher.offer(&seen);
+            watcher.offer(&event);
         }
     }
 
@@ -141,18 +141,18 @@ impl Monitor {
 impl Observer for Monitor {
     fn refused(&self, refusal: &Refusal, call: Option<&Header<'_>>) {
         if self.shared.is_watched.load(Ordering::Relaxed) {
-            self.tell(What::Refused(Denial::new(refusal, call)));
+            self.tell(EventKind::Refused(RefusedCall::new(refusal, call)));
         }
     }
 }
 
 impl TraceSink for Monitor {
     fn record(&self, event: TraceEvent) {
-        self.tell(What::Mesh(event));
+        self.tell(EventKind::Mesh(event));
     }
 }
 
-/// More than anybody looks at; each costs a copy of what is told.
+/// More than anybody looks at; each costs a queue entry for each event.
 const WATCHERS_MAX: usize = 16;
-/// So that one program does not have them all.
+/// So that one program cannot take all of them.
 const WATCHERS_PER_PROGRAM_MAX: usize = 4;

@@ -1,9 +1,9 @@
-//! D-Bus messages in what bridges whisper to each other.
+//! The D-Bus messages in whispers between bridges.
 //!
-//! Model: a packet travels in one whisper, or in pieces; those of each peer and way are put together here
-//! as the receiver does it.
-//! Limits: [`PACKET_LEN_MAX`] octets for one, twice that for the pieces of one peer and way; [`OPEN_MAX`]
-//! peers and ways have pieces at once. What is beyond is shown as whispers alone.
+//! Model: a packet travels in one whisper or in pieces. The pieces of each peer and direction are put together
+//! here as the receiver does it.
+//! Limits: [`PACKET_LEN_MAX`] octets for a packet, twice that for the pieces of one peer and direction; [`OPEN_MAX`]
+//! peers and directions have pieces at once. Beyond that, whispers are shown without their packets.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use zocp_node::{
 
 use zocp_relay::transport::{PIECE_TAG, Parts, TAG, read};
 
-/// What is under way in pieces. See the [module](self).
+/// Packets whose pieces are incomplete. See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Packets {
     parts: HashMap<(PeerId, bool), Parts>,
@@ -44,7 +44,7 @@ impl Packets {
             .add(octets, PACKET_LEN_MAX)
         {
             Ok(whole) => read(&whole?, PACKET_LEN_MAX).ok(),
-            // Of one whose beginning was not seen.
+            // A piece of a packet whose beginning passed before the watcher came.
             Err(_) => {
                 self.parts.remove(&key);
                 None
@@ -52,7 +52,7 @@ impl Packets {
         }
     }
 
-    /// Pieces may be missing.
+    /// Forgets all pieces, since some may have been dropped.
     pub(super) fn forget(&mut self) {
         self.parts.clear();
     }

@@ -1,4 +1,4 @@
-//! What callers on the bus ask of the monitor: the method of `org.z25.Zocp1.Monitor`.
+//! The method of `org.z25.Zocp1.Monitor`.
 
 use futures_util::{FutureExt, future::BoxFuture};
 use zbus::Variant;

@@ -3,7 +3,7 @@
 //! Model: a connection carries messages one way, from who dialed to the other's mailbox. Here it is a TCP
 //! stream that begins with a SYN when its first message passes; each message is its ZMTP frames, in segments
 //! as long as IP allows. So Wireshark follows streams, and reads ZMTP where it knows it.
-//! Deviations from the wire, which a file for people may have: no handshake of ZMTP, since it was before;
+//! Deviations from the wire: no ZMTP handshake, since it was before the first message;
 //! no acknowledgements, which would double the file; on a secure mesh the frames are in the clear.
 //! Limits: [`STREAMS_MAX`] streams; above that all begin anew.
 //! Spec: RFC 791, 768, 9293; 8200 for IPv6; 23/ZMTP "Framing"
@@ -52,13 +52,13 @@ impl Streams {
         }
     }
 
-    /// What was dropped is missing in the streams: they begin anew.
+    /// Events were dropped, so the streams have gaps: they begin anew.
     pub(super) fn forget(&mut self) {
         self.at.clear();
     }
 }
 
-/// A datagram to everybody on its network.
+/// A beacon as a broadcast datagram of its network.
 pub(super) fn datagram(from: SocketAddr, port: u16, octets: &[u8]) -> Vec<u8> {
     let to = SocketAddr::from(([255, 255, 255, 255], port));
     let mut udp = Vec::with_capacity(8 + octets.len());
@@ -102,7 +102,7 @@ fn tcp(from: SocketAddr, to: SocketAddr, at: u32, flags: Flags, octets: &[u8]) -
     tcp.extend_from_slice(&from.port().to_be_bytes());
     tcp.extend_from_slice(&to.port().to_be_bytes());
     tcp.extend_from_slice(&at.to_be_bytes());
-    // The other way nothing was ever sent.
+    // Nothing is ever sent in the other direction.
     let acknowledged: u32 = match flags {
         Flags::Syn => 0,
         Flags::Ack | Flags::Push => 1,

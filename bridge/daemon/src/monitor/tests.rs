@@ -14,9 +14,9 @@ use zocp_node::{
 use super::{
     capture::Capture,
     encoder::Encoder,
+    event::{Event, EventKind},
+    filter::Filter,
     lines::Lines,
-    order::Order,
-    seen::{Seen, What},
     watcher::Watcher,
 };
 use zocp_dbus::{
@@ -27,23 +27,23 @@ use zocp_relay::transport::TAG;
 
 const LAMP: PeerId = PeerId::new([7; 16]);
 
-fn seen(at: u64, note: TraceEvent) -> Seen {
-    Seen {
+fn event(at: u64, note: TraceEvent) -> Event {
+    Event {
         at,
-        what: What::Mesh(note),
+        what: EventKind::Mesh(note),
     }
 }
 
-fn entered(at: u64) -> Seen {
+fn entered(at: u64) -> Event {
     let note = TraceEvent::Entered {
         peer: LAMP,
         name: "lamp".to_owned(),
         endpoint: "tcp://10.0.0.2:49152".to_owned(),
     };
-    seen(at, note)
+    event(at, note)
 }
 
-fn message(at: u64, way: Direction, content: Vec<Bytes>) -> Seen {
+fn message(at: u64, way: Direction, content: Vec<Bytes>) -> Event {
     let header: &[u8] = &[0xAA, 0xA1, 2, 2, 0, 1];
     let address = |host, port| SocketAddr::from(([10, 0, 0, host], port));
     let passed = TracedMessage {
@@ -54,14 +54,14 @@ fn message(at: u64, way: Direction, content: Vec<Bytes>) -> Seen {
         header: header.into(),
         content: content.into_iter().collect(),
     };
-    seen(at, TraceEvent::Message(Box::new(passed)))
+    event(at, TraceEvent::Message(Box::new(passed)))
 }
 
-fn zocp(at: u64, way: Direction, message_text: &str) -> Seen {
+fn zocp(at: u64, way: Direction, message_text: &str) -> Event {
     message(at, way, vec![Bytes::from(message_text.to_owned())])
 }
 
-fn packet(at: u64, way: Direction, packet: Message) -> Seen {
+fn packet(at: u64, way: Direction, packet: Message) -> Event {
     message(
         at,
         way,
@@ -72,9 +72,9 @@ fn packet(at: u64, way: Direction, packet: Message) -> Seen {
     )
 }
 
-fn lines(encoder: &mut Lines, seen: &[Seen]) -> Vec<Value> {
+fn lines(encoder: &mut Lines, event: &[Event]) -> Vec<Value> {
     let mut out = Vec::new();
-    for one in seen {
+    for one in event {
         encoder.write(one, &mut out);
     }
     let text = String::from_utf8(out).unwrap();
@@ -94,7 +94,7 @@ fn an_answer_is_followed_by_how_long_its_call_took() {
         .build(&"no sound")
         .unwrap();
     let told = lines(
-        &mut Lines::new(Order::default()),
+        &mut Lines::new(Filter::default()),
         &[
             entered(1),
             zocp(
@@ -132,7 +132,7 @@ fn an_answer_is_followed_by_how_long_its_call_took() {
 #[test]
 fn what_cannot_be_understood_is_told_as_what_it_is() {
     let told = lines(
-        &mut Lines::new(Order::default()),
+        &mut Lines::new(Filter::default()),
         &[
             zocp(1, Direction::In, r#"{"CALL": 7}"#),
             zocp(2, Direction::In, r#"{"REP": ["#),
@@ -165,7 +165,7 @@ fn a_capture_has_a_message_as_a_segment_and_its_packet_by_itself() {
         .destination("org.example.Music")
         .build(&())
         .unwrap();
-    let mut capture = Capture::new(Order::default());
+    let mut capture = Capture::new(Filter::default());
     let mut out = Vec::new();
     capture.begin(&mut out);
     capture.write(&entered(1), &mut out);
@@ -205,7 +205,7 @@ fn blocks(mut file: &[u8]) -> Vec<(u32, Vec<u8>)> {
 #[tokio::test]
 async fn a_watcher_that_does_not_read_holds_up_nobody_and_learns_what_it_missed() {
     let stop = CancellationToken::new();
-    let opened = Watcher::open(":1.1", Order::default(), stop.clone());
+    let opened = Watcher::open(":1.1", Filter::default(), stop.clone());
     let (watcher, theirs, task) = opened.unwrap();
     let task = tokio::spawn(task);
     let offered: u64 = 40_000;

@@ -1,9 +1,9 @@
 //! One watcher: its queue, and the task that writes to it.
 //!
-//! Model: a [`Watcher`] is the end that is offered what happens. Its task takes from the queue, makes octets
-//! with a [`Encoder`], and writes them to a socket pair whose other end the program has.
-//! Invariants: WATCHER-1. [`Watcher::offer`] never waits: without room it counts. WATCHER-2. What was dropped is told in the
-//! place where it is missing. WATCHER-3. The task ends when the program closes its end, or at `stop`.
+//! Model: a [`Watcher`] is the sending side of a queue of events. Its task takes events from the queue, encodes them
+//! with an [`Encoder`], and writes them to a socket pair whose other end the program reads.
+//! Invariants: WATCHER-1. [`Watcher::offer`] never waits: an event that finds no room is counted. WATCHER-2. The number of dropped
+//! events is written at the place where they are missing. WATCHER-3. The task ends when the program closes its end, or at `stop`.
 //! Limits: [`QUEUE_MAX`] events of [`QUEUE_OCTETS_MAX`] octets wait; what the task has taken is one batch of
 //! [`BATCH_MAX`].
 
@@ -25,12 +25,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     capture::Capture,
     encoder::Encoder,
+    event::Event,
+    filter::{Filter, Format},
     lines::Lines,
-    order::{Format, Order},
-    seen::Seen,
 };
 
-/// The end that is offered what happens. Clones are the same.
+/// The sending side of a watcher. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Watcher {
     shared: Arc<Shared>,
@@ -42,23 +42,23 @@ struct Shared {
     queue: Sender<Queued>,
     /// Octets that wait.
     waiting: AtomicUsize,
-    /// Events that were dropped and not told of yet.
+    /// Events that were dropped and not reported yet.
     lost: AtomicU64,
 }
 
-/// An event, and how many before it were dropped.
-type Queued = (u64, Arc<Seen>);
+/// An event, and how many events before it were dropped.
+type Queued = (u64, Arc<Event>);
 
 impl Watcher {
     /// A watcher, the program's end, and the task that serves it.
     pub(super) fn open(
         program: &str,
-        order: Order,
+        filter: Filter,
         stop: CancellationToken,
     ) -> io::Result<(Self, OwnedFd, impl Future<Output = ()> + Send + use<>)> {
         let (ours, theirs) = UnixStream::pair()?;
         let theirs = theirs.into_std()?;
-        // Programs that know nothing of this just read.
+        // A program that only reads need not set this.
         theirs.set_nonblocking(false)?;
         let (queue, events) = mpsc::channel(QUEUE_MAX);
         let watcher = Self {
@@ -69,23 +69,23 @@ impl Watcher {
                 lost: AtomicU64::new(0),
             }),
         };
-        let encoder: Box<dyn Encoder> = match order.format {
-            Format::Json => Box::new(Lines::new(order)),
-            Format::Pcapng => Box::new(Capture::new(order)),
+        let encoder: Box<dyn Encoder> = match filter.format {
+            Format::Json => Box::new(Lines::new(filter)),
+            Format::Pcapng => Box::new(Capture::new(filter)),
         };
         let task = watcher.clone().serve(ours, events, encoder, stop);
         Ok((watcher, theirs.into(), task))
     }
 
-    /// Takes an event, or counts it (WATCHER-1).
-    pub(super) fn offer(&self, seen: &Arc<Seen>) {
+    /// Queues an event, or counts it as dropped (WATCHER-1).
+    pub(super) fn offer(&self, event: &Arc<Event>) {
         let shared = &self.shared;
-        let weight = seen.weight();
+        let weight = event.weight();
         let waiting = shared.waiting.fetch_add(weight, Ordering::Relaxed);
         match shared.queue.try_reserve() {
             Ok(room) if waiting < QUEUE_OCTETS_MAX => {
                 let lost = shared.lost.swap(0, Ordering::Relaxed);
-                room.send((lost, Arc::clone(seen)));
+                room.send((lost, Arc::clone(event)));
             }
             _ => {
                 shared.waiting.fetch_sub(weight, Ordering::Relaxed);
@@ -117,13 +117,13 @@ impl Watcher {
                 write_all(&stream, &out).await?;
                 out.clear();
                 events.recv_many(&mut batch, BATCH_MAX).await;
-                for (lost, seen) in batch.drain(..) {
+                for (lost, event) in batch.drain(..) {
                     tell_lost(&mut *encoder, lost, &mut out);
-                    encoder.write(&seen, &mut out);
-                    let weight = seen.weight();
+                    encoder.write(&event, &mut out);
+                    let weight = event.weight();
                     self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
                 }
-                // Nothing came behind what was dropped.
+                // No event came after the dropped ones.
                 if events.is_empty() {
                     let lost = self.shared.lost.swap(0, Ordering::Relaxed);
                     tell_lost(&mut *encoder, lost, &mut out);
@@ -157,7 +157,7 @@ async fn write_all(stream: &UnixStream, mut octets: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until the program has closed its end. What it says is nothing to us.
+/// Waits until the program has closed its end; what it writes is ignored.
 async fn closed(stream: &UnixStream) {
     let mut nothing = [0; 64];
     while stream.readable().await.is_ok() {
@@ -169,9 +169,9 @@ async fn closed(stream: &UnixStream) {
     }
 }
 
-/// Two bursts of what one read of a connection may bring.
+/// Twice the messages that one read of a connection may bring.
 const QUEUE_MAX: usize = 8192;
-/// Of what one watcher makes the bridge keep.
+/// The memory that one watcher makes the bridge hold.
 const QUEUE_OCTETS_MAX: usize = 16 << 20;
-/// Then others get their turn while it is written.
+/// Octets of a batch; other tasks run while it is written.
 const BATCH_MAX: usize = 256;

@@ -1,19 +1,19 @@
 //! Who is trusted on a secure mesh, while the bridge runs: `org.z25.Zocp1.Trust`.
 //!
-//! Model: the `Book` says which keys are trusted and by whose word; the node knows the same keys and
-//! enforces; the document keeps what is not in the configuration. [`Opened`] is the book before there is a
+//! Model: the `TrustStore` says which keys are trusted and by whose word; the node knows the same keys and
+//! enforces; the document keeps what is not in the configuration. [`LoadedTrust`] is the store before there is a
 //! node, [`Trust`] the handle after that.
 //! Invariants: TRUST-1. changes come one after the other, each in the node before it is shown on the bus, so nobody
 //! is shown as distrusted who is still let in. TRUST-2. a call that changes something is answered when
-//! that is kept. TRUST-3. what is meant by a text is a key, else a whole fingerprint, else a node: no name that a
-//! node chose goes before a key.
+//! that is kept. TRUST-3. a text names a key, else a whole fingerprint, else a node: a node cannot choose a name that is
+//! taken for the key of another.
 //! Limits: `BY_HAND_MAX`, else those of the node.
 //! Not here: cryptography (`zocp_zmtp`), who is let in (`zocp_zre`), the configuration (`crate::config`).
 //! Spec: docs/reference/dbus.md, "Trust"; docs/reference/protocol.md §8.
 
-mod book;
-mod kept;
+mod document;
 mod requests;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -28,8 +28,8 @@ use zocp_interfaces::{BRIDGE_PATH, TRUST_INTERFACE};
 use zocp_node::{Event, FirstUse, Node, NodeError, PublicKey, Security, Stranger};
 
 use self::{
-    book::{BY_HAND_MAX, Book, Full},
-    kept::KeptKeys,
+    document::SavedKeys,
+    store::{BY_HAND_MAX, Full, TrustStore},
 };
 use zocp_dbus::{
     errors::Refusal,
@@ -40,31 +40,31 @@ use zocp_state::{Keeper, StateDir, Store};
 
 /// The trusted keys before there is a node.
 #[derive(Debug)]
-pub struct Opened {
-    book: Book,
-    store: Store<KeptKeys>,
+pub struct LoadedTrust {
+    trusted: TrustStore,
+    store: Store<SavedKeys>,
     first_use: FirstUse,
 }
 
-impl Opened {
+impl LoadedTrust {
     /// Adds to what the configuration says of a secure mesh what was kept. `None` where it is none.
     pub fn new(state: &StateDir, security: Option<&mut Security>) -> Option<Self> {
         let security = security?;
-        let (kept, store) = state.open::<KeptKeys>();
-        let book = Book::new(kept.read(), &security.trusted);
-        for key in book.overruled() {
+        let (kept, store) = state.open::<SavedKeys>();
+        let trusted = TrustStore::new(kept.read(), &security.trusted);
+        for key in trusted.overruled() {
             let fingerprint = key.fingerprint();
             tracing::warn!(fingerprint, %key, "distrusted by hand, though mesh.trusted names it");
         }
-        let kept = book.kept();
-        security.trusted = book.trusted().map(|it| it.key).collect();
-        let is_learned = |key: &PublicKey| book.is_learned(*key);
+        let kept = trusted.kept();
+        security.trusted = trusted.trusted().map(|it| it.key).collect();
+        let is_learned = |key: &PublicKey| trusted.is_learned(*key);
         security.trusted.retain(|key| !is_learned(key));
         security.learned = kept.learned;
         security.learned.retain(|(key, _)| is_learned(key));
         security.barred = kept.distrusted;
         Some(Self {
-            book,
+            trusted,
             store,
             first_use: security.first_use,
         })
@@ -87,7 +87,7 @@ struct Shared {
 /// What there is on a secure mesh only.
 #[derive(Debug)]
 struct Secure {
-    book: Arc<Mutex<Book>>,
+    trusted: Arc<Mutex<TrustStore>>,
     keeper: Keeper,
     first_use: Mutex<FirstUse>,
     /// Held by who changes something (TRUST-1).
@@ -100,17 +100,17 @@ impl Trust {
     pub fn start(
         tasks: &TaskTracker,
         node: Node,
-        opened: Option<Opened>,
+        opened: Option<LoadedTrust>,
         stop: CancellationToken,
     ) -> Self {
         let secure = opened.map(|opened| {
-            let book = Arc::new(Mutex::new(opened.book));
-            let kept = Arc::clone(&book);
+            let trusted = Arc::new(Mutex::new(opened.trusted));
+            let kept = Arc::clone(&trusted);
             let keeper = opened
                 .store
                 .keep(tasks, stop, move || locked(&kept).kept().into());
             Secure {
-                book,
+                trusted,
                 keeper,
                 first_use: Mutex::new(opened.first_use),
                 turn: tokio::sync::Mutex::default(),
@@ -147,27 +147,27 @@ impl Trust {
         self.show();
     }
 
-    /// Trusts whom the text means: a key, or the fingerprint or UUID of a stranger, or a node that is here.
+    /// Trusts the key that the text names: a key, the fingerprint or UUID of an untrusted peer, or a node that is present.
     async fn trust(&self, text: &str) -> Answer {
         let secure = self.secure()?;
         let _turn = secure.turn.lock().await;
         let key = self.meant(text, Whom::Strangers).await?;
-        locked(&secure.book).trust(key).map_err(full)?;
+        locked(&secure.trusted).trust(key).map_err(full)?;
         self.shared.node.trust(key).await.map_err(failed)?;
         self.changed(secure, key).await
     }
 
-    /// Distrusts whom the text means: a key, the fingerprint of one that is known, or a node that is here.
+    /// Distrusts the key that the text names: a key, the fingerprint of a known one, or a node that is present.
     async fn distrust(&self, text: &str) -> Answer {
         let secure = self.secure()?;
         let _turn = secure.turn.lock().await;
         let key = self.meant(text, Whom::Known).await?;
-        locked(&secure.book).distrust(key).map_err(full)?;
+        locked(&secure.trusted).distrust(key).map_err(full)?;
         self.shared.node.distrust(key).await.map_err(failed)?;
         self.changed(secure, key).await
     }
 
-    /// Who asked in vain lately.
+    /// The untrusted peers that tried to connect lately.
     async fn strangers(&self) -> Answer {
         let strangers = self.shared.node.strangers().await.map_err(failed)?;
         let told: Vec<BTreeMap<&str, Variant<'static>>> = strangers.iter().map(told).collect();
@@ -188,7 +188,7 @@ impl Trust {
         };
         let _turn = secure.turn.lock().await;
         let node = &self.shared.node;
-        let turned = locked(&secure.book).configure(trusted);
+        let turned = locked(&secure.trusted).configure(trusted);
         for key in turned.distrusted {
             node.distrust(key).await?;
         }
@@ -210,13 +210,13 @@ impl Trust {
         match event {
             Event::Entered(info) => {
                 let Some(key) = info.key else { return };
-                if locked(&secure.book).named(key, &info.name) {
+                if locked(&secure.trusted).named(key, &info.name) {
                     secure.keeper.changed();
                     self.show();
                 }
             }
             Event::KeyLearned { key, name, .. } => {
-                locked(&secure.book).learned(*key, name);
+                locked(&secure.trusted).learned(*key, name);
                 secure.keeper.changed();
                 self.show();
             }
@@ -274,8 +274,8 @@ impl Trust {
         let mut distrusted: Vec<String> = Vec::new();
         let mut first_use = FirstUse::Refuse;
         if let Some(secure) = &self.shared.secure {
-            let book = locked(&secure.book);
-            trusted.extend(book.trusted().map(|it| {
+            let store = locked(&secure.trusted);
+            trusted.extend(store.trusted().map(|it| {
                 BTreeMap::from([
                     ("Key", Variant::new(it.key.to_string())),
                     ("Fingerprint", Variant::new(it.key.fingerprint())),
@@ -283,7 +283,7 @@ impl Trust {
                     ("Name", Variant::new(it.name.unwrap_or_default().to_owned())),
                 ])
             }));
-            distrusted.extend(book.distrusted().map(|key| key.to_string()));
+            distrusted.extend(store.distrusted().map(|key| key.to_string()));
             first_use = *locked(&secure.first_use);
         }
         [
@@ -293,7 +293,7 @@ impl Trust {
         ]
     }
 
-    /// The one key that is meant by a text (TRUST-3).
+    /// The one key that a text names (TRUST-3).
     async fn meant(&self, text: &str, whom: Whom) -> Result<PublicKey, Refusal> {
         if let Ok(key) = text.parse() {
             return Ok(key);
@@ -308,7 +308,7 @@ impl Trust {
             Whom::Strangers => known.extend(strangers.iter().map(|it| it.key)),
             Whom::Known => {
                 let secure = self.secure()?;
-                known.extend(locked(&secure.book).trusted().map(|it| it.key));
+                known.extend(locked(&secure.trusted).trusted().map(|it| it.key));
             }
         }
         let plain = |text: &str| text.replace('-', "").to_lowercase();

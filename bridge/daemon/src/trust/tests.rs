@@ -37,7 +37,7 @@ impl Stage {
         let mut config = config("desk", 1);
         let mut security = config.security.take().unwrap();
         configure(&mut security);
-        let opened = Opened::new(state, Some(&mut security));
+        let opened = LoadedTrust::new(state, Some(&mut security));
         config.security = Some(security);
         let (node, events) = Node::start(config).await.unwrap();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -74,8 +74,9 @@ impl Stage {
     }
 
     fn trusted(&self) -> Vec<(PublicKey, &'static str)> {
-        let book = locked(&self.trust.shared.secure.as_ref().unwrap().book);
-        book.trusted()
+        let trusted = locked(&self.trust.shared.secure.as_ref().unwrap().trusted);
+        trusted
+            .trusted()
             .map(|it| (it.key, it.source.text()))
             .collect()
     }
@@ -217,7 +218,7 @@ async fn without_a_key_nobody_is_trusted_and_that_is_said() {
     let mut config = config("desk", 1);
     config.security = None;
     let (node, _events) = Node::start(config).await.unwrap();
-    assert!(Opened::new(&StateDir::none(), None).is_none());
+    assert!(LoadedTrust::new(&StateDir::none(), None).is_none());
     let trust = Trust::start(
         &TaskTracker::new(),
         node.clone(),

@@ -12,6 +12,7 @@
 //! `live` is the loop; `stack` has zbus use the same reading and writing.
 //! Not here: connections that serve a table of objects (`crate::server`).
 
+mod backoff;
 mod error;
 mod event_loop;
 mod handshake;
@@ -39,6 +40,7 @@ use zbus::Message;
 
 pub use self::zbus_transport::Ready;
 pub use self::{
+    backoff::Backoff,
     event_loop::{Ended, Handler, run},
     handshake::connect,
     read_barrier::ReadBarrier,

@@ -9,7 +9,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use zbus::{
@@ -27,7 +27,7 @@ use super::{
     in_flight::InFlightQuota,
 };
 use crate::{
-    connection::{Descriptors, bus_call, ready},
+    connection::{Backoff, Descriptors, bus_call, ready},
     errors::Refusal,
     message::send_all,
     objects::{Call, Dispatch, ReplyToken, Set},
@@ -47,7 +47,7 @@ pub(super) async fn run<O: ObjectHandler>(
     mut names: Names,
     stop: CancellationToken,
 ) {
-    let mut pause = PAUSE_MIN;
+    let mut backoff = Backoff::default();
     while !stop.is_cancelled() {
         let connected = tokio::select! {
             () = stop.cancelled() => break,
@@ -56,7 +56,7 @@ pub(super) async fn run<O: ObjectHandler>(
         };
         match connected.unwrap_or_else(|_| Err(zbus::Error::Failure("no answer".to_owned()))) {
             Ok(stream) => {
-                pause = PAUSE_MIN;
+                backoff.reset();
                 Connected::new(&order, &owner, &mut names, stream)
                     .run(&stop)
                     .await;
@@ -66,7 +66,7 @@ pub(super) async fn run<O: ObjectHandler>(
         if !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+                () = backoff.wait() => {}
             }
         }
     }
@@ -556,8 +556,5 @@ const ANSWERS_WAITING_MAX: usize = 32;
 /// `DBUS_NAME_FLAG_DO_NOT_QUEUE`: who has the name keeps it.
 const DO_NOT_QUEUE: u32 = 4;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// Between two connections.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Before a name that another connection has is asked for again.
 const NAME_RETRY: Duration = Duration::from_secs(2);

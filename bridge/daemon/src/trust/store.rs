@@ -1,45 +1,45 @@
-//! Which keys are trusted, and by whose word.
+//! The trust store: which keys are trusted, and why.
 //!
-//! Model: a [`Book`] has an entry for each key of which anything is said: by the configuration, by hand, or by
-//! its first use. Plain data; what follows from a change its owner does.
-//! Invariants: BOOK-1. what was said by hand outweighs all else: who was distrusted by hand is not trusted before
-//! it is trusted by hand, also if the configuration names it. BOOK-2. an entry of which nothing is said is gone.
-//! Limits: [`BY_HAND_MAX`] keys of which something is said by hand.
+//! Model: a [`TrustStore`] has an entry for each key that the configuration names, that somebody trusted or distrusted
+//! by command, or that was learned at first use. It is plain data; its owner carries out what follows from a change.
+//! Invariants: TRUSTSTORE-1. a manual override outweighs everything else: a key that was distrusted by command is not trusted before
+//! it is trusted by command, also if the configuration names it. TRUSTSTORE-2. an entry without any source is removed.
+//! Limits: [`BY_HAND_MAX`] manual overrides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use zocp_node::PublicKey;
 
-use super::kept::Keys;
+use super::document::Keys;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(super) struct Book {
+pub(super) struct TrustStore {
     entries: BTreeMap<PublicKey, Entry>,
 }
 
-/// What is said of a key.
+/// The sources for a key.
 #[derive(Debug, Default)]
 struct Entry {
     configured: bool,
-    hand: Option<Hand>,
+    hand: Option<Override>,
     on_first_use: bool,
-    /// What its node called itself last.
+    /// The name that its node had last.
     name: Option<String>,
 }
 
-/// What somebody said by hand.
+/// A manual override.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hand {
+enum Override {
     Trusted,
     Distrusted,
 }
 
-/// By whose word a key is trusted: of several the first of these.
+/// Why a key is trusted: of several reasons the first of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Configuration,
-    Hand,
+    Override,
     FirstUse,
 }
 
@@ -47,7 +47,7 @@ impl Source {
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Configuration => "configuration",
-            Self::Hand => "hand",
+            Self::Override => "hand",
             Self::FirstUse => "first-use",
         }
     }
@@ -61,23 +61,23 @@ pub(super) struct TrustedKey<'a> {
     pub(super) name: Option<&'a str>,
 }
 
-/// What another configuration changes.
+/// The keys that a new configuration changes.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Turned {
+pub(super) struct Changed {
     pub(super) trusted: Vec<PublicKey>,
     pub(super) distrusted: Vec<PublicKey>,
 }
 
-/// Something is said by hand of as many keys already.
+/// There are as many manual overrides as there may be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
 impl Entry {
     fn source(&self) -> Option<Source> {
         match self.hand {
-            Some(Hand::Distrusted) => None,
+            Some(Override::Distrusted) => None,
             _ if self.configured => Some(Source::Configuration),
-            Some(Hand::Trusted) => Some(Source::Hand),
+            Some(Override::Trusted) => Some(Source::Override),
             None => self.on_first_use.then_some(Source::FirstUse),
         }
     }
@@ -87,27 +87,27 @@ impl Entry {
     }
 }
 
-impl Book {
+impl TrustStore {
     pub(super) fn new(kept: Keys, configured: &[PublicKey]) -> Self {
-        let mut book = Self::default();
+        let mut trusted = Self::default();
         for key in configured {
-            book.entry(*key).configured = true;
+            trusted.entry(*key).configured = true;
         }
         for (key, name) in kept.learned {
-            let entry = book.entry(key);
+            let entry = trusted.entry(key);
             entry.on_first_use = true;
             entry.name = Some(name);
         }
         for key in kept.by_hand {
-            book.entry(key).hand = Some(Hand::Trusted);
+            trusted.entry(key).hand = Some(Override::Trusted);
         }
         for key in kept.distrusted {
-            book.entry(key).hand = Some(Hand::Distrusted);
+            trusted.entry(key).hand = Some(Override::Distrusted);
         }
-        book
+        trusted
     }
 
-    /// What is to be kept.
+    /// The part that is saved.
     pub(super) fn kept(&self) -> Keys {
         let by_hand = |hand| {
             let said = move |entry: &Entry| entry.hand == Some(hand);
@@ -115,11 +115,11 @@ impl Book {
         };
         let learned = self.entries.iter().filter(|(_, entry)| entry.on_first_use);
         Keys {
-            by_hand: by_hand(Hand::Trusted),
+            by_hand: by_hand(Override::Trusted),
             learned: learned
                 .map(|(key, entry)| (*key, entry.name.clone().unwrap_or_default()))
                 .collect(),
-            distrusted: by_hand(Hand::Distrusted),
+            distrusted: by_hand(Override::Distrusted),
         }
     }
 
@@ -134,28 +134,28 @@ impl Book {
         })
     }
 
-    /// Whether its first use is the only word for a key.
+    /// Whether a key is trusted for its first use alone.
     pub(super) fn is_learned(&self, key: PublicKey) -> bool {
         let entry = self.entries.get(&key);
         entry.is_some_and(|entry| entry.source() == Some(Source::FirstUse))
     }
 
-    /// Those that were distrusted by hand, sorted.
+    /// The keys that were distrusted by command, sorted.
     pub(super) fn distrusted(&self) -> impl Iterator<Item = PublicKey> {
-        self.keys_where(|entry| entry.hand == Some(Hand::Distrusted))
+        self.keys_where(|entry| entry.hand == Some(Override::Distrusted))
     }
 
-    /// Those of them that the configuration names all the same.
+    /// The keys that were distrusted by command although the configuration names them.
     pub(super) fn overruled(&self) -> impl Iterator<Item = PublicKey> {
-        self.keys_where(|entry| entry.hand == Some(Hand::Distrusted) && entry.configured)
+        self.keys_where(|entry| entry.hand == Some(Override::Distrusted) && entry.configured)
     }
 
     /// Trusts a key by hand.
     pub(super) fn trust(&mut self, key: PublicKey) -> Result<(), Full> {
         self.make_room(key)?;
         let entry = self.entry(key);
-        // What the configuration says is not said twice: it goes when it is taken out there.
-        entry.hand = (!entry.configured).then_some(Hand::Trusted);
+        // A key of the configuration gets no override, so it is removed when the configuration drops it.
+        entry.hand = (!entry.configured).then_some(Override::Trusted);
         entry.on_first_use = false;
         Ok(())
     }
@@ -164,7 +164,7 @@ impl Book {
     pub(super) fn distrust(&mut self, key: PublicKey) -> Result<(), Full> {
         self.make_room(key)?;
         let entry = self.entry(key);
-        entry.hand = Some(Hand::Distrusted);
+        entry.hand = Some(Override::Distrusted);
         entry.on_first_use = false;
         Ok(())
     }
@@ -176,7 +176,7 @@ impl Book {
         entry.name = Some(name.to_owned());
     }
 
-    /// The node of a trusted key is here under a name; whether that is news.
+    /// Notes the name of the node of a trusted key; whether it changed.
     pub(super) fn named(&mut self, key: PublicKey, name: &str) -> bool {
         match self.entries.get_mut(&key) {
             Some(entry) if entry.name.as_deref() != Some(name) => {
@@ -188,7 +188,7 @@ impl Book {
     }
 
     /// The configuration names these keys now.
-    pub(super) fn configure(&mut self, keys: &[PublicKey]) -> Turned {
+    pub(super) fn configure(&mut self, keys: &[PublicKey]) -> Changed {
         let before: BTreeSet<PublicKey> = self.trusted().map(|it| it.key).collect();
         for entry in self.entries.values_mut() {
             entry.configured = false;
@@ -198,7 +198,7 @@ impl Book {
         }
         self.entries.retain(|_, entry| !entry.says_nothing());
         let now: BTreeSet<PublicKey> = self.trusted().map(|it| it.key).collect();
-        Turned {
+        Changed {
             trusted: now.difference(&before).copied().collect(),
             distrusted: before.difference(&now).copied().collect(),
         }
@@ -224,7 +224,7 @@ impl Book {
     }
 }
 
-/// Far more than anybody compares.
+/// Far more keys than a person compares.
 pub(super) const BY_HAND_MAX: usize = 4096;
 
 #[cfg(test)]
@@ -237,60 +237,66 @@ mod tests {
         KeyPair::from_secret(&[number; 32]).public()
     }
 
-    fn source_of(book: &Book, of: PublicKey) -> Option<Source> {
-        book.trusted().find(|it| it.key == of).map(|it| it.source)
+    fn source_of(trusted: &TrustStore, of: PublicKey) -> Option<Source> {
+        trusted
+            .trusted()
+            .find(|it| it.key == of)
+            .map(|it| it.source)
     }
 
     #[test]
     fn a_key_is_trusted_by_the_first_word_of_three() {
-        let mut book = Book::new(Keys::default(), &[key(1)]);
-        book.trust(key(2)).unwrap();
-        book.learned(key(3), "three");
-        assert_eq!(source_of(&book, key(1)), Some(Source::Configuration));
-        assert_eq!(source_of(&book, key(2)), Some(Source::Hand));
-        assert_eq!(source_of(&book, key(3)), Some(Source::FirstUse));
-        book.trust(key(3)).unwrap();
-        assert_eq!(source_of(&book, key(3)), Some(Source::Hand));
+        let mut trusted = TrustStore::new(Keys::default(), &[key(1)]);
+        trusted.trust(key(2)).unwrap();
+        trusted.learned(key(3), "three");
+        assert_eq!(source_of(&trusted, key(1)), Some(Source::Configuration));
+        assert_eq!(source_of(&trusted, key(2)), Some(Source::Override));
+        assert_eq!(source_of(&trusted, key(3)), Some(Source::FirstUse));
+        trusted.trust(key(3)).unwrap();
+        assert_eq!(source_of(&trusted, key(3)), Some(Source::Override));
     }
 
     #[test]
     fn what_is_said_by_hand_outweighs_the_configuration_until_it_is_taken_back() {
-        let mut book = Book::new(Keys::default(), &[key(1)]);
-        book.distrust(key(1)).unwrap();
-        assert_eq!(source_of(&book, key(1)), None);
-        assert_eq!(book.overruled().collect::<Vec<_>>(), [key(1)]);
-        let mut book = Book::new(book.kept(), &[key(1)]);
-        assert_eq!(source_of(&book, key(1)), None);
-        assert_eq!(book.configure(&[key(1)]), Turned::default());
-        book.trust(key(1)).unwrap();
-        assert_eq!(source_of(&book, key(1)), Some(Source::Configuration));
-        assert_eq!(book.kept(), Keys::default());
+        let mut trusted = TrustStore::new(Keys::default(), &[key(1)]);
+        trusted.distrust(key(1)).unwrap();
+        assert_eq!(source_of(&trusted, key(1)), None);
+        assert_eq!(trusted.overruled().collect::<Vec<_>>(), [key(1)]);
+        let mut trusted = TrustStore::new(trusted.kept(), &[key(1)]);
+        assert_eq!(source_of(&trusted, key(1)), None);
+        assert_eq!(trusted.configure(&[key(1)]), Changed::default());
+        trusted.trust(key(1)).unwrap();
+        assert_eq!(source_of(&trusted, key(1)), Some(Source::Configuration));
+        assert_eq!(trusted.kept(), Keys::default());
     }
 
     #[test]
     fn another_configuration_tells_who_is_trusted_now_and_who_no_longer() {
-        let mut book = Book::new(Keys::default(), &[key(1), key(2), key(3)]);
-        book.learned(key(3), "three");
-        let turned = book.configure(&[key(2), key(4)]);
+        let mut trusted = TrustStore::new(Keys::default(), &[key(1), key(2), key(3)]);
+        trusted.learned(key(3), "three");
+        let turned = trusted.configure(&[key(2), key(4)]);
         assert_eq!(turned.trusted, [key(4)]);
         assert_eq!(turned.distrusted, [key(1)]);
-        assert_eq!(source_of(&book, key(3)), Some(Source::FirstUse));
+        assert_eq!(source_of(&trusted, key(3)), Some(Source::FirstUse));
     }
 
     #[test]
     fn what_is_kept_comes_back() {
-        let mut book = Book::default();
-        book.trust(key(1)).unwrap();
-        book.learned(key(2), "two");
-        book.distrust(key(3)).unwrap();
-        let again = Book::new(super::super::kept::KeptKeys::from(book.kept()).read(), &[]);
-        assert_eq!(again.kept(), book.kept());
-        assert!(again.trusted().eq(book.trusted()));
+        let mut trusted = TrustStore::default();
+        trusted.trust(key(1)).unwrap();
+        trusted.learned(key(2), "two");
+        trusted.distrust(key(3)).unwrap();
+        let again = TrustStore::new(
+            super::super::document::SavedKeys::from(trusted.kept()).read(),
+            &[],
+        );
+        assert_eq!(again.kept(), trusted.kept());
+        assert!(again.trusted().eq(trusted.trusted()));
     }
 
     #[test]
     fn so_much_is_said_by_hand_and_no_more() {
-        let mut book = Book::default();
+        let mut trusted = TrustStore::default();
         let key = |number: usize| {
             let mut secret = [7; 32];
             // The first octet has bits that do not count.
@@ -298,9 +304,9 @@ mod tests {
             KeyPair::from_secret(&secret).public()
         };
         for number in 0..BY_HAND_MAX {
-            book.entry(key(number)).hand = Some(Hand::Trusted);
+            trusted.entry(key(number)).hand = Some(Override::Trusted);
         }
-        assert_eq!(book.trust(key(BY_HAND_MAX)), Err(Full));
-        assert_eq!(book.distrust(key(7)), Ok(()));
+        assert_eq!(trusted.trust(key(BY_HAND_MAX)), Err(Full));
+        assert_eq!(trusted.distrust(key(7)), Ok(()));
     }
 }

@@ -1,4 +1,4 @@
-//! What is kept of lasting values.
+//! The saved lasting values.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use zocp_state::Document;
 
 /// All lasting values.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Published {
-    pub(super) values: Vec<KeptValue>,
+pub(super) struct LastingValues {
+    pub(super) values: Vec<SavedValue>,
 }
 
-impl Document for Published {
+impl Document for LastingValues {
     const NAME: &'static str = "published";
     const VERSION: u32 = 1;
 }
 
-/// A value with what was said of it.
+/// A value with its description.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct KeptValue {
+pub(super) struct SavedValue {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     object: Vec<String>,
     name: String,
@@ -37,7 +37,7 @@ pub(super) struct KeptValue {
     step: Option<Value>,
 }
 
-impl KeptValue {
+impl SavedValue {
     pub(super) fn new(path: &CapPath, capability: &Capability) -> Self {
         let info = &capability.info;
         let segments = path.object.segments().iter();

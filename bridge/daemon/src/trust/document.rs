@@ -1,6 +1,6 @@
-//! The keys that outlive the bridge, as they are kept.
+//! The saved trust store.
 //!
-//! Not here: those of the configuration, which are its own.
+//! Not here: the keys of the configuration, which has them.
 //! Spec: docs/reference/configuration.md, "What is kept".
 
 use serde::{Deserialize, Serialize};
@@ -11,23 +11,23 @@ use zocp_state::Document;
 /// The document. Keys are in Z85.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct KeptKeys {
+pub(super) struct SavedKeys {
     /// Those that somebody trusted by hand.
-    by_hand: Vec<KeptKey>,
+    by_hand: Vec<SavedKey>,
     /// Those that were trusted on first use, with the names that their nodes had.
     learned: Vec<Learned>,
     /// Those that somebody distrusted by hand.
-    distrusted: Vec<KeptKey>,
+    distrusted: Vec<SavedKey>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-struct KeptKey(String);
+struct SavedKey(String);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
-    key: KeptKey,
+    key: SavedKey,
     name: String,
 }
 
@@ -39,15 +39,15 @@ pub(super) struct Keys {
     pub(super) distrusted: Vec<PublicKey>,
 }
 
-impl Document for KeptKeys {
+impl Document for SavedKeys {
     const NAME: &'static str = "trust";
     const VERSION: u32 = 1;
 }
 
-impl KeptKeys {
+impl SavedKeys {
     /// What is no key is logged and left out.
     pub(super) fn read(self) -> Keys {
-        let keys = |kept: Vec<KeptKey>| kept.into_iter().filter_map(KeptKey::read).collect();
+        let keys = |kept: Vec<SavedKey>| kept.into_iter().filter_map(SavedKey::read).collect();
         let learned = self.learned.into_iter();
         Keys {
             by_hand: keys(self.by_hand),
@@ -59,15 +59,15 @@ impl KeptKeys {
     }
 }
 
-impl From<Keys> for KeptKeys {
+impl From<Keys> for SavedKeys {
     fn from(keys: Keys) -> Self {
-        let kept = |keys: Vec<PublicKey>| keys.into_iter().map(KeptKey::of).collect();
+        let kept = |keys: Vec<PublicKey>| keys.into_iter().map(SavedKey::of).collect();
         let learned = keys.learned.into_iter();
         Self {
             by_hand: kept(keys.by_hand),
             learned: learned
                 .map(|(key, name)| Learned {
-                    key: KeptKey::of(key),
+                    key: SavedKey::of(key),
                     name,
                 })
                 .collect(),
@@ -76,7 +76,7 @@ impl From<Keys> for KeptKeys {
     }
 }
 
-impl KeptKey {
+impl SavedKey {
     fn of(key: PublicKey) -> Self {
         Self(key.to_string())
     }

@@ -1,5 +1,5 @@
-//! What a client sends to a capability or a method, and what it is given back: values of the types that
-//! the node declared.
+//! Values that clients send to a capability or a method, and results for them, converted to the types that the node
+//! declared.
 //!
 //! Not here: access and range, which the node checks; types themselves (`zocp_mapping::types`, `zocp_mapping::convert`).
 
@@ -9,27 +9,27 @@ use zocp_node::{
     model::{self, CheckError},
 };
 
-use super::facts::Fact;
+use super::metadata::CapabilityMetadata;
 use zocp_dbus::{errors::Refusal, server::Answer};
 use zocp_mapping::{
     convert::{self, Mismatch},
     types,
 };
 
-/// What a client sends, as the capability wants it: by its hint, else by its present type, where a number
+/// The value that a client sends, as the capability wants it: by its hint, else by its present type, where a number
 /// may be any number. What is shown as a value of any type, because its node does not keep to the hint or to one
 /// type, takes what the hint wants, else what comes; whether it is like the present value the node checks.
-pub(crate) fn wanted(fact: &Fact, given: &Variant<'_>) -> Result<Value, Mismatch> {
-    let hinted = types::hinted(fact.info.hint());
+pub(crate) fn wanted(known: &CapabilityMetadata, inbound: &Variant<'_>) -> Result<Value, Mismatch> {
+    let hinted = types::hinted(known.info.hint());
     let is_hinted = hinted.is_some();
-    let signature = hinted.unwrap_or_else(|| fact.kind.signature().clone());
+    let signature = hinted.unwrap_or_else(|| known.kind.signature().clone());
     let is_number = |signature| types::integer_variant(signature, 0).is_some();
-    match convert::as_wanted(&signature, given) {
-        Err(_) if fact.kind.is_any() => convert::as_given(given),
+    match convert::as_wanted(&signature, inbound) {
+        Err(_) if known.kind.is_any() => convert::as_given(inbound),
         Err(Mismatch::Number { .. })
-            if !is_hinted && is_number(&signature) && convert::is_number(given) =>
+            if !is_hinted && is_number(&signature) && convert::is_number(inbound) =>
         {
-            convert::as_given(given)
+            convert::as_given(inbound)
         }
         converted => converted,
     }
@@ -38,15 +38,15 @@ pub(crate) fn wanted(fact: &Fact, given: &Variant<'_>) -> Result<Value, Mismatch
 /// The arguments of a call, by the types that the method declares.
 pub(crate) fn arguments(
     method: &model::Method,
-    given: &[Variant<'_>],
+    inbound: &[Variant<'_>],
 ) -> Result<Vec<Value>, Refusal> {
     method
         .inputs
         .iter()
-        .zip(given)
-        .map(|(argument, given)| {
+        .zip(inbound)
+        .map(|(argument, inbound)| {
             let signature = types::argument(argument.type_hint.as_deref());
-            convert::as_wanted(&signature, given).map_err(|mismatch| {
+            convert::as_wanted(&signature, inbound).map_err(|mismatch| {
                 Refusal::InvalidArgs(format!("argument {:?}: {mismatch}", argument.name))
             })
         })
@@ -74,7 +74,7 @@ pub(crate) fn results(method: &model::Method, values: &[Value]) -> Answer {
     shown.collect()
 }
 
-/// Why a value is not taken, in the words of the bus.
+/// The D-Bus error for a value that is refused.
 pub(crate) fn unfit(error: CheckError, what: &str) -> Refusal {
     match error {
         CheckError::NotWritable => Refusal::PropertyReadOnly(what.to_owned()),

@@ -13,8 +13,8 @@ use zocp_node::{CapPath, ObjectPath, Value, model};
 use super::{Mirror, commands::Commands};
 use crate::node_error::refusal;
 use crate::view::{
-    facts::{self, Fact},
-    given::{arguments, results, wanted},
+    inbound::{arguments, results, wanted},
+    metadata::{self, CapabilityMetadata},
 };
 use zocp_dbus::{
     errors::Refusal,
@@ -23,12 +23,12 @@ use zocp_dbus::{
 };
 
 /// Who answers for a mirrored node.
-pub(super) struct NodeOwner<C> {
+pub(super) struct NodeHandler<C> {
     pub(super) mirror: Arc<Mirror>,
     pub(super) commands: C,
 }
 
-impl<C: Commands> ObjectHandler for NodeOwner<C> {
+impl<C: Commands> ObjectHandler for NodeHandler<C> {
     async fn call(&self, call: CallRequest) -> Answer {
         let (object, name, method) = self.method(&call)?;
         let arguments = arguments(&method, &call.arguments)?;
@@ -45,20 +45,20 @@ impl<C: Commands> ObjectHandler for NodeOwner<C> {
             path: set.path.as_ref().to_owned(),
             property: set.property.as_ref().to_owned(),
         };
-        let (path, fact) = self.capability(&set).ok_or_else(unknown)?;
-        let value = wanted(&fact, &set.value)
+        let (path, known) = self.capability(&set).ok_or_else(unknown)?;
+        let value = wanted(&known, &set.value)
             .map_err(|mismatch| Refusal::InvalidArgs(format!("{path}: {mismatch}")))?;
         let before = self.revision(&set);
         let done = self
             .commands
             .set(self.mirror.peer, path.clone(), value.clone());
         self.within(done, &path.to_string()).await?;
-        self.show(&set, &fact, before, &value);
+        self.show(&set, &known, before, &value);
         Ok(())
     }
 }
 
-impl<C: Commands> NodeOwner<C> {
+impl<C: Commands> NodeHandler<C> {
     async fn within<T>(
         &self,
         answer: impl Future<Output = Result<T, zocp_node::NodeError>>,
@@ -71,19 +71,19 @@ impl<C: Commands> NodeOwner<C> {
         }
     }
 
-    fn capability(&self, set: &SetRequest) -> Option<(CapPath, Fact)> {
+    fn capability(&self, set: &SetRequest) -> Option<(CapPath, CapabilityMetadata)> {
         let (object, shared) = self.mirror.view().at(&set.path)?;
-        let facts = facts::lock(&shared);
-        let (name, fact) = facts.capability(&set.property)?;
+        let metadata = metadata::lock(&shared);
+        let (name, known) = metadata.capability(&set.property)?;
         let name = name.clone();
-        Some((CapPath { object, name }, fact.clone()))
+        Some((CapPath { object, name }, known.clone()))
     }
 
     fn method(&self, call: &CallRequest) -> Result<(ObjectPath, String, model::Method), Refusal> {
         let found = || {
             let (object, shared) = self.mirror.view().at(&call.path)?;
-            let facts = facts::lock(&shared);
-            let (name, method) = facts.method(&call.member)?;
+            let metadata = metadata::lock(&shared);
+            let (name, method) = metadata.method(&call.member)?;
             Some((object, name.to_owned(), method.clone()))
         };
         found().ok_or_else(|| Refusal::UnknownMethod {
@@ -100,8 +100,14 @@ impl<C: Commands> NodeOwner<C> {
 
     /// Shows a value that was set, unless something newer came from the node meanwhile. The change also
     /// comes as an event; one that makes the type another one comes only so.
-    fn show(&self, set: &SetRequest, fact: &Fact, before: Option<u32>, value: &Value) {
-        let Some(shown) = fact.kind.show(value).map(|shown| shown.value) else {
+    fn show(
+        &self,
+        set: &SetRequest,
+        known: &CapabilityMetadata,
+        before: Option<u32>,
+        value: &Value,
+    ) {
+        let Some(shown) = known.kind.show(value).map(|shown| shown.value) else {
             return;
         };
         self.mirror.table.with(|objects| {

@@ -1,8 +1,8 @@
-//! Sets of values on their way to the node, in the order in which they came.
+//! The queue of sets for the node, which keeps their order.
 //!
-//! Model: what is set is handed to the node at once while it takes commands; what it cannot take waits in a
-//! queue, and behind it all that comes later. One task empties the queue.
-//! Invariants: LANE-1. nothing overtakes: the queue is looked at, and handed over or queued, in one step.
+//! Model: a set goes to the node at once while the node takes commands. Otherwise it waits in a queue, and so do all
+//! later ones. One task empties the queue.
+//! Invariants: SETQUEUE-1. nothing overtakes: the queue is looked at, and handed over or queued, in one step.
 //! Limits: each set is a call that waits, of which `served::PENDING_MAX` may.
 
 use std::{collections::VecDeque, sync::Mutex};
@@ -17,7 +17,7 @@ use super::locked;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(super) struct Lane {
+pub(super) struct SetQueue {
     waiting: Mutex<VecDeque<(Set, oneshot::Sender<PendingOperation>)>>,
     queued: Notify,
 }
@@ -32,7 +32,7 @@ pub(super) struct Set {
     pub(super) mark: u64,
 }
 
-impl Lane {
+impl SetQueue {
     /// Puts a set on its way; its outcome can be awaited.
     pub(super) fn put(
         &self,

@@ -1,11 +1,11 @@
-//! What is known of one object of a node, and the interfaces that follow from it.
+//! The metadata of one object of a node, and the interfaces that follow from it.
 //!
-//! Model: [`Facts`] are raw names with what the node says of them; the values themselves are in the table
-//! of objects, once. The tasks that serve read facts under a lock that is taken last (see `view`).
+//! Model: [`ObjectMetadata`] has the description of each capability by its raw name; the values are in the table of
+//! objects alone. Connection tasks read the metadata under a lock that is taken last (see `view`).
 //! Invariants:
-//! FACTS-1. No two facts of an object have one member name. A second name with the label of another, which
-//!     takes two of more than 200 octets, is listed in `Capabilities` without a member.
-//! FACTS-2. A capability is a property if it has a value and may be read or written, a signal if it emits. Of
+//! METADATA-1. No two capabilities of an object have one member name. A second name with the label of another, which
+//!     two names of more than 200 octets can have, is listed in `Capabilities` without a member.
+//! METADATA-2. A capability is a property if it has a value and may be read or written, a signal if it emits. Of
 //!     our own node it is a property if it has a value, which its publisher may set in any case, and also
 //!     a signal if it senses.
 
@@ -41,12 +41,12 @@ pub(crate) enum Side {
     Local,
 }
 
-/// What is known of an object.
+/// The metadata of an object.
 #[derive(Debug)]
-pub(crate) struct Facts {
+pub(crate) struct ObjectMetadata {
     side: Side,
     /// By raw name.
-    pub(super) capabilities: BTreeMap<Arc<str>, Fact>,
+    pub(super) capabilities: BTreeMap<Arc<str>, CapabilityMetadata>,
     /// By raw name.
     methods: BTreeMap<String, model::Method>,
     /// By raw name; without `type`, which is `kind`.
@@ -54,9 +54,9 @@ pub(crate) struct Facts {
     pub(super) kind: String,
 }
 
-/// What is known of a capability.
+/// The metadata of a capability.
 #[derive(Debug, Clone)]
-pub(crate) struct Fact {
+pub(crate) struct CapabilityMetadata {
     /// Its member name; none where another has it.
     pub(crate) member: Option<Arc<str>>,
     pub(crate) info: Arc<Info>,
@@ -68,7 +68,7 @@ pub(crate) struct Fact {
     side: Side,
 }
 
-/// What a description came to.
+/// The outcome of a description.
 pub(super) struct Described {
     /// The value as it is shown.
     pub(super) shown: Variant<'static>,
@@ -78,12 +78,12 @@ pub(super) struct Described {
     pub(super) is_alike: bool,
 }
 
-/// Facts that tasks share.
-pub(crate) type SharedFacts = Arc<Mutex<Facts>>;
+/// Metadata that tasks share.
+pub(crate) type SharedMetadata = Arc<Mutex<ObjectMetadata>>;
 
-/// A panic while the lock was held ended its task; facts are consistent between steps.
-pub(crate) fn lock(facts: &SharedFacts) -> MutexGuard<'_, Facts> {
-    facts.lock().unwrap_or_else(PoisonError::into_inner)
+/// A panic while the lock was held ended its task; metadata are consistent between steps.
+pub(crate) fn lock(metadata: &SharedMetadata) -> MutexGuard<'_, ObjectMetadata> {
+    metadata.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The interfaces whose members are the node's own.
@@ -93,7 +93,7 @@ pub(super) struct Members {
     pub(super) methods: Interface,
 }
 
-impl Fact {
+impl CapabilityMetadata {
     /// Whether the members that follow from it are the same.
     fn is_shaped_like(&self, other: &Self) -> bool {
         let said = |info: &Info| {
@@ -134,9 +134,9 @@ impl Fact {
     }
 }
 
-impl Facts {
-    /// Nothing is known yet.
-    pub(super) fn shared(side: Side) -> SharedFacts {
+impl ObjectMetadata {
+    /// Without any capability.
+    pub(super) fn shared(side: Side) -> SharedMetadata {
         Arc::new(Mutex::new(Self {
             side,
             capabilities: BTreeMap::new(),
@@ -155,7 +155,7 @@ impl Facts {
             Arc::ptr_eq(&old.info, &capability.info)
                 || types::hinted(old.info.hint()) == types::hinted(hint)
         });
-        let mut fact = Fact {
+        let mut known = CapabilityMetadata {
             member: self.member_for(name),
             info: capability.info.clone(),
             kind: kept.map_or_else(|| MemberType::new(hint), |old| old.kind.clone()),
@@ -164,12 +164,12 @@ impl Facts {
             side: self.side,
         };
         let shown = match &capability.value {
-            Some(value) => fact.take(value).shown.value,
+            Some(value) => known.take(value).shown.value,
             None => types::natural(&Value::Null),
         };
-        let member = fact.member.clone().filter(|_| fact.is_property());
-        let is_alike = old.is_some_and(|old| old.is_shaped_like(&fact));
-        self.capabilities.insert(name.clone(), fact);
+        let member = known.member.clone().filter(|_| known.is_property());
+        let is_alike = old.is_some_and(|old| old.is_shaped_like(&known));
+        self.capabilities.insert(name.clone(), known);
         Described {
             shown,
             property: member,
@@ -208,20 +208,20 @@ impl Facts {
     }
 
     /// The capability that has a member name.
-    pub(crate) fn capability(&self, member: &str) -> Option<(&Arc<str>, &Fact)> {
-        let has_it = |fact: &Fact| fact.member.as_deref() == Some(member);
+    pub(crate) fn capability(&self, member: &str) -> Option<(&Arc<str>, &CapabilityMetadata)> {
+        let has_it = |known: &CapabilityMetadata| known.member.as_deref() == Some(member);
         if let Some(name) = unlabel(member)
             && let Some(found) = self.capabilities.get_key_value(name.as_str())
             && has_it(found.1)
         {
             return Some(found);
         }
-        // What is shorter is the whole name, which is not there.
+        // A shorter label is the whole name, which is not there.
         let mut shortened = self
             .capabilities
             .iter()
             .filter(|_| member.len() >= LABEL_LEN_MAX);
-        shortened.find(|(_, fact)| has_it(fact))
+        shortened.find(|(_, known)| has_it(known))
     }
 
     /// The raw name and the declaration of the method that has a member name.
@@ -233,7 +233,7 @@ impl Facts {
         {
             return Some(found(known));
         }
-        // What is shorter is the whole name, which is not there.
+        // A shorter label is the whole name, which is not there.
         let mut shortened = self
             .methods
             .iter()
@@ -243,12 +243,12 @@ impl Facts {
 
     /// The member name of a capability, shared with its raw name where they are the same.
     fn member_for(&self, name: &Arc<str>) -> Option<Arc<str>> {
-        if let Some(fact) = self.capabilities.get(name) {
-            return fact.member.clone();
+        if let Some(known) = self.capabilities.get(name) {
+            return known.member.clone();
         }
         let label = label(name);
         let may_be_taken = label.len() == LABEL_LEN_MAX;
-        let is_taken = |fact: &Fact| fact.member.as_deref() == Some(label.as_str());
+        let is_taken = |known: &CapabilityMetadata| known.member.as_deref() == Some(label.as_str());
         if may_be_taken && self.capabilities.values().any(is_taken) {
             tracing::warn!(%label, "two capabilities have one label: the later is no member");
             return None;
@@ -263,23 +263,28 @@ impl Facts {
     /// The interfaces, with the values that `value` has for raw names.
     pub(super) fn members(
         &self,
-        mut value: impl FnMut(&str, &Fact) -> Option<Variant<'static>>,
+        mut value: impl FnMut(&str, &CapabilityMetadata) -> Option<Variant<'static>>,
     ) -> Members {
         let mut members = Members {
             values: Interface::new(VALUES_INTERFACE),
             signals: Interface::new(SIGNALS_INTERFACE),
             methods: Interface::new(METHODS_INTERFACE),
         };
-        for (name, fact) in &self.capabilities {
-            let Some(member) = &fact.member else { continue };
-            if fact.is_property() {
-                let content = value(name, fact).map_or(Content::Missing, Content::Plain);
-                if let Err(error) = members.values.add_property(property(member, fact), content) {
+        for (name, known) in &self.capabilities {
+            let Some(member) = &known.member else {
+                continue;
+            };
+            if known.is_property() {
+                let content = value(name, known).map_or(Content::Missing, Content::Plain);
+                if let Err(error) = members
+                    .values
+                    .add_property(property(member, known), content)
+                {
                     tracing::error!(%error, "a value has lost its type");
                 }
             }
-            if fact.is_signal() {
-                members.signals.add_signal(signal(member, fact));
+            if known.is_signal() {
+                members.signals.add_signal(signal(member, known));
             }
         }
         for (name, declared) in &self.methods {
@@ -292,9 +297,9 @@ impl Facts {
     pub(super) fn capabilities_shown(&self) -> Variant<'static> {
         let inner = zbus::signature!("a{sv}");
         let mut dict = Dict::new(&Signature::Str, &inner);
-        for (name, fact) in &self.capabilities {
+        for (name, known) in &self.capabilities {
             let name = Variant::from(Text::new(name));
-            if let Err(error) = dict.append(name, described(fact)) {
+            if let Err(error) = dict.append(name, described(known)) {
                 tracing::error!(%error, "a description has lost its type");
             }
         }
@@ -311,22 +316,22 @@ impl Facts {
     }
 }
 
-fn property(member: &Arc<str>, fact: &Fact) -> Property {
-    let access = match (fact.side, fact.info.access.read, fact.info.access.write) {
+fn property(member: &Arc<str>, known: &CapabilityMetadata) -> Property {
+    let access = match (known.side, known.info.access.read, known.info.access.write) {
         (Side::Local, _, _) | (_, true, true) => Access::ReadWrite,
         (_, false, true) => Access::Write,
         _ => Access::Read,
     };
     Property {
         name: member.clone(),
-        signature: fact.kind.signature().clone(),
+        signature: known.kind.signature().clone(),
         access,
         emits: match access {
-            // Its value is never told.
+            // Its value is never announced.
             Access::Write => Emits::Never,
             _ => Emits::Value,
         },
-        annotations: annotated(&fact.info),
+        annotations: annotated(&known.info),
     }
 }
 
@@ -360,12 +365,12 @@ fn access_of(info: &Info) -> String {
     }
 }
 
-fn signal(member: &Arc<str>, fact: &Fact) -> Signal {
+fn signal(member: &Arc<str>, known: &CapabilityMetadata) -> Signal {
     Signal {
         name: member.clone(),
         arguments: vec![Argument {
             name: "value".into(),
-            signature: fact.kind.signature().clone(),
+            signature: known.kind.signature().clone(),
         }],
         annotations: Vec::new(),
     }
@@ -394,19 +399,19 @@ fn method(name: &str, declared: &model::Method) -> Method {
 }
 
 /// An entry of `Capabilities`.
-fn described(fact: &Fact) -> Variant<'static> {
-    let info = &fact.info;
+fn described(known: &CapabilityMetadata) -> Variant<'static> {
+    let info = &known.info;
     let text = |text: &str| Variant::from(Text::new(text));
     let natural = |value: &Option<Value>| value.as_ref().map(types::natural);
     let own = [
-        ("Member", fact.member.as_deref().map(text)),
+        ("Member", known.member.as_deref().map(text)),
         ("TypeHint", info.type_hint.as_deref().map(text)),
         ("Access", Some(text(&access_of(info)))),
         ("Min", natural(&info.min)),
         ("Max", natural(&info.max)),
         ("Step", natural(&info.step)),
         ("Subscribers", subscribers(info)),
-        (CONVERTED, fact.is_converted.then_some(Variant::Bool(true))),
+        (CONVERTED, known.is_converted.then_some(Variant::Bool(true))),
     ];
     let own = own
         .into_iter()
@@ -414,7 +419,7 @@ fn described(fact: &Fact) -> Variant<'static> {
     let is_ours = |name: &str| ["access", CONVERTED].contains(&name);
     let extra = info.extra.iter().filter(|(name, _)| !is_ours(name));
     let extra = extra.map(|(name, value)| (name.as_str(), types::natural(value)));
-    // The later of two of one name counts: what we say, over what a node calls so.
+    // Of two entries of one name the later counts: ours, over one that the node calls so.
     types::dictionary(extra.chain(own))
 }
 
@@ -437,7 +442,7 @@ fn subscribers(info: &Info) -> Option<Variant<'static>> {
 
 /// The entry that marks a value that is shown with a loss.
 const CONVERTED: &str = "Converted";
-/// What GLib's tools show beside a member.
+/// The annotation that GLib's tools show beside a member.
 const DOC: &str = "org.gtk.GDBus.DocString";
 /// The entry that says what an object is.
 const TYPE: &str = "type";

@@ -1,4 +1,4 @@
-//! What a watcher can be told of, and what it wants to be told.
+//! The events that watchers get.
 
 use std::{
     sync::Arc,
@@ -10,28 +10,28 @@ use zocp_node::{PeerId, plumbing::TraceEvent};
 
 use zocp_dbus::errors::{ErrorKind, Refusal};
 
-/// Something that happened, and when.
+/// An event, and when it happened.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct Event {
     /// Microseconds since 1970.
     pub(super) at: u64,
-    pub(super) what: What,
+    pub(super) what: EventKind,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Debug)]
-pub(super) enum What {
+pub(super) enum EventKind {
     /// On the mesh.
     Mesh(TraceEvent),
     /// The bridge answered a call with an error of its own.
-    Refused(Denial),
+    Refused(RefusedCall),
     /// A peer was there before the watcher came.
     Known(PeerId, Arc<str>),
 }
 
 /// A call that the bridge itself answered with an error.
 #[derive(Debug, Default)]
-pub(super) struct Denial {
+pub(super) struct RefusedCall {
     pub(super) error: Option<ErrorKind>,
     pub(super) message: String,
     pub(super) caller: Option<String>,
@@ -40,7 +40,7 @@ pub(super) struct Denial {
     pub(super) member: Option<String>,
 }
 
-impl Denial {
+impl RefusedCall {
     pub(super) fn new(refusal: &Refusal, call: Option<&Header<'_>>) -> Self {
         let mut denial = Self {
             error: Some(refusal.kind()),
@@ -57,8 +57,8 @@ impl Denial {
     }
 }
 
-impl Seen {
-    pub(super) fn now(what: What) -> Self {
+impl Event {
+    pub(super) fn now(what: EventKind) -> Self {
         let passed = SystemTime::now().duration_since(UNIX_EPOCH);
         let at = passed.map_or(0, |passed| {
             u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
@@ -66,16 +66,16 @@ impl Seen {
         Self { at, what }
     }
 
-    /// How much memory it holds on to, about.
+    /// The memory that it holds, about.
     pub(super) fn weight(&self) -> usize {
         match &self.what {
-            What::Mesh(TraceEvent::Message(passed)) => WEIGHT + passed.octets(),
+            EventKind::Mesh(TraceEvent::Message(passed)) => WEIGHT + passed.octets(),
             _ => WEIGHT,
         }
     }
 }
 
-/// What is called, with its interface where one is named.
+/// The method that is called, with its interface where the call names one.
 pub(super) fn member(header: &Header<'_>) -> Option<String> {
     let member = header.member()?;
     Some(match header.interface() {
@@ -84,5 +84,5 @@ pub(super) fn member(header: &Header<'_>) -> Option<String> {
     })
 }
 
-/// What a thing that was seen takes beside its content.
+/// The memory of an event beside its content.
 const WEIGHT: usize = 256;

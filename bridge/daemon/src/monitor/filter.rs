@@ -1,7 +1,7 @@
-//! What a watcher wants to be told, as the options of `Open` say it.
+//! Which events a watcher gets, from the options of `Open`.
 //!
-//! Model: an event is told when it passes every filter that is given. A filter by verb or by service is one
-//! of messages: then what is no message is not told.
+//! Model: a watcher gets an event that passes every filter of its options. A filter by verb or by service
+//! passes messages alone: then the watcher gets no other events.
 
 use std::collections::HashMap;
 
@@ -9,48 +9,48 @@ use zbus::Variant;
 
 use zocp_dbus::errors::Refusal;
 
-/// What a watcher wants. See the [module](self).
+/// The filters of a watcher. See the [module](self).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Order {
+pub(super) struct Filter {
     pub(super) format: Format,
-    /// Names or UUIDs; none is every peer.
+    /// Names or UUIDs; if it is empty, every peer passes.
     peers: Vec<String>,
-    /// In capitals; none is every verb.
+    /// In capitals; if it is empty, every verb passes.
     verbs: Vec<String>,
-    /// None is every service, and all else.
+    /// If it is empty, every service passes, and so do other events.
     services: Vec<String>,
-    /// Whether beacons are told.
+    /// Whether beacons pass.
     pub(super) beacons: bool,
 }
 
-/// How a watcher is told.
+/// The form of the events that a watcher reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Format {
-    /// An object a line.
+    /// Lines of JSON, one object a line.
     #[default]
     Json,
-    /// As Wireshark reads it.
+    /// A capture file for Wireshark.
     Pcapng,
 }
 
-/// What of an event the filters look at.
+/// The parts of an event that filters look at.
 #[derive(Debug, Default)]
 pub(super) struct Subject<'a> {
     /// The peer's name and UUID.
     pub(super) peer: Option<(&'a str, &'a str)>,
-    /// Of a message what it says: the verb of the mesh, and the type of a packet.
+    /// Of a message: its verb on the mesh, and the type of its packet.
     pub(super) verbs: &'a [&'a str],
-    /// Of a packet its service.
+    /// Of a packet: its service.
     pub(super) service: Option<&'a str>,
 }
 
-impl Order {
+impl Filter {
     pub(super) fn read(options: Option<&Variant<'_>>) -> Result<Self, Refusal> {
         let wrong = |what: &str| Refusal::InvalidArgs(format!("{what} is no option of a watcher"));
         let Some(Variant::Dict(options)) = options else {
             return Err(wrong("this"));
         };
-        let mut order = Self::default();
+        let mut filter = Self::default();
         for (key, value) in options.iter() {
             let (Variant::Str(key), Variant::Variant(value)) = (key, value) else {
                 return Err(wrong("this"));
@@ -61,26 +61,26 @@ impl Order {
                         HashMap::from([("json", Format::Json), ("pcapng", Format::Pcapng)]);
                     let format = formats.get(format.as_str());
                     let unknown = || wrong("a format other than \"json\" and \"pcapng\"");
-                    order.format = *format.ok_or_else(unknown)?;
+                    filter.format = *format.ok_or_else(unknown)?;
                 }
                 ("peers", value) => {
-                    order.peers = texts(value).ok_or_else(|| wrong(key.as_str()))?
+                    filter.peers = texts(value).ok_or_else(|| wrong(key.as_str()))?
                 }
                 ("verbs", value) => {
                     let verbs = texts(value).ok_or_else(|| wrong(key.as_str()))?;
-                    order.verbs = verbs.iter().map(|verb| verb.to_uppercase()).collect();
+                    filter.verbs = verbs.iter().map(|verb| verb.to_uppercase()).collect();
                 }
                 ("services", value) => {
-                    order.services = texts(value).ok_or_else(|| wrong(key.as_str()))?;
+                    filter.services = texts(value).ok_or_else(|| wrong(key.as_str()))?;
                 }
-                ("beacons", Variant::Bool(beacons)) => order.beacons = *beacons,
+                ("beacons", Variant::Bool(beacons)) => filter.beacons = *beacons,
                 (key, _) => return Err(wrong(&format!("\"{key}\" of this type"))),
             }
         }
-        Ok(order)
+        Ok(filter)
     }
 
-    /// Whether an event is to be told.
+    /// Whether an event passes.
     pub(super) fn wants(&self, subject: &Subject<'_>) -> bool {
         let is_peer = |wanted: &String| {
             subject
@@ -113,24 +113,24 @@ fn texts(value: &Variant<'_>) -> Option<Vec<String>> {
     texts.collect()
 }
 
-/// As many words of a filter are looked at.
+/// Further words of a filter are ignored.
 const FILTER_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn order(options: &[(&str, Variant<'static>)]) -> Result<Order, Refusal> {
+    fn filter(options: &[(&str, Variant<'static>)]) -> Result<Filter, Refusal> {
         let options: HashMap<String, Variant<'static>> = options
             .iter()
             .map(|(key, value)| ((*key).to_owned(), value.try_clone().unwrap()))
             .collect();
-        Order::read(Some(&Variant::new(options)))
+        Filter::read(Some(&Variant::new(options)))
     }
 
     #[test]
     fn an_event_passes_every_filter_that_is_given() {
-        let order = order(&[
+        let filter = filter(&[
             ("peers", Variant::new(vec!["lamp"])),
             ("verbs", Variant::new(vec!["sig", "Call"])),
         ])
@@ -140,12 +140,12 @@ mod tests {
             verbs,
             service: None,
         };
-        assert!(order.wants(&subject("lamp", &["SIG"])));
-        assert!(order.wants(&subject("lamp", &["WHISPER", "call"])));
-        assert!(!order.wants(&subject("lamp", &["MOD"])));
-        assert!(!order.wants(&subject("fan", &["SIG"])));
-        assert!(!order.wants(&Subject::default()));
-        assert!(Order::default().wants(&Subject::default()));
+        assert!(filter.wants(&subject("lamp", &["SIG"])));
+        assert!(filter.wants(&subject("lamp", &["WHISPER", "call"])));
+        assert!(!filter.wants(&subject("lamp", &["MOD"])));
+        assert!(!filter.wants(&subject("fan", &["SIG"])));
+        assert!(!filter.wants(&Subject::default()));
+        assert!(Filter::default().wants(&Subject::default()));
     }
 
     #[test]
@@ -157,12 +157,14 @@ mod tests {
             ("peers", Variant::new(vec![1u32])),
         ] {
             assert!(matches!(
-                order(&[(key, value)]),
+                filter(&[(key, value)]),
                 Err(Refusal::InvalidArgs(_))
             ));
         }
         assert_eq!(
-            order(&[("format", Variant::new("pcapng"))]).unwrap().format,
+            filter(&[("format", Variant::new("pcapng"))])
+                .unwrap()
+                .format,
             Format::Pcapng
         );
     }
