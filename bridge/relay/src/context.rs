@@ -1,7 +1,7 @@
 //! What the exporting and the importing half both need.
 
 use tokio_util::task::TaskTracker;
-use zocp_dbus::served::Site;
+use zocp_dbus::server::BusContext;
 
 use crate::{limits::Limits, metrics::Metrics, own_names::OwnNames, watch::Watch};
 
@@ -9,7 +9,7 @@ use crate::{limits::Limits, metrics::Metrics, own_names::OwnNames, watch::Watch}
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) tasks: TaskTracker,
-    pub(crate) site: Site,
+    pub(crate) bus: BusContext,
     pub(crate) watch: Watch,
     pub(crate) own_names: OwnNames,
     pub(crate) limits: Limits,

@@ -1,10 +1,10 @@
-//! Deadlines of what waits for an answer.
+//! Deadlines of what waits for a reply.
 //!
-//! Model: [`Deadlines`] has a deadline for each key that has one, in their order, whatever time each was given.
-//! Who is answered before is not taken out at once: the caller asks whether a key still waits.
-//! Invariants: D1. memory is bounded by what waits, not by what was answered: when as many more have come as
-//! waited at the last look, those that no longer wait are dropped.
-//! Limits: none here; who adds keys bounds what waits.
+//! Model: [`Deadlines`] has a deadline for each key that has one, in their order, whatever time each was given. A key whose
+//! reply comes before is not taken out at once: the caller asks whether a key still waits.
+//! Invariants: DEADLINE-1. Memory is bounded by the keys that wait, not by those that have waited: when twice as many keys
+//! are there as waited at the last look, those that no longer wait are dropped.
+//! Limits: none here; who adds keys limits how many wait.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
-//! The bounds of D-Bus over the mesh that can be moved, also while the bridge runs.
+//! The limits of D-Bus over the mesh that can be changed, also while the bridge runs.
 //!
-//! Model: [`ServiceLimits`] is plain data; [`Limits`] is the one place where it is kept, which everybody
-//! looks at when something comes. What is there already stays when a bound gets lower.
+//! Model: [`ServiceLimits`] is plain data; [`Limits`] is the one place that keeps it for connections. What is there already
+//! stays when a limit gets lower.
 //! Spec: docs/reference/limits.md
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-/// Bounds of D-Bus over the mesh.
+/// Limits of D-Bus over the mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServiceLimits {
     /// Services of one peer that are shown; further ones are not.
@@ -18,19 +18,19 @@ pub struct ServiceLimits {
     pub exports_max: usize,
     /// Callers of one peer; further ones are refused.
     pub callers_max: usize,
-    /// Calls of one remote caller that wait for answers; further ones are told `Busy`.
+    /// Calls of one remote caller that wait for replies; further ones get `Busy`.
     pub caller_calls_max: usize,
     /// Octets of one remote caller's calls that the bus has not taken; above that `Busy`.
     pub caller_queue_max: usize,
-    /// What one peer was asked and has not answered; further calls are told `Busy`.
+    /// What one peer was asked and has not replied to, calls of services and calls back each; further calls get `Busy`.
     pub requests_max: usize,
-    /// Calls of services that one caller, or one import's callers, have not answered; above that `Busy`.
+    /// Calls of services that one caller, or one import's callers, have not replied to; further ones get `Busy`.
     pub calls_back_max: usize,
     /// Octets of a packet; what is longer is refused, or dropped where it comes from a peer.
     pub packet_len_max: usize,
-    /// Octets that wait for one peer, above which calls are told `Busy` and everything else waits.
+    /// Octets that wait for one peer, above which calls get `Busy` and everything else waits.
     pub packets_queue_max: usize,
-    /// Until a call is answered with `Timeout`, where its rule says nothing else. Without it a call waits as
+    /// Until a call gets `Timeout`, where its rule says nothing else. Without it a call waits as
     /// long as its caller does.
     pub answer_max: Option<Duration>,
 }
@@ -62,7 +62,7 @@ impl Default for ServiceLimits {
     }
 }
 
-/// The bounds that hold now. Clones are the same.
+/// The limits that hold now. Clones are the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Limits(Arc<RwLock<ServiceLimits>>);
 

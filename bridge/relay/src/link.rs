@@ -3,10 +3,7 @@
 //! Model: a [`Link`] is there from the peer's arrival to its leaving.
 //! Not here: what the peer was asked (`crate::requests`).
 
-use std::{
-    num::NonZeroU32,
-    sync::{Arc, Mutex},
-};
+use std::{num::NonZeroU32, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
@@ -17,7 +14,7 @@ use crate::{
     limits::Limits,
     metrics::Meter,
     remote::Remote,
-    transport::{Lane, NodePost, Outlet, Parts},
+    transport::{NodeSink, Scheduler, Stream},
 };
 use zocp_dbus::report::Report;
 use zocp_dbus::{
@@ -29,13 +26,12 @@ use zocp_dbus::{
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) remote: Arc<Remote>,
-    pub(crate) outlet: Outlet<NodePost>,
+    pub(crate) scheduler: Scheduler<NodeSink>,
     pub(crate) limits: Limits,
     pub(crate) report: Report,
     pub(crate) meter: Meter,
     /// Cancelled when the peer leaves.
     pub(crate) gone: CancellationToken,
-    pub(crate) parts: Mutex<Parts>,
 }
 
 impl Link {
@@ -44,7 +40,7 @@ impl Link {
         let gone = CancellationToken::new();
         let limits = &context.limits;
         let meter = context.metrics.meter(peer);
-        let post = NodePost {
+        let sink = NodeSink {
             node: node.clone(),
             peer,
             meter: meter.clone(),
@@ -52,17 +48,16 @@ impl Link {
         let waiting_max = limits.now().packets_queue_max;
         Arc::new(Self {
             remote: Arc::new(Remote::new(info)),
-            outlet: Outlet::new(post, &context.tasks, gone.clone(), waiting_max),
+            scheduler: Scheduler::new(sink, &context.tasks, gone.clone(), waiting_max),
             limits: limits.clone(),
-            report: context.site.report().clone(),
+            report: context.bus.report().clone(),
             meter,
             gone,
-            parts: Mutex::default(),
         })
     }
 
-    /// Answers a call of the peer with an error of ours, on the lane that its answer would be on.
-    pub(crate) fn refuse(&self, lane: Lane, id: NonZeroU32, refusal: &Refusal) {
+    /// Replies to a call of the peer with an error of ours, on the stream that its reply would be on.
+    pub(crate) fn refuse(&self, stream: Stream, id: NonZeroU32, refusal: &Refusal) {
         self.report.refused(refusal, None);
         let call = Message::method_call("/", "x").serial(id);
         let packet = Outgoing::build(call, &()).and_then(|call| {
@@ -70,7 +65,9 @@ impl Link {
             Outgoing::build(error, &refusal.to_string())
         });
         match packet {
-            Ok(packet) => self.outlet.push(lane, Octets::from(packet).into_bytes()),
+            Ok(packet) => self
+                .scheduler
+                .push(stream, Octets::from(packet).into_bytes()),
             Err(error) => tracing::error!(%error, "a refusal cannot be made"),
         }
     }

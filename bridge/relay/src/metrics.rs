@@ -7,20 +7,22 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use zbus::message::Type;
 use zocp_node::{Counts, PeerId, plumbing::kinds};
+
+use crate::lock::lock;
 
 kinds! {
     /// A D-Bus message between two bridges.
     pub enum Packet {
         /// A call of a service, or of one that called it.
         Call = "call",
-        /// Its answer.
+        /// Its reply.
         Return = "return",
-        /// An error as its answer.
+        /// An error as its reply.
         Error = "error",
         /// A signal.
         Signal = "signal",
@@ -87,10 +89,7 @@ impl Metrics {
 
     /// Plain data, whole between the steps of each method.
     fn peers(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<Packets>>> {
-        self.shared
-            .peers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.peers)
     }
 }
 

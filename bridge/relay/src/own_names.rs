@@ -5,8 +5,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
+
+use crate::lock::lock;
 
 /// See the [module](self). Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +38,6 @@ impl OwnNames {
 
     /// Plain data, whole between the steps of each method.
     fn names(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }

@@ -1,19 +1,19 @@
-//! The programs of this bus that lend us something, for as long as they stay on it.
+//! The programs of this bus whose end matters to somebody, until they leave it.
 //!
-//! Model: whoever takes something from a program *follows* it, by its unique name, and is told once when it
-//! is gone. The connection that watches the bus says so.
-//! Invariants: PR1. a program that was gone before it was followed is told, too. PR2. when the bus is lost,
-//! all programs are gone: on the next one their names mean others.
-//! Limits: as many as lend something, which their lenders bound.
+//! Model: whoever keeps something for a program *follows* it, by its unique name, and gets its name once when it has left.
+//! The connection that watches the bus says so.
+//! Invariants: PROGRAM-1. A program that had left before it was followed is reported, too. PROGRAM-2. When the bus is lost,
+//! all programs have left: on the next bus their names belong to others.
+//! Limits: as many as somebody keeps something for, which each keeper limits.
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use tokio::sync::Notify;
 
-use crate::watch::Watch;
+use crate::{lock::lock, watch::Watch};
 
 /// See the [module](self). Clones are the same.
 #[derive(Debug, Clone)]
@@ -42,13 +42,13 @@ impl Programs {
         }
     }
 
-    /// Has the end of a program told.
+    /// Has [`next_gone`](Self::next_gone) give the name of a program when it leaves.
     pub fn follow(&self, program: &str) {
         let program: Arc<str> = program.into();
         if self.known().followed.insert(program.clone()) {
             self.watch.want();
             // It may have left before we could know of it.
-            self.watch.ask_caller(&program);
+            self.watch.ask_program(&program);
         }
     }
 
@@ -81,9 +81,6 @@ impl Programs {
 
     /// Plain data, whole between the steps of each method.
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.shared
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.known)
     }
 }

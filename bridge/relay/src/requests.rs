@@ -1,4 +1,4 @@
-//! What one peer was asked and has not answered.
+//! What one peer was asked and has not replied to.
 //!
 //! Model: [`Requests`] numbers what a peer is asked and keeps it until it is closed. Whoever closes a request replies to
 //! who waits for it. Two halves of the relay ask a peer, and each has requests of its own: those of the importer have

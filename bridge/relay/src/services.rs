@@ -1,16 +1,16 @@
 //! Services of one bus on another: the two halves together.
 //!
-//! Model: [`Services`] follows the node's events. It has a link for each peer that speaks our additions,
-//! reads what comes over it, and gives calls to the exporter, answers and signals to the importer.
-//! Invariants: V1. what a peer sends is read in order, and one after the other peer's, so that nothing
-//! of one peer overtakes another thing of it.
-//! Limits: while a bus takes no more of what a peer sends, nothing more is taken from the mesh: nothing
+//! Model: [`Services`] follows the node's events. It has a link for each peer that speaks our additions, reads the packets
+//! that come over it, and gives calls to the exporter, replies and signals to the importer.
+//! Invariants: RELAY-1. Packets of all peers are handled one after the other, in the order in which the node received them,
+//! so that no packet of a peer overtakes another one of it.
+//! Limits: while the bus connection that a packet goes out on is full, no further event is taken from the node, so nothing
 //! is lost.
 //! Spec: docs/reference/protocol.md §7
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, PoisonError},
+    sync::Arc,
 };
 
 use crate::metrics::Metrics;
@@ -31,20 +31,24 @@ use crate::{
     programs::Programs,
     requests::Half,
     schema::SERVICES,
-    transport::{Control, Lane, PIECE_TAG, PacketError, TAG, Waiting, is_ours, read},
-    watch::{Asked, Follower, Watch},
+    transport::{
+        Control, FRAGMENT_TAG, PacketError, Reassembly, Stream, TAG, Waiting, is_ours, read,
+    },
+    watch::{Listener, Question, Watch},
 };
-use zocp_dbus::{errors::Refusal, line::Line, received::Unreadable, served::Site};
+use zocp_dbus::{
+    connection::BusConnection, errors::Refusal, message::received::Unreadable, server::BusContext,
+};
 use zocp_mapping::directory::Relabelled;
 
-/// What the bridge is told of services. It can be told anew while it runs.
+/// The settings of services. They can be changed while the bridge runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceSettings {
     /// What of this bus peers may use.
     pub export: ExportPolicy,
     /// How services of peers appear; the first rule that fits decides.
     pub import: Vec<ImportRule>,
-    /// The bounds of all that.
+    /// The limits.
     pub limits: ServiceLimits,
 }
 
@@ -57,13 +61,20 @@ pub struct Services {
     importer: Importer,
     programs: Programs,
     links: HashMap<PeerId, Arc<Link>>,
+    /// Long packets of each peer that have not come whole.
+    reassemblies: HashMap<PeerId, Reassembly>,
     stop: CancellationToken,
 }
 
 impl Services {
     /// Starts with these rules; `tasks` has what it does in the background.
     #[must_use]
-    pub fn start(tasks: &TaskTracker, site: &Site, node: Node, settings: ServiceSettings) -> Self {
+    pub fn start(
+        tasks: &TaskTracker,
+        bus: &BusContext,
+        node: Node,
+        settings: ServiceSettings,
+    ) -> Self {
         let ServiceSettings {
             export,
             import,
@@ -74,7 +85,7 @@ impl Services {
             (Watch::new(), OwnNames::default(), CancellationToken::new());
         let context = Context {
             tasks: tasks.clone(),
-            site: site.clone(),
+            bus: bus.clone(),
             watch: watch.clone(),
             own_names: own_names.clone(),
             limits,
@@ -83,7 +94,7 @@ impl Services {
         let exporter = Exporter::new(node.clone(), context.clone(), export, stop.clone());
         let importer = Importer::new(context.clone(), import);
         let programs = Programs::new(watch.clone());
-        let follower = Arc::new(Both {
+        let listener = Arc::new(CompositeListener {
             own_names: own_names.clone(),
             exporter: exporter.clone(),
             importer: importer.clone(),
@@ -91,9 +102,9 @@ impl Services {
         });
         watch.start(
             tasks,
-            site.address().clone(),
+            bus.address().clone(),
             own_names,
-            follower,
+            listener,
             stop.clone(),
         );
         Self {
@@ -103,6 +114,7 @@ impl Services {
             importer,
             programs,
             links: HashMap::new(),
+            reassemblies: HashMap::new(),
             stop,
         }
     }
@@ -113,7 +125,7 @@ impl Services {
         self.importer.relabelled(relabelled.peer, label);
     }
 
-    /// Follows an event of the mesh; whether it is of services alone and nobody else's. `label` tells a
+    /// Follows an event of the mesh; whether it is of services alone and nobody else's. `label` gives a
     /// peer's label. Waits while the bus takes no more.
     pub async fn handle(
         &mut self,
@@ -134,6 +146,7 @@ impl Services {
             }
             Event::Exited { peer, .. } => {
                 self.exporter.plain_peer(*peer, false);
+                self.reassemblies.remove(peer);
                 if let Some(link) = self.links.remove(peer) {
                     self.exporter.peer_gone(*peer);
                     self.importer.peer_gone(*peer);
@@ -148,7 +161,9 @@ impl Services {
             }
             Event::Whispered { peer, content } if is_ours(content) => {
                 if let Some(link) = self.links.get(peer).cloned() {
-                    self.hear(&link, content).await;
+                    let reassembly = self.reassemblies.entry(*peer).or_default();
+                    let packet = packet(&link, reassembly, content);
+                    self.receive(&link, packet).await;
                 }
                 return true;
             }
@@ -181,7 +196,7 @@ impl Services {
         self.context.metrics.clone()
     }
 
-    /// Who lends something, and is told when it is gone.
+    /// The programs whose end matters to somebody.
     #[must_use]
     pub fn programs(&self) -> Programs {
         self.programs.clone()
@@ -220,8 +235,9 @@ impl Services {
         }
     }
 
-    async fn hear(&self, link: &Arc<Link>, content: &Content) {
-        match packet(link, content) {
+    /// A packet comes, or one that cannot be taken.
+    async fn receive(&self, link: &Arc<Link>, packet: Result<Option<Message>, PacketError>) {
+        match packet {
             Ok(Some(packet)) => {
                 let kind = packet.message_type();
                 link.meter.received(kind.into(), packet.data().len());
@@ -233,21 +249,25 @@ impl Services {
                     tracing::warn!(peer = link.remote.name, %error, left_out, "packets are dropped");
                 }
                 match error {
-                    PacketError::TooLong { max, waiting, .. } => self.lost(link, waiting, max),
-                    PacketError::Malformed(unreadable) => self.unreadable(link, &unreadable).await,
+                    PacketError::TooLong { max, waiting, .. } => {
+                        self.handle_dropped(link, waiting, max)
+                    }
+                    PacketError::Malformed(unreadable) => {
+                        self.handle_unreadable(link, &unreadable).await
+                    }
                     _ => {}
                 }
             }
         }
     }
 
-    /// A packet is dropped: who waits for an answer because of it waits no longer.
-    fn lost(&self, link: &Arc<Link>, waiting: Option<Waiting>, max: usize) {
+    /// A packet is dropped: who waits for a reply because of it gets an error.
+    fn handle_dropped(&self, link: &Arc<Link>, waiting: Option<Waiting>, max: usize) {
         match waiting {
             Some(Waiting::Sender(id)) => {
                 // Nothing of the same caller has to be in front of it.
-                let lane = Lane::Answers("".into(), "".into());
-                link.refuse(lane, id, &Refusal::TooLarge { max });
+                let stream = Stream::Replies("".into(), "".into());
+                link.refuse(stream, id, &Refusal::TooLarge { max });
             }
             Some(Waiting::Receiver(id)) => match Half::of(id) {
                 Half::Import => self.importer.long_reply(link.remote.id, id, max),
@@ -257,25 +277,25 @@ impl Services {
         }
     }
 
-    /// Who waits for an answer to a packet, or for this one as an answer, is told that it cannot be read.
-    async fn unreadable(&self, link: &Arc<Link>, packet: &Unreadable) {
+    /// Who waits for a reply to a packet, or for this one as a reply, gets the error that it cannot be read.
+    async fn handle_unreadable(&self, link: &Arc<Link>, packet: &Unreadable) {
         if let Some(answer) = packet.answer() {
             return self.route(link, &answer).await;
         }
         let Some(call) = packet.call() else { return };
         let header = call.header();
         if let (Some(caller), Some(destination)) = (header.sender(), header.destination()) {
-            let lane = match is_call_back(&call) {
-                true => Lane::Caller(destination.as_str().into()),
-                false => Lane::Answers(destination.as_str().into(), caller.as_str().into()),
+            let stream = match is_call_back(&call) {
+                true => Stream::Caller(destination.as_str().into()),
+                false => Stream::Replies(destination.as_str().into(), caller.as_str().into()),
             };
             let id = call.primary_header().serial_num();
-            link.refuse(lane, id, &Refusal::InvalidArgs(packet.to_string()));
+            link.refuse(stream, id, &Refusal::InvalidArgs(packet.to_string()));
         }
     }
 
     async fn route(&self, link: &Arc<Link>, packet: &Message) {
-        let line = match packet.message_type() {
+        let connection = match packet.message_type() {
             Type::MethodCall if packet.header().destination().is_none() => {
                 self.control(link, packet);
                 None
@@ -287,16 +307,16 @@ impl Services {
                 self.exporter.call(link.remote.id, packet);
                 None
             }
-            Type::MethodReturn | Type::Error => self.answer(link, packet),
+            Type::MethodReturn | Type::Error => self.reply(link, packet),
             Type::Signal => self.importer.signal(link.remote.id, packet),
         };
-        if let Some(line) = line {
-            line.room().await;
+        if let Some(connection) = connection {
+            connection.room().await;
         }
     }
 
-    /// The line that an answer from a peer goes out on.
-    fn answer(&self, link: &Arc<Link>, packet: &Message) -> Option<Line> {
+    /// The connection that a reply from a peer goes out on.
+    fn reply(&self, link: &Arc<Link>, packet: &Message) -> Option<BusConnection> {
         let id = packet.header().reply_serial()?;
         match Half::of(id) {
             Half::Import => self.importer.reply(link.remote.id, packet, id),
@@ -313,7 +333,11 @@ fn is_call_back(packet: &Message) -> bool {
 }
 
 /// What a whisper brings, when it is whole.
-fn packet(link: &Link, content: &Content) -> Result<Option<Message>, PacketError> {
+fn packet(
+    link: &Link,
+    reassembly: &mut Reassembly,
+    content: &Content,
+) -> Result<Option<Message>, PacketError> {
     let [tag, octets] = &content[..] else {
         return Err(PacketError::Frames(content.len()));
     };
@@ -321,9 +345,8 @@ fn packet(link: &Link, content: &Content) -> Result<Option<Message>, PacketError
     if **tag == *TAG {
         return read(octets, max).map(Some);
     }
-    debug_assert_eq!(&**tag, PIECE_TAG, "that is what `is_ours` lets through");
-    let mut parts = link.parts.lock().unwrap_or_else(PoisonError::into_inner);
-    match parts.add(octets, max)? {
+    debug_assert_eq!(&**tag, FRAGMENT_TAG, "that is what `is_ours` lets through");
+    match reassembly.add(octets, max)? {
         Some(whole) => read(&whole, max).map(Some),
         None => Ok(None),
     }
@@ -341,15 +364,15 @@ fn is_of_services(change: &Change) -> bool {
         .is_some_and(|name| **name == *SERVICES)
 }
 
-/// Tells both halves what the watch hears.
-struct Both {
+/// Gives both halves, and who follows programs, what comes on the connection that watches the bus.
+struct CompositeListener {
     own_names: OwnNames,
     exporter: Exporter,
     importer: Importer,
     programs: Programs,
 }
 
-impl Follower for Both {
+impl Listener for CompositeListener {
     fn connected(&self) {
         self.exporter.connected();
         self.importer.connected();
@@ -372,16 +395,16 @@ impl Follower for Both {
         self.exporter.owner_changed(name, new);
     }
 
-    fn answered(&self, asked: Asked, answer: &Message) {
-        if let Asked::Caller(caller) = &asked {
+    fn answered(&self, question: Question, answer: &Message) {
+        if let Question::Program(program) = &question {
             if matches!(answer.body().deserialize(), Ok(false)) {
-                self.importer.program_gone(caller);
-                self.exporter.program_gone(caller);
-                self.programs.left(caller);
+                self.importer.program_gone(program);
+                self.exporter.program_gone(program);
+                self.programs.left(program);
             }
             return;
         }
-        self.exporter.answered(&asked, answer);
+        self.exporter.answered(&question, answer);
     }
 
     fn signal(&self, message: &Message) {

@@ -1,17 +1,16 @@
-//! The connection that watches the bus: who owns which name, and what exported services tell all.
+//! The connection that watches the bus: who owns which name, and the broadcast signals of exported services.
 //!
-//! Model: a [`Watch`] is one line, made when it is first needed. It asks the bus and hears answers,
-//! changes of owners, and the broadcast signals of services that peers subscribed to.
-//! Invariants: B1. [`Watch::barrier`] is passed when everything was heard that the bus had for this
-//! connection when the barrier was asked for: so an answer that came on another connection is passed on
-//! only after the signals before it.
-//! Limits: those of `line`; while a peer that is to hear of signals takes nothing, nothing is read.
+//! Model: a [`Watch`] is one connection, made when it is first needed. It asks the bus, and gives a [`Listener`] the answers,
+//! changes of owners, and the signals of services that peers subscribed to.
+//! Invariants: BUSWATCH-1. [`Watch::barrier`] is passed when everything was handled that the bus had for this connection when
+//! the barrier was raised. So a reply that came on another connection is passed on only after the signals before it.
+//! Limits: those of `zocp_dbus::connection`; while a peer that subscribed to signals takes no more, nothing is read.
 
 use std::{
     collections::HashMap,
     num::NonZeroU32,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -22,9 +21,9 @@ use tokio::{sync::Notify, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Message, message::Type};
 
-use crate::own_names::OwnNames;
+use crate::{lock::lock, own_names::OwnNames};
+use zocp_dbus::connection::{BusConnection, Ended, Handler, ReadBarrier, connect, run};
 use zocp_dbus::errors::Refusal;
-use zocp_dbus::line::{Ear, Ended, Gauge, Line, connect, live};
 use zocp_dbus::message::Outgoing;
 
 /// The connection that watches the bus. Clones are the same.
@@ -35,35 +34,35 @@ pub(crate) struct Watch {
 
 #[derive(Debug, Default)]
 struct Shared {
-    line: Line,
-    asked: Mutex<HashMap<NonZeroU32, Asked>>,
+    connection: BusConnection,
+    questions: Mutex<HashMap<NonZeroU32, Question>>,
     wanted: Notify,
     barriers: AtomicU64,
     passed: AtomicU64,
-    gauge: Mutex<Option<Gauge>>,
+    read_barrier: Mutex<Option<ReadBarrier>>,
 }
 
 /// What the bus was asked.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum Question {
     /// All names.
     Names,
     /// All names that it can start a service for.
     Activatable,
     /// Who owns this name.
     Owner(Arc<str>),
-    /// Whether this caller is still there.
-    Caller(Arc<str>),
+    /// Whether this program is still there.
+    Program(Arc<str>),
     /// For the signals of this service.
     Match(Arc<str>),
-    /// When all before is heard.
-    Barrier(u64, Line),
-    /// Not the bus but a program. Who asks keeps what, by this number.
-    Program(NonZeroU32),
+    /// Nothing: the answer comes behind all that was sent before.
+    Barrier(u64, BusConnection),
+    /// Not the bus but a service, by this serial. Who asks keeps what.
+    Service(NonZeroU32),
 }
 
-/// Who is told what the watch hears.
-pub(crate) trait Follower: Send + Sync + 'static {
+/// Receives what comes on the connection.
+pub(crate) trait Listener: Send + Sync + 'static {
     /// There is a new connection: everything is to be asked for.
     fn connected(&self);
 
@@ -73,13 +72,13 @@ pub(crate) trait Follower: Send + Sync + 'static {
     /// A name has another owner, or none.
     fn owner_changed(&self, name: &str, old: Option<&str>, new: Option<&str>);
 
-    /// What the bus says to a question.
-    fn answered(&self, asked: Asked, answer: &Message);
+    /// The answer to a question.
+    fn answered(&self, question: Question, answer: &Message);
 
     /// A signal that is not the bus's own.
     fn signal(&self, message: &Message);
 
-    /// Something to wait for before more is heard.
+    /// Something to wait for before more is read.
     fn busy(&self) -> Option<BoxFuture<'static, ()>>;
 }
 
@@ -97,7 +96,7 @@ impl Watch {
         tasks: &TaskTracker,
         address: Arc<str>,
         own_names: OwnNames,
-        follower: Arc<dyn Follower>,
+        listener: Arc<dyn Listener>,
         stop: CancellationToken,
     ) {
         let watch = self.clone();
@@ -110,16 +109,17 @@ impl Watch {
                 match connect(&address).await {
                     Ok(connected) => {
                         own_names.add(connected.unique_name());
-                        *watch.gauge() = Some(connected.gauge());
+                        *watch.read_barrier() = Some(connected.gauge());
                         watch.follow_owners();
-                        follower.connected();
-                        let mut ear = WatchEar {
+                        listener.connected();
+                        let mut handler = WatchHandler {
                             watch: &watch,
-                            follower: &*follower,
+                            listener: &*listener,
                         };
-                        let ended = live(&watch.shared.line, connected, &mut ear, &stop).await;
+                        let ended =
+                            run(&watch.shared.connection, connected, &mut handler, &stop).await;
                         watch.forget();
-                        follower.lost();
+                        listener.lost();
                         if let Ended::Failed(reason) = ended {
                             tracing::warn!(reason, "the connection that watches the bus is lost");
                         }
@@ -139,61 +139,62 @@ impl Watch {
         self.shared.wanted.notify_one();
     }
 
-    /// All names, and all that the bus can start a service for.
+    /// Asks for all names, and all that the bus can start a service for.
     pub(crate) fn ask_names(&self) {
-        self.ask("ListNames", &(), Asked::Names);
-        self.ask("ListActivatableNames", &(), Asked::Activatable);
+        self.ask("ListNames", &(), Question::Names);
+        self.ask("ListActivatableNames", &(), Question::Activatable);
     }
 
-    /// Who owns a name.
+    /// Asks who owns a name.
     pub(crate) fn ask_owner(&self, name: &Arc<str>) {
-        self.ask("GetNameOwner", &&**name, Asked::Owner(name.clone()));
+        self.ask("GetNameOwner", &&**name, Question::Owner(name.clone()));
     }
 
-    /// Whether a caller is still there.
-    pub(crate) fn ask_caller(&self, caller: &Arc<str>) {
-        self.ask("NameHasOwner", &&**caller, Asked::Caller(caller.clone()));
+    /// Asks whether a program is still there.
+    pub(crate) fn ask_program(&self, program: &Arc<str>) {
+        let question = Question::Program(program.clone());
+        self.ask("NameHasOwner", &&**program, question);
     }
 
-    /// To hear the signals of a service from now on.
+    /// Has the bus send the signals of a service from now on.
     pub(crate) fn listen(&self, service: &Arc<str>) {
         let rule = format!("type='signal',sender='{service}'");
-        self.ask("AddMatch", &rule, Asked::Match(service.clone()));
+        self.ask("AddMatch", &rule, Question::Match(service.clone()));
     }
 
-    /// Not to hear them any more.
+    /// Has the bus send them no more.
     pub(crate) fn ignore(&self, service: &str) {
         let rule = format!("type='signal',sender='{service}'");
-        self.shared.line.ask_bus("RemoveMatch", &rule);
+        self.shared.connection.ask_bus("RemoveMatch", &rule);
     }
 
-    /// Has the bus tell what a rule matches.
+    /// Has the bus send what a rule matches.
     pub(crate) fn add_rule(&self, rule: &str) {
-        self.shared.line.ask_bus("AddMatch", &rule);
+        self.shared.connection.ask_bus("AddMatch", &rule);
     }
 
     /// The opposite; each rule as often as it was added.
     pub(crate) fn remove_rule(&self, rule: &str) {
-        self.shared.line.ask_bus("RemoveMatch", &rule);
+        self.shared.connection.ask_bus("RemoveMatch", &rule);
     }
 
-    /// Asks a program. Who asks keeps what, by the serial of the call, before; when the connection is lost, no answer
+    /// Asks a service. Who asks keeps what, by the serial of the call, before; when the connection is lost, no answer
     /// comes.
-    pub(crate) fn ask_program(&self, call: Outgoing) {
+    pub(crate) fn ask_service(&self, call: Outgoing) {
         let serial = call.serial();
-        self.asked().insert(serial, Asked::Program(serial));
-        self.shared.line.push(call);
+        self.questions().insert(serial, Question::Service(serial));
+        self.shared.connection.push(call);
     }
 
-    /// Waits for an answer of a program no longer.
+    /// Waits for an answer of a service no longer.
     pub(crate) fn forget_question(&self, question: NonZeroU32) {
-        self.asked().remove(&question);
+        self.questions().remove(&question);
     }
 
-    /// Asks for a barrier (B1); its number. `line` is nudged when it is passed.
-    pub(crate) fn barrier(&self, line: &Line) -> u64 {
+    /// Raises a barrier (BUSWATCH-1); its number. `connection` is woken when it is passed.
+    pub(crate) fn barrier(&self, connection: &BusConnection) -> u64 {
         let number = self.shared.barriers.fetch_add(1, Ordering::AcqRel) + 1;
-        self.ask("GetId", &(), Asked::Barrier(number, line.clone()));
+        self.ask("GetId", &(), Question::Barrier(number, connection.clone()));
         number
     }
 
@@ -202,97 +203,95 @@ impl Watch {
         self.shared.passed.load(Ordering::Acquire) >= barrier
     }
 
-    /// Whether everything was heard that the bus had for this connection when something that has come
-    /// elsewhere was sent: then nobody needs to wait for a barrier. `false` where that is not known.
+    /// Whether everything was handled that the bus had for this connection when a message that has come on another one was
+    /// sent: then that message needs to wait for no barrier. `false` where that is not known.
     pub(crate) fn is_level(&self) -> bool {
-        self.gauge().as_ref().is_some_and(Gauge::is_level)
+        self.read_barrier()
+            .as_ref()
+            .is_some_and(ReadBarrier::is_level)
     }
 
-    fn gauge(&self) -> MutexGuard<'_, Option<Gauge>> {
-        self.shared
-            .gauge
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn read_barrier(&self) -> MutexGuard<'_, Option<ReadBarrier>> {
+        lock(&self.shared.read_barrier)
     }
 
     fn follow_owners(&self) {
         let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
                     member='NameOwnerChanged'";
-        self.shared.line.ask_bus("AddMatch", &rule);
+        self.shared.connection.ask_bus("AddMatch", &rule);
     }
 
-    /// Nothing that was asked will be answered. Barriers hold nobody up any more.
+    /// No answer comes any more, and nothing waits for a barrier.
     fn forget(&self) {
-        let mut asked = self.asked();
+        let mut questions = self.questions();
         let last = self.shared.barriers.load(Ordering::Acquire);
         self.shared.passed.fetch_max(last, Ordering::AcqRel);
-        for (_, asked) in asked.drain() {
-            if let Asked::Barrier(_, line) = asked {
-                line.nudge();
+        for (_, question) in questions.drain() {
+            if let Question::Barrier(_, connection) = question {
+                connection.nudge();
             }
         }
     }
 
-    fn ask<B>(&self, member: &'static str, body: &B, asked: Asked)
+    fn ask<B>(&self, member: &'static str, body: &B, question: Question)
     where
         B: serde::Serialize + zbus::DynamicType,
     {
         // The lock is held so that the answer cannot come before the question is kept.
-        let mut questions = self.asked();
-        if let Some(serial) = self.shared.line.ask_bus(member, body) {
-            questions.insert(serial, asked);
+        let mut questions = self.questions();
+        if let Some(serial) = self.shared.connection.ask_bus(member, body) {
+            questions.insert(serial, question);
         }
     }
 
-    fn asked(&self) -> MutexGuard<'_, HashMap<NonZeroU32, Asked>> {
-        self.shared
-            .asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn questions(&self) -> MutexGuard<'_, HashMap<NonZeroU32, Question>> {
+        lock(&self.shared.questions)
     }
 }
 
-struct WatchEar<'a> {
+struct WatchHandler<'a> {
     watch: &'a Watch,
-    follower: &'a dyn Follower,
+    listener: &'a dyn Listener,
 }
 
-impl Ear for WatchEar<'_> {
+impl Handler for WatchHandler<'_> {
     fn hear(&mut self, message: Message) {
         match message.message_type() {
-            Type::Signal => self.hear_signal(&message),
+            Type::Signal => self.handle_signal(&message),
             Type::MethodReturn | Type::Error => {
                 let serial = message.header().reply_serial();
-                let asked = serial.and_then(|serial| self.watch.asked().remove(&serial));
-                match asked {
-                    Some(Asked::Barrier(number, line)) => {
+                let question = serial.and_then(|serial| self.watch.questions().remove(&serial));
+                match question {
+                    Some(Question::Barrier(number, connection)) => {
                         self.watch.shared.passed.fetch_max(number, Ordering::AcqRel);
-                        line.nudge();
+                        connection.nudge();
                     }
-                    Some(asked) => self.follower.answered(asked, &message),
+                    Some(question) => self.listener.answered(question, &message),
                     None => {}
                 }
             }
             Type::MethodCall => {
-                let refusal = Refusal::AccessDenied("this connection only listens".to_owned());
-                self.watch.shared.line.refuse(&message, &refusal);
+                let refusal = Refusal::AccessDenied(
+                    "this connection of the bridge offers no methods".to_owned(),
+                );
+                self.watch.shared.connection.refuse(&message, &refusal);
             }
         }
     }
 
     fn busy(&self) -> Option<BoxFuture<'static, ()>> {
-        self.follower.busy()
+        self.listener.busy()
     }
 }
 
-impl WatchEar<'_> {
-    fn hear_signal(&self, message: &Message) {
+impl WatchHandler<'_> {
+    fn handle_signal(&self, message: &Message) {
         let header = message.header();
         let from_bus = header
             .sender()
             .is_some_and(|name| name.as_str() == "org.freedesktop.DBus");
         if !from_bus {
-            return self.follower.signal(message);
+            return self.listener.signal(message);
         }
         if header
             .member()
@@ -304,7 +303,7 @@ impl WatchEar<'_> {
         if let Ok((name, old, new)) = body.deserialize::<(&str, &str, &str)>() {
             let some = |owner: &'_ str| (!owner.is_empty()).then(|| owner.to_owned());
             let (old, new) = (some(old), some(new));
-            self.follower
+            self.listener
                 .owner_changed(name, old.as_deref(), new.as_deref());
         }
     }

@@ -45,7 +45,7 @@ fn call(packet: &Message) {
 
 fn answer(packet: &Message) {
     let call = asked();
-    if let Ok(local) = transport::local_answer(packet, &call) {
+    if let Ok(local) = transport::local_reply(packet, &call) {
         let local = made(&local, packet);
         let header = local.header();
         assert_eq!(local.message_type(), packet.message_type());
@@ -54,7 +54,7 @@ fn answer(packet: &Message) {
         assert_eq!(destination.as_deref(), Some(":1.5"));
         assert!(header.sender().is_none() && header.path().is_none());
     }
-    if let Ok(outgoing) = transport::outgoing_answer(packet, ":1.9", number(7)) {
+    if let Ok(outgoing) = transport::outgoing_reply(packet, ":1.9", number(7)) {
         made(&outgoing, packet);
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use arbitrary::{Arbitrary, Unstructured};
-use zocp_relay::transport::Parts;
+use zocp_relay::transport::Reassembly;
 
 use crate::memory;
 
@@ -15,7 +15,7 @@ use crate::memory;
 pub fn run(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let ((), most) = memory::peak(|| {
-        let mut parts = Parts::default();
+        let mut parts = Reassembly::default();
         let mut expected = Expected::default();
         while !input.is_empty() {
             let Ok(piece) = Piece::arbitrary(&mut input) else {

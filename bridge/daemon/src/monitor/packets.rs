@@ -13,12 +13,12 @@ use zocp_node::{
     plumbing::{Direction, TracedMessage},
 };
 
-use zocp_relay::transport::{PIECE_TAG, Parts, TAG, read};
+use zocp_relay::transport::{FRAGMENT_TAG, Reassembly, TAG, read};
 
 /// Packets whose pieces are incomplete. See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Packets {
-    parts: HashMap<(PeerId, bool), Parts>,
+    parts: HashMap<(PeerId, bool), Reassembly>,
 }
 
 impl Packets {
@@ -30,7 +30,7 @@ impl Packets {
         if **tag == *TAG {
             return read(octets, PACKET_LEN_MAX).ok();
         }
-        if **tag != *PIECE_TAG {
+        if **tag != *FRAGMENT_TAG {
             return None;
         }
         let key = (passed.peer?, passed.direction == Direction::In);

@@ -2,7 +2,7 @@
 //!
 //! Model: a task connects once, and gives the state what comes. When the connection fails, the caller ends; its next call
 //! makes another one.
-//! Limits: those of `zocp_dbus::line`; while the peer takes no more, nothing is read.
+//! Limits: those of `zocp_dbus::connection`; while the peer takes no more, nothing is read.
 //! Not here: what is made of a message (`super::state`).
 
 use std::sync::Arc;
@@ -18,21 +18,21 @@ use super::{
 };
 use crate::{link::Link, watch::Watch};
 use zocp_dbus::{
+    connection::{BusConnection, Ended, Handler, connect, run},
     errors::Refusal,
-    line::{Ear, Ended, Line, connect, live},
 };
 
 /// See the [module](self).
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
-    line: Line,
+    bus: BusConnection,
     stop: CancellationToken,
 }
 
 impl Connection {
     /// What waits to be written.
-    pub(super) fn line(&self) -> &Line {
-        &self.line
+    pub(super) fn bus(&self) -> &BusConnection {
+        &self.bus
     }
 
     /// Ends it when what waits is written.
@@ -45,7 +45,7 @@ impl Connection {
 pub(super) fn start(exporter: &Exporter, link: &Arc<Link>, caller: CallerId) -> Connection {
     let context = &exporter.shared.context;
     let connection = Connection {
-        line: Line::new(context.site.report().clone()),
+        bus: BusConnection::new(context.bus.report().clone()),
         stop: CancellationToken::new(),
     };
     let (exporter, its, link) = (exporter.clone(), connection.clone(), link.clone());
@@ -64,38 +64,38 @@ async fn serve(
     caller: CallerId,
     connection: &Connection,
 ) -> Refusal {
-    let Connection { line, stop } = connection;
+    let Connection { bus, stop } = connection;
     let context = &exporter.shared.context;
     let stopped = || Refusal::Failed("the connection was to end".to_owned());
     let connected = tokio::select! {
         () = stop.cancelled() => return stopped(),
-        connected = connect(context.site.address()) => connected,
+        connected = connect(context.bus.address()) => connected,
     };
     let connected = match connected {
         Ok(connected) => connected,
         Err(error) => return Refusal::Failed(error.to_string()),
     };
     context.own_names.add(connected.unique_name());
-    let mut handler = Handler {
+    let mut handler = CallerHandler {
         exporter,
         link,
         caller,
-        line,
+        bus,
     };
-    match live(line, connected, &mut handler, stop).await {
+    match run(bus, connected, &mut handler, stop).await {
         Ended::Stopped => stopped(),
         Ended::Failed(reason) => Refusal::Failed(reason),
     }
 }
 
-struct Handler<'a> {
+struct CallerHandler<'a> {
     exporter: &'a Exporter,
     link: &'a Arc<Link>,
     caller: CallerId,
-    line: &'a Line,
+    bus: &'a BusConnection,
 }
 
-impl Ear for Handler<'_> {
+impl Handler for CallerHandler<'_> {
     fn hear(&mut self, message: Message) {
         let now = Instant::now();
         self.exporter
@@ -105,7 +105,7 @@ impl Ear for Handler<'_> {
     fn turn(&mut self) -> Option<Instant> {
         let barrier = Signals {
             watch: &self.exporter.shared.context.watch,
-            line: self.line,
+            bus: self.bus,
         };
         let now = Instant::now();
         self.exporter
@@ -113,11 +113,11 @@ impl Ear for Handler<'_> {
     }
 
     fn busy(&self) -> Option<BoxFuture<'static, ()>> {
-        if self.link.outlet.has_room() {
+        if self.link.scheduler.has_capacity() {
             return None;
         }
         let link = self.link.clone();
-        Some(Box::pin(async move { link.outlet.room().await }))
+        Some(Box::pin(async move { link.scheduler.capacity().await }))
     }
 }
 
@@ -125,7 +125,7 @@ impl Ear for Handler<'_> {
 struct Signals<'a> {
     watch: &'a Watch,
     /// Is looked at again when a barrier is passed.
-    line: &'a Line,
+    bus: &'a BusConnection,
 }
 
 impl Barrier for Signals<'_> {
@@ -134,7 +134,7 @@ impl Barrier for Signals<'_> {
     }
 
     fn raise(&self) -> u64 {
-        self.watch.barrier(self.line)
+        self.watch.barrier(self.bus)
     }
 
     fn is_passed(&self, number: u64) -> bool {

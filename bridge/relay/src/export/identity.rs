@@ -1,8 +1,8 @@
-//! What a remote caller's connection says of it to the services that it calls.
+//! What a remote caller's connection says of the caller to the services that it calls.
 //!
-//! Model: an object of the bridge's own on that connection, `/org/z25/Zocp1/Caller`. Nothing of it is asked on the
-//! other bus, and nothing of it can change.
-//! Invariants: CALLER-1. Each call of the object that wants an answer gets one.
+//! Model: an object of the bridge's own on that connection, `/org/z25/Zocp1/Caller`. The bridge answers from what it knows
+//! of the peer; nothing is asked on the other bus, and no value can be set.
+//! Invariants: CALLER-1. Each call of the object that wants a reply gets one.
 //! Spec: interfaces/org.z25.Zocp1.Caller.xml
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::remote::Remote;
 use zocp_dbus::{errors::Refusal, message::Outgoing};
 use zocp_policy::Member;
 
-/// The answer to a call of this object, of the program of this unique name; `None` if it is of another one.
+/// The reply to a call of this object, for the program with this unique name; `None` if another object is called.
 pub(super) fn answer(
     call: &Message,
     method: &Member<'_>,
@@ -94,7 +94,7 @@ mod tests {
 
     const PROPERTIES: [(&str, &str); 2] = [("Peer", "foh"), ("Program", ":1.7")];
 
-    /// What a call of the object is answered with.
+    /// The reply to a call of the object.
     fn asked<B>(interface: Option<&str>, member: &str, body: &B) -> Result<Outgoing, String>
     where
         B: serde::Serialize + zbus::DynamicType,

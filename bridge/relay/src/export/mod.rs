@@ -3,22 +3,22 @@
 //! Model: a service that a rule names is *offered* while somebody owns it, or the bus can start it. It is announced in the
 //! node's tree; peers subscribe to it and call it. Each remote caller is a connection of its own. What is decided is in
 //! [`State`]; an [`Exporter`] gives it what happens, and carries out at once what it says.
-//! Layout: `state` decides; `connection` is the connection of a caller; `announce` keeps the tree; `identity` says who a
-//! caller is; `learning` records what is asked.
-//! Limits: those of `state` and `announce`.
+//! Layout: `state` decides; `connection` is the connection of a caller; `announcement` keeps the tree; `identity` says who a
+//! caller is; `record` records what is asked.
+//! Limits: those of `state` and `announcement`.
 //! Not here: the rules (`zocp_policy`).
 //! Spec: docs/reference/protocol.md §7
 
-mod announce;
+mod announcement;
 mod connection;
 mod identity;
-mod learning;
+mod record;
 pub(crate) mod state;
 
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use futures_util::future::BoxFuture;
@@ -30,16 +30,17 @@ use tokio_util::sync::CancellationToken;
 use zbus::Message;
 use zocp_node::{CapPath, Node, PeerId, Value};
 
-pub use self::learning::{Learned, Note, Word};
+pub use self::record::{Learned, Note, Word};
 use self::{
-    announce::Announcer,
+    announcement::Announcer,
     connection::Connection,
     state::{CallerId, Output, State},
 };
 use crate::{
-    context::Context, limits::ServiceLimits, link::Link, transport::Control, watch::Asked,
+    context::Context, limits::ServiceLimits, link::Link, lock::lock, transport::Control,
+    watch::Question,
 };
-use zocp_dbus::{errors::Refusal, line::Line};
+use zocp_dbus::{connection::BusConnection, errors::Refusal};
 use zocp_policy::{ExportPolicy, ExportRule, Member};
 
 /// The exporting half. Clones are the same.
@@ -84,7 +85,7 @@ impl Exporter {
             context.own_names.clone(),
             policy,
             context.limits.now(),
-            context.site.message_len_max(),
+            context.bus.message_len_max(),
         );
         let watch = context.watch.clone();
         Self {
@@ -157,25 +158,25 @@ impl Exporter {
         self.input(|state| state.handle_owner_changed(name, new, Instant::now()));
     }
 
-    /// The bus, or a program, answers what it was asked.
-    pub(crate) fn answered(&self, asked: &Asked, answer: &Message) {
+    /// The bus, or a service, replies to a question.
+    pub(crate) fn answered(&self, asked: &Question, answer: &Message) {
         let body = answer.body();
         match asked {
-            Asked::Names => {
+            Question::Names => {
                 let names: Vec<&str> = body.deserialize().unwrap_or_default();
                 self.input(|state| state.handle_names(names));
             }
-            Asked::Activatable => {
+            Question::Activatable => {
                 let names: Vec<&str> = body.deserialize().unwrap_or_default();
                 self.input(|state| state.handle_activatable(names));
             }
-            Asked::Owner(name) => {
+            Question::Owner(name) => {
                 let owner: Option<&str> = body.deserialize().ok();
                 let owner = owner.filter(|_| answer.header().error_name().is_none());
                 self.input(|state| state.handle_owner(name, owner, Instant::now()));
             }
-            Asked::Match(service) => self.input(|state| state.handle_listening(service)),
-            Asked::Program(question) => {
+            Question::Match(service) => self.input(|state| state.handle_listening(service)),
+            Question::Service(question) => {
                 self.input(|state| state.handle_origin(*question, answer));
                 self.shared.announcer.answered(*question, answer);
             }
@@ -186,20 +187,22 @@ impl Exporter {
     /// A signal that somebody sent to all.
     pub(crate) fn signal(&self, message: &Message) {
         if let Some(sender) = message.header().sender() {
-            self.shared.announcer.heard(sender.as_str(), message);
+            self.shared
+                .announcer
+                .handle_signal(sender.as_str(), message);
         }
         self.input(|state| state.handle_signal(message));
     }
 
-    /// Waits for a peer that is to hear signals and takes no more at the moment.
+    /// Waits for a peer that subscribed to signals and takes no more at the moment.
     pub(crate) fn busy(&self) -> Option<BoxFuture<'static, ()>> {
         let inner = self.lock();
         let mut links = inner
             .state
             .subscribers()
             .filter_map(|peer| inner.links.get(&peer));
-        let link = links.find(|link| !link.outlet.has_room())?.clone();
-        Some(Box::pin(async move { link.outlet.room().await }))
+        let link = links.find(|link| !link.scheduler.has_capacity())?.clone();
+        Some(Box::pin(async move { link.scheduler.capacity().await }))
     }
 }
 
@@ -243,12 +246,17 @@ impl Exporter {
         });
     }
 
-    /// A reply of one that called a service here. The line that it goes out on.
-    pub(crate) fn reply(&self, peer: PeerId, packet: &Message, id: NonZeroU32) -> Option<Line> {
+    /// A reply of one that called a service here. The connection that it goes out on.
+    pub(crate) fn reply(
+        &self,
+        peer: PeerId,
+        packet: &Message,
+        id: NonZeroU32,
+    ) -> Option<BusConnection> {
         let mut inner = self.lock();
         inner.state.handle_reply(peer, id, packet);
         let written = self.carry_out(&mut inner)?;
-        Some(inner.connections.get(&written)?.line().clone())
+        Some(inner.connections.get(&written)?.bus().clone())
     }
 
     /// Such a reply is longer than the `max` octets that are taken.
@@ -279,7 +287,7 @@ impl Exporter {
                     behind,
                 } => {
                     if let Some(link) = inner.links.get(&peer) {
-                        link.outlet.push_behind(stream, packet, behind.as_ref());
+                        link.scheduler.push_behind(stream, packet, behind.as_ref());
                     }
                 }
                 Output::RefusePeer {
@@ -297,21 +305,21 @@ impl Exporter {
                         continue;
                     };
                     let max = self.shared.context.limits.now().caller_queue_max;
-                    if connection.line().octets() < max {
-                        connection.line().push(call);
+                    if connection.bus().octets() < max {
+                        connection.bus().push(call);
                     } else {
                         inner.state.handle_full(caller, serial);
                     }
                 }
                 Output::Write(caller, message) => {
                     if let Some(connection) = inner.connections.get(&caller) {
-                        connection.line().push(message);
+                        connection.bus().push(message);
                         written = Some(caller);
                     }
                 }
                 Output::RefuseCall(caller, call, error) => {
                     if let Some(connection) = inner.connections.get(&caller) {
-                        connection.line().refuse(&call, &error);
+                        connection.bus().refuse(&call, &error);
                         written = Some(caller);
                     }
                 }
@@ -341,9 +349,9 @@ impl Exporter {
                 watch.ask_names();
             }
             Output::AskOwner(name) => watch.ask_owner(&name),
-            Output::AskProgram(program) => watch.ask_caller(&program),
+            Output::AskProgram(program) => watch.ask_program(&program),
             Output::AskOrigin(call, deadline) => {
-                watch.ask_program(call);
+                watch.ask_service(call);
                 self.expire_origin(deadline);
             }
             Output::ForgetQuestion(question) => watch.forget_question(question),
@@ -354,7 +362,7 @@ impl Exporter {
             Output::Wanted(service) => announcer.wanted(&service),
             Output::OffersChanged => self.shared.offers_changed.notify_one(),
             Output::LogSignal { sender, member } => {
-                let report = self.shared.context.site.report();
+                let report = self.shared.context.bus.report();
                 if let Some(left_out) = report.log(&sender) {
                     tracing::warn!(
                         sender = &*sender,
@@ -383,12 +391,6 @@ impl Exporter {
 
     /// See [`Inner`].
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        let inner = self.shared.inner.lock();
-        inner.unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.inner)
     }
-}
-
-/// Plain data, whole between the steps of each method.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

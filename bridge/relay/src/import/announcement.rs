@@ -1,7 +1,7 @@
-//! What a peer's tree says of a service that it exports.
+//! What a peer's tree says of the services that it exports.
 //!
-//! Limits: [`TEXTS_MAX`] objects, [`TEXT_LEN_MAX`] octets of each; what is beyond is asked for instead.
-//! Spec: docs/reference/protocol.md §7.10
+//! Limits: [`TEXTS_MAX`] objects, [`TEXT_LEN_MAX`] octets of each; what exceeds them is asked for instead.
+//! Spec: docs/reference/protocol.md §7.2, §7.10
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,19 +1,20 @@
-//! What an imported service has said of itself and said it would tell the changes of.
+//! Values and introspection data of an imported service whose changes it emits, so that calls can be answered from memory.
 //!
-//! Model: a [`Cache`] learns from answers: introspection data of an object, and the properties of one of
-//! its interfaces (`GetAll`). Both are asked for at the first `Get`. It answers `Introspect`, `Get` and `GetAll` where it
-//! knows, and forgets or renews at every signal that says so.
+//! Model: a [`Cache`] learns from replies: introspection data of an object, and the properties of one of its interfaces
+//! (`GetAll`). Both are asked for at the first `Get`. It answers `Introspect`, `Get` and `GetAll` where it knows, and forgets
+//! or renews at every signal that says so.
 //! Invariants:
-//! C1. a value is answered only where the service says that it tells its changes, by
-//! `EmitsChangedSignal` `true` or `const` in its introspection data. C2. an answer that
-//! was asked for before a change was told is not learned. C3. `GetAll` is answered only where C1 holds for
-//! all properties of the interface. C4. a call may change what is known, and many services tell a change
-//! only after the answer, when they are idle: from a call until [`SETTLING`] after its answer values are
-//! asked for, and introspection data from before a call are asked for anew.
-//! C4. a value that has a signature in it is asked for each time, with all of its interface: zbus writes a
-//! signature of several types otherwise than it came.
-//! Limits: [`ENTRIES_MAX`] objects and interfaces, [`TEXT_LEN_MAX`] octets of one answer: what is beyond is
-//! asked for each time. Introspection data are kept for [`AGE_MAX`], since objects come and go unsaid.
+//! CACHE-1. A value is answered only where the service declares in its introspection data that it emits its changes, by
+//!     `EmitsChangedSignal` `true` or `const`.
+//! CACHE-2. A reply to a question that was asked before a change was emitted is not learned.
+//! CACHE-3. `GetAll` is answered only where CACHE-1 holds for all properties of the interface.
+//! CACHE-4. A call may change any value, and many services emit a change only after the reply, when they are idle: from a
+//!     call until [`SETTLING`] after its reply values are asked for, and introspection data from before a call are asked for
+//!     anew.
+//! CACHE-5. A value that has a signature in it is asked for each time, with all of its interface: zbus writes a signature of
+//!     several types in another form than it came.
+//! Limits: [`ENTRIES_MAX`] objects and interfaces, [`TEXT_LEN_MAX`] octets of one reply: what exceeds them is asked for each
+//! time. Introspection data are kept for [`AGE_MAX`], since no signal has to say that objects come and go.
 //! Spec: docs/reference/protocol.md §7.8
 
 use std::{
@@ -38,9 +39,9 @@ pub(super) struct Cache {
     objects: HashMap<String, Object>,
     /// By object and interface.
     properties: HashMap<(String, String), Known>,
-    /// Counts what was told, for C2.
-    told: u64,
-    /// When something was called last, or such a call was answered, for C4.
+    /// Counts changes, for CACHE-2.
+    changes: u64,
+    /// When the last call was passed on, or got its reply, for CACHE-4.
     called: Option<Instant>,
 }
 
@@ -50,7 +51,7 @@ struct Object {
     since: Instant,
     /// Its bridge says it in place of the service, which would say nothing, or less.
     is_supplied: bool,
-    /// Which properties of which interface tell their changes.
+    /// Which properties of which interface emit their changes.
     change_signals: ChangeSignals,
 }
 
@@ -70,7 +71,7 @@ impl Object {
 struct Known {
     /// Empty where they are not known.
     values: BTreeMap<String, OwnedVariant>,
-    /// When a change was told last.
+    /// The number of the last change.
     changed: u64,
     /// All of them were asked for, for the cache alone.
     is_asked: bool,
@@ -89,7 +90,7 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    /// What a call is; `None` for one that only asks, and whose answer is not remembered.
+    /// What a call is; `None` for one that only asks, and whose reply is not remembered.
     pub(super) fn of(call: &Message) -> Option<Self> {
         let header = call.header();
         let path = header.path()?.as_str();
@@ -149,7 +150,7 @@ impl Key {
 }
 
 impl Cache {
-    /// The answer to a question, where it is known.
+    /// The reply to a question, where it is known.
     pub(super) fn answer(&self, key: &Key, call: &Message, now: Instant) -> Option<Outgoing> {
         let reply = Message::method_return(&call.header());
         match key {
@@ -193,8 +194,8 @@ impl Cache {
         }
     }
 
-    /// A call comes by on its way to the service (C4). A `Set` besides makes what is known of the interface
-    /// old: until the service tells, nobody knows what it made of the value.
+    /// A call comes by on its way to the service (CACHE-4). A `Set` besides makes what is known of the interface
+    /// old: until the service emits a change, nobody knows which value it has.
     pub(super) fn passes(&mut self, key: &Key, now: Instant) {
         match key {
             Key::Call => self.called(now),
@@ -202,8 +203,8 @@ impl Cache {
                 self.called(now);
                 let place = (path.clone(), interface.clone());
                 if let Some(known) = self.properties.get_mut(&place) {
-                    self.told += 1;
-                    known.changed = self.told;
+                    self.changes += 1;
+                    known.changed = self.changes;
                     known.values.clear();
                 }
             }
@@ -211,7 +212,7 @@ impl Cache {
         }
     }
 
-    /// What is to be asked for so that the next question like this one is answered from memory.
+    /// What is to be asked for so that the next question like this one can be answered from memory.
     pub(super) fn missing(&mut self, key: &Key) -> Vec<Key> {
         let (Key::Get(path, interface, _) | Key::GetAll(path, interface)) = key else {
             return Vec::new();
@@ -232,7 +233,7 @@ impl Cache {
         }
     }
 
-    /// What was asked for, as [`missing`](Self::missing) said, gets no answer: it may be asked for again.
+    /// What was asked for, as [`missing`](Self::missing) said, gets no reply: it may be asked for again.
     pub(super) fn unasked(&mut self, key: &Key) {
         if let Key::GetAll(path, interface) = key {
             let place = (path.clone(), interface.clone());
@@ -244,10 +245,10 @@ impl Cache {
 
     /// The place in time at which a question is passed on.
     pub(super) fn now(&self) -> u64 {
-        self.told
+        self.changes
     }
 
-    /// Learns from an answer to a question that was passed on at `asked`.
+    /// Learns from a reply to a question that was passed on at `asked`.
     pub(super) fn learn(&mut self, key: Key, asked: u64, answer: &Message, now: Instant) {
         if let Key::Set(..) | Key::Call = key {
             return self.called(now);
@@ -261,7 +262,7 @@ impl Cache {
         match key {
             Key::Introspect(path) => {
                 if let Ok(text) = body.deserialize::<&str>()
-                    && asked == self.told
+                    && asked == self.changes
                 {
                     self.objects.insert(path, Object::new(text, false, now));
                 }
@@ -296,13 +297,13 @@ impl Cache {
         };
         match (interface.as_str(), member.as_str()) {
             ("org.freedesktop.DBus.Properties", "PropertiesChanged") => {
-                self.told += 1;
+                self.changes += 1;
                 self.change(path.as_str(), signal);
             }
             ("org.freedesktop.DBus.ObjectManager", "InterfacesAdded" | "InterfacesRemoved") => {
                 // Which objects an object has below it is in its introspection data, and those of what
                 // is gone are wrong: all is asked for anew.
-                self.told += 1;
+                self.changes += 1;
                 self.objects.retain(|_, object| object.is_supplied);
                 self.properties.clear();
             }
@@ -317,12 +318,12 @@ impl Cache {
             return;
         };
         let key = (path.to_owned(), interface);
-        // Also of what is not known yet: an answer may be under way (C2).
+        // Also of what is not known yet: a reply may be under way (CACHE-2).
         if self.properties.len() >= ENTRIES_MAX && !self.properties.contains_key(&key) {
             return self.properties.clear();
         }
         let known = self.properties.entry(key).or_default();
-        known.changed = self.told;
+        known.changed = self.changes;
         if known.values.is_empty() {
             return;
         }
@@ -354,7 +355,7 @@ impl Cache {
     }
 }
 
-/// Whether there is a signature in a value (C4).
+/// Whether there is a signature in a value (CACHE-5).
 fn holds_signature(value: &Variant<'_>) -> bool {
     let mut left = vec![value];
     while let Some(value) = left.pop() {
@@ -380,11 +381,11 @@ fn may_hold_signature(signature: &Signature) -> bool {
 
 /// Objects and interfaces that are remembered.
 const ENTRIES_MAX: usize = 4096;
-/// Octets of one answer that is remembered.
+/// Octets of one reply that is remembered.
 const TEXT_LEN_MAX: usize = 256 << 10;
 /// How long introspection data are taken for right.
 const AGE_MAX: Duration = Duration::from_secs(10);
-/// Within which a service tells what a call changed, counted from its answer. Idle sources of main loops
+/// Within which a service emits what a call changed, counted from its reply. Idle sources of main loops
 /// take milliseconds; a busy machine may take a hundred times as long. Meanwhile a `Get` costs what a call
 /// costs, three to six times as much as from memory.
 const SETTLING: Duration = Duration::from_millis(500);

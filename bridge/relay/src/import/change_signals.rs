@@ -1,24 +1,24 @@
-//! Which properties a service says that it tells the changes of.
+//! Which properties a service declares to emit the changes of.
 //!
-//! Model: read from introspection data. The D-Bus specification takes a missing `EmitsChangedSignal` for
-//! `true`, but many services that say nothing also tell nothing, so only what is said counts.
-//! Limits: the text is bounded by who keeps it.
+//! Model: read from introspection data. The D-Bus specification takes a missing `EmitsChangedSignal` for `true`, but many
+//! services without it emit nothing, so only an explicit declaration counts.
+//! Limits: the text is limited by who keeps it.
 
 use std::collections::{BTreeMap, HashMap};
 
 use zocp_dbus::{interface::Emits, introspection::describe};
 
-/// By interface and property: whether its changes are told.
+/// By interface and property: whether its changes are emitted.
 pub(super) type ChangeSignals = HashMap<String, BTreeMap<String, bool>>;
 
-/// Reads introspection data; what is not understood tells nothing.
+/// Reads introspection data; a text that is not understood declares nothing.
 pub(super) fn change_signals(xml: &str) -> ChangeSignals {
     let interfaces = describe(xml).interfaces.into_iter();
-    let told = |emits| matches!(emits, Some(Emits::Value | Emits::Const));
+    let emitted = |emits| matches!(emits, Some(Emits::Value | Emits::Const));
     interfaces
         .map(|interface| {
             let properties = interface.properties.into_iter();
-            let properties = properties.map(|property| (property.name, told(property.emits)));
+            let properties = properties.map(|property| (property.name, emitted(property.emits)));
             (interface.name, properties.collect())
         })
         .collect()
@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn only_what_is_said_counts() {
-        let told = change_signals(
+        let emitted = change_signals(
             r#"<!DOCTYPE node><node><interface name="org.a.A">
               <property name="Said" type="s" access="read">
                 <annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="true"/>
@@ -50,7 +50,7 @@ mod tests {
               </property>
             </interface><node name="child"/></node>"#,
         );
-        let is_told = |interface: &str, name: &str| told[interface][name];
+        let is_told = |interface: &str, name: &str| emitted[interface][name];
         assert!(is_told("org.a.A", "Said") && is_told("org.a.A", "Const"));
         assert!(!is_told("org.a.A", "Position"));
         assert!(is_told("org.a.B", "Told") && !is_told("org.a.B", "Not"));

@@ -2,7 +2,7 @@
 //!
 //! Model: a task connects, and gives the state what comes. When the connection fails it is made anew, until the import
 //! ends; what is to be written waits in the queue meanwhile.
-//! Limits: those of `zocp_dbus::line`.
+//! Limits: those of `zocp_dbus::connection`.
 //! Not here: what is made of a message (`super::state`).
 
 use std::{sync::Arc, time::Duration};
@@ -15,19 +15,19 @@ use super::{
     Importer,
     state::{ImportId, State},
 };
-use zocp_dbus::line::{Ear, Ended, Line, connect, live};
+use zocp_dbus::connection::{BusConnection, Ended, Handler, connect, run};
 
 /// See the [module](self).
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
-    line: Line,
+    bus: BusConnection,
     stop: CancellationToken,
 }
 
 impl Connection {
     /// What waits to be written.
-    pub(super) fn line(&self) -> &Line {
-        &self.line
+    pub(super) fn bus(&self) -> &BusConnection {
+        &self.bus
     }
 
     /// Ends it when what waits is written.
@@ -40,7 +40,7 @@ impl Connection {
 pub(super) fn start(importer: &Importer, import: ImportId) -> Connection {
     let context = &importer.shared.context;
     let connection = Connection {
-        line: Line::new(context.site.report().clone()),
+        bus: BusConnection::new(context.bus.report().clone()),
         stop: CancellationToken::new(),
     };
     let (importer, its) = (importer.clone(), connection.clone());
@@ -52,18 +52,18 @@ pub(super) fn start(importer: &Importer, import: ImportId) -> Connection {
 }
 
 async fn keep(importer: &Importer, import: ImportId, connection: &Connection) {
-    let Connection { line, stop } = connection;
+    let Connection { bus, stop } = connection;
     let context = &importer.shared.context;
     let mut pause = PAUSE_MIN;
     while !stop.is_cancelled() {
-        match connect(context.site.address()).await {
+        match connect(context.bus.address()).await {
             Ok(connected) => {
                 pause = PAUSE_MIN;
                 let unique: Arc<str> = connected.unique_name();
                 context.own_names.add(unique.clone());
                 importer.input(|state| state.handle_connected(import, unique));
-                let mut handler = Handler { importer, import };
-                let ended = live(line, connected, &mut handler, stop).await;
+                let mut handler = ImportHandler { importer, import };
+                let ended = run(bus, connected, &mut handler, stop).await;
                 if let Ended::Failed(reason) = ended {
                     importer.input(|state| state.handle_disconnected(import));
                     let name = importer.input(|state| state.name_of(import));
@@ -82,18 +82,18 @@ async fn keep(importer: &Importer, import: ImportId, connection: &Connection) {
     }
 }
 
-struct Handler<'a> {
+struct ImportHandler<'a> {
     importer: &'a Importer,
     import: ImportId,
 }
 
-impl Handler<'_> {
+impl ImportHandler<'_> {
     fn input<R>(&self, input: impl FnOnce(&mut State, Instant) -> R) -> R {
         self.importer.input(|state| input(state, Instant::now()))
     }
 }
 
-impl Ear for Handler<'_> {
+impl Handler for ImportHandler<'_> {
     fn hear(&mut self, message: Message) {
         self.input(|state, now| state.handle_message(self.import, &message, now));
     }

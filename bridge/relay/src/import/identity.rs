@@ -1,9 +1,9 @@
 //! The name that a player of another machine shows to people.
 //!
-//! Model: the `Identity` of a player, of the interface `org.mpris.MediaPlayer2`, is what desktops show. Where a rule
-//! has a template for it, it is put together anew in what passes: answers to `Get` and `GetAll`, and
-//! `PropertiesChanged`. Nothing else of a body is looked into, and without such a rule none is.
-//! Invariants: N1. what does not have the form that it should have goes on as it came.
+//! Model: the `Identity` of a player, of the interface `org.mpris.MediaPlayer2`, is what desktops show. Where a rule has a
+//! template for it, it is replaced in messages that pass: replies to `Get` and `GetAll`, and `PropertiesChanged`. No other
+//! part of a body is decoded, and without such a rule no body is.
+//! Invariants: PLAYER-1. A message that does not have the expected form is passed on unchanged.
 //! Spec: docs/reference/configuration.md, "`[[import]]`"
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub(super) fn template(rule: &ImportRule, service: &str, node: &str) -> Option<B
     })
 }
 
-/// The answer to a question for the identity, with what it is here; `None` if it is another question.
+/// The reply to a question for the identity, with the identity that it has here; `None` if it is another question.
 pub(super) fn of_answer(template: &str, call: &Message, answer: &Message) -> Option<Outgoing> {
     let header = call.header();
     let interface = header.interface().map_or(PROPERTIES, |name| name.as_str());
@@ -55,7 +55,7 @@ pub(super) fn of_answer(template: &str, call: &Message, answer: &Message) -> Opt
     }
 }
 
-/// A signal that tells another identity, with what it is here; `None` if it is another signal.
+/// A signal with another identity, with the identity that it has here; `None` if it is another signal.
 pub(super) fn of_signal(template: &str, signal: &Message) -> Option<Outgoing> {
     type Changed = (String, BTreeMap<String, OwnedVariant>, Vec<String>);
     let header = signal.header();

@@ -20,7 +20,7 @@ pub(crate) mod state;
 use std::{
     collections::{BTreeMap, HashMap},
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use tokio::{sync::Notify, time::Instant};
@@ -32,8 +32,8 @@ use self::{
     connection::Connection,
     state::{ImportId, Output, State},
 };
-use crate::{context::Context, limits::ServiceLimits, link::Link, transport::Busy};
-use zocp_dbus::line::Line;
+use crate::{context::Context, limits::ServiceLimits, link::Link, lock::lock, transport::Busy};
+use zocp_dbus::connection::BusConnection;
 use zocp_policy::ImportRule;
 
 /// The importing half. Clones are the same.
@@ -71,7 +71,7 @@ enum Reading {
 
 impl Importer {
     pub(crate) fn new(context: Context, rules: Vec<ImportRule>) -> Self {
-        let state = State::new(rules, context.limits.now(), context.site.message_len_max());
+        let state = State::new(rules, context.limits.now(), context.bus.message_len_max());
         Self {
             shared: Arc::new(Shared {
                 context,
@@ -128,7 +128,7 @@ impl Importer {
     }
 
     /// A peer's tree changed where exports are: it is read anew. Not in place: the node answers questions always, but
-    /// the events behind this one would wait for the answer, and of several changes each would be read.
+    /// the events behind this one would wait for the reply, and of several changes each would be read.
     pub(crate) fn tree_changed(&self, peer: PeerId, node: &Node) {
         let mut inner = self.lock();
         if !inner.links.contains_key(&peer) {
@@ -175,8 +175,13 @@ impl Importer {
         self.input(|state| state.handle_revised(peer, service, Instant::now()));
     }
 
-    /// A reply from a peer. What goes out because of it goes out on this line.
-    pub(crate) fn reply(&self, peer: PeerId, packet: &Message, id: NonZeroU32) -> Option<Line> {
+    /// A reply from a peer. The connection that something goes out on because of it.
+    pub(crate) fn reply(
+        &self,
+        peer: PeerId,
+        packet: &Message,
+        id: NonZeroU32,
+    ) -> Option<BusConnection> {
         self.input_of_peer(|state| state.handle_reply(peer, id, packet, Instant::now()))
     }
 
@@ -185,13 +190,13 @@ impl Importer {
         self.input(|state| state.handle_long_reply(peer, id, max));
     }
 
-    /// A signal from a peer. The line that it goes out on.
-    pub(crate) fn signal(&self, peer: PeerId, packet: &Message) -> Option<Line> {
+    /// A signal from a peer. The connection that it goes out on.
+    pub(crate) fn signal(&self, peer: PeerId, packet: &Message) -> Option<BusConnection> {
         self.input_of_peer(|state| state.handle_signal(peer, packet))
     }
 
-    /// A service of a peer calls one that called it. The line that the call goes out on.
-    pub(crate) fn call_back(&self, peer: PeerId, packet: &Message) -> Option<Line> {
+    /// A service of a peer calls one that called it. The connection that the call goes out on.
+    pub(crate) fn call_back(&self, peer: PeerId, packet: &Message) -> Option<BusConnection> {
         self.input_of_peer(|state| state.handle_call_back(peer, packet, Instant::now()))
     }
 
@@ -221,13 +226,13 @@ impl Importer {
         outcome
     }
 
-    /// The same, for something that a peer sent: while the line that it goes out on is full, nothing more is taken of it.
-    fn input_of_peer(&self, input: impl FnOnce(&mut State)) -> Option<Line> {
+    /// The same, for something that a peer sent: while the connection that it goes out on is full, nothing more is taken from the mesh.
+    fn input_of_peer(&self, input: impl FnOnce(&mut State)) -> Option<BusConnection> {
         let mut inner = self.lock();
         input(&mut inner.state);
         let written = self.carry_out(&mut inner)?;
         let connection = inner.connections.get(&written)?;
-        Some(connection.line().clone())
+        Some(connection.bus().clone())
     }
 
     /// Does what the state says; the import that something was written for last.
@@ -241,7 +246,7 @@ impl Importer {
                     packet,
                 } => {
                     if let Some(link) = inner.links.get(&peer) {
-                        link.outlet.push(stream, packet);
+                        link.scheduler.push(stream, packet);
                     }
                 }
                 Output::Call {
@@ -251,7 +256,7 @@ impl Importer {
                     id,
                 } => {
                     let link = inner.links.get(&peer);
-                    let sent = link.map_or(Ok(()), |link| link.outlet.try_push(stream, packet));
+                    let sent = link.map_or(Ok(()), |link| link.scheduler.try_push(stream, packet));
                     if let (Err(Busy), Some(id)) = (sent, id) {
                         inner.state.handle_full(peer, id);
                     }
@@ -268,13 +273,13 @@ impl Importer {
                 }
                 Output::Write(import, message) => {
                     if let Some(connection) = inner.connections.get(&import) {
-                        connection.line().push(message);
+                        connection.bus().push(message);
                         written = Some(import);
                     }
                 }
                 Output::RefuseCall(import, call, error) => {
                     if let Some(connection) = inner.connections.get(&import) {
-                        connection.line().refuse(&call, &error);
+                        connection.bus().refuse(&call, &error);
                         written = Some(import);
                     }
                 }
@@ -298,7 +303,7 @@ impl Importer {
             Output::AskCaller(caller) => {
                 let watch = &self.shared.context.watch;
                 watch.want();
-                watch.ask_caller(&caller);
+                watch.ask_program(&caller);
             }
             Output::NamesChanged => self.shared.names_changed.notify_one(),
             Output::LogTooLong(peer, service) => {
@@ -315,7 +320,6 @@ impl Importer {
 
     /// See [`Inner`].
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        let inner = self.shared.inner.lock();
-        inner.unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.inner)
     }
 }

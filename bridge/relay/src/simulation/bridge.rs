@@ -540,7 +540,7 @@ impl Bridge {
         &self,
         mesh: &mut Mesh,
         peer: PeerId,
-        (stream, id): (crate::transport::Lane, std::num::NonZeroU32),
+        (stream, id): (crate::transport::Stream, std::num::NonZeroU32),
         error: &zocp_dbus::errors::Refusal,
     ) {
         let call = Message::method_call("/", "x").serial(id);

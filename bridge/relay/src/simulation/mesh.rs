@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::transport::Lane;
+use crate::transport::Stream;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -16,20 +16,20 @@ pub(super) struct Mesh {
 
 #[derive(Debug)]
 struct Packet {
-    stream: Lane,
+    stream: Stream,
     octets: Bytes,
     place: u64,
     /// Not before what is on this stream up to this place.
-    behind: Option<(Lane, u64)>,
+    behind: Option<(Stream, u64)>,
 }
 
 impl Mesh {
     pub(super) fn push(
         &mut self,
         way: (usize, usize),
-        stream: Lane,
+        stream: Stream,
         octets: Bytes,
-        behind: Option<Lane>,
+        behind: Option<Stream>,
     ) {
         let behind = behind.map(|stream| (stream, self.last));
         self.last += 1;
@@ -43,9 +43,7 @@ impl Mesh {
 
     /// Whether so much is on its way that calls are refused.
     pub(super) fn is_full(&self, way: (usize, usize)) -> bool {
-        self.packets
-            .get(&way)
-            .is_some_and(|it| it.len() >= PACKETS_MAX)
+        self.packets.get(&way).is_some_and(|it| it.len() >= FULL_AT)
     }
 
     /// Takes one of the packets that may arrive next.
@@ -53,7 +51,7 @@ impl Mesh {
         let packets = self.packets.get_mut(&way)?;
         let may_arrive = |index: usize| {
             let packet = &packets[index];
-            let is_first = |stream: &Lane| packets[..index].iter().all(|it| it.stream != *stream);
+            let is_first = |stream: &Stream| packets[..index].iter().all(|it| it.stream != *stream);
             let behind = packet.behind.as_ref();
             let is_free = behind.is_none_or(|(stream, place)| {
                 let mut before = packets.iter().filter(|it| it.place <= *place);
@@ -74,4 +72,4 @@ impl Mesh {
 }
 
 /// Above that calls are refused.
-const PACKETS_MAX: usize = 12;
+const FULL_AT: usize = 12;

@@ -405,7 +405,7 @@ impl Simulation {
 
     /// Delivers until nothing is on its way.
     fn settle(&mut self) {
-        for _ in 0..STEPS_MAX {
+        for _ in 0..ROUNDS {
             let mut is_any = false;
             for bridge in &mut self.bridges {
                 is_any |= bridge.step_connections(&mut self.mesh, self.now);
@@ -498,7 +498,7 @@ impl Simulation {
 }
 
 /// More than any of them takes to come to its end.
-const STEPS_MAX: usize = 1000;
+const ROUNDS: usize = 1000;
 
 fn pairs() -> impl Iterator<Item = (usize, usize)> {
     let all = (0..NAMES.len()).flat_map(|one| (0..NAMES.len()).map(move |other| (one, other)));

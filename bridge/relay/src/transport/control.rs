@@ -1,7 +1,7 @@
 //! What bridges say to each other about services, as D-Bus calls without a destination.
 //!
-//! Model: [`Control`] is the closed list. `Subscribe` is answered like any call, and its number is then
-//! the number of the subscription; the others want no answer.
+//! Model: [`Control`] is the closed list. `Subscribe` gets a reply like any call, and its number is then the number of the
+//! subscription; the others need no reply.
 //! Spec: docs/reference/protocol.md §7.3
 
 use std::num::NonZeroU32;
@@ -11,11 +11,11 @@ use zbus::{Message, message::Flags, names::UniqueName};
 
 use zocp_dbus::message::{Octets, Outgoing};
 
-/// What a bridge asks of, or tells, the other.
+/// A message of a bridge to another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Control {
-    /// I show this service: tell me its signals. Answered with [`Offer`], or refused.
+    /// I import this service: send me its signals. The reply is an [`Offer`] or an error.
     Subscribe(String),
     /// I no longer show it.
     Unsubscribe(String),
@@ -28,7 +28,7 @@ pub enum Control {
 /// What the exporter says of a service to who subscribed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offer {
-    /// Whether every signal is passed on, so that what they tell of is known.
+    /// Whether every signal is passed on, so that every change that the service emits is known.
     pub hears_all: bool,
 }
 
@@ -84,7 +84,7 @@ impl Control {
 }
 
 impl Offer {
-    /// As the answer to a `Subscribe` of this number.
+    /// As the reply to a `Subscribe` of this number.
     ///
     /// # Errors
     /// Never.
@@ -94,7 +94,7 @@ impl Offer {
         Outgoing::build(Message::method_return(&call.header()), &self.hears_all)
     }
 
-    /// Reads the answer; `None` where it is a refusal or none of ours.
+    /// Reads the reply; `None` where it is an error, or not understood.
     #[must_use]
     pub fn read(packet: &Message) -> Option<Self> {
         let is_return = packet.message_type() == zbus::message::Type::MethodReturn;

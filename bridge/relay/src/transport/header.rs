@@ -1,11 +1,10 @@
 //! New headers around the bodies of messages.
 //!
-//! Model: a [`Heading`] is what a new header says; [`Heading::around`] writes it in front of another
-//! message's body, whose octets, signature and byte order stay. It writes the octets itself: that is a
-//! tenth of the work that a general builder has with it.
-//! Invariants: H1. what stands in a heading was checked before: it comes from the header of a message that
-//! zbus has parsed, from a name that is one, or is a constant. H2. the body and its signature are those of
-//! a message that was checked: what comes out is as good as that.
+//! Model: a [`Heading`] is what a new header says; [`Heading::around`] writes it in front of another message's body, whose
+//! octets, signature and byte order stay. It writes the octets itself: that is a tenth of the work of a general builder.
+//! Invariants: HEADING-1. What a heading contains was checked before: it comes from the header of a message that zbus has
+//! parsed, from a name that is valid, or is a constant. HEADING-2. The body and its signature are those of a message that
+//! was checked, so the new message is as valid as that one.
 //! Limits: [`MESSAGE_LEN_MAX`].
 //! Spec: D-Bus specification, "Message Format"
 
@@ -79,7 +78,7 @@ impl<'a> Heading<'a> {
             return Err(zbus::Error::ExcessData);
         }
         octets.buffer.extend_from_slice(body);
-        #[expect(clippy::disallowed_methods, reason = "H1 and H2")]
+        #[expect(clippy::disallowed_methods, reason = "HEADING-1 and HEADING-2")]
         Ok(Octets::of_checked(octets.buffer.into()))
     }
 
@@ -158,12 +157,12 @@ fn signature_of(data: &[u8], is_big: bool) -> &[u8] {
     value_of(data, is_big, SIGNATURE).unwrap_or_default()
 }
 
-/// What waits for an answer when a packet is dropped.
+/// Who waits for a reply when a packet is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
     /// Who sent it: it is a call of this number.
     Sender(NonZeroU32),
-    /// Who called: it is the answer to the call of this number.
+    /// Who called: it is the reply to the call of this number.
     Receiver(NonZeroU32),
 }
 

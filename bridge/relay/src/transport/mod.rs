@@ -1,21 +1,21 @@
 //! D-Bus messages between bridges: what is on the mesh, and how it shares a connection.
 //!
-//! Model: a message travels as a *packet*: the D-Bus message with a new header, its body the sender's
-//! octets. On the mesh the header's fields mean: of a call `sender` the caller's unique name on its own
-//! bus, `destination` the service, `serial` the call's number between these two bridges; of an answer
-//! `reply_serial` that number and `destination` the caller; of a signal `reply_serial` the number of the
-//! subscription, and `destination` the caller if it is for that one alone; so it is in a call of a service
-//! to one that called it. A call without a destination is for the bridge itself ([`Control`]).
-//! Invariants: T1. nothing of a header from the mesh goes on as it came: each end makes a new one.
-//! T2. no body reaches a bus that was not checked. T3. what is on one [`Lane`] stays in order.
-//! Limits: `packet_len_max` octets for a packet; those of `outlet` and `parts`.
+//! Model: a message travels as a *packet*: the D-Bus message with a new header, its body the sender's octets. On the mesh
+//! the header's fields mean: of a call `sender` the caller's unique name on its own bus, `destination` the service, `serial`
+//! the call's number between these two bridges; of a reply `reply_serial` that number and `destination` the caller; of a
+//! signal `reply_serial` the number of the subscription, and `destination` the caller if it is for that one alone. A call of
+//! a service to one that called it has the fields of such a signal. A call without a destination is for the bridge itself
+//! ([`Control`]).
+//! Invariants: PACKET-1. No header field from the mesh is passed on as it came: each end makes a new header. PACKET-2. No
+//! body reaches a bus before it was checked against its signature. PACKET-3. Packets on one [`Stream`] stay in order.
+//! Limits: `packet_len_max` octets for a packet; those of `scheduler` and `reassembly`.
 //! Not here: who may do what (`zocp_policy`).
 //! Spec: docs/reference/protocol.md §7.1, §7.4
 
 mod control;
 mod header;
-mod outlet;
-mod parts;
+mod reassembly;
+mod scheduler;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -34,16 +34,16 @@ use self::header::Heading;
 pub use self::header::{Waiting, waiting_for};
 pub use self::{
     control::{Control, Offer},
-    outlet::{Busy, Lane, NodePost, Outlet, Post},
-    parts::Parts,
+    reassembly::Reassembly,
+    scheduler::{Busy, NodeSink, Scheduler, Sink, Stream},
 };
+use zocp_dbus::message::received::{Unreadable, received};
 use zocp_dbus::message::{Octets, is_reserved};
-use zocp_dbus::received::{Unreadable, received};
 
 /// The first frame of a whisper that is a packet.
 pub const TAG: &[u8] = b"DBUS1";
-/// The first frame of a whisper that is a piece of a long packet.
-pub const PIECE_TAG: &[u8] = b"DBUS1+";
+/// The first frame of a whisper that is a fragment of a long packet.
+pub const FRAGMENT_TAG: &[u8] = b"DBUS1+";
 
 /// Why a packet is not taken. The sender's fault; it is dropped.
 #[derive(Debug, thiserror::Error)]
@@ -56,14 +56,14 @@ pub enum PacketError {
         len: usize,
         /// How many are taken.
         max: usize,
-        /// What waits for an answer because of it.
+        /// Who waits for a reply because of it.
         waiting: Option<Waiting>,
     },
     /// No D-Bus message, or a body that is not what its signature says.
     #[error("{0}")]
     Malformed(#[from] Unreadable),
-    /// A piece that does not go on where the last one ended.
-    #[error("a piece that does not fit")]
+    /// A fragment that does not go on where the last one ended.
+    #[error("a fragment does not continue its packet")]
     Misfit,
     /// A whisper with our tag and the wrong number of frames.
     #[error("a packet has two frames, not {0}")]
@@ -73,15 +73,15 @@ pub enum PacketError {
     Descriptors,
 }
 
-/// Whether a whisper is a packet or a piece of one.
+/// Whether a whisper is a packet or a fragment of one.
 #[must_use]
 pub fn is_ours(content: &Content) -> bool {
     content
         .first()
-        .is_some_and(|tag| **tag == *TAG || **tag == *PIECE_TAG)
+        .is_some_and(|tag| **tag == *TAG || **tag == *FRAGMENT_TAG)
 }
 
-/// What is kept of a call until it is answered: all of it, or of a long one the header.
+/// What is kept of a call until its reply comes: all of it, or of a long one the header.
 #[must_use]
 pub fn kept(call: &Message) -> Message {
     if call.body().len() <= KEPT_LEN_MAX {
@@ -227,25 +227,25 @@ fn call_like(
     heading.around(message)
 }
 
-/// A local answer as a packet: to the call of this number, of this caller.
+/// A local reply as a packet: to the call of this number, of this caller.
 ///
 /// # Errors
-/// It is no answer, or too long.
-pub fn outgoing_answer(answer: &Message, caller: &str, id: NonZeroU32) -> zbus::Result<Bytes> {
-    answer_like(answer, id, Some(caller)).map(Octets::into_bytes)
+/// It is no reply, or too long.
+pub fn outgoing_reply(answer: &Message, caller: &str, id: NonZeroU32) -> zbus::Result<Bytes> {
+    reply_like(answer, id, Some(caller)).map(Octets::into_bytes)
 }
 
-/// A packet as the answer to a call on this bus.
+/// A packet as the reply to a call on this bus.
 ///
 /// # Errors
-/// It is no answer, or too long.
-pub fn local_answer(packet: &Message, call: &Message) -> zbus::Result<Octets> {
+/// It is no reply, or too long.
+pub fn local_reply(packet: &Message, call: &Message) -> zbus::Result<Octets> {
     let header = call.header();
     let caller = header.sender().map(|sender| sender.as_str());
-    answer_like(packet, call.primary_header().serial_num(), caller)
+    reply_like(packet, call.primary_header().serial_num(), caller)
 }
 
-fn answer_like(answer: &Message, to: NonZeroU32, caller: Option<&str>) -> zbus::Result<Octets> {
+fn reply_like(answer: &Message, to: NonZeroU32, caller: Option<&str>) -> zbus::Result<Octets> {
     let header = answer.header();
     let error_name = header.error_name().map(|name| name.as_str());
     let kind = answer.message_type();
@@ -316,5 +316,5 @@ const KEPT_LEN_MAX: usize = 1 << 10;
 const FORWARDED: Flags = Flags::NO_REPLY_EXPECTED
     .union(Flags::NO_AUTO_START)
     .union(Flags::ALLOW_INTERACTIVE_AUTH);
-/// The serial of what is not answered, which does not matter.
+/// The serial of a message that gets no reply, which does not matter.
 const UNANSWERED: NonZeroU32 = NonZeroU32::MIN;

@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 
 use zbus::{Message, message::Type};
-use zocp_dbus::received::received;
+use zocp_dbus::message::received::received;
 
 use super::header::Heading;
 
@@ -13,7 +13,7 @@ use super::header::Heading;
 /// # Panics
 /// When the call has no body that D-Bus knows.
 #[must_use]
-pub fn answer_with_body_of(call: &Message) -> Message {
+pub fn reply_with_body_of(call: &Message) -> Message {
     let header = call.header();
     let heading = Heading {
         reply_serial: Some(call.primary_header().serial_num()),

@@ -11,8 +11,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Variant, message::Flags, wire::Endian};
 use zocp_node::NodeError;
 
-use super::{outlet::PIECE_LEN, testing::answer_with_body_of, *};
-use zocp_dbus::{received::received, testbus::soon};
+use super::{scheduler::FRAGMENT_LEN, testing::reply_with_body_of, *};
+use zocp_dbus::{message::received::received, testbus::soon};
 
 fn id(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
@@ -81,8 +81,8 @@ fn who_waits_because_of_a_packet_that_cannot_be_read_is_known() {
     assert_eq!(stand_in.primary_header().serial_num(), id(77));
     assert_eq!(stand_in.header().sender().unwrap(), ":1.5");
     assert_eq!(stand_in.header().destination().unwrap(), "org.there");
-    let answer = answer_with_body_of(&call);
-    let unreadable = broken(&outgoing_answer(&answer, ":1.5", id(78)).unwrap());
+    let answer = reply_with_body_of(&call);
+    let unreadable = broken(&outgoing_reply(&answer, ":1.5", id(78)).unwrap());
     assert_eq!(
         unreadable.answer().unwrap().header().reply_serial(),
         Some(id(78))
@@ -128,9 +128,9 @@ fn answers_and_signals_are_addressed_by_number() {
     let original = call(Endian::Little);
     let error = Message::error(&original.header(), "org.a.Error.Bad").endian(Endian::Big);
     let error = error.build(&("no", 3u32)).unwrap();
-    let packet = read(&outgoing_answer(&error, ":1.9", id(5)).unwrap()).unwrap();
+    let packet = read(&outgoing_reply(&error, ":1.9", id(5)).unwrap()).unwrap();
     assert_eq!(packet.header().reply_serial(), Some(id(5)));
-    let local = message(&local_answer(&packet, &original).unwrap());
+    let local = message(&local_reply(&packet, &original).unwrap());
     assert_eq!(
         local.header().reply_serial(),
         Some(original.primary_header().serial_num())
@@ -196,7 +196,7 @@ fn pieces_that_do_not_fit_are_refused() {
     let frame = |number: u32, len: u32, octets: &[u8]| {
         [&number.to_le_bytes(), &len.to_le_bytes(), octets].concat()
     };
-    let mut parts = Parts::default();
+    let mut parts = Reassembly::default();
     assert!(parts.add(&frame(1, 4, b"ab"), LEN_MAX).unwrap().is_none());
     assert!(parts.add(&frame(2, 2, b"xy"), LEN_MAX).unwrap().is_some());
     assert_eq!(
@@ -225,7 +225,7 @@ fn pieces_that_do_not_fit_are_refused() {
     );
 }
 
-/// A post that takes one message for each permit.
+/// A sink that takes one message for each permit.
 #[derive(Debug, Clone)]
 struct Slow {
     taken: Arc<Mutex<Vec<Content>>>,
@@ -254,8 +254,8 @@ impl Slow {
     }
 }
 
-impl Post for Slow {
-    fn taken(&self, _packet: &[u8]) {}
+impl Sink for Slow {
+    fn count(&self, _packet: &[u8]) {}
 
     fn try_send(&self, content: Content) -> Result<(), NodeError> {
         let permit = self.permits.try_acquire().map_err(|_| NodeError::Busy)?;
@@ -275,66 +275,66 @@ impl Post for Slow {
     }
 }
 
-fn caller(name: &str) -> Lane {
-    Lane::Caller(name.into())
+fn caller(name: &str) -> Stream {
+    Stream::Caller(name.into())
 }
 
 fn texts(sent: &[Content]) -> Vec<String> {
     let text = |content: &Content| match &*content[0] {
         TAG => String::from_utf8_lossy(&content[1]).into_owned(),
-        _ => "piece".to_owned(),
+        _ => "fragment".to_owned(),
     };
     sent.iter().map(text).collect()
 }
 
 #[tokio::test]
 async fn a_long_packet_does_not_hold_up_other_lanes() {
-    let (post, tasks) = (Slow::new(), TaskTracker::new());
-    let outlet = Outlet::new(post.clone(), &tasks, CancellationToken::new(), 64 << 20);
-    let long = vec![b'x'; 10 * PIECE_LEN - 5];
-    outlet.push(caller("a"), long.clone().into());
-    outlet.push(caller("a"), "behind".into());
-    outlet.push(caller("b"), "short".into());
-    let first = texts(&post.let_through(3).await);
+    let (sink, tasks) = (Slow::new(), TaskTracker::new());
+    let scheduler = Scheduler::new(sink.clone(), &tasks, CancellationToken::new(), 64 << 20);
+    let long = vec![b'x'; 10 * FRAGMENT_LEN - 5];
+    scheduler.push(caller("a"), long.clone().into());
+    scheduler.push(caller("a"), "behind".into());
+    scheduler.push(caller("b"), "short".into());
+    let first = texts(&sink.let_through(3).await);
     assert!(first.contains(&"short".to_owned()), "{first:?}");
     assert!(
         !first.contains(&"behind".to_owned()),
-        "a lane stays in order"
+        "a stream stays in order"
     );
-    let all = post.let_through(9).await;
+    let all = sink.let_through(9).await;
     assert_eq!(texts(&all).last().unwrap(), "behind");
-    let mut parts = Parts::default();
-    let pieces = all.iter().filter(|content| content[0] == PIECE_TAG);
-    let whole = pieces.filter_map(|content| parts.add(&content[1], LEN_MAX).unwrap());
+    let mut parts = Reassembly::default();
+    let fragments = all.iter().filter(|content| content[0] == FRAGMENT_TAG);
+    let whole = fragments.filter_map(|content| parts.add(&content[1], LEN_MAX).unwrap());
     assert_eq!(whole.collect::<Vec<_>>(), [long]);
 }
 
 #[tokio::test]
 async fn an_answer_waits_for_the_signals_before_it() {
-    let (post, tasks) = (Slow::new(), TaskTracker::new());
-    let outlet = Outlet::new(post.clone(), &tasks, CancellationToken::new(), 64 << 20);
-    let signals = Lane::Service("s".into());
-    let answers = Lane::Answers("s".into(), ":1.1".into());
-    outlet.push(signals.clone(), vec![b'x'; 3 * PIECE_LEN].into());
-    outlet.push_behind(answers.clone(), "answer".into(), Some(&signals));
-    outlet.push(signals.clone(), "later".into());
+    let (sink, tasks) = (Slow::new(), TaskTracker::new());
+    let scheduler = Scheduler::new(sink.clone(), &tasks, CancellationToken::new(), 64 << 20);
+    let signals = Stream::Service("s".into());
+    let answers = Stream::Replies("s".into(), ":1.1".into());
+    scheduler.push(signals.clone(), vec![b'x'; 3 * FRAGMENT_LEN].into());
+    scheduler.push_behind(answers.clone(), "answer".into(), Some(&signals));
+    scheduler.push(signals.clone(), "later".into());
     assert_eq!(
-        texts(&post.let_through(5).await)[..4],
-        ["piece", "piece", "piece", "answer"]
+        texts(&sink.let_through(5).await)[..4],
+        ["fragment", "fragment", "fragment", "answer"]
     );
-    outlet.push_behind(answers, "free".into(), Some(&signals));
-    assert_eq!(texts(&post.let_through(1).await)[5], "free");
+    scheduler.push_behind(answers, "free".into(), Some(&signals));
+    assert_eq!(texts(&sink.let_through(1).await)[5], "free");
 }
 
 #[tokio::test]
 async fn calls_are_refused_while_too_much_waits() {
-    let (post, tasks) = (Slow::new(), TaskTracker::new());
+    let (sink, tasks) = (Slow::new(), TaskTracker::new());
     let gone = CancellationToken::new();
-    let outlet = Outlet::new(post, &tasks, gone.clone(), 10_000);
+    let scheduler = Scheduler::new(sink, &tasks, gone.clone(), 10_000);
     let long = Bytes::from(vec![0; 5_000]);
-    assert!(outlet.try_push(caller("a"), long.clone()).is_ok());
-    assert!(outlet.try_push(caller("a"), long).is_ok());
-    assert_eq!(outlet.try_push(caller("b"), "short".into()), Err(Busy));
+    assert!(scheduler.try_push(caller("a"), long.clone()).is_ok());
+    assert!(scheduler.try_push(caller("a"), long).is_ok());
+    assert_eq!(scheduler.try_push(caller("b"), "short".into()), Err(Busy));
     gone.cancel();
-    soon(outlet.room()).await;
+    soon(scheduler.capacity()).await;
 }

@@ -12,7 +12,7 @@ use zbus::{
 };
 
 use zocp_dbus::testbus::{TestBus, soon};
-use zocp_relay::transport::testing::answer_with_body_of;
+use zocp_relay::transport::testing::reply_with_body_of;
 
 /// The interface of the service.
 pub(super) const INTERFACE: &str = "org.example.Every1";
@@ -175,7 +175,7 @@ fn answers(call: &Message) -> Vec<Message> {
     let header = call.header();
     match header.member().unwrap().as_str() {
         // The caller's octets, as they are.
-        "Echo" => vec![answer_with_body_of(call)],
+        "Echo" => vec![reply_with_body_of(call)],
         "Fail" => vec![
             Message::error(&header, "org.example.Error.Broken")
                 .endian(Endian::Big)

@@ -14,8 +14,8 @@ use zocp_node::PeerId;
 
 use super::{CallerId, Output, State, caller::CallBack};
 use crate::{
-    export::{identity, learning::Note},
-    transport::{has_descriptors, kept, local_answer, outgoing_call_back},
+    export::{identity, record::Note},
+    transport::{has_descriptors, kept, local_reply, outgoing_call_back},
 };
 use zocp_dbus::{errors::Refusal, message::Outgoing};
 use zocp_policy::Member;
@@ -160,7 +160,7 @@ impl State {
             return;
         };
         let max = self.message_len_max;
-        let output = match local_answer(packet, &call) {
+        let output = match local_reply(packet, &call) {
             Ok(reply) if reply.len() <= max => Output::Write(caller, reply),
             Ok(_) => Output::RefuseCall(caller, call, Refusal::TooLarge { max }),
             Err(error) => {

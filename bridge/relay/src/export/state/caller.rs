@@ -2,7 +2,7 @@
 //!
 //! Model: a caller has a connection from its first call to its leaving its bus, as long as something that it called is
 //! imported there. Calls go out in the order in which they came; replies and directed signals are *held* until all that the
-//! service emitted before is heard on the connection that listens to signals.
+//! service emitted before is handled, which comes on the connection that watches the bus.
 //! Limits: `caller_calls_max` calls wait for replies, of each no more than its number and its service.
 //! Spec: docs/reference/protocol.md §7.7
 
@@ -21,7 +21,7 @@ use super::{Barrier, CallerId, Output};
 use crate::{
     deadlines::Deadlines,
     requests::{Half, Request},
-    transport::Lane,
+    transport::Stream,
 };
 use zocp_dbus::errors::Refusal;
 
@@ -108,8 +108,8 @@ impl Caller {
     }
 
     /// The stream of what a service says to this caller alone.
-    pub(super) fn stream(&self, service: &Arc<str>) -> Lane {
-        Lane::Answers(service.clone(), self.name.clone())
+    pub(super) fn stream(&self, service: &Arc<str>) -> Stream {
+        Stream::Replies(service.clone(), self.name.clone())
     }
 
     /// Replies to a call with an error.
@@ -159,7 +159,7 @@ impl Caller {
             peer: self.peer,
             stream: self.stream(&held.service),
             packet: held.packet,
-            behind: Some(Lane::Service(held.service)),
+            behind: Some(Stream::Service(held.service)),
         }
     }
 }

@@ -15,8 +15,8 @@ use zocp_node::PeerId;
 
 use super::{Barrier, Caller, CallerId, Knows, Output, State, caller::Pending};
 use crate::{
-    export::learning::Note,
-    transport::{Lane, has_descriptors, local_call, outgoing_answer, outgoing_signal},
+    export::record::Note,
+    transport::{Stream, has_descriptors, local_call, outgoing_reply, outgoing_signal},
 };
 use zocp_dbus::errors::Refusal;
 use zocp_policy::{Grant, Member};
@@ -40,7 +40,7 @@ impl State {
         {
             self.output.push_back(Output::RefusePeer {
                 peer,
-                stream: Lane::Answers(service.into(), caller.into()),
+                stream: Stream::Replies(service.into(), caller.into()),
                 id: packet.primary_header().serial_num(),
                 error,
             });
@@ -140,7 +140,7 @@ impl State {
         }
     }
 
-    /// Logged once for each rule and peer; `zocp export --learn` tells each call.
+    /// Logged once for each rule and peer; `zocp export --learn` shows each call.
     pub(super) fn denied(&mut self, peer: PeerId, service: &str, method: &Member<'_>) -> Refusal {
         let call = method.rule();
         let rule = self.rules.all.about(service);
@@ -254,7 +254,7 @@ impl State {
         } else if reply.data().len() > max {
             Refusal::TooLarge { max }
         } else {
-            match outgoing_answer(reply, &caller.name, pending.id) {
+            match outgoing_reply(reply, &caller.name, pending.id) {
                 Ok(packet) => return caller.hold(pending.service, packet),
                 Err(error) => Refusal::Failed(format!("the answer: {error}")),
             }

@@ -16,7 +16,7 @@
 //! `calls_back_max`, `requests_max`.
 //! Layout: `offers` what is offered, `origin` whether it is a service at all; `rules`; `peers` subscriptions; `caller` one
 //! caller; `calls`, `call_back` and `signals` what passes.
-//! Not here: connections and queues (`super`), what the tree says of services (`super::announce`).
+//! Not here: connections and queues (`super`), what the tree says of services (`super::announcement`).
 
 mod call_back;
 mod caller;
@@ -49,11 +49,11 @@ use self::{
 use crate::{
     deadlines::Deadlines,
     limits::ServiceLimits,
-    logged::LoggedOnce,
     own_names::OwnNames,
+    refusal_log::RefusalLog,
     remote::Remote,
     requests::Requests,
-    transport::{Control, Lane},
+    transport::{Control, Stream},
 };
 use zocp_dbus::{
     errors::Refusal,
@@ -81,22 +81,22 @@ pub(crate) enum Output {
     /// Send a packet to a peer, behind all that is on another stream now.
     Send {
         peer: PeerId,
-        stream: Lane,
+        stream: Stream,
         packet: Bytes,
-        behind: Option<Lane>,
+        behind: Option<Stream>,
     },
     /// Reply to a call of a peer with an error.
     RefusePeer {
         peer: PeerId,
-        stream: Lane,
+        stream: Stream,
         id: NonZeroU32,
         error: Refusal,
     },
-    /// Make a connection for a caller of a peer, and tell by [`State::handle_disconnected`] when it ends.
+    /// Make a connection for a caller of a peer, and call [`State::handle_disconnected`] when it ends.
     Connect(PeerId, CallerId),
     /// End the connection of a caller when what is written is sent. It has no messages for the state any more.
     Disconnect(CallerId),
-    /// Write a call on a caller's connection, unless `caller_queue_max` octets wait there; if they do, tell it by
+    /// Write a call on a caller's connection, unless `caller_queue_max` octets wait there; if they do, call
     /// [`State::handle_full`].
     Call(CallerId, Octets, NonZeroU32),
     /// Write a message on a caller's connection.
@@ -112,9 +112,9 @@ pub(crate) enum Output {
     AskOrigin(Outgoing, Instant),
     /// No answer to this question is waited for any more.
     ForgetQuestion(NonZeroU32),
-    /// Ask the bus whether a program is there; if not, tell it by [`State::handle_program_gone`].
+    /// Ask the bus whether a program is there; if not, call [`State::handle_program_gone`].
     AskProgram(Arc<str>),
-    /// Have the bus send the signals of a service, and tell by [`State::handle_listening`] when it does.
+    /// Have the bus send the signals of a service, and call [`State::handle_listening`] when it does.
     Listen(Arc<str>),
     /// Have the bus send them no more.
     Ignore(Arc<str>),
@@ -132,10 +132,10 @@ pub(crate) enum Output {
 
 /// What is known of signals that the bus has sent on another connection (EXPORT-5).
 pub(crate) trait Barrier {
-    /// Whether all that was sent is heard; `false` where that is not known.
+    /// Whether all that was sent is handled; `false` where that is not known.
     fn is_level(&self) -> bool;
 
-    /// Begins to wait until all that was sent up to now is heard; the number of the wait.
+    /// Begins to wait until all that was sent up to now is handled; the number of the wait.
     fn raise(&self) -> u64;
 
     /// Whether a wait is over.
@@ -163,7 +163,7 @@ pub(crate) struct State {
     peers: HashMap<PeerId, Peer>,
     callers: HashMap<CallerId, Caller>,
     last: u64,
-    denied: LoggedOnce,
+    denied: RefusalLog,
     output: VecDeque<Output>,
 }
 
@@ -199,7 +199,7 @@ impl State {
             peers: HashMap::new(),
             callers: HashMap::new(),
             last: 0,
-            denied: LoggedOnce::default(),
+            denied: RefusalLog::default(),
             output: VecDeque::new(),
         }
     }
@@ -249,7 +249,7 @@ impl State {
     }
 
     /// Says something to a peer's bridge that needs no reply.
-    fn say(&mut self, peer: PeerId, stream: Lane, control: &Control) {
+    fn say(&mut self, peer: PeerId, stream: Stream, control: &Control) {
         self.output
             .extend(control.unanswered().map(|packet| Output::Send {
                 peer,

@@ -1,7 +1,7 @@
 //! Which services are offered, who owns them, and who subscribed.
 //!
-//! Model: an offer has a revision that is another one each time its owner is: what an
-//! importer knows of the service belongs to one revision.
+//! Model: an offer has a revision, which changes each time its owner does: what an importer knows of the service belongs to
+//! one revision.
 //! Invariants: OFFER-1. The services of an owner are those whose offer names it.
 
 use std::{
@@ -36,7 +36,7 @@ struct Service {
     listening: Listening,
 }
 
-/// Whether the bus tells us a service's signals.
+/// Whether the bus sends us a service's signals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Listening {
     No,
@@ -44,7 +44,7 @@ enum Listening {
     Yes,
 }
 
-/// A peer that hears the signals of a service.
+/// A peer that receives the signals of a service.
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) peer: PeerId,
@@ -250,7 +250,7 @@ impl Offers {
             .collect()
     }
 
-    /// Ends a subscription; the service if nobody hears it any more.
+    /// Ends a subscription; the service if no peer receives it any more.
     pub(super) fn unsubscribe(&mut self, service: &str, peer: PeerId) -> Option<Arc<str>> {
         let name = self.name(service)?;
         let service = self.services.get_mut(&name)?;
@@ -262,14 +262,14 @@ impl Offers {
         is_last.then_some(name)
     }
 
-    /// Ends all subscriptions of a peer; the services that nobody hears any more.
+    /// Ends all subscriptions of a peer; the services that no peer receives any more.
     pub(super) fn leave(&mut self, peer: PeerId) -> Vec<Arc<str>> {
         let names: Vec<Arc<str>> = self.services.keys().cloned().collect();
         let unheard = names.iter().filter_map(|name| self.unsubscribe(name, peer));
         unheard.collect()
     }
 
-    /// Who hears a connection, and as which service.
+    /// The subscriptions to the services that a connection owns.
     pub(super) fn hearers(&self, owner: &str) -> impl Iterator<Item = (&Arc<str>, &Subscription)> {
         let services = self.owned.get(owner).into_iter().flatten();
         services.flat_map(|name| {

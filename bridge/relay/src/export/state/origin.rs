@@ -1,10 +1,10 @@
 //! Whether a name's owner shows a service of another bus, which is not exported once more.
 //!
-//! Model: who owns a name that a rule names is asked for its `Origin`, which every import of every bridge
-//! answers at once. Whoever answers with an error, or not within [`ORIGIN_MAX`], is a service and offered.
-//! Invariants: ORIGIN-1. What this bridge shows is never offered, nor what bears a bridge's name. ORIGIN-2. What
-//! another bridge of this bus shows is not offered, unless it took the name of a service that was offered
-//! because the bus could start it: then no longer than the question takes.
+//! Model: the owner of a name that a rule names is asked for its `Origin`, which every import of every bridge answers at
+//! once. An owner that replies with an error, or not within [`ORIGIN_MAX`], is a service and offered.
+//! Invariants: ORIGIN-1. An import of this bridge is never offered, nor a name that belongs to bridges. ORIGIN-2. An import
+//! of another bridge on this bus is not offered, unless it took the name of a service that was offered because the bus could
+//! start it: then no longer than the question takes.
 //! Spec: interfaces/org.z25.Zocp1.Import1.xml
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
@@ -36,7 +36,7 @@ impl State {
     /// The bus is lost, and with it all that was offered, and all programs: on the next one their names mean others.
     pub(crate) fn handle_bus_lost(&mut self) {
         self.programs_gone();
-        // Nobody answers any more what was asked.
+        // No reply comes any more.
         self.origins.clear();
         let gone = self.offers.lose();
         self.withdrawn(gone);
@@ -169,7 +169,7 @@ impl State {
     }
 }
 
-/// Whether somebody answers as a bridge does. There are services that agree to everything.
+/// Whether a reply is that of a bridge. Some services return from every call.
 fn is_origin(answer: &Message) -> bool {
     let body = answer.body();
     let uuid = body.deserialize::<&str>().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What bridges of peers ask: to hear of a service or no more, and who of their callers is gone.
+//! What bridges of peers say: that they subscribe to a service or no more, and which of their callers is gone.
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -6,10 +6,10 @@ use zocp_node::PeerId;
 
 use super::{CallerId, Output, Peer, State, calls::is_gone, offers::Subscribed};
 use crate::{
-    export::learning::Note,
+    export::record::Note,
     remote::Remote,
     requests::Requests,
-    transport::{Control, Lane, Offer},
+    transport::{Control, Offer, Stream},
 };
 use zocp_dbus::{errors::Refusal, message::Octets};
 use zocp_policy::Grant;
@@ -50,7 +50,7 @@ impl State {
                 if let Err(error) = self.subscribe(peer, &service, id) {
                     self.output.push_back(Output::RefusePeer {
                         peer,
-                        stream: Lane::Service(service.into()),
+                        stream: Stream::Service(service.into()),
                         id,
                         error,
                     });
@@ -99,7 +99,7 @@ impl State {
         match offer.packet(id) {
             Ok(packet) => self.output.push_back(Output::Send {
                 peer,
-                stream: Lane::Service(service.into()),
+                stream: Stream::Service(service.into()),
                 packet: Octets::from(packet).into_bytes(),
                 behind: None,
             }),

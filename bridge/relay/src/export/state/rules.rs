@@ -1,20 +1,20 @@
-//! The rules of the exporter: those of the configuration, and those that programs lend.
+//! The rules of the exporter: those of the configuration, and those that programs add.
 //!
-//! Model: `all` is always the sum of both. When it changes, what peers may do with each offered service
-//! is weighed against what they might before ([`State::follow_rules`]).
-//! Invariants: RULE-1. A peer whose grant is the same notices nothing; one that may do more or less than
-//! before goes on, by the new rules from its next call; one that may see a service now, may no longer,
-//! or may no longer answer from memory, is told to ask for it anew.
-//! Limits: `exports_max` lent rules, [`LEARNING_MAX`] of them with a record; further ones are refused.
+//! Model: `all` is always the sum of both. When it changes, what peers may do with each offered service is compared with
+//! what they might do before ([`State::follow_rules`]).
+//! Invariants: RULE-1. A peer whose grant is the same notices nothing. One that may do more or less than before goes on, by
+//! the new rules from its next call. One that may see a service now, may no longer, or may no longer answer from memory, is
+//! told to subscribe anew.
+//! Limits: `exports_max` rules of programs, [`LEARNING_MAX`] of them with a record; further ones are refused.
 //! Spec: docs/reference/protocol.md §7.3
 
 use std::sync::Arc;
 
 use super::{Output, State};
 use crate::{
-    export::learning::{Learned, Note, Record},
+    export::record::{Learned, Note, Record},
     remote::Remote,
-    transport::{Control, Lane},
+    transport::{Control, Stream},
 };
 use zocp_dbus::errors::Refusal;
 use zocp_policy::{ExportPolicy, ExportRule};
@@ -23,13 +23,13 @@ use zocp_policy::{ExportPolicy, ExportRule};
 #[derive(Debug)]
 pub(super) struct Rules {
     fixed: ExportPolicy,
-    lent: Vec<Lent>,
+    added: Vec<AddedRule>,
     pub(super) all: Arc<ExportPolicy>,
 }
 
 /// A rule of a program.
 #[derive(Debug)]
-struct Lent {
+struct AddedRule {
     /// Its unique name.
     program: Arc<str>,
     rule: ExportRule,
@@ -42,71 +42,71 @@ impl Rules {
         Self {
             all: Arc::new(fixed.clone()),
             fixed,
-            lent: Vec::new(),
+            added: Vec::new(),
         }
     }
 
     /// Adds a rule of a program.
-    fn lend(&mut self, program: &str, rule: ExportRule, max: usize) -> Result<(), Refusal> {
-        if self.lent.len() >= max {
-            let text = format!("{} rules of programs are there", self.lent.len());
+    fn add(&mut self, program: &str, rule: ExportRule, max: usize) -> Result<(), Refusal> {
+        if self.added.len() >= max {
+            let text = format!("{} rules of programs are there", self.added.len());
             return Err(Refusal::LimitsExceeded(text));
         }
-        let learning = self.lent.iter().filter(|lent| lent.record.is_some());
+        let learning = self.added.iter().filter(|added| added.record.is_some());
         if rule.grant.learn && learning.count() >= LEARNING_MAX {
             let text = format!("{LEARNING_MAX} programs learn already");
             return Err(Refusal::LimitsExceeded(text));
         }
-        self.lent.push(Lent {
+        self.added.push(AddedRule {
             program: program.into(),
             record: rule.grant.learn.then(Record::default),
             rule,
         });
-        self.add_up();
+        self.sum_up();
         Ok(())
     }
 
     /// Takes rules of a program back, all or those written so; whether there was one.
     fn take_back(&mut self, program: &str, service: Option<&str>) -> bool {
-        let before = self.lent.len();
-        self.lent.retain(|lent| {
-            *lent.program != *program
-                || service.is_some_and(|text| lent.rule.service.text() != text)
+        let before = self.added.len();
+        self.added.retain(|added| {
+            *added.program != *program
+                || service.is_some_and(|text| added.rule.service.text() != text)
         });
-        let is_less = self.lent.len() < before;
+        let is_less = self.added.len() < before;
         if is_less {
-            self.add_up();
+            self.sum_up();
         }
         is_less
     }
 
     /// Takes all rules of programs back.
     fn take_all_back(&mut self) {
-        self.lent.clear();
-        self.add_up();
+        self.added.clear();
+        self.sum_up();
     }
 
     pub(super) fn replace(&mut self, fixed: ExportPolicy) {
         self.fixed = fixed;
-        self.add_up();
+        self.sum_up();
     }
 
     /// What a program learned by the rule that is written so.
     fn learned(&self, program: &str, service: &str) -> Option<Learned> {
         let is_its =
-            |lent: &&Lent| *lent.program == *program && lent.rule.service.text() == service;
+            |added: &&AddedRule| *added.program == *program && added.rule.service.text() == service;
         let mut records = self
-            .lent
+            .added
             .iter()
             .filter(is_its)
-            .filter_map(|lent| lent.record.as_ref());
+            .filter_map(|added| added.record.as_ref());
         records.next().map(Record::learned)
     }
 
     pub(super) fn note(&mut self, remote: &Remote, note: &Note, is_allowed: bool) {
-        for lent in &mut self.lent {
-            let rule = &lent.rule;
-            if let Some(record) = &mut lent.record
+        for added in &mut self.added {
+            let rule = &added.rule;
+            if let Some(record) = &mut added.record
                 && rule.names(&note.service)
                 && rule.peers.matches(remote.who())
             {
@@ -115,9 +115,9 @@ impl Rules {
         }
     }
 
-    fn add_up(&mut self) {
-        let lent = self.lent.iter().map(|lent| &lent.rule);
-        let rules = self.fixed.rules.iter().chain(lent).cloned().collect();
+    fn sum_up(&mut self) {
+        let added = self.added.iter().map(|added| &added.rule);
+        let rules = self.fixed.rules.iter().chain(added).cloned().collect();
         self.all = Arc::new(ExportPolicy { rules });
     }
 }
@@ -127,7 +127,7 @@ impl State {
     /// Lets peers use more, for as long as the program of this unique name stays on the bus.
     pub(crate) fn export(&mut self, program: &str, rule: ExportRule) -> Result<(), Refusal> {
         let max = self.limits.exports_max;
-        self.change_rules(|rules| rules.lend(program, rule, max))?;
+        self.change_rules(|rules| rules.add(program, rule, max))?;
         // It may have left before we could know of it.
         self.output.push_back(Output::AskProgram(program.into()));
         Ok(())
@@ -152,15 +152,15 @@ impl State {
 
     /// A program is gone, and with it what it exported.
     pub(crate) fn handle_program_gone(&mut self, program: &str) {
-        let mut lent = self.rules.lent.iter();
-        if lent.any(|lent| *lent.program == *program) {
+        let mut added = self.rules.added.iter();
+        if added.any(|added| *added.program == *program) {
             self.change_rules(|rules| rules.take_back(program, None));
         }
     }
 
     /// The bus is lost, and with it all programs: on the next one their names mean others.
     pub(super) fn programs_gone(&mut self) {
-        if !self.rules.lent.is_empty() {
+        if !self.rules.added.is_empty() {
             self.change_rules(Rules::take_all_back);
         }
     }
@@ -197,7 +197,7 @@ impl State {
                     self.revoke(remote, service);
                 }
                 if is_other {
-                    let stream = Lane::Service(service.as_str().into());
+                    let stream = Stream::Service(service.as_str().into());
                     self.say(remote.id, stream, &Control::Revised(service.clone()));
                 }
             }

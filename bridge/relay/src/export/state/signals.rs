@@ -1,16 +1,16 @@
-//! Signals of services to all that hear them.
+//! Broadcast signals of services.
 
 use zbus::Message;
 
 use super::{Output, State};
 use crate::{
-    export::learning::Note,
-    transport::{Lane, has_descriptors, outgoing_signal},
+    export::record::Note,
+    transport::{Stream, has_descriptors, outgoing_signal},
 };
 use zocp_policy::Member;
 
 impl State {
-    /// A broadcast goes to who subscribed to a service of its sender and may hear it.
+    /// A broadcast goes to each peer that subscribed to a service of its sender and may receive it.
     pub(crate) fn handle_signal(&mut self, message: &Message) {
         let header = message.header();
         let (Some(sender), Some(_), Some(member)) =
@@ -40,7 +40,7 @@ impl State {
             match outgoing_signal(message, subscription.id, None) {
                 Ok(packet) => self.output.push_back(Output::Send {
                     peer: subscription.peer,
-                    stream: Lane::Service(service.clone()),
+                    stream: Stream::Service(service.clone()),
                     packet,
                     behind: None,
                 }),

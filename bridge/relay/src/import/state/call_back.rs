@@ -14,7 +14,7 @@ use zbus::{Message, message::Flags};
 use zocp_node::PeerId;
 
 use super::{ImportId, Output, State, import::CallBack};
-use crate::transport::{Lane, has_descriptors, local_call, outgoing_answer};
+use crate::transport::{Stream, has_descriptors, local_call, outgoing_reply};
 use zocp_dbus::errors::Refusal;
 use zocp_policy::Member;
 
@@ -32,7 +32,7 @@ impl State {
         if let Err(error) = called
             && wants_reply
         {
-            let stream = Lane::Caller(caller.into());
+            let stream = Stream::Caller(caller.into());
             self.output.push_back(Output::RefusePeer {
                 peer,
                 stream,
@@ -107,14 +107,14 @@ impl State {
         let Some(call) = import.calls_back.remove(&serial) else {
             return;
         };
-        let (peer, stream) = (import.peer, Lane::Caller(call.caller));
+        let (peer, stream) = (import.peer, Stream::Caller(call.caller));
         let max = self.limits.message_len_max();
         let error = if has_descriptors(reply) {
             Refusal::NoFileDescriptors
         } else if reply.data().len() > max {
             Refusal::TooLarge { max }
         } else {
-            match outgoing_answer(reply, &import.service, call.id) {
+            match outgoing_reply(reply, &import.service, call.id) {
                 Ok(packet) => {
                     return self.output.push_back(Output::Send {
                         peer,
@@ -141,7 +141,7 @@ impl State {
         for (_, call) in import.calls_back.drain() {
             self.output.push_back(Output::RefusePeer {
                 peer: import.peer,
-                stream: Lane::Caller(call.caller),
+                stream: Stream::Caller(call.caller),
                 id: call.id,
                 error: error.clone(),
             });

@@ -17,7 +17,7 @@ use super::{
     import::{Question, Request, RequestKind},
     naming::BUS,
 };
-use crate::transport::{Lane, has_descriptors, kept, local_answer, local_signal, outgoing_call};
+use crate::transport::{Stream, has_descriptors, kept, local_reply, local_signal, outgoing_call};
 use zocp_dbus::{errors::Refusal, message::Outgoing};
 use zocp_policy::Member;
 
@@ -155,7 +155,7 @@ impl State {
             import.pass(call, now);
             self.output.push_back(Output::Call {
                 peer: import.peer,
-                stream: Lane::Caller(caller),
+                stream: Stream::Caller(caller),
                 packet,
                 id: None,
             });
@@ -197,7 +197,7 @@ impl State {
         })?;
         self.output.push_back(Output::Call {
             peer: import.peer,
-            stream: Lane::Caller(caller),
+            stream: Stream::Caller(caller),
             packet,
             id: Some(number),
         });
@@ -236,7 +236,7 @@ impl State {
         match outgoing_call(&call, &service, None, number) {
             Ok(packet) => self.output.push_back(Output::Call {
                 peer: import.peer,
-                stream: Lane::Caller(unique),
+                stream: Stream::Caller(unique),
                 packet,
                 id: Some(number),
             }),
@@ -350,7 +350,7 @@ impl State {
             RequestKind::Memory(question) => import.learn(question, packet, now),
             RequestKind::Call { call, question, .. } => {
                 let presented = import.presented_reply(&call, packet);
-                let reply = local_answer(presented.as_deref().unwrap_or(packet), &call);
+                let reply = local_reply(presented.as_deref().unwrap_or(packet), &call);
                 let max = self.message_len_max;
                 let output = match reply {
                     Ok(reply) if reply.len() <= max => {

@@ -125,7 +125,7 @@ pub(super) struct Import {
     /// Whether somebody owns it on its bus; else a call starts it there.
     pub(super) runs: bool,
     announcement: Announcement,
-    /// What it said; none where that is not to be answered from.
+    /// What it said; none where nothing may be answered from memory.
     cache: Option<Cache>,
     serial: u32,
 }
@@ -193,7 +193,7 @@ impl Import {
         }
     }
 
-    /// The answer to a question where it is known, or the place in time at which it is asked.
+    /// The reply to a question where it is known, or else the question, to be learned from its reply.
     pub(super) fn recall(
         &mut self,
         call: &Message,
@@ -265,7 +265,7 @@ impl Import {
         identity::of_signal(self.rule.identity.as_deref()?, signal)
     }
 
-    /// What is told of every change can be answered from memory, where a rule does not forbid it.
+    /// A service whose changes are all known can be answered from memory, where a rule does not forbid it.
     fn settle_memory(&mut self, now: Instant) {
         let hears_all = self.offer.is_some_and(|offer| offer.hears_all);
         let may_cache = hears_all && self.rule.cache && self.rule.grant.hears_all();

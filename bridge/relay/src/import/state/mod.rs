@@ -14,7 +14,7 @@
 //! IMPORT-5. When the bus is lost, all callers are gone: on the next one their names mean others.
 //! IMPORT-6. A request is open only while its peer, its import and its caller are there.
 //! Limits: those of [`ServiceLimits`]: `imports_max`, `requests_max`, `caller_calls_max`, `calls_back_max`.
-//! Layout: `import` one import; `following` which there are; `calls`, `call_back` what passes through them; `naming` the
+//! Layout: `import` one import; `subscriptions` which there are; `calls`, `call_back` what passes through them; `naming` the
 //! name of one on the bus.
 //! Not here: connections and queues (`super`).
 
@@ -22,9 +22,9 @@ mod call_back;
 mod calls;
 #[cfg(any(test, feature = "testing"))]
 mod checks;
-mod following;
 mod import;
 mod naming;
+mod subscriptions;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -40,10 +40,10 @@ use self::import::{Import, Request};
 use super::announcement::Export;
 use crate::{
     limits::ServiceLimits,
-    logged::LoggedOnce,
+    refusal_log::RefusalLog,
     remote::Remote,
     requests::Requests,
-    transport::{Control, Lane},
+    transport::{Control, Stream},
 };
 use zocp_dbus::{errors::Refusal, message::Octets};
 use zocp_policy::{ImportRule, Member};
@@ -58,26 +58,26 @@ pub(crate) enum Output {
     /// Send a packet to a peer.
     Send {
         peer: PeerId,
-        stream: Lane,
+        stream: Stream,
         packet: Bytes,
     },
-    /// Send a call to a peer, if there is room for it in the peer's queue; if not, tell it by
+    /// Send a call to a peer, if there is room for it in the peer's queue; if not, call
     /// [`State::handle_full`] with its number.
     Call {
         peer: PeerId,
-        stream: Lane,
+        stream: Stream,
         packet: Bytes,
         id: Option<NonZeroU32>,
     },
     /// Reply to a call of a peer with an error.
     RefusePeer {
         peer: PeerId,
-        stream: Lane,
+        stream: Stream,
         id: NonZeroU32,
         error: Refusal,
     },
-    /// Have an import make a connection, and tell by [`State::handle_connected`] and [`State::handle_disconnected`] what
-    /// becomes of it.
+    /// Have an import make a connection, and call [`State::handle_connected`] and [`State::handle_disconnected`] when it
+    /// begins and fails.
     Connect(ImportId),
     /// End the connection of an import when what is written is sent. It has no messages for the state any more.
     Disconnect(ImportId),
@@ -87,7 +87,7 @@ pub(crate) enum Output {
     RefuseCall(ImportId, Message, Refusal),
     /// Log that a signal of this service is longer than the bus takes.
     LogTooLong(PeerId, Arc<str>),
-    /// Ask the bus whether a caller is there; if not, tell it by [`State::handle_program_gone`].
+    /// Ask the bus whether a caller is there; if not, call [`State::handle_program_gone`].
     AskCaller(Arc<str>),
     /// [`State::poll_names`] may have something.
     NamesChanged,
@@ -105,7 +105,7 @@ pub(crate) struct State {
     last: u64,
     /// By unique name the peers whose bridges know of a caller.
     callers: HashMap<Arc<str>, HashSet<PeerId>>,
-    denied: LoggedOnce,
+    denied: RefusalLog,
     output: VecDeque<Output>,
 }
 
@@ -121,7 +121,7 @@ struct Peer {
     by_subscription: HashMap<NonZeroU32, ImportId>,
     /// What it was asked.
     requests: Requests<Request>,
-    /// The names that were told last.
+    /// The names that were given last.
     names: BTreeMap<String, String>,
 }
 
@@ -140,7 +140,7 @@ impl State {
             imports: HashMap::new(),
             last: 0,
             callers: HashMap::new(),
-            denied: LoggedOnce::default(),
+            denied: RefusalLog::default(),
             output: VecDeque::new(),
         }
     }
@@ -257,12 +257,12 @@ impl State {
     fn say_gone(&mut self, caller: &Arc<str>, peers: HashSet<PeerId>) {
         for peer in peers {
             let gone = Control::CallerGone(caller.to_string());
-            self.say(peer, Lane::Caller(caller.clone()), &gone);
+            self.say(peer, Stream::Caller(caller.clone()), &gone);
         }
     }
 
     /// Says something to a peer's bridge that needs no reply.
-    fn say(&mut self, peer: PeerId, stream: Lane, control: &Control) {
+    fn say(&mut self, peer: PeerId, stream: Stream, control: &Control) {
         self.output
             .extend(control.unanswered().map(|packet| Output::Send {
                 peer,
@@ -308,7 +308,7 @@ impl State {
     }
 
     /// Logs what a rule does not allow, once for each rule and peer.
-    fn log_denied(denied: &mut LoggedOnce, remote: &Remote, import: &Import, method: &Member<'_>) {
+    fn log_denied(denied: &mut RefusalLog, remote: &Remote, import: &Import, method: &Member<'_>) {
         let rule = &*import.rule.text;
         if denied.is_new(remote.id, rule) {
             tracing::warn!(

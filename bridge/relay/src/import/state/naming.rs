@@ -1,6 +1,6 @@
 //! The name of an import on the bus.
 //!
-//! Model: the name is asked for in line behind who has it: the bus gives it to us when that one lets go. Where it is to be
+//! Model: the name is asked for in the queue behind its owner: the bus gives it to us when that one lets go. Where it is to be
 //! another name, the one before is kept until that is ours. A [`Naming`] makes the calls of the bus that this takes.
 //! Spec: D-Bus specification, "Message Bus Messages"
 
@@ -105,7 +105,7 @@ impl Naming {
 
     fn request(&mut self, serial: NonZeroU32) -> Option<Outgoing> {
         self.question = Some(serial);
-        // Without flags: in line behind who has it.
+        // Without flags: in the queue behind its owner.
         let body = (self.asked.as_deref()?, 0u32);
         bus_call("RequestName", &body, serial)
     }

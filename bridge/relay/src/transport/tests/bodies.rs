@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
 use zocp_dbus::{
-    line::{Ear, Line, connect, live},
+    connection::{BusConnection, Handler, connect, run},
     testbus::TestBus,
 };
 
@@ -65,7 +65,7 @@ fn bodies() -> Vec<Message> {
 /// Tells the serial of each call that the bus replied to.
 struct Replies(mpsc::Sender<Option<NonZeroU32>>);
 
-impl Ear for Replies {
+impl Handler for Replies {
     fn hear(&mut self, message: Message) {
         // One call is made; what the bus says unasked may be lost.
         let _ = self.0.try_send(message.header().reply_serial());
@@ -78,11 +78,11 @@ impl Ear for Replies {
 async fn a_bus_takes_every_body_that_is_taken_from_the_mesh() {
     let bus = TestBus::start();
     let connected = connect(&bus.address).await.unwrap();
-    let (line, stop) = (Line::default(), CancellationToken::new());
+    let (line, stop) = (BusConnection::default(), CancellationToken::new());
     let (answered, mut answer) = mpsc::channel(1);
     let mut living = {
         let (line, mut handler) = (line.clone(), Replies(answered));
-        tokio::spawn(async move { live(&line, connected, &mut handler, &stop).await })
+        tokio::spawn(async move { run(&line, connected, &mut handler, &stop).await })
     };
     let (mut numbers, bodies) = (Numbers(0x5eed), bodies());
     let (mut taken, mut refused) = (0, 0);

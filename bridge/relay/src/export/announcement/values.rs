@@ -1,16 +1,15 @@
 //! Values of services as values of the tree, and back.
 //!
-//! Model: what D-Bus has a type for and the mesh a hint has that hint: numbers, booleans, text, vectors.
-//! Every other type has the hint `signature:<type>`, which keeps it for who knows of it, and the JSON that
-//! says the same.
-//! Invariants: W1. a value that is given back under its property's type is what it was.
-//! Limits: [`VALUE_LEN_MAX`] octets of JSON; what is longer is not told. The bus bounds the nesting.
+//! Model: what D-Bus has a type for and the mesh a hint has that hint: numbers, booleans, text, vectors. Every other type has
+//! the hint `signature:<type>`, which keeps the type for nodes that know of it, and JSON of the same meaning.
+//! Invariants: VALUE-1. A value that is converted back by its property's type is the same as before.
+//! Limits: [`VALUE_LEN_MAX`] octets of JSON; a longer value is not announced. The bus limits the nesting.
 //! Spec: docs/reference/protocol.md §7.10
 
 use zbus::{Signature, Variant, message::Body, wire::OwnedStructure};
 use zocp_node::{Value, model::TypeHint};
 
-use super::bounds::VALUE_LEN_MAX;
+use super::limits::VALUE_LEN_MAX;
 use zocp_mapping::{convert, types};
 
 /// The hint of a type; `None` where the tree has no word for its values.
@@ -57,7 +56,7 @@ pub(super) fn variant(signature: &Signature, value: &Value) -> Option<Variant<'s
     types::as_type(signature, value)
 }
 
-/// The hint of what a signal tells: of its argument; of several as a list; of none as a boolean.
+/// The hint of the value that a signal is in the tree: of its argument; of several as a list; of none as a boolean.
 pub(super) fn signal_hint(arguments: &[Signature]) -> Option<String> {
     match arguments {
         [] => Some("bool".to_owned()),
@@ -70,8 +69,8 @@ pub(super) fn signal_hint(arguments: &[Signature]) -> Option<String> {
     }
 }
 
-/// What a signal with these arguments tells; `None` where it has others, or what cannot be told.
-pub(super) fn told(arguments: &[Signature], body: &Body) -> Option<Value> {
+/// The value that a signal with these arguments is in the tree; `None` where it has others, or the tree has no such value.
+pub(super) fn signal_value(arguments: &[Signature], body: &Body) -> Option<Value> {
     if arguments.is_empty() {
         return body.is_empty().then_some(Value::Bool(true));
     }
@@ -162,7 +161,7 @@ mod tests {
         let signal = || Message::signal("/", "org.a.A", "S");
         let tell = |types: &[&str], signal: Message| {
             let types: Vec<Signature> = types.iter().map(|text| signature(text)).collect();
-            told(&types, &signal.body())
+            signal_value(&types, &signal.body())
         };
         assert_eq!(tell(&[], signal().build(&()).unwrap()), Some(json!(true)));
         assert_eq!(tell(&["x"], signal().build(&7i64).unwrap()), Some(json!(7)));

@@ -1,5 +1,5 @@
-//! The bounds of what is told of exported services. What is beyond is left out, and the log says so once
-//! for each reading of a service; the service works all the same.
+//! The limits of what is announced of exported services. What exceeds them is left out, and the log says so once for each
+//! crawl of a service; calls and signals of the service work all the same.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(super) const INTERFACES_MAX: usize = 128;
 pub(super) const MEMBERS_MAX: usize = 512;
 /// Properties and signals of all services together: the tree has room for others' too.
 pub(super) const ALL_MEMBERS_MAX: usize = 4096;
-/// Octets of an answer that is looked into.
+/// Octets of a reply that is read.
 pub(super) const ANSWER_LEN_MAX: usize = 1 << 20;
 /// Octets of the introspection data of one object that are announced.
 pub(super) const TEXT_LEN_MAX: usize = 64 << 10;
@@ -28,11 +28,11 @@ pub(super) const VALUE_LEN_MAX: usize = 16 << 10;
 pub(super) const WAITING_MAX: usize = 4096;
 /// Settings of one property that are under way; of further ones the newest waits.
 pub(super) const SETTINGS_MAX: usize = 64;
-/// Within which a service is to answer.
+/// Within which a service is to reply.
 pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// Between two readings of a service whose objects come and go.
-pub(super) const SURVEY_PAUSE: Duration = Duration::from_secs(2);
+pub(super) const CRAWL_PAUSE: Duration = Duration::from_secs(2);
 /// What was read of a service longer ago is read anew for a bridge that comes to show it.
-pub(super) const SURVEY_AGE_MAX: Duration = Duration::from_secs(10);
-/// Between two looks at what services told, while no node is there that would hear of it.
+pub(super) const CRAWL_AGE_MAX: Duration = Duration::from_secs(10);
+/// Between two looks at the signals of services, while no node is there that would receive them.
 pub(super) const IDLE_PAUSE: Duration = Duration::from_millis(50);

@@ -1,11 +1,11 @@
 //! One exported service, as far as everybody may know of it: what is in the tree, and why.
 //!
-//! Model: a [`Service`] is plain data. It takes what the service answers and tells, and what nodes set, and
-//! gives [`Step`]s: questions for the service, changes of the tree. Who drives it carries them out in order.
-//! Invariants: U1. the tree shows the newest value that the service told, except while it is asked to take
-//! another one (`settings`). U2. emissions are told one by one and in order. U3. what the service does not
-//! have any more is taken from the tree.
-//! Not here: the bus, the node (`desk`).
+//! Model: a [`Service`] is plain data. It takes the replies and signals of the service and the values that nodes set, and
+//! gives [`Step`]s: questions for the service, changes of the tree. The publisher carries them out in order.
+//! Invariants: SERVICE-1. The tree shows the newest value that the service emitted, except while the service is asked to
+//! take another one (`settings`). SERVICE-2. Emissions are passed on one by one and in order. SERVICE-3. What the service
+//! does not have any more is taken from the tree.
+//! Not here: the bus, the node (`publisher`).
 //! Spec: docs/reference/protocol.md §7.10
 
 use std::{
@@ -18,12 +18,12 @@ use zbus::Message;
 use zocp_node::{CapPath, Capability, ObjectPath, Value};
 
 use super::{
-    bounds::{SURVEY_AGE_MAX, SURVEY_PAUSE},
-    installed::Installed,
+    crawl::{Crawl, CrawlResult},
+    interface_files::InterfaceFiles,
+    limits::{CRAWL_AGE_MAX, CRAWL_PAUSE},
     methods::Methods,
     place::{Place, Question, service_object},
     shape::{Shape, shapes},
-    survey::{Findings, Survey},
 };
 use crate::schema::{INTROSPECTION, SUPPLIED};
 use zocp_dbus::message::Outgoing;
@@ -38,14 +38,14 @@ pub(super) struct Service {
     pub(super) revision: u64,
     /// What everybody may do with it.
     grant: Arc<Grant>,
-    survey: Option<Survey>,
+    crawl: Option<Crawl>,
     pub(super) shapes: BTreeMap<Place, Shape>,
     texts: Texts,
     pub(super) settings: HashMap<(Place, Arc<str>), Settings>,
     /// Interfaces whose values are asked for again.
     rereads: BTreeSet<Place>,
     /// When it was asked what it has.
-    surveyed: Instant,
+    crawled: Instant,
     /// When it is to be asked again.
     due: Option<Instant>,
     steps: Vec<Step>,
@@ -105,12 +105,12 @@ impl Service {
             owner,
             revision,
             grant,
-            survey: None,
+            crawl: None,
             shapes: BTreeMap::new(),
             texts: Texts::default(),
             settings: HashMap::new(),
             rereads: BTreeSet::new(),
-            surveyed: Instant::now(),
+            crawled: Instant::now(),
             due: None,
             steps: Vec::new(),
         }
@@ -121,39 +121,39 @@ impl Service {
     pub(super) fn renew(&mut self, owner: Arc<str>, revision: u64, grant: Arc<Grant>) {
         self.announce(Texts::default());
         (self.owner, self.revision, self.grant) = (owner, revision, grant);
-        self.survey = None;
+        self.crawl = None;
         self.due = None;
         self.settings.clear();
         self.rereads.clear();
     }
 
     /// Asks the service what it has.
-    pub(super) fn begin(&mut self, installed: &Arc<Installed>, room: Room) {
+    pub(super) fn begin(&mut self, installed: &Arc<InterfaceFiles>, room: Room) {
         self.due = None;
-        self.surveyed = Instant::now();
-        self.survey = Some(Survey::new(self.name.clone(), installed.clone()));
+        self.crawled = Instant::now();
+        self.crawl = Some(Crawl::new(self.name.clone(), installed.clone()));
         self.go_on(room);
     }
 
     /// Whether it is time to ask it again, and when it will be.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due.filter(|_| self.survey.is_none())
+        self.due.filter(|_| self.crawl.is_none())
     }
 
     /// Its objects come and go.
     pub(super) fn is_old(&mut self) {
-        let next = self.surveyed + SURVEY_PAUSE;
+        let next = self.crawled + CRAWL_PAUSE;
         self.due.get_or_insert(next);
     }
 
     /// A bridge comes to show it.
     pub(super) fn is_wanted(&mut self) {
-        if self.surveyed.elapsed() >= SURVEY_AGE_MAX {
+        if self.crawled.elapsed() >= CRAWL_AGE_MAX {
             self.is_old();
         }
     }
 
-    /// An answer, or that none came in time.
+    /// A reply, or that none came in time.
     pub(super) fn answered(&mut self, question: &Question, answer: Option<&Message>, room: Room) {
         let of_survey = matches!(question, Question::Introspect(_) | Question::Values(_));
         match question {
@@ -164,8 +164,8 @@ impl Service {
             }
             _ => {}
         }
-        if let Some(survey) = self.survey.as_mut().filter(|_| of_survey) {
-            survey.answered(question, answer);
+        if let Some(crawl) = self.crawl.as_mut().filter(|_| of_survey) {
+            crawl.answered(question, answer);
             self.go_on(room);
         }
     }
@@ -194,8 +194,8 @@ impl Service {
         self.announce(Texts::default());
     }
 
-    pub(super) fn survey(&mut self) -> Option<&mut Survey> {
-        self.survey.as_mut()
+    pub(super) fn crawl(&mut self) -> Option<&mut Crawl> {
+        self.crawl.as_mut()
     }
 
     pub(super) fn step(&mut self, step: Step) {
@@ -205,8 +205,8 @@ impl Service {
     /// Asks for the values of an interface again.
     pub(super) fn reread(&mut self, place: &Place) {
         let question = Question::Values(place.clone());
-        // The survey asks for them itself.
-        if self.survey.is_none()
+        // The crawl asks for them itself.
+        if self.crawl.is_none()
             && let Some(call) = question.call(&self.owner)
             && self.rereads.insert(place.clone())
         {
@@ -214,25 +214,25 @@ impl Service {
         }
     }
 
-    /// The survey's next question, or its end.
+    /// The crawl's next question, or its end.
     fn go_on(&mut self, room: Room) {
-        while let Some(survey) = &mut self.survey {
-            let Some(question) = survey.next() else {
+        while let Some(crawl) = &mut self.crawl {
+            let Some(question) = crawl.next() else {
                 return self.finish(room);
             };
             match question.call(&self.owner) {
                 Some(call) => return self.step(Step::Ask(question, call)),
-                None => survey.answered(&question, None),
+                None => crawl.answered(&question, None),
             }
         }
     }
 
     /// Makes the tree like what was found.
     fn finish(&mut self, room: Room) {
-        let Some(survey) = self.survey.take() else {
+        let Some(crawl) = self.crawl.take() else {
             return;
         };
-        let mut findings = survey.findings();
+        let mut findings = crawl.findings();
         let (found, is_whole) = shapes(&findings, &self.grant, room.members);
         if !is_whole {
             findings.cuts.insert("there are too many members");
@@ -280,7 +280,7 @@ impl Service {
         self.texts = texts;
     }
 
-    /// Shows these interfaces in place of those that are shown (U3).
+    /// Shows these interfaces in place of those that are shown (SERVICE-3).
     fn show(&mut self, found: BTreeMap<Place, Shape>) {
         let mut old = std::mem::replace(&mut self.shapes, found);
         self.remove(&old);
@@ -350,7 +350,7 @@ impl Service {
 }
 
 /// What is announced of the data that were found: nothing where there is no room for all.
-fn texts(findings: &mut Findings, room: usize) -> Texts {
+fn texts(findings: &mut CrawlResult, room: usize) -> Texts {
     let texts = Texts {
         own: std::mem::take(&mut findings.texts),
         supplied: std::mem::take(&mut findings.supplied),

@@ -19,7 +19,7 @@ use crate::{
         names::{Naming, naming},
     },
     remote::Remote,
-    transport::{Control, Lane, Offer},
+    transport::{Control, Offer, Stream},
 };
 use zocp_dbus::{errors::Refusal, message::Octets};
 use zocp_policy::{Grant, ImportRule};
@@ -209,7 +209,7 @@ impl State {
         match Control::Subscribe(import.service.to_string()).packet(number) {
             Ok(packet) => self.output.push_back(Output::Send {
                 peer: import.peer,
-                stream: Lane::Service(import.service.clone()),
+                stream: Stream::Service(import.service.clone()),
                 packet: Octets::from(packet).into_bytes(),
             }),
             Err(error) => tracing::error!(%error, "a subscription cannot be made"),
@@ -260,7 +260,7 @@ impl State {
         if let Some(import) = self.imports.get(&id) {
             let (peer, service) = (import.peer, import.service.clone());
             let control = Control::Unsubscribe(service.to_string());
-            self.say(peer, Lane::Service(service), &control);
+            self.say(peer, Stream::Service(service), &control);
         }
         self.close(id, error);
     }

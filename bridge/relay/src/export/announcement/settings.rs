@@ -1,12 +1,11 @@
 //! What nodes set in the tree, and what the service makes of it.
 //!
-//! Model: the tree has the value already. The service is asked to take it, and when nothing more is under
-//! way, what it has now: that is what the tree shows then, whether it took the value, made another one of
-//! it, or refused.
-//! Invariants: N1. values of one property reach the service in order. N2. while any is under way, what the
-//! service tells of the property is remembered, and not shown: it may be of a value before. N3. nothing
-//! that the service refused stays in the tree.
-//! Limits: [`SETTINGS_MAX`] values of a property are under way; of more the newest waits.
+//! Model: the tree has the value already. The service is asked to take it, and, when nothing more is under way, which value
+//! it has now: the tree then shows that one, whether the service took the value, changed it, or refused it.
+//! Invariants: SETTING-1. Values of one property reach the service in order. SETTING-2. While any is under way, values that
+//! the service emits of the property are kept but not shown: they may be older. SETTING-3. No value that the service refused
+//! stays in the tree.
+//! Limits: [`SETTINGS_MAX`] values of a property are under way; of further ones the newest waits.
 //! Spec: docs/reference/protocol.md §7.10
 
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use zbus::{Message, OwnedVariant, message::Type};
 use zocp_node::Value;
 
 use super::{
-    bounds::SETTINGS_MAX,
+    limits::SETTINGS_MAX,
     place::{Place, Question, set_call},
     service::{Service, Step},
     values,
@@ -71,7 +70,7 @@ impl Service {
         }
     }
 
-    /// The service tells what it has.
+    /// The service replies with the value that it has.
     pub(super) fn value_answered(
         &mut self,
         place: &Place,
@@ -91,7 +90,7 @@ impl Service {
         self.settings.remove(&key);
         match value {
             Some(value) => self.valued(place, name, Some(&value)),
-            // The last that it told.
+            // The last one that it emitted.
             None => self.show_value(place, name),
         }
     }

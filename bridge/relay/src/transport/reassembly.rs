@@ -1,41 +1,41 @@
-//! Long packets that come in pieces.
+//! Long packets that come in fragments.
 //!
-//! Model: a piece is the tag and one frame: the number of its packet, the length of the whole, both 32
-//! bits, little endian, then octets. Pieces of several packets come interleaved, those of one in order.
-//! Invariants: A1. memory grows with what has come, not with what is announced. A2. of a packet that is refused
-//! the pieces that follow are dropped without a word; none of them is taken for the beginning of a packet.
-//! Limits: `packet_len_max` octets for a packet and twice that for all of one peer; [`OPEN_MAX`]
-//! packets at once, and as many of which the rest is dropped. What is beyond is refused.
+//! Model: a fragment is the tag and one frame: the number of its packet, the length of the whole, both 32 bits, little
+//! endian, then octets. Fragments of several packets come interleaved, those of one in order.
+//! Invariants: FRAGMENT-1. Memory grows with what has come, not with the length that is announced. FRAGMENT-2. The fragments
+//! that follow of a refused packet are dropped silently; none of them is taken for the beginning of a packet.
+//! Limits: `packet_len_max` octets for a packet and twice that for all of one peer; [`OPEN_MAX`] packets at once, and as
+//! many of which the rest is dropped. A packet beyond these limits is refused.
 //! Spec: docs/reference/protocol.md §7.5
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::{PIECE_TAG, PacketError, waiting_for};
+use super::{FRAGMENT_TAG, PacketError, waiting_for};
 
 /// What has come of one peer's long packets.
 #[derive(Debug, Default)]
-pub struct Parts {
-    open: HashMap<u32, Part>,
+pub struct Reassembly {
+    open: HashMap<u32, Packet>,
     held: usize,
     /// How many octets are still to come of packets that were refused.
     dropped: HashMap<u32, usize>,
 }
 
 #[derive(Debug)]
-struct Part {
+struct Packet {
     len: usize,
     octets: Vec<u8>,
 }
 
-impl Parts {
-    /// Takes a piece of a packet of at most `max` octets; the packet when it is the last one.
+impl Reassembly {
+    /// Takes a fragment of a packet of at most `max` octets; the packet when it is the last one.
     ///
     /// # Errors
     /// See [`PacketError`]; the whole packet is dropped.
-    pub fn add(&mut self, piece: &[u8], max: usize) -> Result<Option<Vec<u8>>, PacketError> {
-        let (number, len, octets) = split(piece).ok_or(PacketError::Misfit)?;
+    pub fn add(&mut self, fragment: &[u8], max: usize) -> Result<Option<Vec<u8>>, PacketError> {
+        let (number, len, octets) = split(fragment).ok_or(PacketError::Misfit)?;
         if self.is_dropped(number, octets.len()) {
             return Ok(None);
         }
@@ -44,29 +44,29 @@ impl Parts {
             Ok(is_done) => *is_done,
             Err(_) => true,
         };
-        let part = if is_done {
+        let packet = if is_done {
             self.open.remove(&number)
         } else {
             None
         };
-        let come = part.as_ref().map_or(0, |part| part.octets.len());
+        let come = packet.as_ref().map_or(0, |packet| packet.octets.len());
         self.held -= come;
         if outcome.is_err() {
             self.drop_rest(number, len.saturating_sub(come + octets.len()));
         }
         match outcome {
-            Ok(_) => Ok(part.map(|part| part.octets)),
+            Ok(_) => Ok(packet.map(|packet| packet.octets)),
             // What it is stands in its beginning.
             Err(PacketError::TooLong { len, max, .. }) => Err(PacketError::TooLong {
                 len,
                 max,
-                waiting: waiting_for(part.as_ref().map_or(octets, |part| &part.octets)),
+                waiting: waiting_for(packet.as_ref().map_or(octets, |packet| &packet.octets)),
             }),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether a piece belongs to a packet that was refused (A2).
+    /// Whether a fragment belongs to a packet that was refused (FRAGMENT-2).
     fn is_dropped(&mut self, number: u32, len: usize) -> bool {
         let Some(left) = self.dropped.get_mut(&number) else {
             return false;
@@ -109,21 +109,21 @@ impl Parts {
         if count >= OPEN_MAX && !self.open.contains_key(&number) {
             return Err(PacketError::Misfit);
         }
-        let part = self.open.entry(number).or_insert_with(|| Part {
+        let packet = self.open.entry(number).or_insert_with(|| Packet {
             len,
             octets: Vec::new(),
         });
-        if part.len != len || part.octets.len() + octets.len() > len || octets.is_empty() {
+        if packet.len != len || packet.octets.len() + octets.len() > len || octets.is_empty() {
             return Err(PacketError::Misfit);
         }
-        part.octets.extend_from_slice(octets);
+        packet.octets.extend_from_slice(octets);
         self.held = held;
-        Ok(part.octets.len() == len)
+        Ok(packet.octets.len() == len)
     }
 }
 
-/// The frame of a piece.
-pub(super) fn piece(number: u32, len: u32, octets: &[u8]) -> Bytes {
+/// The frame of a fragment.
+pub(super) fn fragment(number: u32, len: u32, octets: &[u8]) -> Bytes {
     let mut frame = Vec::with_capacity(HEAD_LEN + octets.len());
     frame.extend_from_slice(&number.to_le_bytes());
     frame.extend_from_slice(&len.to_le_bytes());
@@ -131,20 +131,20 @@ pub(super) fn piece(number: u32, len: u32, octets: &[u8]) -> Bytes {
     frame.into()
 }
 
-/// The tag of a piece.
-pub(super) fn piece_tag() -> Bytes {
-    Bytes::from_static(PIECE_TAG)
+/// The tag of a fragment.
+pub(super) fn fragment_tag() -> Bytes {
+    Bytes::from_static(FRAGMENT_TAG)
 }
 
-fn split(piece: &[u8]) -> Option<(u32, usize, &[u8])> {
-    let (number, rest) = piece.split_first_chunk::<4>()?;
+fn split(fragment: &[u8]) -> Option<(u32, usize, &[u8])> {
+    let (number, rest) = fragment.split_first_chunk::<4>()?;
     let (len, octets) = rest.split_first_chunk::<4>()?;
     let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
     Some((u32::from_le_bytes(*number), len, octets))
 }
 
 const HEAD_LEN: usize = 8;
-/// As many as a fair sender has lanes under way; one that opens more is not ours.
+/// As many as a fair sender has streams under way; one that opens more is not ours.
 const OPEN_MAX: usize = 1024;
 
 #[cfg(test)]
@@ -156,23 +156,26 @@ mod tests {
 
     #[test]
     fn of_a_packet_that_is_refused_the_rest_is_dropped_and_the_next_is_taken() {
-        let mut parts = Parts::default();
+        let mut parts = Reassembly::default();
         let call = |serial: u8| [b"l\x01\x00\x01\0\0\0\0", &[serial, 0, 0, 0][..]].concat();
-        let first = parts.add(&piece(1, 30, &call(7)), 20);
+        let first = parts.add(&fragment(1, 30, &call(7)), 20);
         let waiting = Some(Waiting::Sender(NonZeroU32::new(7).unwrap()));
         assert!(matches!(first, Err(PacketError::TooLong { waiting: its, .. }) if its == waiting));
         // It looks like the beginning of another call, which its sender may have written on purpose.
-        assert!(matches!(parts.add(&piece(1, 30, &call(9)), 20), Ok(None)));
-        assert!(matches!(parts.add(&piece(1, 30, &[0; 6]), 20), Ok(None)));
-        let next = parts.add(&piece(1, 6, b"packet"), 20).unwrap();
+        assert!(matches!(
+            parts.add(&fragment(1, 30, &call(9)), 20),
+            Ok(None)
+        ));
+        assert!(matches!(parts.add(&fragment(1, 30, &[0; 6]), 20), Ok(None)));
+        let next = parts.add(&fragment(1, 6, b"packet"), 20).unwrap();
         assert_eq!(next.as_deref(), Some(&b"packet"[..]));
     }
 
     #[test]
     fn more_packets_in_pieces_than_a_fair_sender_has_are_refused() {
-        let mut parts = Parts::default();
+        let mut parts = Reassembly::default();
         let mut is_whole = |number: usize| {
-            let frame = piece(u32::try_from(number).unwrap(), 2, b"x");
+            let frame = fragment(u32::try_from(number).unwrap(), 2, b"x");
             parts.add(&frame, 2048).map(|whole| whole.is_some()).ok()
         };
         for number in 0..OPEN_MAX {

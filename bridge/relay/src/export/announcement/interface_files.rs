@@ -1,8 +1,8 @@
-//! Interfaces as they are installed, for services that do not say what theirs are.
+//! Descriptions of interfaces that are installed on this machine, for services that do not describe theirs.
 //!
-//! Model: the files `dbus-1/interfaces/*.xml` below the directories for data, read once. An earlier
-//! directory goes before a later one.
-//! Limits: [`FILES_MAX`] files, [`FILE_LEN_MAX`] octets of each; what is beyond is as if not installed.
+//! Model: the files `dbus-1/interfaces/*.xml` below the data directories, read once. An earlier directory goes before a
+//! later one.
+//! Limits: [`FILES_MAX`] files, [`FILE_LEN_MAX`] octets of each; what exceeds them counts as not installed.
 //! Spec: docs/reference/protocol.md §7.11
 
 use std::{
@@ -16,7 +16,7 @@ use zocp_dbus::introspection::{Described, describe};
 
 /// An installed interface.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct InstalledInterface {
+pub(super) struct InterfaceFile {
     pub(super) described: Described,
     /// Its element, as it is in the file.
     pub(super) text: String,
@@ -24,9 +24,9 @@ pub(super) struct InstalledInterface {
 
 /// What is installed, by interface.
 #[derive(Debug, Default)]
-pub(super) struct Installed(BTreeMap<String, InstalledInterface>);
+pub(super) struct InterfaceFiles(BTreeMap<String, InterfaceFile>);
 
-impl Installed {
+impl InterfaceFiles {
     /// Reads what is below these directories for data.
     pub(super) fn read(directories: &[PathBuf]) -> Self {
         let mut installed = BTreeMap::new();
@@ -39,7 +39,7 @@ impl Installed {
             let description = describe(&text);
             for described in description.interfaces {
                 let text = text.get(described.span.clone()).unwrap_or_default();
-                let interface = InstalledInterface {
+                let interface = InterfaceFile {
                     text: text.to_owned(),
                     described,
                 };
@@ -50,7 +50,7 @@ impl Installed {
         Self(installed)
     }
 
-    pub(super) fn get(&self, interface: &str) -> Option<&InstalledInterface> {
+    pub(super) fn get(&self, interface: &str) -> Option<&InterfaceFile> {
         self.0.get(interface)
     }
 
@@ -139,7 +139,7 @@ mod tests {
         );
         write("two", "broken.xml", "<node");
         let installed =
-            Installed::read(&[place.join("one"), place.join("none"), place.join("two")]);
+            InterfaceFiles::read(&[place.join("one"), place.join("none"), place.join("two")]);
         fs::remove_dir_all(&place).unwrap();
         let a = installed.get("org.a.A").unwrap();
         assert!(a.described.has_members);

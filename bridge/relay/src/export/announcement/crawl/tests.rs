@@ -5,8 +5,8 @@ use super::*;
 const XML: &str = r#"<node><interface name="org.example.Lamp1">
   <property name="Level" type="d" access="readwrite"/></interface></node>"#;
 
-fn survey(service: &str, installed: Installed) -> Survey {
-    Survey::new(service.into(), Arc::new(installed))
+fn crawl(service: &str, installed: InterfaceFiles) -> Crawl {
+    Crawl::new(service.into(), Arc::new(installed))
 }
 
 fn returned<B>(question: &Question, body: &B) -> Message
@@ -22,27 +22,30 @@ fn level(value: f64) -> BTreeMap<String, Variant<'static>> {
 }
 
 /// Goes through with it; `answer` gives the introspection data of an object.
-fn findings(mut survey: Survey, answer: impl Fn(&str) -> Option<String>) -> Findings {
-    while let Some(question) = survey.next() {
+fn findings(mut crawl: Crawl, answer: impl Fn(&str) -> Option<String>) -> CrawlResult {
+    while let Some(question) = crawl.next() {
         let answer = match &question {
             Question::Introspect(path) => answer(path).map(|text| returned(&question, &text)),
             Question::Values(_) => Some(returned(&question, &level(0.5))),
             other => panic!("{other:?}"),
         };
-        survey.answered(&question, answer.as_ref());
+        crawl.answered(&question, answer.as_ref());
     }
-    survey.findings()
+    crawl.findings()
 }
 
 #[test]
 fn objects_are_found_from_the_root_with_their_values() {
-    let found = findings(survey("org.example.Lamp", Installed::default()), |path| {
-        Some(match path {
-            "/" => "<node><node name=\"a\"/><node name=\"b\"/></node>".to_owned(),
-            "/a" => XML.to_owned(),
-            _ => "<node/>".to_owned(),
-        })
-    });
+    let found = findings(
+        crawl("org.example.Lamp", InterfaceFiles::default()),
+        |path| {
+            Some(match path {
+                "/" => "<node><node name=\"a\"/><node name=\"b\"/></node>".to_owned(),
+                "/a" => XML.to_owned(),
+                _ => "<node/>".to_owned(),
+            })
+        },
+    );
     let place = Place::new("/a", "org.example.Lamp1");
     assert_eq!(found.interfaces.keys().collect::<Vec<_>>(), [&place]);
     assert_eq!(*found.values[&place]["Level"], Variant::from(0.5));
@@ -54,7 +57,7 @@ fn objects_are_found_from_the_root_with_their_values() {
 fn a_service_that_says_nothing_or_nonsense_has_nothing() {
     for answer in [None, Some("<node"), Some("")] {
         let answer = answer.map(str::to_owned);
-        let found = findings(survey("org.example.Lamp", Installed::default()), |_| {
+        let found = findings(crawl("org.example.Lamp", InterfaceFiles::default()), |_| {
             answer.clone()
         });
         assert!(found.interfaces.is_empty() && found.supplied.is_empty());
@@ -63,33 +66,33 @@ fn a_service_that_says_nothing_or_nonsense_has_nothing() {
 
 #[test]
 fn what_was_told_meanwhile_is_newer_and_what_is_invalid_is_asked_again() {
-    let mut survey = survey("org.example.Lamp", Installed::default());
-    let root = survey.next().unwrap();
-    survey.answered(&root, Some(&returned(&root, &XML)));
-    let values = survey.next().unwrap();
-    survey.answered(&values, Some(&returned(&values, &level(0.25))));
+    let mut crawl = crawl("org.example.Lamp", InterfaceFiles::default());
+    let root = crawl.next().unwrap();
+    crawl.answered(&root, Some(&returned(&root, &XML)));
+    let values = crawl.next().unwrap();
+    crawl.answered(&values, Some(&returned(&values, &level(0.25))));
     let place = Place::new("/", "org.example.Lamp1");
     let changed = returned(&values, &level(0.75));
-    survey.changed(&place, changed.body().deserialize().unwrap(), &[]);
-    assert_eq!(survey.next(), None);
-    survey.changed(&place, Values::new(), &["Level".to_owned()]);
-    assert_eq!(survey.next(), Some(Question::Values(place.clone())));
+    crawl.changed(&place, changed.body().deserialize().unwrap(), &[]);
+    assert_eq!(crawl.next(), None);
+    crawl.changed(&place, Values::new(), &["Level".to_owned()]);
+    assert_eq!(crawl.next(), Some(Question::Values(place.clone())));
     assert_eq!(
-        *survey.findings().values[&place]["Level"],
+        *crawl.findings().values[&place]["Level"],
         Variant::from(0.75)
     );
 }
 
 #[test]
 fn what_is_beyond_a_bound_is_left_out_with_a_reason() {
-    let endless = findings(survey("org.example.Lamp", Installed::default()), |_| {
+    let endless = findings(crawl("org.example.Lamp", InterfaceFiles::default()), |_| {
         Some("<node><node name=\"a\"/></node>".to_owned())
     });
     assert!(endless.cuts.contains("objects are too deep"));
     let wide = |count: usize, text: &str| {
         let text = text.repeat(count);
         findings(
-            survey("org.example.Lamp", Installed::default()),
+            crawl("org.example.Lamp", InterfaceFiles::default()),
             move |path| {
                 Some(match path {
                     "/" => format!("<node>{text}</node>"),
@@ -117,14 +120,14 @@ fn what_is_beyond_a_bound_is_left_out_with_a_reason() {
 }
 
 /// A directory with an installed description of the interface.
-fn installed(name: &str) -> Installed {
-    let place = std::env::temp_dir().join(format!("zocp-survey-{name}-{}", std::process::id()));
+fn installed(name: &str) -> InterfaceFiles {
+    let place = std::env::temp_dir().join(format!("zocp-crawl-{name}-{}", std::process::id()));
     let interfaces = place.join("dbus-1/interfaces");
     std::fs::create_dir_all(&interfaces).unwrap();
     std::fs::write(interfaces.join("org.example.Lamp1.xml"), XML).unwrap();
     let text = XML.replace("Lamp1", "Lamp");
     std::fs::write(interfaces.join("org.example.Lamp.xml"), text).unwrap();
-    let installed = Installed::read(std::slice::from_ref(&place));
+    let installed = InterfaceFiles::read(std::slice::from_ref(&place));
     std::fs::remove_dir_all(&place).unwrap();
     installed
 }
@@ -132,7 +135,7 @@ fn installed(name: &str) -> Installed {
 // protocol.md §7.11
 #[test]
 fn an_interface_that_is_only_named_is_as_it_is_installed() {
-    let found = findings(survey("org.example.Other", installed("bare")), |_| {
+    let found = findings(crawl("org.example.Other", installed("bare")), |_| {
         Some("<node><interface name=\"org.example.Lamp1\"/><!-- own --></node>".to_owned())
     });
     let described = &found.interfaces[&Place::new("/", "org.example.Lamp1")];
@@ -148,7 +151,7 @@ fn an_interface_that_is_only_named_is_as_it_is_installed() {
 #[test]
 fn a_service_that_says_nothing_is_taken_for_what_its_name_says() {
     for service in ["org.example.Lamp", "org.example.Lamp.kitchen"] {
-        let found = findings(survey(service, installed(service)), |_| None);
+        let found = findings(crawl(service, installed(service)), |_| None);
         let place = Place::new("/org/example/Lamp", "org.example.Lamp");
         assert!(
             found.interfaces.contains_key(&place),

@@ -1,28 +1,27 @@
 //! What the node's tree says of exported services.
 //!
-//! Model: what is offered is a table; one task, the *desk*, makes the tree like it. Of a service that every
-//! peer may use the tree has more than its name: introspection data, for bridges that show it, and
-//! properties and signals, for nodes that know nothing of D-Bus. The tree is sent to all, so what only
-//! some peers may know is not in it.
-//! Invariants: A1. nothing is in the tree that the rules do not allow every peer. A2. a service has its
-//! details only while somebody owns it: nothing is started to be asked.
-//! Limits: those of `bounds`.
-//! Not here: calls and signals of peers that show a service (`calls`, `heard`).
+//! Model: what is offered is a table; one task, the *publisher*, makes the tree match it. Of a service that every peer may
+//! use the tree has more than its name: introspection data, for bridges that import it, and properties and signals, for
+//! nodes that know nothing of D-Bus. The tree is sent to all nodes, so it has nothing that only some peers may know.
+//! Invariants: ANNOUNCEMENT-1. Nothing is in the tree that the rules do not allow every peer. ANNOUNCEMENT-2. A service has
+//! its details in the tree only while somebody owns it: no service is started to be asked.
+//! Limits: those of `limits`.
+//! Not here: calls and signals of peers that import a service (`crate::export::state`).
 //! Spec: docs/reference/protocol.md §7.2, §7.10, §7.11
 
-mod bounds;
-mod desk;
-mod following;
+mod crawl;
+mod emissions;
 mod inbox;
-mod installed;
+mod interface_files;
+mod limits;
 mod methods;
-mod offered;
+mod offers;
 mod place;
+mod publisher;
 mod service;
 mod settings;
 mod shape;
-mod supplied;
-mod survey;
+mod supplements;
 mod values;
 
 use std::{
@@ -36,13 +35,14 @@ use zbus::Message;
 use zocp_node::{CapPath, Node, PeerId, Value};
 
 use self::{
-    desk::Desk,
     inbox::{Inbox, Input},
-    installed::data_directories,
+    interface_files::data_directories,
     methods::Methods,
     place::Detail,
+    publisher::Publisher,
 };
-use super::{locked, state::Announced};
+use super::state::Announced;
+use crate::lock::lock;
 use crate::watch::Watch;
 use zocp_policy::Member;
 
@@ -55,13 +55,13 @@ pub(super) struct Announcer {
 #[derive(Debug, Default)]
 struct Shared {
     wanted: Mutex<BTreeMap<Arc<str>, Announced>>,
-    /// Owners whose signals the desk follows.
+    /// Owners whose signals the publisher follows.
     followed: Mutex<HashMap<Arc<str>, usize>>,
     /// Nodes that know nothing of D-Bus.
     plain: Mutex<HashSet<PeerId>>,
     inbox: Inbox,
     methods: Mutex<HashMap<Arc<str>, Methods>>,
-    /// What services were asked and have not answered.
+    /// What services were asked and have not replied to.
     questions: Mutex<HashMap<NonZeroU32, Detail>>,
 }
 
@@ -75,23 +75,23 @@ impl Announcer {
     ) -> Self {
         let shared = Arc::<Shared>::default();
         let directories = data_directories(std::env::var("XDG_DATA_DIRS").ok());
-        let desk = Desk::new(node, watch, shared.clone(), directories);
+        let publisher = Publisher::new(node, watch, shared.clone(), directories);
         tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = desk.run() => {}
+                () = publisher.run() => {}
             }
         });
         Self { shared }
     }
 
     pub(super) fn announce(&self, service: Arc<str>, announced: Announced) {
-        locked(&self.shared.wanted).insert(service, announced);
+        lock(&self.shared.wanted).insert(service, announced);
         self.shared.inbox.notice.notify_one();
     }
 
     pub(super) fn withdraw(&self, service: &str) {
-        locked(&self.shared.wanted).remove(service);
+        lock(&self.shared.wanted).remove(service);
         self.shared.inbox.notice.notify_one();
     }
 
@@ -102,7 +102,7 @@ impl Announcer {
         method: &Member<'_>,
         interface: &str,
     ) -> Option<bool> {
-        let methods = locked(&self.shared.methods);
+        let methods = lock(&self.shared.methods);
         methods.get(service)?.has(method, interface)
     }
 
@@ -113,7 +113,7 @@ impl Announcer {
 
     /// A node that knows nothing of D-Bus is there, or is not.
     pub(super) fn plain(&self, peer: PeerId, is_there: bool) {
-        let mut plain = locked(&self.shared.plain);
+        let mut plain = lock(&self.shared.plain);
         let is_other = if is_there {
             plain.insert(peer)
         } else {
@@ -124,22 +124,22 @@ impl Announcer {
         }
     }
 
-    /// A program answered the question with this number; it is ours if a service was asked.
+    /// A service replied to the question with this serial; it is ours if we asked it.
     pub(super) fn answered(&self, question: NonZeroU32, answer: &Message) {
-        let detail = locked(&self.shared.questions).remove(&question);
+        let detail = lock(&self.shared.questions).remove(&question);
         if let Some(detail) = detail {
             self.shared.inbox.answered(detail, answer.clone());
         }
     }
 
-    /// The bus is lost, and with it all answers.
+    /// The bus is lost: no reply comes any more.
     pub(super) fn lost(&self) {
-        locked(&self.shared.questions).clear();
+        lock(&self.shared.questions).clear();
     }
 
     /// A signal of whatever service.
-    pub(super) fn heard(&self, sender: &str, signal: &Message) {
-        let followed = locked(&self.shared.followed);
+    pub(super) fn handle_signal(&self, sender: &str, signal: &Message) {
+        let followed = lock(&self.shared.followed);
         let owner = followed
             .get_key_value(sender)
             .map(|(owner, _)| owner.clone());
@@ -147,8 +147,8 @@ impl Announcer {
         let Some(owner) = owner else {
             return;
         };
-        if following::is_state(signal) || !locked(&self.shared.plain).is_empty() {
-            self.shared.inbox.told(owner, signal.clone());
+        if emissions::is_state(signal) || !lock(&self.shared.plain).is_empty() {
+            self.shared.inbox.push_signal(owner, signal.clone());
         }
     }
 

@@ -1,4 +1,4 @@
-//! The desk's table of what is offered, and who hears of it.
+//! The publisher's table of what is offered, and who follows its signals.
 //!
 //! Spec: docs/reference/protocol.md §7.2
 
@@ -6,23 +6,28 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use zocp_node::{NodeError, ObjectPath, Value};
 
-use super::{desk::Desk, following::Audience, place::service_object, service::Service};
-use crate::export::{locked, state::Announced};
+use super::{emissions::Audience, place::service_object, publisher::Publisher, service::Service};
 use crate::schema::{ORIGIN, REVISION, RUNNING, SERVICE_TYPE, SERVICES};
+use crate::{export::state::Announced, lock::lock};
 
-impl Desk {
-    /// Makes the tree like what is offered.
+impl Publisher {
+    /// Makes the tree match what is offered.
     pub(super) async fn follow_offers(&mut self) -> Result<(), NodeError> {
-        let wanted = locked(&self.shared.wanted).clone();
-        let names: BTreeSet<Arc<str>> = self.told.keys().chain(wanted.keys()).cloned().collect();
+        let wanted = lock(&self.shared.wanted).clone();
+        let names: BTreeSet<Arc<str>> = self
+            .announced_now
+            .keys()
+            .chain(wanted.keys())
+            .cloned()
+            .collect();
         for name in names {
-            match (self.told.get(&name), wanted.get(&name)) {
+            match (self.announced_now.get(&name), wanted.get(&name)) {
                 (Some(old), Some(new)) if old == new => {}
                 (_, Some(new)) => self.offered(&name, new).await?,
                 (_, None) => self.withdrawn(&name).await?,
             }
         }
-        self.told = wanted;
+        self.announced_now = wanted;
         Ok(())
     }
 
@@ -57,7 +62,7 @@ impl Desk {
     }
 
     async fn withdrawn(&mut self, name: &Arc<str>) -> Result<(), NodeError> {
-        locked(&self.shared.methods).remove(name);
+        lock(&self.shared.methods).remove(name);
         let before = self.services.remove(name).map(|it| it.owner);
         self.ignore(name, before);
         let object = service_object(name);
@@ -81,12 +86,12 @@ impl Desk {
         self.node.describe(service_object(service), entries).await
     }
 
-    /// Has the bus tell what a service tells of its objects, and who else hears of it all.
+    /// Has the bus send the signals of a service.
     fn follow(&self, name: &Arc<str>) {
         let Some(service) = self.services.get(name) else {
             return;
         };
-        *locked(&self.shared.followed)
+        *lock(&self.shared.followed)
             .entry(service.owner.clone())
             .or_default() += 1;
         for rule in rules(name) {
@@ -99,7 +104,7 @@ impl Desk {
         let Some(owner) = owner else {
             return;
         };
-        let mut followed = locked(&self.shared.followed);
+        let mut followed = lock(&self.shared.followed);
         if let Some(count) = followed.get_mut(&owner) {
             *count -= 1;
             if *count == 0 {
@@ -112,9 +117,9 @@ impl Desk {
         }
     }
 
-    /// Whether a node is there that would hear of emissions.
+    /// Whether a node is there that would receive emissions.
     pub(super) fn audience(&self) -> Audience {
-        if locked(&self.shared.plain).is_empty() {
+        if lock(&self.shared.plain).is_empty() {
             Audience::Nobody
         } else {
             Audience::Somebody
@@ -122,7 +127,7 @@ impl Desk {
     }
 }
 
-/// What the bus is asked to tell of a service. Its signals too when nobody hears of them yet: a node that comes
+/// The match rules for a service. Its signals too when no node receives them yet: a node that comes
 /// sees the emitters at once, and what they emit from then on is not lost while the bus is asked.
 fn rules(service: &str) -> [String; 3] {
     let of = |interface: &str| format!("type='signal',sender='{service}',interface='{interface}'");

@@ -1,10 +1,10 @@
-//! What of a service is in the tree: the members that everybody may use and the tree has words for.
+//! What of a service is in the tree: the members that everybody may use and that the tree has a type for.
 //!
-//! Model: [`shapes`] makes of what a service has, and of what the rules allow every peer, properties and
-//! signals. A property is a capability with `r`; with `w` if it may be set, with `e` if its changes are
-//! told. A signal is a capability with `e` alone.
-//! Invariants: H1. nothing is here that the grant does not allow: values that may not be read, changes and
-//! signals that may not be heard.
+//! Model: [`shapes`] makes properties and signals of what a service has and of what the rules allow every peer. A property
+//! is a capability with `r`; with `w` if it may be set, with `e` if its changes are emitted. A signal is a capability with
+//! `e` alone.
+//! Invariants: SHAPE-1. Nothing is here that the grant does not allow: no value that may not be read, no change or signal
+//! that may not be received.
 //! Limits: [`MEMBERS_MAX`] members of a service, and what the others leave.
 //! Spec: docs/reference/protocol.md §7.10
 
@@ -14,9 +14,9 @@ use zbus::Signature;
 use zocp_node::{Access, Capability, Value};
 
 use super::{
-    bounds::MEMBERS_MAX,
+    crawl::CrawlResult,
+    limits::MEMBERS_MAX,
     place::{PROPERTIES, Place},
-    survey::Findings,
     values,
 };
 use zocp_dbus::{interface::Emits, introspection::Described};
@@ -27,7 +27,7 @@ use zocp_policy::{Grant, Member};
 pub(super) struct Shape {
     pub(super) properties: BTreeMap<Arc<str>, Property>,
     pub(super) signals: BTreeMap<Arc<str>, Emitter>,
-    /// Whether changes of the properties may be told to everybody.
+    /// Whether everybody may receive the changes of the properties.
     pub(super) may_follow: bool,
 }
 
@@ -37,8 +37,8 @@ pub(super) struct Property {
     pub(super) signature: Signature,
     hint: String,
     pub(super) is_writable: bool,
-    is_told: bool,
-    /// The newest value that the service told.
+    emits_changes: bool,
+    /// The newest value that the service emitted.
     pub(super) value: Option<Value>,
     pub(super) is_shown: bool,
     /// The service, or we, refused a value, and the log has it.
@@ -55,7 +55,7 @@ pub(super) struct Emitter {
 /// The shapes of all interfaces that have members, and whether that is all there is: at most `room`
 /// members.
 pub(super) fn shapes(
-    findings: &Findings,
+    findings: &CrawlResult,
     grant: &Grant,
     room: usize,
 ) -> (BTreeMap<Place, Shape>, bool) {
@@ -98,13 +98,13 @@ fn shape(place: &Place, described: &Described, grant: &Grant) -> Shape {
         let Some(hint) = values::hint(&property.signature) else {
             continue;
         };
-        // What is not said is that they are told, as the D-Bus specification has it.
+        // Without an annotation changes are emitted, as the D-Bus specification says.
         let emits = property.emits.unwrap_or(Emits::Value);
         let property_of = Property {
             signature: property.signature.clone(),
             hint,
             is_writable: may_set && property.access.writes(),
-            is_told: may_follow && matches!(emits, Emits::Value | Emits::Invalidation),
+            emits_changes: may_follow && matches!(emits, Emits::Value | Emits::Invalidation),
             value: None,
             is_shown: false,
             is_logged: false,
@@ -155,7 +155,7 @@ impl Property {
         let value = self.value.clone()?;
         let mut access = Access::READ;
         access.write = self.is_writable;
-        access.emit = self.is_told;
+        access.emit = self.emits_changes;
         Some(Capability::new(access, value).with_hint(&self.hint))
     }
 }

@@ -1,8 +1,8 @@
-//! Where something of a service is, on its bus and in our tree, and what it is asked.
+//! Where something of a service is, on its bus and in our tree, and what the service is asked.
 //!
-//! Model: an object of a service is an object of the tree, named by its path; an interface is an object
-//! in that, named by its name. Both names are what a D-Bus program would write, and neither is
-//! ambiguous in a dotted path: a path has no dots, and nothing is below an interface.
+//! Model: an object of a service is an object of the tree, named by its path; an interface is an object in that, named by
+//! its name. Both names are those of D-Bus, and neither is ambiguous in a dotted path: a path has no dots, and nothing is
+//! below an interface.
 //! Spec: docs/reference/protocol.md §7.10
 
 use std::sync::Arc;

@@ -1,8 +1,7 @@
-//! Which refusals were logged: one for each rule and peer, so that a log stays readable whatever a peer
-//! asks.
+//! Which refusals were logged: one for each rule and peer, so that a log stays readable whatever a peer asks.
 //!
-//! Limits: [`LOGGED_MAX`] are remembered; further ones are not logged, which is said once. Rules are the
-//! user's and few; what a peer names is never remembered.
+//! Limits: [`LOGGED_MAX`] are remembered; further ones are not logged, which is said once. Rules are the user's and few; no
+//! text that a peer chose is remembered.
 
 use std::collections::HashSet;
 
@@ -10,12 +9,12 @@ use zocp_node::PeerId;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(crate) struct LoggedOnce {
+pub(crate) struct RefusalLog {
     logged: HashSet<(PeerId, Box<str>)>,
     is_full: bool,
 }
 
-impl LoggedOnce {
+impl RefusalLog {
     /// Whether a refusal is to be logged: the first of a rule and a peer.
     pub(crate) fn is_new(&mut self, peer: PeerId, rule: &str) -> bool {
         if self.logged.contains(&(peer, rule.into())) {
@@ -55,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_first_refusal_of_a_rule_and_a_peer_is_logged_and_no_more_than_are_remembered() {
-        let mut refused = LoggedOnce::default();
+        let mut refused = RefusalLog::default();
         assert!(refused.is_new(peer(1), "org.a.*") && !refused.is_new(peer(1), "org.a.*"));
         assert!(refused.is_new(peer(1), "org.b.*") && refused.is_new(peer(2), "org.a.*"));
         refused.forget(peer(1));

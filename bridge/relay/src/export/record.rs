@@ -1,10 +1,10 @@
 //! What peers ask of services while a program learns which rules that needs.
 //!
-//! Model: a lent rule with `learn` has a [`Record`]; what a peer that the rule names asks is noted there,
-//! each thing once, whether it was allowed or not. Rules are as always: what is denied stays denied.
-//! Invariants: N1. a note is the narrowest rule that allows what was asked.
-//! Limits: [`NOTES_MAX`] notes of [`NOTE_LEN_MAX`] octets in a record; what is beyond makes it incomplete,
-//! and the record says so.
+//! Model: a program's rule with `learn` has a [`Record`]. What a peer that the rule names asks is noted there, each thing
+//! once, whether it was allowed or not. Recording changes no rule: a call that is denied stays denied.
+//! Invariants: NOTE-1. A note is the narrowest rule that allows what was asked.
+//! Limits: [`NOTES_MAX`] notes of [`NOTE_LEN_MAX`] octets in a record. Further notes are left out, and the record says that
+//! it is incomplete.
 //! Spec: docs/reference/dbus.md, "The bridge"
 
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ pub enum Word {
     See,
     /// To call a method.
     Call,
-    /// To hear a signal.
+    /// To receive a signal.
     Broadcast,
     /// To be called by the service.
     CallBack,

@@ -14,12 +14,12 @@ const XML: &str = r#"<node><interface name="org.example.Lamp1">
   <signal name="Opened"><arg type="h"/></signal>
   </interface></node>"#;
 
-fn findings() -> Findings {
+fn findings() -> CrawlResult {
     let described = describe(XML).interfaces.remove(0);
     let place = Place::new("/lamp", "org.example.Lamp1");
-    Findings {
+    CrawlResult {
         interfaces: [(place, described)].into(),
-        ..Findings::default()
+        ..CrawlResult::default()
     }
 }
 

@@ -1,7 +1,7 @@
-//! Introspection data for objects whose service gives none, made of what is installed.
+//! Introspection data for objects whose service gives none, made of installed descriptions.
 //!
-//! Model: by custom a service `org.example.Lamp` has its object at `/org/example/Lamp` and interfaces of
-//! that name or below; `org.mpris.MediaPlayer2.mpv` those of `org.mpris.MediaPlayer2`.
+//! Model: by custom a service `org.example.Lamp` has its object at `/org/example/Lamp` and interfaces of that name or below;
+//! `org.mpris.MediaPlayer2.mpv` those of `org.mpris.MediaPlayer2`.
 //! Limits: [`GUESSES_MAX`] interfaces are tried.
 //! Spec: docs/reference/protocol.md §7.11
 
@@ -10,10 +10,10 @@ use std::{
     ops::Range,
 };
 
-use super::{installed::Installed, place::Place};
+use super::{interface_files::InterfaceFiles, place::Place};
 
 /// Where the interfaces of a service may be, going by its name.
-pub(super) fn guesses(service: &str, installed: &Installed) -> BTreeSet<Place> {
+pub(super) fn guesses(service: &str, installed: &InterfaceFiles) -> BTreeSet<Place> {
     let ends = service.match_indices('.').map(|(dot, _)| dot);
     // A name of two elements is an organisation's and no service's.
     let stems = ends.skip(2).chain([service.len()]);
@@ -41,7 +41,7 @@ pub(super) fn filled(text: &str, bare: &[(Range<usize>, String)]) -> String {
 /// Data of these interfaces' objects, and of those above, so that they are found from the root.
 pub(super) fn nodes<'a>(
     places: impl Iterator<Item = &'a Place>,
-    installed: &Installed,
+    installed: &InterfaceFiles,
 ) -> BTreeMap<String, String> {
     let mut inner: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for place in places {

@@ -1,12 +1,11 @@
-//! Asking a service what it has.
+//! The crawl of a service's introspection data: what objects, interfaces and values it has.
 //!
-//! Model: a [`Survey`] asks one question at a time: from the root on each object what it is, and each
-//! interface with properties for their values. What is told meanwhile is taken in. Where a service has
-//! nothing to say of itself, the installed interfaces that its name suggests are tried at the path that
-//! its name suggests.
-//! Invariants: Y1. a service that answers nothing, or nonsense, has nothing; the survey ends. Y2. a value
-//! is the newest one that was told.
-//! Limits: those of `bounds`; what is beyond is left out, and why is in [`Findings::cuts`].
+//! Model: a [`Crawl`] asks one question at a time: from the root on each object for its introspection data, and each
+//! interface with properties for their values. Changes that the service emits meanwhile are taken in. Where a service gives
+//! no introspection data, the installed interfaces that its name suggests are tried at the path that its name suggests.
+//! Invariants: CRAWL-1. Of a service that replies nothing, or with invalid data, the result is empty; the crawl ends.
+//! CRAWL-2. A value is the newest one that the service emitted.
+//! Limits: those of `limits`; what exceeds them is left out, and why is in [`CrawlResult::cuts`].
 //! Not here: who may know of it (`shape`).
 
 use std::{
@@ -17,10 +16,10 @@ use std::{
 use zbus::{Message, OwnedVariant, message::Type};
 
 use super::{
-    bounds::{ANSWER_LEN_MAX, DEPTH_MAX, INTERFACES_MAX, TEXT_LEN_MAX, TEXTS_LEN_MAX, VISITS_MAX},
-    installed::Installed,
+    interface_files::InterfaceFiles,
+    limits::{ANSWER_LEN_MAX, DEPTH_MAX, INTERFACES_MAX, TEXT_LEN_MAX, TEXTS_LEN_MAX, VISITS_MAX},
     place::{Place, Question},
-    supplied,
+    supplements,
 };
 use zocp_dbus::introspection::{Described, Description, describe};
 
@@ -29,9 +28,9 @@ pub(super) type Values = BTreeMap<String, OwnedVariant>;
 
 /// What is asked of a service. See the [module](self).
 #[derive(Debug)]
-pub(super) struct Survey {
+pub(super) struct Crawl {
     service: Arc<str>,
-    installed: Arc<Installed>,
+    installed: Arc<InterfaceFiles>,
     open: VecDeque<Question>,
     visits: usize,
     /// Values that were asked for again because they changed meanwhile.
@@ -40,12 +39,12 @@ pub(super) struct Survey {
     guesses: BTreeSet<Place>,
     has_guessed: bool,
     text_octets: usize,
-    findings: Findings,
+    findings: CrawlResult,
 }
 
 /// What a service has.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(super) struct CrawlResult {
     pub(super) interfaces: BTreeMap<Place, Described>,
     pub(super) values: BTreeMap<Place, Values>,
     /// Introspection data of objects, as the service gives them.
@@ -56,8 +55,8 @@ pub(super) struct Findings {
     pub(super) cuts: BTreeSet<&'static str>,
 }
 
-impl Survey {
-    pub(super) fn new(service: Arc<str>, installed: Arc<Installed>) -> Self {
+impl Crawl {
+    pub(super) fn new(service: Arc<str>, installed: Arc<InterfaceFiles>) -> Self {
         Self {
             service,
             installed,
@@ -67,7 +66,7 @@ impl Survey {
             guesses: BTreeSet::new(),
             has_guessed: false,
             text_octets: 0,
-            findings: Findings::default(),
+            findings: CrawlResult::default(),
         }
     }
 
@@ -80,16 +79,16 @@ impl Survey {
     }
 
     /// What the service has, when all is asked.
-    pub(super) fn findings(mut self) -> Findings {
+    pub(super) fn findings(mut self) -> CrawlResult {
         if self.has_guessed {
             let found = self.findings.interfaces.keys();
-            let supplied = supplied::nodes(found, &self.installed);
+            let supplied = supplements::nodes(found, &self.installed);
             self.findings.supplied.extend(supplied);
         }
         self.findings
     }
 
-    /// An answer, or that none came.
+    /// A reply, or that none came.
     pub(super) fn answered(&mut self, question: &Question, answer: Option<&Message>) {
         let is_long = answer.is_some_and(|answer| answer.body().len() > ANSWER_LEN_MAX);
         if is_long {
@@ -110,7 +109,7 @@ impl Survey {
         }
     }
 
-    /// Properties changed while the survey goes on (Y2).
+    /// Properties changed while the crawl goes on (CRAWL-2).
     pub(super) fn changed(&mut self, place: &Place, changed: Values, invalidated: &[String]) {
         let Some(values) = self.findings.values.get_mut(place) else {
             return;
@@ -149,7 +148,7 @@ impl Survey {
         if bare.is_empty() {
             self.keep(path, text);
         } else {
-            let whole = supplied::filled(text, &bare);
+            let whole = supplements::filled(text, &bare);
             self.findings.supplied.insert(path.to_owned(), whole);
         }
     }
@@ -201,7 +200,7 @@ impl Survey {
             let described = installed.described.clone();
             self.findings.interfaces.insert(place.clone(), described);
         }
-        // Also none, so that what is told from now on is known (Y2).
+        // Also an empty set, so that changes that are emitted from now on are known (CRAWL-2).
         if self.findings.interfaces.contains_key(place) {
             let known = self.findings.values.entry(place.clone()).or_default();
             known.extend(values.unwrap_or_default());
@@ -210,7 +209,7 @@ impl Survey {
 
     fn guess(&mut self) {
         self.has_guessed = true;
-        self.guesses = supplied::guesses(&self.service, &self.installed);
+        self.guesses = supplements::guesses(&self.service, &self.installed);
         let guesses = self.guesses.iter().cloned();
         self.open.extend(guesses.map(Question::Values));
     }

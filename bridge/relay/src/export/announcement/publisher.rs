@@ -1,18 +1,13 @@
-//! The task that makes the tree like what is offered.
+//! The task that makes the tree match what is offered.
 //!
-//! Model: a [`Desk`] has a [`Service`] for each that has details. It gives each what it is told, and carries
-//! out what follows: questions over the connection that watches the bus, so that answers and signals of a
-//! service come in its order, and changes of the tree.
-//! Invariants: D1. a question has one answer, or none within [`ANSWER_TIME_MAX`]. D2. changes of a value
-//! that follow each other are made in one; emissions are made one by one, after the values before them.
-//! Limits: those of `bounds`.
+//! Model: a [`Publisher`] has a [`Service`] for each that has details. It gives each what comes for it, and carries out the
+//! steps that follow: questions over the connection that watches the bus, so that replies and signals of a service come in
+//! its order, and changes of the tree.
+//! Invariants: PUBLISHER-1. A question gets one reply, or is given up after [`ANSWER_TIME_MAX`]. PUBLISHER-2. Changes of a
+//! value that follow each other are made in one; emissions are made one by one, after the values before them.
+//! Limits: those of `limits`.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    num::NonZeroU32,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use tokio::time::{Instant, sleep, sleep_until};
 use zbus::Message;
@@ -20,36 +15,33 @@ use zocp_node::{CapPath, Node, NodeError, Value};
 
 use super::{
     Shared,
-    bounds::{ALL_MEMBERS_MAX, ALL_TEXTS_LEN_MAX, ANSWER_TIME_MAX, IDLE_PAUSE},
-    following::Audience,
+    emissions::Audience,
     inbox::Input,
-    installed::Installed,
+    interface_files::InterfaceFiles,
+    limits::{ALL_MEMBERS_MAX, ALL_TEXTS_LEN_MAX, ANSWER_TIME_MAX, IDLE_PAUSE},
     place::{Detail, Place, Question},
     service::{Room, Service, Step},
 };
-use crate::{
-    export::{locked, state::Announced},
-    watch::Watch,
-};
+use crate::{deadlines::Deadlines, export::state::Announced, lock::lock, watch::Watch};
 use zocp_dbus::message::Outgoing;
 
 /// See the [module](self).
-pub(super) struct Desk {
+pub(super) struct Publisher {
     pub(super) node: Node,
     pub(super) watch: Watch,
     pub(super) shared: Arc<Shared>,
     directories: Vec<PathBuf>,
-    installed: Option<Arc<Installed>>,
-    pub(super) told: BTreeMap<Arc<str>, Announced>,
+    installed: Option<Arc<InterfaceFiles>>,
+    pub(super) announced_now: BTreeMap<Arc<str>, Announced>,
     /// Those with details.
     pub(super) services: BTreeMap<Arc<str>, Service>,
-    /// In the order of their deadlines; also those that are answered.
-    questions: VecDeque<(Instant, NonZeroU32)>,
+    /// When questions are given up.
+    deadlines: Deadlines<NonZeroU32>,
     /// Values that the tree is still to have.
     pub(super) values: BTreeMap<CapPath, Value>,
 }
 
-impl Desk {
+impl Publisher {
     pub(super) fn new(
         node: Node,
         watch: Watch,
@@ -62,9 +54,9 @@ impl Desk {
             shared,
             directories,
             installed: None,
-            told: BTreeMap::new(),
+            announced_now: BTreeMap::new(),
             services: BTreeMap::new(),
-            questions: VecDeque::new(),
+            deadlines: Deadlines::default(),
             values: BTreeMap::new(),
         }
     }
@@ -75,7 +67,7 @@ impl Desk {
             let due = self.due();
             tokio::select! {
                 () = self.shared.inbox.notice.notified() => {}
-                () = self.news() => {}
+                () = self.next_signals() => {}
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
         }
@@ -99,8 +91,8 @@ impl Desk {
     }
 
     /// Waits for signals; where nobody waits for them, until there may be several.
-    async fn news(&self) {
-        self.shared.inbox.news.notified().await;
+    async fn next_signals(&self) {
+        self.shared.inbox.signals.notified().await;
         if self.audience() == Audience::Nobody {
             sleep(IDLE_PAUSE).await;
         }
@@ -112,7 +104,7 @@ impl Desk {
             Input::Signal(owner, signal) => {
                 let audience = self.audience();
                 for name in self.owned(&owner) {
-                    self.with(&name, |service| service.heard(&signal, audience))
+                    self.with(&name, |service| service.handle_signal(&signal, audience))
                         .await?;
                 }
                 Ok(())
@@ -172,7 +164,7 @@ impl Desk {
                     continue;
                 }
                 Step::Methods(methods) => {
-                    locked(&self.shared.methods).insert(service.clone(), methods);
+                    lock(&self.shared.methods).insert(service.clone(), methods);
                     continue;
                 }
                 Step::Value(path, value) => {
@@ -218,23 +210,20 @@ impl Desk {
             question,
         };
         let serial = call.serial();
-        locked(&self.shared.questions).insert(serial, detail);
-        self.watch.ask_program(call);
+        let mut questions = lock(&self.shared.questions);
+        questions.insert(serial, detail);
+        let waits = |serial: &NonZeroU32| questions.contains_key(serial);
         let deadline = Instant::now() + ANSWER_TIME_MAX;
-        self.questions.push_back((deadline, serial));
+        self.deadlines.add(deadline, serial, waits);
+        drop(questions);
+        self.watch.ask_service(call);
     }
 
-    /// Gives up questions whose time is over (D1).
+    /// Gives up questions whose time is over (PUBLISHER-1).
     async fn expire(&mut self) -> Result<(), NodeError> {
-        let now = Instant::now();
-        while let Some((deadline, serial)) = self.questions.front().copied() {
-            let is_open = locked(&self.shared.questions).contains_key(&serial);
-            if is_open && deadline > now {
-                return Ok(());
-            }
-            self.questions.pop_front();
+        while let Some(serial) = self.deadlines.pop(Instant::now()) {
             self.watch.forget_question(serial);
-            let unanswered = locked(&self.shared.questions).remove(&serial);
+            let unanswered = lock(&self.shared.questions).remove(&serial);
             if let Some(detail) = unanswered {
                 self.answered(&detail, None).await?;
             }
@@ -264,9 +253,9 @@ impl Desk {
     }
 
     fn due(&self) -> Option<Instant> {
-        let question = self.questions.front().map(|(deadline, _)| *deadline);
-        let surveys = self.services.values().filter_map(Service::due);
-        surveys.chain(question).min()
+        let question = self.deadlines.next();
+        let crawls = self.services.values().filter_map(Service::due);
+        crawls.chain(question).min()
     }
 
     /// What the others leave.
@@ -290,12 +279,12 @@ impl Desk {
     }
 
     /// What is installed, read when it is first needed.
-    async fn installed(&mut self) -> Arc<Installed> {
+    async fn installed(&mut self) -> Arc<InterfaceFiles> {
         if let Some(installed) = &self.installed {
             return installed.clone();
         }
         let directories = self.directories.clone();
-        let read = tokio::task::spawn_blocking(move || Installed::read(&directories));
+        let read = tokio::task::spawn_blocking(move || InterfaceFiles::read(&directories));
         let installed = Arc::new(read.await.unwrap_or_default());
         self.installed = Some(installed.clone());
         installed

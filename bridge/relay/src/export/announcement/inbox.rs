@@ -1,8 +1,8 @@
-//! What the desk is to look at, in the order in which it happened.
+//! What the publisher is to handle, in the order in which it happened.
 //!
-//! Model: answers, signals and what nodes set come from tasks that do not wait; the desk takes them out.
-//! Limits: [`WAITING_MAX`] signals and settings wait. Above that a signal is forgotten, and it is remembered
-//! that one was; a setting is handed back. Answers are as many as questions.
+//! Model: replies, signals and values that nodes set come from tasks that do not wait; the publisher takes them out.
+//! Limits: [`WAITING_MAX`] signals and settings wait. Above that a signal is dropped, and its sender is remembered as one of
+//! whom a signal was missed; a setting is handed back. Replies are as many as questions.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 use zbus::Message;
 use zocp_node::{CapPath, Value};
 
-use super::{bounds::WAITING_MAX, place::Detail};
-use crate::export::locked;
+use super::{limits::WAITING_MAX, place::Detail};
+use crate::lock::lock;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub(super) struct Inbox {
     /// Something is to be looked at.
     pub(super) notice: Notify,
     /// A signal is there.
-    pub(super) news: Notify,
+    pub(super) signals: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -37,9 +37,9 @@ struct Waiting {
 /// Something that happened.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// A service answered.
+    /// A service replied.
     Answer(Detail, Message),
-    /// The owner of a service told something.
+    /// The owner of a service emitted a signal.
     Signal(Arc<str>, Message),
     /// A node set a value.
     Set(CapPath, Value),
@@ -48,27 +48,27 @@ pub(super) enum Input {
 }
 
 impl Inbox {
-    /// An answer.
+    /// Adds a reply.
     pub(super) fn answered(&self, detail: Detail, answer: Message) {
-        let mut waiting = locked(&self.waiting);
+        let mut waiting = lock(&self.waiting);
         waiting.inputs.push_back(Input::Answer(detail, answer));
         self.notice.notify_one();
     }
 
     /// A signal.
-    pub(super) fn told(&self, owner: Arc<str>, signal: Message) {
-        let mut waiting = locked(&self.waiting);
+    pub(super) fn push_signal(&self, owner: Arc<str>, signal: Message) {
+        let mut waiting = lock(&self.waiting);
         if waiting.inputs.len() >= WAITING_MAX {
             waiting.missed.insert(owner);
         } else {
             waiting.inputs.push_back(Input::Signal(owner, signal));
         }
-        self.news.notify_one();
+        self.signals.notify_one();
     }
 
     /// Anything else; whether there was room.
     pub(super) fn push(&self, input: Input) -> bool {
-        let mut waiting = locked(&self.waiting);
+        let mut waiting = lock(&self.waiting);
         let has_room = waiting.inputs.len() < WAITING_MAX;
         if has_room {
             waiting.inputs.push_back(input);
@@ -79,7 +79,7 @@ impl Inbox {
 
     /// All that is there, and the owners of whom a signal was forgotten.
     pub(super) fn take(&self) -> (VecDeque<Input>, BTreeSet<Arc<str>>) {
-        let mut waiting = locked(&self.waiting);
+        let mut waiting = lock(&self.waiting);
         (
             mem::take(&mut waiting.inputs),
             mem::take(&mut waiting.missed),

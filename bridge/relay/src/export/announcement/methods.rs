@@ -1,12 +1,12 @@
 //! Which methods the interfaces of a service's objects have, for calls that name no interface.
 //!
-//! Model: made of what a survey found. Objects that it did not look at are not known.
+//! Model: made of the result of a crawl. Objects that the crawl did not reach are not known.
 //! Limits: [`METHODS_MAX`] methods of a service; of one with more nothing is known.
 //! Spec: docs/reference/protocol.md §7.6
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::survey::Findings;
+use super::crawl::CrawlResult;
 use zocp_policy::Member;
 
 /// See the [module](self).
@@ -17,7 +17,7 @@ pub(super) struct Methods {
 }
 
 impl Methods {
-    pub(super) fn of(findings: &Findings) -> Self {
+    pub(super) fn of(findings: &CrawlResult) -> Self {
         let mut methods = Self::default();
         let mut left = METHODS_MAX;
         for (place, described) in &findings.interfaces {

@@ -1,4 +1,4 @@
-//! What a service tells of itself: other values, signals, objects that come and go.
+//! What a service emits: other values, signals, objects that come and go.
 //!
 //! Spec: docs/reference/protocol.md §7.10
 
@@ -7,20 +7,20 @@ use std::sync::Arc;
 use zbus::{Message, OwnedVariant};
 
 use super::{
+    crawl::Values,
     place::{PROPERTIES, Place},
     service::{Service, Step},
-    survey::Values,
     values,
 };
 
-/// Whether somebody hears emissions.
+/// Whether a node receives emissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Audience {
     Somebody,
     Nobody,
 }
 
-/// Whether a signal tells of properties or objects, which the tree follows whoever is there.
+/// Whether a signal is about properties or objects, which the tree follows also when no node receives emissions.
 pub(super) fn is_state(signal: &Message) -> bool {
     let header = signal.header();
     let interface = header.interface().map(|name| name.as_str());
@@ -29,7 +29,7 @@ pub(super) fn is_state(signal: &Message) -> bool {
 
 impl Service {
     /// A signal of the service.
-    pub(super) fn heard(&mut self, signal: &Message, audience: Audience) {
+    pub(super) fn handle_signal(&mut self, signal: &Message, audience: Audience) {
         let header = signal.header();
         let (Some(path), Some(interface), Some(member)) =
             (header.path(), header.interface(), header.member())
@@ -46,7 +46,7 @@ impl Service {
         }
     }
 
-    /// Some signals were not heard: values are asked for again.
+    /// Some signals were missed: values are asked for again.
     pub(super) fn missed(&mut self) {
         let followed = self.shapes.iter().filter(|(_, shape)| shape.may_follow);
         let places: Vec<Place> = followed.map(|(place, _)| place.clone()).collect();
@@ -71,8 +71,8 @@ impl Service {
                 self.reread(&place);
             }
         }
-        if let Some(survey) = self.survey() {
-            survey.changed(&place, changed, &invalidated);
+        if let Some(crawl) = self.crawl() {
+            crawl.changed(&place, changed, &invalidated);
         }
     }
 
@@ -81,7 +81,7 @@ impl Service {
         let Some((name, emitter)) = shape.and_then(|it| it.signals.get_key_value(member)) else {
             return;
         };
-        match values::told(&emitter.arguments, &signal.body()) {
+        match values::signal_value(&emitter.arguments, &signal.body()) {
             Some(value) => {
                 let path = place.object(&self.name).capability(name);
                 self.step(Step::Emit(path, value));
@@ -98,7 +98,7 @@ impl Service {
         }
     }
 
-    /// The service told the value of a property, or that it has none that can be told.
+    /// The service emitted the value of a property, or one that the tree cannot have.
     pub(super) fn valued(&mut self, place: &Place, name: &str, value: Option<&OwnedVariant>) {
         let shape = self.shapes.get_mut(place);
         let Some(property) = shape.and_then(|it| it.properties.get_mut(name)) else {
@@ -106,7 +106,7 @@ impl Service {
         };
         property.value = value.and_then(|value| values::value(value));
         let key = (place.clone(), Arc::from(name));
-        // U1: what it will make of what it is asked to take is asked for then.
+        // SERVICE-1: it is asked for its value when it has taken the one that it is asked to take.
         if !self.settings.contains_key(&key) {
             self.show_value(place, name);
         }
@@ -132,5 +132,5 @@ impl Service {
     }
 }
 
-/// The interface that tells of objects that come and go.
+/// The interface with the signals of objects that come and go.
 const MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
