@@ -18,20 +18,3 @@ pub mod report;
 pub mod server;
 #[cfg(any(test, feature = "testing"))]
 pub mod testbus;
-
-/// The names that `zocp-relay` still has for what is elsewhere by now.
-#[doc(hidden)]
-pub mod line {
-    pub use crate::connection::{
-        BusConnection as Line, Ended, Handler as Ear, ReadBarrier as Gauge, bus_call, connect,
-        run as live, until,
-    };
-}
-#[doc(hidden)]
-pub mod received {
-    pub use crate::message::received::*;
-}
-#[doc(hidden)]
-pub mod served {
-    pub use crate::server::{BusContext as Site, BusScope as SiteKind};
-}
