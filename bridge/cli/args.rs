@@ -3,6 +3,8 @@
 //! Model: help, manual page and shell completions are made from these types.
 //! Invariants: ARGS-1. a flag goes over its environment variable, which goes over the file.
 
+mod face;
+mod osc;
 mod scene;
 
 use std::{collections::HashMap, ffi::OsString, path::PathBuf};
@@ -14,6 +16,7 @@ use zocp_daemon::config::{Beacon, BusConfig, Config, ExportConfig, MeshConfig, S
 
 use crate::exit::EXIT_TABLE;
 
+pub(crate) use osc::OscArgs;
 pub(crate) use scene::{SceneCommand, SceneParts, Switch};
 
 /// Puts a zero-configuration mesh of machines on the D-Bus of every one of them.
@@ -187,6 +190,11 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PEER")]
         peer: Vec<String>,
     },
+    /// Show the mesh to programs that speak OSC, until Ctrl-C
+    ///
+    /// Each capability has the address /<node>/<objects>/<capability>: messages to it set it, and its values go to
+    /// each --send. It is a node of its own and needs no bridge.
+    Osc(OscArgs),
     /// Make or show the key of this machine, for a secure mesh
     #[command(subcommand)]
     Key(KeyCommand),

@@ -11,6 +11,7 @@ pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod monitor;
+pub(crate) mod osc;
 pub(crate) mod publish;
 pub(crate) mod scene;
 pub(crate) mod set;

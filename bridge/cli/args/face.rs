@@ -1,0 +1,38 @@
+//! What every face of another protocol takes: its node on the mesh, and who may send to it.
+
+use zocp_faces::{Allow, MeshOptions};
+
+use crate::exit::{Exit, Failure};
+
+/// The node of a face, and who may send to it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FaceArgs {
+    /// A network interface for the mesh, by name or address; every usable one by default
+    #[arg(long, value_name = "INTERFACE", value_delimiter = ',')]
+    interface: Vec<String>,
+    /// The UDP port of the beacons; 5670 by default
+    #[arg(long)]
+    port: Option<u16>,
+    /// A peer to meet without beacons, tcp://HOST:PORT
+    #[arg(long, value_name = "ENDPOINT", value_delimiter = ',')]
+    peer: Vec<String>,
+    /// A network whose programs may send to it, 192.168.1.0/24; only those of this machine by default
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    allow: Vec<String>,
+}
+
+impl FaceArgs {
+    /// The node, by this name.
+    pub(crate) fn mesh(&self, name: &str) -> MeshOptions {
+        let mut mesh = MeshOptions::new(name);
+        mesh.interfaces.clone_from(&self.interface);
+        mesh.beacon_port = self.port;
+        mesh.peers.clone_from(&self.peer);
+        mesh
+    }
+
+    pub(crate) fn allow(&self) -> Result<Allow, Failure> {
+        let allow = Allow::parse(&self.allow);
+        allow.map_err(|error| Failure::new(Exit::Usage, format!("--allow: {error}")))
+    }
+}

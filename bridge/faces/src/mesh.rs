@@ -1,0 +1,207 @@
+//! The one place that knows how a node of the mesh is used: what faces need of `zocp-node`, and no more.
+//!
+//! Model: a [`Mesh`] is the handle of a face's own node, [`MeshEvents`] what happens. Commands may wait for the node;
+//! so they are given by a task that does not read the events.
+//! Not here: what any face does with it.
+
+pub(crate) use zocp_node::{
+    CapPath, Capability, ObjectPath, PeerId, StartError, Value,
+    model::{Change, CheckError, Info, SetError, Shape, Tree, TypeHint, float, number},
+};
+use zocp_node::{Config, Event, Events, Invalid, Node, NodeError};
+
+/// Where a face's node is and how it meets others.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct MeshOptions {
+    /// The name of the node.
+    pub name: String,
+    /// Names or addresses of interfaces; none: every usable one.
+    pub interfaces: Vec<String>,
+    /// The UDP port of the beacons; none: the usual one.
+    pub beacon_port: Option<u16>,
+    /// Peers to meet without beacons, `tcp://host:port`.
+    pub peers: Vec<String>,
+}
+
+impl MeshOptions {
+    /// A node of this name on every usable network.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Whether a node follows what others have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Follow {
+    Everybody,
+    Nobody,
+}
+
+/// A face's own node.
+#[derive(Debug, Clone)]
+pub(crate) struct Mesh(Node);
+
+/// What happens on the mesh, as far as a face is concerned.
+#[derive(Debug)]
+pub(crate) enum MeshEvent {
+    Entered {
+        peer: PeerId,
+        name: String,
+    },
+    Left {
+        peer: PeerId,
+    },
+    Tree {
+        peer: PeerId,
+        tree: Box<Tree>,
+    },
+    Changed {
+        peer: PeerId,
+        changes: Vec<Change>,
+    },
+    /// A peer emitted.
+    Emitted {
+        peer: PeerId,
+        path: CapPath,
+        value: Value,
+    },
+    /// This node has set what a peer emits.
+    Set {
+        peer: PeerId,
+        path: CapPath,
+        value: Value,
+    },
+    /// A value for a capability of this node: somebody set it, or a wire brought it.
+    Received {
+        path: CapPath,
+        value: Value,
+    },
+}
+
+/// Why a value was not set.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum SetFailure {
+    /// Too much waits for the peer: later it may work.
+    Busy,
+    /// The peer or its capability is gone.
+    Gone,
+    /// The peer does not take it.
+    Refused(String),
+}
+
+pub(crate) struct MeshEvents(Events);
+
+impl Mesh {
+    pub(crate) async fn start(
+        options: &MeshOptions,
+        follow: Follow,
+    ) -> Result<(Self, MeshEvents), StartError> {
+        let config = Config {
+            interfaces: options.interfaces.clone(),
+            beacon_port: options.beacon_port,
+            peers: options.peers.clone(),
+            follow: follow == Follow::Everybody,
+            ..Config::new(&*options.name)
+        };
+        let (node, events) = Node::start(config).await?;
+        Ok((Self(node), MeshEvents(events)))
+    }
+
+    /// The TCP port of the node.
+    pub(crate) fn port(&self) -> u16 {
+        self.0.port()
+    }
+
+    pub(crate) async fn set(
+        &self,
+        peer: PeerId,
+        path: CapPath,
+        value: Value,
+    ) -> Result<(), SetFailure> {
+        match self.0.set(peer, path, value).await {
+            Ok(()) => Ok(()),
+            Err(NodeError::Busy) => Err(SetFailure::Busy),
+            Err(NodeError::NodeGone(_) | NodeError::Closed)
+            | Err(NodeError::Invalid(Invalid::Set(SetError::UnknownCapability))) => {
+                Err(SetFailure::Gone)
+            }
+            Err(error) => Err(SetFailure::Refused(error.to_string())),
+        }
+    }
+
+    pub(crate) async fn publish(
+        &self,
+        path: CapPath,
+        capability: Capability,
+    ) -> Result<(), NodeError> {
+        self.0.publish(path, capability).await
+    }
+
+    /// Tells a value of this node: as an event if it emits, else as what it is now.
+    pub(crate) async fn tell(
+        &self,
+        path: CapPath,
+        value: Value,
+        emits: bool,
+    ) -> Result<(), NodeError> {
+        if emits {
+            self.0.emit(path, value).await
+        } else {
+            self.0.set_local(path, value).await
+        }
+    }
+
+    pub(crate) async fn shutdown(&self) {
+        self.0.shutdown().await;
+    }
+}
+
+impl MeshEvents {
+    /// The next event that concerns a face; `None` when the node has ended. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Option<MeshEvent> {
+        loop {
+            if let Some(event) = of_concern(self.0.next().await?) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// The next one, if it is there.
+    pub(crate) fn try_next(&mut self) -> Option<MeshEvent> {
+        loop {
+            if let Some(event) = of_concern(self.0.try_next()?) {
+                return Some(event);
+            }
+        }
+    }
+}
+
+fn of_concern(event: Event) -> Option<MeshEvent> {
+    Some(match event {
+        Event::Entered(info) if info.zocp => MeshEvent::Entered {
+            peer: info.id,
+            name: info.name,
+        },
+        Event::Exited { peer, .. } => MeshEvent::Left { peer },
+        Event::TreeKnown { peer, tree } => MeshEvent::Tree { peer, tree },
+        Event::Changed { peer, changes } => MeshEvent::Changed { peer, changes },
+        Event::Emitted {
+            peer, path, value, ..
+        } => MeshEvent::Emitted { peer, path, value },
+        Event::Set {
+            peer, path, value, ..
+        } => MeshEvent::Set { peer, path, value },
+        Event::LocalSet { path, value, .. } => MeshEvent::Received { path, value },
+        Event::LocalSensed {
+            sensor: Some(path),
+            value,
+            ..
+        } => MeshEvent::Received { path, value },
+        _ => return None,
+    })
+}

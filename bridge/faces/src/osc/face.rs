@@ -1,0 +1,500 @@
+//! The face between OSC and the mesh, without sockets and clocks.
+//!
+//! Model: a [`Face`] is told which packets come and what happens on the mesh. It says what is to be set
+//! ([`Face::next_set`]), what each destination is to be sent ([`Face::packets`]) and, as [`Output`]s, what else is to be
+//! told. A [`Source`] is where a packet came from; a destination is where values go to, by its number.
+//! Invariants: FACE-1. A destination that is also a source is not told what it said, see `outbox`. FACE-2. A message that
+//! is refused changes nothing, is counted, and is answered where the source can be answered.
+//! Limits: those of `space`, `sets`, `outbox` and `schedule`; [`PATTERNS_MAX`].
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    outbox::Outbox,
+    packet::{self, Arg, Group, Message},
+    pattern::{Pattern, is_pattern},
+    schedule::{Schedule, Verdict},
+    sets::Sets,
+    space::{Entry, News, Space, is_below},
+};
+use crate::{
+    counts::Counts,
+    mesh::{CapPath, CheckError, MeshEvent, PeerId, SetFailure, Value},
+};
+
+/// A destination of values.
+pub(crate) type Destination = u64;
+
+/// Where a packet came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Datagram(SocketAddr),
+    /// A connection, which is a destination, too.
+    Connection(Destination),
+}
+
+/// What a destination wants to be told.
+#[derive(Debug)]
+pub(crate) enum Wants {
+    /// All addresses that are one of these or below one.
+    Below(Vec<String>),
+    /// Those for which it listens.
+    Listed(HashSet<Arc<str>>),
+}
+
+/// The time, for what happens here and for time tags.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) instant: Instant,
+    /// A time tag.
+    pub(crate) clock: u64,
+}
+
+/// A value that is to be set.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Set {
+    pub(crate) address: Arc<str>,
+    pub(crate) peer: PeerId,
+    pub(crate) path: CapPath,
+    pub(crate) value: Value,
+}
+
+/// What is to be told beside values.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Output {
+    /// A packet for who sent something that was refused.
+    Answer(Destination, Vec<u8>),
+    Added(Arc<str>),
+    Removed(Arc<str>),
+    Described(Arc<str>),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Face {
+    pub(crate) space: Space,
+    destinations: BTreeMap<Destination, Told>,
+    sets: Sets,
+    schedule: Schedule<Source>,
+    pub(crate) counts: Counts,
+    outputs: VecDeque<Output>,
+    patterns: Patterns,
+}
+
+#[derive(Debug)]
+struct Told {
+    outbox: Outbox,
+    wants: Wants,
+    /// Where its datagrams go to.
+    address: Option<SocketAddr>,
+}
+
+/// The addresses that patterns match, while the addresses are the same.
+#[derive(Debug, Default)]
+struct Patterns {
+    known: HashMap<String, Arc<[Arc<str>]>>,
+    /// How many were looked for since.
+    since: Option<(Instant, usize)>,
+}
+
+impl Face {
+    pub(crate) fn new(chosen: Vec<String>) -> Self {
+        Self {
+            space: Space::new(chosen),
+            ..Self::default()
+        }
+    }
+
+    /// A destination is here, and is told all that there is for it.
+    pub(crate) fn add(
+        &mut self,
+        now: Now,
+        id: Destination,
+        wants: Wants,
+        address: Option<SocketAddr>,
+    ) {
+        let mut told = Told {
+            outbox: Outbox::default(),
+            wants,
+            address,
+        };
+        for (address, entry) in self.space.entries() {
+            if told.wants(address)
+                && entry.is_state()
+                && let Some(args) = entry.args()
+            {
+                told.outbox.state(now.instant, address, args);
+            }
+        }
+        self.destinations.insert(id, told);
+    }
+
+    pub(crate) fn remove(&mut self, id: Destination) {
+        self.destinations.remove(&id);
+    }
+
+    /// Whether a destination listens for an address, for one that says for which it does.
+    pub(crate) fn listen(&mut self, id: Destination, address: &str, listens: bool) {
+        let Some(Told {
+            wants: Wants::Listed(listed),
+            outbox,
+            ..
+        }) = self.destinations.get_mut(&id)
+        else {
+            return;
+        };
+        if listens {
+            if listed.len() < LISTENS_MAX {
+                listed.insert(address.into());
+            }
+        } else {
+            listed.remove(address);
+            outbox.forget(address);
+        }
+    }
+
+    /// A packet came.
+    pub(crate) fn packet(&mut self, now: Now, source: Source, octets: &[u8]) {
+        let groups = match packet::decode(octets) {
+            Ok(groups) => groups,
+            Err(error) => return self.refuse(source, "", &error),
+        };
+        for group in groups {
+            self.counts.received += group.messages.len() as u64;
+            match self.schedule.put(now.clock, group, source) {
+                Verdict::Now(group) => self.apply(now, source, group),
+                Verdict::Later => {}
+                Verdict::Refused => self.refuse(
+                    source,
+                    "",
+                    &"the time tag is too far ahead, or too much waits",
+                ),
+            }
+        }
+    }
+
+    fn apply(&mut self, now: Now, source: Source, group: Group) {
+        for message in group.messages {
+            self.message(now, source, message);
+        }
+    }
+
+    fn message(&mut self, now: Now, source: Source, message: Message) {
+        let Message { address, args } = message;
+        if !is_pattern(&address) {
+            match self.space.known(&address) {
+                Some(address) => self.set(now, source, &address, &args),
+                None => self.refuse(source, &address, &"there is no such address"),
+            }
+            return;
+        }
+        let Some(matched) = self.matched(now, &address) else {
+            return self.refuse(
+                source,
+                &address,
+                &"not a pattern, or too many different ones",
+            );
+        };
+        let writable: Vec<Arc<str>> = matched
+            .iter()
+            .filter(|address| {
+                (self.space.at(address)).is_some_and(|entry| entry.capability.info.access.write)
+            })
+            .cloned()
+            .collect();
+        if writable.is_empty() {
+            self.refuse(source, &address, &"no address that can be set matches");
+        }
+        for address in writable {
+            self.set(now, source, &address, &args);
+        }
+    }
+
+    fn matched(&mut self, now: Now, pattern: &str) -> Option<Arc<[Arc<str>]>> {
+        if let Some(known) = self.patterns.known.get(pattern) {
+            return Some(Arc::clone(known));
+        }
+        let (since, count) = self.patterns.since.get_or_insert((now.instant, 0));
+        if *since + Duration::from_secs(1) <= now.instant {
+            (*since, *count) = (now.instant, 0);
+        }
+        *count += 1;
+        if *count > PATTERNS_MAX {
+            return None;
+        }
+        let parsed = Pattern::parse(pattern).ok()?;
+        let addresses = self.space.entries().map(|(address, _)| address);
+        let matched: Arc<[Arc<str>]> = addresses
+            .filter(|address| parsed.matches(address))
+            .cloned()
+            .collect();
+        if self.patterns.known.len() >= PATTERNS_MAX {
+            self.patterns.known.clear();
+        }
+        self.patterns
+            .known
+            .insert(pattern.to_owned(), Arc::clone(&matched));
+        Some(matched)
+    }
+
+    fn set(&mut self, now: Now, source: Source, address: &Arc<str>, args: &[Arg]) {
+        let Some(entry) = self.space.at(address) else {
+            return;
+        };
+        let checked = match entry.kind.value(args) {
+            Ok(value) => entry
+                .capability
+                .check_set(&value)
+                .map_err(|error| explained(&error)),
+            Err(error) if entry.capability.info.access.write => Err(error.to_string()),
+            Err(_) => Err(explained(&CheckError::NotWritable)),
+        };
+        let is_state = entry.is_state();
+        // What is sent back is compared with what the value is in our words.
+        let said = match &checked {
+            Ok(value) => entry.kind.args(value),
+            Err(_) => args.to_vec(),
+        };
+        let present = is_state.then(|| entry.args()).flatten();
+        for told in self
+            .destinations
+            .iter_mut()
+            .filter(|(id, told)| told.is(**id, source))
+        {
+            told.1.outbox.touched(now.instant, address, said.clone());
+            if checked.is_err()
+                && told.1.wants(address)
+                && let Some(present) = &present
+            {
+                // A control that shows what was refused is put back.
+                told.1.outbox.state(now.instant, address, present.clone());
+            }
+        }
+        match checked {
+            Ok(value) if is_state => self.sets.state(now.instant, address, value),
+            Ok(value) => self.sets.event(address, value),
+            Err(reason) => self.refuse(source, address, &reason),
+        }
+    }
+
+    /// The next value that is to be set now.
+    pub(crate) fn next_set(&mut self, now: Now) -> Option<Set> {
+        loop {
+            let (address, value) = self.sets.take(now.instant)?;
+            if let Some(entry) = self.space.at(&address) {
+                self.counts.taken += 1;
+                return Some(Set {
+                    peer: entry.peer,
+                    path: entry.path.clone(),
+                    address,
+                    value,
+                });
+            }
+        }
+    }
+
+    /// What became of a value that was to be set.
+    pub(crate) fn not_set(&mut self, now: Now, set: Set, failure: &SetFailure) {
+        self.counts.taken -= 1;
+        match failure {
+            SetFailure::Busy if self.space.at(&set.address).is_some_and(Entry::is_state) => {
+                self.sets.again(now.instant, &set.address, set.value);
+            }
+            SetFailure::Busy => self.counts.dropped += 1,
+            SetFailure::Gone => self
+                .counts
+                .refuse(&format!("{}: the node is gone", set.address)),
+            SetFailure::Refused(reason) => {
+                self.counts.refuse(&format!("{}: {reason}", set.address))
+            }
+        }
+    }
+
+    /// Something happened on the mesh.
+    pub(crate) fn mesh(&mut self, now: Now, event: MeshEvent) {
+        match event {
+            MeshEvent::Entered { peer, name } => self.space.entered(peer, name),
+            MeshEvent::Left { peer } => {
+                let news = self.space.left(peer);
+                self.tell(now, news);
+            }
+            MeshEvent::Tree { peer, tree } => {
+                let news = self.space.tree(peer, &tree);
+                self.tell(now, news);
+            }
+            MeshEvent::Changed { peer, changes } => {
+                let news = self.space.changed(peer, changes);
+                self.tell(now, news);
+            }
+            MeshEvent::Emitted { peer, path, value } => {
+                self.emitted(now, peer, &path, value, false)
+            }
+            MeshEvent::Set { peer, path, value } => self.emitted(now, peer, &path, value, true),
+            MeshEvent::Received { .. } => {}
+        }
+    }
+
+    fn emitted(&mut self, now: Now, peer: PeerId, path: &CapPath, value: Value, is_answer: bool) {
+        let Some(News::Value(address)) = self.space.value(peer, path, value) else {
+            return;
+        };
+        let Some(entry) = self.space.at(&address) else {
+            return;
+        };
+        let (is_state, args) = (entry.is_state(), entry.args().unwrap_or_default());
+        let wanting = self
+            .destinations
+            .values_mut()
+            .filter(|told| told.wants(&address));
+        for told in wanting {
+            if is_state {
+                told.outbox.state(now.instant, &address, args.clone());
+            } else {
+                told.outbox
+                    .event(now.instant, &address, args.clone(), is_answer);
+            }
+        }
+    }
+
+    fn tell(&mut self, now: Now, news: Vec<News>) {
+        for one in news {
+            match one {
+                News::Value(address) => self.tell_state(now, &address),
+                News::Added(address) => {
+                    self.patterns.known.clear();
+                    self.tell_state(now, &address);
+                    self.outputs.push_back(Output::Added(address));
+                }
+                News::Described(address) => {
+                    self.tell_state(now, &address);
+                    self.outputs.push_back(Output::Described(address));
+                }
+                News::Removed(address) => {
+                    self.patterns.known.clear();
+                    self.sets.forget(&address);
+                    for told in self.destinations.values_mut() {
+                        told.outbox.forget(&address);
+                    }
+                    self.outputs.push_back(Output::Removed(address));
+                }
+            }
+        }
+    }
+
+    fn tell_state(&mut self, now: Now, address: &Arc<str>) {
+        let Some(entry) = self.space.at(address).filter(|entry| entry.is_state()) else {
+            return;
+        };
+        let Some(args) = entry.args() else { return };
+        let wanting = self
+            .destinations
+            .values_mut()
+            .filter(|told| told.wants(address));
+        for told in wanting {
+            told.outbox.state(now.instant, address, args.clone());
+        }
+    }
+
+    /// What a destination is to be sent now, in packets of at most `len_max` octets.
+    pub(crate) fn packets(&mut self, now: Now, id: Destination, len_max: usize) -> Vec<Vec<u8>> {
+        let Some(told) = self.destinations.get_mut(&id) else {
+            return Vec::new();
+        };
+        let messages = told.outbox.take(now.instant);
+        self.counts.dropped += told.outbox.take_dropped();
+        self.counts.sent += messages.len() as u64;
+        packet::packets(&messages, len_max)
+    }
+
+    /// When a destination is to be sent something next.
+    pub(crate) fn destination_timeout(&self, now: Now, id: Destination) -> Option<Instant> {
+        self.destinations.get(&id)?.outbox.poll_timeout(now.instant)
+    }
+
+    /// When a value is to be set next.
+    pub(crate) fn set_timeout(&self, now: Now) -> Option<Instant> {
+        self.sets.poll_timeout(now.instant)
+    }
+
+    /// When the time of a message comes next.
+    pub(crate) fn schedule_timeout(&self, now: Now) -> Option<Instant> {
+        Some(now.instant + self.schedule.next(now.clock)?)
+    }
+
+    /// Messages whose time has come take effect.
+    pub(crate) fn timeout(&mut self, now: Now) {
+        while let Some((group, source)) = self.schedule.take(now.clock) {
+            self.apply(now, source, group);
+        }
+        self.counts.replaced = self.sets.replaced;
+        self.counts.dropped += std::mem::take(&mut self.sets.dropped);
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn refuse(&mut self, source: Source, address: &str, reason: &dyn std::fmt::Display) {
+        let who: &dyn std::fmt::Display = match &source {
+            Source::Datagram(from) => from,
+            Source::Connection(_) => &"a connection",
+        };
+        self.counts
+            .refuse(&format!("{address} from {who}: {reason}"));
+        if let Source::Connection(to) = source {
+            let args = [address, &reason.to_string()].map(|text| Arg::Text(text.to_owned()));
+            let message = Message {
+                address: ERROR_ADDRESS.to_owned(),
+                args: args.to_vec(),
+            };
+            let mut packet = Vec::new();
+            packet::encode(&message, &mut packet);
+            self.outputs.push_back(Output::Answer(to, packet));
+        }
+    }
+}
+
+impl Told {
+    fn wants(&self, address: &Arc<str>) -> bool {
+        match &self.wants {
+            Wants::Below(containers) => {
+                containers.is_empty() || containers.iter().any(|one| is_below(address, one))
+            }
+            Wants::Listed(listed) => listed.contains(address),
+        }
+    }
+
+    /// Whether a packet from `source` came from this destination. A program may send from another port than it
+    /// listens at; but on the loopback an address is that of many programs.
+    fn is(&self, id: Destination, source: Source) -> bool {
+        match (source, self.address) {
+            (Source::Connection(from), _) => from == id,
+            (Source::Datagram(from), Some(to)) => {
+                from.ip() == to.ip() && (from.port() == to.port() || !to.ip().is_loopback())
+            }
+            (Source::Datagram(_), None) => false,
+        }
+    }
+}
+
+fn explained(error: &CheckError) -> String {
+    match error {
+        CheckError::NotWritable => "it cannot be set".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Where the reason is sent why a message was refused.
+const ERROR_ADDRESS: &str = "/error";
+/// Different patterns in a second, and patterns that are remembered.
+pub(crate) const PATTERNS_MAX: usize = 256;
+/// Addresses for which one connection listens.
+pub(crate) const LISTENS_MAX: usize = 16_384;
+
+#[cfg(test)]
+mod tests;
