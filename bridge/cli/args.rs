@@ -3,6 +3,7 @@
 //! Model: help, manual page and shell completions are made from these types.
 //! Invariants: ARGS-1. a flag goes over its environment variable, which goes over the file.
 
+mod dmx;
 mod face;
 mod osc;
 mod scene;
@@ -16,7 +17,8 @@ use zocp_daemon::config::{Beacon, BusConfig, Config, ExportConfig, MeshConfig, S
 
 use crate::exit::EXIT_TABLE;
 
-pub(crate) use osc::OscArgs;
+pub(crate) use dmx::DmxArgs;
+pub(crate) use osc::{OscArgs, OscFace};
 pub(crate) use scene::{SceneCommand, SceneParts, Switch};
 
 /// Puts a zero-configuration mesh of machines on the D-Bus of every one of them.
@@ -190,11 +192,16 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PEER")]
         peer: Vec<String>,
     },
-    /// Show the mesh to programs that speak OSC, until Ctrl-C
+    /// Show the mesh to programs that speak OSC, or such a program to the mesh, until Ctrl-C
     ///
     /// Each capability has the address /<node>/<objects>/<capability>: messages to it set it, and its values go to
-    /// each --send. It is a node of its own and needs no bridge.
+    /// each --send. With --publish a program is a node: what it sends are emitters, what it takes are sensors. Either
+    /// is a node of its own and needs no bridge.
     Osc(OscArgs),
+    /// Show the channels of a DMX universe as a node, with sACN or Art-Net, until Ctrl-C
+    ///
+    /// The patch names channels of fixtures, and says whether the mesh sets them, for lamps, or a desk does, for the mesh.
+    Dmx(DmxArgs),
     /// Make or show the key of this machine, for a secure mesh
     #[command(subcommand)]
     Key(KeyCommand),

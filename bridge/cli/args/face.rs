@@ -1,5 +1,7 @@
 //! What every face of another protocol takes: its node on the mesh, and who may send to it.
 
+use std::{env, ffi::OsString, path::PathBuf};
+
 use zocp_faces::{Allow, MeshOptions};
 
 use crate::exit::{Exit, Failure};
@@ -16,7 +18,7 @@ pub(crate) struct FaceArgs {
     /// A peer to meet without beacons, tcp://HOST:PORT
     #[arg(long, value_name = "ENDPOINT", value_delimiter = ',')]
     peer: Vec<String>,
-    /// A network whose programs may send to it, 192.168.1.0/24; only those of this machine by default
+    /// A network whose programs may send to it, 192.168.1.0/24; of OSC by default only those of this machine, of DMX all
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     allow: Vec<String>,
 }
@@ -35,4 +37,14 @@ impl FaceArgs {
         let allow = Allow::parse(&self.allow);
         allow.map_err(|error| Failure::new(Exit::Usage, format!("--allow: {error}")))
     }
+}
+
+/// The directory for what outlives a face: what the flag says, none for an empty one, else the user's.
+pub(crate) fn state_folder(said: Option<OsString>) -> Option<PathBuf> {
+    if let Some(said) = said {
+        return (!said.is_empty()).then(|| said.into());
+    }
+    let state = env::var_os("XDG_STATE_HOME").filter(|folder| !folder.is_empty());
+    let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".local/state"));
+    Some(state.map(PathBuf::from).or_else(home)?.join("zocp"))
 }

@@ -4,6 +4,7 @@ pub(crate) mod bridge;
 pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod dmx;
 pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod get;

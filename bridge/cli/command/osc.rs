@@ -4,25 +4,34 @@
 
 use zocp_faces::{
     FaceError,
-    osc::{Ready, run as run_face},
+    osc::{Ready, publish, run as run_face},
 };
 
 use crate::{
-    args::OscArgs,
+    args::{OscArgs, OscFace},
     command::bridge::end_signals,
     exit::{Exit, Failure},
 };
 
 pub(crate) async fn run(args: OscArgs) -> Result<(), Failure> {
-    let options = args.into_options()?;
+    let face = args.into_face()?;
     let shutdown = end_signals(&[])?;
-    Ok(Box::pin(run_face(options, told, shutdown)).await?)
+    match face {
+        OscFace::Mesh(options) => Box::pin(run_face(options, told, shutdown)).await?,
+        OscFace::Program(options) => Box::pin(publish(options, told, shutdown)).await?,
+    }
+    Ok(())
 }
 
 fn told(ready: Ready) {
+    let query = ready
+        .query
+        .map(|query| format!(", OSCQuery at http://{query}"));
     eprintln!(
-        "zocp: OSC at {}, mesh port {}",
-        ready.listen, ready.mesh_port
+        "zocp: OSC at {}{}, mesh port {}",
+        ready.listen,
+        query.unwrap_or_default(),
+        ready.mesh_port
     );
 }
 

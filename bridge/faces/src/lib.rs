@@ -9,15 +9,16 @@
 //! # Layout
 //!
 //! `mesh` is the only place that knows `zocp-node`; `worker` gives it orders; `label` names things as the bridge does;
-//! `counts` tells what was counted; `allow` says who may send. [`osc`] is OSC.
-
-#![allow(dead_code, reason = "OSCQuery will use it")]
+//! `counts` tells what was counted; `allow` says who may send; `sets` is what waits for the
+//! node. [`osc`] is OSC, [`dmx`] is sACN and Art-Net.
 
 mod allow;
 mod counts;
+pub mod dmx;
 mod label;
 mod mesh;
 pub mod osc;
+mod sets;
 mod worker;
 
 pub use allow::{Allow, AllowError};

@@ -4,10 +4,12 @@
 //! so they are given by a task that does not read the events.
 //! Not here: what any face does with it.
 
+use std::net::Ipv4Addr;
 pub(crate) use zocp_node::{
     CapPath, Capability, ObjectPath, PeerId, StartError, Value,
     model::{Change, CheckError, Info, SetError, Shape, Tree, TypeHint, float, number},
 };
+
 use zocp_node::{Config, Event, Events, Invalid, Node, NodeError};
 
 /// Where a face's node is and how it meets others.
@@ -33,13 +35,6 @@ impl MeshOptions {
             ..Self::default()
         }
     }
-}
-
-/// Whether a node follows what others have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Follow {
-    Everybody,
-    Nobody,
 }
 
 /// A face's own node.
@@ -97,15 +92,13 @@ pub(crate) enum SetFailure {
 pub(crate) struct MeshEvents(Events);
 
 impl Mesh {
-    pub(crate) async fn start(
-        options: &MeshOptions,
-        follow: Follow,
-    ) -> Result<(Self, MeshEvents), StartError> {
+    pub(crate) async fn start(options: &MeshOptions) -> Result<(Self, MeshEvents), StartError> {
         let config = Config {
             interfaces: options.interfaces.clone(),
             beacon_port: options.beacon_port,
             peers: options.peers.clone(),
-            follow: follow == Follow::Everybody,
+            // Also where a face shows nobody: a node tells an old one nothing that it does not know to be there.
+            follow: true,
             ..Config::new(&*options.name)
         };
         let (node, events) = Node::start(config).await?;
@@ -115,6 +108,23 @@ impl Mesh {
     /// The TCP port of the node.
     pub(crate) fn port(&self) -> u16 {
         self.0.port()
+    }
+
+    /// The identity of the node, new at each start.
+    pub(crate) fn identity(&self) -> [u8; 16] {
+        let digits = self.0.id().to_string();
+        u128::from_str_radix(&digits, 16)
+            .unwrap_or_default()
+            .to_be_bytes()
+    }
+
+    /// The addresses of this machine on the networks of the mesh, each with the broadcast address there.
+    pub(crate) async fn networks(&self) -> Vec<(Ipv4Addr, Option<Ipv4Addr>)> {
+        let networks = self.0.networks().await.unwrap_or_default();
+        let networks = networks.into_iter().filter(|network| network.up);
+        networks
+            .map(|network| (network.address, network.broadcast))
+            .collect()
     }
 
     pub(crate) async fn set(

@@ -2,22 +2,35 @@
 //!
 //! # Layout
 //!
-//! Pure: `packet` (octets), `stream` (packets in TCP), `pattern`, `types`, `space` (addresses), `outbox` and `sets` (what
-//! waits each way), `schedule` (time tags), `face` (all together). With sockets: `options`, `run`, `connection`.
+//! Pure: `packet` (octets), `stream` (packets in TCP), `pattern` and `matches`, `types`, `space` (addresses), `outbox` and `destination` (what
+//! waits, for whom), `schedule` (time tags), `face` (all together), `description` (OSCQuery),
+//! `program` and `map` (a program as a node). With sockets: `options`, `run`,
+//! `publish`, `connection`, `http`, `announcement` (Avahi).
 //! Spec: OSC 1.0 and 1.1, docs/reference/osc.md
 
+mod announcement;
 mod connection;
+mod description;
+mod destination;
 mod face;
+mod http;
+mod map;
+mod matches;
 mod options;
 mod outbox;
+mod outlet;
 pub mod packet;
 pub mod pattern;
+mod program;
+mod publish;
 mod run;
 mod schedule;
-mod sets;
+mod senders;
 mod space;
 pub mod stream;
 mod types;
 
+pub use map::MapError;
 pub use options::{OscOptions, Ready, Target, TargetError, Transport};
+pub use publish::{ProgramOptions, publish};
 pub use run::run;

@@ -17,11 +17,13 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
 };
 
 use super::{
-    face::Destination,
+    description::Answer,
+    destination::Destination,
+    http,
     options::Target,
     stream::{Deframer, Framing, framed},
 };
@@ -33,9 +35,8 @@ pub(crate) enum Input {
     /// A connection is here.
     Opened {
         id: Destination,
-        outlet: mpsc::Sender<Vec<u8>>,
-        /// It is one that the face made, for what is below this.
-        target: Option<Target>,
+        outlet: mpsc::Sender<Outgoing>,
+        kind: Kind,
     },
     Packet {
         id: Destination,
@@ -44,6 +45,46 @@ pub(crate) enum Input {
     Closed {
         id: Destination,
     },
+    /// Whether a WebSocket listens for an address.
+    Listen {
+        id: Destination,
+        address: String,
+        listens: bool,
+    },
+    /// What is at a path.
+    Question {
+        path: String,
+        attribute: Option<String>,
+        reply: oneshot::Sender<Answer>,
+    },
+}
+
+/// What a connection is.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// Somebody sends OSC.
+    Source,
+    /// The face made it, to send what is wanted there.
+    Target(Target),
+    /// Somebody asks, and listens.
+    WebSocket,
+}
+
+/// What a face sends in a connection.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Packet(Vec<u8>),
+    /// Only to WebSockets.
+    Text(String),
+}
+
+/// What is spoken where connections are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Osc,
+    Http,
+    /// The first octet tells which.
+    Both,
 }
 
 /// What all connections have in common.
@@ -72,10 +113,10 @@ impl Connections {
     }
 
     /// Takes connections, as long as the face is there.
-    pub(crate) async fn accept(self, listener: TcpListener) {
+    pub(crate) async fn accept(self, listener: TcpListener, speaks: Speaks) {
         while !self.inputs.is_closed() {
             match listener.accept().await {
-                Ok((stream, from)) => self.admit(stream, from),
+                Ok((stream, from)) => self.admit(stream, from, speaks),
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
                     // No descriptors are left: others must end first.
@@ -85,21 +126,35 @@ impl Connections {
         }
     }
 
-    fn admit(&self, stream: TcpStream, from: SocketAddr) {
+    fn admit(&self, stream: TcpStream, from: SocketAddr, speaks: Speaks) {
         if !self.allow.permits(from.ip()) {
             tracing::info!(%from, "a connection was refused: see --allow");
             return;
         }
         match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => {
-                tokio::spawn(self.clone().carry(stream, place));
+                tokio::spawn(self.clone().carry(stream, speaks, place));
             }
             Err(_) => tracing::warn!(%from, "a connection was refused: there are too many"),
         }
     }
 
-    async fn carry(self, stream: TcpStream, _place: OwnedSemaphorePermit) {
-        self.serve(stream, Deframer::default(), None).await;
+    async fn carry(self, stream: TcpStream, speaks: Speaks, _place: OwnedSemaphorePermit) {
+        let is_http = match speaks {
+            Speaks::Osc => false,
+            Speaks::Http => true,
+            Speaks::Both => {
+                let mut first = [0];
+                let looked = tokio::time::timeout(FIRST_TIMEOUT, stream.peek(&mut first)).await;
+                // A packet begins with a length, an END or its address; a request with its method.
+                matches!(looked, Ok(Ok(1))) && first[0].is_ascii_uppercase()
+            }
+        };
+        if is_http {
+            http::serve(self, stream).await;
+        } else {
+            self.serve(stream, None).await;
+        }
     }
 
     /// Makes a connection to a target, and again whenever it ends.
@@ -107,8 +162,7 @@ impl Connections {
         while !self.inputs.is_closed() {
             match TcpStream::connect(&target.place).await {
                 Ok(stream) => {
-                    let told = Some((target.clone(), framing));
-                    self.serve(stream, Deframer::default(), told).await;
+                    self.serve(stream, Some((target.clone(), framing))).await;
                 }
                 Err(error) => tracing::debug!(place = %target.place, %error, "not connected"),
             }
@@ -116,17 +170,13 @@ impl Connections {
         }
     }
 
-    async fn serve(
-        &self,
-        mut stream: TcpStream,
-        mut deframer: Deframer,
-        target: Option<(Target, Framing)>,
-    ) {
+    async fn serve(&self, mut stream: TcpStream, target: Option<(Target, Framing)>) {
+        let mut deframer = Deframer::default();
         let id = self.number();
-        let (outlet, mut packets) = mpsc::channel::<Vec<u8>>(PACKETS_MAX);
+        let (outlet, mut packets) = mpsc::channel(PACKETS_MAX);
         let said = target.as_ref().map(|(_, framing)| *framing);
-        let target = target.map(|(target, _)| target);
-        let opened = Input::Opened { id, outlet, target };
+        let kind = target.map_or(Kind::Source, |(target, _)| Kind::Target(target));
+        let opened = Input::Opened { id, outlet, kind };
         if self.inputs.send(opened).await.is_err() {
             return;
         }
@@ -146,6 +196,7 @@ impl Connections {
                 }
                 packet = packets.recv() => {
                     let Some(packet) = packet else { break };
+                    let Outgoing::Packet(packet) = packet else { continue };
                     let framing = said.or_else(|| deframer.framing()).unwrap_or(Framing::Length);
                     let octets = framed(framing, &packet);
                     let written = tokio::time::timeout(WRITE_TIMEOUT, stream.write_all(&octets));
@@ -185,6 +236,8 @@ pub(crate) const CONNECTIONS_MAX: usize = 256;
 pub(crate) const PACKETS_MAX: usize = 16;
 /// A connection that takes nothing for so long is closed.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the first octet of a connection.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Before a connection that ended or was not made is tried again.
 const DIAL_PAUSE: Duration = Duration::from_secs(1);
 /// After no connection could be accepted.

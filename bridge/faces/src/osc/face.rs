@@ -5,47 +5,29 @@
 //! told. A [`Source`] is where a packet came from; a destination is where values go to, by its number.
 //! Invariants: FACE-1. A destination that is also a source is not told what it said, see `outbox`. FACE-2. A message that
 //! is refused changes nothing, is counted, and is answered where the source can be answered.
-//! Limits: those of `space`, `sets`, `outbox` and `schedule`; [`PATTERNS_MAX`].
+//! Limits: those of `space`, `sets`, `outbox`, `schedule` and `matches`; [`LISTENS_MAX`].
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::{
+    destination::{Destination, Source, Told, Wants},
+    matches::Patterns,
     outbox::Outbox,
     packet::{self, Arg, Group, Message},
-    pattern::{Pattern, is_pattern},
+    pattern::is_pattern,
     schedule::{Schedule, Verdict},
-    sets::Sets,
-    space::{Entry, News, Space, is_below},
+    space::{Entry, News, Space},
 };
 use crate::{
     counts::Counts,
     mesh::{CapPath, CheckError, MeshEvent, PeerId, SetFailure, Value},
+    sets::Sets,
 };
-
-/// A destination of values.
-pub(crate) type Destination = u64;
-
-/// Where a packet came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    Datagram(SocketAddr),
-    /// A connection, which is a destination, too.
-    Connection(Destination),
-}
-
-/// What a destination wants to be told.
-#[derive(Debug)]
-pub(crate) enum Wants {
-    /// All addresses that are one of these or below one.
-    Below(Vec<String>),
-    /// Those for which it listens.
-    Listed(HashSet<Arc<str>>),
-}
 
 /// The time, for what happens here and for time tags.
 #[derive(Debug, Clone, Copy)]
@@ -84,22 +66,6 @@ pub(crate) struct Face {
     pub(crate) counts: Counts,
     outputs: VecDeque<Output>,
     patterns: Patterns,
-}
-
-#[derive(Debug)]
-struct Told {
-    outbox: Outbox,
-    wants: Wants,
-    /// Where its datagrams go to.
-    address: Option<SocketAddr>,
-}
-
-/// The addresses that patterns match, while the addresses are the same.
-#[derive(Debug, Default)]
-struct Patterns {
-    known: HashMap<String, Arc<[Arc<str>]>>,
-    /// How many were looked for since.
-    since: Option<(Instant, usize)>,
 }
 
 impl Face {
@@ -193,7 +159,7 @@ impl Face {
             }
             return;
         }
-        let Some(matched) = self.matched(now, &address) else {
+        let Some(matched) = self.patterns.matched(now.instant, &self.space, &address) else {
             return self.refuse(
                 source,
                 &address,
@@ -213,33 +179,6 @@ impl Face {
         for address in writable {
             self.set(now, source, &address, &args);
         }
-    }
-
-    fn matched(&mut self, now: Now, pattern: &str) -> Option<Arc<[Arc<str>]>> {
-        if let Some(known) = self.patterns.known.get(pattern) {
-            return Some(Arc::clone(known));
-        }
-        let (since, count) = self.patterns.since.get_or_insert((now.instant, 0));
-        if *since + Duration::from_secs(1) <= now.instant {
-            (*since, *count) = (now.instant, 0);
-        }
-        *count += 1;
-        if *count > PATTERNS_MAX {
-            return None;
-        }
-        let parsed = Pattern::parse(pattern).ok()?;
-        let addresses = self.space.entries().map(|(address, _)| address);
-        let matched: Arc<[Arc<str>]> = addresses
-            .filter(|address| parsed.matches(address))
-            .cloned()
-            .collect();
-        if self.patterns.known.len() >= PATTERNS_MAX {
-            self.patterns.known.clear();
-        }
-        self.patterns
-            .known
-            .insert(pattern.to_owned(), Arc::clone(&matched));
-        Some(matched)
     }
 
     fn set(&mut self, now: Now, source: Source, address: &Arc<str>, args: &[Arg]) {
@@ -321,15 +260,19 @@ impl Face {
             MeshEvent::Entered { peer, name } => self.space.entered(peer, name),
             MeshEvent::Left { peer } => {
                 let news = self.space.left(peer);
-                self.tell(now, news);
+                let node = node_of(&news);
+                self.tell(now, news, false);
+                self.outputs.extend(node.map(Output::Removed));
             }
             MeshEvent::Tree { peer, tree } => {
                 let news = self.space.tree(peer, &tree);
-                self.tell(now, news);
+                let node = node_of(&news);
+                self.tell(now, news, false);
+                self.outputs.extend(node.map(Output::Added));
             }
             MeshEvent::Changed { peer, changes } => {
                 let news = self.space.changed(peer, changes);
-                self.tell(now, news);
+                self.tell(now, news, true);
             }
             MeshEvent::Emitted { peer, path, value } => {
                 self.emitted(now, peer, &path, value, false)
@@ -361,26 +304,29 @@ impl Face {
         }
     }
 
-    fn tell(&mut self, now: Now, news: Vec<News>) {
+    /// Tells what is new, of addresses one by one where `each` is wanted.
+    fn tell(&mut self, now: Now, news: Vec<News>, each: bool) {
         for one in news {
             match one {
                 News::Value(address) => self.tell_state(now, &address),
                 News::Added(address) => {
-                    self.patterns.known.clear();
+                    self.patterns.forget();
                     self.tell_state(now, &address);
-                    self.outputs.push_back(Output::Added(address));
+                    self.outputs.extend(each.then_some(Output::Added(address)));
                 }
                 News::Described(address) => {
                     self.tell_state(now, &address);
-                    self.outputs.push_back(Output::Described(address));
+                    self.outputs
+                        .extend(each.then_some(Output::Described(address)));
                 }
                 News::Removed(address) => {
-                    self.patterns.known.clear();
+                    self.patterns.forget();
                     self.sets.forget(&address);
                     for told in self.destinations.values_mut() {
                         told.outbox.forget(&address);
                     }
-                    self.outputs.push_back(Output::Removed(address));
+                    self.outputs
+                        .extend(each.then_some(Output::Removed(address)));
                 }
             }
         }
@@ -459,27 +405,14 @@ impl Face {
     }
 }
 
-impl Told {
-    fn wants(&self, address: &Arc<str>) -> bool {
-        match &self.wants {
-            Wants::Below(containers) => {
-                containers.is_empty() || containers.iter().any(|one| is_below(address, one))
-            }
-            Wants::Listed(listed) => listed.contains(address),
-        }
-    }
-
-    /// Whether a packet from `source` came from this destination. A program may send from another port than it
-    /// listens at; but on the loopback an address is that of many programs.
-    fn is(&self, id: Destination, source: Source) -> bool {
-        match (source, self.address) {
-            (Source::Connection(from), _) => from == id,
-            (Source::Datagram(from), Some(to)) => {
-                from.ip() == to.ip() && (from.port() == to.port() || !to.ip().is_loopback())
-            }
-            (Source::Datagram(_), None) => false,
-        }
-    }
+/// The address of the node that the news are of.
+fn node_of(news: &[News]) -> Option<Arc<str>> {
+    let (News::Added(address)
+    | News::Removed(address)
+    | News::Described(address)
+    | News::Value(address)) = news.first()?;
+    let name = address.get(1..)?.split('/').next()?;
+    Some(format!("/{name}").into())
 }
 
 fn explained(error: &CheckError) -> String {
@@ -491,8 +424,6 @@ fn explained(error: &CheckError) -> String {
 
 /// Where the reason is sent why a message was refused.
 const ERROR_ADDRESS: &str = "/error";
-/// Different patterns in a second, and patterns that are remembered.
-pub(crate) const PATTERNS_MAX: usize = 256;
 /// Addresses for which one connection listens.
 pub(crate) const LISTENS_MAX: usize = 16_384;
 

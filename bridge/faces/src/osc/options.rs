@@ -13,6 +13,8 @@ pub struct OscOptions {
     pub mesh: MeshOptions,
     /// Where it listens for OSC, with UDP and TCP.
     pub listen: SocketAddr,
+    /// Where it answers OSCQuery; the same as `listen` if you like.
+    pub query: Option<SocketAddr>,
     /// To whom values are sent.
     pub send: Vec<Target>,
     /// Who may send to it beside programs of this machine.
@@ -28,6 +30,7 @@ impl OscOptions {
         Self {
             mesh,
             listen,
+            query: None,
             send: Vec::new(),
             allow: Allow::default(),
             nodes: Vec::new(),
@@ -41,6 +44,8 @@ impl OscOptions {
 pub struct Ready {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where it answers OSCQuery.
+    pub query: Option<SocketAddr>,
     /// The TCP port of its node.
     pub mesh_port: u16,
 }

@@ -139,7 +139,11 @@ impl Outbox {
 
     /// When there is something to be taken next.
     pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let queued = self.queue.iter().any(Option::is_some).then(|| self.next.unwrap_or(now));
+        let queued = self
+            .queue
+            .iter()
+            .any(Option::is_some)
+            .then(|| self.next.unwrap_or(now));
         let held = self.touched.values().map(|touched| touched.until).min();
         [queued, held].into_iter().flatten().min()
     }

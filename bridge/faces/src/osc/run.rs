@@ -6,29 +6,35 @@
 //! connections are not read.
 
 use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::{
-    net::{TcpListener, UdpSocket, lookup_host},
+    net::TcpListener,
     sync::mpsc,
+    task::JoinSet,
     time::{MissedTickBehavior, interval, sleep_until},
 };
 
 use super::{
-    connection::{Connections, Input},
-    face::{Destination, Face, Now, Output, Set, Source, Wants},
+    announcement::Announcement,
+    connection::{Connections, Input, Kind, Outgoing, Speaks},
+    description::{HostInfo, answer},
+    destination::{Destination, Source, Wants},
+    face::{Face, Now, Output, Set},
     options::{OscOptions, Ready, Target, Transport},
+    outlet::{Notices, Outlet},
     packet::PACKET_LEN_MAX,
     schedule::time_tag,
+    senders::{Senders, at, datagrams},
 };
 use crate::{
     FaceError,
     allow::Allow,
     counts::Counts,
-    mesh::{Follow, Mesh, MeshEvents},
+    mesh::{Mesh, MeshEvents},
     worker::{Job, Worker},
 };
 
@@ -43,39 +49,94 @@ pub async fn run(
 ) -> Result<(), FaceError> {
     check(&options)?;
     let socket = datagrams(options.listen)?;
-    let listener = TcpListener::bind(options.listen).await;
-    let listener = listener.map_err(|error| at("listen with TCP at", options.listen, error))?;
-    let (mesh, events) = Mesh::start(&options.mesh, Follow::Everybody).await?;
+    let listeners = listeners(&options).await?;
+    let (mesh, events) = Mesh::start(&options.mesh).await?;
     let (inputs, incoming) = mpsc::channel(INPUTS_MAX);
     let first = options.send.len() as Destination;
     let connections = Connections::new(inputs, options.allow.clone(), first);
+    let mut tasks = JoinSet::new();
     let mut running = Running {
-        face: Face::new(options.nodes),
-        senders: Senders::new(socket).await?,
-        allow: options.allow,
+        host: host_info(&options),
+        face: Face::new(options.nodes.clone()),
+        senders: Senders::new(socket),
+        allow: options.allow.clone(),
         outlets: HashMap::new(),
         worker: Worker::start(mesh.clone()),
         told: None,
     };
-    for (id, target) in (0..).zip(options.send) {
-        running.target(id, target, &connections).await?;
+    for (id, target) in (0..).zip(options.send.clone()) {
+        match target.transport {
+            Transport::Udp => running.target(id, &target).await?,
+            Transport::Tcp(framing) => {
+                tasks.spawn(connections.clone().dial(target, framing));
+            }
+        }
     }
-    tokio::spawn(connections.accept(listener));
+    for (listener, speaks) in listeners {
+        tasks.spawn(connections.clone().accept(listener, speaks));
+    }
+    drop(connections);
+    if let Some(announcement) = announcement(&options) {
+        tasks.spawn(announcement.keep());
+    }
     ready(Ready {
         listen: options.listen,
+        query: options.query,
         mesh_port: mesh.port(),
     });
     let outcome = running.run(events, incoming, shutdown).await;
+    tasks.shutdown().await;
     mesh.shutdown().await;
     outcome
 }
 
+/// What takes connections, and what is spoken there.
+async fn listeners(options: &OscOptions) -> Result<Vec<(TcpListener, Speaks)>, FaceError> {
+    let places = match options.query {
+        Some(query) if query == options.listen => vec![(query, Speaks::Both)],
+        Some(query) => vec![(options.listen, Speaks::Osc), (query, Speaks::Http)],
+        None => vec![(options.listen, Speaks::Osc)],
+    };
+    let mut listeners = Vec::new();
+    for (place, speaks) in places {
+        let listener = TcpListener::bind(place).await;
+        let listener = listener.map_err(|error| at("listen with TCP at", place, error))?;
+        listeners.push((listener, speaks));
+    }
+    Ok(listeners)
+}
+
+fn host_info(options: &OscOptions) -> HostInfo {
+    let place = |place: SocketAddr| {
+        let ip = (!place.ip().is_unspecified()).then(|| place.ip().to_string());
+        (ip, place.port())
+    };
+    HostInfo {
+        name: options.mesh.name.clone(),
+        osc: place(options.listen),
+        web_socket: place(options.query.unwrap_or(options.listen)),
+    }
+}
+
+/// What is announced: nothing that others cannot reach.
+fn announcement(options: &OscOptions) -> Option<Announcement> {
+    let query = options.query.filter(|query| !query.ip().is_loopback())?;
+    Some(Announcement {
+        name: format!("{} of ZOCP", options.mesh.name),
+        query: query.port(),
+        osc: options.listen.port(),
+    })
+}
+
 fn check(options: &OscOptions) -> Result<(), FaceError> {
-    if !options.listen.ip().is_loopback() && options.allow.is_local() {
+    let open = [Some(options.listen), options.query];
+    let mut open = open.into_iter().flatten();
+    if let Some(open) = open.find(|place| !place.ip().is_loopback())
+        && options.allow.is_local()
+    {
         return Err(FaceError::Usage(format!(
-            "listening at {} needs --allow with the networks that may send, such as 192.168.1.0/24; \
-             0.0.0.0/0 allows everybody",
-            options.listen
+            "listening at {open} needs --allow with the networks that may send, such as 192.168.1.0/24; \
+             0.0.0.0/0 allows everybody"
         )));
     }
     Ok(())
@@ -85,29 +146,18 @@ struct Running {
     face: Face,
     senders: Senders,
     allow: Allow,
+    host: HostInfo,
     /// Of connections.
-    outlets: HashMap<Destination, mpsc::Sender<Vec<u8>>>,
+    outlets: HashMap<Destination, Outlet>,
     worker: Worker<Set>,
     /// The counts that were told last.
     told: Option<Counts>,
 }
 
 impl Running {
-    async fn target(
-        &mut self,
-        id: Destination,
-        target: Target,
-        connections: &Connections,
-    ) -> Result<(), FaceError> {
-        match target.transport {
-            Transport::Udp => {
-                let address = self.senders.add(id, &target.place).await?;
-                self.face.add(now(), id, wants(&target), Some(address));
-            }
-            Transport::Tcp(framing) => {
-                tokio::spawn(connections.clone().dial(target, framing));
-            }
-        }
+    async fn target(&mut self, id: Destination, target: &Target) -> Result<(), FaceError> {
+        let address = self.senders.add(id, &target.place).await?;
+        self.face.add(now(), id, wants(target), Some(address));
         Ok(())
     }
 
@@ -180,12 +230,38 @@ impl Running {
 
     fn input(&mut self, input: Input) {
         match input {
-            Input::Opened { id, outlet, target } => {
-                // Who connects is told nothing but answers; whom we connect to is told values.
-                if let Some(target) = &target {
-                    self.face.add(now(), id, wants(target), None);
+            Input::Opened { id, outlet, kind } => {
+                match &kind {
+                    // It is told nothing but answers.
+                    Kind::Source => {}
+                    Kind::Target(target) => self.face.add(now(), id, wants(target), None),
+                    Kind::WebSocket => {
+                        self.face
+                            .add(now(), id, Wants::Listed(HashSet::new()), None);
+                    }
                 }
-                self.outlets.insert(id, outlet);
+                let notices = matches!(kind, Kind::WebSocket).then(Notices::default);
+                self.outlets.insert(
+                    id,
+                    Outlet {
+                        queue: outlet,
+                        notices,
+                    },
+                );
+            }
+            Input::Listen {
+                id,
+                address,
+                listens,
+            } => self.face.listen(id, &address, listens),
+            Input::Question {
+                path,
+                attribute,
+                reply,
+            } => {
+                let said = answer(&self.face.space, &self.host, &path, attribute.as_deref());
+                // Who asked may have gone.
+                let _ = reply.send(said);
             }
             Input::Packet { id, octets } => {
                 self.face.packet(now(), Source::Connection(id), &octets);
@@ -217,30 +293,46 @@ impl Running {
             });
         }
         while let Some(output) = self.face.poll_output() {
-            if let Output::Answer(to, packet) = output
-                && let Some(outlet) = self.outlets.get(&to)
-            {
-                // Who takes no answers gets none.
-                let _ = outlet.try_send(packet);
-            }
+            self.output(output);
         }
         for (id, address) in self.senders.addresses.clone() {
             for packet in self.face.packets(now, id, DATAGRAM_LEN) {
                 self.senders.send(address, &packet).await;
             }
         }
-        for (id, outlet) in &self.outlets {
-            if outlet.capacity() < PLACES_MIN {
+        for (id, outlet) in &mut self.outlets {
+            blocked |= !outlet.flush_notices();
+            if outlet.queue.capacity() < PLACES_MIN {
                 blocked = true;
                 continue;
             }
             for packet in self.face.packets(now, *id, STREAM_LEN) {
-                if outlet.try_send(packet).is_err() {
+                if outlet.queue.try_send(Outgoing::Packet(packet)).is_err() {
                     self.face.counts.dropped += 1;
                 }
             }
         }
         blocked
+    }
+
+    fn output(&mut self, output: Output) {
+        let (command, address) = match output {
+            Output::Answer(to, packet) => {
+                if let Some(outlet) = self.outlets.get(&to) {
+                    // Who takes no answers gets none.
+                    let _ = outlet.queue.try_send(Outgoing::Packet(packet));
+                }
+                return;
+            }
+            Output::Added(address) => ("PATH_ADDED", address),
+            Output::Removed(address) => ("PATH_REMOVED", address),
+            Output::Described(address) => ("PATH_CHANGED", address),
+        };
+        for outlet in self.outlets.values_mut() {
+            if let Some(notices) = &mut outlet.notices {
+                notices.push(command, &address);
+            }
+        }
     }
 
     /// When to look again. What is blocked is not looked at before a tick is over.
@@ -273,97 +365,11 @@ impl Running {
     }
 }
 
-/// The sockets from which datagrams are sent.
-struct Senders {
-    /// The one that listens.
-    main: UdpSocket,
-    /// For places that the one that listens cannot reach, since it is one of the loopback.
-    others: Option<[UdpSocket; 2]>,
-    addresses: HashMap<Destination, SocketAddr>,
-}
-
-impl Senders {
-    async fn new(main: UdpSocket) -> Result<Self, FaceError> {
-        Ok(Self {
-            main,
-            others: None,
-            addresses: HashMap::new(),
-        })
-    }
-
-    async fn add(&mut self, id: Destination, place: &str) -> Result<SocketAddr, FaceError> {
-        let of = |error| FaceError::Socket {
-            what: "send to",
-            address: place.to_owned(),
-            error,
-        };
-        let found: Vec<SocketAddr> = lookup_host(place).await.map_err(of)?.collect();
-        let local = self.main.local_addr().map_err(of)?;
-        let alike = found.iter().find(|one| one.is_ipv4() == local.is_ipv4());
-        let unknown = || of(std::io::Error::other("no such host"));
-        let address = *alike.or_else(|| found.first()).ok_or_else(unknown)?;
-        if !reaches(local.ip(), address.ip()) && self.others.is_none() {
-            let v4 = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-                .await
-                .map_err(of)?;
-            // A system without IPv6 has one of IPv4 more.
-            let v6 = match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).await {
-                Ok(socket) => socket,
-                Err(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-                    .await
-                    .map_err(of)?,
-            };
-            self.others = Some([v4, v6]);
-        }
-        self.addresses.insert(id, address);
-        Ok(address)
-    }
-
-    async fn send(&self, address: SocketAddr, packet: &[u8]) {
-        let is_reached = |local: SocketAddr| reaches(local.ip(), address.ip());
-        let socket = match &self.others {
-            Some([v4, v6]) if !self.main.local_addr().is_ok_and(is_reached) => {
-                if address.is_ipv4() { v4 } else { v6 }
-            }
-            _ => &self.main,
-        };
-        if let Err(error) = socket.send_to(packet, address).await {
-            tracing::debug!(%address, %error, "a datagram was not sent");
-        }
-    }
-}
-
-/// Whether a socket with this address sends to that one.
-fn reaches(local: IpAddr, to: IpAddr) -> bool {
-    local.is_ipv4() == to.is_ipv4() && (!local.is_loopback() || to.is_loopback())
-}
-
-fn datagrams(listen: SocketAddr) -> Result<UdpSocket, FaceError> {
-    let open = || {
-        let domain = socket2::Domain::for_address(listen);
-        let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, None)?;
-        socket.set_nonblocking(true)?;
-        // The system gives what it may.
-        let _ = socket.set_recv_buffer_size(RECEIVE_LEN);
-        socket.bind(&listen.into())?;
-        UdpSocket::from_std(socket.into())
-    };
-    open().map_err(|error| at("listen with UDP at", listen, error))
-}
-
-fn at(what: &'static str, address: SocketAddr, error: std::io::Error) -> FaceError {
-    FaceError::Socket {
-        what,
-        address: address.to_string(),
-        error,
-    }
-}
-
 fn wants(target: &Target) -> Wants {
     Wants::Below(target.prefix.iter().cloned().collect())
 }
 
-fn now() -> Now {
+pub(crate) fn now() -> Now {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Now {
         instant: Instant::now(),
@@ -376,16 +382,14 @@ pub(crate) const BATCH_MAX: usize = 256;
 /// Inputs of connections that wait.
 pub(crate) const INPUTS_MAX: usize = 256;
 /// Octets of a bundle in a datagram: no network has to cut it.
-const DATAGRAM_LEN: usize = 1400;
+pub(crate) const DATAGRAM_LEN: usize = 1400;
 /// Octets of a bundle in a connection.
 const STREAM_LEN: usize = 16 * 1024;
 /// Places that a connection has at least when it is sent a row of packets.
 const PLACES_MIN: usize = 8;
-/// Octets that the system keeps of what has come.
-const RECEIVE_LEN: usize = 4 << 20;
 /// How often what was counted is told.
-const COUNTS_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const COUNTS_INTERVAL: Duration = Duration::from_secs(1);
 /// When nothing is due.
-const IDLE: Duration = Duration::from_secs(3600);
+pub(crate) const IDLE: Duration = Duration::from_secs(3600);
 /// Before what is due and has no place is tried again.
 const BLOCKED_PAUSE: Duration = Duration::from_millis(2);

@@ -1,7 +1,10 @@
+use std::{collections::HashSet, time::Duration};
+
 use serde_json::json;
 
 use super::*;
 use crate::osc::{
+    matches::PATTERNS_MAX,
     outbox::{HOLD, TICK},
     packet::{AT_ONCE, decode},
     space::tests::{peer, tree},

@@ -1,4 +1,4 @@
-//! Values on their way from OSC to the mesh.
+//! Values on their way from another protocol to the mesh, by their address.
 //!
 //! Model: of a state only the newest value waits, and it is set at most once in [`INTERVAL`]; each event is set, in
 //! order. Whoever sets takes one after the other, when it is ready.

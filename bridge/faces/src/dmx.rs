@@ -1,0 +1,21 @@
+//! DMX over networks: a universe of sACN or Art-Net as named capabilities.
+//!
+//! # Layout
+//!
+//! Pure: `sacn` and `artnet` (octets), `patch` (slots and values), `sender` (when to send), `receiver` (who is heard).
+//! With sockets: `options`, `run`, `incoming`, `outgoing`.
+//! Spec: E1.31-2018, Art-Net 4, docs/reference/dmx.md
+
+pub mod artnet;
+mod incoming;
+mod options;
+mod outgoing;
+mod patch;
+mod receiver;
+mod run;
+pub mod sacn;
+mod sender;
+
+pub use options::{DmxOptions, DmxReady, Protocol};
+pub use patch::PatchError;
+pub use run::run;

@@ -1,0 +1,298 @@
+//! The map of a program that speaks OSC: which of its addresses are which capabilities.
+//!
+//! Model: a [`Map`] is read from TOML, or learned, and then written as the same TOML, so that what was learned is where a
+//! map of one's own begins.
+//! Limits: [`ENTRIES_MAX`] entries, [`FILE_LEN_MAX`] octets of a file.
+//! Spec: docs/reference/osc.md, "Map".
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{packet::ADDRESS_LEN_MAX, pattern::is_pattern};
+use crate::mesh::{CapPath, Capability, ObjectPath, TypeHint, Value};
+
+/// The addresses of a program.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Map {
+    /// Whether addresses that are not here are learned.
+    #[serde(default = "yes")]
+    pub(crate) learn: bool,
+    #[serde(default)]
+    pub(crate) capability: Vec<Entry>,
+}
+
+/// One address.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    /// Its address at the program.
+    pub(crate) address: String,
+    /// The capability, with its objects before it; by default what the address says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    #[serde(default)]
+    pub(crate) direction: Direction,
+    /// Its `typeHint`.
+    #[serde(rename = "type")]
+    pub(crate) hint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) min: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max: Option<f64>,
+    /// Its value before there is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<toml::Value>,
+}
+
+/// Which way values go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Direction {
+    /// The program sends it: an emitter.
+    #[default]
+    Out,
+    /// The program takes it: a sensor.
+    In,
+    Both,
+}
+
+/// Why a map cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MapError {
+    /// It cannot be read.
+    #[error("{0}: {1}")]
+    Read(String, std::io::Error),
+    /// It is too long.
+    #[error("{0}: longer than {FILE_LEN_MAX} octets, or more than {ENTRIES_MAX} addresses")]
+    TooLong(String),
+    /// It is no map.
+    #[error("{0}: {1}")]
+    Toml(String, Box<toml::de::Error>),
+    /// An entry cannot be.
+    #[error("{0}: {1}: {2}")]
+    Entry(String, String, &'static str),
+}
+
+impl Default for Map {
+    fn default() -> Self {
+        Self {
+            learn: true,
+            capability: Vec::new(),
+        }
+    }
+}
+
+impl Map {
+    /// Reads a file.
+    pub(crate) fn read(file: &Path) -> Result<Self, MapError> {
+        let name = || file.display().to_string();
+        let failed = |error| MapError::Read(name(), error);
+        let len = std::fs::metadata(file).map_err(failed)?.len();
+        if len > FILE_LEN_MAX as u64 {
+            return Err(MapError::TooLong(name()));
+        }
+        Self::parse(&name(), &std::fs::read_to_string(file).map_err(failed)?)
+    }
+
+    fn parse(file: &str, text: &str) -> Result<Self, MapError> {
+        let map: Self = toml::from_str(text)
+            .map_err(|error| MapError::Toml(file.to_owned(), Box::new(error)))?;
+        if map.capability.len() > ENTRIES_MAX {
+            return Err(MapError::TooLong(file.to_owned()));
+        }
+        for entry in &map.capability {
+            if let Err(reason) = entry.check() {
+                return Err(MapError::Entry(
+                    file.to_owned(),
+                    entry.address.clone(),
+                    reason,
+                ));
+            }
+        }
+        Ok(map)
+    }
+
+    /// As a file has it.
+    pub(crate) fn text(&self) -> String {
+        let about = "# Addresses that a program has sent. Copy it, change what you like, and give it as --map.\n";
+        let text = toml::to_string(self).unwrap_or_default();
+        format!("{about}{text}")
+    }
+}
+
+impl Entry {
+    fn check(&self) -> Result<(), &'static str> {
+        if !is_address(&self.address) {
+            return Err("an address begins with a slash and has no *, ?, [, ], { and }");
+        }
+        if self.path().is_none() {
+            return Err("the name has an empty part");
+        }
+        if TypeHint::parse(&self.hint) == TypeHint::Other {
+            return Err("the type is one of int, flt, percent, bool, string, vec2f, vec3f, vec4f");
+        }
+        Ok(())
+    }
+
+    /// The capability that it is; `None` for a name with an empty part.
+    pub(crate) fn path(&self) -> Option<CapPath> {
+        match &self.name {
+            Some(name) => {
+                let (object, name) = name.rsplit_once('.').unwrap_or(("", name));
+                let object: ObjectPath = object.parse().ok()?;
+                (!name.is_empty()).then(|| object.capability(name))
+            }
+            None => path_of(&self.address),
+        }
+    }
+
+    /// How it is published, with this value.
+    pub(crate) fn capability(&self, value: Option<Value>) -> Capability {
+        let access = match self.direction {
+            Direction::Out => "re",
+            Direction::In => "rws",
+            Direction::Both => "rwes",
+        };
+        let hint = TypeHint::parse(&self.hint);
+        let given = self
+            .value
+            .as_ref()
+            .and_then(|value| serde_json::to_value(value).ok());
+        let value = value.or(given).and_then(|value| hint.convert(&value));
+        let capability = Capability::new(access, value.unwrap_or_else(|| none_of(hint, self.min)));
+        let capability = capability.with_hint(&self.hint);
+        capability.with(|info| {
+            info.min = self.min.map(number_of);
+            info.max = self.max.map(number_of);
+        })
+    }
+}
+
+/// A number of TOML, whole if it is.
+fn number_of(number: f64) -> Value {
+    #[expect(clippy::cast_possible_truncation, reason = "whole and small")]
+    if number.fract() == 0.0 && number.abs() < 1e15 {
+        Value::from(number as i64)
+    } else {
+        Value::from(number)
+    }
+}
+
+/// A value of a type that has none yet.
+fn none_of(hint: TypeHint<'_>, min: Option<f64>) -> Value {
+    let least = min.unwrap_or(0.0);
+    match hint {
+        TypeHint::Int => number_of(least.round()),
+        TypeHint::Bool => Value::Bool(false),
+        TypeHint::Text => Value::from(""),
+        TypeHint::Vector(count) => Value::Array(vec![crate::mesh::float(least); count]),
+        _ => crate::mesh::float(least),
+    }
+}
+
+/// Whether this is an address, and no pattern.
+pub(crate) fn is_address(text: &str) -> bool {
+    text.len() > 1
+        && text.len() <= ADDRESS_LEN_MAX
+        && text.starts_with('/')
+        && !is_pattern(text)
+        && !text.contains([']', '}', '#', ' '])
+        && !text.ends_with('/')
+}
+
+/// The capability that an address is: its last part, in objects of those before.
+fn path_of(address: &str) -> Option<CapPath> {
+    let parts: Vec<&str> = address.split('/').skip(1).collect();
+    let (name, objects) = parts.split_last()?;
+    if parts.len() > PARTS_MAX || parts.iter().any(|part| part.is_empty()) {
+        return None;
+    }
+    let objects = objects.iter().map(|part| part.to_string().into());
+    let name = match *name {
+        // What a tree has for itself.
+        "objects" | "methods" | "sources" | "sinks" | "type" => format!("{name}_"),
+        other => other.to_owned(),
+    };
+    Some(objects.collect::<ObjectPath>().capability(&name))
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Addresses of a program, learned or not.
+pub(crate) const ENTRIES_MAX: usize = 4096;
+/// Octets of a file.
+pub(crate) const FILE_LEN_MAX: usize = 1 << 20;
+/// Parts of an address.
+const PARTS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_map_says_names_directions_and_ranges() {
+        let map = Map::parse(
+            "map.toml",
+            "learn = false\n\
+             [[capability]]\naddress = \"/1/fader\"\nname = \"left.level\"\ntype = \"flt\"\nmin = 0\nmax = 1.5\n\
+             [[capability]]\naddress = \"/1/pad\"\ndirection = \"in\"\ntype = \"int\"\nvalue = 7\n",
+        )
+        .unwrap();
+        assert!(!map.learn);
+        let [fader, pad] = &map.capability[..] else {
+            panic!()
+        };
+        assert_eq!(fader.path().unwrap().to_string(), "left.level");
+        let capability = fader.capability(None);
+        assert_eq!(capability.value, Some(json!(0.0)));
+        assert_eq!(
+            (&capability.info.min, &capability.info.max),
+            (&Some(json!(0)), &Some(json!(1.5)))
+        );
+        assert!(capability.info.access.emit && !capability.info.access.write);
+        assert_eq!(pad.path().unwrap().to_string(), "1.pad");
+        let capability = pad.capability(None);
+        assert_eq!(capability.value, Some(json!(7)));
+        assert!(capability.info.access.sense && capability.info.access.write);
+        assert_eq!(Map::parse("again", &map.text()).unwrap(), map);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_said() {
+        let wrong = [
+            ("x = 1", "unknown field"),
+            (
+                "[[capability]]\naddress = \"a\"\ntype = \"flt\"",
+                "begins with a slash",
+            ),
+            (
+                "[[capability]]\naddress = \"/a*\"\ntype = \"flt\"",
+                "begins with a slash",
+            ),
+            (
+                "[[capability]]\naddress = \"/a\"\ntype = \"real\"",
+                "the type is one of",
+            ),
+            (
+                "[[capability]]\naddress = \"/a\"\nname = \"b.\"\ntype = \"flt\"",
+                "empty part",
+            ),
+        ];
+        for (text, reason) in wrong {
+            let error = Map::parse("map.toml", text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("map.toml") && error.contains(reason),
+                "{error}"
+            );
+        }
+        let entry = "[[capability]]\naddress = \"/a\"\ntype = \"flt\"\n";
+        let many = Map::parse("map.toml", &entry.repeat(ENTRIES_MAX + 1));
+        assert!(matches!(many, Err(MapError::TooLong(_))));
+    }
+}
