@@ -1,5 +1,7 @@
 //! `zocp dmx` and others that speak sACN and Art-Net: PyPI's sacn and stupidArtnet, and OLA.
 
+#![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
+
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value as Json, json};
@@ -186,8 +188,9 @@ fn art_net_is_sent_to_who_is_named_and_heard() {
 /// `olad`, with a universe 1 that one of its plugins hears, and a universe 2 that the same sends.
 async fn ola(lab: &Lab, host: &Host, plugin: &str) -> Program {
     let folder = lab.path("ola");
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::fs::create_dir(&folder).expect("the test's home is writable");
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777))
+        .expect("the test's home is writable");
     for other in [
         "artnet",
         "dummy",
@@ -220,7 +223,8 @@ async fn ola(lab: &Lab, host: &Host, plugin: &str) -> Program {
             if other == "e131" { ports } else { "" }
         );
         let file = lab.file(&format!("ola/ola-{other}.conf"), config);
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666))
+            .expect("the test's home is writable");
     }
     // It does not run as root.
     let olad =

@@ -14,7 +14,7 @@ from pythonosc.osc_packet import OscPacket
 FAR = ("10.99.0.2", 7007)
 OSC = ("127.0.0.1", 9000)
 LOCAL = dict(destination="org.z25.Zocp1", path="/org/z25/Zocp1/Local")
-ROUNDS = 1000
+ROUNDS = 500
 
 
 def echo():
@@ -45,6 +45,9 @@ def processor(pid):
 class Rig:
     async def start(self, address):
         self.loop = asyncio.get_running_loop()
+        self.near = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.near.bind(("127.0.0.1", 9001))
+        self.near.setblocking(False)
         self.bus = await MessageBus(bus_address=address).connect()
         self.last, self.waiting = None, None
         self.bus.add_message_handler(self.message)
@@ -52,9 +55,6 @@ class Rig:
                         "AddMatch", "s", ["type='signal',interface='org.z25.Zocp1.Signals'"])
         options = {"Access": Variant("s", "rwe")}
         await self.call(LOCAL, "org.z25.Zocp1.Local", "Publish", "sva{sv}", ["probe", Variant("x", -1), options])
-        self.near = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.near.bind(("127.0.0.1", 9001))
-        self.near.setblocking(False)
         # The face knows the value, and so everything is there.
         while True:
             octets = await self.loop.sock_recv(self.near, 2048)
