@@ -4,7 +4,7 @@
 //! own node, so that the bridge's monitor and everybody else sees it.
 //! Limits: [`TEXT_LEN_MAX`] octets of a reason.
 
-use crate::mesh::{CapPath, Capability, ObjectPath, Value};
+use crate::mesh::{Access, CapPath, Capability, ObjectPath, Value};
 
 /// What was counted since the face began.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(crate) fn path(name: &str) -> CapPath {
 
 /// A count as it is told.
 pub(crate) fn capability(value: Value) -> Capability {
-    Capability::new("re", value)
+    Capability::new(Access::READ | Access::EMIT, value)
 }
 
 /// Octets of a reason.

@@ -7,7 +7,7 @@
 use std::net::Ipv4Addr;
 pub(crate) use zocp_node::{
     CapPath, Capability, ObjectPath, PeerId, StartError, Value,
-    model::{Change, CheckError, Info, SetError, Shape, Tree, TypeHint, float, number},
+    model::{Access, Change, CheckError, Info, SetError, Shape, Tree, TypeHint, float, number},
 };
 
 use zocp_node::{Config, Event, Events, Invalid, Node, NodeError};
@@ -93,14 +93,13 @@ pub(crate) struct MeshEvents(Events);
 
 impl Mesh {
     pub(crate) async fn start(options: &MeshOptions) -> Result<(Self, MeshEvents), StartError> {
-        let config = Config {
-            interfaces: options.interfaces.clone(),
-            beacon_port: options.beacon_port,
-            peers: options.peers.clone(),
-            // Also where a face shows nobody: a node tells an old one nothing that it does not know to be there.
-            follow: true,
-            ..Config::new(&*options.name)
-        };
+        // Also where a face shows nobody it follows all: a node tells an old one nothing that it does not know to be there.
+        let mut config = Config::new(&*options.name)
+            .with_interfaces(options.interfaces.iter().map(String::as_str))
+            .with_peers(options.peers.iter().map(String::as_str));
+        if let Some(port) = options.beacon_port {
+            config = config.with_beacon_port(port);
+        }
         let (node, events) = Node::start(config).await?;
         Ok((Self(node), MeshEvents(events)))
     }

@@ -5,7 +5,7 @@
 //! Pure: `packet` (octets), `stream` (packets in TCP), `pattern` and `matches`, `types`, `space` (addresses), `outbox` and `destination` (what
 //! waits, for whom), `schedule` (time tags), `face` (all together), `description` (OSCQuery),
 //! `program` and `map` (a program as a node). With sockets: `options`, `run`,
-//! `publish`, `connection`, `http`, `announcement` (Avahi).
+//! `publish`, `connection`, `listener`, `http`, `announcement` (Avahi).
 //! Spec: OSC 1.0 and 1.1, docs/reference/osc.md
 
 mod announcement;
@@ -14,6 +14,7 @@ mod description;
 mod destination;
 mod face;
 mod http;
+mod listener;
 mod map;
 mod matches;
 mod options;

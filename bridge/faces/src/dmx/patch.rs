@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::sacn::SLOTS_MAX;
-use crate::mesh::{CapPath, Capability, ObjectPath, Value, float, number};
+use crate::mesh::{Access, CapPath, Capability, ObjectPath, Value, float, number};
 
 /// What a file says.
 #[derive(Debug, Clone, Deserialize)]
@@ -229,8 +229,8 @@ impl Channel {
     /// How it is published.
     pub(crate) fn capability(&self, direction: Direction) -> Capability {
         let access = match direction {
-            Direction::Out => "rwes",
-            Direction::In => "re",
+            Direction::Out => Access::READ | Access::WRITE | Access::EMIT | Access::SENSE,
+            Direction::In => Access::READ | Access::EMIT,
         };
         let hint = match self.kind {
             ChannelKind::Float => "flt",

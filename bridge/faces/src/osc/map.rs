@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{packet::ADDRESS_LEN_MAX, pattern::is_pattern};
-use crate::mesh::{CapPath, Capability, ObjectPath, TypeHint, Value};
+use crate::mesh::{Access, CapPath, Capability, ObjectPath, TypeHint, Value};
 
 /// The addresses of a program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -151,9 +151,9 @@ impl Entry {
     /// How it is published, with this value.
     pub(crate) fn capability(&self, value: Option<Value>) -> Capability {
         let access = match self.direction {
-            Direction::Out => "re",
-            Direction::In => "rws",
-            Direction::Both => "rwes",
+            Direction::Out => Access::READ | Access::EMIT,
+            Direction::In => Access::READ | Access::WRITE | Access::SENSE,
+            Direction::Both => Access::READ | Access::WRITE | Access::EMIT | Access::SENSE,
         };
         let hint = TypeHint::parse(&self.hint);
         let given = self

@@ -8,22 +8,24 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::{
     net::TcpListener,
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep_until},
 };
 
 use super::{
     announcement::Announcement,
-    connection::{Connections, Input, Kind, Outgoing, Speaks},
+    connection::{Connections, Input, Kind, Outgoing},
     description::{HostInfo, answer},
     destination::{Destination, Source, Wants},
     face::{Face, Now, Output, Set},
+    listener::{CONNECTIONS_MAX, Listener, Speaks},
     options::{OscOptions, Ready, Target, Transport},
     outlet::{Notices, Outlet},
     packet::PACKET_LEN_MAX,
@@ -53,7 +55,7 @@ pub async fn run(
     let (mesh, events) = Mesh::start(&options.mesh).await?;
     let (inputs, incoming) = mpsc::channel(INPUTS_MAX);
     let first = options.send.len() as Destination;
-    let connections = Connections::new(inputs, options.allow.clone(), first);
+    let connections = Connections::new(inputs, first);
     let mut tasks = JoinSet::new();
     let mut running = Running {
         host: host_info(&options),
@@ -72,8 +74,15 @@ pub async fn run(
             }
         }
     }
-    for (listener, speaks) in listeners {
-        tasks.spawn(connections.clone().accept(listener, speaks));
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    for (socket, speaks) in listeners {
+        let listener = Listener {
+            connections: connections.clone(),
+            allow: options.allow.clone(),
+            speaks,
+            places: Arc::clone(&places),
+        };
+        tasks.spawn(listener.accept(socket));
     }
     drop(connections);
     if let Some(announcement) = announcement(&options) {

@@ -330,7 +330,7 @@ pub(crate) mod tests {
                 Change::ObjectRemoved(ObjectPath::root().child("my pan")),
                 Change::CapabilityAdded {
                     path: CapPath::root("new"),
-                    capability: Capability::new("e", 1),
+                    capability: Capability::new(crate::mesh::Access::EMIT, 1),
                 },
             ],
         );

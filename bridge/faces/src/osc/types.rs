@@ -262,9 +262,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::mesh::Access;
 
     fn kind(hint: &str, value: Value) -> Kind {
-        Kind::of(&Capability::new("rw", value).with_hint(hint))
+        Kind::of(&Capability::new(Access::READ | Access::WRITE, value).with_hint(hint))
     }
 
     #[test]
@@ -311,7 +312,8 @@ mod tests {
             assert_eq!(kind.tags(Some(&value)), tags, "{hint} {value}");
             assert_eq!(kind.args(&value), args, "{hint} {value}");
         }
-        let wide = Capability::new("rw", 0).with_range(0, 5_000_000_000_i64);
+        let wide =
+            Capability::new(Access::READ | Access::WRITE, 0).with_range(0, 5_000_000_000_i64);
         assert_eq!(Kind::of(&wide), Kind::Long);
         assert_eq!(Kind::Long.args(&json!(1)), [Arg::Long(1)]);
     }
