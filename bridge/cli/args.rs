@@ -5,6 +5,7 @@
 
 mod dmx;
 mod face;
+mod midi;
 mod osc;
 mod scene;
 
@@ -18,6 +19,7 @@ use zocp_daemon::config::{Beacon, BusConfig, Config, ExportConfig, MeshConfig, S
 use crate::exit::EXIT_TABLE;
 
 pub(crate) use dmx::DmxArgs;
+pub(crate) use midi::MidiArgs;
 pub(crate) use osc::{OscArgs, OscFace};
 pub(crate) use scene::{SceneCommand, SceneParts, Switch};
 
@@ -202,6 +204,11 @@ pub(crate) enum Command {
     ///
     /// The patch names channels of fixtures, and says whether the mesh sets them, for lamps, or a desk does, for the mesh.
     Dmx(DmxArgs),
+    /// Show a MIDI device, or a program, at JACK as a node, until Ctrl-C
+    ///
+    /// What is moved and played is learned as emitters; what is set, or arrives over a wire, is sent back to motors and
+    /// lights. Connect its ports with jack_connect or a patch bay.
+    Midi(MidiArgs),
     /// Make or show the key of this machine, for a secure mesh
     #[command(subcommand)]
     Key(KeyCommand),

@@ -120,6 +120,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         Command::Unwire { from, to } => command::wire::undo(bus, &from, &to).await,
         Command::Scene(command) => command::scene::run(&output, bus, &command).await,
         Command::Dmx(args) => command::dmx::run(args).await,
+        Command::Midi(args) => command::midi::run(args).await,
         Command::Osc(args) => command::osc::run(args).await,
         Command::Key(command) => command::key::run(&output, &command),
         Command::Trust { who, yes } => command::trust::run(&output, bus, who.as_deref(), yes).await,

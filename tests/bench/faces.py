@@ -14,7 +14,7 @@ from pythonosc.osc_packet import OscPacket
 FAR = ("10.99.0.2", 7007)
 OSC = ("127.0.0.1", 9000)
 LOCAL = dict(destination="org.z25.Zocp1", path="/org/z25/Zocp1/Local")
-ROUNDS = 500
+ROUNDS = 300
 
 
 def echo():

@@ -6,9 +6,9 @@ use zocp_faces::{Allow, MeshOptions};
 
 use crate::exit::{Exit, Failure};
 
-/// The node of a face, and who may send to it.
+/// The node of a face.
 #[derive(Debug, clap::Args)]
-pub(crate) struct FaceArgs {
+pub(crate) struct MeshArgs {
     /// A network interface for the mesh, by name or address; every usable one by default
     #[arg(long, value_name = "INTERFACE", value_delimiter = ',')]
     interface: Vec<String>,
@@ -18,12 +18,9 @@ pub(crate) struct FaceArgs {
     /// A peer to meet without beacons, tcp://HOST:PORT
     #[arg(long, value_name = "ENDPOINT", value_delimiter = ',')]
     peer: Vec<String>,
-    /// A network whose programs may send to it, 192.168.1.0/24; of OSC by default only those of this machine, of DMX all
-    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
-    allow: Vec<String>,
 }
 
-impl FaceArgs {
+impl MeshArgs {
     /// The node, by this name.
     pub(crate) fn mesh(&self, name: &str) -> MeshOptions {
         let mut mesh = MeshOptions::new(name);
@@ -31,6 +28,22 @@ impl FaceArgs {
         mesh.beacon_port = self.port;
         mesh.peers.clone_from(&self.peer);
         mesh
+    }
+}
+
+/// The node of a face, and who may send to it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FaceArgs {
+    #[command(flatten)]
+    mesh: MeshArgs,
+    /// A network whose programs may send to it, 192.168.1.0/24; of OSC by default only those of this machine, of DMX all
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    allow: Vec<String>,
+}
+
+impl FaceArgs {
+    pub(crate) fn mesh(&self, name: &str) -> MeshOptions {
+        self.mesh.mesh(name)
     }
 
     pub(crate) fn allow(&self) -> Result<Allow, Failure> {

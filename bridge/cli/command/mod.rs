@@ -11,6 +11,7 @@ pub(crate) mod get;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod man;
+pub(crate) mod midi;
 pub(crate) mod monitor;
 pub(crate) mod osc;
 pub(crate) mod publish;

@@ -8,15 +8,16 @@
 //!
 //! # Layout
 //!
-//! `mesh` is the only place that knows `zocp-node`; `worker` gives it orders; `label` names things as the bridge does;
-//! `counts` tells what was counted; `allow` says who may send; `sets` is what waits for the
-//! node. [`osc`] is OSC, [`dmx`] is sACN and Art-Net.
+//! `mesh` is the only place that knows `zocp-node`; `worker` gives it orders; `sets` is what waits for it; `counts` tells
+//! what was counted; `allow` says who may send; `kept` has the files of what was learned. [`osc`] is OSC, [`dmx`] is sACN
+//! and Art-Net, [`midi`] is MIDI by JACK.
 
 mod allow;
 mod counts;
 pub mod dmx;
-mod label;
+mod kept;
 mod mesh;
+pub mod midi;
 pub mod osc;
 mod sets;
 mod worker;
@@ -44,6 +45,9 @@ pub enum FaceError {
     /// What was asked for cannot be meant.
     #[error("{0}")]
     Usage(String),
+    /// What it speaks with cannot be used, or has gone.
+    #[error("{0}")]
+    Device(String),
     /// The node of the face has ended by itself.
     #[error("the node of the face has ended")]
     Ended,

@@ -18,7 +18,7 @@ mod listener;
 mod map;
 mod matches;
 mod options;
-mod outbox;
+pub(crate) mod outbox;
 mod outlet;
 pub mod packet;
 pub mod pattern;

@@ -24,11 +24,13 @@ pub mod dbus_mutation;
 pub mod dbus_packet;
 pub mod dbus_pieces;
 pub mod dbus_value;
+pub mod dmx_packet;
 pub mod introspection;
 mod json;
 pub mod label;
 pub mod memory;
 mod mesh;
+pub mod osc_packet;
 pub mod policy;
 pub mod reference;
 pub mod relay_operations;
@@ -64,8 +66,10 @@ pub const TARGETS: &[(&str, Run)] = &[
     ("dbus_packet", dbus_packet::run),
     ("dbus_pieces", dbus_pieces::run),
     ("dbus_value", dbus_value::run),
+    ("dmx_packet", dmx_packet::run),
     ("introspection", introspection::run),
     ("label", label::run),
+    ("osc_packet", osc_packet::run),
     ("policy", policy::run),
     ("relay_operations", relay_operations::run),
     ("tree_merge", tree_merge::run),

@@ -38,8 +38,10 @@ replays! {
     what_was_found_for_packets_holds: "dbus_packet";
     what_was_found_for_pieces_of_packets_holds: "dbus_pieces";
     what_was_found_for_values_on_the_bus_holds: "dbus_value";
+    what_was_found_for_sacn_and_art_net_holds: "dmx_packet";
     what_was_found_for_introspection_data_holds: "introspection";
     what_was_found_for_labels_holds: "label";
+    what_was_found_for_osc_holds: "osc_packet";
     what_was_found_for_rules_holds: "policy";
     what_was_found_for_operations_of_the_relay_holds: "relay_operations";
     what_was_found_for_merges_of_trees_holds: "tree_merge";

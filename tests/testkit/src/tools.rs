@@ -82,6 +82,7 @@ fn missing(tool: &str) -> ! {
 pub(crate) const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 /// Kept like the list in `tests/run`.
 const PACKAGES: &[(&str, &str)] = &[
+    ("/usr/include/jack/jack.h", "libjack-jackd2-dev"),
     ("/usr/include/systemd/sd-bus.h", "libsystemd-dev"),
     ("/usr/lib/mpv-mpris/mpris.so", "mpv-mpris"),
     ("/usr/lib/polkit-1/polkitd", "polkitd"),
@@ -100,6 +101,11 @@ const PACKAGES: &[(&str, &str)] = &[
     ("g++", "g++"),
     ("gdbus", "libglib2.0-bin"),
     ("ip", "iproute2"),
+    ("jack_connect", "jackd2"),
+    ("jack_midi_dump", "jackd2"),
+    ("jack_midiseq", "jackd2"),
+    ("jack_wait", "jackd2"),
+    ("jackd", "jackd2"),
     ("mount", "mount"),
     ("mpv", "mpv"),
     ("nft", "nftables"),

@@ -3,7 +3,7 @@
 //! Model: an [`Outbox`] keeps the newest value of each state and every event, in order, and gives them at most once a
 //! tick. What a destination has sent itself it is not told again: for [`HOLD`] after its last message for an address
 //! nothing of that address goes to it, and then only what differs from that message.
-//! Invariants: OUTBOX-1. What is sent last for a state is its newest value. OUTBOX-2. A destination is never told the
+//! Invariants: TELL-1. What is sent last for a state is its newest value. TELL-2. A destination is never told the
 //! value that it sent, unless the value was another one in between.
 //! Limits: [`STATES_MAX`] states and [`EVENTS_MAX`] events wait; further ones are dropped and counted.
 

@@ -22,7 +22,7 @@ use crate::{
     FaceError,
     allow::Allow,
     counts::Counts,
-    label::label,
+    kept,
     mesh::{Mesh, MeshEvent, MeshEvents, MeshOptions},
     worker::{Job, Worker},
 };
@@ -68,10 +68,7 @@ pub async fn publish(
 ) -> Result<(), FaceError> {
     let map = options.map.as_deref().map(Map::read).transpose();
     let map = map.map_err(|error| FaceError::Usage(error.to_string()))?;
-    let kept = options.state.map(|folder| {
-        let name = label(&options.mesh.name);
-        folder.join(format!("osc-{name}.toml"))
-    });
+    let kept = kept::file(options.state.as_deref(), "osc", &options.mesh.name);
     let mut senders = Senders::new(datagrams(options.listen)?);
     let remote = senders.add(0, &options.remote).await?;
     if options.listen.ip().is_loopback() && !remote.ip().is_loopback() {
@@ -229,20 +226,8 @@ impl Running {
         if !std::mem::take(&mut self.program.has_learned) {
             return;
         }
-        let Some(file) = &self.kept else { return };
-        let text = self.program.learned().text();
-        if let Err(error) = replace(file, &text) {
-            tracing::warn!(file = %file.display(), %error, "what was learned is not kept");
+        if let Some(file) = &self.kept {
+            kept::write(file, &self.program.learned().text());
         }
     }
-}
-
-/// Puts a text in the place of a file, as a whole.
-fn replace(file: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let new = file.with_extension("toml.new");
-    std::fs::write(&new, text)?;
-    std::fs::rename(new, file)
 }

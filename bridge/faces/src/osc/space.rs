@@ -12,11 +12,10 @@ use std::{
     sync::Arc,
 };
 
+use zocp_mapping::label::{label, suffixed};
+
 use super::{packet::Arg, types::Kind};
-use crate::{
-    label::label,
-    mesh::{CapPath, Capability, Change, ObjectPath, PeerId, Tree, Value},
-};
+use crate::mesh::{CapPath, Capability, Change, ObjectPath, PeerId, Tree, Value};
 
 /// The addresses, and what is at each.
 #[derive(Debug, Default)]
@@ -139,7 +138,7 @@ impl Space {
         }
         let is_taken = self.nodes.values().any(|node| node.label == plain);
         let label = if is_taken {
-            format!("{plain}_{}", id.get(..8).unwrap_or(&id))
+            suffixed(&plain, &id)
         } else {
             plain
         };

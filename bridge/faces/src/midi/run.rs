@@ -1,0 +1,228 @@
+//! The loop around a device of MIDI: JACK, time, and its node.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+
+use super::{
+    controls::Controls,
+    jack::{Message, Port},
+    map::Map,
+};
+use crate::{
+    FaceError,
+    counts::Counts,
+    kept,
+    mesh::{Mesh, MeshEvent, MeshEvents, MeshOptions},
+    worker::{Job, Worker},
+};
+
+/// What is told of a device before its node begins.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MidiOptions {
+    /// Its node; the client of JACK has the same name.
+    pub mesh: MeshOptions,
+    /// The file that says what its controls are.
+    pub map: Option<PathBuf>,
+    /// The directory for what is learned; none: it is not kept.
+    pub state: Option<PathBuf>,
+}
+
+impl MidiOptions {
+    /// A device whose controls are learned.
+    #[must_use]
+    pub fn new(mesh: MeshOptions) -> Self {
+        Self {
+            mesh,
+            map: None,
+            state: None,
+        }
+    }
+}
+
+/// What is told when a device is there.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MidiReady {
+    /// The name of the client of JACK, with the ports `in` and `out`.
+    pub client: String,
+}
+
+/// Runs a device until `shutdown` is done; `ready` is told when it is there.
+///
+/// # Errors
+/// See [`FaceError`].
+pub async fn run(
+    options: MidiOptions,
+    ready: impl FnOnce(MidiReady),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), FaceError> {
+    let map = options.map.as_deref().map(Map::read).transpose();
+    let map = map.map_err(|error| FaceError::Usage(error.to_string()))?;
+    let file = kept::file(options.state.as_deref(), "midi", &options.mesh.name);
+    let port =
+        Port::open(&options.mesh.name).map_err(|error| FaceError::Device(error.to_string()))?;
+    let (mesh, events) = Mesh::start(&options.mesh).await?;
+    ready(MidiReady {
+        client: options.mesh.name.clone(),
+    });
+    let running = Running {
+        controls: Controls::new(map.unwrap_or_default(), learned(file.as_deref())),
+        port,
+        worker: Worker::start(mesh.clone()),
+        file,
+        told: None,
+        periods: (0, Instant::now()),
+    };
+    let outcome = running.run(events, shutdown).await;
+    mesh.shutdown().await;
+    outcome
+}
+
+fn learned(file: Option<&Path>) -> Map {
+    let Some(file) = file.filter(|file| file.exists()) else {
+        return Map::default();
+    };
+    Map::read(file).unwrap_or_else(|error| {
+        tracing::warn!(%error, "what was learned before is not known any more");
+        Map::default()
+    })
+}
+
+struct Running {
+    controls: Controls,
+    port: Port,
+    worker: Worker<()>,
+    file: Option<PathBuf>,
+    told: Option<Counts>,
+    /// How many periods of JACK there were, and when that was another number.
+    periods: (u64, Instant),
+}
+
+impl Running {
+    async fn run(
+        mut self,
+        mut events: MeshEvents,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), FaceError> {
+        tokio::pin!(shutdown);
+        let jobs = self.worker.jobs.clone();
+        let mut seconds = interval(Duration::from_secs(1));
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let is_full = self.flush();
+            let deadline = self.deadline(is_full);
+            // Each branch is cancel-safe: receiving, and sleeping.
+            tokio::select! {
+                () = &mut shutdown => {
+                    self.keep();
+                    return Ok(());
+                }
+                Some(message) = self.port.incoming.recv() => self.messages(message),
+                event = events.next() => {
+                    if let MeshEvent::Received { path, value } = event.ok_or(FaceError::Ended)? {
+                        self.controls.received(Instant::now(), &path, &value);
+                    }
+                }
+                place = jobs.reserve(), if is_full => drop(place),
+                () = sleep_until(deadline.into()) => {}
+                _ = seconds.tick() => {
+                    self.second();
+                    if self.has_ended() {
+                        return Err(FaceError::Device("JACK has ended".to_owned()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn messages(&mut self, first: Message) {
+        let now = Instant::now();
+        let mut next = Some(first);
+        while let Some((octets, len)) = next {
+            self.controls
+                .message(now, octets.get(..len).unwrap_or(&octets));
+            next = self.port.incoming.try_recv().ok();
+        }
+    }
+
+    /// Hands over all that is due; whether the node takes nothing more now.
+    fn flush(&mut self) -> bool {
+        let now = Instant::now();
+        for message in self.controls.messages(now) {
+            let mut octets = [0; 3];
+            for (octet, of_message) in octets.iter_mut().zip(&message) {
+                *octet = *of_message;
+            }
+            if self
+                .port
+                .outgoing
+                .try_send((octets, message.len()))
+                .is_err()
+            {
+                self.controls.counts.dropped += 1;
+            }
+        }
+        loop {
+            let Ok(place) = self.worker.jobs.try_reserve() else {
+                return true;
+            };
+            if let Some((path, capability)) = self.controls.next_publication() {
+                place.send(Job::Publish(path, capability));
+            } else if let Some((path, value)) = self.controls.next_value(now) {
+                place.send(Job::Tell(path, value, true));
+            } else {
+                return false;
+            }
+        }
+    }
+
+    fn deadline(&self, is_full: bool) -> Instant {
+        let now = Instant::now();
+        let (device, node) = self.controls.poll_timeout(now);
+        let due = device.into_iter().chain(node.filter(|_| !is_full)).min();
+        due.unwrap_or(now + Duration::from_secs(3600))
+    }
+
+    fn second(&mut self) {
+        self.keep();
+        self.controls.counts.dropped += self.port.dropped.swap(0, Ordering::Relaxed);
+        let counts = &self.controls.counts;
+        if self.told.as_ref() != Some(counts)
+            && self
+                .worker
+                .jobs
+                .try_send(Job::Counts(counts.clone()))
+                .is_ok()
+        {
+            self.told = Some(counts.clone());
+        }
+    }
+
+    /// Whether JACK has called for no period lately.
+    fn has_ended(&mut self) -> bool {
+        let periods = self.port.periods.load(Ordering::Relaxed);
+        let (last, since) = self.periods;
+        if periods != last {
+            self.periods = (periods, Instant::now());
+        }
+        periods == last && since.elapsed() > SILENCE
+    }
+
+    /// Writes what was learned, if something was.
+    fn keep(&mut self) {
+        if std::mem::take(&mut self.controls.has_learned)
+            && let Some(file) = &self.file
+        {
+            kept::write(file, &self.controls.learned().text());
+        }
+    }
+}
+
+/// JACK has ended when it has been silent for so long.
+const SILENCE: Duration = Duration::from_secs(3);
