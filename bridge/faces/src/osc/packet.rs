@@ -3,8 +3,8 @@
 //! Model: [`decode`] reads one packet (a datagram, or one packet of a stream) into [`Group`]s: messages that take
 //! effect together, with the time at which they do. Bundles within bundles are flattened, and an array is a pair of
 //! marks among the arguments, so that nothing here is a recursion and nothing that it makes is nested.
-//! Invariants: PACKET-1. A packet is read as a whole or not at all. PACKET-2. No length that a packet names is
-//! reserved before the octets are there. PACKET-3. What [`encode`] writes, [`decode`] reads as the same.
+//! Invariants: OSCPACKET-1. A packet is read as a whole or not at all. OSCPACKET-2. No length that a packet names is
+//! reserved before the octets are there. OSCPACKET-3. What [`encode`] writes, [`decode`] reads as the same.
 //! Limits: [`PACKET_LEN_MAX`], [`DEPTH_MAX`], [`ARGS_MAX`], [`ADDRESS_LEN_MAX`]; a packet beyond one is malformed.
 //! Not here: framing in streams, see `stream`; patterns, see `pattern`; what arguments mean, see `types`.
 //! Spec: OSC 1.0, and the types of OSC 1.1.

@@ -2,7 +2,7 @@
 //!
 //! Model: each address that the program sends or takes is a capability, by the [`Map`]; one that is not in it is learned
 //! as an emitter when it is sent first. What the program sends is emitted, and what is set or arrives over a wire is sent to it.
-//! Invariants: PROGRAM-1. The program is not told what it sent, see `outbox`. PROGRAM-2. What is told last of an address is
+//! Invariants: OSCPROGRAM-1. The program is not told what it sent, see `outbox`. OSCPROGRAM-2. What is told last of an address is
 //! the value that came last.
 //! Limits: [`ENTRIES_MAX`] addresses, further ones are refused; those of `sets`, `outbox` and `schedule`.
 
