@@ -7,11 +7,14 @@ use serde_json::{Value as Json, json};
 use zocp_testkit::{Bridge, Cmd, Host, Lab, Program, PyPeer, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
-/// What a server of JACK has in memory is seen by all tests: each has one of its own name.
+/// Where programs are told which server of JACK they use.
 const SERVER: &str = "JACK_DEFAULT_SERVER";
 
 /// jackd with its dummy driver, which needs no sound card.
 async fn jackd(host: &Host, server: &str) -> Program {
+    // It takes away what servers have left in memory whose processes it does not see, such as those of other tests.
+    let shm = Cmd::new("mount").args(["-t", "tmpfs", "shm", "/dev/shm"]);
+    shm.run().await;
     let jackd = host.command("jackd").args([
         "-r", "-t", "5000", "-n", server, "-d", "dummy", "-p", "1024",
     ]);
