@@ -13,16 +13,15 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
-use tokio::{sync::Notify, time::sleep};
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Message, message::Type};
 
 use crate::{lock::lock, own_names::OwnNames};
-use zocp_dbus::connection::{BusConnection, Ended, Handler, ReadBarrier, connect, run};
+use zocp_dbus::connection::{Backoff, BusConnection, Ended, Handler, ReadBarrier, connect, run};
 use zocp_dbus::errors::Refusal;
 use zocp_dbus::message::Outgoing;
 
@@ -105,11 +104,13 @@ impl Watch {
                 () = stop.cancelled() => return,
                 () = watch.shared.wanted.notified() => {}
             }
+            let mut backoff = Backoff::default();
             while !stop.is_cancelled() {
                 match connect(&address).await {
                     Ok(connected) => {
+                        backoff.reset();
                         own_names.add(connected.unique_name());
-                        *watch.read_barrier() = Some(connected.gauge());
+                        *watch.read_barrier() = Some(connected.read_barrier());
                         watch.follow_owners();
                         listener.connected();
                         let mut handler = WatchHandler {
@@ -128,7 +129,7 @@ impl Watch {
                 }
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = sleep(RETRY) => {}
+                    () = backoff.wait() => {}
                 }
             }
         });
@@ -308,6 +309,3 @@ impl WatchHandler<'_> {
         }
     }
 }
-
-/// Between two connections.
-const RETRY: Duration = Duration::from_millis(500);

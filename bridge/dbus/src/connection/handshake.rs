@@ -38,7 +38,7 @@ impl Connected {
     }
 
     /// Tells how much of what came was heard.
-    pub fn gauge(&self) -> ReadBarrier {
+    pub fn read_barrier(&self) -> ReadBarrier {
         self.gauge.clone()
     }
 }

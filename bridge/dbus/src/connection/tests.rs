@@ -41,7 +41,7 @@ struct Stage {
     bus: TestBus,
     line: BusConnection,
     name: String,
-    gauge: ReadBarrier,
+    barrier: ReadBarrier,
     kept: Kept,
     stop: CancellationToken,
     living: tokio::task::JoinHandle<Ended>,
@@ -56,7 +56,10 @@ impl Stage {
             Kept::default(),
             CancellationToken::new(),
         );
-        let (name, gauge) = (connected.unique_name().to_string(), connected.gauge());
+        let (name, barrier) = (
+            connected.unique_name().to_string(),
+            connected.read_barrier(),
+        );
         let living = {
             let (line, mut kept, stop) = (line.clone(), kept.clone(), stop.clone());
             tokio::spawn(async move { run(&line, connected, &mut kept, &stop).await })
@@ -65,7 +68,7 @@ impl Stage {
             bus,
             line,
             name,
-            gauge,
+            barrier,
             kept,
             stop,
             living,
@@ -216,14 +219,14 @@ async fn a_line_ends_with_its_bus() {
         Ended::Failed(_)
     ));
     stage.line.push(stage.signal(":1.1", &vec![1]));
-    assert!(!stage.gauge.is_level(), "nothing is known any more");
+    assert!(!stage.barrier.is_level(), "nothing is known any more");
 }
 
 #[tokio::test]
 async fn a_gauge_is_level_when_all_was_heard() {
     let bus = TestBus::start();
     let connected = connect(&bus.address).await.unwrap();
-    let gauge = connected.gauge();
+    let barrier = connected.read_barrier();
     let client = bus.client().await;
     // The bus has answered the client, so it has written what it had for us before; nobody reads.
     zbus::fdo::DBusProxy::new(&client)
@@ -232,7 +235,7 @@ async fn a_gauge_is_level_when_all_was_heard() {
         .get_id()
         .await
         .unwrap();
-    assert!(!gauge.is_level());
+    assert!(!barrier.is_level());
     let (line, mut kept, stop) = (
         BusConnection::default(),
         Kept::default(),
@@ -245,7 +248,7 @@ async fn a_gauge_is_level_when_all_was_heard() {
         _ = &mut living => panic!("it goes on"),
         _ = heard.first(|it| it.message_type() == Type::Signal) => {}
     }
-    assert!(gauge.is_level());
+    assert!(barrier.is_level());
 }
 
 #[tokio::test]

@@ -5,9 +5,9 @@
 //! Limits: those of `zocp_dbus::connection`.
 //! Not here: what is made of a message (`super::state`).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
 
@@ -15,7 +15,7 @@ use super::{
     Importer,
     state::{ImportId, State},
 };
-use zocp_dbus::connection::{BusConnection, Ended, Handler, connect, run};
+use zocp_dbus::connection::{Backoff, BusConnection, Ended, Handler, connect, run};
 
 /// See the [module](self).
 #[derive(Debug, Clone)]
@@ -54,11 +54,11 @@ pub(super) fn start(importer: &Importer, import: ImportId) -> Connection {
 async fn keep(importer: &Importer, import: ImportId, connection: &Connection) {
     let Connection { bus, stop } = connection;
     let context = &importer.shared.context;
-    let mut pause = PAUSE_MIN;
+    let mut backoff = Backoff::default();
     while !stop.is_cancelled() {
         match connect(context.bus.address()).await {
             Ok(connected) => {
-                pause = PAUSE_MIN;
+                backoff.reset();
                 let unique: Arc<str> = connected.unique_name();
                 context.own_names.add(unique.clone());
                 importer.input(|state| state.handle_connected(import, unique));
@@ -77,7 +77,7 @@ async fn keep(importer: &Importer, import: ImportId, connection: &Connection) {
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            () = sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+            () = backoff.wait() => {}
         }
     }
 }
@@ -102,7 +102,3 @@ impl Handler for ImportHandler<'_> {
         self.input(|state, now| state.handle_timeout(self.import, now))
     }
 }
-
-/// Between two connections.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
