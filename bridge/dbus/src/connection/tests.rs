@@ -223,7 +223,7 @@ async fn a_line_ends_with_its_bus() {
 }
 
 #[tokio::test]
-async fn a_gauge_is_level_when_all_was_heard() {
+async fn a_read_barrier_is_level_when_all_was_heard() {
     let bus = TestBus::start();
     let connected = connect(&bus.address).await.unwrap();
     let barrier = connected.read_barrier();

@@ -94,6 +94,12 @@ impl Bus {
         self.inboxes.keys().cloned().collect()
     }
 
+    /// The connections that have something to read.
+    pub(super) fn readers(&self) -> Vec<String> {
+        let readers = self.inboxes.iter().filter(|(_, inbox)| !inbox.is_empty());
+        readers.map(|(unique, _)| unique.clone()).collect()
+    }
+
     pub(super) fn owner(&self, name: &str) -> Option<&String> {
         self.names.get(name)?.first()
     }

@@ -46,6 +46,15 @@ impl Mesh {
         self.packets.get(&way).is_some_and(|it| it.len() >= FULL_AT)
     }
 
+    /// From whom to whom packets are on their way.
+    pub(super) fn ways(&self) -> Vec<(usize, usize)> {
+        let used = self
+            .packets
+            .iter()
+            .filter(|(_, packets)| !packets.is_empty());
+        used.map(|(way, _)| *way).collect()
+    }
+
     /// Takes one of the packets that may arrive next.
     pub(super) fn take(&mut self, way: (usize, usize), choice: usize) -> Option<Bytes> {
         let packets = self.packets.get_mut(&way)?;

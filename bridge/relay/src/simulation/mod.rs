@@ -125,47 +125,47 @@ impl Operation {
     /// The operation that some octets say.
     #[must_use]
     pub fn of([kind, a, b, c]: [u8; 4]) -> Self {
-        match kind % 32 {
-            0..=6 => Self::Deliver {
+        match kind % 64 {
+            0..=15 => Self::Deliver {
                 from: a,
                 to: b,
                 choice: c,
             },
-            7..=10 => Self::Read {
+            16..=27 => Self::Read {
                 bridge: a,
                 connection: b,
             },
-            11..=13 => Self::Watch(a),
-            14 => Self::Tree { from: a, to: b },
-            15 => Self::Connect(a),
-            16..=18 => Self::Call {
+            28..=33 => Self::Watch(a),
+            34 => Self::Tree { from: a, to: b },
+            35 | 36 => Self::Connect(a),
+            37..=43 => Self::Call {
                 bridge: a,
                 program: b,
                 target: c,
             },
-            19..=20 => Self::Reply {
+            44..=47 => Self::Reply {
                 bridge: a,
                 program: b,
                 choice: c,
             },
-            21 => Self::Signal {
+            48..=50 => Self::Signal {
                 bridge: a,
                 program: b,
             },
-            22 => Self::Direct {
+            51 | 52 => Self::Direct {
                 bridge: a,
                 program: b,
                 choice: c,
             },
-            23..=24 => Self::Toggle {
+            53 | 54 => Self::Toggle {
                 bridge: a,
                 program: b,
             },
-            25 => Self::Restart(a),
-            26 => Self::Link(a, b),
-            27 => Self::LoseBus(a),
-            28 => Self::Rules(a, b),
-            29 => Self::Pass(a),
+            55 => Self::Restart(a),
+            56 => Self::Link(a, b),
+            57 => Self::LoseBus(a),
+            58 => Self::Rules(a, b),
+            59 => Self::Pass(a % 64),
             _ => Self::Settle,
         }
     }
@@ -217,15 +217,17 @@ impl Simulation {
         let program = |number: u8| usize::from(number) % PROGRAMS;
         match operation {
             Operation::Deliver { from, to, choice } => {
-                self.deliver(bridge(from), bridge(to), choice.into());
+                let ways = self.mesh.ways();
+                if let Some((from, to)) = chosen(&ways, usize::from(from) + usize::from(to)) {
+                    self.deliver(*from, *to, choice.into());
+                }
             }
             Operation::Read {
                 bridge: number,
                 connection,
             } => {
-                let connections = self.bridges[bridge(number)].bus.connections();
-                if !connections.is_empty() {
-                    let unique = &connections[usize::from(connection) % connections.len()];
+                let readers = self.bridges[bridge(number)].bus.readers();
+                if let Some(unique) = chosen(&readers, connection.into()) {
                     self.bridges[bridge(number)].step_connection(unique, &mut self.mesh, self.now);
                 }
             }
@@ -242,14 +244,15 @@ impl Simulation {
                 bridge: number,
                 program: caller,
                 target,
-            } => self.call(bridge(number), program(caller), target),
+            } => self.call(bridge(number), caller.into(), target.into()),
             Operation::Reply {
                 bridge: number,
                 program: callee,
                 choice,
             } => {
                 let Bridge { bus, programs, .. } = &mut self.bridges[bridge(number)];
-                if let Some(program) = &mut programs[program(callee)] {
+                let called = programs.iter_mut().flatten().filter(|it| it.is_called());
+                if let Some(program) = chosen_of(called, callee.into()) {
                     program.reply(bus, choice.into());
                 }
             }
@@ -258,7 +261,9 @@ impl Simulation {
                 program: sender,
             } => {
                 let Bridge { bus, programs, .. } = &mut self.bridges[bridge(number)];
-                if let Some(program) = &mut programs[program(sender)] {
+                let services = programs.iter_mut().flatten();
+                let services = services.filter(|program| program.service.is_some());
+                if let Some(program) = chosen_of(services, sender.into()) {
                     program.signal(bus, None);
                 }
             }
@@ -266,7 +271,7 @@ impl Simulation {
                 bridge: number,
                 program: sender,
                 choice,
-            } => self.direct(bridge(number), program(sender), choice.into()),
+            } => self.direct(bridge(number), sender.into(), choice.into()),
             Operation::Toggle {
                 bridge: number,
                 program: it,
@@ -328,19 +333,23 @@ impl Simulation {
         true
     }
 
-    fn call(&mut self, number: usize, caller: usize, target: u8) {
-        let from = usize::from(target) % NAMES.len();
-        let service = SERVICES[usize::from(target / 4) % SERVICES.len()];
-        let name = self.bridges[number].shown(service, from);
+    fn call(&mut self, number: usize, caller: usize, target: usize) {
         let Bridge { bus, programs, .. } = &mut self.bridges[number];
-        if let Some(program) = &mut programs[caller] {
+        let names = bus.names().map(|(name, _)| name.clone());
+        let mut names: Vec<String> = names.collect();
+        // Imports have two more elements, of which the last is the name of a bridge.
+        names.retain(|name| NAMES.iter().any(|bridge| name.ends_with(bridge)));
+        names.push("org.example.Nobody".to_owned());
+        let name = names.swap_remove(target % names.len());
+        if let Some(program) = chosen_of(programs.iter_mut().flatten(), caller) {
             program.call(bus, &name, !target.is_multiple_of(16));
         }
     }
 
     fn direct(&mut self, number: usize, sender: usize, choice: usize) {
         let Bridge { bus, programs, .. } = &mut self.bridges[number];
-        let Some(program) = &mut programs[sender] else {
+        let called = programs.iter_mut().flatten().filter(|it| it.is_called());
+        let Some(program) = chosen_of(called, sender) else {
             return;
         };
         if let Some(caller) = program.caller(choice) {
@@ -499,6 +508,15 @@ impl Simulation {
 
 /// More than any of them takes to come to its end.
 const ROUNDS: usize = 1000;
+
+fn chosen<T>(all: &[T], choice: usize) -> Option<&T> {
+    all.get(choice % all.len().max(1))
+}
+
+fn chosen_of<T>(all: impl Iterator<Item = T>, choice: usize) -> Option<T> {
+    let mut all: Vec<T> = all.collect();
+    (!all.is_empty()).then(|| all.swap_remove(choice % all.len()))
+}
 
 fn pairs() -> impl Iterator<Item = (usize, usize)> {
     let all = (0..NAMES.len()).flat_map(|one| (0..NAMES.len()).map(move |other| (one, other)));

@@ -49,6 +49,11 @@ impl Program {
         self.calls.is_empty() && self.called.is_empty()
     }
 
+    /// Whether somebody waits for its reply.
+    pub(super) fn is_called(&self) -> bool {
+        !self.called.is_empty()
+    }
+
     pub(super) fn open(&self) -> impl Iterator<Item = &String> {
         self.calls.values()
     }

@@ -25,8 +25,8 @@ fn a_call_is_replied_to_by_a_service_on_another_bus() {
     let call = Operation::Call {
         bridge: 0,
         program: 0,
-        // The first service of the second bridge.
-        target: 1,
+        // The first of the two that are shown, or a name that nobody has.
+        target: 3,
     };
     let reply = Operation::Reply {
         bridge: 1,
