@@ -4,6 +4,7 @@
 //! [`directory`] gives each peer a label that no other has. [`types`] decides the D-Bus type of a member, [`convert`]
 //! converts what has no declared type.
 //! Not here: which objects a node has (`zocp-daemon`), how messages are written (`zocp-dbus`).
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod convert;
 pub mod directory;

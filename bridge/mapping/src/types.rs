@@ -24,9 +24,9 @@
 //! Not here: what a client sets, see `convert`.
 //! Spec: docs/reference/dbus.md, "Types".
 
+mod approximation;
 mod conversion;
 pub mod member;
-mod near;
 
 use zbus::{Dict, Signature, Variant};
 use zocp_model::{TypeHint, Value};
@@ -75,7 +75,7 @@ pub fn as_type(signature: &Signature, value: &Value) -> Option<Variant<'static>>
 /// A value under a type, or the nearest value of that type; `None` if there is none.
 #[must_use]
 pub fn nearest(signature: &Signature, value: &Value) -> Option<Shown> {
-    let mut conversion = Conversion::new(Loss::Taken);
+    let mut conversion = Conversion::new(Loss::Accepted);
     let value = conversion.typed(signature, value, 0)?;
     Some(conversion.shown(value))
 }

@@ -2,7 +2,7 @@
 //!
 //! Model: a [`StateDir`] is a place. A [`Document`] is a type that is kept there, in a file of its own:
 //! JSON, `{"format": "zocp-NAME", "version": 1, "state": …}`. Opening it gives what was kept and a
-//! [`Store`]; [`Store::keep`] starts the task that writes, and gives its handle, the [`Keeper`]. Who owns
+//! [`Store`]; [`Store::persist`] starts the task that writes, and gives its handle, the [`Persister`]. Who owns
 //! the state says when it changed; what it is by then is asked for when it is written.
 //! Invariants:
 //! STATE-1. A file is whole, the old one or the new one, also after a crash or a full disk: it is written
@@ -17,7 +17,7 @@
 //! Spec: docs/reference/configuration.md, "What is kept".
 
 mod file;
-mod keeper;
+mod persister;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +27,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::file::Directory;
-pub use self::keeper::Keeper;
+pub use self::persister::Persister;
 
 /// What is kept in a file of its own.
 pub trait Document: Serialize + DeserializeOwned + Default + Send + 'static {
@@ -79,7 +79,7 @@ impl StateDir {
 
 /// Where a document is kept; nowhere, if that cannot be.
 #[derive(Debug)]
-#[must_use = "nothing is written before `keep`"]
+#[must_use = "nothing is written before `persist`"]
 pub struct Store<D> {
     directory: Option<Arc<Directory>>,
     document: std::marker::PhantomData<fn() -> D>,
@@ -95,15 +95,15 @@ impl<D: Document> Store<D> {
 
     /// Starts to write. `state` is asked for what is to be kept, once for each writing, and must be short.
     /// When `stop` is cancelled, what has changed is written a last time.
-    pub fn keep(
+    pub fn persist(
         self,
         tasks: &TaskTracker,
         stop: CancellationToken,
         state: impl Fn() -> D + Send + Sync + 'static,
-    ) -> Keeper {
+    ) -> Persister {
         match self.directory {
-            Some(directory) => Keeper::start(tasks, stop, directory, state),
-            None => Keeper::none(),
+            Some(directory) => Persister::start(tasks, stop, directory, state),
+            None => Persister::none(),
         }
     }
 }

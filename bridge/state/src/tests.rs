@@ -51,11 +51,11 @@ impl Fixture {
         fs::write(self.file("lamps.json"), text).unwrap();
     }
 
-    fn keep(&self, dir: &StateDir) -> Keeper {
+    fn persist(&self, dir: &StateDir) -> Persister {
         let (kept, store) = dir.open::<Lamps>();
         *self.state.lock().unwrap() = kept;
         let state = self.state.clone();
-        store.keep(&self.tasks, self.stop.clone(), move || {
+        store.persist(&self.tasks, self.stop.clone(), move || {
             state.lock().unwrap().clone()
         })
     }
@@ -77,9 +77,9 @@ impl Fixture {
 #[tokio::test]
 async fn what_is_saved_is_there_at_the_next_start() {
     let fixture = Fixture::new();
-    let keeper = fixture.keep(&fixture.dir());
+    let persister = fixture.persist(&fixture.dir());
     fixture.light("a");
-    keeper.save().await.unwrap();
+    persister.save().await.unwrap();
     assert_eq!(fixture.found(), ["a"]);
     let mode = |name| {
         fs::metadata(fixture.file(name))
@@ -102,18 +102,18 @@ async fn what_is_saved_is_there_at_the_next_start() {
 #[tokio::test(start_paused = true)]
 async fn changes_are_written_together_and_the_last_ones_at_the_end() {
     let fixture = Fixture::new();
-    let keeper = fixture.keep(&fixture.dir());
+    let persister = fixture.persist(&fixture.dir());
     let began = tokio::time::Instant::now();
     for lamp in ["a", "b"] {
         fixture.light(lamp);
-        keeper.changed();
+        persister.changed();
     }
-    keeper.tried(|tried| tried.changes == 2).await;
+    persister.tried(|tried| tried.changes == 2).await;
     assert_eq!(fixture.found(), ["a", "b"]);
     assert!(began.elapsed() >= SAVE_DELAY);
 
     fixture.light("c");
-    keeper.changed();
+    persister.changed();
     fixture.stop.cancel();
     fixture.tasks.close();
     fixture.tasks.wait().await;
@@ -147,8 +147,8 @@ async fn a_tenth_malformed_file_stays_where_it_is() {
         let _ = fixture.dir().open::<Lamps>();
     }
     fixture.put("{{");
-    let keeper = fixture.keep(&fixture.dir());
-    keeper.save().await.unwrap();
+    let persister = fixture.persist(&fixture.dir());
+    persister.save().await.unwrap();
     let text = fs::read_to_string(fixture.file("lamps.json")).unwrap();
     assert_eq!(text, "{{");
 }
@@ -158,9 +158,9 @@ async fn a_file_of_a_newer_version_is_neither_read_nor_written() {
     let fixture = Fixture::new();
     let newer = r#"{"format": "zocp-lamps", "version": 3, "state": {"lit": {"a": 0.5}}}"#;
     fixture.put(newer);
-    let keeper = fixture.keep(&fixture.dir());
+    let persister = fixture.persist(&fixture.dir());
     fixture.light("a");
-    keeper.save().await.unwrap();
+    persister.save().await.unwrap();
     let text = fs::read_to_string(fixture.file("lamps.json")).unwrap();
     assert_eq!(text, newer);
 }
@@ -182,13 +182,13 @@ async fn an_endless_file_is_put_aside_unread() {
 async fn a_second_bridge_keeps_nothing_in_the_place_of_another() {
     let fixture = Fixture::new();
     let first = fixture.dir();
-    let keeper = fixture.keep(&first);
+    let persister = fixture.persist(&first);
     fixture.light("a");
-    keeper.save().await.unwrap();
+    persister.save().await.unwrap();
 
     let (kept, store) = fixture.dir().open::<Lamps>();
     assert_eq!(kept, Lamps::default());
-    let second = store.keep(&fixture.tasks, fixture.stop.clone(), || Lamps {
+    let second = store.persist(&fixture.tasks, fixture.stop.clone(), || Lamps {
         lit: vec!["stranger".to_owned()],
     });
     second.save().await.unwrap();
@@ -200,25 +200,25 @@ async fn what_cannot_be_written_is_tried_again() {
     let fixture = Fixture::new();
     let obstacle = fixture.file(".lamps.json.new");
     fs::create_dir_all(&obstacle).unwrap();
-    let keeper = fixture.keep(&fixture.dir());
+    let persister = fixture.persist(&fixture.dir());
     fixture.light("a");
-    let error = keeper.save().await.unwrap_err();
+    let error = persister.save().await.unwrap_err();
     assert!(matches!(*error, StateError::System { .. }), "{error}");
     assert!(!fixture.file("lamps.json").exists());
 
     fs::remove_dir(&obstacle).unwrap();
-    keeper.tried(|tried| tried.error.is_none()).await;
+    persister.tried(|tried| tried.error.is_none()).await;
     assert_eq!(fixture.found(), ["a"]);
 }
 
 #[tokio::test]
 async fn more_than_a_file_may_have_is_refused_and_the_old_one_stays() {
     let fixture = Fixture::new();
-    let keeper = fixture.keep(&fixture.dir());
+    let persister = fixture.persist(&fixture.dir());
     fixture.light("a");
-    keeper.save().await.unwrap();
+    persister.save().await.unwrap();
     fixture.light(&"x".repeat(LEN_MAX));
-    let error = keeper.save().await.unwrap_err();
+    let error = persister.save().await.unwrap_err();
     assert!(matches!(*error, StateError::TooLong { .. }), "{error}");
     assert_eq!(fixture.found(), ["a"]);
 }
@@ -226,7 +226,7 @@ async fn more_than_a_file_may_have_is_refused_and_the_old_one_stays() {
 #[tokio::test]
 async fn without_a_place_nothing_is_kept_and_nobody_waits() {
     let fixture = Fixture::new();
-    let keeper = fixture.keep(&StateDir::none());
-    keeper.changed();
-    keeper.save().await.unwrap();
+    let persister = fixture.persist(&StateDir::none());
+    persister.changed();
+    persister.save().await.unwrap();
 }

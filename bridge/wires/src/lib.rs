@@ -1,31 +1,31 @@
 //! Wires: from an emitter to a sensor, between nodes and services, as objects on the bus.
 //!
-//! Model: [`Wires`] is a handle of all wires. The `Board` says which there are and what is to be done;
+//! Model: [`Wires`] is a handle of all wires. The `Registry` says which there are and what is to be done;
 //! this is what does it: a `Record` with an object `/org/z25/Zocp1/wires/N` for each wire, a worker with
-//! a feed for each that goes through this bridge, and one task that tells nodes of subscriptions, in the
-//! order in which the board said so.
-//! Invariants: WIRES-1. the board and what follows from it change under one lock, so that all see one order.
+//! a sender for each that goes through this bridge, and one task that tells nodes of subscriptions, in the
+//! order in which the registry said so.
+//! Invariants: WIRES-1. the registry and what follows from it change under one lock, so that all see one order.
 //! WIRES-2. an emission is handed to exactly the wires that begin at its capability, by an index: what others
 //! there are costs nothing.
-//! Limits: those of `board` and `feed`; `MADE_PATIENCE` is how long a caller waits for a node's word.
-//! Layout: `announced` wires of other bridges; `bus` ends that are services; `end` how ends are written; `nodes` who is here; `plan` how a wire can be made; `board` which
-//! there are; `conversion`, `options` what becomes of values; `feed`, `worker` values on their way;
+//! Limits: those of `registry` and `sender`; `CONFIRM_TIMEOUT` is how long a caller waits for a node's word.
+//! Layout: `announced` wires of other bridges; `bus` ends that are services; `end` how ends are written; `nodes` who is here; `plan` how a wire can be made; `registry` which
+//! there are; `conversion`, `options` what becomes of values; `sender`, `worker` values on their way;
 //! `record` how a wire fares; `first` the value that a new wire begins with; `kept` what outlives the bridge; `limits`; `requests` what callers ask for.
 //! Spec: docs/reference/dbus.md, "Wires"; docs/reference/protocol.md §5.5.
 
-mod board;
 mod bus;
 pub mod conversion;
+mod document;
 mod end;
-mod feed;
-mod first;
-mod kept;
+mod initial_value;
 mod limits;
 mod nodes;
 mod options;
 mod pace;
 mod plan;
+mod queue;
 mod record;
+mod registry;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -43,16 +43,16 @@ use zocp_interfaces::{WIRE_INTERFACE, WIRE_XML};
 use zocp_node::{CapPath, Cause, Event, Node, PeerId, Value};
 
 use self::{
-    board::{Board, First, Output, WireId, announced},
     bus::{Caller, Listener},
     conversion::Calculator,
-    feed::{Feed, Passing, feed},
-    kept::KeptWires,
-    nodes::Spot,
+    document::WiresDocument,
+    nodes::CapabilityAddress,
     pace::{CircleError, HOPS_MAX, Pace},
     plan::{Route, Source},
+    queue::{QueueItem, QueueSender, queue},
     record::{Due, Record},
-    worker::{Worker, end},
+    registry::{InitialValue, Output, Registry, WireId, announcements},
+    worker::{Worker, node_end},
 };
 pub use self::{
     end::{BusEnd, End, EndError, NodeEnd},
@@ -64,7 +64,7 @@ use zocp_dbus::{
     objects::TableError,
     server::{BusContext, ObjectTable},
 };
-use zocp_state::{Keeper, StateDir};
+use zocp_state::{Persister, StateDir};
 
 /// All wires. Clones are the same. See the [module](self).
 #[derive(Debug, Clone)]
@@ -84,23 +84,23 @@ struct Shared {
     caller: Caller,
     listener: Listener,
     /// Writes down the wires that last.
-    keeper: OnceLock<Keeper>,
-    switch: Mutex<Switch>,
-    /// There are orders.
-    ordered: Notify,
+    persister: OnceLock<Persister>,
+    state: Mutex<EngineState>,
+    /// There are node_requests.
+    requests_queued: Notify,
     due: Due,
 }
 
-/// The board, and what follows from it.
+/// The registry, and what follows from it.
 #[derive(Debug)]
-struct Switch {
-    board: Board,
+struct EngineState {
+    registry: Registry,
     records: HashMap<WireId, Record>,
-    works: HashMap<WireId, Work>,
-    /// The feeds of wires that begin at an emitter.
-    feeds: HashMap<Spot, Vec<(WireId, Feed)>>,
-    orders: VecDeque<Order>,
-    /// Wires that the board is to look at again.
+    running: HashMap<WireId, RunningWire>,
+    /// The senders of wires that begin at an emitter.
+    senders: HashMap<CapabilityAddress, Vec<(WireId, QueueSender)>>,
+    node_requests: VecDeque<NodeRequest>,
+    /// Wires that the registry is to look at again.
     later: HashSet<WireId>,
     /// Since it was last looked for circles.
     has_changed: bool,
@@ -108,20 +108,20 @@ struct Switch {
 
 /// A wire that goes through this bridge.
 #[derive(Debug)]
-struct Work {
+struct RunningWire {
     /// Where it begins.
     source: Source,
-    taken: CancellationToken,
+    removed: CancellationToken,
     /// Cancelled when its worker has ended.
     ended: CancellationToken,
 }
 
 /// What nodes are to be told.
 #[derive(Debug)]
-enum Order {
-    Subscribe(WireId, Spot, Spot, First),
-    First(Spot, Spot),
-    Unsubscribe(Spot, Spot),
+enum NodeRequest {
+    Subscribe(WireId, CapabilityAddress, CapabilityAddress, InitialValue),
+    SendInitial(CapabilityAddress, CapabilityAddress),
+    Unsubscribe(CapabilityAddress, CapabilityAddress),
     /// What the object that announces a wire says.
     Announce(WireId, Vec<(String, Value)>),
     Withdraw(WireId),
@@ -134,21 +134,21 @@ impl Wires {
     /// The built-in declaration of an interface cannot be understood: our fault.
     pub fn start(
         tasks: &TaskTracker,
-        site: &BusContext,
+        context: &BusContext,
         node: Node,
         limits: Limits,
-        state: &StateDir,
+        directory: &StateDir,
     ) -> Result<Self, XmlError> {
         let shape = parse_interfaces(WIRE_XML)?
             .into_iter()
             .find(|interface| &**interface.name() == WIRE_INTERFACE)
             .ok_or_else(|| XmlError::Misplaced("node".to_owned()))?;
-        let switch = Switch {
-            board: Board::new(node.id(), node.name(), limits),
+        let state = EngineState {
+            registry: Registry::new(node.id(), node.name(), limits),
             records: HashMap::new(),
-            works: HashMap::new(),
-            feeds: HashMap::new(),
-            orders: VecDeque::new(),
+            running: HashMap::new(),
+            senders: HashMap::new(),
+            node_requests: VecDeque::new(),
             later: HashSet::new(),
             has_changed: false,
         };
@@ -162,20 +162,20 @@ impl Wires {
                 table: OnceLock::new(),
                 caller: Caller::default(),
                 listener: Listener::default(),
-                keeper: OnceLock::new(),
-                switch: Mutex::new(switch),
-                ordered: Notify::new(),
+                persister: OnceLock::new(),
+                state: Mutex::new(state),
+                requests_queued: Notify::new(),
                 due: Due::default(),
             }),
         };
-        wires.start_bus(site);
-        wires.start_keeping(state);
-        tasks.spawn(wires.clone().carry_out());
-        tasks.spawn(wires.clone().tell_changes());
+        wires.start_bus(context);
+        wires.start_persisting(directory);
+        tasks.spawn(wires.clone().run_requests());
+        tasks.spawn(wires.clone().publish_changes());
         Ok(wires)
     }
 
-    fn start_bus(&self, site: &BusContext) {
+    fn start_bus(&self, context: &BusContext) {
         let Shared {
             tasks,
             stop,
@@ -183,14 +183,14 @@ impl Wires {
             listener,
             ..
         } = &*self.shared;
-        caller.start(tasks, site, stop.clone());
+        caller.start(tasks, context, stop.clone());
         let wires = self.clone();
         let on_service = move |name: &str, is_here| {
-            wires.change(|board| board.service(name, is_here));
+            wires.change(|registry| registry.service(name, is_here));
         };
         listener.start(
             tasks,
-            site.address().clone(),
+            context.address().clone(),
             caller.clone(),
             Box::new(on_service),
             stop.clone(),
@@ -198,24 +198,27 @@ impl Wires {
     }
 
     /// Makes the wires that were kept, and keeps them and others from now on.
-    fn start_keeping(&self, state: &StateDir) {
+    fn start_persisting(&self, directory: &StateDir) {
         let Shared {
             tasks,
             stop,
             calculator,
-            keeper,
+            persister,
             ..
         } = &*self.shared;
-        let (kept, store) = state.open::<KeptWires>();
+        let (kept, store) = directory.open::<WiresDocument>();
         for (ends, conversion) in kept.read(calculator) {
-            let made = self.change(|board| board.connect(ends, conversion, true));
+            let made = self.change(|registry| registry.connect(ends, conversion, true));
             if let Err(error) = made {
                 tracing::warn!(%error, "a wire that was kept cannot be made");
             }
         }
         let wires = self.clone();
-        let state = move || KeptWires::of(wires.switch().board.wires().map(|(_, wire)| wire));
-        keeper.set(store.keep(tasks, stop.clone(), state)).ok();
+        let document =
+            move || WiresDocument::of(wires.state().registry.wires().map(|(_, wire)| wire));
+        persister
+            .set(store.persist(tasks, stop.clone(), document))
+            .ok();
     }
 
     /// Shows the wires as objects of this table, once.
@@ -249,13 +252,17 @@ impl Wires {
                 hops,
                 cause,
             } => self.emitted(*peer, path, value, (*hops, cause)).await,
-            Event::Entered(info) => self.change(|board| board.entered(info)),
-            Event::Exited { peer, .. } => self.change(|board| board.exited(*peer)),
-            Event::TreeKnown { peer, tree } => self.change(|board| board.tree_known(*peer, tree)),
-            Event::Changed { peer, changes } => {
-                self.change(|board| board.changed(*peer, changes));
+            Event::Entered(info) => self.change(|registry| registry.entered(info)),
+            Event::Exited { peer, .. } => self.change(|registry| registry.exited(*peer)),
+            Event::TreeKnown { peer, tree } => {
+                self.change(|registry| registry.tree_known(*peer, tree))
             }
-            Event::LocalChanged { changes } => self.change(|board| board.local_changed(changes)),
+            Event::Changed { peer, changes } => {
+                self.change(|registry| registry.changed(*peer, changes));
+            }
+            Event::LocalChanged { changes } => {
+                self.change(|registry| registry.local_changed(changes))
+            }
             _ => {}
         }
     }
@@ -272,111 +279,115 @@ impl Wires {
         value: &Value,
         (hops, cause): (u8, &Option<Cause>),
     ) {
-        let emitter = Spot {
+        let emitter = CapabilityAddress {
             peer,
             path: path.clone(),
         };
-        let feeds = {
-            let switch = self.switch();
-            for id in switch.board.direct_at(&emitter) {
-                if let Some(record) = switch.records.get(id) {
+        let senders = {
+            let state = self.state();
+            for id in state.registry.direct_at(&emitter) {
+                if let Some(record) = state.records.get(id) {
                     record.passed(value.clone());
                 }
             }
-            switch.feeds.get(&emitter).cloned()
+            state.senders.get(&emitter).cloned()
         };
-        for (_, feed) in feeds.into_iter().flatten() {
+        for (_, sender) in senders.into_iter().flatten() {
             if hops >= HOPS_MAX {
-                feed.fail(&CircleError::TooFar.to_string());
+                sender.fail(&CircleError::TooFar.to_string());
                 continue;
             }
             let (value, cause) = (value.clone(), cause.clone());
-            let passing = Passing {
+            let item = QueueItem {
                 hops,
                 cause,
-                ..Passing::new(value)
+                ..QueueItem::new(value)
             };
-            feed.push(passing).await;
+            sender.push(item).await;
         }
     }
 
-    /// Changes the board and does what follows from it.
-    fn change<R>(&self, change: impl FnOnce(&mut Board) -> R) -> R {
-        let mut switch = self.switch();
-        let result = change(&mut switch.board);
-        let mut are_others = false;
-        while let Some(output) = switch.board.poll_output() {
-            are_others |= matches!(output, Output::Show(_) | Output::Hide(_));
-            self.follow(&mut switch, output);
+    /// Changes the registry and does what follows from it.
+    fn change<R>(&self, change: impl FnOnce(&mut Registry) -> R) -> R {
+        let mut state = self.state();
+        let result = change(&mut state.registry);
+        let mut has_shown = false;
+        while let Some(output) = state.registry.poll_output() {
+            has_shown |= matches!(output, Output::Show(_) | Output::Hide(_));
+            self.apply(&mut state, output);
         }
-        if are_others {
-            switch.has_changed = true;
+        if has_shown {
+            state.has_changed = true;
             self.shared.due.wake.notify_one();
         }
-        if !switch.orders.is_empty() {
-            self.shared.ordered.notify_one();
+        if !state.node_requests.is_empty() {
+            self.shared.requests_queued.notify_one();
         }
         result
     }
 
-    fn follow(&self, switch: &mut Switch, output: Output) {
+    fn apply(&self, state: &mut EngineState, output: Output) {
         match output {
-            Output::Show(id) => self.show(switch, id),
-            Output::Hide(id) => self.hide(switch, id),
-            Output::Start(id, route) => self.start_work(switch, id, route),
-            Output::Stop(id) => self.cut(switch, id),
+            Output::Show(id) => self.show(state, id),
+            Output::Hide(id) => self.hide(state, id),
+            Output::Start(id, route) => self.start_wire(state, id, route),
+            Output::Stop(id) => self.stop_input(state, id),
             Output::Subscribe(id, emitter, sensor, first) => {
-                let order = Order::Subscribe(id, emitter, sensor, first);
-                switch.orders.push_back(order);
+                let request = NodeRequest::Subscribe(id, emitter, sensor, first);
+                state.node_requests.push_back(request);
             }
-            Output::First(emitter, sensor) => {
-                switch.orders.push_back(Order::First(emitter, sensor));
+            Output::SendInitial(emitter, sensor) => {
+                state
+                    .node_requests
+                    .push_back(NodeRequest::SendInitial(emitter, sensor));
             }
             Output::Unsubscribe(emitter, sensor) => {
-                switch.orders.push_back(Order::Unsubscribe(emitter, sensor));
+                state
+                    .node_requests
+                    .push_back(NodeRequest::Unsubscribe(emitter, sensor));
             }
-            Output::Later(id) => self.later(switch, id),
+            Output::Later(id) => self.later(state, id),
             Output::Announce(id) => {
-                if let Some(wire) = switch.board.wire(id) {
-                    let order = Order::Announce(id, announced::entries(wire));
-                    switch.orders.push_back(order);
+                if let Some(wire) = state.registry.wire(id) {
+                    let request = NodeRequest::Announce(id, announcements::entries(wire));
+                    state.node_requests.push_back(request);
                 }
             }
-            Output::Withdraw(id) => switch.orders.push_back(Order::Withdraw(id)),
+            Output::Withdraw(id) => state.node_requests.push_back(NodeRequest::Withdraw(id)),
             Output::Watch(service) => self.shared.listener.watch(&service),
             Output::Unwatch(service) => self.shared.listener.unwatch(&service),
-            Output::Keep => {
-                if let Some(keeper) = self.shared.keeper.get() {
-                    keeper.changed();
+            Output::Save => {
+                if let Some(persister) = self.shared.persister.get() {
+                    persister.changed();
                 }
             }
         }
     }
 
-    fn later(&self, switch: &mut Switch, id: WireId) {
-        if !switch.later.insert(id) {
+    fn later(&self, state: &mut EngineState, id: WireId) {
+        if !state.later.insert(id) {
             return;
         }
         let wires = self.clone();
         self.shared.tasks.spawn(async move {
             tokio::select! {
                 () = wires.shared.stop.cancelled() => return,
-                () = sleep(AGAIN_AFTER) => {}
+                () = sleep(RETRY_AFTER) => {}
             }
-            wires.switch().later.remove(&id);
-            wires.change(|board| board.again(id));
+            wires.state().later.remove(&id);
+            wires.change(|registry| registry.again(id));
         });
     }
 
-    fn show(&self, switch: &mut Switch, id: WireId) {
-        let Some(wire) = switch.board.wire(id) else {
+    fn show(&self, state: &mut EngineState, id: WireId) {
+        let Some(wire) = state.registry.wire(id) else {
             return;
         };
-        let record = switch
+        let record = state
             .records
             .entry(id)
             .or_insert_with(|| Record::new(id, &self.shared.due));
-        record.stand(wire);
+        record.set_state(wire);
         let Some(table) = self.shared.table.get() else {
             return;
         };
@@ -392,34 +403,34 @@ impl Wires {
                     }
                 })
             });
-        log(shown);
+        log_error(shown);
     }
 
-    fn hide(&self, switch: &mut Switch, id: WireId) {
-        self.cut(switch, id);
-        if let Some(work) = switch.works.remove(&id) {
-            work.taken.cancel();
+    fn hide(&self, state: &mut EngineState, id: WireId) {
+        self.stop_input(state, id);
+        if let Some(work) = state.running.remove(&id) {
+            work.removed.cancel();
         }
-        if let (Some(record), Some(table)) = (switch.records.remove(&id), self.shared.table.get()) {
+        if let (Some(record), Some(table)) = (state.records.remove(&id), self.shared.table.get()) {
             record.end();
             table.with(|objects| objects.remove_tree(record.path()));
         }
     }
 
-    fn start_work(&self, switch: &mut Switch, id: WireId, route: Route) {
-        let Some(wire) = switch.board.wire(id) else {
+    fn start_wire(&self, state: &mut EngineState, id: WireId, route: Route) {
+        let Some(wire) = state.registry.wire(id) else {
             return;
         };
-        let record = switch
+        let record = state
             .records
             .entry(id)
             .or_insert_with(|| Record::new(id, &self.shared.due))
             .clone();
         let delivery = wire.conversion.delivery(route.is_state);
-        let (feed, outlet) = feed(record.clone(), delivery);
-        let taken = self.shared.stop.child_token();
+        let (sender, receiver) = queue(record.clone(), delivery);
+        let removed = self.shared.stop.child_token();
         let (ended, source) = (CancellationToken::new(), route.source.clone());
-        // Who reads the node's events hands in what nodes emit, and waits while the feed is full.
+        // Who reads the node's events hands in what nodes emit, and waits while the sender is full.
         let node = match &source {
             Source::Emitter(_) => self.shared.node.for_reader(),
             Source::Bus(_) => self.shared.node.clone(),
@@ -433,32 +444,32 @@ impl Wires {
             record,
             route,
             conversion: wire.conversion.clone(),
-            outlet,
+            receiver,
             pace: Pace::default(),
-            taken: taken.clone(),
-            before: switch.works.remove(&id).map(|work| work.ended),
+            removed: removed.clone(),
+            before: state.running.remove(&id).map(|work| work.ended),
         };
         if wire.conversion.is_initial(route_is_state) {
-            let (wires, source, feed) = (self.clone(), source.clone(), feed.clone());
+            let (wires, source, sender) = (self.clone(), source.clone(), sender.clone());
             self.shared.tasks.spawn(async move {
                 if let Some(value) = wires.present(&source).await {
-                    feed.push_first(value);
+                    sender.push_initial(value);
                 }
             });
         }
         match &source {
             Source::Emitter(spot) => {
-                let feeds = switch.feeds.entry(spot.clone()).or_default();
-                feeds.push((id, feed));
+                let senders = state.senders.entry(spot.clone()).or_default();
+                senders.push((id, sender));
             }
-            Source::Bus(end) => self.shared.listener.hear(end, id, feed),
+            Source::Bus(end) => self.shared.listener.subscribe(end, id, sender),
         }
-        let work = Work {
+        let work = RunningWire {
             source,
-            taken,
+            removed,
             ended: ended.clone(),
         };
-        switch.works.insert(id, work);
+        state.running.insert(id, work);
         self.shared.tasks.spawn(async move {
             let _ended = ended.drop_guard();
             worker.run().await;
@@ -466,126 +477,129 @@ impl Wires {
     }
 
     /// Hands a wire no more values. What has come is delivered.
-    fn cut(&self, switch: &mut Switch, id: WireId) {
-        let Some(work) = switch.works.get(&id) else {
+    fn stop_input(&self, state: &mut EngineState, id: WireId) {
+        let Some(work) = state.running.get(&id) else {
             return;
         };
         match &work.source {
             Source::Emitter(spot) => {
-                if let Some(feeds) = switch.feeds.get_mut(spot) {
-                    feeds.retain(|(one, _)| *one != id);
-                    if feeds.is_empty() {
-                        switch.feeds.remove(spot);
+                if let Some(senders) = state.senders.get_mut(spot) {
+                    senders.retain(|(one, _)| *one != id);
+                    if senders.is_empty() {
+                        state.senders.remove(spot);
                     }
                 }
             }
-            Source::Bus(end) => self.shared.listener.ignore(end, id),
+            Source::Bus(end) => self.shared.listener.unsubscribe(end, id),
         }
     }
 
     /// Tells nodes what there is to tell, one thing after the other.
-    async fn carry_out(self) {
+    async fn run_requests(self) {
         let mut announced = HashSet::new();
         loop {
             tokio::select! {
                 () = self.shared.stop.cancelled() => return,
-                () = self.shared.ordered.notified() => {}
+                () = self.shared.requests_queued.notified() => {}
             }
-            while let Some(order) = self.next_order() {
-                self.carry_out_one(order, &mut announced).await;
+            while let Some(request) = self.next_request() {
+                self.run_request(request, &mut announced).await;
             }
         }
     }
 
-    fn next_order(&self) -> Option<Order> {
-        self.switch().orders.pop_front()
+    fn next_request(&self) -> Option<NodeRequest> {
+        self.state().node_requests.pop_front()
     }
 
-    async fn carry_out_one(&self, order: Order, announced: &mut HashSet<WireId>) {
+    async fn run_request(&self, request: NodeRequest, announced: &mut HashSet<WireId>) {
         let node = &self.shared.node;
-        match order {
-            Order::First(emitter, sensor) => self.hand_first(&emitter, &sensor).await,
-            Order::Subscribe(id, emitter, sensor, first) => {
-                let is_wanted = first == First::Wanted;
-                let told = node.subscribe_with(end(&emitter), end(&sensor), is_wanted);
+        match request {
+            NodeRequest::SendInitial(emitter, sensor) => self.send_initial(&emitter, &sensor).await,
+            NodeRequest::Subscribe(id, emitter, sensor, first) => {
+                let is_wanted = first == InitialValue::Wanted;
+                let told = node.subscribe_with(node_end(&emitter), node_end(&sensor), is_wanted);
                 if let Err(error) = told.await {
-                    self.change(|board| board.refuse(id, error.to_string()));
+                    self.change(|registry| registry.refuse(id, error.to_string()));
                 }
             }
-            Order::Unsubscribe(emitter, sensor) => {
-                if let Err(error) = node.unsubscribe(end(&emitter), end(&sensor)).await {
+            NodeRequest::Unsubscribe(emitter, sensor) => {
+                if let Err(error) = node
+                    .unsubscribe(node_end(&emitter), node_end(&sensor))
+                    .await
+                {
                     tracing::debug!(%error, "a subscription was not ended");
                 }
             }
-            Order::Announce(id, entries) => {
+            NodeRequest::Announce(id, entries) => {
                 announced.insert(id);
-                if let Err(error) = node.describe(announced::object(id), entries).await {
+                if let Err(error) = node.describe(announcements::object(id), entries).await {
                     tracing::warn!(%error, "a wire is not announced");
                 }
             }
-            Order::Withdraw(id) => {
-                node.remove_object(announced::object(id)).await.ok();
+            NodeRequest::Withdraw(id) => {
+                node.remove_object(announcements::object(id)).await.ok();
                 announced.remove(&id);
                 if announced.is_empty() {
-                    node.remove_object(announced::all()).await.ok();
+                    node.remove_object(announcements::all()).await.ok();
                 }
             }
         }
     }
 
     /// Tells how wires fare, not for each value.
-    async fn tell_changes(self) {
+    async fn publish_changes(self) {
         loop {
             tokio::select! {
                 () = self.shared.stop.cancelled() => return,
                 () = self.shared.due.wake.notified() => {}
             }
-            sleep(TELL_INTERVAL).await;
-            self.switch().mark_circles();
+            sleep(PUBLISH_INTERVAL).await;
+            self.state().mark_circles();
             let Some(table) = self.shared.table.get() else {
                 continue;
             };
             for record in self.shared.due.take() {
                 table.with(|objects| {
                     if objects.contains(record.path()) {
-                        log(record.tell(objects));
+                        log_error(record.publish(objects));
                     }
                 });
             }
         }
     }
 
-    fn switch(&self) -> MutexGuard<'_, Switch> {
+    fn state(&self) -> MutexGuard<'_, EngineState> {
         self.shared
-            .switch
+            .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Switch {
+impl EngineState {
     /// Tells the wires that lead in a circle.
     fn mark_circles(&mut self) {
         if !std::mem::take(&mut self.has_changed) {
             return;
         }
-        let circles = self.board.circles();
+        let circles = self.registry.circles();
         for (id, record) in &self.records {
-            record.lead_round(circles.contains(id));
+            record.set_in_circle(circles.contains(id));
         }
     }
 }
 
 /// A table refuses only what is our fault.
-fn log(result: Result<(), TableError>) {
+fn log_error(result: Result<(), TableError>) {
     if let Err(error) = result {
         tracing::error!(%error, "a wire and its object differ");
     }
 }
 
 /// Between two tellings of how wires fare.
-const TELL_INTERVAL: Duration = Duration::from_millis(50);
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(50);
 /// After which a wire that is not confirmed, or that somebody took away, is looked at again.
-const AGAIN_AFTER: Duration = Duration::from_secs(2);
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How long a caller waits for the word of an emitter's node.
-const MADE_PATIENCE: Duration = Duration::from_secs(3);
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);

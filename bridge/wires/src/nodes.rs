@@ -21,7 +21,7 @@ use zocp_mapping::label::label;
 
 /// A capability of a node that is here.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Spot {
+pub(super) struct CapabilityAddress {
     /// The node.
     pub peer: PeerId,
     /// Its capability.
@@ -33,7 +33,7 @@ pub(super) struct Spot {
 pub(super) struct Nodes {
     nodes: HashMap<PeerId, Node>,
     /// Receivers that are listed at emitters.
-    listed: HashMap<PeerId, BTreeSet<Spot>>,
+    listed: HashMap<PeerId, BTreeSet<CapabilityAddress>>,
     arrivals: u64,
     me: Option<PeerId>,
 }
@@ -92,18 +92,18 @@ impl Nodes {
             return;
         };
         for (path, known) in node.capabilities {
-            self.unlist(&Spot { peer, path }, &known.info);
+            self.unlist(&CapabilityAddress { peer, path }, &known.info);
         }
     }
 
     /// A node's tree came; where it has emitters with subscribers.
-    pub(super) fn adopt(&mut self, peer: PeerId, tree: &Tree) -> Vec<Spot> {
+    pub(super) fn adopt(&mut self, peer: PeerId, tree: &Tree) -> Vec<CapabilityAddress> {
         if let Some(node) = self.nodes.get_mut(&peer) {
             node.is_known = true;
         }
         let mut listing = Vec::new();
         for (path, capability) in tree.capabilities() {
-            let spot = Spot { peer, path };
+            let spot = CapabilityAddress { peer, path };
             if has_subscribers(&capability.info) {
                 listing.push(spot.clone());
             }
@@ -113,18 +113,18 @@ impl Nodes {
     }
 
     /// Follows a change of a node; the capability that is another now.
-    pub(super) fn follow(&mut self, peer: PeerId, change: &Change) -> Vec<Spot> {
+    pub(super) fn follow(&mut self, peer: PeerId, change: &Change) -> Vec<CapabilityAddress> {
         match change {
             Change::CapabilityAdded { path, capability }
             | Change::CapabilityChanged { path, capability } => {
                 let path = path.clone();
-                let spot = Spot { peer, path };
+                let spot = CapabilityAddress { peer, path };
                 self.learn(spot.clone(), capability);
                 vec![spot]
             }
             Change::CapabilityRemoved { path } => {
                 let path = path.clone();
-                vec![self.forget(Spot { peer, path })]
+                vec![self.forget(CapabilityAddress { peer, path })]
             }
             Change::ObjectRemoved(object) => self.forget_object(peer, object),
             _ => Vec::new(),
@@ -135,12 +135,12 @@ impl Nodes {
         self.nodes.get(&peer)
     }
 
-    pub(super) fn known(&self, spot: &Spot) -> Option<&Known> {
+    pub(super) fn known(&self, spot: &CapabilityAddress) -> Option<&Known> {
         self.nodes.get(&spot.peer)?.capabilities.get(&spot.path)
     }
 
     /// Whether an emitter's node says that a sensor's node left it.
-    pub(super) fn misses(&self, emitter: &Spot, sensor: &Spot) -> bool {
+    pub(super) fn misses(&self, emitter: &CapabilityAddress, sensor: &CapabilityAddress) -> bool {
         let missed = self.known(emitter).map(|known| known.info.missed());
         missed.into_iter().flatten().any(|one| {
             let name = one.receiver.as_deref();
@@ -149,7 +149,7 @@ impl Nodes {
     }
 
     /// The emitters that list a node as a receiver.
-    pub(super) fn listed_by(&self, receiver: PeerId) -> Vec<Spot> {
+    pub(super) fn listed_by(&self, receiver: PeerId) -> Vec<CapabilityAddress> {
         let spots = self.listed.get(&receiver);
         spots.into_iter().flatten().cloned().collect()
     }
@@ -187,7 +187,7 @@ impl Nodes {
         one(&|path| path.to_string() == text).or_else(|| one(&|path| labelled(path) == text))
     }
 
-    fn learn(&mut self, spot: Spot, capability: &Capability) {
+    fn learn(&mut self, spot: CapabilityAddress, capability: &Capability) {
         let Some(node) = self.nodes.get_mut(&spot.peer) else {
             return;
         };
@@ -206,7 +206,7 @@ impl Nodes {
         }
     }
 
-    fn forget(&mut self, spot: Spot) -> Spot {
+    fn forget(&mut self, spot: CapabilityAddress) -> CapabilityAddress {
         let node = self.nodes.get_mut(&spot.peer);
         if let Some(old) = node.and_then(|node| node.capabilities.remove(&spot.path)) {
             self.unlist(&spot, &old.info);
@@ -214,7 +214,7 @@ impl Nodes {
         spot
     }
 
-    fn forget_object(&mut self, peer: PeerId, object: &ObjectPath) -> Vec<Spot> {
+    fn forget_object(&mut self, peer: PeerId, object: &ObjectPath) -> Vec<CapabilityAddress> {
         let Some(node) = self.nodes.get(&peer) else {
             return Vec::new();
         };
@@ -224,11 +224,11 @@ impl Nodes {
             .cloned()
             .collect();
         gone.into_iter()
-            .map(|path| self.forget(Spot { peer, path }))
+            .map(|path| self.forget(CapabilityAddress { peer, path }))
             .collect()
     }
 
-    fn unlist(&mut self, spot: &Spot, info: &Info) {
+    fn unlist(&mut self, spot: &CapabilityAddress, info: &Info) {
         for receiver in receivers(info) {
             if let Some(spots) = self.listed.get_mut(&receiver) {
                 spots.remove(spot);

@@ -20,7 +20,7 @@ pub(super) struct Options {
 /// A conversion as it is kept.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct Kept {
+pub(super) struct SavedConversion {
     #[serde(skip_serializing_if = "Option::is_none")]
     expression: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,7 @@ impl Options {
         let Some(Variant::Dict(options)) = options else {
             return Err(Refusal::InvalidArgs("options are a{sv}".to_owned()));
         };
-        let (mut kept, mut lasting) = (Kept::default(), false);
+        let (mut kept, mut lasting) = (SavedConversion::default(), false);
         for (key, value) in options.iter() {
             let (Variant::Str(key), Variant::Variant(value)) = (key, value) else {
                 return Err(Refusal::InvalidArgs("options are a{sv}".to_owned()));
@@ -76,7 +76,7 @@ impl Options {
     }
 }
 
-impl Kept {
+impl SavedConversion {
     /// The conversion; the error is a text for people.
     pub(super) fn read(&self, calculator: &Calculator) -> Result<Conversion, String> {
         let expression = self.expression.as_deref();
@@ -96,7 +96,7 @@ impl Kept {
     }
 }
 
-impl From<&Conversion> for Kept {
+impl From<&Conversion> for SavedConversion {
     fn from(conversion: &Conversion) -> Self {
         let expression = conversion.expression.as_ref();
         Self {
@@ -119,7 +119,7 @@ impl From<&Conversion> for Kept {
 
 /// A conversion as its wire's object shows it.
 pub(super) fn shown(conversion: &Conversion) -> Variant<'static> {
-    let kept = Kept::from(conversion);
+    let kept = SavedConversion::from(conversion);
     let text = |text: String| Variant::from(Text::new(&text));
     let entries = [
         ("Expression", kept.expression.map(text)),

@@ -13,7 +13,7 @@ use zocp_node::{PeerId, model::Access};
 use super::{
     conversion::{Conversion, Side},
     end::{BusEnd, End, NodeEnd},
-    nodes::{Known, Nodes, Spot},
+    nodes::{CapabilityAddress, Known, Nodes},
 };
 
 /// How a wire is made.
@@ -22,9 +22,9 @@ pub(super) enum Plan {
     /// A subscription of one node to another.
     Direct {
         /// The emitter.
-        emitter: Spot,
+        emitter: CapabilityAddress,
         /// The sensor.
-        sensor: Spot,
+        sensor: CapabilityAddress,
     },
     /// This bridge is in between.
     Through(Route),
@@ -49,7 +49,7 @@ pub(super) struct Route {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Source {
     /// An emitter of a node.
-    Emitter(Spot),
+    Emitter(CapabilityAddress),
     /// A property or a signal of a service.
     Bus(BusEnd),
 }
@@ -58,9 +58,9 @@ pub(super) enum Source {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Target {
     /// A capability of a node, by SET.
-    Set(Spot),
+    Set(CapabilityAddress),
     /// A sensor of a node, by the SIG of an emitter of ours.
-    Relay(Spot),
+    Relay(CapabilityAddress),
     /// A property or a method of a service.
     Bus(BusEnd),
 }
@@ -100,7 +100,7 @@ pub(super) enum PlanError {
 impl Source {
     /// The capability that it is, if it is one.
     #[must_use]
-    pub(super) fn spot(&self) -> Option<&Spot> {
+    pub(super) fn spot(&self) -> Option<&CapabilityAddress> {
         match self {
             Self::Emitter(spot) => Some(spot),
             Self::Bus(_) => None,
@@ -111,7 +111,7 @@ impl Source {
 impl Target {
     /// The capability that it is, if it is one.
     #[must_use]
-    pub(super) fn spot(&self) -> Option<&Spot> {
+    pub(super) fn spot(&self) -> Option<&CapabilityAddress> {
         match self {
             Self::Set(spot) | Self::Relay(spot) => Some(spot),
             Self::Bus(_) => None,
@@ -197,7 +197,7 @@ pub(super) fn is_state(access: Access) -> bool {
     access.read
 }
 
-fn through(nodes: &Nodes, spot: Spot, access: Access) -> Target {
+fn through(nodes: &Nodes, spot: CapabilityAddress, access: Access) -> Target {
     // The bridge itself is handed values, sensor or not.
     if access.write || nodes.is_me(spot.peer) {
         Target::Set(spot)
@@ -208,8 +208,8 @@ fn through(nodes: &Nodes, spot: Spot, access: Access) -> Target {
 
 /// Whether two nodes can be told to do it between themselves. Old nodes look for both ends at their root,
 /// append to a list of subscribers that must be there, and compare with a value that must be there.
-fn is_direct(nodes: &Nodes, emitter: &Spot, sensor: &Spot) -> bool {
-    let bears = |spot: &Spot, is_ready: fn(&Known) -> bool| {
+fn is_direct(nodes: &Nodes, emitter: &CapabilityAddress, sensor: &CapabilityAddress) -> bool {
+    let bears = |spot: &CapabilityAddress, is_ready: fn(&Known) -> bool| {
         let (Some(node), Some(known)) = (nodes.get(spot.peer), nodes.known(spot)) else {
             return false;
         };
@@ -224,7 +224,7 @@ fn is_direct(nodes: &Nodes, emitter: &Spot, sensor: &Spot) -> bool {
         && bears(sensor, |known| known.has_value)
 }
 
-fn spot<'n>(nodes: &'n Nodes, end: &NodeEnd) -> Result<(Spot, &'n Known), PlanError> {
+fn spot<'n>(nodes: &'n Nodes, end: &NodeEnd) -> Result<(CapabilityAddress, &'n Known), PlanError> {
     let peer = nodes.find(end);
     let peer = peer.ok_or_else(|| PlanError::NodeGone(end.node.clone()))?;
     find_at(nodes, peer, end)
@@ -234,9 +234,9 @@ fn find_at<'n>(
     nodes: &'n Nodes,
     peer: PeerId,
     end: &NodeEnd,
-) -> Result<(Spot, &'n Known), PlanError> {
+) -> Result<(CapabilityAddress, &'n Known), PlanError> {
     let found = nodes.resolve(peer, &end.capability).and_then(|path| {
-        let spot = Spot { peer, path };
+        let spot = CapabilityAddress { peer, path };
         let known = nodes.known(&spot)?;
         Some((spot, known))
     });

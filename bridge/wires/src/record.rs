@@ -14,8 +14,8 @@ use zocp_interfaces::WIRE_INTERFACE;
 use zocp_node::Value;
 
 use super::{
-    board::{Maker, State, Wire, WireId},
     options,
+    registry::{Maker, State, Wire, WireId},
 };
 use zocp_dbus::{
     connection::until,
@@ -34,14 +34,14 @@ pub(super) struct Record {
 #[derive(Debug)]
 struct Shared {
     path: String,
-    facts: Mutex<Facts>,
+    status: Mutex<Status>,
     due: Due,
     /// Its state is another.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Facts {
+struct Status {
     state: Option<State>,
     is_direct: bool,
     /// The newest value was not passed on.
@@ -53,11 +53,11 @@ struct Facts {
     error: String,
     is_due: bool,
     /// What it passes on may come back to it.
-    leads_round: bool,
+    is_in_circle: bool,
 }
 
 /// What makes a property.
-type Show = fn(&Facts) -> Variant<'static>;
+type Show = fn(&Status) -> Variant<'static>;
 
 /// Records whose change is to be told.
 #[derive(Debug, Clone, Default)]
@@ -71,7 +71,7 @@ impl Due {
     pub(super) fn take(&self) -> Vec<Record> {
         let records = std::mem::take(&mut *locked(&self.queue));
         for record in &records {
-            record.facts().is_due = false;
+            record.status().is_due = false;
         }
         records
     }
@@ -81,7 +81,7 @@ impl Record {
     pub(super) fn new(id: WireId, due: &Due) -> Self {
         let shared = Shared {
             path: format!("{}/{}", zocp_interfaces::WIRES_PATH, id.0),
-            facts: Mutex::default(),
+            status: Mutex::default(),
             due: due.clone(),
             changed: Notify::new(),
         };
@@ -96,52 +96,52 @@ impl Record {
     }
 
     /// The wire is so far.
-    pub(super) fn stand(&self, wire: &Wire) {
+    pub(super) fn set_state(&self, wire: &Wire) {
         let state = wire.state();
-        let mut facts = self.facts();
+        let mut status = self.status();
         match &state {
-            State::Failed(reason) => facts.error = cut(reason),
-            State::Waiting(Some(reason)) => facts.error = cut(reason),
-            State::Waiting(None) => facts.error.clear(),
-            State::Active if facts.state.as_ref() != Some(&State::Active) => {
-                facts.error.clear();
-                facts.fails = false;
+            State::Failed(reason) => status.error = cut(reason),
+            State::Waiting(Some(reason)) => status.error = cut(reason),
+            State::Waiting(None) => status.error.clear(),
+            State::Active if status.state.as_ref() != Some(&State::Active) => {
+                status.error.clear();
+                status.fails = false;
             }
             State::Active => {}
         }
-        facts.is_direct = wire.is_direct();
-        facts.state = Some(state);
-        drop(facts);
+        status.is_direct = wire.is_direct();
+        status.state = Some(state);
+        drop(status);
         self.shared.changed.notify_waiters();
     }
 
     /// Whether what it passes on may come back to it.
-    pub(super) fn lead_round(&self, leads_round: bool) {
-        self.facts().leads_round = leads_round;
+    pub(super) fn set_in_circle(&self, is_in_circle: bool) {
+        self.status().is_in_circle = is_in_circle;
     }
 
     /// The same.
-    pub(super) fn leads_round(&self) -> bool {
-        self.facts().leads_round
+    pub(super) fn is_in_circle(&self) -> bool {
+        self.status().is_in_circle
     }
 
     /// The wire is no more.
     pub(super) fn end(&self) {
-        self.facts().state = Some(State::Failed("it was taken away".to_owned()));
+        self.status().state = Some(State::Failed("it was taken away".to_owned()));
         self.shared.changed.notify_waiters();
     }
 
     /// Waits while a node is asked. Cancel safe.
     pub(super) async fn is_answered(&self) {
         until(&self.shared.changed, || {
-            self.facts().state != Some(State::Waiting(None))
+            self.status().state != Some(State::Waiting(None))
         })
         .await;
     }
 
     /// Why it cannot be, if it cannot.
     pub(super) fn refused(&self) -> Option<String> {
-        match &self.facts().state {
+        match &self.status().state {
             Some(State::Failed(reason)) => Some(reason.clone()),
             _ => None,
         }
@@ -149,28 +149,28 @@ impl Record {
 
     /// A value was passed on.
     pub(super) fn passed(&self, value: Value) {
-        let mut facts = self.facts();
-        facts.count += 1;
-        facts.last = Some(value);
-        facts.fails = false;
-        self.is_due(facts);
+        let mut status = self.status();
+        status.count += 1;
+        status.last = Some(value);
+        status.fails = false;
+        self.is_due(status);
     }
 
     /// No value could be passed on, if one came.
-    pub(super) fn troubled(&self, reason: &str) {
-        let mut facts = self.facts();
-        facts.fails = true;
-        facts.error = cut(reason);
-        self.is_due(facts);
+    pub(super) fn target_failed(&self, reason: &str) {
+        let mut status = self.status();
+        status.fails = true;
+        status.error = cut(reason);
+        self.is_due(status);
     }
 
     /// A value was not passed on.
     pub(super) fn failed(&self, reason: &str) {
-        let mut facts = self.facts();
-        facts.lost += 1;
-        facts.fails = true;
-        facts.error = cut(reason);
-        self.is_due(facts);
+        let mut status = self.status();
+        status.lost += 1;
+        status.fails = true;
+        status.error = cut(reason);
+        self.is_due(status);
     }
 
     /// Newer values took the place of so many.
@@ -178,20 +178,20 @@ impl Record {
         if count == 0 {
             return;
         }
-        let mut facts = self.facts();
+        let mut status = self.status();
         let count = u64::try_from(count).unwrap_or(u64::MAX);
-        facts.skipped = facts.skipped.saturating_add(count);
-        self.is_due(facts);
+        status.skipped = status.skipped.saturating_add(count);
+        self.is_due(status);
     }
 
     #[cfg(test)]
     pub(super) fn skips(&self) -> u64 {
-        self.facts().skipped
+        self.status().skipped
     }
 
     #[cfg(test)]
     pub(super) fn losses(&self) -> u64 {
-        self.facts().lost
+        self.status().lost
     }
 
     /// How its object looks; `shape` has the members.
@@ -210,7 +210,7 @@ impl Record {
     }
 
     /// Has its change told.
-    pub(super) fn tell(&self, objects: &mut Objects) -> Result<(), TableError> {
+    pub(super) fn publish(&self, objects: &mut Objects) -> Result<(), TableError> {
         for (property, content) in self.contents() {
             objects.set_content(self.path(), WIRE_INTERFACE, property, content)?;
         }
@@ -219,37 +219,37 @@ impl Record {
 
     fn contents(&self) -> impl Iterator<Item = (&'static str, Content)> {
         let all: [(&'static str, Show); 7] = [
-            ("State", |facts| Variant::new(facts.state_shown())),
-            ("Direct", |facts| Variant::new(facts.is_direct)),
-            ("Count", |facts| Variant::new(facts.count)),
-            ("Lost", |facts| Variant::new(facts.lost)),
-            ("Skipped", |facts| Variant::new(facts.skipped)),
-            ("LastValue", Facts::last_shown),
-            ("LastError", |facts| Variant::new(facts.error.clone())),
+            ("State", |status| Variant::new(status.state_shown())),
+            ("Direct", |status| Variant::new(status.is_direct)),
+            ("Count", |status| Variant::new(status.count)),
+            ("Lost", |status| Variant::new(status.lost)),
+            ("Skipped", |status| Variant::new(status.skipped)),
+            ("LastValue", Status::last_shown),
+            ("LastError", |status| Variant::new(status.error.clone())),
         ];
         all.into_iter().map(|(name, show)| {
             let record = self.clone();
-            let content = Content::Computed(Arc::new(move || show(&record.facts())));
+            let content = Content::Computed(Arc::new(move || show(&record.status())));
             (name, content)
         })
     }
 
-    fn is_due(&self, mut facts: MutexGuard<'_, Facts>) {
-        if facts.is_due {
+    fn is_due(&self, mut status: MutexGuard<'_, Status>) {
+        if status.is_due {
             return;
         }
-        facts.is_due = true;
-        drop(facts);
+        status.is_due = true;
+        drop(status);
         locked(&self.shared.due.queue).push(self.clone());
         self.shared.due.wake.notify_one();
     }
 
-    fn facts(&self) -> MutexGuard<'_, Facts> {
-        locked(&self.shared.facts)
+    fn status(&self) -> MutexGuard<'_, Status> {
+        locked(&self.shared.status)
     }
 }
 
-impl Facts {
+impl Status {
     fn state_shown(&self) -> &'static str {
         match &self.state {
             Some(State::Failed(_)) => "failed",

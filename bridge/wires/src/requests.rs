@@ -9,10 +9,10 @@ use zbus::{ObjectPath, Variant};
 use zocp_interfaces::WIRES_PATH;
 
 use super::{
-    End, MADE_PATIENCE, NodeEnd, Wires,
-    board::{WireError, WireId},
+    CONFIRM_TIMEOUT, End, NodeEnd, Wires,
     options::Options,
     plan::PlanError,
+    registry::{WireError, WireId},
 };
 use zocp_dbus::{
     errors::Refusal,
@@ -39,7 +39,7 @@ impl Wires {
             }
             "Unwire" => {
                 let (from, to) = ends()?;
-                let gone = self.change(|board| board.disconnect(from, to));
+                let gone = self.change(|registry| registry.disconnect(from, to));
                 gone.map(|_| Vec::new()).map_err(refusal)
             }
             "WireWith" => {
@@ -49,7 +49,8 @@ impl Wires {
                 Ok(vec![Variant::ObjectPath(path(id)?)])
             }
             "Remove" => {
-                let removed = number(&call.path).map(|id| self.change(|board| board.remove(id)));
+                let removed =
+                    number(&call.path).map(|id| self.change(|registry| registry.remove(id)));
                 removed
                     .unwrap_or(Err(WireError::Unknown))
                     .map_err(refusal)?;
@@ -65,12 +66,12 @@ impl Wires {
             conversion,
             lasting,
         } = options;
-        let made = self.change(|board| board.connect(ends, conversion, lasting));
+        let made = self.change(|registry| registry.connect(ends, conversion, lasting));
         let id = made.map_err(refusal)?;
-        let record = self.switch().records.get(&id).cloned();
+        let record = self.state().records.get(&id).cloned();
         if let Some(record) = record {
             // One that says nothing in time says it later: its state tells.
-            timeout(MADE_PATIENCE, record.is_answered()).await.ok();
+            timeout(CONFIRM_TIMEOUT, record.is_answered()).await.ok();
             if let Some(reason) = record.refused() {
                 return Err(Refusal::Failed(reason));
             }

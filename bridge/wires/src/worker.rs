@@ -6,7 +6,7 @@
 //! Invariants: WORKER-1. values are delivered in the order in which they were emitted. WORKER-2. each value is
 //! delivered, or a newer one of the same state is, or the record says why not, and the next one is tried.
 //! WORKER-3. a touch is passed on once: what comes back of it in a circle ends here.
-//! Not here: which wires there are (`super::board`).
+//! Not here: which wires there are (`super::registry`).
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -16,14 +16,14 @@ use zocp_node::{
 };
 
 use super::{
-    board::{WireId, relay_name},
     bus::{CallError, Caller, Sink},
     conversion::{Conversion, ConversionError, Converter, Kind, Side},
-    feed::{Outlet, Passing},
-    nodes::Spot,
+    nodes::CapabilityAddress,
     pace::Pace,
     plan::{Route, Target},
+    queue::{QueueItem, QueueReceiver},
     record::Record,
+    registry::{WireId, relay_name},
 };
 
 /// What passes a wire's values on.
@@ -34,26 +34,26 @@ pub(super) struct Worker {
     pub(super) record: Record,
     pub(super) route: Route,
     pub(super) conversion: Conversion,
-    pub(super) outlet: Outlet,
+    pub(super) receiver: QueueReceiver,
     pub(super) pace: Pace,
-    /// The wire is taken away: what waits is not delivered.
-    pub(super) taken: CancellationToken,
+    /// The wire is removed away: what waits is not delivered.
+    pub(super) removed: CancellationToken,
     /// A worker of this wire before this one, which ends first.
     pub(super) before: Option<CancellationToken>,
 }
 
 impl Worker {
-    /// Works until the feed ends or the wire is taken away.
+    /// Works until the feed ends or the wire is removed away.
     pub(super) async fn run(mut self) {
         if let Some(before) = self.before.take() {
             before.cancelled().await;
         }
-        let taken = self.taken.clone();
+        let removed = self.removed.clone();
         let mut work = None;
         tokio::select! {
             biased;
-            () = taken.cancelled() => {}
-            // What is being delivered when the wire is taken away is delivered, or not.
+            () = removed.cancelled() => {}
+            // What is being delivered when the wire is removed away is delivered, or not.
             () = self.work(&mut work) => {}
         }
         if let Some(work) = work {
@@ -62,21 +62,21 @@ impl Worker {
     }
 
     /// Delivers what comes. A target that cannot be opened is tried again with each value.
-    async fn work(&mut self, work: &mut Option<Work>) {
+    async fn work(&mut self, work: &mut Option<RunningWire>) {
         match self.open().await {
             Ok(opened) => *work = Some(self.opened(opened)),
-            Err(error) => self.record.troubled(&error.to_string()),
+            Err(error) => self.record.target_failed(&error.to_string()),
         }
-        while let Some(mut passing) = self.outlet.next().await {
+        while let Some(mut item) = self.receiver.next().await {
             // Where touches do not end a circle, a pace does; the newest value is passed on behind it.
-            if passing.cause.is_none() && self.record.leads_round() {
+            if item.cause.is_none() && self.record.is_in_circle() {
                 let pause = self.pace.step();
                 if !pause.is_zero() {
                     sleep(pause).await;
-                    passing = self.newest(passing);
+                    item = self.newest(item);
                 }
             }
-            match self.pass(work, passing).await {
+            match self.pass(work, item).await {
                 Ok(Some(value)) => self.record.passed(value),
                 Ok(None) => {}
                 Err(error) => self.record.failed(&error.to_string()),
@@ -84,18 +84,18 @@ impl Worker {
         }
     }
 
-    fn newest(&mut self, passing: Passing) -> Passing {
-        let Some(newer) = self.outlet.newest() else {
-            return passing;
+    fn newest(&mut self, item: QueueItem) -> QueueItem {
+        let Some(newer) = self.receiver.newest() else {
+            return item;
         };
         self.record.skipped(1);
         newer
     }
 
     /// What is known of the target now says what is delivered to it.
-    fn opened(&self, work: Work) -> Work {
+    fn opened(&self, work: RunningWire) -> RunningWire {
         let delivery = self.conversion.delivery(self.is_state(&work.target));
-        self.outlet.deliver(delivery);
+        self.receiver.set_delivery(delivery);
         work
     }
 
@@ -109,28 +109,28 @@ impl Worker {
     /// What was delivered, if there was something to deliver.
     async fn pass(
         &self,
-        work: &mut Option<Work>,
-        passing: Passing,
+        work: &mut Option<RunningWire>,
+        item: QueueItem,
     ) -> Result<Option<Value>, PassError> {
         let work = match work {
             Some(work) => work,
             closed => closed.insert(self.opened(self.open().await?)),
         };
         // Only now is it known whether a member of the bus is a property or a method.
-        if passing.is_first && !self.conversion.is_initial(self.is_state(&work.target)) {
+        if item.is_initial && !self.conversion.is_initial(self.is_state(&work.target)) {
             return Ok(None);
         }
-        let Some(value) = work.converter.convert(&passing.value)? else {
+        let Some(value) = work.converter.convert(&item.value)? else {
             return Ok(None);
         };
-        if let Some(cause) = &passing.cause {
+        if let Some(cause) = &item.cause {
             if !matches!(work.history.meet(cause), Meaning::New | Meaning::Wins) {
                 return Ok(None);
             }
-        } else if self.record.leads_round() && work.last.as_ref() == Some(&value) {
+        } else if self.record.is_in_circle() && work.last.as_ref() == Some(&value) {
             return Ok(None);
         }
-        self.put(&work.target, &value, (passing.hops, passing.cause))
+        self.put(&work.target, &value, (item.hops, item.cause))
             .await?;
         work.last = Some(value.clone());
         Ok(Some(value))
@@ -158,7 +158,7 @@ impl Worker {
     /// Sets a value of a node, when there is room for it, or hands it to this one.
     async fn set(
         &self,
-        spot: &Spot,
+        spot: &CapabilityAddress,
         value: &Value,
         (hops, cause): (u8, Option<Cause>),
     ) -> Result<(), NodeError> {
@@ -179,7 +179,7 @@ impl Worker {
     }
 
     /// Makes what it takes to deliver at the target.
-    async fn open(&self) -> Result<Work, PassError> {
+    async fn open(&self) -> Result<RunningWire, PassError> {
         let (target, to) = match &self.route.target {
             Target::Set(spot) => (Opened::Node(spot.clone()), self.route.to),
             Target::Bus(end) => {
@@ -190,7 +190,7 @@ impl Worker {
             Target::Relay(sensor) => (self.open_relay(sensor).await?, self.route.to),
         };
         let converter = Converter::new(self.conversion.clone(), self.route.from, to);
-        Ok(Work {
+        Ok(RunningWire {
             target,
             converter,
             last: None,
@@ -198,7 +198,7 @@ impl Worker {
         })
     }
 
-    async fn open_relay(&self, sensor: &Spot) -> Result<Opened, NodeError> {
+    async fn open_relay(&self, sensor: &CapabilityAddress) -> Result<Opened, NodeError> {
         let relay = CapPath::root(relay_name(self.id));
         let capability = Capability::event(hint(self.route.to));
         self.node.publish(relay.clone(), capability).await?;
@@ -217,17 +217,17 @@ impl Worker {
         }
     }
 
-    fn ends(&self, relay: &CapPath, sensor: &Spot) -> (End, End) {
-        let emitter = Spot {
+    fn ends(&self, relay: &CapPath, sensor: &CapabilityAddress) -> (End, End) {
+        let emitter = CapabilityAddress {
             peer: self.node.id(),
             path: relay.clone(),
         };
-        (end(&emitter), end(sensor))
+        (node_end(&emitter), node_end(sensor))
     }
 }
 
 /// An opened target, and what is made of values for it.
-struct Work {
+struct RunningWire {
     target: Opened,
     converter: Converter,
     /// What was delivered last.
@@ -238,8 +238,11 @@ struct Work {
 
 /// A target at which values can be delivered.
 enum Opened {
-    Node(Spot),
-    Relay { relay: CapPath, sensor: Spot },
+    Node(CapabilityAddress),
+    Relay {
+        relay: CapPath,
+        sensor: CapabilityAddress,
+    },
     Bus(Sink),
 }
 
@@ -258,7 +261,7 @@ enum PassError {
 }
 
 /// A capability as the node is told of it.
-pub(super) fn end(spot: &Spot) -> End {
+pub(super) fn node_end(spot: &CapabilityAddress) -> End {
     End {
         node: spot.peer,
         name: Some(spot.path.to_string()),

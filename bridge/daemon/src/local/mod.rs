@@ -55,7 +55,7 @@ use zocp_dbus::{
     server::{Answer, CallRequest, ObjectTable, SetRequest, unknown_method},
 };
 use zocp_relay::programs::Programs;
-use zocp_state::{Keeper, StateDir};
+use zocp_state::{Persister, StateDir};
 
 /// The bridge's own tree. Clones are the same.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ struct Shared {
     turn: tokio::sync::Mutex<()>,
     marks: Marks,
     sets: SetQueue,
-    keeper: OnceLock<Keeper>,
+    keeper: OnceLock<Persister>,
 }
 
 /// What the bridge's own tree is made with.
@@ -119,7 +119,7 @@ impl Local {
         let (kept, store) = order.state.open::<LastingValues>();
         local.restore(kept).await;
         let keeping = local.clone();
-        let keeper = store.keep(tasks, stop.clone(), move || keeping.registry().kept());
+        let keeper = store.persist(tasks, stop.clone(), move || keeping.registry().kept());
         // Set once, here.
         local.shared.keeper.set(keeper).ok();
         let following = local.clone();

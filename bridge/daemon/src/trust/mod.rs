@@ -36,7 +36,7 @@ use zocp_dbus::{
     interface::{Interface, SlotError},
     server::{Answer, ObjectTable},
 };
-use zocp_state::{Keeper, StateDir, Store};
+use zocp_state::{Persister, StateDir, Store};
 
 /// The trusted keys before there is a node.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ struct Shared {
 #[derive(Debug)]
 struct Secure {
     trusted: Arc<Mutex<TrustStore>>,
-    keeper: Keeper,
+    keeper: Persister,
     first_use: Mutex<FirstUse>,
     /// Held by who changes something (TRUST-1).
     turn: tokio::sync::Mutex<()>,
@@ -108,7 +108,7 @@ impl Trust {
             let kept = Arc::clone(&trusted);
             let keeper = opened
                 .store
-                .keep(tasks, stop, move || locked(&kept).kept().into());
+                .persist(tasks, stop, move || locked(&kept).kept().into());
             Secure {
                 trusted,
                 keeper,
@@ -252,7 +252,7 @@ impl Trust {
             Refusal::Failed(text)
         })?;
         let key = Variant::new(key.to_string());
-        Ok(vec![key, Variant::new(secure.keeper.keeps())])
+        Ok(vec![key, Variant::new(secure.keeper.is_persistent())])
     }
 
     fn show(&self) {

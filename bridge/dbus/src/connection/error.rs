@@ -1,20 +1,20 @@
-//! Why there is no connection to a bus.
+//! The errors of connecting to a bus.
 
 use std::io;
 
-/// Why there is no connection to a bus.
+/// Why a connection to a bus could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The address is none: the configuration's fault.
-    #[error("the address of the bus: {0}")]
+    /// The address is malformed: the configuration must be corrected.
+    #[error("the address of the bus is invalid: {0}")]
     Address(zbus::Error),
-    /// Nobody is there, or it hung up.
+    /// No process listens at the address, or it closed the connection.
     #[error("the bus cannot be reached: {0}")]
     Unreachable(#[from] io::Error),
-    /// What is there does not want us, or is no bus.
-    #[error("the bus refuses us: {0}")]
+    /// The bus rejected the authentication or `Hello`, or the process at the address is not a bus.
+    #[error("the bus rejected the connection: {0}")]
     Refused(String),
-    /// What is there says nothing.
-    #[error("the bus does not answer")]
+    /// The process at the address did not complete the handshake in time.
+    #[error("the bus did not answer in time")]
     Silent,
 }

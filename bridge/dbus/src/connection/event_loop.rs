@@ -1,9 +1,9 @@
-//! Serving a line on one connection.
+//! The event loop that serves a [`BusConnection`] on one connected socket.
 //!
-//! Model: one loop: the ear looks at what is due, what is queued is written, what came is heard, and
-//! when there is nothing of all that it waits, for everything at once.
-//! Invariants: as those of the line. Nothing is read while the ear is busy or too much waits to be written.
-//! Limits: [`HEARD_AT_ONCE_MAX`] messages, then others get their turn.
+//! Model: each round calls [`Handler::turn`] for due work, writes queued messages and passes received messages to
+//! [`Handler::hear`]. When none of this is possible, the loop waits for all of its events at once.
+//! Invariants: those of `super`. Nothing is read while the handler is busy or while too many octets wait to be written.
+//! Limits: after [`BATCH_MAX`] messages the loop yields to other tasks.
 
 use std::{
     future::{Future, poll_fn},
@@ -22,85 +22,86 @@ use tokio_util::sync::CancellationToken;
 use zbus::Message;
 
 use super::{
-    BusConnection, Written, handshake::Connected, incoming::Came, reading::poll_read_into,
+    BusConnection, Written, handshake::Connected, incoming::Inbound, reading::poll_read_into,
 };
 
-/// Who hears what the bus says on a line.
+/// Receives the messages that arrive on a connection.
 pub trait Handler: Send {
-    /// A message.
+    /// Receives a message.
     fn hear(&mut self, message: Message);
 
-    /// Looks at what is due; called after each batch of messages, each nudge, and when it said, or before.
+    /// Does the work that is due and returns the time of the next due work. It is called after each batch of messages,
+    /// after each [`BusConnection::nudge`], and at the returned time or earlier.
     fn turn(&mut self) -> Option<Instant> {
         None
     }
 
-    /// Nothing is read before this is done; `None` where it is.
+    /// A future that must complete before the socket is read again; `None` if reading may continue.
     fn busy(&self) -> Option<BoxFuture<'static, ()>> {
         None
     }
 }
 
-/// Why a line left its connection.
+/// Why [`run`] returned.
 #[derive(Debug)]
 pub enum Ended {
-    /// It was to stop.
+    /// It was stopped.
     Stopped,
-    /// The connection failed.
+    /// The connection failed; the text says why.
     Failed(String),
 }
 
-/// Serves a line until `stop`, or until the connection fails.
+/// Serves a connection until `stop` is cancelled or the socket fails.
 pub async fn run<E: Handler>(
-    line: &BusConnection,
+    connection: &BusConnection,
     connected: Connected,
-    ear: &mut E,
+    handler: &mut E,
     stop: &CancellationToken,
 ) -> Ended {
-    let mut living = Living {
-        line,
+    let mut event_loop = EventLoop {
+        connection,
         connected,
-        ear,
+        handler,
         busy: None,
-        room: None,
-        alarm: Alarm::default(),
+        writable: None,
+        timer: Timer::default(),
     };
-    let ended = match living.until(stop).await {
+    let ended = match event_loop.until(stop).await {
         Ok(()) => Ended::Stopped,
         Err(error) => Ended::Failed(error.to_string()),
     };
     if let Ended::Stopped = ended {
-        match timeout(CLOSE_MAX, living.write_all()).await {
-            // An error means that the bus is gone, and with it who would have listened.
+        match timeout(CLOSE_MAX, event_loop.write_all()).await {
+            // An error means that the bus has closed the connection, so nobody can receive these messages.
             Ok(_) => {}
             Err(_) => {
-                tracing::warn!("the bus does not take the last messages of a connection");
+                tracing::warn!("the bus does not accept the last messages of a closing connection");
             }
         }
     }
-    line.clear();
+    connection.clear();
     ended
 }
 
-struct Living<'a, E> {
-    line: &'a BusConnection,
+struct EventLoop<'a, E> {
+    connection: &'a BusConnection,
     connected: Connected,
-    ear: &'a mut E,
-    /// What the ear waits for.
+    handler: &'a mut E,
+    /// The future of [`Handler::busy`].
     busy: Option<BoxFuture<'static, ()>>,
-    /// Until the socket takes more.
-    room: Option<BoxFuture<'static, io::Result<()>>>,
-    alarm: Alarm,
+    /// Completes when the socket accepts more octets.
+    writable: Option<BoxFuture<'static, io::Result<()>>>,
+    timer: Timer,
 }
 
-impl<E: Handler> Living<'_, E> {
+impl<E: Handler> EventLoop<'_, E> {
     async fn until(&mut self, stop: &CancellationToken) -> io::Result<()> {
         let mut stopped = pin!(stop.cancelled());
         loop {
-            self.alarm.set(self.ear.turn());
+            self.timer.set(self.handler.turn());
             self.write()?;
-            self.busy = self.ear.busy();
-            if self.hear() {
+            self.busy = self.handler.busy();
+            if self.receive() {
                 if self.connected.incoming.has_next() {
                     yield_now().await;
                 }
@@ -118,85 +119,89 @@ impl<E: Handler> Living<'_, E> {
         }
     }
 
-    /// Hears what came and may be heard; whether there was anything.
-    fn hear(&mut self) -> bool {
+    /// Passes received messages to the handler; returns whether there was one.
+    fn receive(&mut self) -> bool {
         let incoming = &mut self.connected.incoming;
         if !incoming.has_next() {
             return false;
         }
-        let mut heard = 0;
+        let mut received = 0;
         while self.busy.is_none()
-            && heard < HEARD_AT_ONCE_MAX
-            && self.line.has_room()
-            && let Some(came) = incoming.next()
+            && received < BATCH_MAX
+            && self.connection.has_room()
+            && let Some(inbound) = incoming.next()
         {
-            match came {
-                Came::Message(message) => self.ear.hear(message),
-                Came::Unreadable(call, refusal) => self.line.refuse(&call, &refusal),
+            match inbound {
+                Inbound::Message(message) => self.handler.hear(message),
+                Inbound::Unreadable(call, refusal) => self.connection.refuse(&call, &refusal),
             }
-            heard += 1;
-            self.busy = self.ear.busy();
+            received += 1;
+            self.busy = self.handler.busy();
         }
         if incoming.is_empty() {
-            self.connected.gauge.clear();
+            self.connected.barrier.clear();
         }
-        heard > 0
+        received > 0
     }
 
-    /// Waits until something is to be done, or reads what came.
+    /// Waits for an event, or reads from the socket.
     fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.line.shared.wake.poll(context).is_ready() || self.alarm.poll(context).is_ready() {
+        if self.connection.shared.wake.poll(context).is_ready()
+            || self.timer.poll(context).is_ready()
+        {
             return Poll::Ready(Ok(()));
         }
-        if let Some(room) = &mut self.room
-            && let Poll::Ready(taken) = room.poll_unpin(context)
+        if let Some(writable) = &mut self.writable
+            && let Poll::Ready(taken) = writable.poll_unpin(context)
         {
-            self.room = None;
+            self.writable = None;
             return Poll::Ready(taken);
         }
         match &mut self.busy {
             Some(busy) => busy.poll_unpin(context).map(Ok),
-            // What came and was not heard waits for room in the queue.
+            // Received messages wait because too many octets wait to be written.
             None if self.connected.incoming.has_next() => Poll::Pending,
             None => {
-                self.connected.gauge.mark();
+                self.connected.barrier.mark();
                 let Connected {
                     socket, incoming, ..
                 } = &mut self.connected;
                 let read = poll_read_into(socket, incoming, context);
                 if read.is_pending() && incoming.is_empty() {
-                    self.connected.gauge.clear();
+                    self.connected.barrier.clear();
                 }
                 read.map_err(io::Error::other)
             }
         }
     }
 
-    /// Writes what the socket takes, and has it tell when it takes the rest.
+    /// Writes as much as the socket accepts, and waits for it to become writable for the rest.
     fn write(&mut self) -> io::Result<()> {
-        if self.room.is_none() && self.line.write(&self.connected.socket)? == Written::Some {
-            self.room = Some(self.connected.socket.writable().boxed());
+        if self.writable.is_none()
+            && self.connection.write(&self.connected.socket)? == Written::Some
+        {
+            self.writable = Some(self.connected.socket.writable().boxed());
         }
         Ok(())
     }
 
     async fn write_all(&mut self) -> io::Result<()> {
-        while self.line.write(&self.connected.socket)? == Written::Some {
+        while self.connection.write(&self.connected.socket)? == Written::Some {
             self.connected.socket.writable().await?;
         }
         Ok(())
     }
 }
 
-/// The next moment at which the ear wants to look. It is not put off: the moments that ears say come
-/// later with each call, and setting a timer each time costs more than looking once for nothing.
+/// The timer for [`Handler::turn`]. It is never moved to a later time: handlers return a later time with each call, and
+/// resetting the timer each time would cost more than one call without due work.
 #[derive(Debug, Default)]
-struct Alarm {
+struct Timer {
     at: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Alarm {
+impl Timer {
     fn set(&mut self, due: Option<Instant>) {
         let Some(due) = due else { return };
         if self.at.is_some_and(|at| at <= due) {
@@ -221,6 +226,7 @@ impl Alarm {
     }
 }
 
-/// Messages that are heard before others get their turn.
-const HEARD_AT_ONCE_MAX: usize = 64;
+/// Messages that the handler receives before the loop yields to other tasks.
+const BATCH_MAX: usize = 64;
+/// How long the last messages may take to be written when the connection is stopped.
 const CLOSE_MAX: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
-//! Connecting to a bus: authentication, and `Hello`, whose answer is our name.
+//! Connecting to a bus: authentication and the call of `Hello`, whose reply contains our unique name.
 //!
-//! Model: all that we say is said at once, since nothing of it depends on the answers; then the answers
-//! are read: a line each, and a message.
-//! Limits: [`LINE_LEN_MAX`] octets of a line; [`CONNECT_MAX`] for all.
+//! Model: authentication and `Hello` are sent at once, because no part of them depends on a reply. Then the replies are
+//! read: the lines of the authentication protocol, and one message.
+//! Limits: [`LINE_LEN_MAX`] octets for a line; [`CONNECT_MAX`] for the whole handshake.
 //! Spec: D-Bus specification, "Authentication Protocol"
 
 use std::{future::poll_fn, io, io::IoSlice, sync::Arc, time::Duration};
@@ -13,21 +13,21 @@ use zbus::{Address, Message, message::Type};
 use super::{
     ReadBarrier, bus_call,
     error::ConnectError,
-    incoming::{Came, Incoming},
+    incoming::{Inbound, Incoming},
     reading::read_into,
     socket::Socket,
 };
 
-/// A connection to a bus that knows its name.
+/// A connected socket after the handshake.
 #[derive(Debug)]
 pub struct Connected {
     pub(super) socket: Arc<Socket>,
     pub(super) incoming: Incoming,
-    pub(super) gauge: ReadBarrier,
+    pub(super) barrier: ReadBarrier,
     unique_name: Arc<str>,
-    /// The bus's id.
+    /// The GUID of the bus.
     pub(super) guid: String,
-    /// Whether descriptors may be sent.
+    /// Whether the bus accepts file descriptors.
     pub(super) takes_descriptors: bool,
 }
 
@@ -37,9 +37,9 @@ impl Connected {
         self.unique_name.clone()
     }
 
-    /// Tells how much of what came was heard.
+    /// The read barrier of this connection.
     pub fn read_barrier(&self) -> ReadBarrier {
-        self.gauge.clone()
+        self.barrier.clone()
     }
 }
 
@@ -48,19 +48,19 @@ impl Connected {
 /// # Errors
 /// See [`ConnectError`].
 pub async fn connect(address: &str) -> Result<Connected, ConnectError> {
-    let greeted = timeout(CONNECT_MAX, greet(address)).await;
-    greeted.unwrap_or(Err(ConnectError::Silent))
+    let connected = timeout(CONNECT_MAX, handshake(address)).await;
+    connected.unwrap_or(Err(ConnectError::Silent))
 }
 
-async fn greet(address: &str) -> Result<Connected, ConnectError> {
+async fn handshake(address: &str) -> Result<Connected, ConnectError> {
     let address: Address = address.parse().map_err(ConnectError::Address)?;
     let hello = bus_call("Hello", &())
-        .ok_or_else(|| ConnectError::Refused("a greeting cannot be made".to_owned()))?;
+        .ok_or_else(|| ConnectError::Refused("cannot build the call of Hello".to_owned()))?;
     let mut connected = authenticate(&address, hello.data()).await?;
     let answer = loop {
         match connected.incoming.next() {
-            Some(Came::Message(message)) => break message,
-            Some(Came::Unreadable(..)) => {}
+            Some(Inbound::Message(message)) => break message,
+            Some(Inbound::Unreadable(..)) => {}
             None => read_into(&connected.socket, &mut connected.incoming).await?,
         }
     };
@@ -68,11 +68,11 @@ async fn greet(address: &str) -> Result<Connected, ConnectError> {
     Ok(connected)
 }
 
-/// Connects, and says what comes first right behind.
+/// Connects and authenticates; `first` is sent directly after the authentication.
 async fn authenticate(address: &Address, first: &[u8]) -> Result<Connected, ConnectError> {
     let socket = Socket::connect(address).await?;
-    say(&socket, first).await?;
-    let mut lines = Lines {
+    send_handshake(&socket, first).await?;
+    let mut lines = LineReader {
         socket: &socket,
         octets: Vec::new(),
     };
@@ -88,10 +88,10 @@ async fn authenticate(address: &Address, first: &[u8]) -> Result<Connected, Conn
     let mut incoming = Incoming::default();
     incoming
         .feed(&lines.octets, Vec::new())
-        .map_err(not_understood)?;
+        .map_err(malformed)?;
     let socket = Arc::new(socket);
     Ok(Connected {
-        gauge: ReadBarrier::new(&socket),
+        barrier: ReadBarrier::new(&socket),
         socket,
         incoming,
         unique_name: Arc::from(""),
@@ -100,8 +100,9 @@ async fn authenticate(address: &Address, first: &[u8]) -> Result<Connected, Conn
     })
 }
 
-/// Says who we are, and that descriptors may come: a bus that must not send them answers in our place.
-async fn say(socket: &Socket, first: &[u8]) -> io::Result<()> {
+/// Sends our user id and that we accept file descriptors. Without the latter a bus replies with an error for a message
+/// that has descriptors, instead of forwarding it.
+async fn send_handshake(socket: &Socket, first: &[u8]) -> io::Result<()> {
     let user = rustix::process::geteuid().as_raw().to_string();
     let user: String = user.bytes().map(|digit| format!("{digit:02x}")).collect();
     let mut octets =
@@ -117,21 +118,23 @@ async fn say(socket: &Socket, first: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The answers to what is not a message.
-struct Lines<'a> {
+/// Reads the lines of the authentication protocol.
+struct LineReader<'a> {
     socket: &'a Socket,
-    /// What came behind the last line.
+    /// Octets after the last line.
     octets: Vec<u8>,
 }
 
-impl Lines<'_> {
+impl LineReader<'_> {
     async fn next(&mut self) -> Result<String, ConnectError> {
         let end = loop {
             if let Some(end) = self.octets.windows(2).position(|pair| pair == b"\r\n") {
                 break end;
             }
             if self.octets.len() > LINE_LEN_MAX {
-                return Err(ConnectError::Refused("a line without an end".to_owned()));
+                return Err(ConnectError::Refused(
+                    "the authentication line is too long".to_owned(),
+                ));
             }
             let mut more = [0; 512];
             let read = poll_fn(|context| self.socket.poll_read(context, &mut more));
@@ -154,7 +157,7 @@ fn name_in(answer: &Message) -> Result<Arc<str>, ConnectError> {
     }
 }
 
-fn not_understood(error: zbus::Error) -> ConnectError {
+fn malformed(error: zbus::Error) -> ConnectError {
     ConnectError::Refused(error.to_string())
 }
 

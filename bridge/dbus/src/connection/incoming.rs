@@ -1,14 +1,15 @@
-//! Messages out of the octets that a bus sends.
+//! Decodes the octets that a bus sends into messages.
 //!
-//! Model: [`Incoming::feed`] takes what one read brought; whole messages are then to be had one by one.
-//! What is left of one that is not whole is kept until the rest comes.
-//! Invariants: CONNECTIONINCOMING-1. messages come out as they were sent, wherever reads cut them. CONNECTIONINCOMING-2. memory grows with
-//! what has come, not with what a header announces. CONNECTIONINCOMING-3. descriptors are kept until the message that
-//! brought them has come, and no longer: none outlives the last message that came whole with it. CONNECTIONINCOMING-4. a
-//! message that cannot be read ends nothing and loses no answer: who called with it is refused, who waits
-//! for it as an answer gets an error, and all others are left out. Buses pass on what their own readers take.
-//! Limits: [`MESSAGE_LEN_MAX`], which is the specification's; a bus that sends more is none.
-//! [`DESCRIPTORS_MAX`] of one message.
+//! Model: [`Incoming::feed`] takes the octets of one read; [`Incoming::next`] then returns the complete messages one by
+//! one. The beginning of an incomplete message is stored until the rest arrives.
+//! Invariants: CONNECTIONINCOMING-1. The decoded messages do not depend on how reads split the octets.
+//! CONNECTIONINCOMING-2. Memory grows with the octets that have arrived, not with the length that a header announces.
+//! CONNECTIONINCOMING-3. File descriptors are held until their message is complete; when no message is incomplete, none
+//! is held. CONNECTIONINCOMING-4. A malformed message does not end the connection and loses no reply: a malformed call is
+//! answered with an error, a malformed reply becomes an error reply, and any other malformed message is dropped. A bus
+//! may forward such messages, because it checks less than zbus does.
+//! Limits: [`MESSAGE_LEN_MAX`], as in the specification; a longer message is a protocol error. [`DESCRIPTORS_MAX`] file
+//! descriptors of one message.
 
 use std::{collections::VecDeque, os::fd::OwnedFd};
 
@@ -17,31 +18,31 @@ use zbus::Message;
 use super::socket::DESCRIPTORS_MAX;
 use crate::{errors::Refusal, message::received::received};
 
-/// What has come. See the [module](self).
+/// The decoder. See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
-    whole: VecDeque<Came>,
-    /// The beginning of a message.
+    complete: VecDeque<Inbound>,
+    /// The beginning of an incomplete message.
     partial: Vec<u8>,
     descriptors: Vec<OwnedFd>,
-    /// Whether there was a message that cannot be read, which is told once.
+    /// Whether a malformed message was logged; only the first one is.
     was_unreadable: bool,
 }
 
-/// What has come whole.
+/// A complete message.
 #[derive(Debug)]
-pub(super) enum Came {
-    /// A message.
+pub(super) enum Inbound {
+    /// A well-formed message.
     Message(Message),
-    /// A call that cannot be read: what stands for it, and what its sender is to be told.
+    /// A malformed call: a substitute with the same header fields, and the error for its sender.
     Unreadable(Message, Refusal),
 }
 
 impl Incoming {
-    /// Takes what a read brought.
+    /// Decodes the octets and descriptors of one read.
     ///
     /// # Errors
-    /// The bus's fault: no D-Bus message begins so. Nothing more can be understood of the connection.
+    /// The octets are not the beginning of a D-Bus message: the bus's fault. Nothing after them can be decoded.
     pub(super) fn feed(
         &mut self,
         mut octets: &[u8],
@@ -53,7 +54,7 @@ impl Incoming {
             let (more, rest) = octets.split_at(octets.len().min(len - self.partial.len()));
             self.partial.extend_from_slice(more);
             octets = rest;
-            // A head that is whole only now says how long the message is.
+            // The length of a message is known once its fixed header is complete.
             if message_len(&self.partial)? == Some(self.partial.len()) {
                 let message = std::mem::take(&mut self.partial);
                 self.add(message);
@@ -67,46 +68,46 @@ impl Incoming {
             octets = rest;
         }
         self.partial.extend_from_slice(octets);
-        // They come with the first octets of their message, so these belong to none.
+        // Descriptors arrive with the first octet of their message, so these belong to no message.
         if self.partial.is_empty() || self.descriptors.len() > DESCRIPTORS_MAX {
             self.descriptors.clear();
         }
         Ok(())
     }
 
-    /// The next that is whole.
-    pub(super) fn next(&mut self) -> Option<Came> {
-        self.whole.pop_front()
+    /// The next complete message.
+    pub(super) fn next(&mut self) -> Option<Inbound> {
+        self.complete.pop_front()
     }
 
-    /// Whether there is a whole message.
+    /// Whether there is a complete message.
     pub(super) fn has_next(&self) -> bool {
-        !self.whole.is_empty()
+        !self.complete.is_empty()
     }
 
-    /// Whether all that came was taken.
+    /// Whether every octet that arrived belongs to a message that was returned.
     pub(super) fn is_empty(&self) -> bool {
-        self.whole.is_empty() && self.partial.is_empty()
+        self.complete.is_empty() && self.partial.is_empty()
     }
 
     fn add(&mut self, octets: Vec<u8>) {
         let unreadable = match received(octets, &mut self.descriptors) {
-            Ok(message) => return self.whole.push_back(Came::Message(message)),
+            Ok(message) => return self.complete.push_back(Inbound::Message(message)),
             Err(unreadable) => unreadable,
         };
         if !std::mem::replace(&mut self.was_unreadable, true) {
-            tracing::warn!(%unreadable, "further ones of this connection are not logged");
+            tracing::warn!(%unreadable, "malformed message; further ones on this connection are not logged");
         }
         if let Some(answer) = unreadable.answer() {
-            self.whole.push_back(Came::Message(answer));
+            self.complete.push_back(Inbound::Message(answer));
         } else if let Some(call) = unreadable.call() {
             let refusal = Refusal::InvalidArgs(unreadable.to_string());
-            self.whole.push_back(Came::Unreadable(call, refusal));
+            self.complete.push_back(Inbound::Unreadable(call, refusal));
         }
     }
 }
 
-/// How long the message is that begins with these octets; `None` where they do not say yet.
+/// The length of the message that begins with these octets; `None` if its fixed header is incomplete.
 fn message_len(octets: &[u8]) -> zbus::Result<Option<usize>> {
     let Some(head) = octets.first_chunk::<HEAD_LEN>() else {
         return Ok(None);
@@ -122,7 +123,7 @@ fn message_len(octets: &[u8]) -> zbus::Result<Option<usize>> {
     if ![b'l', b'B'].contains(&head[0]) {
         return Err(zbus::Error::IncorrectEndian);
     }
-    // The fields, padded, and the body.
+    // The fixed header, the padded header fields, and the body.
     let len = HEAD_LEN as u64 + number(12).next_multiple_of(8) + number(4);
     match usize::try_from(len) {
         Ok(len) if len <= MESSAGE_LEN_MAX => Ok(Some(len)),
@@ -130,7 +131,7 @@ fn message_len(octets: &[u8]) -> zbus::Result<Option<usize>> {
     }
 }
 
-/// The octets of a message up to its fields: they say how long it is.
+/// Octets of the fixed header, which contains the lengths of the rest, and the length of the header fields.
 const HEAD_LEN: usize = 16;
 const MESSAGE_LEN_MAX: usize = 128 << 20;
 
@@ -160,7 +161,7 @@ mod tests {
             let mut heard = Vec::new();
             for part in stream.chunks(len) {
                 incoming.feed(part, Vec::new()).unwrap();
-                while let Some(Came::Message(message)) = incoming.next() {
+                while let Some(Inbound::Message(message)) = incoming.next() {
                     heard.push(message.data().to_vec());
                 }
             }
@@ -198,7 +199,7 @@ mod tests {
 
     fn next_message(incoming: &mut Incoming) -> Message {
         match incoming.next() {
-            Some(Came::Message(message)) => message,
+            Some(Inbound::Message(message)) => message,
             other => panic!("{other:?}"),
         }
     }
@@ -227,7 +228,7 @@ mod tests {
             incoming.feed(octets, Vec::new()).unwrap();
         }
         let serial = call.primary_header().serial_num();
-        let Some(Came::Unreadable(stand_in, Refusal::InvalidArgs(_))) = incoming.next() else {
+        let Some(Inbound::Unreadable(stand_in, Refusal::InvalidArgs(_))) = incoming.next() else {
             panic!("the call is refused");
         };
         assert_eq!(stand_in.primary_header().serial_num(), serial);

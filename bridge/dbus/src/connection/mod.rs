@@ -1,15 +1,17 @@
-//! A bus connection for messages that are passed on as they are.
+//! A bus connection for messages that are passed on unchanged.
 //!
-//! Model: a [`BusConnection`] is a queue of messages for the bus, there before, between and after connections.
-//! [`live`] serves it on one connection: what is queued is written, as much at once as there is, and
-//! what the bus says is given to an [`Handler`], in the bus's order. It reads and writes the socket itself,
-//! since a call that crosses two buses passes four times here, and each task in between costs.
-//! Invariants: DBUSCONNECTION-1. one task writes, and a message that is written in part is continued by it. DBUSCONNECTION-2. what is
-//! queued goes out in that order. DBUSCONNECTION-3. when a line ends, what is queued goes out first.
-//! Limits: [`QUEUED_MAX`] octets wait to be written; above that nothing more is read, and who fills the
-//! queue waits at [`BusConnection::room`].
-//! Layout: `greeting` connects; `socket` reads and writes; `incoming` and `queue` are the two directions;
-//! `live` is the loop; `stack` has zbus use the same reading and writing.
+//! Model: a [`BusConnection`] is a queue of outgoing messages. It exists independently of the socket: messages can be
+//! queued before the bus is connected and between two connections. [`run`] serves the queue on one connected socket: it
+//! writes the queued messages, many in one system call, and passes each received message to a [`Handler`], in the order
+//! of the bus. It reads and writes the socket without further tasks, because a call from one bus to another passes this
+//! code four times and each task switch would add to its latency.
+//! Invariants: DBUSCONNECTION-1. Only one task writes, and it continues a partly written message before anything else.
+//! DBUSCONNECTION-2. Messages are sent in the order in which they were queued. DBUSCONNECTION-3. When a connection is
+//! stopped, the queued messages are sent before the socket is closed.
+//! Limits: [`QUEUED_MAX`] octets may wait to be written; above that the socket is not read, and senders wait in
+//! [`BusConnection::room`].
+//! Layout: `handshake` connects; `socket` reads and writes; `incoming` decodes and `queue` holds outgoing messages;
+//! `event_loop` serves a connection; `zbus_transport` lets zbus use the same socket code.
 //! Not here: connections that serve a table of objects (`crate::server`).
 
 mod backoff;
@@ -57,7 +59,7 @@ use crate::{
     report::Report,
 };
 
-/// A queue of messages for the bus. Clones are the same line.
+/// A queue of messages for the bus. Clones share the queue. See the [module](self).
 #[derive(Debug, Clone, Default)]
 pub struct BusConnection {
     shared: Arc<Shared>,
@@ -66,16 +68,16 @@ pub struct BusConnection {
 #[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// There is something to write, or to look at.
+    /// Wakes the event loop to write, or to call [`Handler::turn`].
     wake: Waker,
     room: Notify,
-    /// The last serial.
+    /// The serial that was assigned last.
     serial: AtomicU32,
-    /// Where refusals are counted.
+    /// Counts error replies.
     report: Report,
 }
 
-/// A call to the bus itself; `None`, with a line in the log, if it cannot be made.
+/// Builds a call of a method of the bus. If that fails, logs the error and returns `None`.
 pub fn bus_call<B>(member: &'static str, body: &B) -> Option<Outgoing>
 where
     B: serde::Serialize + zbus::DynamicType,
@@ -84,16 +86,16 @@ where
         .destination("org.freedesktop.DBus")
         .interface("org.freedesktop.DBus");
     Outgoing::build(call, body)
-        .inspect_err(|error| tracing::error!(%error, member, "a call to the bus cannot be made"))
+        .inspect_err(|error| tracing::error!(%error, member, "cannot build a call to the bus"))
         .ok()
 }
 
-/// Waits until something holds, looking again at each notice. Cancel safe.
+/// Waits until `holds` returns true, and calls it again after each notification. Cancel safe.
 pub async fn until(notice: &Notify, holds: impl Fn() -> bool) {
     loop {
         let noticed = notice.notified();
         tokio::pin!(noticed);
-        // Before looking, so that no notice is missed between the look and the wait.
+        // Enabled before `holds` is called, so that a notification in between is not missed.
         noticed.as_mut().enable();
         if holds() {
             return;
@@ -103,7 +105,7 @@ pub async fn until(notice: &Notify, holds: impl Fn() -> bool) {
 }
 
 impl BusConnection {
-    /// A line whose refusals are counted here.
+    /// A connection that counts its error replies in `report`.
     pub fn new(report: Report) -> Self {
         let shared = Shared {
             report,
@@ -114,8 +116,8 @@ impl BusConnection {
         }
     }
 
-    /// A serial for a message whose answer is waited for. Those of [`ask_bus`](Self::ask_bus) are
-    /// others', so a line uses one or the other.
+    /// A serial for a message whose reply the caller expects. Messages of [`ask_bus`](Self::ask_bus) take their serials
+    /// from zbus and may collide with these, so a connection must use only one of the two.
     pub fn serial(&self) -> NonZeroU32 {
         loop {
             let last = self.shared.serial.fetch_add(1, Ordering::Relaxed);
@@ -131,7 +133,7 @@ impl BusConnection {
         self.nudge();
     }
 
-    /// Queues a call to the bus itself; its serial.
+    /// Queues a call of a method of the bus and returns its serial.
     pub fn ask_bus<B>(&self, member: &'static str, body: &B) -> Option<NonZeroU32>
     where
         B: serde::Serialize + zbus::DynamicType,
@@ -142,7 +144,7 @@ impl BusConnection {
         Some(serial)
     }
 
-    /// Queues the refusal of a call, if it wants an answer.
+    /// Queues an error reply to a call, unless the call expects no reply.
     pub fn refuse(&self, call: &Message, refusal: &Refusal) {
         let flags = call.primary_header().flags();
         if flags.contains(zbus::message::Flags::NO_REPLY_EXPECTED) {
@@ -153,31 +155,31 @@ impl BusConnection {
         let error = Message::error(&header, refusal.name());
         match Outgoing::build(error, &refusal.to_string()) {
             Ok(error) => self.push(error),
-            Err(error) => tracing::error!(%error, "a refusal cannot be made"),
+            Err(error) => tracing::error!(%error, "cannot build an error reply"),
         }
     }
 
-    /// Has the ear look at what is due.
+    /// Makes the event loop call [`Handler::turn`].
     pub fn nudge(&self) {
-        self.shared.wake.give();
+        self.shared.wake.notify();
     }
 
-    /// How much waits.
+    /// The number of octets that wait to be written.
     pub fn octets(&self) -> usize {
         self.lock().octets()
     }
 
-    /// Whether little enough waits.
+    /// Whether fewer than [`QUEUED_MAX`] octets wait to be written.
     pub fn has_room(&self) -> bool {
         self.octets() < QUEUED_MAX
     }
 
-    /// Waits until little enough waits. Cancel safe.
+    /// Waits until fewer than [`QUEUED_MAX`] octets wait to be written. Cancel safe.
     pub async fn room(&self) {
         until(&self.shared.room, || self.has_room()).await;
     }
 
-    /// Forgets what is queued: there is no connection that it was meant for.
+    /// Discards the queued messages, because the connection they were queued for has ended.
     fn clear(&self) {
         *self.lock() = Queue::default();
         self.shared.room.notify_waiters();
@@ -195,7 +197,7 @@ impl BusConnection {
         written
     }
 
-    /// Plain data, whole between the steps of each method.
+    /// The queue. It is consistent whenever the lock is free, so a poisoned lock can still be used.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.shared
             .queue
@@ -204,5 +206,5 @@ impl BusConnection {
     }
 }
 
-/// Octets that wait to be written.
+/// Octets that may wait to be written.
 const QUEUED_MAX: usize = 16 << 20;

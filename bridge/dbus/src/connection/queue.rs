@@ -1,8 +1,8 @@
-//! What waits to be written to a bus.
+//! The queue of messages that wait to be written to a bus.
 //!
-//! Model: messages as octets, in order, and how much of the first one is written. Whoever writes takes as
-//! many at once as the kernel takes.
-//! Invariants: QUEUE-1. a message that is written in part is continued before anything else is written.
+//! Model: encoded messages in order, and how many octets of the first one are written. A write passes as many messages
+//! as possible to the kernel in one system call.
+//! Invariants: QUEUE-1. A partly written message is continued before anything else is written.
 
 use std::{collections::VecDeque, io, io::IoSlice};
 
@@ -14,17 +14,17 @@ use super::socket::Socket;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     messages: VecDeque<Bytes>,
-    /// Octets of the first message that are written.
+    /// How many octets of the first message are written.
     written: usize,
-    /// What all of them take.
+    /// The size of all messages, with their overhead.
     octets: usize,
 }
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
     All,
-    /// The socket takes no more at the moment.
+    /// The socket accepts no more octets at the moment.
     Some,
 }
 
@@ -34,12 +34,12 @@ impl Queue {
         self.messages.push_back(message);
     }
 
-    /// What waits.
+    /// The size of all messages, with their overhead.
     pub(super) fn octets(&self) -> usize {
         self.octets
     }
 
-    /// Writes what the socket takes.
+    /// Writes as much as the socket accepts.
     pub(super) fn write(&mut self, socket: &Socket) -> io::Result<Written> {
         self.write_by(|slices| socket.try_write(slices))
     }
@@ -76,16 +76,16 @@ impl Queue {
     }
 }
 
-/// Messages in one write.
+/// Messages in one system call.
 const AT_ONCE_MAX: usize = 64;
-/// What a message takes beside its octets.
+/// Memory that a message needs besides its octets.
 const OVERHEAD: usize = 256;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A socket that takes at most `max` octets at once, and nothing at every third write.
+    /// A socket that accepts at most `max` octets at once, and nothing at every third write.
     fn trickle(queue: &mut Queue, max: usize) -> (Vec<u8>, usize) {
         let (mut taken, mut pauses, mut turn) = (Vec::new(), 0, 0);
         loop {

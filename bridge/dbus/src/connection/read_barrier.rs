@@ -1,10 +1,10 @@
-//! Whether everything that a bus has written to a connection was heard.
+//! Tells whether everything that a bus has written to a connection was processed.
 //!
-//! Model: who reads a connection *marks* it before it takes octets from the kernel, and clears the mark
-//! when everything that came was heard. Where the kernel has nothing more and there is no mark, and the bus
-//! writes each message before it looks at the next, what was sent before anything that we have heard
-//! elsewhere was heard here. dbus-daemon is such a bus; of others that is not known, and they are asked
-//! instead.
+//! Model: the reader of a connection sets a *mark* before it reads octets from the kernel, and clears it when every
+//! message that arrived was processed. Suppose that the receive buffer of the kernel is empty and there is no mark. If
+//! the bus writes each message before it handles the next one, then every message that it sent earlier than one that
+//! was received on another connection has been processed here. dbus-daemon is such a bus. For other buses this is not
+//! known, so a round trip to the bus takes the place of this test.
 //! Not here: asking the bus (`zocp_relay::services`).
 
 use std::sync::{
@@ -14,10 +14,10 @@ use std::sync::{
 
 use super::socket::Socket;
 
-/// Clones are the same gauge.
+/// See the [module](self). Clones share the mark.
 #[derive(Debug, Clone)]
 pub struct ReadBarrier {
-    /// None where the bus is not one of which it could tell.
+    /// `None` if the bus is not known to write messages in order.
     socket: Option<Weak<Socket>>,
     is_marked: Arc<AtomicBool>,
 }
@@ -27,25 +27,25 @@ impl ReadBarrier {
         let is_orderly = socket.program().is_some_and(|name| name == "dbus-daemon");
         Self {
             socket: is_orderly.then(|| Arc::downgrade(socket)),
-            // What came behind the greeting's answer.
+            // Messages may have arrived together with the reply to `Hello`.
             is_marked: Arc::new(AtomicBool::new(true)),
         }
     }
 
-    /// Something may have come that was not heard.
+    /// A message may have arrived that was not processed.
     pub(super) fn mark(&self) {
         self.is_marked.store(true, Ordering::Release);
     }
 
-    /// Everything that came was heard.
+    /// Every message that arrived was processed.
     pub(super) fn clear(&self) {
         self.is_marked.store(false, Ordering::Release);
     }
 
-    /// Whether everything was heard; `false` where that is not known.
+    /// Whether every message was processed; `false` if that is not known.
     pub fn is_level(&self) -> bool {
         let socket = self.socket.as_ref().and_then(Weak::upgrade);
-        // In this order: what is taken from the kernel is marked before.
+        // The order matters: the reader sets the mark before it reads from the kernel.
         socket.is_some_and(|socket| matches!(socket.waiting(), Ok(0)))
             && !self.is_marked.load(Ordering::Acquire)
     }

@@ -1,4 +1,4 @@
-//! Reads what a socket has into the decoder of messages.
+//! Reads from a socket into the decoder of messages.
 
 use std::{
     cell::RefCell,
@@ -9,7 +9,7 @@ use std::{
 
 use super::{error::ConnectError, incoming::Incoming, socket::Socket};
 
-/// Waits for octets and takes what is there.
+/// Waits until octets arrive and passes them to the decoder.
 pub(super) async fn read_into(
     socket: &Socket,
     incoming: &mut Incoming,
@@ -26,7 +26,10 @@ pub(super) fn poll_read_into(
         scratch.resize(READ_LEN, 0);
         let received = ready!(socket.poll_read(context, scratch))?;
         if received.len == 0 {
-            let closed = io::Error::new(io::ErrorKind::UnexpectedEof, "the bus hung up");
+            let closed = io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the bus closed the connection",
+            );
             return Poll::Ready(Err(closed.into()));
         }
         let fed = incoming.feed(&scratch[..received.len], received.descriptors);
@@ -35,9 +38,9 @@ pub(super) fn poll_read_into(
 }
 
 thread_local! {
-    /// One buffer a thread, not one a connection: it is used between two waits only.
+    /// One buffer for each thread instead of each connection: no read keeps it across a wait.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Octets that one read takes: a message of 64 KiB is one.
+/// Size of the read buffer: large enough to read a message of 64 KiB at once.
 const READ_LEN: usize = 128 << 10;

@@ -1,17 +1,18 @@
-//! A descriptor whose readiness the runtime follows.
+//! Registration of a file descriptor with the runtime, for one direction.
 //!
-//! Model: tokio's own sockets are followed in both directions, and a bus that takes a message then wakes
-//! its sender each time; only a descriptor of one's own can be followed in one. tokio marks that as unsafe,
-//! because a descriptor that is closed while it is followed would be followed as another.
-//! Invariants: REGISTRATION-1. what is followed is an [`OwnedFd`]: open, always the same, and closed by who follows it.
+//! Model: the sockets of tokio are registered for both directions, so a bus that reads a message would wake its sender
+//! each time. Only [`AsyncFd`] can be registered for one direction. tokio marks that function as unsafe, because a
+//! descriptor that is closed while it is registered could be reused for another file.
+//! Invariants: REGISTRATION-1. The registered descriptor is an [`OwnedFd`]: it is open, never changes, and is closed only
+//! by the registration.
 #![expect(unsafe_code, reason = "see the module's description")]
 
 use std::{io, os::fd::OwnedFd};
 
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// Follows a descriptor in one direction.
-pub(super) fn followed(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+/// Registers a descriptor for one direction.
+pub(super) fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: REGISTRATION-1.
     let registered = unsafe { AsyncFd::register_with_interest(fd, interest) };
     registered.map_err(io::Error::from)

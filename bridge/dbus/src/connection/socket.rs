@@ -1,7 +1,7 @@
-//! The socket to a bus: octets in both directions, and descriptors, without waiting.
+//! The socket to a bus: non-blocking reads and writes of octets and file descriptors.
 //!
-//! Model: the kernel tells of octets that came, and of room only while somebody waits for it: a bus that
-//! takes a message else wakes its sender each time for nothing.
+//! Model: the runtime is always registered for readability, but for writability only while a writer waits for it.
+//! Otherwise every message that the bus reads would wake this process for nothing.
 
 use std::{
     fs, io,
@@ -28,7 +28,7 @@ use zbus::{
     address::transport::{Tcp, Transport, UnixSocket},
 };
 
-use super::registration::followed;
+use super::registration::register;
 
 /// A connected socket. See the [module](self).
 #[derive(Debug)]
@@ -36,13 +36,13 @@ pub(super) struct Socket {
     fd: AsyncFd<OwnedFd>,
 }
 
-/// What a read brought.
+/// The result of a read.
 #[derive(Debug)]
 pub(super) struct Received {
-    /// 0 at the end.
+    /// Number of octets; 0 at the end of the stream.
     pub(super) len: usize,
     pub(super) descriptors: Vec<OwnedFd>,
-    /// The message had descriptors, so the socket may have more behind it.
+    /// The read ended at descriptors, so the socket may have more octets.
     ends_early: bool,
 }
 
@@ -54,13 +54,14 @@ impl Socket {
             Transport::Tcp(tcp) => tcp_stream(tcp).await?.into_std()?.into(),
             _ => return Err(io::ErrorKind::Unsupported.into()),
         };
-        let fd = followed(fd, Interest::READABLE)?;
+        let fd = register(fd, Interest::READABLE)?;
         Ok(Self { fd })
     }
 
-    /// Reads what is there, or waits for it. The kernel tells of octets only once, so the socket stays ready until
-    /// it is drained. A read that is shorter than `octets` has drained it, which saves the read that would say so;
-    /// but not a read that brought descriptors or lost some: it ends with them, whatever came behind them.
+    /// Reads, or waits for octets. The kernel reports readability only once (edge triggered), so the socket stays marked
+    /// as ready until it is drained. A read shorter than `octets` has drained it, which saves a read that would return
+    /// `EWOULDBLOCK`. A read that received or lost descriptors has not: the kernel ends it there, even if more octets
+    /// follow.
     pub(super) fn poll_read(
         &self,
         context: &mut Context<'_>,
@@ -82,12 +83,12 @@ impl Socket {
         }
     }
 
-    /// Writes what the socket takes; `None` where it takes nothing at the moment.
+    /// Writes as much as the socket accepts; `None` if it accepts nothing at the moment.
     pub(super) fn try_write(&self, octets: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         self.try_write_with(octets, &[])
     }
 
-    /// The same, with descriptors, which go with the first octet.
+    /// Like [`Self::try_write`], with file descriptors, which are sent with the first octet.
     pub(super) fn try_write_with(
         &self,
         octets: &[IoSlice<'_>],
@@ -110,28 +111,28 @@ impl Socket {
         }
     }
 
-    /// Waits until it takes something. Cancel safe.
+    /// Waits until the socket is writable. Cancel safe.
     pub(super) fn writable(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
-        // A registration of its own, so that the other tells nothing of this.
+        // A separate registration, so that the registration for reading does not report writability.
         let fd = rustix::io::dup(self.fd.get_ref());
         async move {
-            let fd = followed(fd?, Interest::WRITABLE)?;
+            let fd = register(fd?, Interest::WRITABLE)?;
             fd.writable().await?.retain_ready();
             Ok(())
         }
     }
 
-    /// Ends both directions; who reads sees the end.
+    /// Shuts down both directions; a pending read returns the end of the stream.
     pub(super) fn shut_down(&self) -> io::Result<()> {
         Ok(rustix::net::shutdown(self.fd.get_ref(), Shutdown::Both)?)
     }
 
-    /// How much the kernel has for us.
+    /// The number of octets in the receive buffer of the kernel.
     pub(super) fn waiting(&self) -> io::Result<u64> {
         Ok(rustix::io::ioctl_fionread(self.fd.get_ref())?)
     }
 
-    /// The name of the program at the other end, as far as the kernel knows it.
+    /// The name of the process at the other end, if the kernel knows it.
     pub(super) fn program(&self) -> Option<String> {
         let peer = rustix::net::sockopt::socket_peercred(self.fd.get_ref()).ok()?;
         let process = peer.pid.as_raw_nonzero();
@@ -184,7 +185,7 @@ async fn tcp_stream(tcp: &Tcp) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The kernel's limit for one message.
+/// File descriptors of one message: the limit of the kernel.
 pub(super) const DESCRIPTORS_MAX: usize = 253;
 
 #[cfg(test)]
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
     use crate::testbus::soon;
 
-    /// A socket, and what is at its other end.
+    /// A connected socket and its other end.
     async fn pair() -> (Socket, net::UnixStream) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
@@ -228,7 +229,7 @@ mod tests {
             send(&end, b"brings", &all[..count]);
         }
         rustix::io::write(&end, b"plain").unwrap();
-        // A read ends with the descriptors of a message, so there is one for each.
+        // A read ends at the descriptors of a message, so each message needs its own read.
         for count in [1, 2, DESCRIPTORS_MAX, 1] {
             let received = read(&socket).await;
             assert_eq!((received.len, received.descriptors.len()), (6, count));

@@ -7,21 +7,21 @@ use zbus::{MessageStream, message::Type};
 use super::*;
 use crate::testbus::{TestBus, soon};
 
-/// Keeps what it hears.
+/// Records the received messages.
 #[derive(Default, Clone)]
-struct Kept {
+struct Recorder {
     messages: Arc<Mutex<Vec<Message>>>,
-    heard: Arc<Notify>,
+    received: Arc<Notify>,
 }
 
-impl Handler for Kept {
+impl Handler for Recorder {
     fn hear(&mut self, message: Message) {
         self.messages.lock().unwrap().push(message);
-        self.heard.notify_waiters();
+        self.received.notify_waiters();
     }
 }
 
-impl Kept {
+impl Recorder {
     async fn first(&self, is_it: impl Fn(&Message) -> bool) -> Message {
         let find = || {
             self.messages
@@ -31,47 +31,48 @@ impl Kept {
                 .find(|it| is_it(it))
                 .cloned()
         };
-        soon(until(&self.heard, || find().is_some())).await;
+        soon(until(&self.received, || find().is_some())).await;
         find().unwrap()
     }
 }
 
-/// A line on a bus.
-struct Stage {
+/// A connection on a bus.
+struct Fixture {
     bus: TestBus,
-    line: BusConnection,
+    connection: BusConnection,
     name: String,
     barrier: ReadBarrier,
-    kept: Kept,
+    recorder: Recorder,
     stop: CancellationToken,
-    living: tokio::task::JoinHandle<Ended>,
+    event_loop: tokio::task::JoinHandle<Ended>,
 }
 
-impl Stage {
+impl Fixture {
     async fn start() -> Self {
         let bus = TestBus::start();
         let connected = connect(&bus.address).await.unwrap();
-        let (line, kept, stop) = (
+        let (connection, recorder, stop) = (
             BusConnection::default(),
-            Kept::default(),
+            Recorder::default(),
             CancellationToken::new(),
         );
         let (name, barrier) = (
             connected.unique_name().to_string(),
             connected.read_barrier(),
         );
-        let living = {
-            let (line, mut kept, stop) = (line.clone(), kept.clone(), stop.clone());
-            tokio::spawn(async move { run(&line, connected, &mut kept, &stop).await })
+        let event_loop = {
+            let (connection, mut recorder, stop) =
+                (connection.clone(), recorder.clone(), stop.clone());
+            tokio::spawn(async move { run(&connection, connected, &mut recorder, &stop).await })
         };
         Self {
             bus,
-            line,
+            connection,
             name,
             barrier,
-            kept,
+            recorder,
             stop,
-            living,
+            event_loop,
         }
     }
 
@@ -83,17 +84,17 @@ impl Stage {
 
 #[tokio::test]
 async fn what_is_longer_than_any_buffer_passes_whole_and_in_order() {
-    let stage = Stage::start().await;
-    let client = stage.bus.client().await;
+    let fixture = Fixture::start().await;
+    let client = fixture.bus.client().await;
     let mut told = MessageStream::from(&client);
     let client_name = client.unique_name().unwrap().to_string();
     // Some are far more than a socket takes at once, so they are written in parts.
     let signals: Vec<Outgoing> = [3, 2 << 20, 70_000, 0, 300_000]
         .iter()
-        .map(|len| stage.signal(&client_name, &vec![len.to_string().as_bytes()[0]; *len]))
+        .map(|len| fixture.signal(&client_name, &vec![len.to_string().as_bytes()[0]; *len]))
         .collect();
     for signal in &signals {
-        stage.line.push(signal.clone());
+        fixture.connection.push(signal.clone());
     }
     for (number, signal) in signals.iter().enumerate() {
         let message = loop {
@@ -103,17 +104,20 @@ async fn what_is_longer_than_any_buffer_passes_whole_and_in_order() {
             }
         };
         assert!(body(&message) == body(signal), "signal {number}");
-        let back = Message::signal("/", "org.a.B", "C").destination(stage.name.clone());
+        let back = Message::signal("/", "org.a.B", "C").destination(fixture.name.clone());
         let back = back.build(&message.body().deserialize::<&[u8]>().unwrap());
         client.send(&back.unwrap()).await.unwrap();
     }
     let is_ours = |it: &&Message| it.header().member().is_some_and(|name| name == "C");
-    let heard = || -> Vec<Vec<u8>> {
-        let messages = stage.kept.messages.lock().unwrap();
+    let received = || -> Vec<Vec<u8>> {
+        let messages = fixture.recorder.messages.lock().unwrap();
         messages.iter().filter(is_ours).map(body).collect()
     };
-    soon(until(&stage.kept.heard, || heard().len() == signals.len())).await;
-    assert!(heard() == signals.iter().map(|it| body(it)).collect::<Vec<_>>());
+    soon(until(&fixture.recorder.received, || {
+        received().len() == signals.len()
+    }))
+    .await;
+    assert!(received() == signals.iter().map(|it| body(it)).collect::<Vec<_>>());
 }
 
 /// The octets of a body.
@@ -122,15 +126,18 @@ fn body(message: &Message) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_is_queued_when_a_line_ends_goes_out_first() {
-    let stage = Stage::start().await;
-    let client = stage.bus.client().await;
+async fn queued_messages_are_sent_before_a_connection_closes() {
+    let fixture = Fixture::start().await;
+    let client = fixture.bus.client().await;
     let mut told = MessageStream::from(&client);
     let client_name = client.unique_name().unwrap().to_string();
     let body = vec![7; 1 << 20];
-    stage.line.push(stage.signal(&client_name, &body));
-    stage.stop.cancel();
-    assert!(matches!(soon(stage.living).await.unwrap(), Ended::Stopped));
+    fixture.connection.push(fixture.signal(&client_name, &body));
+    fixture.stop.cancel();
+    assert!(matches!(
+        soon(fixture.event_loop).await.unwrap(),
+        Ended::Stopped
+    ));
     loop {
         let message = soon(told.next()).await.unwrap().unwrap();
         if message.header().member().is_some_and(|name| name == "C") {
@@ -140,36 +147,36 @@ async fn what_is_queued_when_a_line_ends_goes_out_first() {
     }
 }
 
-/// Takes one message, then none before it is let.
+/// Receives one message and is then busy until it is resumed.
 #[derive(Default, Clone)]
 struct Busy {
-    kept: Kept,
-    let_on: Arc<Notify>,
-    is_let: Arc<std::sync::atomic::AtomicBool>,
+    recorder: Recorder,
+    resume: Arc<Notify>,
+    is_resumed: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Handler for Busy {
     fn hear(&mut self, message: Message) {
         if message.header().member().is_some_and(|name| name == "C") {
-            self.kept.hear(message);
+            self.recorder.hear(message);
         }
     }
 
     fn busy(&self) -> Option<futures_util::future::BoxFuture<'static, ()>> {
-        let is_busy = self.kept.messages.lock().unwrap().len() == 1;
-        let (let_on, is_let) = (self.let_on.clone(), self.is_let.clone());
-        let is_let = move || is_let.load(Ordering::Acquire);
-        (is_busy && !is_let()).then(|| -> futures_util::future::BoxFuture<'static, ()> {
-            Box::pin(async move { until(&let_on, is_let).await })
+        let is_busy = self.recorder.messages.lock().unwrap().len() == 1;
+        let (resume, is_resumed) = (self.resume.clone(), self.is_resumed.clone());
+        let is_resumed = move || is_resumed.load(Ordering::Acquire);
+        (is_busy && !is_resumed()).then(|| -> futures_util::future::BoxFuture<'static, ()> {
+            Box::pin(async move { until(&resume, is_resumed).await })
         })
     }
 }
 
 #[tokio::test]
-async fn an_ear_that_is_busy_hears_the_rest_when_it_is_let() {
+async fn a_busy_handler_receives_the_rest_once_it_is_ready() {
     let bus = TestBus::start();
     let connected = connect(&bus.address).await.unwrap();
-    let (line, stop, busy) = (
+    let (connection, stop, busy) = (
         BusConnection::default(),
         CancellationToken::new(),
         Busy::default(),
@@ -181,54 +188,54 @@ async fn an_ear_that_is_busy_hears_the_rest_when_it_is_let() {
     for _ in 0..200 {
         client.send(&signal).await.unwrap();
     }
-    let mut ear = busy.clone();
-    let living = run(&line, connected, &mut ear, &stop);
+    let mut handler = busy.clone();
+    let event_loop = run(&connection, connected, &mut handler, &stop);
     let watching = async {
-        busy.kept.first(|_| true).await;
-        // The line still answers nudges and writes.
-        line.ask_bus("GetId", &());
-        soon(until_written(&line)).await;
-        assert_eq!(busy.kept.messages.lock().unwrap().len(), 1);
-        busy.is_let.store(true, Ordering::Release);
-        busy.let_on.notify_waiters();
-        let count = || busy.kept.messages.lock().unwrap().len();
-        soon(until(&busy.kept.heard, || count() == 200)).await;
+        busy.recorder.first(|_| true).await;
+        // The connection still handles nudges and writes.
+        connection.ask_bus("GetId", &());
+        soon(until_written(&connection)).await;
+        assert_eq!(busy.recorder.messages.lock().unwrap().len(), 1);
+        busy.is_resumed.store(true, Ordering::Release);
+        busy.resume.notify_waiters();
+        let count = || busy.recorder.messages.lock().unwrap().len();
+        soon(until(&busy.recorder.received, || count() == 200)).await;
     };
     tokio::select! {
-        _ = living => panic!("it goes on"),
+        _ = event_loop => panic!("it goes on"),
         () = watching => {}
     }
 }
 
-async fn until_written(line: &BusConnection) {
-    while line.octets() > 0 {
+async fn until_written(connection: &BusConnection) {
+    while connection.octets() > 0 {
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test]
-async fn a_line_ends_with_its_bus() {
-    let mut stage = Stage::start().await;
-    stage
-        .kept
+async fn a_connection_ends_with_its_bus() {
+    let mut fixture = Fixture::start().await;
+    fixture
+        .recorder
         .first(|it| it.message_type() == Type::Signal)
         .await;
-    stage.bus.kill();
+    fixture.bus.kill();
     assert!(matches!(
-        soon(&mut stage.living).await.unwrap(),
+        soon(&mut fixture.event_loop).await.unwrap(),
         Ended::Failed(_)
     ));
-    stage.line.push(stage.signal(":1.1", &vec![1]));
-    assert!(!stage.barrier.is_level(), "nothing is known any more");
+    fixture.connection.push(fixture.signal(":1.1", &vec![1]));
+    assert!(!fixture.barrier.is_level(), "nothing is known any more");
 }
 
 #[tokio::test]
-async fn a_read_barrier_is_level_when_all_was_heard() {
+async fn a_read_barrier_is_level_when_all_was_processed() {
     let bus = TestBus::start();
     let connected = connect(&bus.address).await.unwrap();
     let barrier = connected.read_barrier();
     let client = bus.client().await;
-    // The bus has answered the client, so it has written what it had for us before; nobody reads.
+    // The bus has replied to the client, so it has written the earlier message to us; nobody reads it yet.
     zbus::fdo::DBusProxy::new(&client)
         .await
         .unwrap()
@@ -236,72 +243,72 @@ async fn a_read_barrier_is_level_when_all_was_heard() {
         .await
         .unwrap();
     assert!(!barrier.is_level());
-    let (line, mut kept, stop) = (
+    let (connection, mut recorder, stop) = (
         BusConnection::default(),
-        Kept::default(),
+        Recorder::default(),
         CancellationToken::new(),
     );
-    let heard = kept.clone();
-    let living = run(&line, connected, &mut kept, &stop);
-    tokio::pin!(living);
+    let received = recorder.clone();
+    let event_loop = run(&connection, connected, &mut recorder, &stop);
+    tokio::pin!(event_loop);
     tokio::select! {
-        _ = &mut living => panic!("it goes on"),
-        _ = heard.first(|it| it.message_type() == Type::Signal) => {}
+        _ = &mut event_loop => panic!("it goes on"),
+        _ = received.first(|it| it.message_type() == Type::Signal) => {}
     }
     assert!(barrier.is_level());
 }
 
 #[tokio::test]
 async fn descriptors_come_with_the_message_that_brought_them() {
-    let stage = Stage::start().await;
-    let client = stage.bus.client().await;
+    let fixture = Fixture::start().await;
+    let client = fixture.bus.client().await;
     let file = std::fs::File::open("/dev/null").unwrap();
     client
-        .send(&stage.signal(&stage.name, &vec![1]))
+        .send(&fixture.signal(&fixture.name, &vec![1]))
         .await
         .unwrap();
-    let brings = Message::signal("/", "org.a.B", "Brings").destination(stage.name.clone());
+    let brings = Message::signal("/", "org.a.B", "Brings").destination(fixture.name.clone());
     let brings = brings
         .build(&zbus::Fd::from(std::os::fd::OwnedFd::from(file)))
         .unwrap();
     client.send(&brings).await.unwrap();
     client
-        .send(&stage.signal(&stage.name, &vec![2]))
+        .send(&fixture.signal(&fixture.name, &vec![2]))
         .await
         .unwrap();
     let is = |name: &'static str| move |it: &Message| it.header().member().unwrap() == name;
-    let brought = stage.kept.first(is("Brings")).await;
+    let brought = fixture.recorder.first(is("Brings")).await;
     assert_eq!(brought.data().fds().len(), 1);
-    let plain = stage.kept.first(is("C")).await;
+    let plain = fixture.recorder.first(is("C")).await;
     assert!(plain.data().fds().is_empty());
 }
 
 #[tokio::test]
 async fn messages_with_descriptors_hold_nothing_up() {
-    let stage = Stage::start().await;
-    let client = stage.bus.client().await;
+    let fixture = Fixture::start().await;
+    let client = fixture.bus.client().await;
     let file = std::os::fd::OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
-    let brings = Message::signal("/", "org.a.B", "Brings").destination(stage.name.clone());
+    let brings = Message::signal("/", "org.a.B", "Brings").destination(fixture.name.clone());
     let brings = brings.build(&zbus::Fd::from(file)).unwrap();
     let mut all = vec![brings; 100];
-    all.push(Message::clone(&stage.signal(&stage.name, &vec![1])));
+    all.push(Message::clone(&fixture.signal(&fixture.name, &vec![1])));
     client.send_all(&all).await.unwrap();
-    // Nothing comes behind it that would have the kernel tell of it once more.
+    // No later message makes the kernel report readability again.
     let is_plain = |it: &Message| it.header().member().unwrap() == "C";
-    stage.kept.first(is_plain).await;
-    let messages = stage.kept.messages.lock().unwrap();
+    fixture.recorder.first(is_plain).await;
+    let messages = fixture.recorder.messages.lock().unwrap();
     let brought = messages.iter().filter(|it| it.data().fds().len() == 1);
     assert_eq!(brought.count(), 100);
 }
 
 #[tokio::test]
 async fn who_calls_with_what_cannot_be_read_is_refused() {
-    let stage = Stage::start().await;
-    let client = stage.bus.client().await;
+    let fixture = Fixture::start().await;
+    let client = fixture.bus.client().await;
     let mut told = MessageStream::from(&client);
-    // A bus takes the index of a descriptor for a number.
-    let call = Message::method_call("/", "Take").destination(stage.name.clone());
-    // SAFETY: malformed for us alone; the bus passes it on.
+    // A bus does not check the index of a descriptor.
+    let call = Message::method_call("/", "Take").destination(fixture.name.clone());
+    // SAFETY: only this code considers it malformed; the bus forwards it.
     #[expect(unsafe_code, reason = "a safe builder refuses it")]
     let call = unsafe { call.build_raw_body(&[0; 4], "h", Vec::new()) }.unwrap();
     client.send(&call).await.unwrap();
@@ -314,11 +321,11 @@ async fn who_calls_with_what_cannot_be_read_is_refused() {
         }
     }
     client
-        .send(&stage.signal(&stage.name, &vec![1]))
+        .send(&fixture.signal(&fixture.name, &vec![1]))
         .await
         .unwrap();
-    stage
-        .kept
+    fixture
+        .recorder
         .first(|it| it.header().member().is_some_and(|it| it == "C"))
         .await;
 }

@@ -1,4 +1,4 @@
-//! Waking the one task that serves a line.
+//! Wakes the task that serves a connection.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -7,28 +7,28 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-/// A notice for one task; several before it looks are one.
+/// A notification for one task. Several notifications before the task polls count as one.
 #[derive(Debug, Default)]
 pub(super) struct Waker {
-    is_given: AtomicBool,
+    is_notified: AtomicBool,
     waker: AtomicWaker,
 }
 
 impl Waker {
-    pub(super) fn give(&self) {
-        if !self.is_given.swap(true, Ordering::AcqRel) {
+    pub(super) fn notify(&self) {
+        if !self.is_notified.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
     }
 
-    /// Takes the notice, or waits for one.
+    /// Consumes the notification, or waits for one.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
-        if self.is_given.swap(false, Ordering::AcqRel) {
+        if self.is_notified.swap(false, Ordering::AcqRel) {
             return Poll::Ready(());
         }
         self.waker.register(context.waker());
-        // It may have been given before the waker was there.
-        match self.is_given.swap(false, Ordering::AcqRel) {
+        // A notification may have arrived before the waker was registered.
+        match self.is_notified.swap(false, Ordering::AcqRel) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
@@ -45,8 +45,8 @@ mod tests {
         let wake = Waker::default();
         let context = &mut Context::from_waker(std::task::Waker::noop());
         assert!(wake.poll(context).is_pending());
-        wake.give();
-        wake.give();
+        wake.notify();
+        wake.notify();
         assert!(wake.poll(context).is_ready());
         assert!(wake.poll(context).is_pending());
     }

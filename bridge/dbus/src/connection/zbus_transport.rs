@@ -1,12 +1,12 @@
-//! A connection of zbus on a socket that is read and written here.
+//! A zbus connection whose socket is read and written by the code of this module.
 //!
-//! Model: zbus ends its connection at a message that it does not take, and a program that is on the bus can
-//! send it one. So it gets only what [`Incoming`] took, message by message, and who sent a call that was not
-//! taken is refused here. It reads what there is at once, where zbus reads twice for each message.
-//! Invariants: STACK-1. messages of zbus and refusals of ours are written whole, one after the other. A write
-//! that is dropped half way is continued by the next one.
-//! Limits: those of `incoming`; nothing is read while a refusal waits to be written.
-//! Not here: transports that only zbus knows (a program as the other end); it reads those itself.
+//! Model: zbus closes its connection when it receives a malformed message, and any client of the bus can send one. So
+//! zbus receives only the messages that [`Incoming`] decoded, one by one, and malformed calls are answered with an
+//! error here. One read takes all octets that have arrived, whereas zbus reads twice for each message.
+//! Invariants: ZBUSTRANSPORT-1. Messages of zbus and error replies of this module are written completely, one after the
+//! other. The next write continues one whose future was dropped half way.
+//! Limits: those of `incoming`; nothing is read while an error reply waits to be written.
+//! Not here: transports that only zbus supports (such as `unixexec`); zbus reads those itself.
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +35,7 @@ use zbus::{
 use super::{
     error::ConnectError,
     handshake::{Connected, connect},
-    incoming::{Came, Incoming},
+    incoming::{Inbound, Incoming},
     queue::{Queue, Written},
     reading::read_into,
     socket::Socket,
@@ -46,45 +46,45 @@ use crate::{
     report::Report,
 };
 
-/// What becomes of descriptors that come.
+/// What happens to received file descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Descriptors {
-    /// They come with their messages.
+    /// They stay with their messages.
     Keep,
-    /// They are closed: nobody here takes any, and messages that wait would hold them open.
+    /// They are closed: no method takes descriptors, and queued messages would hold them open.
     Close,
 }
 
-/// A connection that is greeted, for zbus to go on with.
+/// A connected socket after the handshake, from which a zbus connection is built.
 #[derive(Debug)]
 pub struct Ready {
     builder: Builder<'static>,
-    /// What the bus calls it, where zbus has not greeted it itself.
+    /// The unique name, if this module and not zbus did the handshake.
     name: Option<Arc<str>>,
 }
 
 impl Ready {
-    /// Calls of its proxies wait this long for their answers.
+    /// Sets how long calls of proxies wait for their replies.
     #[must_use]
     pub fn method_timeout(mut self, timeout: Duration) -> Self {
         self.builder = self.builder.method_timeout(timeout);
         self
     }
 
-    /// The connection.
+    /// Builds the connection.
     ///
     /// # Errors
-    /// It failed meanwhile.
+    /// The connection has failed since the handshake.
     pub async fn connection(self) -> zbus::Result<Connection> {
         let connection = self.builder.build().await?;
         name(&connection, self.name)?;
         Ok(connection)
     }
 
-    /// Every message that comes on it, from the first one on.
+    /// Builds the connection and returns the stream of all its messages, from the first one.
     ///
     /// # Errors
-    /// It failed meanwhile.
+    /// The connection has failed since the handshake.
     pub async fn stream(self) -> zbus::Result<MessageStream> {
         let stream = self.builder.build_message_stream().await?;
         name(&Connection::from(&stream), self.name)?;
@@ -92,7 +92,7 @@ impl Ready {
     }
 }
 
-/// zbus learns the name in its own greeting only.
+/// Sets the unique name, which zbus learns only in a handshake of its own.
 fn name(connection: &Connection, name: Option<Arc<str>>) -> zbus::Result<()> {
     match name {
         Some(name) => connection.set_unique_name(UniqueName::try_from(name.to_string())?),
@@ -100,10 +100,10 @@ fn name(connection: &Connection, name: Option<Arc<str>>) -> zbus::Result<()> {
     }
 }
 
-/// Connects to the bus at an address. Refusals are counted in `report`.
+/// Connects to the bus at an address. Error replies to malformed calls are counted in `report`.
 ///
 /// # Errors
-/// Nobody is there, or it is no bus that wants us.
+/// No bus listens at the address, or it rejects the connection.
 pub async fn ready(address: &str, descriptors: Descriptors, report: Report) -> zbus::Result<Ready> {
     let parsed: Address = address.parse()?;
     if !matches!(parsed.transport(), Transport::Unix(_) | Transport::Tcp(_)) {
@@ -160,12 +160,12 @@ fn split(
     Split::new(Box::new(reader), Box::new(writer))
 }
 
-/// The half that zbus reads from.
+/// The half from which zbus reads.
 #[derive(Debug)]
 struct Reader {
     socket: Arc<Socket>,
     incoming: Incoming,
-    /// What zbus is reading.
+    /// The message that zbus is reading.
     current: Option<Current>,
     descriptors: Descriptors,
     takes_descriptors: bool,
@@ -173,7 +173,7 @@ struct Reader {
     report: Report,
 }
 
-/// A message, and how much of it is read.
+/// The rest of a message that zbus has not read yet.
 #[derive(Debug)]
 struct Current {
     octets: Bytes,
@@ -192,10 +192,10 @@ impl ReadHalf for Reader {
                 return Ok((len, descriptors));
             }
             match self.incoming.next() {
-                Some(Came::Message(message)) => {
+                Some(Inbound::Message(message)) => {
                     self.current = Some(Current::new(message, self.descriptors)?);
                 }
-                Some(Came::Unreadable(call, refusal)) => self.refuse(&call, &refusal).await?,
+                Some(Inbound::Unreadable(call, refusal)) => self.refuse(&call, &refusal).await?,
                 None => read_into(&self.socket, &mut self.incoming)
                     .await
                     .map_err(io::Error::other)?,
@@ -216,7 +216,7 @@ impl Reader {
         match Outgoing::build(error, &refusal.to_string()) {
             Ok(error) => self.output.write(std::slice::from_ref(&*error)).await,
             Err(error) => {
-                tracing::error!(%error, "a refusal cannot be made");
+                tracing::error!(%error, "cannot build an error reply");
                 Ok(())
             }
         }
@@ -243,7 +243,7 @@ impl Current {
     }
 }
 
-/// The half that zbus writes to.
+/// The half to which zbus writes.
 #[derive(Debug)]
 struct Writer {
     output: Arc<Output>,
@@ -271,20 +271,20 @@ impl WriteHalf for Writer {
 
 /// The octets of a message, without a copy.
 fn octets(message: Message) -> Bytes {
-    struct ObjectHandler(Message);
-    impl AsRef<[u8]> for ObjectHandler {
+    struct MessageOwner(Message);
+    impl AsRef<[u8]> for MessageOwner {
         fn as_ref(&self) -> &[u8] {
             self.0.data().bytes()
         }
     }
-    Bytes::from_owner(ObjectHandler(message))
+    Bytes::from_owner(MessageOwner(message))
 }
 
-/// What is written, by both halves.
+/// The output of both halves: messages of zbus, and error replies.
 #[derive(Debug)]
 struct Output {
     socket: Arc<Socket>,
-    /// What a write that was dropped has left, and what is being written.
+    /// The message that is being written, and what a dropped write has left.
     queue: Mutex<Queue>,
 }
 
@@ -297,7 +297,7 @@ impl Output {
                 queue.push(octets(message.clone()));
                 continue;
             }
-            // They go with the first octet of a write, so their message begins one.
+            // Descriptors are sent with the first octet of a write, so their message must begin a write.
             self.drain(&mut queue).await?;
             let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
             let mut whole = octets(message.clone());

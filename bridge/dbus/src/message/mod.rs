@@ -128,13 +128,13 @@ impl Deref for Octets {
 /// Without a copy.
 impl From<Outgoing> for Octets {
     fn from(message: Outgoing) -> Self {
-        struct ObjectHandler(Message);
-        impl AsRef<[u8]> for ObjectHandler {
+        struct MessageOwner(Message);
+        impl AsRef<[u8]> for MessageOwner {
             fn as_ref(&self) -> &[u8] {
                 self.0.data().bytes()
             }
         }
-        Self(Bytes::from_owner(ObjectHandler(message.0)))
+        Self(Bytes::from_owner(MessageOwner(message.0)))
     }
 }
 

@@ -94,7 +94,7 @@ impl Objects {
                 "a call without path or member".to_owned(),
             ));
         };
-        let at = Place {
+        let at = CallTarget {
             path: path.as_str(),
             object: self.objects.get_key_value(path.as_str()),
             message,
@@ -119,7 +119,7 @@ impl Objects {
         path == "/" || self.objects.contains_key(path) || self.below(path).next().is_some()
     }
 
-    fn without_interface(&self, at: &Place<'_>, member: &str) -> Result<Outcome, Refusal> {
+    fn without_interface(&self, at: &CallTarget<'_>, member: &str) -> Result<Outcome, Refusal> {
         let own = at
             .interfaces()
             .find(|interface| interface.method(member).is_some());
@@ -133,7 +133,7 @@ impl Objects {
         }
     }
 
-    fn peer(&self, at: &Place<'_>, member: &str) -> Result<Outcome, Refusal> {
+    fn peer(&self, at: &CallTarget<'_>, member: &str) -> Result<Outcome, Refusal> {
         match (member, &self.machine_id) {
             ("Ping", _) => {
                 at.arguments::<()>("")?;
@@ -150,7 +150,7 @@ impl Objects {
         }
     }
 
-    fn introspectable(&self, at: &Place<'_>, member: &str) -> Result<Outcome, Refusal> {
+    fn introspectable(&self, at: &CallTarget<'_>, member: &str) -> Result<Outcome, Refusal> {
         if member != "Introspect" {
             return Err(at.unknown_method(&format!("{INTROSPECTABLE}.{member}")));
         }
@@ -177,7 +177,7 @@ impl Objects {
         )
     }
 
-    fn object_manager(&self, at: &Place<'_>, member: &str) -> Result<Outcome, Refusal> {
+    fn object_manager(&self, at: &CallTarget<'_>, member: &str) -> Result<Outcome, Refusal> {
         if member != "GetManagedObjects" {
             return Err(at.unknown_method(&format!("{OBJECT_MANAGER}.{member}")));
         }
@@ -238,13 +238,13 @@ struct Called {
 }
 
 /// Where a call goes to.
-struct Place<'a> {
+struct CallTarget<'a> {
     path: &'a str,
     object: Option<(&'a Arc<str>, &'a Object)>,
     message: &'a Message,
 }
 
-impl<'a> Place<'a> {
+impl<'a> CallTarget<'a> {
     fn is_manager(&self) -> bool {
         self.object.is_some_and(|(_, object)| object.is_manager)
     }
@@ -366,7 +366,7 @@ impl<'a> Place<'a> {
     }
 }
 
-fn properties(at: &Place<'_>, member: &str) -> Result<Outcome, Refusal> {
+fn properties(at: &CallTarget<'_>, member: &str) -> Result<Outcome, Refusal> {
     match member {
         "Get" => {
             let (interface, property) = at.arguments::<(String, String)>("ss")?;
@@ -381,7 +381,7 @@ fn properties(at: &Place<'_>, member: &str) -> Result<Outcome, Refusal> {
     }
 }
 
-fn get(at: &Place<'_>, interface: &str, name: &str) -> Result<Outcome, Refusal> {
+fn get(at: &CallTarget<'_>, interface: &str, name: &str) -> Result<Outcome, Refusal> {
     let interface = at.property_interface(interface, name)?;
     let (Some(property), Some(slot)) = (interface.property(name), interface.slot(name)) else {
         return Err(Refusal::Failed(format!("{name} has no place")));
@@ -395,7 +395,7 @@ fn get(at: &Place<'_>, interface: &str, name: &str) -> Result<Outcome, Refusal> 
     }
 }
 
-fn get_all(at: &Place<'_>, interface: &str) -> Result<Outcome, Refusal> {
+fn get_all(at: &CallTarget<'_>, interface: &str) -> Result<Outcome, Refusal> {
     if interface.is_empty() {
         let all: Properties<'_> = at.interfaces().flat_map(readable).collect();
         return at.reply(&all);
@@ -407,7 +407,7 @@ fn get_all(at: &Place<'_>, interface: &str) -> Result<Outcome, Refusal> {
     }
 }
 
-fn set(at: &Place<'_>) -> Result<Outcome, Refusal> {
+fn set(at: &CallTarget<'_>) -> Result<Outcome, Refusal> {
     let body = at.message.body();
     let (interface, property, value): (String, String, zbus::OwnedVariant) = body
         .deserialize()

@@ -41,37 +41,37 @@ pub struct AuthorizationRequest {
 }
 
 impl Authority {
-    /// Whether a wish is granted. Asks on the connection that serves `table`.
+    /// Whether a request is granted. Asks on the connection that serves `table`.
     ///
     /// # Errors
     /// It is not, or only if a person may be asked.
     pub async fn grant(
         self,
         table: &ObjectTable,
-        wish: AuthorizationRequest,
+        request: AuthorizationRequest,
     ) -> Result<(), Refusal> {
         match self {
             Self::Unneeded => Ok(()),
-            Self::Polkit => polkit(table, &wish).await,
+            Self::Polkit => polkit(table, &request).await,
         }
     }
 }
 
-async fn polkit(table: &ObjectTable, wish: &AuthorizationRequest) -> Result<(), Refusal> {
-    let Some(caller) = &wish.caller else {
-        return Err(denied(wish));
+async fn polkit(table: &ObjectTable, request: &AuthorizationRequest) -> Result<(), Refusal> {
+    let Some(caller) = &request.caller else {
+        return Err(denied(request));
     };
-    match verdict(table, wish, caller).await {
-        Some(Dispatch::Authorized) => Ok(()),
-        Some(Dispatch::Challenge) => Err(Refusal::AuthorizationRequired(text(wish))),
-        Some(Dispatch::Denied) => Err(denied(wish)),
+    match decision(table, request, caller).await {
+        Some(Decision::Authorized) => Ok(()),
+        Some(Decision::Challenge) => Err(Refusal::AuthorizationRequired(text(request))),
+        Some(Decision::Denied) => Err(denied(request)),
         None if user(table, caller).await == Some(ROOT) => Ok(()),
-        None => Err(denied(wish)),
+        None => Err(denied(request)),
     }
 }
 
 /// What polkit says.
-enum Dispatch {
+enum Decision {
     Authorized,
     /// Only when a person was asked.
     Challenge,
@@ -79,38 +79,38 @@ enum Dispatch {
 }
 
 /// What polkit says; nothing where it is not there, or does not know.
-async fn verdict(
+async fn decision(
     table: &ObjectTable,
-    wish: &AuthorizationRequest,
+    request: &AuthorizationRequest,
     caller: &str,
-) -> Option<Dispatch> {
+) -> Option<Decision> {
     let subject = (
         "system-bus-name",
         HashMap::from([("name", Variant::new(caller))]),
     );
     let details = HashMap::<&str, &str>::new();
-    let (flags, patience) = match wish.may_ask {
+    let (flags, deadline) = match request.may_ask {
         true => (ALLOW_USER_INTERACTION, ASKED_MAX),
         false => (0_u32, ANSWER_MAX),
     };
     let question = Message::method_call(POLKIT_PATH, "CheckAuthorization")
         .destination(POLKIT)
         .interface(POLKIT_INTERFACE);
-    let body = (subject, &*wish.action, details, flags, "");
+    let body = (subject, &*request.action, details, flags, "");
     let question = Outgoing::build(question, &body)
         .inspect_err(|error| tracing::error!(%error, "polkit cannot be asked"))
         .ok()?;
-    let answer = timeout(patience, table.ask(question)).await.ok()??;
+    let answer = timeout(deadline, table.ask(question)).await.ok()??;
     if answer.message_type() == Type::Error {
-        tracing::warn!(%answer, action = &*wish.action, "polkit gives no answer: root alone may");
+        tracing::warn!(%answer, action = &*request.action, "polkit gives no answer: root alone may");
         return None;
     }
     let body = answer.body();
     let result: Result<(bool, bool, HashMap<String, String>), _> = body.deserialize();
     Some(match result.ok()? {
-        (true, _, _) => Dispatch::Authorized,
-        (_, true, _) => Dispatch::Challenge,
-        _ => Dispatch::Denied,
+        (true, _, _) => Decision::Authorized,
+        (_, true, _) => Decision::Challenge,
+        _ => Decision::Denied,
     })
 }
 
@@ -121,12 +121,12 @@ async fn user(table: &ObjectTable, caller: &str) -> Option<u32> {
     answer.body().deserialize().ok()
 }
 
-fn denied(wish: &AuthorizationRequest) -> Refusal {
-    Refusal::AccessDenied(text(wish))
+fn denied(request: &AuthorizationRequest) -> Refusal {
+    Refusal::AccessDenied(text(request))
 }
 
-fn text(wish: &AuthorizationRequest) -> String {
-    format!("the action {} is not authorized", wish.action)
+fn text(request: &AuthorizationRequest) -> String {
+    format!("the action {} is not authorized", request.action)
 }
 
 const POLKIT: &str = "org.freedesktop.PolicyKit1";

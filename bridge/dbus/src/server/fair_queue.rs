@@ -1,6 +1,6 @@
 //! Calls that came and were not looked at yet, by their callers.
 //!
-//! Model: a queue for each caller; callers take turns, one call each.
+//! Model: a queue for each caller; callers take queue, one call each.
 //! Invariants: FAIRQUEUE-1. calls of one caller stay in order. FAIRQUEUE-2. between two calls of one caller everybody else
 //! who waits has a turn.
 //! Limits: [`WAITING_MAX`] calls and [`WAITING_OCTETS_MAX`] octets of one caller; a further call is given back,
@@ -14,7 +14,7 @@ use zbus::Message;
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
     queues: HashMap<Box<str>, Queue>,
-    /// Who has calls waiting, in the order of their turns.
+    /// Who has calls waiting, in the order of their queue.
     order: VecDeque<Box<str>>,
     octets: usize,
 }
@@ -95,8 +95,8 @@ mod tests {
             .unwrap()
     }
 
-    fn popped(turns: &mut FairQueue) -> Option<(String, String)> {
-        let call = turns.pop()?;
+    fn popped(queue: &mut FairQueue) -> Option<(String, String)> {
+        let call = queue.pop()?;
         let header = call.header();
         Some((
             header.sender().unwrap().to_string(),
@@ -106,14 +106,14 @@ mod tests {
 
     #[test]
     fn who_has_ten_thousand_calls_waiting_goes_after_who_has_one() {
-        let mut turns = FairQueue::default();
+        let mut queue = FairQueue::default();
         for number in 0..10_000 {
-            turns.push(call(":1.1", number, 0)).unwrap();
+            queue.push(call(":1.1", number, 0)).unwrap();
         }
-        turns.push(call(":1.2", 0, 0)).unwrap();
-        turns.push(call(":1.3", 0, 0)).unwrap();
-        turns.push(call(":1.2", 1, 0)).unwrap();
-        let order: Vec<_> = (0..6).filter_map(|_| popped(&mut turns)).collect();
+        queue.push(call(":1.2", 0, 0)).unwrap();
+        queue.push(call(":1.3", 0, 0)).unwrap();
+        queue.push(call(":1.2", 1, 0)).unwrap();
+        let order: Vec<_> = (0..6).filter_map(|_| popped(&mut queue)).collect();
         let expected = [
             (":1.1", "M0"),
             (":1.2", "M0"),
@@ -125,35 +125,35 @@ mod tests {
         let expected = expected.map(|(who, what)| (who.to_owned(), what.to_owned()));
         assert_eq!(order, expected);
         for number in 3..10_000 {
-            assert_eq!(popped(&mut turns).unwrap().1, format!("M{number}"));
+            assert_eq!(popped(&mut queue).unwrap().1, format!("M{number}"));
         }
-        assert!(turns.is_empty() && popped(&mut turns).is_none());
+        assert!(queue.is_empty() && popped(&mut queue).is_none());
     }
 
     #[test]
     fn who_has_too_many_calls_waiting_gets_them_back_and_nobody_else_does() {
-        let mut turns = FairQueue::default();
+        let mut queue = FairQueue::default();
         for number in 0..WAITING_MAX {
-            turns.push(call(":1.1", number, 0)).unwrap();
+            queue.push(call(":1.1", number, 0)).unwrap();
         }
-        assert!(turns.push(call(":1.1", 0, 0)).is_err());
-        turns.push(call(":1.2", 0, 0)).unwrap();
-        turns.push(call(":1.3", 0, WAITING_OCTETS_MAX)).unwrap();
-        assert!(turns.push(call(":1.3", 1, 0)).is_err());
-        turns.pop().unwrap();
-        turns.push(call(":1.1", 0, 0)).unwrap();
+        assert!(queue.push(call(":1.1", 0, 0)).is_err());
+        queue.push(call(":1.2", 0, 0)).unwrap();
+        queue.push(call(":1.3", 0, WAITING_OCTETS_MAX)).unwrap();
+        assert!(queue.push(call(":1.3", 1, 0)).is_err());
+        queue.pop().unwrap();
+        queue.push(call(":1.1", 0, 0)).unwrap();
     }
 
     #[test]
     fn so_much_of_all_callers_is_kept_and_then_no_more_is_read() {
-        let mut turns = FairQueue::default();
+        let mut queue = FairQueue::default();
         for caller in 0..ALL_OCTETS_MAX / WAITING_OCTETS_MAX {
-            assert!(!turns.is_full());
+            assert!(!queue.is_full());
             let caller = format!(":1.{caller}");
-            turns.push(call(&caller, 0, WAITING_OCTETS_MAX)).unwrap();
+            queue.push(call(&caller, 0, WAITING_OCTETS_MAX)).unwrap();
         }
-        assert!(turns.is_full());
-        turns.pop().unwrap();
-        assert!(!turns.is_full());
+        assert!(queue.is_full());
+        queue.pop().unwrap();
+        assert!(!queue.is_full());
     }
 }

@@ -22,7 +22,7 @@ impl InFlightQuota {
     }
 
     /// A call that was counted is answered.
-    pub(super) fn give_back(&mut self, caller: Option<String>) {
+    pub(super) fn release(&mut self, caller: Option<String>) {
         let caller = caller.unwrap_or_default();
         if let Some(taken) = self.taken.get_mut(&caller) {
             *taken = taken.saturating_sub(1);

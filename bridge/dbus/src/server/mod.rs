@@ -144,7 +144,7 @@ struct Shared {
     /// There is room again.
     room: Notify,
     /// Who waits for the answer to a call of ours.
-    asked: Mutex<HashMap<NonZeroU32, oneshot::Sender<Message>>>,
+    pending_calls: Mutex<HashMap<NonZeroU32, oneshot::Sender<Message>>>,
 }
 
 impl ObjectTable {
@@ -156,7 +156,7 @@ impl ObjectTable {
                 objects: Mutex::new(objects),
                 outgoing: Notify::new(),
                 room: Notify::new(),
-                asked: Mutex::default(),
+                pending_calls: Mutex::default(),
             }),
         }
     }
@@ -184,13 +184,13 @@ impl ObjectTable {
     /// is lost, or there is none. Cancel safe: the call is made anyway.
     pub async fn ask(&self, call: Outgoing) -> Option<Message> {
         let serial = call.serial();
-        let asked = Asked {
+        let pending = PendingCall {
             table: self,
             serial,
         };
         let (answer, answered) = oneshot::channel();
         // Before the call is put out, so that its answer finds it.
-        self.asked().insert(asked.serial, answer);
+        self.pending_calls().insert(pending.serial, answer);
         if !self.with(|objects| objects.ask(call)) {
             return None;
         }
@@ -199,18 +199,18 @@ impl ObjectTable {
 
     /// An answer came; whether it was waited for.
     fn answered(&self, serial: NonZeroU32, message: &Message) -> bool {
-        let asked = self.asked().remove(&serial);
-        asked.is_some_and(|answer| answer.send(message.clone()).is_ok())
+        let pending = self.pending_calls().remove(&serial);
+        pending.is_some_and(|answer| answer.send(message.clone()).is_ok())
     }
 
     /// There will be no more answers.
-    fn forget_asked(&self) {
-        self.asked().clear();
+    fn forget_pending_calls(&self) {
+        self.pending_calls().clear();
     }
 
-    fn asked(&self) -> MutexGuard<'_, HashMap<NonZeroU32, oneshot::Sender<Message>>> {
+    fn pending_calls(&self) -> MutexGuard<'_, HashMap<NonZeroU32, oneshot::Sender<Message>>> {
         self.inner
-            .asked
+            .pending_calls
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -231,14 +231,14 @@ impl ObjectTable {
 }
 
 /// A question that is forgotten when nobody waits any more.
-struct Asked<'a> {
+struct PendingCall<'a> {
     table: &'a ObjectTable,
     serial: NonZeroU32,
 }
 
-impl Drop for Asked<'_> {
+impl Drop for PendingCall<'_> {
     fn drop(&mut self) {
-        self.table.asked().remove(&self.serial);
+        self.table.pending_calls().remove(&self.serial);
     }
 }
 
@@ -343,32 +343,36 @@ struct Wanted {
 
 impl Server {
     /// Starts to serve.
-    pub fn spawn<O: ObjectHandler>(tasks: &TaskTracker, order: ServerOptions, owner: O) -> Self {
+    pub fn spawn<O: ObjectHandler>(
+        tasks: &TaskTracker,
+        options: ServerOptions,
+        handler: O,
+    ) -> Self {
         let (wanted, follows) = watch::channel(Wanted {
-            names: order.names.clone(),
-            after: order.after.clone(),
+            names: options.names.clone(),
+            after: options.after.clone(),
         });
-        let served = Self {
-            table: order.table.clone(),
+        let server = Self {
+            table: options.table.clone(),
             wanted,
             let_go: Arc::default(),
             stop: CancellationToken::new(),
             gone: CancellationToken::new(),
         };
-        let (stop, gone) = (served.stop.clone(), served.gone.clone());
+        let (stop, gone) = (server.stop.clone(), server.gone.clone());
         let names = task::Names {
             wanted: follows,
-            let_go: served.let_go.clone(),
+            let_go: server.let_go.clone(),
         };
         tasks.spawn(async move {
             // Dropped, so cancelled, also when the task panics.
             let _gone = gone.drop_guard();
-            task::run(order, owner, names, stop).await;
+            task::run(options, handler, names, stop).await;
         });
-        served
+        server
     }
 
-    /// What is served.
+    /// What is server.
     #[must_use]
     pub fn table(&self) -> &ObjectTable {
         &self.table

@@ -1,7 +1,7 @@
 //! The task behind a `Server`.
 //!
 //! Model: `disconnected -> connect -> Connected -> (fails) -> disconnected …` until it is to stop. While connected one loop does all:
-//! it reads, answers, waits for the owner, and writes. The write that is under way is kept between the
+//! it reads, answers, waits for the handler, and writes. The write that is under way is kept between the
 //! waiting of the loop, so no branch of the `select!` can drop it.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
@@ -42,8 +42,8 @@ pub(super) struct Names {
 
 /// Serves until `stop`.
 pub(super) async fn run<O: ObjectHandler>(
-    order: ServerOptions,
-    owner: O,
+    options: ServerOptions,
+    handler: O,
     mut names: Names,
     stop: CancellationToken,
 ) {
@@ -52,16 +52,16 @@ pub(super) async fn run<O: ObjectHandler>(
         let connected = tokio::select! {
             () = stop.cancelled() => break,
             // Cancel safe: nothing of ours is on a connection that is not made.
-            connected = timeout(CONNECT_DEADLINE, connect(&order)) => connected,
+            connected = timeout(CONNECT_DEADLINE, connect(&options)) => connected,
         };
         match connected.unwrap_or_else(|_| Err(zbus::Error::Failure("no answer".to_owned()))) {
             Ok(stream) => {
                 backoff.reset();
-                Connected::new(&order, &owner, &mut names, stream)
+                Connected::new(&options, &handler, &mut names, stream)
                     .run(&stop)
                     .await;
             }
-            Err(error) => order.tell(Presence::Unreachable(error.to_string())),
+            Err(error) => options.emit_presence(Presence::Unreachable(error.to_string())),
         }
         if !stop.is_cancelled() {
             tokio::select! {
@@ -70,30 +70,30 @@ pub(super) async fn run<O: ObjectHandler>(
             }
         }
     }
-    order.tell(Presence::Closed);
+    options.emit_presence(Presence::Closed);
 }
 
-async fn connect(order: &ServerOptions) -> zbus::Result<MessageStream> {
-    let report = order.site.report.clone();
-    let ready = ready(&order.site.address, Descriptors::Close, report).await?;
+async fn connect(options: &ServerOptions) -> zbus::Result<MessageStream> {
+    let report = options.site.report.clone();
+    let ready = ready(&options.site.address, Descriptors::Close, report).await?;
     ready.stream().await
 }
 
 impl ServerOptions {
-    fn tell(&self, presence: Presence) {
+    fn emit_presence(&self, presence: Presence) {
         (self.on_presence)(presence);
     }
 }
 
 /// The task while it has a connection.
 struct Connected<'a, O> {
-    order: &'a ServerOptions,
-    owner: &'a O,
+    options: &'a ServerOptions,
+    handler: &'a O,
     connection: Connection,
     stream: MessageStream,
     /// Calls that came and were not looked at.
     waiting: FairQueue,
-    /// Calls that the owner has not answered.
+    /// Calls that the handler has not answered.
     pending: FuturesUnordered<BoxFuture<'a, Done>>,
     /// How many of those each caller has.
     in_flight: InFlightQuota,
@@ -102,9 +102,9 @@ struct Connected<'a, O> {
     names: &'a mut Names,
     naming: Naming,
     /// A name that is owned besides, until the one that is wanted is, and is let go then.
-    former: Option<Arc<str>>,
+    previous_name: Option<Arc<str>>,
     /// When changes of properties were last told.
-    told_at: Option<Instant>,
+    changes_sent_at: Option<Instant>,
     closing: Option<Closing>,
 }
 
@@ -137,16 +137,16 @@ enum Disconnection {
 
 impl<'a, O: ObjectHandler> Connected<'a, O> {
     fn new(
-        order: &'a ServerOptions,
-        owner: &'a O,
+        options: &'a ServerOptions,
+        handler: &'a O,
         names: &'a mut Names,
         stream: MessageStream,
     ) -> Self {
-        order.table.lock().set_announcing(true);
+        options.table.lock().set_announcing(true);
         let after = names.wanted.borrow_and_update().after.clone();
-        let home = Self {
-            order,
-            owner,
+        let connected = Self {
+            options,
+            handler,
             connection: Connection::from(&stream),
             stream,
             waiting: FairQueue::default(),
@@ -155,15 +155,15 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
             sending: None,
             names,
             naming: Naming::Waiting(after),
-            former: None,
-            told_at: None,
+            previous_name: None,
+            changes_sent_at: None,
             closing: None,
         };
         // Before any name by which we could be called. In line behind who has it, which is enough for a policy.
-        if order.site.may_have_policy() {
-            home.call_bus("RequestName", &(POLICY_NAME, 0u32));
+        if options.site.may_have_policy() {
+            connected.call_bus("RequestName", &(POLICY_NAME, 0u32));
         }
-        home
+        connected
     }
 
     async fn run(mut self, stop: &CancellationToken) {
@@ -172,14 +172,16 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
                 break disconnection;
             }
         };
-        self.order.table.lock().set_announcing(false);
-        self.order.table.forget_asked();
-        self.order.table.inner.room.notify_waiters();
+        self.options.table.lock().set_announcing(false);
+        self.options.table.forget_pending_calls();
+        self.options.table.inner.room.notify_waiters();
         match disconnection {
             Disconnection::Done => {
                 self.connection.close().await.ok();
             }
-            Disconnection::Failed(reason) => self.order.tell(Presence::Unreachable(reason)),
+            Disconnection::Failed(reason) => {
+                self.options.emit_presence(Presence::Unreachable(reason))
+            }
         }
     }
 
@@ -204,24 +206,24 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         tokio::select! {
             sent = finished(&mut self.sending) => {
                 self.sending = None;
-                self.order.table.inner.room.notify_waiters();
+                self.options.table.inner.room.notify_waiters();
                 return sent.err().map(|error| Disconnection::Failed(error.to_string()));
             }
             message = self.stream.next(), if may_read => return self.received(message),
             // Others have their turn too: those who bring us messages, and those who take them.
             () = tokio::task::yield_now(), if may_serve => {}
             Some((ticket, answer)) = self.pending.next(), if !self.pending.is_empty() => {
-                self.in_flight.give_back(ticket.caller());
-                let mut objects = self.order.table.lock();
+                self.in_flight.release(ticket.caller());
+                let mut objects = self.options.table.lock();
                 objects.flush_changes();
                 objects.answer(ticket, answer);
             }
-            () = self.order.table.inner.outgoing.notified(), if !is_sending => {}
+            () = self.options.table.inner.outgoing.notified(), if !is_sending => {}
             () = stop.cancelled(), if self.closing.is_none() => self.begin_to_close(),
             () = may_be_named(&self.naming), if self.closing.is_none() => self.ask_for_name(0),
             // While a name is asked for the answer says whether it is ours to be released.
             Ok(()) = self.names.wanted.changed(), if may_rename => self.begin_to_rename(),
-            () = self.names.let_go.notified() => self.release_former(),
+            () = self.names.let_go.notified() => self.release_previous_name(),
             () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {
                 self.wake();
             }
@@ -234,10 +236,10 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         if self.sending.is_some() {
             return;
         }
-        let mut objects = self.order.table.lock();
-        if objects.has_changes() && self.tell_at() <= Instant::now() {
+        let mut objects = self.options.table.lock();
+        if objects.has_changes() && self.send_changes_at() <= Instant::now() {
             objects.flush_changes();
-            self.told_at = Some(Instant::now());
+            self.changes_sent_at = Some(Instant::now());
         }
         let messages = objects.take_outgoing();
         drop(objects);
@@ -248,9 +250,11 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
     }
 
     /// The earliest time for the next telling of changes.
-    fn tell_at(&self) -> Instant {
-        self.told_at
-            .map_or_else(Instant::now, |told_at| told_at + CHANGE_INTERVAL)
+    fn send_changes_at(&self) -> Instant {
+        self.changes_sent_at
+            .map_or_else(Instant::now, |changes_sent_at| {
+                changes_sent_at + CHANGE_INTERVAL
+            })
     }
 
     /// When something is to be done if nothing happens before.
@@ -260,8 +264,8 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
             _ => None,
         };
         let closing = self.closing.as_ref().map(|closing| closing.deadline);
-        let changes = self.sending.is_none() && self.order.table.lock().has_changes();
-        let tell = changes.then(|| self.tell_at());
+        let changes = self.sending.is_none() && self.options.table.lock().has_changes();
+        let tell = changes.then(|| self.send_changes_at());
         [retry, closing, tell].into_iter().flatten().min()
     }
 
@@ -276,7 +280,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
 
     /// Whether more may come: there is room for calls, and for what refuses them.
     fn may_read(&self) -> bool {
-        !self.waiting.is_full() && self.order.table.has_room()
+        !self.waiting.is_full() && self.options.table.has_room()
     }
 
     /// Takes the messages that are there already.
@@ -308,7 +312,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
             Type::MethodCall => {
                 if let Err(call) = self.waiting.push(message) {
                     let busy = Refusal::Busy(format!("{WAITING_MAX} of your calls are waiting"));
-                    self.order.table.lock().refuse(call, busy);
+                    self.options.table.lock().refuse(call, busy);
                 }
             }
             Type::MethodReturn | Type::Error => self.receive_answer(&message),
@@ -319,7 +323,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
 
     /// Whether a call waits and may be looked at: few enough answers wait to be written.
     fn may_serve(&self) -> bool {
-        let has_room = || self.order.table.lock().outgoing_len() < ANSWERS_WAITING_MAX;
+        let has_room = || self.options.table.lock().outgoing_len() < ANSWERS_WAITING_MAX;
         !self.waiting.is_empty() && has_room()
     }
 
@@ -332,8 +336,8 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
             let Some(call) = self.waiting.pop() else {
                 break;
             };
-            let verdict = self.order.table.lock().handle(&call);
-            match verdict {
+            let dispatch = self.options.table.lock().handle(&call);
+            match dispatch {
                 Dispatch::Done => {}
                 Dispatch::Call(call) => self.pass_call(call),
                 Dispatch::Set(set) => self.pass_set(set),
@@ -342,7 +346,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
     }
 
     fn pass_call(&mut self, call: Call) {
-        let Some(ticket) = self.ticket_with_room(call.ticket) else {
+        let Some(ticket) = self.admit(call.ticket) else {
             return;
         };
         let request = CallRequest {
@@ -352,26 +356,30 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
             arguments: call.arguments,
             caller: ticket.caller(),
         };
-        let wish = call.action.map(|action| AuthorizationRequest {
+        let authorization = call.action.map(|action| AuthorizationRequest {
             action,
             caller: ticket.caller(),
             may_ask: ticket.may_ask(),
         });
-        let (order, owner) = (self.order, self.owner);
+        let (options, handler) = (self.options, self.handler);
         let done = async move {
-            if let Some(wish) = wish
-                && let Err(refusal) = order.site.authority().grant(&order.table, wish).await
+            if let Some(authorization) = authorization
+                && let Err(refusal) = options
+                    .site
+                    .authority()
+                    .grant(&options.table, authorization)
+                    .await
             {
                 return (ticket, Err(refusal));
             }
-            let answer = owner.call(request).await;
+            let answer = handler.call(request).await;
             (ticket, answer)
         };
         self.pending.push(done.boxed());
     }
 
     fn pass_set(&mut self, set: Set) {
-        let Some(ticket) = self.ticket_with_room(set.ticket) else {
+        let Some(ticket) = self.admit(set.ticket) else {
             return;
         };
         let request = SetRequest {
@@ -381,13 +389,13 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
             value: set.value,
             caller: ticket.caller(),
         };
-        let done = self.owner.set(request);
+        let done = self.handler.set(request);
         let done = done.map(|done| (ticket, done.map(|()| Vec::new())));
         self.pending.push(done.boxed());
     }
 
     /// The ticket, unless too many calls wait: then it is answered.
-    fn ticket_with_room(&mut self, ticket: ReplyToken) -> Option<ReplyToken> {
+    fn admit(&mut self, ticket: ReplyToken) -> Option<ReplyToken> {
         let refused = if self.pending.len() >= PENDING_MAX {
             format!("{PENDING_MAX} calls are waiting")
         } else if self.in_flight.take(ticket.caller()) {
@@ -396,7 +404,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
             format!("{PENDING_PER_CALLER_MAX} of your calls are waiting")
         };
         let busy: Answer = Err(Refusal::Busy(refused));
-        self.order.table.lock().answer(ticket, busy);
+        self.options.table.lock().answer(ticket, busy);
         None
     }
 
@@ -405,7 +413,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         let Some(serial) = header.reply_serial() else {
             return;
         };
-        if self.order.table.answered(serial, message) {
+        if self.options.table.answered(serial, message) {
             return;
         }
         if let Some(closing) = &mut self.closing
@@ -432,9 +440,10 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         let reply = message.body().deserialize::<RequestNameReply>();
         let presence = match (header.error_name(), reply) {
             (None, Ok(RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner)) => {
-                self.former.take_if(|former| *former == name);
+                self.previous_name
+                    .take_if(|previous_name| *previous_name == name);
                 self.naming = Naming::Settled(Some(name.clone()));
-                return self.order.tell(Presence::Named(name));
+                return self.options.emit_presence(Presence::Named(name));
             }
             (None, Ok(_)) if !is_last => {
                 tracing::warn!(%name, "the name belongs to another program: trying the next");
@@ -447,10 +456,12 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
             },
         };
         self.naming = Naming::Retry(Instant::now() + NAME_RETRY);
-        match &self.former {
+        match &self.previous_name {
             // It is on the bus under that as long as the other one is not to be had.
-            Some(former) => tracing::warn!(%former, ?presence, "keeps the name that it has"),
-            None => self.order.tell(presence),
+            Some(previous_name) => {
+                tracing::warn!(%previous_name, ?presence, "keeps the name that it has")
+            }
+            None => self.options.emit_presence(presence),
         }
     }
 
@@ -462,18 +473,18 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
                 return;
             }
             let owned = owned.clone();
-            self.release_former();
-            self.former = Some(owned);
+            self.release_previous_name();
+            self.previous_name = Some(owned);
         }
         self.naming = Naming::Waiting(wanted.after);
     }
 
     /// Releases a name that was owned before the one that is owned now.
-    fn release_former(&mut self) {
+    fn release_previous_name(&mut self) {
         if matches!(&self.naming, Naming::Settled(Some(_)))
-            && let Some(former) = self.former.take()
+            && let Some(previous_name) = self.previous_name.take()
         {
-            self.call_bus("ReleaseName", &former.as_ref());
+            self.call_bus("ReleaseName", &previous_name.as_ref());
         }
     }
 
@@ -489,8 +500,8 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
     }
 
     fn begin_to_close(&mut self) {
-        self.told_at = None;
-        let mut objects = self.order.table.lock();
+        self.changes_sent_at = None;
+        let mut objects = self.options.table.lock();
         objects.flush_changes();
         objects.remove_tree("/");
         drop(objects);
@@ -499,8 +510,8 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
             Naming::Asked(_, at) => self.names.wanted.borrow().names.get(*at).cloned(),
             Naming::Waiting(_) | Naming::Retry(_) => None,
         };
-        let owned = [self.former.take(), name].into_iter().flatten();
-        // Answers come in order: the last tells that all are released.
+        let owned = [self.previous_name.take(), name].into_iter().flatten();
+        // Answers come in options: the last tells that all are released.
         let releasing = owned
             .filter_map(|name| self.call_bus("ReleaseName", &name.as_ref()))
             .last();
@@ -524,7 +535,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
     {
         let call = bus_call(member, body)?;
         let serial = call.serial();
-        self.order.table.lock().push_raw(call);
+        self.options.table.lock().push_raw(call);
         Some(serial)
     }
 }

@@ -17,8 +17,9 @@ use zbus::{
 use zocp_model::{Map, TypeHint, Value, number};
 
 use super::{
-    DEPTH_MAX, Shown, VALUE_LEN_MAX, integer_variant,
-    near::{float_near, integer_near, text_near, truth_near},
+    DEPTH_MAX, Shown, VALUE_LEN_MAX,
+    approximation::{nearest_bool, nearest_float, nearest_integer, nearest_text},
+    integer_variant,
 };
 use zocp_dbus::message::Text;
 
@@ -28,7 +29,7 @@ pub(super) enum Loss {
     /// The value is not of that type.
     Refused,
     /// The nearest value stands for it.
-    Taken,
+    Accepted,
 }
 
 /// One conversion: what it may still use, and what it came to.
@@ -56,7 +57,7 @@ impl Conversion {
     }
 
     /// What is exact, else what is near if a loss is taken.
-    fn or_near<T>(&mut self, exact: Option<T>, near: impl FnOnce() -> Option<T>) -> Option<T> {
+    fn or_nearest<T>(&mut self, exact: Option<T>, near: impl FnOnce() -> Option<T>) -> Option<T> {
         if exact.is_some() || self.loss == Loss::Refused {
             return exact;
         }
@@ -123,27 +124,27 @@ impl Conversion {
         self.spend(8)?;
         match signature {
             Signature::Bool => {
-                let truth = self.or_near(truth(value), || truth_near(value));
+                let truth = self.or_nearest(truth(value), || nearest_bool(value));
                 truth.map(Variant::Bool)
             }
             Signature::F64 => {
-                let float = self.or_near(exact_float(value), || float_near(value))?;
+                let float = self.or_nearest(exact_float(value), || nearest_float(value))?;
                 // Digits that no double comes near.
                 self.has_lost |= float.is_infinite() && !is_word(value);
                 Some(Variant::F64(float))
             }
             Signature::Str => {
                 let text = value.as_str().map(Cow::Borrowed);
-                let text = self.or_near(text, || Some(Cow::Owned(text_near(value))))?;
+                let text = self.or_nearest(text, || Some(Cow::Owned(nearest_text(value))))?;
                 self.string(&text)
             }
             Signature::ObjectPath => {
-                let path = self.or_near(value.as_str(), || value.is_null().then_some("/"))?;
+                let path = self.or_nearest(value.as_str(), || value.is_null().then_some("/"))?;
                 let path = ObjectPath::try_from(path).ok()?;
                 Some(Variant::ObjectPath(path.into_owned()))
             }
             Signature::Signature => {
-                let text = self.or_near(value.as_str(), || value.is_null().then_some(""))?;
+                let text = self.or_nearest(value.as_str(), || value.is_null().then_some(""))?;
                 let signature = Signature::try_from(text).ok()?;
                 // zbus writes several types as one structure, which is another value and may be too long.
                 (signature.to_string() == text).then_some(Variant::Signature(signature))
@@ -154,23 +155,23 @@ impl Conversion {
             }
             Signature::Array(element) => {
                 let values = value.as_array().map(Vec::as_slice);
-                let values = self.or_near(values, || value.is_null().then_some(&[]))?;
+                let values = self.or_nearest(values, || value.is_null().then_some(&[]))?;
                 self.array(element, values, depth)
             }
             Signature::Dict { key, value: held } => {
                 let none = Map::new();
                 let entries =
-                    self.or_near(value.as_object(), || value.is_null().then_some(&none))?;
+                    self.or_nearest(value.as_object(), || value.is_null().then_some(&none))?;
                 self.dict((key, held), entries, depth)
             }
             Signature::Structure(fields) => {
                 let values = value.as_array().map(Vec::as_slice);
-                let values = self.or_near(values, || value.is_null().then_some(&[]))?;
+                let values = self.or_nearest(values, || value.is_null().then_some(&[]))?;
                 self.structure(fields, values, depth)
             }
             integral => {
                 let exact = integer(value).and_then(|integer| integer_variant(integral, integer));
-                self.or_near(exact, || integer_near(integral, value))
+                self.or_nearest(exact, || nearest_integer(integral, value))
             }
         }
     }
@@ -218,7 +219,7 @@ impl Conversion {
         depth: usize,
     ) -> Option<Variant<'static>> {
         let is_whole = (fields.len() == values.len()).then_some(());
-        self.or_near(is_whole, || Some(()))?;
+        self.or_nearest(is_whole, || Some(()))?;
         let mut structure = StructureBuilder::new();
         // What is missing is as if it were null, what is beyond is left out.
         let values = values.iter().chain(std::iter::repeat(&Value::Null));

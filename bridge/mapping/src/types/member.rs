@@ -30,13 +30,13 @@ use super::{Shown, as_type, hinted, nearest, own};
 /// See the [module](self).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberType {
-    now: Now,
+    state: TypeState,
     is_hinted: bool,
 }
 
 /// What is known of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Now {
+enum TypeState {
     /// Nothing yet.
     Unknown,
     /// All values are of this type.
@@ -61,23 +61,23 @@ impl MemberType {
         let hinted = hinted(hint);
         Self {
             is_hinted: hinted.is_some(),
-            now: hinted.map_or(Now::Unknown, Now::Is),
+            state: hinted.map_or(TypeState::Unknown, TypeState::Is),
         }
     }
 
     /// The type on the bus.
     #[must_use]
     pub fn signature(&self) -> &Signature {
-        match &self.now {
-            Now::Is(signature) => signature,
-            Now::Unknown | Now::Any => &Signature::Variant,
+        match &self.state {
+            TypeState::Is(signature) => signature,
+            TypeState::Unknown | TypeState::Any => &Signature::Variant,
         }
     }
 
     /// Whether values of any type are shown, each in a variant.
     #[must_use]
     pub fn is_any(&self) -> bool {
-        self.now == Now::Any
+        self.state == TypeState::Any
     }
 
     /// Takes the next value.
@@ -87,10 +87,12 @@ impl MemberType {
             return Taken { shown, is_retyped };
         }
         let itself = own(value);
-        self.now = match &self.now {
-            Now::Unknown => Now::Is(itself.value.value_signature().clone()),
-            Now::Is(signature) if self.widens(signature, value) => Now::Is(Signature::F64),
-            Now::Is(_) | Now::Any => Now::Any,
+        self.state = match &self.state {
+            TypeState::Unknown => TypeState::Is(itself.value.value_signature().clone()),
+            TypeState::Is(signature) if self.widens(signature, value) => {
+                TypeState::Is(Signature::F64)
+            }
+            TypeState::Is(_) | TypeState::Any => TypeState::Any,
         };
         Taken {
             shown: self.show(value).unwrap_or_else(|| in_variant(itself)),
@@ -101,13 +103,15 @@ impl MemberType {
     /// A value under the type as it is; `None` if the value would change it.
     #[must_use]
     pub fn show(&self, value: &Value) -> Option<Shown> {
-        match &self.now {
-            Now::Unknown => value.is_null().then(|| own(value)),
-            Now::Any if value.is_null() => Some(own(value)),
-            Now::Any => Some(in_variant(own(value))),
-            Now::Is(signature) if self.is_hinted || value.is_null() => nearest(signature, value),
-            Now::Is(Signature::F64) if value.is_number() => nearest(&Signature::F64, value),
-            Now::Is(signature) => as_type(signature, value).map(|value| Shown {
+        match &self.state {
+            TypeState::Unknown => value.is_null().then(|| own(value)),
+            TypeState::Any if value.is_null() => Some(own(value)),
+            TypeState::Any => Some(in_variant(own(value))),
+            TypeState::Is(signature) if self.is_hinted || value.is_null() => {
+                nearest(signature, value)
+            }
+            TypeState::Is(Signature::F64) if value.is_number() => nearest(&Signature::F64, value),
+            TypeState::Is(signature) => as_type(signature, value).map(|value| Shown {
                 value,
                 is_converted: false,
             }),

@@ -31,7 +31,7 @@ pub(crate) struct Caller {
 
 #[derive(Debug, Default)]
 struct Shared {
-    line: BusConnection,
+    connection: BusConnection,
     /// What the bus takes.
     message_len_max: AtomicUsize,
     wanted: Notify,
@@ -41,14 +41,14 @@ struct Shared {
 
 impl Caller {
     /// Serves until `stop`.
-    pub(crate) fn start(&self, tasks: &TaskTracker, site: &BusContext, stop: CancellationToken) {
-        let address = site.address().clone();
+    pub(crate) fn start(&self, tasks: &TaskTracker, context: &BusContext, stop: CancellationToken) {
+        let address = context.address().clone();
         self.shared
             .message_len_max
-            .store(site.message_len_max(), Ordering::Relaxed);
+            .store(context.message_len_max(), Ordering::Relaxed);
         let caller = self.clone();
         tasks.spawn(async move {
-            let mut ear = CallerEar {
+            let mut handler = CallerHandler {
                 caller: caller.clone(),
             };
             // Whoever waits for an answer on a lost connection is told so.
@@ -59,10 +59,10 @@ impl Caller {
             };
             let shared = &caller.shared;
             serve(
-                &shared.line,
+                &shared.connection,
                 address,
                 &shared.wanted,
-                &mut ear,
+                &mut handler,
                 on_change,
                 stop,
             )
@@ -77,11 +77,11 @@ impl Caller {
             return Err(CallError::TooLarge { max });
         }
         self.shared.wanted.notify_one();
-        self.shared.line.room().await;
+        self.shared.connection.room().await;
         let serial = call.serial();
         let (sender, answer) = oneshot::channel();
         self.pending().insert(serial, sender);
-        self.shared.line.push(call);
+        self.shared.connection.push(call);
         let Ok(answer) = timeout(ANSWER_MAX, answer).await else {
             self.pending().remove(&serial);
             return Err(CallError::Timeout);
@@ -104,11 +104,11 @@ impl Caller {
     }
 }
 
-struct CallerEar {
+struct CallerHandler {
     caller: Caller,
 }
 
-impl Handler for CallerEar {
+impl Handler for CallerHandler {
     fn hear(&mut self, message: Message) {
         let serial = message.header().reply_serial();
         let waiting = serial.and_then(|serial| self.caller.pending().remove(&serial));

@@ -2,7 +2,7 @@
 //!
 //! Model: a [`Listener`] watches the owners of the services that wires name, and has matches for the
 //! members that wires begin at; whether such a member is a property or a signal shows in what comes.
-//! Invariants: LISTENER-1. values go into the feeds of their wires in the bus's order; while one has no room,
+//! Invariants: LISTENER-1. values go into the senders of their wires in the bus's order; while one has no room,
 //! nothing more is read. A property that is told as invalidated is asked for, one after the other.
 //! Limits: [`FETCHES_MAX`] properties to be asked for; above that a change is not passed on.
 
@@ -24,9 +24,9 @@ use zocp_node::Value;
 
 use super::{Caller, serve, sink::current};
 use crate::{
-    board::WireId,
     end::BusEnd,
-    feed::{Feed, Passing},
+    queue::{QueueItem, QueueSender},
+    registry::WireId,
 };
 use zocp_dbus::connection::{BusConnection, Handler};
 use zocp_mapping::convert;
@@ -39,7 +39,7 @@ pub(crate) struct Listener {
 
 #[derive(Debug, Default)]
 struct Shared {
-    line: BusConnection,
+    connection: BusConnection,
     wanted: Notify,
     known: Mutex<Known>,
 }
@@ -51,7 +51,7 @@ struct Known {
     owners: HashMap<Arc<str>, Option<Arc<str>>>,
     /// Questions for an owner.
     asked: HashMap<NonZeroU32, Arc<str>>,
-    sources: HashMap<BusEnd, Vec<(WireId, Feed)>>,
+    sources: HashMap<BusEnd, Vec<(WireId, QueueSender)>>,
     /// The members that are heard, by path and interface.
     members: HashMap<(Box<str>, Box<str>), HashSet<BusEnd>>,
 }
@@ -74,19 +74,19 @@ impl Listener {
         let listener = self.clone();
         tasks.spawn(async move {
             let on_service = Arc::new(on_service);
-            let mut ear = ListenerEar {
+            let mut handler = ListenerHandler {
                 listener: listener.clone(),
                 on_service: on_service.clone(),
-                held: Arc::default(),
+                backlog: Arc::default(),
                 fetches,
             };
             let on_change = |is_connected| listener.reconnected(is_connected, &on_service);
             let shared = &listener.shared;
             serve(
-                &shared.line,
+                &shared.connection,
                 address,
                 &shared.wanted,
-                &mut ear,
+                &mut handler,
                 on_change,
                 stop,
             )
@@ -108,17 +108,17 @@ impl Listener {
         let mut known = self.known();
         if known.owners.remove(service).is_some() && known.is_connected {
             self.shared
-                .line
+                .connection
                 .ask_bus("RemoveMatch", &owner_rule(service));
         }
     }
 
     /// Hands what a member tells to a wire.
-    pub(crate) fn hear(&self, end: &BusEnd, id: WireId, feed: Feed) {
+    pub(crate) fn subscribe(&self, end: &BusEnd, id: WireId, sender: QueueSender) {
         let mut known = self.known();
-        let feeds = known.sources.entry(end.clone()).or_default();
-        feeds.push((id, feed));
-        if feeds.len() > 1 {
+        let senders = known.sources.entry(end.clone()).or_default();
+        senders.push((id, sender));
+        if senders.len() > 1 {
             return;
         }
         known
@@ -132,13 +132,13 @@ impl Listener {
     }
 
     /// Hands it nothing more.
-    pub(crate) fn ignore(&self, end: &BusEnd, id: WireId) {
+    pub(crate) fn unsubscribe(&self, end: &BusEnd, id: WireId) {
         let mut known = self.known();
-        let Some(feeds) = known.sources.get_mut(end) else {
+        let Some(senders) = known.sources.get_mut(end) else {
             return;
         };
-        feeds.retain(|(one, _)| *one != id);
-        if !feeds.is_empty() {
+        senders.retain(|(one, _)| *one != id);
+        if !senders.is_empty() {
             return;
         }
         known.sources.remove(end);
@@ -150,7 +150,7 @@ impl Listener {
         }
         if known.is_connected {
             for rule in rules(end) {
-                self.shared.line.ask_bus("RemoveMatch", &rule);
+                self.shared.connection.ask_bus("RemoveMatch", &rule);
             }
         }
     }
@@ -175,16 +175,16 @@ impl Listener {
     }
 
     fn ask(&self, known: &mut Known, service: &Arc<str>) {
-        let line = &self.shared.line;
-        line.ask_bus("AddMatch", &owner_rule(service));
-        if let Some(serial) = line.ask_bus("GetNameOwner", &&**service) {
+        let connection = &self.shared.connection;
+        connection.ask_bus("AddMatch", &owner_rule(service));
+        if let Some(serial) = connection.ask_bus("GetNameOwner", &&**service) {
             known.asked.insert(serial, service.clone());
         }
     }
 
     fn add_matches(&self, end: &BusEnd) {
         for rule in rules(end) {
-            self.shared.line.ask_bus("AddMatch", &rule);
+            self.shared.connection.ask_bus("AddMatch", &rule);
         }
     }
 
@@ -193,8 +193,8 @@ impl Listener {
         while let Some(end) = waiting.recv().await {
             match current(&caller, &end).await {
                 Ok(value) => {
-                    for (feed, passing) in self.passings(&end, &value) {
-                        feed.push(passing).await;
+                    for (sender, item) in self.items(&end, &value) {
+                        sender.push(item).await;
                     }
                 }
                 Err(error) => self.fail(&end, &error.to_string()),
@@ -203,9 +203,9 @@ impl Listener {
     }
 
     /// What a value means for the wires that begin at a member.
-    fn passings(&self, end: &BusEnd, value: &Variant<'_>) -> Vec<(Feed, Passing)> {
+    fn items(&self, end: &BusEnd, value: &Variant<'_>) -> Vec<(QueueSender, QueueItem)> {
         match convert::as_given(value) {
-            Ok(value) => self.passings_of(end, &value),
+            Ok(value) => self.items_of(end, &value),
             Err(error) => {
                 self.fail(end, &error.to_string());
                 Vec::new()
@@ -213,20 +213,20 @@ impl Listener {
         }
     }
 
-    fn passings_of(&self, end: &BusEnd, value: &Value) -> Vec<(Feed, Passing)> {
+    fn items_of(&self, end: &BusEnd, value: &Value) -> Vec<(QueueSender, QueueItem)> {
         let known = self.known();
-        let feeds = known.sources.get(end).into_iter().flatten();
-        let pass = |(_, feed): &(WireId, Feed)| {
+        let senders = known.sources.get(end).into_iter().flatten();
+        let pass = |(_, sender): &(WireId, QueueSender)| {
             let value = value.clone();
-            (feed.clone(), Passing::new(value))
+            (sender.clone(), QueueItem::new(value))
         };
-        feeds.map(pass).collect()
+        senders.map(pass).collect()
     }
 
     fn fail(&self, end: &BusEnd, reason: &str) {
         let known = self.known();
-        for (_, feed) in known.sources.get(end).into_iter().flatten() {
-            feed.fail(reason);
+        for (_, sender) in known.sources.get(end).into_iter().flatten() {
+            sender.fail(reason);
         }
     }
 
@@ -236,15 +236,15 @@ impl Listener {
     }
 }
 
-struct ListenerEar {
+struct ListenerHandler {
     listener: Listener,
     on_service: Arc<OnService>,
     /// Values that wait for room, first come first.
-    held: Arc<Mutex<VecDeque<(Feed, Passing)>>>,
+    backlog: Arc<Mutex<VecDeque<(QueueSender, QueueItem)>>>,
     fetches: mpsc::Sender<BusEnd>,
 }
 
-impl Handler for ListenerEar {
+impl Handler for ListenerHandler {
     fn hear(&mut self, message: Message) {
         let header = message.header();
         match header.message_type() {
@@ -255,25 +255,25 @@ impl Handler for ListenerEar {
     }
 
     fn busy(&self) -> Option<BoxFuture<'static, ()>> {
-        if locked(&self.held).is_empty() {
+        if locked(&self.backlog).is_empty() {
             return None;
         }
-        let held = self.held.clone();
+        let backlog = self.backlog.clone();
         let work = async move {
             loop {
                 // It stays in front until it is handed over, so that this may be cancelled.
-                let Some((feed, passing)) = locked(&held).front().cloned() else {
+                let Some((sender, item)) = locked(&backlog).front().cloned() else {
                     return;
                 };
-                feed.push(passing).await;
-                locked(&held).pop_front();
+                sender.push(item).await;
+                locked(&backlog).pop_front();
             }
         };
         Some(work.boxed())
     }
 }
 
-impl ListenerEar {
+impl ListenerHandler {
     fn answer(&self, header: &Header<'_>, message: &Message) {
         let serial = header.reply_serial();
         let asked = serial.and_then(|serial| self.listener.known().asked.remove(&serial));
@@ -311,7 +311,7 @@ impl ListenerEar {
             (interface, member) => {
                 for end in self.ends(header, interface, |end| end.member == member) {
                     match arguments(message) {
-                        Ok(value) => self.hold(self.listener.passings_of(&end, &value)),
+                        Ok(value) => self.push_all(self.listener.items_of(&end, &value)),
                         Err(reason) => self.listener.fail(&end, &reason),
                     }
                 }
@@ -328,7 +328,7 @@ impl ListenerEar {
         let is_told = |end: &BusEnd| changed.contains_key(&end.member);
         for end in self.ends(header, &interface, is_told) {
             if let Some(value) = changed.get(&end.member) {
-                self.hold(self.listener.passings(&end, value));
+                self.push_all(self.listener.items(&end, value));
             }
         }
         for end in self.ends(header, &interface, |end| invalidated.contains(&end.member)) {
@@ -361,16 +361,16 @@ impl ListenerEar {
     }
 
     /// Hands values over, or holds them until there is room.
-    fn hold(&self, passings: Vec<(Feed, Passing)>) {
-        let mut held = locked(&self.held);
-        for (feed, passing) in passings {
-            let rest = if held.is_empty() {
-                feed.try_push(passing)
+    fn push_all(&self, items: Vec<(QueueSender, QueueItem)>) {
+        let mut backlog = locked(&self.backlog);
+        for (sender, item) in items {
+            let rest = if backlog.is_empty() {
+                sender.try_push(item)
             } else {
-                Err(passing)
+                Err(item)
             };
-            if let Err(passing) = rest {
-                held.push_back((feed, passing));
+            if let Err(item) = rest {
+                backlog.push_back((sender, item));
             }
         }
     }

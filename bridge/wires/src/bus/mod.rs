@@ -5,7 +5,7 @@
 //! queue is full would hold up the answers that it waits for.
 //! Invariants: WIRESBUS-1. what is sent is not cancelled half way. WIRESBUS-2. a signal counts as a service's when its
 //! sender owns the service's name.
-//! Limits: [`ANSWER_MAX`] for an answer; those of `line`.
+//! Limits: [`ANSWER_MAX`] for an answer; those of `connection`.
 
 mod caller;
 mod listener;
@@ -54,12 +54,12 @@ pub(super) enum CallError {
     Unfit(String),
 }
 
-/// Serves a line with one connection after the other, from when it is first wanted until `stop`.
+/// Serves a connection with one connection after the other, from when it is first wanted until `stop`.
 async fn serve<E: Handler>(
-    line: &BusConnection,
+    connection: &BusConnection,
     address: Arc<str>,
     wanted: &Notify,
-    ear: &mut E,
+    handler: &mut E,
     on_change: impl Fn(bool),
     stop: CancellationToken,
 ) {
@@ -71,7 +71,7 @@ async fn serve<E: Handler>(
         match connect(&address).await {
             Ok(stream) => {
                 on_change(true);
-                let ended = run(line, stream, ear, &stop).await;
+                let ended = run(connection, stream, handler, &stop).await;
                 on_change(false);
                 if let Ended::Failed(reason) = ended {
                     tracing::warn!(reason, "a connection of wires is lost");

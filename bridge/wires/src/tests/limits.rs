@@ -5,56 +5,59 @@ use zocp_node::{PeerId, PeerInfo};
 use super::{
     super::{
         Limits,
-        board::{Board, WireError},
         conversion::Conversion,
+        registry::{Registry, WireError},
     },
     simulation::tree,
 };
 
-fn board(wires_max: usize, wires_seen_max: usize) -> Board {
+fn registry(wires_max: usize, wires_seen_max: usize) -> Registry {
     let limits = Limits {
         wires_max,
         wires_seen_max,
     };
-    Board::new(PeerId::new([255; 16]), "bridge", limits)
+    Registry::new(PeerId::new([255; 16]), "bridge", limits)
 }
 
 /// A lasting wire between nodes that are not here.
-fn connect(board: &mut Board, number: u8, conversion: Conversion) -> Result<(), WireError> {
+fn connect(registry: &mut Registry, number: u8, conversion: Conversion) -> Result<(), WireError> {
     let from = format!("desk:out{number}").parse().unwrap();
-    let made = board.connect((from, "lamp:in".parse().unwrap()), conversion, true);
+    let made = registry.connect((from, "lamp:in".parse().unwrap()), conversion, true);
     made.map(|_| ())
 }
 
 #[test]
 fn wires_are_counted() {
-    let mut board = board(2, 0);
+    let mut registry = registry(2, 0);
     let plain = Conversion::default;
-    connect(&mut board, 1, plain()).unwrap();
-    connect(&mut board, 2, plain()).unwrap();
-    assert_eq!(connect(&mut board, 3, plain()), Err(WireError::TooMany(2)));
+    connect(&mut registry, 1, plain()).unwrap();
+    connect(&mut registry, 2, plain()).unwrap();
+    assert_eq!(
+        connect(&mut registry, 3, plain()),
+        Err(WireError::TooMany(2))
+    );
     let clamped = Conversion {
         clamp: true,
         ..plain()
     };
-    connect(&mut board, 2, clamped).unwrap();
+    connect(&mut registry, 2, clamped).unwrap();
     let ends = ("desk:out1".parse().unwrap(), "lamp:in".parse().unwrap());
-    board.disconnect(ends.0, ends.1).unwrap();
-    connect(&mut board, 3, plain()).unwrap();
+    registry.disconnect(ends.0, ends.1).unwrap();
+    connect(&mut registry, 3, plain()).unwrap();
 }
 
 #[test]
 fn wires_of_others_are_shown_up_to_a_bound() {
-    let mut board = board(0, 2);
+    let mut registry = registry(0, 2);
     let nodes = [1, 2, 3, 4].map(|number| PeerId::new([number; 16]));
     for id in nodes {
         let mut info = PeerInfo::new(id, format!("node{id}"));
         info.zocp = true;
-        board.entered(&info);
-        board.tree_known(id, &tree(&[]));
+        registry.entered(&info);
+        registry.tree_known(id, &tree(&[]));
     }
-    board.tree_known(nodes[0], &tree(&nodes[1..]));
-    assert_eq!(board.wires().count(), 2);
+    registry.tree_known(nodes[0], &tree(&nodes[1..]));
+    assert_eq!(registry.wires().count(), 2);
 }
 
 #[cfg(feature = "expressions")]

@@ -1,8 +1,8 @@
-//! The board on a simulated mesh: nodes that restart, links that fail, people who take wires away.
+//! The registry on a simulated mesh: nodes that restart, links that fail, people who take wires away.
 //!
-//! Model: a [`World`] has desks with an emitter and lamps with a sensor. It does what the board says, as
-//! far as nodes are here and hear each other, and tells the board what a bridge would hear of it. When
-//! all is whole again and the board was let look again, every wire must be there once.
+//! Model: a [`World`] has desks with an emitter and lamps with a sensor. It does what the registry says, as
+//! far as nodes are here and hear each other, and tells the registry what a bridge would hear of it. When
+//! all is whole again and the registry was let look again, every wire must be there once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,9 +15,9 @@ use zocp_node::{
 
 use super::super::{
     Limits as WireLimits,
-    board::{Board, Output, State, WireId},
     conversion::Conversion,
-    nodes::Spot,
+    nodes::CapabilityAddress,
+    registry::{Output, Registry, State, WireId},
 };
 
 const DESKS: u8 = 2;
@@ -38,7 +38,7 @@ enum Happening {
 
 #[derive(Debug, Default)]
 struct World {
-    board: Option<Board>,
+    registry: Option<Registry>,
     /// By their number; those that are here.
     here: BTreeMap<u8, PeerId>,
     starts: u8,
@@ -52,9 +52,9 @@ struct World {
 }
 
 impl World {
-    fn board(&mut self) -> &mut Board {
-        self.board.get_or_insert_with(|| {
-            Board::new(PeerId::new([255; 16]), "bridge", WireLimits::default())
+    fn registry(&mut self) -> &mut Registry {
+        self.registry.get_or_insert_with(|| {
+            Registry::new(PeerId::new([255; 16]), "bridge", WireLimits::default())
         })
     }
 
@@ -70,7 +70,7 @@ impl World {
             if self.starts.is_multiple_of(2) {
                 self.miss(is_its);
             }
-            self.board().exited(peer);
+            self.registry().exited(peer);
             self.follow();
             self.miss(is_its);
             return;
@@ -81,8 +81,8 @@ impl World {
         let mut info = PeerInfo::new(peer, format!("node{number}"));
         (info.zocp, info.extended) = (true, true);
         let tree = tree(&[]);
-        self.board().entered(&info);
-        self.board().tree_known(peer, &tree);
+        self.registry().entered(&info);
+        self.registry().tree_known(peer, &tree);
         self.follow();
     }
 
@@ -133,12 +133,12 @@ impl World {
         let path = CapPath::root("out");
         let capability = tree.capability(&path).unwrap().clone();
         let change = Change::CapabilityChanged { path, capability };
-        self.board().changed(emitter, &[change]);
+        self.registry().changed(emitter, &[change]);
     }
 
-    /// Does what the board says.
+    /// Does what the registry says.
     fn follow(&mut self) {
-        while let Some(output) = self.board().poll_output() {
+        while let Some(output) = self.registry().poll_output() {
             match output {
                 Output::Subscribe(_, emitter, sensor, _) => self.subscribe(&emitter, &sensor),
                 Output::Unsubscribe(emitter, sensor) => {
@@ -153,7 +153,7 @@ impl World {
         }
     }
 
-    fn subscribe(&mut self, emitter: &Spot, sensor: &Spot) {
+    fn subscribe(&mut self, emitter: &CapabilityAddress, sensor: &CapabilityAddress) {
         let pair = (self.number_of(emitter.peer), self.number_of(sensor.peer));
         let (Some(desk), Some(lamp)) = pair else {
             return;
@@ -167,7 +167,7 @@ impl World {
 
     fn wait(&mut self) {
         for id in std::mem::take(&mut self.later) {
-            self.board().again(id);
+            self.registry().again(id);
         }
         self.follow();
     }
@@ -210,14 +210,16 @@ impl World {
             for lamp in DESKS..DESKS + LAMPS {
                 let ends = (format!("node{desk}:out"), format!("node{lamp}:in"));
                 let ends = (ends.0.parse().unwrap(), ends.1.parse().unwrap());
-                let made = self.board().connect(ends, Conversion::default(), lasting);
+                let made = self
+                    .registry()
+                    .connect(ends, Conversion::default(), lasting);
                 made.unwrap();
             }
         }
         self.follow();
     }
 
-    /// All are here and hear each other, and the board looked again.
+    /// All are here and hear each other, and the registry looked again.
     fn mend(&mut self) {
         self.apart.clear();
         for number in 0..DESKS + LAMPS {
@@ -250,7 +252,7 @@ proptest! {
             }
         }
         world.mend();
-        let wires: Vec<_> = world.board().wires().map(|(_, wire)| wire.state()).collect();
+        let wires: Vec<_> = world.registry().wires().map(|(_, wire)| wire.state()).collect();
         prop_assert_eq!(wires, vec![State::Active; usize::from(DESKS * LAMPS)]);
         prop_assert_eq!(world.listed.len(), usize::from(DESKS * LAMPS));
     }
@@ -271,7 +273,7 @@ proptest! {
             }
         }
         world.mend();
-        let wires: Vec<_> = world.board().wires().map(|(_, wire)| wire.state()).collect();
+        let wires: Vec<_> = world.registry().wires().map(|(_, wire)| wire.state()).collect();
         prop_assert_eq!(wires, vec![State::Active; usize::from(DESKS * LAMPS)]);
         prop_assert_eq!(world.listed.len(), usize::from(DESKS * LAMPS));
     }
@@ -285,7 +287,7 @@ fn a_wire_that_is_taken_away_is_no_more() {
     let (desk, lamp) = (world.here[&0], world.here[&DESKS]);
     world.forget(|one| *one == (desk, lamp));
     assert_eq!(
-        world.board().wires().count(),
+        world.registry().wires().count(),
         usize::from(DESKS * LAMPS) - 1
     );
 }

@@ -10,11 +10,11 @@ use zbus::message::Type;
 use super::*;
 use crate::{message::received::received, testbus::soon};
 
-/// A bus that has one client, and says to it what it is told to.
+/// A bus with one client, to which it sends the messages of the test.
 struct Bus(UnixStream);
 
 impl Bus {
-    /// Listens; what accepts, greets and goes on runs in a thread.
+    /// Listens; a thread accepts, does the handshake and serves the client.
     fn start<T: Send + 'static>(
         go_on: impl FnOnce(Self) -> T + Send + 'static,
     ) -> (tempfile::TempDir, String, thread::JoinHandle<T>) {
@@ -62,7 +62,7 @@ fn signal(member: &str) -> Message {
     signal.build(&"body").unwrap()
 }
 
-/// A message with a field in front of all others that nobody knows.
+/// A message whose first header field is unknown.
 fn with_odd_field(message: &Message) -> Vec<u8> {
     let octets = message.data().bytes();
     let mut odd = octets.to_vec();
@@ -104,7 +104,7 @@ async fn no_message_ends_a_connection_of_zbus() {
     assert_eq!(refused.header().reply_serial().unwrap().get(), serial);
     assert_eq!(refused.header().destination().unwrap(), ":1.9");
     assert_eq!(report.refusals().map(|(_, count)| count).sum::<u64>(), 1);
-    // The bus hung up.
+    // The bus closed the connection.
     assert!(soon(stream.next()).await.unwrap().is_err());
 }
 
@@ -128,7 +128,7 @@ async fn what_is_sent_arrives_whole_however_slowly_it_is_taken_also_when_a_write
     };
     let mut sent = vec![long(1), signal("Short"), long(2)];
     connection.send_all(&sent).await.unwrap();
-    // Longer than the socket takes at once, so the first poll writes it in part.
+    // Longer than the socket accepts at once, so the first poll writes only a part.
     let dropped = long(3);
     assert!(connection.send(&dropped).now_or_never().is_none());
     let end = signal("End");
@@ -174,7 +174,7 @@ async fn descriptors_come_where_they_are_wanted_and_are_closed_where_not() {
         );
         drop(client);
         if !is_kept {
-            // Nobody holds the other end, though the message is still there.
+            // The other end is closed, although the message still exists.
             soon(tokio::task::spawn_blocking(move || {
                 out.read(&mut [0]).unwrap()
             }))

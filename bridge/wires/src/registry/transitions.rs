@@ -6,41 +6,41 @@ use super::{
     super::{
         conversion::Conversion,
         end::End,
-        nodes::Spot,
+        nodes::CapabilityAddress,
         plan::{Plan, PlanError, is_state, plan},
     },
-    Board, First, Output, WireId,
-    wire::{Maker, Stage, Wire},
+    InitialValue, Output, Registry, WireId,
+    wire::{Maker, Wire, WireStage},
 };
 
-impl Board {
+impl Registry {
     /// Makes a wire if it can be, and takes it apart if it cannot.
-    pub(super) fn settle(&mut self, id: WireId) {
+    pub(super) fn reconcile(&mut self, id: WireId) {
         let Some(wire) = self.wires.get(id).filter(|wire| wire.maker == Maker::Us) else {
             return;
         };
         let planned = self.plan((&wire.from, &wire.to), &wire.conversion);
         let stage = match planned {
             Ok(Plan::Direct { emitter, sensor }) => match &wire.stage {
-                Stage::Asked {
+                WireStage::Asked {
                     emitter: e,
                     sensor: s,
                 }
-                | Stage::Direct {
+                | WireStage::Direct {
                     emitter: e,
                     sensor: s,
                 } if (e, s) == (&emitter, &sensor) => {
                     return;
                 }
-                _ if self.lists(&emitter, &sensor) => Stage::Direct { emitter, sensor },
-                _ => Stage::Asked { emitter, sensor },
+                _ if self.lists(&emitter, &sensor) => WireStage::Direct { emitter, sensor },
+                _ => WireStage::Asked { emitter, sensor },
             },
             Ok(Plan::Through(route)) => match &wire.stage {
-                Stage::Through(old) if *old == route => return,
-                _ => Stage::Through(route),
+                WireStage::Through(old) if *old == route => return,
+                _ => WireStage::Through(route),
             },
-            Err(error) if error.may_pass() => Stage::Waiting(error),
-            Err(error) => Stage::Refused(error.to_string()),
+            Err(error) if error.may_pass() => WireStage::Waiting(error),
+            Err(error) => WireStage::Refused(error.to_string()),
         };
         if wire.stage == stage {
             return;
@@ -49,24 +49,24 @@ impl Board {
         self.enter_stage(id, stage);
     }
 
-    pub(super) fn enter_stage(&mut self, id: WireId, stage: Stage) {
+    pub(super) fn enter_stage(&mut self, id: WireId, stage: WireStage) {
         match &stage {
-            Stage::Asked { emitter, sensor } | Stage::Direct { emitter, sensor } => {
+            WireStage::Asked { emitter, sensor } | WireStage::Direct { emitter, sensor } => {
                 self.direct.entry(emitter.clone()).or_default().push(id);
                 let (emitter, sensor) = (emitter.clone(), sensor.clone());
                 let first = self.first(id, &sensor);
-                if matches!(stage, Stage::Direct { .. }) && first == First::Wanted {
-                    self.hand_first(&emitter, &sensor);
+                if matches!(stage, WireStage::Direct { .. }) && first == InitialValue::Wanted {
+                    self.send_initial(&emitter, &sensor);
                 }
                 self.output
                     .push_back(Output::Subscribe(id, emitter, sensor, first));
                 self.output.push_back(Output::Later(id));
             }
-            Stage::Through(route) => {
+            WireStage::Through(route) => {
                 self.output.push_back(Output::Start(id, route.clone()));
                 self.output.push_back(Output::Announce(id));
             }
-            Stage::Waiting(_) | Stage::Refused(_) | Stage::Elsewhere(_) => {}
+            WireStage::Waiting(_) | WireStage::Refused(_) | WireStage::Elsewhere(_) => {}
         }
         self.wires.edit(id, |wire| {
             wire.pin(&stage);
@@ -81,51 +81,51 @@ impl Board {
             return;
         };
         match wire.stage.clone() {
-            Stage::Asked { emitter, sensor } | Stage::Direct { emitter, sensor } => {
+            WireStage::Asked { emitter, sensor } | WireStage::Direct { emitter, sensor } => {
                 self.forget_direct(id, &emitter);
-                let is_here = |spot: &Spot| self.nodes.get(spot.peer).is_some();
+                let is_here = |spot: &CapabilityAddress| self.nodes.get(spot.peer).is_some();
                 if is_here(&emitter) && is_here(&sensor) {
                     self.output.push_back(Output::Unsubscribe(emitter, sensor));
                 }
             }
-            Stage::Through(_) => {
+            WireStage::Through(_) => {
                 self.output.push_back(Output::Stop(id));
                 self.output.push_back(Output::Withdraw(id));
             }
-            Stage::Waiting(_) | Stage::Refused(_) | Stage::Elsewhere(_) => {}
+            WireStage::Waiting(_) | WireStage::Refused(_) | WireStage::Elsewhere(_) => {}
         }
     }
 
     /// Whether the sensor of a wire gets the value that the emitter has when it is made.
-    pub(super) fn first(&self, id: WireId, sensor: &Spot) -> First {
+    pub(super) fn first(&self, id: WireId, sensor: &CapabilityAddress) -> InitialValue {
         let wire = self.wires.get(id).filter(|wire| wire.maker == Maker::Us);
         let known = self.nodes.known(sensor);
         let is_state = known.is_some_and(|known| is_state(known.info.access));
         if wire.is_some_and(|wire| wire.conversion.is_initial(is_state)) {
-            First::Wanted
+            InitialValue::Wanted
         } else {
-            First::No
+            InitialValue::Unwanted
         }
     }
 
     /// An old emitter's node does not tell a new subscriber the present value.
-    pub(super) fn hand_first(&mut self, emitter: &Spot, sensor: &Spot) {
+    pub(super) fn send_initial(&mut self, emitter: &CapabilityAddress, sensor: &CapabilityAddress) {
         let node = self.nodes.get(emitter.peer);
         if node.is_some_and(|node| !node.is_extended) {
             self.output
-                .push_back(Output::First(emitter.clone(), sensor.clone()));
+                .push_back(Output::SendInitial(emitter.clone(), sensor.clone()));
         }
     }
 
-    /// Somebody took a direct wire away (BOARD-2), or a node of it left.
-    pub(super) fn taken_away(&mut self, id: WireId) {
+    /// Somebody took a direct wire away (WIREREGISTRY-2), or a node of it left.
+    pub(super) fn subscription_removed(&mut self, id: WireId) {
         let Some(wire) = self.wires.get(id) else {
             return;
         };
         if wire.maker == Maker::Others {
-            return self.take_seen(id);
+            return self.remove_foreign(id);
         }
-        let Stage::Direct { emitter, sensor } = wire.stage.clone() else {
+        let WireStage::Direct { emitter, sensor } = wire.stage.clone() else {
             return;
         };
         let are_here = [&emitter, &sensor].map(|spot| self.nodes.known(spot).is_some());
@@ -135,15 +135,15 @@ impl Board {
             return;
         };
         if are_here != [true, true] {
-            // The node went, or what it had: `settle` says so.
+            // The node went, or what it had: `reconcile` says so.
             let end = wire.from.to_string();
-            self.set_stage(id, Stage::Waiting(PlanError::NodeGone(end)));
+            self.set_stage(id, WireStage::Waiting(PlanError::NodeGone(end)));
             self.output.push_back(Output::Show(id));
-            return self.settle(id);
+            return self.reconcile(id);
         }
         if wire.lasting || is_missed {
             let end = wire.from.to_string();
-            self.set_stage(id, Stage::Waiting(PlanError::Unknown(end)));
+            self.set_stage(id, WireStage::Waiting(PlanError::Unknown(end)));
             self.output.push_back(Output::Show(id));
             self.output.push_back(Output::Later(id));
         } else {
@@ -157,7 +157,7 @@ impl Board {
         self.leave_stage(id);
         if let Some(wire) = self.wires.remove(id) {
             if wire.maker == Maker::Others {
-                self.seen = self.seen.saturating_sub(1);
+                self.foreign_count = self.foreign_count.saturating_sub(1);
             }
             self.output.push_back(Output::Hide(id));
             for end in [&wire.from, &wire.to] {
@@ -166,7 +166,7 @@ impl Board {
         }
     }
 
-    pub(super) fn forget_direct(&mut self, id: WireId, emitter: &Spot) {
+    pub(super) fn forget_direct(&mut self, id: WireId, emitter: &CapabilityAddress) {
         if let Some(ids) = self.direct.get_mut(emitter) {
             ids.retain(|one| *one != id);
             if ids.is_empty() {
@@ -175,29 +175,29 @@ impl Board {
         }
     }
 
-    pub(super) fn settle_those(&mut self, is_one: impl Fn(&Wire) -> bool) {
-        for id in self.those(|wire| wire.maker == Maker::Us && is_one(wire)) {
-            self.settle(id);
+    pub(super) fn reconcile_where(&mut self, is_one: impl Fn(&Wire) -> bool) {
+        for id in self.ids_where(|wire| wire.maker == Maker::Us && is_one(wire)) {
+            self.reconcile(id);
         }
     }
 
     /// Settles the wires that a change of a capability concerns.
-    pub(super) fn settle_concerned(&mut self, spot: &Spot) {
+    pub(super) fn reconcile_at(&mut self, spot: &CapabilityAddress) {
         let name = self.nodes.get(spot.peer).map(|node| node.name.clone());
         let about = (spot.peer, name.unwrap_or_default(), spot.path.to_string());
         for id in self.wires.concerned(spot) {
             let wire = self.wires.get(id);
             if wire.is_some_and(|wire| wire.maker == Maker::Us && wire.is_about(&about)) {
-                self.settle(id);
+                self.reconcile(id);
             }
         }
     }
 
-    pub(super) fn set_stage(&mut self, id: WireId, stage: Stage) {
+    pub(super) fn set_stage(&mut self, id: WireId, stage: WireStage) {
         self.wires.edit(id, |wire| wire.stage = stage);
     }
 
-    pub(super) fn those(&self, is_one: impl Fn(&Wire) -> bool) -> Vec<WireId> {
+    pub(super) fn ids_where(&self, is_one: impl Fn(&Wire) -> bool) -> Vec<WireId> {
         let found = self.wires.iter().filter(|(_, wire)| is_one(wire));
         found.map(|(id, _)| id).collect()
     }

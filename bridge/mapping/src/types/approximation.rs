@@ -3,7 +3,7 @@
 //! Model: pure functions from a value to what is shown in its place; `None` where nothing of the type says
 //! anything of the value. The rules are those by which a wire converts (`zocp_wires`), and bounds that a
 //! wire refuses are kept to here.
-//! Invariants: NEAR-1. `null` has a nearest value under every type: its zero, or what is empty.
+//! Invariants: APPROXIMATION-1. `null` has a nearest value under every type: its zero, or what is empty.
 //! Not here: values that a type holds without loss (`super`).
 //! Spec: docs/reference/dbus.md, "Types".
 
@@ -13,7 +13,7 @@ use zocp_model::{Value, number};
 use super::integer_variant;
 
 /// The nearest integer of one of D-Bus's integral types.
-pub(super) fn integer_near(signature: &Signature, value: &Value) -> Option<Variant<'static>> {
+pub(super) fn nearest_integer(signature: &Signature, value: &Value) -> Option<Variant<'static>> {
     let (min, max): (i128, i128) = match signature {
         Signature::U8 => (u8::MIN.into(), u8::MAX.into()),
         Signature::I16 => (i16::MIN.into(), i16::MAX.into()),
@@ -36,13 +36,13 @@ pub(super) fn integer_near(signature: &Signature, value: &Value) -> Option<Varia
             clippy::cast_possible_truncation,
             reason = "what is beyond becomes the bound, NaN becomes 0"
         )]
-        None => float_near(value)?.round() as i128,
+        None => nearest_float(value)?.round() as i128,
     };
     integer_variant(signature, nearest.clamp(min, max))
 }
 
 /// The nearest `f64`. A number beyond all of them is infinite.
-pub(super) fn float_near(value: &Value) -> Option<f64> {
+pub(super) fn nearest_float(value: &Value) -> Option<f64> {
     match value {
         Value::Null => Some(0.0),
         Value::Bool(truth) => Some(f64::from(u8::from(*truth))),
@@ -56,7 +56,7 @@ pub(super) fn float_near(value: &Value) -> Option<f64> {
 }
 
 /// Whether a value counts as true.
-pub(super) fn truth_near(value: &Value) -> Option<bool> {
+pub(super) fn nearest_bool(value: &Value) -> Option<bool> {
     match value {
         Value::Null => Some(false),
         Value::Bool(truth) => Some(*truth),
@@ -71,7 +71,7 @@ pub(super) fn truth_near(value: &Value) -> Option<bool> {
 }
 
 /// A value as a text.
-pub(super) fn text_near(value: &Value) -> String {
+pub(super) fn nearest_text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

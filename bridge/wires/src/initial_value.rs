@@ -7,7 +7,7 @@ use zocp_node::Value;
 
 use super::{
     Wires, bus,
-    nodes::Spot,
+    nodes::CapabilityAddress,
     plan::{self, Source},
 };
 
@@ -29,7 +29,11 @@ impl Wires {
     }
 
     /// Hands a sensor the value of an old emitter, as a wire would.
-    pub(super) async fn hand_first(&self, emitter: &Spot, sensor: &Spot) {
+    pub(super) async fn send_initial(
+        &self,
+        emitter: &CapabilityAddress,
+        sensor: &CapabilityAddress,
+    ) {
         let Some(value) = self.present(&Source::Emitter(emitter.clone())).await else {
             return;
         };

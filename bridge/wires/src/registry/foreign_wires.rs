@@ -9,16 +9,16 @@ use super::{
     super::{
         conversion::Conversion,
         end::{End, NodeEnd},
-        nodes::{Spot, sensors},
+        nodes::{CapabilityAddress, sensors},
     },
-    Board, First, Output, WireId, is_relay,
-    wire::{Maker, Stage, Wire},
+    InitialValue, Output, Registry, WireId, is_relay,
+    wire::{Maker, Wire, WireStage},
 };
 
-impl Board {
+impl Registry {
     /// Follows who is listed at an emitter: wires that others made or took away, and ours that are
     /// confirmed.
-    pub(super) fn sync(&mut self, emitter: &Spot) {
+    pub(super) fn sync(&mut self, emitter: &CapabilityAddress) {
         let listed = self.listed_at(emitter);
         for id in self.direct_at(emitter).to_vec() {
             let Some(wire) = self.wires.get(id) else {
@@ -26,19 +26,19 @@ impl Board {
             };
             let is_listed = wire.sensor().is_some_and(|sensor| listed.contains(sensor));
             match (&wire.stage, is_listed) {
-                (Stage::Asked { emitter, sensor }, true) => {
+                (WireStage::Asked { emitter, sensor }, true) => {
                     let (emitter, sensor) = (emitter.clone(), sensor.clone());
-                    let stage = Stage::Direct {
+                    let stage = WireStage::Direct {
                         emitter: emitter.clone(),
                         sensor: sensor.clone(),
                     };
                     self.set_stage(id, stage);
                     self.output.push_back(Output::Show(id));
-                    if self.first(id, &sensor) == First::Wanted {
-                        self.hand_first(&emitter, &sensor);
+                    if self.first(id, &sensor) == InitialValue::Wanted {
+                        self.send_initial(&emitter, &sensor);
                     }
                 }
-                (Stage::Direct { .. }, false) => self.taken_away(id),
+                (WireStage::Direct { .. }, false) => self.subscription_removed(id),
                 _ => {}
             }
         }
@@ -48,15 +48,15 @@ impl Board {
                 wire.and_then(Wire::sensor) == Some(&sensor)
             });
             if !is_there {
-                self.see(emitter, sensor);
+                self.add_foreign(emitter, sensor);
             }
         }
     }
 
     /// A wire between two nodes that others made.
-    pub(super) fn see(&mut self, emitter: &Spot, sensor: Spot) {
+    pub(super) fn add_foreign(&mut self, emitter: &CapabilityAddress, sensor: CapabilityAddress) {
         let is_relay = emitter.peer == self.me && is_relay(emitter);
-        if is_relay || self.seen >= self.limits.wires_seen_max {
+        if is_relay || self.foreign_count >= self.limits.wires_seen_max {
             return;
         }
         let (Some(from), Some(to)) = (self.end_at(emitter), self.end_at(&sensor)) else {
@@ -68,12 +68,12 @@ impl Board {
             conversion: Conversion::default(),
             lasting: false,
             maker: Maker::Others,
-            stage: Stage::Direct {
+            stage: WireStage::Direct {
                 emitter: emitter.clone(),
                 sensor,
             },
         });
-        self.seen += 1;
+        self.foreign_count += 1;
         self.direct.entry(emitter.clone()).or_default().push(id);
         self.output.push_back(Output::Show(id));
     }
@@ -82,12 +82,12 @@ impl Board {
     pub(super) fn follow_announced(&mut self, bridge: PeerId, number: Arc<str>) {
         let key = (bridge, number);
         if let Some(old) = self.elsewhere.remove(&key) {
-            self.take_seen(old);
+            self.remove_foreign(old);
         }
         let Some((from, to)) = self.announced.ends(&key) else {
             return;
         };
-        if bridge == self.me || self.seen >= self.limits.wires_seen_max {
+        if bridge == self.me || self.foreign_count >= self.limits.wires_seen_max {
             return;
         }
         let id = self.insert(Wire {
@@ -96,9 +96,9 @@ impl Board {
             conversion: Conversion::default(),
             lasting: false,
             maker: Maker::Others,
-            stage: Stage::Elsewhere(bridge),
+            stage: WireStage::Elsewhere(bridge),
         });
-        self.seen += 1;
+        self.foreign_count += 1;
         self.elsewhere.insert(key, id);
         self.output.push_back(Output::Show(id));
     }
@@ -110,7 +110,7 @@ impl Board {
             let End::Node(end) = end else { return None };
             let peer = self.nodes.find(end)?;
             let path = self.nodes.resolve(peer, &end.capability)?;
-            Some(Spot { peer, path })
+            Some(CapabilityAddress { peer, path })
         };
         let edges = self
             .wires
@@ -120,12 +120,12 @@ impl Board {
     }
 
     /// A wire of others is no more.
-    pub(super) fn take_seen(&mut self, id: WireId) {
+    pub(super) fn remove_foreign(&mut self, id: WireId) {
         if let Some(wire) = self.wires.remove(id) {
-            if let Stage::Direct { emitter, .. } = &wire.stage {
+            if let WireStage::Direct { emitter, .. } = &wire.stage {
                 self.forget_direct(id, emitter);
             }
-            self.seen = self.seen.saturating_sub(1);
+            self.foreign_count = self.foreign_count.saturating_sub(1);
             self.output.push_back(Output::Hide(id));
         }
     }
@@ -137,7 +137,7 @@ impl Board {
     }
 
     /// The sensors of present nodes that an emitter lists.
-    pub(super) fn listed_at(&self, emitter: &Spot) -> Vec<Spot> {
+    pub(super) fn listed_at(&self, emitter: &CapabilityAddress) -> Vec<CapabilityAddress> {
         let Some(known) = self.nodes.known(emitter) else {
             return Vec::new();
         };
@@ -145,16 +145,16 @@ impl Board {
             self.nodes.get(peer)?;
             let path = self.nodes.resolve(peer, name);
             let path = path.unwrap_or_else(|| CapPath::root(name));
-            Some(Spot { peer, path })
+            Some(CapabilityAddress { peer, path })
         });
         here.collect()
     }
 
-    pub(super) fn lists(&self, emitter: &Spot, sensor: &Spot) -> bool {
+    pub(super) fn lists(&self, emitter: &CapabilityAddress, sensor: &CapabilityAddress) -> bool {
         self.listed_at(emitter).contains(sensor)
     }
 
-    pub(super) fn end_at(&self, spot: &Spot) -> Option<End> {
+    pub(super) fn end_at(&self, spot: &CapabilityAddress) -> Option<End> {
         let node = self.nodes.get(spot.peer)?;
         Some(End::Node(NodeEnd {
             node: node.name.clone(),
@@ -166,10 +166,11 @@ impl Board {
 
 /// Of these edges those that are in a circle: what is left when nothing is left that leads nowhere or
 /// comes from nowhere.
-fn circles(mut edges: Vec<(WireId, Spot, Spot)>) -> HashSet<WireId> {
+fn circles(mut edges: Vec<(WireId, CapabilityAddress, CapabilityAddress)>) -> HashSet<WireId> {
     loop {
-        let begins: HashSet<Spot> = edges.iter().map(|(_, from, _)| from.clone()).collect();
-        let ends: HashSet<Spot> = edges.iter().map(|(_, _, to)| to.clone()).collect();
+        let begins: HashSet<CapabilityAddress> =
+            edges.iter().map(|(_, from, _)| from.clone()).collect();
+        let ends: HashSet<CapabilityAddress> = edges.iter().map(|(_, _, to)| to.clone()).collect();
         let before = edges.len();
         edges.retain(|(_, from, to)| ends.contains(from) && begins.contains(to));
         if edges.len() == before {

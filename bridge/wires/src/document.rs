@@ -3,41 +3,41 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    board::{Maker, Wire},
     conversion::{Calculator, Conversion},
     end::End,
-    options::Kept,
+    options::SavedConversion,
+    registry::{Maker, Wire},
 };
 use zocp_state::Document;
 
 /// The document.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct KeptWires {
-    wires: Vec<KeptWire>,
+pub(super) struct WiresDocument {
+    wires: Vec<SavedWire>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct KeptWire {
+struct SavedWire {
     from: End,
     to: End,
     #[serde(default)]
-    conversion: Kept,
+    conversion: SavedConversion,
 }
 
-impl Document for KeptWires {
+impl Document for WiresDocument {
     const NAME: &'static str = "wires";
     const VERSION: u32 = 1;
 }
 
-impl KeptWires {
+impl WiresDocument {
     /// Those of these that last.
     pub(super) fn of<'w>(wires: impl Iterator<Item = &'w Wire>) -> Self {
         let lasting = wires.filter(|wire| wire.lasting && wire.maker == Maker::Us);
-        let kept = lasting.map(|wire| KeptWire {
+        let kept = lasting.map(|wire| SavedWire {
             from: wire.from.clone(),
             to: wire.to.clone(),
-            conversion: Kept::from(&wire.conversion),
+            conversion: SavedConversion::from(&wire.conversion),
         });
         Self {
             wires: kept.collect(),
@@ -46,7 +46,7 @@ impl KeptWires {
 
     /// The ends and conversions; what cannot be understood is logged and left out.
     pub(super) fn read(self, calculator: &Calculator) -> Vec<((End, End), Conversion)> {
-        let read = |wire: KeptWire| match wire.conversion.read(calculator) {
+        let read = |wire: SavedWire| match wire.conversion.read(calculator) {
             Ok(conversion) => Some(((wire.from, wire.to), conversion)),
             Err(reason) => {
                 let (from, to) = (wire.from, wire.to);
@@ -61,11 +61,12 @@ impl KeptWires {
 #[cfg(all(test, feature = "expressions"))]
 mod tests {
     use super::*;
-    use crate::{board::Board, conversion::Calculator, limits::Limits};
+    use crate::{conversion::Calculator, limits::Limits, registry::Registry};
 
     #[test]
     fn what_is_kept_is_read_as_it_was() {
-        let mut board = Board::new(zocp_node::PeerId::new([1; 16]), "bridge", Limits::default());
+        let mut registry =
+            Registry::new(zocp_node::PeerId::new([1; 16]), "bridge", Limits::default());
         let calculator = Calculator::default();
         let conversion = crate::conversion::Conversion {
             expression: Some(calculator.understand("value + 1").unwrap()),
@@ -79,10 +80,10 @@ mod tests {
                 "dbus:a.b:/c:d.e.F".parse().unwrap(),
             )
         };
-        board.connect(ends(), conversion.clone(), true).unwrap();
-        let kept = KeptWires::of(board.wires().map(|(_, wire)| wire));
+        registry.connect(ends(), conversion.clone(), true).unwrap();
+        let kept = WiresDocument::of(registry.wires().map(|(_, wire)| wire));
         let text = serde_json::to_string(&kept).unwrap();
-        let read: KeptWires = serde_json::from_str(&text).unwrap();
+        let read: WiresDocument = serde_json::from_str(&text).unwrap();
         assert_eq!(read.read(&calculator), [(ends(), conversion)]);
     }
 }

@@ -8,16 +8,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     WireId,
-    wire::{Stage, Wire},
+    wire::{Wire, WireStage},
 };
-use crate::nodes::Spot;
+use crate::nodes::CapabilityAddress;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct WireTable {
     wires: BTreeMap<WireId, Wire>,
-    at_rest: HashMap<Spot, BTreeSet<WireId>>,
-    unsettled: BTreeSet<WireId>,
+    established: HashMap<CapabilityAddress, BTreeSet<WireId>>,
+    unestablished: BTreeSet<WireId>,
 }
 
 impl WireTable {
@@ -55,9 +55,9 @@ impl WireTable {
     }
 
     /// The wires that a change of a capability may concern, by number.
-    pub(super) fn concerned(&self, spot: &Spot) -> Vec<WireId> {
-        let at_rest = self.at_rest.get(spot).into_iter().flatten();
-        let ids: BTreeSet<WireId> = at_rest.chain(&self.unsettled).copied().collect();
+    pub(super) fn concerned(&self, spot: &CapabilityAddress) -> Vec<WireId> {
+        let established = self.established.get(spot).into_iter().flatten();
+        let ids: BTreeSet<WireId> = established.chain(&self.unestablished).copied().collect();
         ids.into_iter().collect()
     }
 
@@ -65,25 +65,25 @@ impl WireTable {
         match spots(wire) {
             Some(spots) => {
                 for spot in spots.into_iter().flatten() {
-                    self.at_rest.entry(spot.clone()).or_default().insert(id);
+                    self.established.entry(spot.clone()).or_default().insert(id);
                 }
             }
             None => {
-                self.unsettled.insert(id);
+                self.unestablished.insert(id);
             }
         }
     }
 
     fn unlist(&mut self, id: WireId, wire: &Wire) {
         let Some(spots) = spots(wire) else {
-            self.unsettled.remove(&id);
+            self.unestablished.remove(&id);
             return;
         };
         for spot in spots.into_iter().flatten() {
-            if let Some(ids) = self.at_rest.get_mut(spot) {
+            if let Some(ids) = self.established.get_mut(spot) {
                 ids.remove(&id);
                 if ids.is_empty() {
-                    self.at_rest.remove(spot);
+                    self.established.remove(spot);
                 }
             }
         }
@@ -91,12 +91,12 @@ impl WireTable {
 }
 
 /// The capabilities at the ends of a wire that passes values; `None` of one that does not.
-fn spots(wire: &Wire) -> Option<[Option<&Spot>; 2]> {
+fn spots(wire: &Wire) -> Option<[Option<&CapabilityAddress>; 2]> {
     match &wire.stage {
-        Stage::Direct { emitter, sensor } => Some([Some(emitter), Some(sensor)]),
-        Stage::Through(route) => Some([route.source.spot(), route.target.spot()]),
+        WireStage::Direct { emitter, sensor } => Some([Some(emitter), Some(sensor)]),
+        WireStage::Through(route) => Some([route.source.spot(), route.target.spot()]),
         // Another bridge sees to it.
-        Stage::Elsewhere(_) => Some([None, None]),
-        Stage::Waiting(_) | Stage::Asked { .. } | Stage::Refused(_) => None,
+        WireStage::Elsewhere(_) => Some([None, None]),
+        WireStage::Waiting(_) | WireStage::Asked { .. } | WireStage::Refused(_) => None,
     }
 }

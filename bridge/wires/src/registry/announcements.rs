@@ -1,7 +1,7 @@
 //! Wires that bridges announce in their trees, so that everybody sees them.
 //!
 //! Model: a wire that goes through a bridge is the object `wires`, and in it its number, of the bridge's own
-//! tree, with `type` `wire`, `from` and `to` as its ends are written. [`Announced`] collects what
+//! tree, with `type` `wire`, `from` and `to` as its ends are written. [`Announcements`] collects what
 //! others say so.
 //! Limits: those of the trees. What is said is shown, and trusted in nothing: at worst it takes wires of
 //! ours for parts of a circle.
@@ -22,7 +22,7 @@ use crate::end::End;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(crate) struct Announced {
+pub(crate) struct Announcements {
     parts: HashMap<(PeerId, Arc<str>), Parts>,
 }
 
@@ -32,7 +32,7 @@ struct Parts {
     to: Option<End>,
 }
 
-impl Announced {
+impl Announcements {
     /// A bridge's tree came; the numbers that it has.
     pub(crate) fn adopt(&mut self, bridge: PeerId, tree: &Tree) -> BTreeSet<Arc<str>> {
         let wires = tree.object(&all());
@@ -40,7 +40,7 @@ impl Announced {
         for (number, wire) in wires.into_iter().flat_map(|wires| &wires.objects) {
             let number: Arc<str> = number.as_str().into();
             for (name, value) in &wire.data {
-                self.note((bridge, number.clone()), name, Some(value));
+                self.record((bridge, number.clone()), name, Some(value));
             }
             numbers.insert(number);
         }
@@ -56,7 +56,7 @@ impl Announced {
                 value,
             } => {
                 let number = number(object)?;
-                self.note((bridge, number.clone()), name, value.as_ref());
+                self.record((bridge, number.clone()), name, value.as_ref());
                 Some(number)
             }
             Change::ObjectRemoved(object) => {
@@ -79,7 +79,7 @@ impl Announced {
         self.parts.retain(|(one, _), _| *one != bridge);
     }
 
-    fn note(&mut self, wire: (PeerId, Arc<str>), name: &str, value: Option<&Value>) {
+    fn record(&mut self, wire: (PeerId, Arc<str>), name: &str, value: Option<&Value>) {
         let end = || value.and_then(Value::as_str)?.parse().ok();
         match name {
             "from" => self.parts.entry(wire).or_default().from = end(),

@@ -1,28 +1,28 @@
 //! Which wires there are, and what has to be done for them: the pure half.
 //!
-//! Model: a [`Board`] has every wire: those that were made here, and those that others made between nodes,
+//! Model: a [`Registry`] has every wire: those that were made here, and those that others made between nodes,
 //! which are in the lists of subscribers. It follows nodes and services and says what to do as
-//! [`Output`]s. **After each call that takes `&mut self`, drain [`Board::poll_output`] until it gives
+//! [`Output`]s. **After each call that takes `&mut self`, drain [`Registry::poll_output`] until it gives
 //! `None`.**
 //! Invariants:
-//! BOARD-1. A wire of ours is made whenever both ends are here, and is taken apart, not forgotten, when one
+//! WIREREGISTRY-1. A wire of ours is made whenever both ends are here, and is taken apart, not forgotten, when one
 //!     goes. Of nodes that come back with another UUID the name counts.
-//! BOARD-2. A direct wire that somebody takes away while both nodes are here is gone; a lasting one is made
+//! WIREREGISTRY-2. A direct wire that somebody takes away while both nodes are here is gone; a lasting one is made
 //!     again after [`Output::Later`].
-//! BOARD-3. Two wires never have the same ends; the later one takes the place of the former.
-//! BOARD-4. When nodes enter, a subscription is told again, also where it is listed: pyZOCP lists those who left.
+//! WIREREGISTRY-3. Two wires never have the same ends; the later one takes the place of the former.
+//! WIREREGISTRY-4. When nodes enter, a subscription is told again, also where it is listed: pyZOCP lists those who left.
 //!     It is told once more after [`Output::Later`], and again until it is listed: an emitter's node that
 //!     has not met the sensor's yet cannot follow.
-//! BOARD-5. A subscriber whose node left is missed by the emitter's node, not forgotten: the wire waits for it.
+//! WIREREGISTRY-5. A subscriber whose node left is missed by the emitter's node, not forgotten: the wire waits for it.
 //! Limits: [`Limits::wires_max`] wires of ours, further ones are refused; [`Limits::wires_seen_max`] of others,
 //! above that they are not shown.
 //! Layout: `wire` a wire; `stages` what is done for those of ours; `seen` those of others.
 //! Not here: doing what is said (`super::Wires`), whether values arrive (`super::record`).
 
-pub(crate) mod announced;
-mod seen;
-mod stages;
+pub(crate) mod announcements;
+mod foreign_wires;
 mod table;
+mod transitions;
 mod wire;
 
 use std::{
@@ -35,17 +35,17 @@ use zocp_node::{
     model::{Change, Tree},
 };
 
-use self::announced::Announced;
+use self::announcements::Announcements;
 pub(super) use self::wire::{Maker, State, Wire};
 use self::{
     table::WireTable,
-    wire::{Stage, is_same},
+    wire::{WireStage, is_same},
 };
 use super::{
     conversion::Conversion,
     end::{End, NodeEnd},
     limits::Limits,
-    nodes::{Nodes, Spot},
+    nodes::{CapabilityAddress, Nodes},
     plan::{PlanError, Route},
 };
 
@@ -55,20 +55,20 @@ pub(super) struct WireId(pub(super) u32);
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Board {
+pub(super) struct Registry {
     me: PeerId,
     limits: Limits,
     nodes: Nodes,
     wires: WireTable,
     /// Direct wires by their emitter, made or seen.
-    direct: HashMap<Spot, Vec<WireId>>,
+    direct: HashMap<CapabilityAddress, Vec<WireId>>,
     /// Wires that go through other bridges, as those announce them.
     elsewhere: HashMap<(PeerId, Arc<str>), WireId>,
-    announced: Announced,
+    announced: Announcements,
     /// Services that are on the bus, of those that wires name.
     services: HashSet<Arc<str>>,
     last: u32,
-    seen: usize,
+    foreign_count: usize,
     output: VecDeque<Output>,
 }
 
@@ -76,12 +76,12 @@ pub(super) struct Board {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub(super) enum Output {
-    /// Tell the emitter's node of a subscription; failure is told by [`Board::refuse`].
-    Subscribe(WireId, Spot, Spot, First),
+    /// Tell the emitter's node of a subscription; failure is told by [`Registry::refuse`].
+    Subscribe(WireId, CapabilityAddress, CapabilityAddress, InitialValue),
     /// Hand the sensor the value that the emitter has: its node does not do so itself.
-    First(Spot, Spot),
+    SendInitial(CapabilityAddress, CapabilityAddress),
     /// Tell it of the end of one.
-    Unsubscribe(Spot, Spot),
+    Unsubscribe(CapabilityAddress, CapabilityAddress),
     /// Pass values on.
     Start(WireId, Route),
     /// Pass no more on; what has come is delivered.
@@ -90,15 +90,15 @@ pub(super) enum Output {
     Show(WireId),
     /// It is gone: nothing of it is passed on any more.
     Hide(WireId),
-    /// Call [`Board::again`] after a while. Several for one wire are one.
+    /// Call [`Registry::again`] after a while. Several for one wire are one.
     Later(WireId),
     /// The wires that outlive the bridge are others now.
-    Keep,
+    Save,
     /// Announce a wire that goes through this bridge.
     Announce(WireId),
     /// Announce it no longer.
     Withdraw(WireId),
-    /// Tell by [`Board::service`] whether this service is on the bus, now and from now on.
+    /// Tell by [`Registry::service`] whether this service is on the bus, now and from now on.
     Watch(Arc<str>),
     /// That is of no interest any more.
     Unwatch(Arc<str>),
@@ -106,11 +106,11 @@ pub(super) enum Output {
 
 /// Whether the sensor of a new subscription gets the value that the emitter has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum First {
+pub(super) enum InitialValue {
     /// It gets it.
     Wanted,
     /// It waits for the next one.
-    No,
+    Unwanted,
 }
 
 /// Why a wire is not made, or not found. Nothing changed.
@@ -131,8 +131,8 @@ pub(super) enum WireError {
     Elsewhere(String),
 }
 
-impl Board {
-    /// A board of a bridge that is this node.
+impl Registry {
+    /// A registry of a bridge that is this node.
     #[must_use]
     pub(super) fn new(me: PeerId, name: &str, limits: Limits) -> Self {
         let mut nodes = Nodes::default();
@@ -144,10 +144,10 @@ impl Board {
             wires: WireTable::default(),
             direct: HashMap::new(),
             elsewhere: HashMap::new(),
-            announced: Announced::default(),
+            announced: Announcements::default(),
             services: HashSet::new(),
             last: 0,
-            seen: 0,
+            foreign_count: 0,
             output: VecDeque::new(),
         }
     }
@@ -170,7 +170,7 @@ impl Board {
 
     /// The direct wires that begin at an emitter.
     #[must_use]
-    pub(super) fn direct_at(&self, emitter: &Spot) -> &[WireId] {
+    pub(super) fn direct_at(&self, emitter: &CapabilityAddress) -> &[WireId] {
         self.direct.get(emitter).map_or(&[], Vec::as_slice)
     }
 
@@ -204,13 +204,13 @@ impl Board {
             let kept = wire.lasting || lasting;
             let changed = wire.maker == Maker::Others || wire.lasting != kept;
             if wire.maker == Maker::Others {
-                self.seen = self.seen.saturating_sub(1);
+                self.foreign_count = self.foreign_count.saturating_sub(1);
             }
             let adopt = |wire: &mut Wire| (wire.maker, wire.lasting) = (Maker::Us, kept);
             self.wires.edit(old, adopt);
             if changed {
                 self.output.push_back(Output::Show(old));
-                self.output.push_back(Output::Keep);
+                self.output.push_back(Output::Save);
             }
             return Ok(old);
         }
@@ -239,11 +239,11 @@ impl Board {
             conversion,
             lasting,
             maker: Maker::Us,
-            stage: Stage::Waiting(error),
+            stage: WireStage::Waiting(error),
         });
-        self.output.push_back(Output::Keep);
+        self.output.push_back(Output::Save);
         self.output.push_back(Output::Show(id));
-        self.settle(id);
+        self.reconcile(id);
         Ok(id)
     }
 
@@ -255,7 +255,9 @@ impl Board {
         let (from, to) = (self.named(from), self.named(to));
         let id = self.find(&from, &to).or_else(|| {
             let mut elsewhere = self.elsewhere.values();
-            elsewhere.find(|id| self.leads(**id, &from, &to)).copied()
+            elsewhere
+                .find(|id| self.has_ends(**id, &from, &to))
+                .copied()
         });
         let id = id.ok_or(WireError::Unknown)?;
         self.remove(id)?;
@@ -268,20 +270,20 @@ impl Board {
     /// There is none.
     pub(super) fn remove(&mut self, id: WireId) -> Result<(), WireError> {
         let wire = self.wires.get(id).ok_or(WireError::Unknown)?;
-        if let Stage::Elsewhere(bridge) = wire.stage {
+        if let WireStage::Elsewhere(bridge) = wire.stage {
             let name = self.nodes.get(bridge).map(|node| node.name.clone());
             return Err(WireError::Elsewhere(name.unwrap_or_default()));
         }
         self.take(id);
-        self.output.push_back(Output::Keep);
+        self.output.push_back(Output::Save);
         Ok(())
     }
 
     /// A subscription could not be told.
     pub(super) fn refuse(&mut self, id: WireId, reason: String) {
         let wire = self.wires.get(id);
-        if wire.is_some_and(|wire| matches!(wire.stage, Stage::Asked { .. })) {
-            self.set_stage(id, Stage::Refused(reason));
+        if wire.is_some_and(|wire| matches!(wire.stage, WireStage::Asked { .. })) {
+            self.set_stage(id, WireStage::Refused(reason));
             self.output.push_back(Output::Show(id));
         }
     }
@@ -292,17 +294,21 @@ impl Board {
             return;
         };
         match wire.stage.clone() {
-            Stage::Asked { emitter, sensor } => {
+            WireStage::Asked { emitter, sensor } => {
                 let first = self.first(id, &sensor);
                 self.output
                     .push_back(Output::Subscribe(id, emitter, sensor, first));
                 self.output.push_back(Output::Later(id));
             }
-            Stage::Direct { emitter, sensor } => {
-                self.output
-                    .push_back(Output::Subscribe(id, emitter, sensor, First::No));
+            WireStage::Direct { emitter, sensor } => {
+                self.output.push_back(Output::Subscribe(
+                    id,
+                    emitter,
+                    sensor,
+                    InitialValue::Unwanted,
+                ));
             }
-            _ => self.settle(id),
+            _ => self.reconcile(id),
         }
     }
 
@@ -315,7 +321,7 @@ impl Board {
         };
         if changed {
             let names = |end: &End| matches!(end, End::Bus(end) if end.service == name);
-            self.settle_those(|wire| names(&wire.from) || names(&wire.to));
+            self.reconcile_where(|wire| names(&wire.from) || names(&wire.to));
         }
     }
 
@@ -332,13 +338,13 @@ impl Board {
         for spot in emitters {
             self.sync(&spot);
         }
-        let of_peer = |wire: &Wire| wire.is_seen_at(peer);
-        for id in self.those(of_peer) {
-            self.take_seen(id);
+        let of_peer = |wire: &Wire| wire.is_foreign_at(peer);
+        for id in self.ids_where(of_peer) {
+            self.remove_foreign(id);
         }
         self.elsewhere.retain(|(bridge, _), _| *bridge != peer);
         self.announced.forget(peer);
-        self.settle_those(|wire| wire.has_peer(peer));
+        self.reconcile_where(|wire| wire.has_peer(peer));
     }
 
     /// The tree of a node came.
@@ -351,7 +357,7 @@ impl Board {
         }
         let name = self.nodes.get(peer).map(|node| node.name.clone());
         let about = (peer, name.unwrap_or_default());
-        self.settle_those(|wire| !wire.is_at_rest() && wire.may_be_at(&about));
+        self.reconcile_where(|wire| !wire.is_established() && wire.may_be_at(&about));
     }
 
     /// A node's tree changed, maybe our own.
@@ -362,7 +368,7 @@ impl Board {
             }
             for spot in self.nodes.follow(peer, change) {
                 self.sync(&spot);
-                self.settle_concerned(&spot);
+                self.reconcile_at(&spot);
             }
         }
     }
@@ -403,12 +409,12 @@ impl Board {
 
     fn find(&self, from: &End, to: &End) -> Option<WireId> {
         let found = self.wires.iter().find(|(id, wire)| {
-            !matches!(wire.stage, Stage::Elsewhere(_)) && self.leads(*id, from, to)
+            !matches!(wire.stage, WireStage::Elsewhere(_)) && self.has_ends(*id, from, to)
         });
         found.map(|(id, _)| id)
     }
 
-    fn leads(&self, id: WireId, from: &End, to: &End) -> bool {
+    fn has_ends(&self, id: WireId, from: &End, to: &End) -> bool {
         let wire = self.wires.get(id);
         wire.is_some_and(|wire| is_same(&wire.from, from) && is_same(&wire.to, to))
     }
@@ -419,7 +425,7 @@ pub(super) fn relay_name(id: WireId) -> String {
     format!("{RELAY_PREFIX}{}", id.0)
 }
 
-fn is_relay(spot: &Spot) -> bool {
+fn is_relay(spot: &CapabilityAddress) -> bool {
     spot.path.object.is_root() && spot.path.name.starts_with(RELAY_PREFIX)
 }
 

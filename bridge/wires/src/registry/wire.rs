@@ -5,7 +5,7 @@ use zocp_node::PeerId;
 use super::super::{
     conversion::Conversion,
     end::End,
-    nodes::Spot,
+    nodes::CapabilityAddress,
     plan::{PlanError, Route},
 };
 use zocp_mapping::label::label;
@@ -23,7 +23,7 @@ pub(crate) struct Wire {
     pub(crate) lasting: bool,
     /// By whom it was made.
     pub(crate) maker: Maker,
-    pub(super) stage: Stage,
+    pub(super) stage: WireStage,
 }
 
 /// By whom a wire was made.
@@ -37,13 +37,19 @@ pub(crate) enum Maker {
 
 /// How far a wire is.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Stage {
+pub(super) enum WireStage {
     /// Something is not here.
     Waiting(PlanError),
     /// The nodes were told; the emitter does not list it yet.
-    Asked { emitter: Spot, sensor: Spot },
+    Asked {
+        emitter: CapabilityAddress,
+        sensor: CapabilityAddress,
+    },
     /// The emitter lists it.
-    Direct { emitter: Spot, sensor: Spot },
+    Direct {
+        emitter: CapabilityAddress,
+        sensor: CapabilityAddress,
+    },
     /// It goes through this bridge.
     Through(Route),
     /// It goes through another bridge, which announces it under this number.
@@ -68,34 +74,39 @@ impl Wire {
     #[must_use]
     pub(crate) fn state(&self) -> State {
         match &self.stage {
-            Stage::Waiting(error) => State::Waiting(Some(error.to_string())),
-            Stage::Asked { .. } => State::Waiting(None),
-            Stage::Direct { .. } | Stage::Through(_) | Stage::Elsewhere(_) => State::Active,
-            Stage::Refused(reason) => State::Failed(reason.clone()),
+            WireStage::Waiting(error) => State::Waiting(Some(error.to_string())),
+            WireStage::Asked { .. } => State::Waiting(None),
+            WireStage::Direct { .. } | WireStage::Through(_) | WireStage::Elsewhere(_) => {
+                State::Active
+            }
+            WireStage::Refused(reason) => State::Failed(reason.clone()),
         }
     }
 
     /// Whether values go from node to node without this bridge.
     #[must_use]
     pub(crate) fn is_direct(&self) -> bool {
-        matches!(self.stage, Stage::Asked { .. } | Stage::Direct { .. })
+        matches!(
+            self.stage,
+            WireStage::Asked { .. } | WireStage::Direct { .. }
+        )
     }
 
     /// Whether others made it, and it is no more when this node goes.
-    pub(super) fn is_seen_at(&self, peer: PeerId) -> bool {
+    pub(super) fn is_foreign_at(&self, peer: PeerId) -> bool {
         match self.stage {
-            Stage::Elsewhere(bridge) => bridge == peer,
+            WireStage::Elsewhere(bridge) => bridge == peer,
             _ => self.maker == Maker::Others && self.has_peer(peer),
         }
     }
 
-    pub(super) fn is_at_rest(&self) -> bool {
-        matches!(self.stage, Stage::Direct { .. } | Stage::Through(_))
+    pub(super) fn is_established(&self) -> bool {
+        matches!(self.stage, WireStage::Direct { .. } | WireStage::Through(_))
     }
 
-    pub(super) fn sensor(&self) -> Option<&Spot> {
+    pub(super) fn sensor(&self) -> Option<&CapabilityAddress> {
         match &self.stage {
-            Stage::Asked { sensor, .. } | Stage::Direct { sensor, .. } => Some(sensor),
+            WireStage::Asked { sensor, .. } | WireStage::Direct { sensor, .. } => Some(sensor),
             _ => None,
         }
     }
@@ -108,7 +119,7 @@ impl Wire {
     /// Whether one of its ends is this capability of this node, or may become it.
     pub(super) fn is_about(&self, (peer, name, capability): &(PeerId, String, String)) -> bool {
         let is_it = |end: &End| match end {
-            End::Node(end) if self.is_at_rest() => {
+            End::Node(end) if self.is_established() => {
                 end.pinned == Some(*peer) && end.capability == *capability
             }
             End::Node(end) => {
@@ -134,13 +145,13 @@ impl Wire {
     }
 
     /// Notes which very nodes the ends are, and their names.
-    pub(super) fn pin(&mut self, stage: &Stage) {
+    pub(super) fn pin(&mut self, stage: &WireStage) {
         let (from, to) = match stage {
-            Stage::Asked { emitter, sensor } | Stage::Direct { emitter, sensor } => {
+            WireStage::Asked { emitter, sensor } | WireStage::Direct { emitter, sensor } => {
                 (Some(emitter), Some(sensor))
             }
-            Stage::Through(route) => (route.source.spot(), route.target.spot()),
-            Stage::Waiting(_) | Stage::Refused(_) | Stage::Elsewhere(_) => return,
+            WireStage::Through(route) => (route.source.spot(), route.target.spot()),
+            WireStage::Waiting(_) | WireStage::Refused(_) | WireStage::Elsewhere(_) => return,
         };
         for (end, spot) in [(&mut self.from, from), (&mut self.to, to)] {
             if let (End::Node(end), Some(spot)) = (end, spot) {

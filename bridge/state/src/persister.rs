@@ -2,8 +2,8 @@
 //!
 //! Model: changes are counted. The task waits for one, then for [`SAVE_DELAY`] or for somebody who wants
 //! it saved, asks for the state and writes it. What it has tried is told by its number.
-//! Invariants: KEEPER-1. a state that is asked for after a change holds it, so what is told as saved is.
-//! KEEPER-2. a document that has not changed its form is not written again.
+//! Invariants: PERSISTER-1. a state that is asked for after a change holds it, so what is told as saved is.
+//! PERSISTER-2. a document that has not changed its form is not written again.
 //! Limits: after a failure it is tried again with each change, at most each [`RETRY_MAX`].
 
 use std::{
@@ -25,7 +25,7 @@ use super::{Document, SAVE_DELAY, StateError, file::Directory};
 
 /// Says when a document changed. Clones say it of the same.
 #[derive(Debug, Clone)]
-pub struct Keeper {
+pub struct Persister {
     kept: Option<Kept>,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Tried {
     pub(super) error: Option<Arc<StateError>>,
 }
 
-impl Keeper {
+impl Persister {
     pub(super) fn none() -> Self {
         Self { kept: None }
     }
@@ -77,7 +77,7 @@ impl Keeper {
     }
 
     /// Whether there is a place where it is kept.
-    pub fn keeps(&self) -> bool {
+    pub fn is_persistent(&self) -> bool {
         self.kept.is_some()
     }
 
@@ -111,7 +111,7 @@ impl Keeper {
 }
 
 #[cfg(test)]
-impl Keeper {
+impl Persister {
     /// Waits for such an attempt.
     pub(super) async fn tried(&self, is_such: impl FnMut(&Tried) -> bool) {
         let mut tried = self.kept.as_ref().unwrap().tried.clone();
