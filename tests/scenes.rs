@@ -250,3 +250,32 @@ fn a_fade_ends_on_the_very_values_and_stays_where_it_is_interrupted() {
         assert!(stopped > 0.0 && stopped < 0.3, "{stopped}");
     });
 }
+
+#[test]
+fn a_scene_that_is_held_is_wired_again_and_with_exclusive_nothing_else_is() {
+    isolated(async |lab: Lab| {
+        let (lamp, at_lamp) = node("lamp", &[("a", json!(0.1)), ("b", json!(0.2))]).await;
+        let (desk, at_desk) = node("desk", &[("x", json!(0.3))]).await;
+        tokio::spawn(read(at_lamp));
+        tokio::spawn(read(at_desk));
+        let stage = Stage::start(&lab, &[&lamp, &desk]).await;
+        for name in ["lamp", "desk"] {
+            stage.bus.appears(&format!("{NODES}{name}")).await;
+        }
+        let zocp = |args: &[&str]| stage.bus.command(ZOCP).args(args);
+        zocp(&["wire", "desk:x", "lamp:a"]).run().await;
+        stage.scene(&["save", "x"]).run().await;
+        zocp(&["unwire", "desk:x", "lamp:a"]).run().await;
+        let mut held = stage.scene(&["hold", "x", "--exclusive"]).start();
+        held.says("desk:x -> lamp:a: wired").await;
+        zocp(&["unwire", "desk:x", "lamp:a"]).run().await;
+        held.says("desk:x -> lamp:a: wired").await;
+        zocp(&["wire", "desk:x", "lamp:b"]).run().await;
+        held.says("desk:x -> lamp:b: removed").await;
+        let wires = zocp(&["wires", "--json"]).run().await;
+        let wires: Value = serde_json::from_str(&wires).expect("JSON");
+        assert_eq!(wires.as_array().map(Vec::len), Some(1), "{wires}");
+        held.interrupt();
+        assert!(held.ended().await.success());
+    });
+}

@@ -5,6 +5,7 @@
 
 mod dmx;
 mod face;
+mod look;
 mod midi;
 mod osc;
 mod scene;
@@ -19,6 +20,7 @@ use zocp_daemon::config::{Beacon, BusConfig, Config, ExportConfig, MeshConfig, S
 use crate::exit::EXIT_TABLE;
 
 pub(crate) use dmx::DmxArgs;
+pub(crate) use look::{RoleArg, WebArgs};
 pub(crate) use midi::MidiArgs;
 pub(crate) use osc::{OscArgs, OscFace};
 pub(crate) use scene::{SceneCommand, SceneParts, Switch};
@@ -147,6 +149,15 @@ pub(crate) enum Command {
     /// Looks at the configuration, the network, the firewall, the bus and the bridge that runs, and changes
     /// nothing. Warnings are no problems: the exit code is 12 only where something cannot be meant so.
     Doctor(DoctorArgs),
+    /// Serve a page to see and patch the mesh, until Ctrl-C
+    ///
+    /// Prints its address, with a token that lets its holder in: live values with plots, controls, wires to draw
+    /// and to remove, scenes, services, and what is wrong. It listens on this machine alone unless told otherwise.
+    Web(WebArgs),
+    /// Show the mesh in the terminal: nodes, values, wires, traffic
+    ///
+    /// Keys set values and make and remove wires; `?` lists them.
+    Top,
     /// List the wires, by whomever they were made
     Wires {
         /// Go on, and print each that changes, until Ctrl-C

@@ -42,6 +42,11 @@ impl Client {
         Self::reach(self.addresses.clone()).await
     }
 
+    /// The address of the bus.
+    pub(crate) fn address(&self) -> &str {
+        self.addresses.first().map_or("", String::as_str)
+    }
+
     async fn reach(addresses: Vec<String>) -> Result<Self, Failure> {
         let mut failure = String::from("no address");
         for address in &addresses {

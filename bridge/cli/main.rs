@@ -21,7 +21,6 @@ mod near;
 mod notify;
 mod output;
 mod scene;
-mod value;
 mod view;
 mod wiring;
 
@@ -29,6 +28,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+
+use zocp_client::value;
 
 use crate::{
     args::{Args, Command, Common},
@@ -115,6 +116,8 @@ async fn run(args: Args) -> Result<(), Failure> {
         }
         Command::Doctor(args) => command::doctor::run(&output, bus, args).await,
         Command::Monitor(args) => command::monitor::run(&output, bus, &args).await,
+        Command::Web(args) => Box::pin(command::web::run(&output, bus, args)).await,
+        Command::Top => Box::pin(command::top::run(bus)).await,
         Command::Wires { watch } => command::wires::run(&output, bus, watch).await,
         Command::Wire(args) => command::wire::run(&output, bus, &args).await,
         Command::Unwire { from, to } => command::wire::undo(bus, &from, &to).await,

@@ -13,6 +13,9 @@ use std::{
 };
 
 use serde_json::Value;
+use zocp_client::text::is_steering;
+
+pub(crate) use zocp_client::text::printable;
 
 /// Standard output and how to write to it.
 #[derive(Debug)]
@@ -80,13 +83,6 @@ impl Output {
     }
 }
 
-/// Text of a peer, safe on a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if is_steering(c) { '\u{fffd}' } else { c })
-        .collect()
-}
-
 /// As [`printable`], with its lines and tabs.
 pub(crate) fn printable_lines(text: &str) -> String {
     let is_kept = |c: char| matches!(c, '\n' | '\t') || !is_steering(c);
@@ -109,15 +105,6 @@ fn escaped(json: &str) -> String {
         }
     }
     escaped
-}
-
-/// Control characters, and those that end a line or turn the direction in which text is read.
-fn is_steering(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        )
 }
 
 /// What takes events of the log, each in one write with a line feed at its end: no text in an event begins

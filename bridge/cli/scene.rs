@@ -207,17 +207,21 @@ pub(crate) struct Scenes {
     directory: PathBuf,
 }
 
+/// The user's directory for what outlives a program.
+pub(crate) fn state_directory() -> Result<PathBuf, Failure> {
+    let path = |name| std::env::var_os(name).map(PathBuf::from);
+    let place = zocp_daemon::config::state_place(path("XDG_STATE_HOME"), path("HOME"));
+    place.ok_or_else(|| {
+        Failure::new(Exit::Usage, "there is no place for scenes and certificates")
+            .hint("set HOME or XDG_STATE_HOME to an absolute path")
+    })
+}
+
 impl Scenes {
     /// The user's.
     pub(crate) fn of_user() -> Result<Self, Failure> {
-        let path = |name| std::env::var_os(name).map(PathBuf::from);
-        let place = zocp_daemon::config::state_place(path("XDG_STATE_HOME"), path("HOME"));
-        let directory = place.ok_or_else(|| {
-            Failure::new(Exit::Usage, "there is no place for scenes")
-                .hint("set HOME or XDG_STATE_HOME to an absolute path")
-        })?;
         Ok(Self {
-            directory: directory.join("scenes"),
+            directory: state_directory()?.join("scenes"),
         })
     }
 

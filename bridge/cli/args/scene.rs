@@ -36,6 +36,19 @@ pub(crate) enum SceneCommand {
         #[arg(long, value_enum, default_value = "start", requires = "over")]
         switch: Switch,
     },
+    /// Keep the wires of a scene there, until Ctrl-C
+    ///
+    /// What is missing is wired as soon as its nodes are here, also when somebody takes it away. Values are left as they
+    /// are: `load` sets them.
+    Hold {
+        /// The name of the scene
+        name: String,
+        #[command(flatten)]
+        parts: SceneParts,
+        /// Take every wire away that is not in the scene, by whomever it was made
+        #[arg(long)]
+        exclusive: bool,
+    },
     /// List the scenes
     List,
     /// Show where the present differs from a scene

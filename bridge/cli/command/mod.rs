@@ -17,9 +17,11 @@ pub(crate) mod osc;
 pub(crate) mod publish;
 pub(crate) mod scene;
 pub(crate) mod set;
+pub(crate) mod top;
 pub(crate) mod tree;
 pub(crate) mod trust;
 pub(crate) mod watch;
+pub(crate) mod web;
 pub(crate) mod wire;
 pub(crate) mod wires;
 

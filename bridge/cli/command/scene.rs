@@ -1,11 +1,13 @@
-//! `zocp scene save|load|list|diff`: values and wires of chosen nodes, kept and restored.
+//! `zocp scene save|load|hold|list|diff`: values and wires of chosen nodes, kept and restored.
 //!
 //! Model: a scene is made of what the mirrored nodes and the wires show, over D-Bus alone. `load` plans what to set
-//! (`load`), fades to it if that is wanted (`fading`), sets it until it stays (`passes`), then makes the wires.
+//! (`load`), fades to it if that is wanted (`fading`), sets it until it stays (`passes`), then makes the wires. `hold`
+//! keeps the wires there.
 //! Invariants: SCENE-1. `load` tries every part, and reports each that could not be restored. SCENE-2. it takes
 //! nothing away: what is there besides the scene stays.
 
 mod fading;
+mod hold;
 mod load;
 mod passes;
 mod targets;
@@ -51,6 +53,16 @@ pub(crate) async fn run(
             let fade = over.map(|over| (over, *switch));
             let parts = load::load(&client, &scene, fade).await?;
             report(output, &parts, "could not be restored")
+        }
+        SceneCommand::Hold {
+            name,
+            parts,
+            exclusive,
+        } => {
+            let client = Client::open(bus.as_deref()).await?;
+            client.bridge().await?;
+            let scene = chosen(scenes.read(name)?, parts, "is in the scene")?;
+            hold::hold(output, &client, &scene, *exclusive).await
         }
         SceneCommand::Diff { name, parts } => {
             let client = Client::open(bus.as_deref()).await?;

@@ -83,12 +83,18 @@ pub(crate) const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 /// Kept like the list in `tests/run`.
 const PACKAGES: &[(&str, &str)] = &[
     ("/usr/include/jack/jack.h", "libjack-jackd2-dev"),
+    ("/usr/bin/chromedriver", "chromium-driver"),
+    ("/usr/bin/chromium", "chromium"),
     ("/usr/include/systemd/sd-bus.h", "libsystemd-dev"),
     ("/usr/lib/mpv-mpris/mpris.so", "mpv-mpris"),
     ("/usr/lib/polkit-1/polkitd", "polkitd"),
     ("/usr/lib/python3/dist-packages/dasbus", "python3-dasbus"),
     ("/usr/lib/python3/dist-packages/dbus", "python3-dbus"),
     ("/usr/lib/python3/dist-packages/gi", "python3-gi"),
+    (
+        "/usr/lib/python3/dist-packages/selenium",
+        "python3-selenium",
+    ),
     (
         "/usr/share/qt5/doc/config/exampleurl-qtbase.qdocconf",
         "qtbase5-dev",
@@ -121,6 +127,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("prlimit", "util-linux"),
     ("python3", "python3"),
     ("qdbus", "qdbus-qt5"),
+    ("tmux", "tmux"),
     ("tshark", "tshark"),
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),

@@ -103,7 +103,7 @@ fn targets_of(node: &SceneNode, shown: &str, tree: &NodeView) -> (Vec<Target>, V
 }
 
 /// Makes a wire; what is wrong with it if it is not active.
-async fn rewire(client: &Client, wire: &SceneWire) -> Result<Option<String>, Failure> {
+pub(super) async fn rewire(client: &Client, wire: &SceneWire) -> Result<Option<String>, Failure> {
     let read = |text: &str| {
         let end: Result<End, _> = text.parse();
         end.map_err(|error| Failure::new(Exit::Usage, error.to_string()))

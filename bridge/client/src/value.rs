@@ -8,7 +8,8 @@ use serde_json::{Map, Number, Value};
 use zbus::{Array, Dict, Message, OwnedStructure, Signature, Structure, Variant};
 
 /// A D-Bus value as JSON; variants are what they hold.
-pub(crate) fn to_json(value: &Variant<'_>) -> Value {
+#[must_use]
+pub fn to_json(value: &Variant<'_>) -> Value {
     match value {
         Variant::U8(n) => Value::from(*n),
         Variant::Bool(b) => Value::from(*b),
@@ -37,7 +38,8 @@ pub(crate) fn to_json(value: &Variant<'_>) -> Value {
 }
 
 /// A value for people: text as it is, everything else as JSON.
-pub(crate) fn plain(value: &Value) -> String {
+#[must_use]
+pub fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         value => value.to_string(),
@@ -46,7 +48,10 @@ pub(crate) fn plain(value: &Value) -> String {
 
 /// The values of a message. zbus shows a body of one structure as its fields: `is_structure` says that it
 /// is one.
-pub(crate) fn fields(message: &Message, is_structure: bool) -> zbus::Result<Vec<Variant<'static>>> {
+///
+/// # Errors
+/// When the body is not what its signature says.
+pub fn fields(message: &Message, is_structure: bool) -> zbus::Result<Vec<Variant<'static>>> {
     let body = message.body();
     if matches!(body.signature(), Signature::Unit) {
         return Ok(Vec::new());
@@ -62,7 +67,10 @@ pub(crate) fn fields(message: &Message, is_structure: bool) -> zbus::Result<Vec<
 ///
 /// A number is passed on as it was written, also for another type of number: whether it fits is the
 /// bridge's to say, which knows the range, too.
-pub(crate) fn parse(text: &str, signature: &Signature) -> Result<Variant<'static>, String> {
+///
+/// # Errors
+/// What would be right.
+pub fn parse(text: &str, signature: &Signature) -> Result<Variant<'static>, String> {
     match signature {
         Signature::Str | Signature::ObjectPath | Signature::Signature => as_text(text),
         Signature::Bool => truth(text).map(Variant::new),
@@ -82,8 +90,12 @@ pub(crate) fn parse(text: &str, signature: &Signature) -> Result<Variant<'static
     }
 }
 
-/// JSON as a value of this signature.
-fn from_json(value: &Value, signature: &Signature) -> Result<Variant<'static>, String> {
+/// JSON as a value of this signature. Numbers are of the type in which they were written, as with [`parse`]; a text is
+/// read as one where a number is wanted.
+///
+/// # Errors
+/// What would be right.
+pub fn from_json(value: &Value, signature: &Signature) -> Result<Variant<'static>, String> {
     match signature {
         Signature::Variant => Ok(Variant::Variant(Box::new(natural(value)?))),
         Signature::Bool => match value {
@@ -133,6 +145,68 @@ fn from_json(value: &Value, signature: &Signature) -> Result<Variant<'static>, S
     }
 }
 
+/// JSON as a value of exactly this type, as the arguments of a call have to be.
+///
+/// # Errors
+/// What would be right.
+pub fn exactly(value: &Value, signature: &Signature) -> Result<Variant<'static>, String> {
+    match signature {
+        Signature::Structure(fields) => {
+            let items = items(value)?;
+            if items.len() != fields.len() {
+                let found = format!("{} of them", items.len());
+                return Err(expected(&format!("{} values", fields.len()), &found));
+            }
+            let mut builder = Structure::builder();
+            for (item, field) in items.iter().zip(fields.iter()) {
+                builder.push_value(exactly(item, field)?);
+            }
+            builder
+                .build()
+                .map(Variant::Structure)
+                .map_err(|error| error.to_string())
+        }
+        Signature::Array(child) => {
+            let mut array = Array::new(child);
+            for item in items(value)? {
+                array
+                    .append(exactly(item, child)?)
+                    .map_err(|error| error.to_string())?;
+            }
+            Ok(Variant::Array(array))
+        }
+        _ if is_number(signature) => {
+            let number = number(value, signature)?;
+            narrowed(&number, signature).ok_or_else(|| {
+                expected(&format!("a number of type {signature}"), &value.to_string())
+            })
+        }
+        _ => from_json(value, signature),
+    }
+}
+
+/// A number as another type, if that holds it.
+fn narrowed(number: &Variant<'_>, signature: &Signature) -> Option<Variant<'static>> {
+    let whole = match number {
+        Variant::I64(n) => i128::from(*n),
+        Variant::U64(n) => i128::from(*n),
+        Variant::F64(n) if matches!(signature, Signature::F64) => return Some(Variant::F64(*n)),
+        // Whole numbers up to here have no rounding.
+        Variant::F64(n) if n.fract() == 0.0 && n.abs() < 9.0e15 => *n as i128,
+        _ => return None,
+    };
+    Some(match signature {
+        Signature::U8 => Variant::U8(whole.try_into().ok()?),
+        Signature::I16 => Variant::I16(whole.try_into().ok()?),
+        Signature::U16 => Variant::U16(whole.try_into().ok()?),
+        Signature::I32 => Variant::I32(whole.try_into().ok()?),
+        Signature::U32 => Variant::U32(whole.try_into().ok()?),
+        Signature::I64 => Variant::I64(whole.try_into().ok()?),
+        Signature::U64 => Variant::U64(whole.try_into().ok()?),
+        _ => return None,
+    })
+}
+
 fn dict(
     entries: &Map<String, Value>,
     key: &Signature,
@@ -173,7 +247,13 @@ fn number(value: &Value, signature: &Signature) -> Result<Variant<'static>, Stri
     let word = || expected("a number", &value.to_string());
     let number = match value {
         Value::Number(number) => number,
-        Value::String(text) => return special(text).map(Variant::F64).ok_or_else(word),
+        Value::String(text) => {
+            let read = scalar(text).filter(Value::is_number);
+            return match read {
+                Some(read) => number(&read, signature),
+                None => special(text).map(Variant::F64).ok_or_else(word),
+            };
+        }
         _ => return Err(word()),
     };
     if matches!(signature, Signature::F64) {
@@ -315,6 +395,34 @@ mod tests {
         ] {
             let error = parsed(text, signature).unwrap_err();
             assert!(error.contains(word), "{text} as {signature}: {error}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_of_exactly_their_type() {
+        let made = |value: Value, signature: &str| {
+            let made = exactly(&value, &Signature::try_from(signature).unwrap())?;
+            Ok::<_, String>(format!("{} {}", made.value_signature(), to_json(&made)))
+        };
+        for (value, signature, expected) in [
+            (Value::from(3), "y", "y 3"),
+            (Value::from("3"), "u", "u 3"),
+            (Value::from(3.0), "n", "n 3"),
+            (serde_json::json!([1, 2]), "ay", "ay [1,2]"),
+            (serde_json::json!([1, 2]), "(dx)", "(dx) [1.0,2]"),
+            (Value::from("a"), "s", "s \"a\""),
+        ] {
+            assert_eq!(made(value, signature).as_deref(), Ok(expected));
+        }
+        for (value, signature) in [
+            (Value::from(300), "y"),
+            (Value::from(0.5), "x"),
+            (Value::from("a"), "d"),
+        ] {
+            assert!(
+                made(value.clone(), signature).is_err(),
+                "{value} as {signature}"
+            );
         }
     }
 
