@@ -1,4 +1,4 @@
-//! The wires that outlive the bridge, as they are kept.
+//! The saved wires.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use zocp_state::Document;
 
-/// The document.
+/// The document with all lasting wires.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct WiresDocument {
     wires: Vec<SavedWire>,
@@ -31,26 +31,26 @@ impl Document for WiresDocument {
 }
 
 impl WiresDocument {
-    /// Those of these that last.
+    /// The document of the lasting wires among these.
     pub(super) fn of<'w>(wires: impl Iterator<Item = &'w Wire>) -> Self {
         let lasting = wires.filter(|wire| wire.lasting && wire.maker == Maker::Us);
-        let kept = lasting.map(|wire| SavedWire {
+        let saved = lasting.map(|wire| SavedWire {
             from: wire.from.clone(),
             to: wire.to.clone(),
             conversion: SavedConversion::from(&wire.conversion),
         });
         Self {
-            wires: kept.collect(),
+            wires: saved.collect(),
         }
     }
 
-    /// The ends and conversions; what cannot be understood is logged and left out.
+    /// The ends and conversions; entries that cannot be parsed are logged and left out.
     pub(super) fn read(self, calculator: &Calculator) -> Vec<((End, End), Conversion)> {
         let read = |wire: SavedWire| match wire.conversion.read(calculator) {
             Ok(conversion) => Some(((wire.from, wire.to), conversion)),
             Err(reason) => {
                 let (from, to) = (wire.from, wire.to);
-                tracing::error!(%from, %to, reason, "a wire that was kept is not understood");
+                tracing::error!(%from, %to, reason, "cannot parse a saved wire");
                 None
             }
         };
@@ -64,7 +64,7 @@ mod tests {
     use crate::{conversion::Calculator, limits::Limits, registry::Registry};
 
     #[test]
-    fn what_is_kept_is_read_as_it_was() {
+    fn a_saved_wire_is_read_as_it_was() {
         let mut registry =
             Registry::new(zocp_node::PeerId::new([1; 16]), "bridge", Limits::default());
         let calculator = Calculator::default();
@@ -81,8 +81,8 @@ mod tests {
             )
         };
         registry.connect(ends(), conversion.clone(), true).unwrap();
-        let kept = WiresDocument::of(registry.wires().map(|(_, wire)| wire));
-        let text = serde_json::to_string(&kept).unwrap();
+        let saved = WiresDocument::of(registry.wires().map(|(_, wire)| wire));
+        let text = serde_json::to_string(&saved).unwrap();
         let read: WiresDocument = serde_json::from_str(&text).unwrap();
         assert_eq!(read.read(&calculator), [(ends(), conversion)]);
     }

@@ -1,11 +1,10 @@
-//! The two ends of a wire, as they are written.
+//! The two ends of a wire and their text form.
 //!
-//! Model: an [`End`] is a capability of a node, or a member of an object on this bus. As text it is
-//! `NODE:CAPABILITY` or `dbus:SERVICE:/PATH:INTERFACE.MEMBER`. What has all parts of the second form is
-//! that; everything else ends its node at the first colon. The last dot ends the interface; a member with a dot
-//! in its name, which properties may have, is in double quotes, and in them \" and \\ are " and \.
-//! Invariants: END-1. an end is written so that it is read as the same one: a name with a colon in it is
-//! written as its label.
+//! Model: an [`End`] is a capability of a node, or a member of an object on this bus. Its text form is
+//! `NODE:CAPABILITY` or `dbus:SERVICE:/PATH:INTERFACE.MEMBER`. A text that has all parts of the second form is read as
+//! such; in any other text the node ends at the first colon. The last dot ends the interface. A member that contains a
+//! dot, which is possible for properties, is written in double quotes, in which \" stands for " and \\ for \.
+//! Invariants: END-1. The text form of an end is read as the same end: a name with a colon is written as its label.
 //! Spec: docs/reference/dbus.md, "Wires".
 
 use std::{borrow::Cow, fmt, str::FromStr};
@@ -20,24 +19,24 @@ use zocp_node::PeerId;
 use zocp_dbus::introspection::is_property;
 use zocp_mapping::label::label;
 
-/// Where a wire begins or ends.
+/// One end of a wire.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum End {
     /// A capability of a node.
     Node(NodeEnd),
-    /// A property, a method or a signal of a service of this bus.
+    /// A property, method or signal of a service on this bus.
     Bus(BusEnd),
 }
 
 /// A capability of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NodeEnd {
-    /// The node's name; what was written, as long as no such node has been here.
+    /// The node's name, or the text that the user wrote until such a node is present.
     pub node: String,
-    /// Its raw name, or its dotted path.
+    /// Its raw name or dotted path.
     pub capability: String,
-    /// The very node, as long as it is here: another may have its name.
+    /// The id of the node while it is present, because another node may have the same name.
     #[serde(skip)]
     pub pinned: Option<PeerId>,
 }
@@ -55,19 +54,19 @@ pub struct BusEnd {
     pub member: String,
 }
 
-/// Why a text is no end. Fault of whoever wrote it.
+/// Why a text is not an end: the writer's mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndError {
     /// Neither of the two forms.
     #[error("\"{0}\" is neither NODE:CAPABILITY nor dbus:SERVICE:/PATH:INTERFACE.MEMBER")]
     Form(String),
-    /// A part of the second form is not legal on D-Bus.
-    #[error("\"{0}\" is no {1}")]
+    /// A part of the second form is not valid on D-Bus.
+    #[error("\"{0}\" is not a valid {1}")]
     Part(String, &'static str),
 }
 
 impl NodeEnd {
-    /// A capability of a node, both as they are written.
+    /// The end for a node and a capability in text form.
     #[must_use]
     pub fn new(node: &str, capability: &str) -> Self {
         Self {
@@ -128,7 +127,7 @@ impl fmt::Display for End {
     }
 }
 
-/// Service, path, interface and member, if all are there.
+/// Service, path, interface and member, if the text has all of them.
 fn bus_parts(text: &str) -> Option<[Cow<'_, str>; 4]> {
     // A unique name, :1.7, begins with a colon.
     let at = text.find(":/")?;
@@ -144,7 +143,7 @@ fn bus_parts(text: &str) -> Option<[Cow<'_, str>; 4]> {
     Some([service.into(), path.into(), interface.into(), member])
 }
 
-/// A member as it is written.
+/// The text form of a member.
 fn quoted(member: &str) -> Cow<'_, str> {
     if !member.contains(['.', '"']) {
         return member.into();
@@ -153,7 +152,7 @@ fn quoted(member: &str) -> Cow<'_, str> {
     format!("\"{escaped}\"").into()
 }
 
-/// What is within quotes; `None` where a quote ends it too early.
+/// The text within quotes; `None` if it contains an unescaped quote.
 fn unquoted(text: &str) -> Option<String> {
     let mut member = String::with_capacity(text.len());
     let mut letters = text.chars();
@@ -184,7 +183,7 @@ fn checked(parts: [Cow<'_, str>; 4]) -> Result<BusEnd, EndError> {
             interface,
             "interface name",
         )?,
-        member: check(is_property(member), member, "name of a member")?,
+        member: check(is_property(member), member, "member name")?,
     })
 }
 

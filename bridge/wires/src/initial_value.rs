@@ -1,6 +1,6 @@
-//! The value with which a new wire begins.
+//! The initial value of a new wire.
 //!
-//! Model: what the source has now is handed to the target as if it had just been emitted. Of a direct wire the
+//! Model: the current value of the source is sent to the target as if it had just been emitted. For a direct wire the
 //! emitter's node does that (protocol.md §6.10), unless it is an old one.
 
 use zocp_node::Value;
@@ -12,7 +12,7 @@ use super::{
 };
 
 impl Wires {
-    /// The value that a source has now, if it is a state.
+    /// The current value of a source, if it is a state.
     pub(super) async fn present(&self, source: &Source) -> Option<Value> {
         match source {
             Source::Emitter(spot) => {
@@ -28,7 +28,7 @@ impl Wires {
         }
     }
 
-    /// Hands a sensor the value of an old emitter, as a wire would.
+    /// Sends the current value of an emitter of an old node to a sensor.
     pub(super) async fn send_initial(
         &self,
         emitter: &CapabilityAddress,
@@ -45,7 +45,7 @@ impl Wires {
             node.set_through(sensor.peer, path, value, (1, None)).await
         };
         if let Err(error) = handed {
-            tracing::debug!(%error, "a sensor did not get the first value of its wire");
+            tracing::debug!(%error, "cannot send the initial value of a wire");
         }
     }
 }

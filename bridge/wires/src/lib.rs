@@ -1,16 +1,17 @@
-//! Wires: from an emitter to a sensor, between nodes and services, as objects on the bus.
+//! Wires: connections from an emitter to a sensor, between nodes and services, as objects on the bus.
 //!
-//! Model: [`Wires`] is a handle of all wires. The `Registry` says which there are and what is to be done;
-//! this is what does it: a `Record` with an object `/org/z25/Zocp1/wires/N` for each wire, a worker with
-//! a sender for each that goes through this bridge, and one task that tells nodes of subscriptions, in the
-//! order in which the registry said so.
-//! Invariants: WIRES-1. the registry and what follows from it change under one lock, so that all see one order.
-//! WIRES-2. an emission is handed to exactly the wires that begin at its capability, by an index: what others
-//! there are costs nothing.
-//! Limits: those of `registry` and `sender`; `CONFIRM_TIMEOUT` is how long a caller waits for a node's word.
-//! Layout: `announced` wires of other bridges; `bus` ends that are services; `end` how ends are written; `nodes` who is here; `plan` how a wire can be made; `registry` which
-//! there are; `conversion`, `options` what becomes of values; `sender`, `worker` values on their way;
-//! `record` how a wire fares; `first` the value that a new wire begins with; `kept` what outlives the bridge; `limits`; `requests` what callers ask for.
+//! Model: [`Wires`] is the handle of all wires. The `Registry` decides which wires exist and returns, as outputs, what
+//! must be done; this module carries the outputs out. Each wire has a `Record` and an object `/org/z25/Zocp1/wires/N`.
+//! Each wire that passes through this bridge has a queue and a worker task. One task sends requests to nodes, in the
+//! order of the outputs.
+//! Invariants: WIRES-1. The registry changes, and its outputs are applied, under one lock, so that every task observes
+//! the same order. WIRES-2. An emission is passed only to the wires that begin at its capability; an index finds them,
+//! so other wires add no cost.
+//! Limits: those of `registry` and `queue`; `CONFIRM_TIMEOUT` is how long a caller waits until a node confirms a wire.
+//! Layout: `bus` ends that are services; `conversion`, `options` conversion of values; `document` the saved wires;
+//! `end` the text form of ends; `initial_value` the first value of a new wire; `limits`; `nodes` the present nodes;
+//! `pace` loop protection; `plan` how a wire can be made; `queue`, `worker` delivery of values; `record` the state of
+//! a wire for its object; `registry` which wires exist; `requests` calls of clients.
 //! Spec: docs/reference/dbus.md, "Wires"; docs/reference/protocol.md §5.5.
 
 mod bus;
@@ -66,7 +67,7 @@ use zocp_dbus::{
 };
 use zocp_state::{Persister, StateDir};
 
-/// All wires. Clones are the same. See the [module](self).
+/// All wires. Clones share them. See the [module](self).
 #[derive(Debug, Clone)]
 pub struct Wires {
     shared: Arc<Shared>,
@@ -78,60 +79,60 @@ struct Shared {
     tasks: TaskTracker,
     stop: CancellationToken,
     calculator: Calculator,
-    /// The members of a wire's object.
+    /// The declared members of a wire's object.
     shape: Interface,
     table: OnceLock<ObjectTable>,
     caller: Caller,
     listener: Listener,
-    /// Writes down the wires that last.
+    /// Saves the lasting wires.
     persister: OnceLock<Persister>,
     state: Mutex<EngineState>,
-    /// There are node_requests.
+    /// Wakes the task that sends requests to nodes.
     requests_queued: Notify,
     due: Due,
 }
 
-/// The registry, and what follows from it.
+/// The registry, and the state that its outputs change.
 #[derive(Debug)]
 struct EngineState {
     registry: Registry,
     records: HashMap<WireId, Record>,
     running: HashMap<WireId, RunningWire>,
-    /// The senders of wires that begin at an emitter.
+    /// The senders of wires that begin at an emitter, by emitter.
     senders: HashMap<CapabilityAddress, Vec<(WireId, QueueSender)>>,
     node_requests: VecDeque<NodeRequest>,
-    /// Wires that the registry is to look at again.
+    /// Wires for which a retry is scheduled.
     later: HashSet<WireId>,
-    /// Since it was last looked for circles.
+    /// Whether wires changed since circles were last searched for.
     has_changed: bool,
 }
 
-/// A wire that goes through this bridge.
+/// A wire that passes through this bridge.
 #[derive(Debug)]
 struct RunningWire {
-    /// Where it begins.
+    /// The source of its values.
     source: Source,
     removed: CancellationToken,
-    /// Cancelled when its worker has ended.
+    /// Cancelled when the worker has ended.
     ended: CancellationToken,
 }
 
-/// What nodes are to be told.
+/// A request to a node.
 #[derive(Debug)]
 enum NodeRequest {
     Subscribe(WireId, CapabilityAddress, CapabilityAddress, InitialValue),
     SendInitial(CapabilityAddress, CapabilityAddress),
     Unsubscribe(CapabilityAddress, CapabilityAddress),
-    /// What the object that announces a wire says.
+    /// The entries of the object that announces a wire.
     Announce(WireId, Vec<(String, Value)>),
     Withdraw(WireId),
 }
 
 impl Wires {
-    /// The wires that were kept. They are shown once there is a table, see [`Wires::show_on`].
+    /// Loads the saved wires. They appear on the bus once a table is set, see [`Wires::show_on`].
     ///
     /// # Errors
-    /// The built-in declaration of an interface cannot be understood: our fault.
+    /// The built-in declaration of an interface is malformed, which is a bug of the bridge.
     pub fn start(
         tasks: &TaskTracker,
         context: &BusContext,
@@ -197,7 +198,7 @@ impl Wires {
         );
     }
 
-    /// Makes the wires that were kept, and keeps them and others from now on.
+    /// Creates the saved wires, and saves changes from now on.
     fn start_persisting(&self, directory: &StateDir) {
         let Shared {
             tasks,
@@ -210,7 +211,7 @@ impl Wires {
         for (ends, conversion) in kept.read(calculator) {
             let made = self.change(|registry| registry.connect(ends, conversion, true));
             if let Err(error) = made {
-                tracing::warn!(%error, "a wire that was kept cannot be made");
+                tracing::warn!(%error, "cannot create a saved wire");
             }
         }
         let wires = self.clone();
@@ -221,12 +222,12 @@ impl Wires {
             .ok();
     }
 
-    /// Shows the wires as objects of this table, once.
+    /// Sets the table in which wires appear as objects. Only the first call has an effect.
     pub fn show_on(&self, table: &ObjectTable) {
         self.shared.table.set(table.clone()).ok();
     }
 
-    /// Follows an event of the mesh. Waits while a wire that begins at what emitted takes no more.
+    /// Handles an event of the mesh. Waits while the queue of a wire that begins at the emitter is full.
     pub async fn handle(&self, event: &Event) {
         match event {
             Event::Emitted {
@@ -267,7 +268,7 @@ impl Wires {
         }
     }
 
-    /// Ends what is at work. Wires between two nodes go on without us.
+    /// Stops all workers. Wires between two nodes remain, because they do not need the bridge.
     pub fn close(&self) {
         self.shared.stop.cancel();
     }
@@ -307,7 +308,7 @@ impl Wires {
         }
     }
 
-    /// Changes the registry and does what follows from it.
+    /// Changes the registry and applies its outputs.
     fn change<R>(&self, change: impl FnOnce(&mut Registry) -> R) -> R {
         let mut state = self.state();
         let result = change(&mut state.registry);
@@ -430,12 +431,14 @@ impl Wires {
         let (sender, receiver) = queue(record.clone(), delivery);
         let removed = self.shared.stop.child_token();
         let (ended, source) = (CancellationToken::new(), route.source.clone());
-        // Who reads the node's events hands in what nodes emit, and waits while the sender is full.
+        // The task that reads the node's events fills this queue and waits while it is full. So the worker needs a
+        // handle whose commands are accepted even while events wait.
         let node = match &source {
             Source::Emitter(_) => self.shared.node.for_reader(),
             Source::Bus(_) => self.shared.node.clone(),
         };
-        // Whether a member of the bus is a state the worker knows, which leaves out a first value for a method.
+        // For a member of the bus only the worker knows whether it is a state; it drops the initial value if the
+        // target is a method.
         let route_is_state = route.is_state || matches!(route.target, plan::Target::Bus(_));
         let worker = Worker {
             id,
@@ -476,7 +479,7 @@ impl Wires {
         });
     }
 
-    /// Hands a wire no more values. What has come is delivered.
+    /// Stops passing values to a wire. Queued values are still delivered.
     fn stop_input(&self, state: &mut EngineState, id: WireId) {
         let Some(work) = state.running.get(&id) else {
             return;
@@ -494,7 +497,7 @@ impl Wires {
         }
     }
 
-    /// Tells nodes what there is to tell, one thing after the other.
+    /// Sends the queued requests to nodes, one after the other.
     async fn run_requests(self) {
         let mut announced = HashSet::new();
         loop {
@@ -528,13 +531,13 @@ impl Wires {
                     .unsubscribe(node_end(&emitter), node_end(&sensor))
                     .await
                 {
-                    tracing::debug!(%error, "a subscription was not ended");
+                    tracing::debug!(%error, "cannot remove a subscription");
                 }
             }
             NodeRequest::Announce(id, entries) => {
                 announced.insert(id);
                 if let Err(error) = node.describe(announcements::object(id), entries).await {
-                    tracing::warn!(%error, "a wire is not announced");
+                    tracing::warn!(%error, "cannot announce a wire");
                 }
             }
             NodeRequest::Withdraw(id) => {
@@ -547,7 +550,7 @@ impl Wires {
         }
     }
 
-    /// Tells how wires fare, not for each value.
+    /// Publishes the state of wires on the bus, at intervals instead of once for each value.
     async fn publish_changes(self) {
         loop {
             tokio::select! {
@@ -578,7 +581,7 @@ impl Wires {
 }
 
 impl EngineState {
-    /// Tells the wires that lead in a circle.
+    /// Marks the wires that are part of a circle.
     fn mark_circles(&mut self) {
         if !std::mem::take(&mut self.has_changed) {
             return;
@@ -590,16 +593,16 @@ impl EngineState {
     }
 }
 
-/// A table refuses only what is our fault.
+/// Logs an error of the table; only a bug of the bridge causes one.
 fn log_error(result: Result<(), TableError>) {
     if let Err(error) = result {
-        tracing::error!(%error, "a wire and its object differ");
+        tracing::error!(%error, "cannot update the object of a wire");
     }
 }
 
-/// Between two tellings of how wires fare.
+/// The interval between two updates of the objects of wires.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(50);
-/// After which a wire that is not confirmed, or that somebody took away, is looked at again.
+/// The time after which an unconfirmed or removed wire is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// How long a caller waits for the word of an emitter's node.
+/// How long a caller waits until the emitter's node confirms a wire.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,13 +1,13 @@
-//! How many wires there are at most.
+//! The limits of wires.
 //!
 //! Spec: docs/reference/limits.md
 
-/// Bounds of wires.
+/// Limits of wires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Wires that were made here; further ones are refused.
+    /// Wires of this bridge; further ones are rejected.
     pub wires_max: usize,
-    /// Wires of others that are shown; further ones are not.
+    /// Foreign wires; further ones are not shown.
     pub wires_seen_max: usize,
 }
 

@@ -1,9 +1,9 @@
-//! What the wires need to know of the nodes: who is here, what they have, who subscribed to what.
+//! The present nodes, their capabilities and subscriptions, as far as wires need them.
 //!
-//! Model: [`Nodes`] follows trees and their changes; the bridge itself is one of the nodes. Descriptions
-//! are shared with the trees they came from.
-//! Invariants: NODES-1. of several nodes of one name the first that came is meant. NODES-2. [`Nodes::listed_by`]
-//! has every place at which a node is listed as a receiver, also of nodes that are not here.
+//! Model: [`Nodes`] follows trees and their changes; the bridge itself is one of the nodes. Metadata is shared with
+//! the trees.
+//! Invariants: NODES-1. If several nodes have the same name, the name refers to the one that entered first.
+//! NODES-2. [`Nodes::listed_by`] returns every emitter that lists a node as a receiver, also if that node is absent.
 //! Limits: those of the trees.
 
 use std::{
@@ -19,7 +19,7 @@ use zocp_node::{
 use super::end::NodeEnd;
 use zocp_mapping::label::label;
 
-/// A capability of a node that is here.
+/// A capability of a present node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct CapabilityAddress {
     /// The node.
@@ -32,25 +32,25 @@ pub(super) struct CapabilityAddress {
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     nodes: HashMap<PeerId, Node>,
-    /// Receivers that are listed at emitters.
+    /// The emitters that list a receiver, by receiver.
     listed: HashMap<PeerId, BTreeSet<CapabilityAddress>>,
     arrivals: u64,
     me: Option<PeerId>,
 }
 
-/// A node that is here.
+/// A present node.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) name: String,
-    /// It has the header `X-ZOCP-DBUS`.
+    /// Whether it has sent the header `X-ZOCP-DBUS`.
     pub(super) is_extended: bool,
-    /// Its tree came.
+    /// Whether its tree has arrived.
     pub(super) is_known: bool,
     arrival: u64,
     capabilities: HashMap<CapPath, Known>,
 }
 
-/// What is known of a capability.
+/// The metadata of a capability, and whether it has a value.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) info: Arc<Info>,
@@ -58,12 +58,12 @@ pub(super) struct Known {
 }
 
 impl Nodes {
-    /// A node is here.
+    /// Adds a node that has entered.
     pub(super) fn enter(&mut self, info: &PeerInfo) {
         self.insert(info.id, &info.name, info.extended, false);
     }
 
-    /// The bridge itself, which is always here.
+    /// Adds the bridge itself, which is always present.
     pub(super) fn insert_me(&mut self, id: PeerId, name: &str) {
         self.insert(id, name, true, true);
         self.me = Some(id);
@@ -86,7 +86,7 @@ impl Nodes {
         self.nodes.insert(id, node);
     }
 
-    /// A node is gone.
+    /// Removes a node that has left.
     pub(super) fn leave(&mut self, peer: PeerId) {
         let Some(node) = self.nodes.remove(&peer) else {
             return;
@@ -96,7 +96,7 @@ impl Nodes {
         }
     }
 
-    /// A node's tree came; where it has emitters with subscribers.
+    /// Reads the tree of a node; returns its emitters that have subscribers.
     pub(super) fn adopt(&mut self, peer: PeerId, tree: &Tree) -> Vec<CapabilityAddress> {
         if let Some(node) = self.nodes.get_mut(&peer) {
             node.is_known = true;
@@ -112,7 +112,7 @@ impl Nodes {
         listing
     }
 
-    /// Follows a change of a node; the capability that is another now.
+    /// Reads a change of a node; returns the capabilities that have changed.
     pub(super) fn follow(&mut self, peer: PeerId, change: &Change) -> Vec<CapabilityAddress> {
         match change {
             Change::CapabilityAdded { path, capability }
@@ -139,7 +139,7 @@ impl Nodes {
         self.nodes.get(&spot.peer)?.capabilities.get(&spot.path)
     }
 
-    /// Whether an emitter's node says that a sensor's node left it.
+    /// Whether the emitter's node lists this sensor as missed.
     pub(super) fn misses(&self, emitter: &CapabilityAddress, sensor: &CapabilityAddress) -> bool {
         let missed = self.known(emitter).map(|known| known.info.missed());
         missed.into_iter().flatten().any(|one| {
@@ -154,7 +154,7 @@ impl Nodes {
         spots.into_iter().flatten().cloned().collect()
     }
 
-    /// The node that an end means: the very one, else the first of that name or label, else by its UUID.
+    /// The node of an end: the pinned one, else the first with that name or label, else the one with that UUID.
     pub(super) fn find(&self, end: &NodeEnd) -> Option<PeerId> {
         if let Some(pinned) = end.pinned.filter(|peer| self.nodes.contains_key(peer)) {
             return Some(pinned);
@@ -173,7 +173,7 @@ impl Nodes {
             })
     }
 
-    /// The capability that is meant: by its name, its dotted path, or that in labels.
+    /// The capability with this name, this dotted path, or this dotted path of labels.
     pub(super) fn resolve(&self, peer: PeerId, text: &str) -> Option<CapPath> {
         let capabilities = &self.nodes.get(&peer)?.capabilities;
         let root = CapPath::root(text);
@@ -240,8 +240,7 @@ impl Nodes {
     }
 }
 
-/// The sensors that are subscribed to an emitter. Who subscribed without naming one follows it, and has
-/// no wire.
+/// The sensors that are subscribed to an emitter. A subscription without a sensor is not a wire and is left out.
 pub(super) fn sensors(info: &Info) -> impl Iterator<Item = (PeerId, &str)> {
     let subscribers = info.subscribers.iter().flatten();
     subscribers.filter_map(|one| Some((one.node.parse().ok()?, one.receiver.as_deref()?)))
@@ -255,7 +254,7 @@ fn has_subscribers(info: &Info) -> bool {
     receivers(info).next().is_some()
 }
 
-/// A dotted path of labels.
+/// The dotted path of a capability in labels.
 fn labelled(path: &CapPath) -> String {
     let objects = path.object.segments().iter().map(|name| label(name));
     let labels: Vec<String> = objects.chain([label(&path.name)]).collect();

@@ -1,7 +1,7 @@
-//! What a caller says of a wire, `a{sv}`, and a conversion as it is shown and kept.
+//! The options of a wire, `a{sv}`, and the saved and displayed form of a conversion.
 //!
-//! Model: one list of keys for all three: `Expression s`, `Scale s` (`ends`, or `0..1=0..255`), `Clamp b`,
-//! `Invert b`, `Threshold d`, `Deliver s` (`every`, `latest`), `Initial b`; of a caller also `Lasting b`.
+//! Model: all three use the same keys: `Expression s`, `Scale s` (`ends`, or `0..1=0..255`), `Clamp b`, `Invert b`,
+//! `Threshold d`, `Deliver s` (`every`, `latest`), `Initial b`; options of a caller also `Lasting b`.
 
 use serde::{Deserialize, Serialize};
 use zbus::Variant;
@@ -10,14 +10,14 @@ use super::conversion::{Calculator, Conversion, Delivery};
 use zocp_dbus::{errors::Refusal, message::Text};
 use zocp_mapping::types;
 
-/// What a caller says.
+/// The options of a caller.
 #[derive(Debug, Default)]
 pub(super) struct Options {
     pub(super) conversion: Conversion,
     pub(super) lasting: bool,
 }
 
-/// A conversion as it is kept.
+/// A conversion as it is saved.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct SavedConversion {
@@ -38,37 +38,41 @@ pub(super) struct SavedConversion {
 }
 
 impl Options {
-    /// Reads what a caller says.
+    /// Parses the options of a caller.
     pub(super) fn read(
         options: Option<&Variant<'_>>,
         calculator: &Calculator,
     ) -> Result<Self, Refusal> {
         let Some(Variant::Dict(options)) = options else {
-            return Err(Refusal::InvalidArgs("options are a{sv}".to_owned()));
+            return Err(Refusal::InvalidArgs(
+                "options must be of type a{sv}".to_owned(),
+            ));
         };
-        let (mut kept, mut lasting) = (SavedConversion::default(), false);
+        let (mut saved, mut lasting) = (SavedConversion::default(), false);
         for (key, value) in options.iter() {
             let (Variant::Str(key), Variant::Variant(value)) = (key, value) else {
-                return Err(Refusal::InvalidArgs("options are a{sv}".to_owned()));
+                return Err(Refusal::InvalidArgs(
+                    "options must be of type a{sv}".to_owned(),
+                ));
             };
             match (key.as_str(), &**value) {
-                ("Expression", Variant::Str(text)) => kept.expression = Some(text.to_string()),
-                ("Scale", Variant::Str(text)) => kept.scale = Some(text.to_string()),
-                ("Clamp", Variant::Bool(clamp)) => kept.clamp = *clamp,
-                ("Invert", Variant::Bool(invert)) => kept.invert = *invert,
+                ("Expression", Variant::Str(text)) => saved.expression = Some(text.to_string()),
+                ("Scale", Variant::Str(text)) => saved.scale = Some(text.to_string()),
+                ("Clamp", Variant::Bool(clamp)) => saved.clamp = *clamp,
+                ("Invert", Variant::Bool(invert)) => saved.invert = *invert,
                 ("Threshold", Variant::F64(threshold)) if threshold.is_finite() => {
-                    kept.threshold = Some(*threshold);
+                    saved.threshold = Some(*threshold);
                 }
-                ("Deliver", Variant::Str(text)) => kept.deliver = Some(text.to_string()),
-                ("Initial", Variant::Bool(initial)) => kept.initial = Some(*initial),
+                ("Deliver", Variant::Str(text)) => saved.deliver = Some(text.to_string()),
+                ("Initial", Variant::Bool(initial)) => saved.initial = Some(*initial),
                 ("Lasting", Variant::Bool(is_lasting)) => lasting = *is_lasting,
                 (key, _) => {
-                    let text = format!("\"{key}\" is no option, or not of its type");
+                    let text = format!("unknown option \"{key}\", or a value of the wrong type");
                     return Err(Refusal::InvalidArgs(text));
                 }
             }
         }
-        let conversion = kept.read(calculator).map_err(Refusal::InvalidArgs)?;
+        let conversion = saved.read(calculator).map_err(Refusal::InvalidArgs)?;
         Ok(Self {
             conversion,
             lasting,
@@ -77,7 +81,7 @@ impl Options {
 }
 
 impl SavedConversion {
-    /// The conversion; the error is a text for people.
+    /// Parses the conversion; the error is a text for users.
     pub(super) fn read(&self, calculator: &Calculator) -> Result<Conversion, String> {
         let expression = self.expression.as_deref();
         let expression = expression
@@ -117,18 +121,18 @@ impl From<&Conversion> for SavedConversion {
     }
 }
 
-/// A conversion as its wire's object shows it.
+/// A conversion as the object of its wire shows it.
 pub(super) fn shown(conversion: &Conversion) -> Variant<'static> {
-    let kept = SavedConversion::from(conversion);
+    let saved = SavedConversion::from(conversion);
     let text = |text: String| Variant::from(Text::new(&text));
     let entries = [
-        ("Expression", kept.expression.map(text)),
-        ("Scale", kept.scale.map(text)),
-        ("Clamp", kept.clamp.then(|| Variant::new(true))),
-        ("Invert", kept.invert.then(|| Variant::new(true))),
-        ("Threshold", kept.threshold.map(Variant::new)),
-        ("Deliver", kept.deliver.map(text)),
-        ("Initial", kept.initial.map(Variant::new)),
+        ("Expression", saved.expression.map(text)),
+        ("Scale", saved.scale.map(text)),
+        ("Clamp", saved.clamp.then(|| Variant::new(true))),
+        ("Invert", saved.invert.then(|| Variant::new(true))),
+        ("Threshold", saved.threshold.map(Variant::new)),
+        ("Deliver", saved.deliver.map(text)),
+        ("Initial", saved.initial.map(Variant::new)),
     ];
     let entries = entries
         .into_iter()
@@ -141,7 +145,7 @@ fn delivery(text: &str) -> Result<Delivery, String> {
         EVERY => Ok(Delivery::Every),
         LATEST => Ok(Delivery::Latest),
         other => Err(format!(
-            "\"{other}\" is no Deliver: it is \"{EVERY}\" or \"{LATEST}\""
+            "Deliver must be \"{EVERY}\" or \"{LATEST}\", not \"{other}\""
         )),
     }
 }

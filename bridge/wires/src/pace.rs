@@ -1,35 +1,35 @@
-//! What ends circles of wires that touches do not end.
+//! Loop protection for circles of wires that causes do not end.
 //!
-//! Model: in a circle, what a wire passes on may come back to it. Between nodes that tell causes a touch is
-//! passed on once (`zocp_model::Cause`). For the rest, circles through old nodes and services, equal
-//! values end as pyZOCP ends them, and there are two guards. Within one bridge a value knows how many wires it
-//! has come through, and goes through [`HOPS_MAX`] at most. Over several bridges a wire that is part of a
-//! circle, as far as wires are known, goes at a [`Pace`]; what comes faster waits, and the newest value takes
-//! the place of those that wait: the last one is always passed on.
-//! Invariants: PACE-1. wires that are in no circle know no guard.
+//! Model: in a circle, a value that a wire passes on may return to it. Nodes that send causes with their values pass a
+//! touch on once (`zocp_model::Cause`). All other circles, through old nodes and services, need two guards. Within one
+//! bridge a value counts the wires that it has passed, and passes at most [`HOPS_MAX`]. Over several bridges, the rate
+//! of each wire that is known to be in a circle is limited by a [`Pace`]: values above the rate wait, and a newer
+//! value replaces those that wait, so the last value is always passed on. Equal values also end a circle, as in
+//! pyZOCP.
+//! Invariants: PACE-1. Wires outside circles have no guard.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The pace of a wire in a circle: [`RATE`] values a second, and [`BURST`] more at once.
+/// The rate limiter of a wire in a circle: [`RATE`] values a second, and [`BURST`] more at once.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// How much of it is used, and when that was so.
+    /// The used part of the burst, and the time when it was computed.
     used: f64,
     at: Option<Instant>,
 }
 
-/// Why a value goes no further. Fault of whoever made the wires.
+/// Why a value is not passed on: a mistake of the creator of the wires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CircleError {
-    /// It has come through too many wires.
-    #[error("a circle of wires: the value has come through {HOPS_MAX} of them")]
+    /// It has passed too many wires.
+    #[error("a circle of wires: the value has passed {HOPS_MAX} of them")]
     TooFar,
 }
 
 impl Pace {
-    /// One value more; how long it waits before it is passed on.
+    /// Counts a value; returns how long it must wait.
     pub(super) fn step(&mut self) -> Duration {
         let now = Instant::now();
         if let Some(at) = self.at.replace(now) {
@@ -42,11 +42,11 @@ impl Pace {
     }
 }
 
-/// Wires that a value goes through.
+/// Wires that a value may pass.
 pub(super) const HOPS_MAX: u8 = 16;
-/// Values a second: what a fader sends that is moved by hand.
+/// Values a second: the rate of a fader that is moved by hand.
 const RATE: u32 = 100;
-/// Values at once.
+/// Values that may pass at once.
 const BURST: u32 = 100;
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! How a wire can be made between two ends that are here.
+//! How a wire can be made between two present ends.
 //!
-//! Model: a [`Plan`] is *direct*, a subscription between two nodes, which goes on without this bridge; or
-//! it goes *through* this bridge, which hears the source and does something at the target. Direct is
-//! chosen where it says the same: no conversion, kinds that suit, two nodes that bear the subscription.
-//! A target that can be written gets a SET: every value arrives, checked against its range, also an equal
-//! one, and nothing is added to its node. A sensor that cannot be written hears the SIG of an emitter of
-//! ours (a *relay*), as its node knows no other way.
-//! Not here: doing it (`super::worker`, `super::control`).
+//! Model: a [`Plan`] is either *direct*, a subscription between two nodes that works without this bridge, or it passes
+//! *through* this bridge, which receives values from the source and delivers them to the target. A direct plan is
+//! chosen if it has the same effect: no conversion, compatible kinds, and two nodes that support the subscription.
+//! Values for a writable target are sent as SET: every value arrives, also an equal one, is checked against the range,
+//! and adds nothing to the target's node. A sensor that is not writable receives the SIG of an emitter of this bridge
+//! (a *relay*), because its node accepts no other message.
+//! Not here: carrying the plan out (`super::worker`).
 
 use zocp_node::{PeerId, model::Access};
 
@@ -26,26 +26,26 @@ pub(super) enum Plan {
         /// The sensor.
         sensor: CapabilityAddress,
     },
-    /// This bridge is in between.
+    /// Values pass through this bridge.
     Through(Route),
 }
 
-/// A way through this bridge.
+/// A route through this bridge.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Route {
-    /// Where values come from.
+    /// The source of values.
     pub source: Source,
-    /// Where they go.
+    /// The target.
     pub target: Target,
-    /// What is known of the source.
+    /// The kind and range of the source.
     pub from: Side,
-    /// What is known of the target.
+    /// The kind and range of the target.
     pub to: Side,
-    /// Whether the target is a state, as far as that is known without asking it.
+    /// Whether the target is a state, as far as this is known before it is opened.
     pub is_state: bool,
 }
 
-/// Where values come from.
+/// The source of values.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Source {
     /// An emitter of a node.
@@ -54,51 +54,51 @@ pub(super) enum Source {
     Bus(BusEnd),
 }
 
-/// Where values go.
+/// The target of values.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Target {
     /// A capability of a node, by SET.
     Set(CapabilityAddress),
-    /// A sensor of a node, by the SIG of an emitter of ours.
+    /// A sensor of a node, by SIG of an emitter of this bridge.
     Relay(CapabilityAddress),
     /// A property or a method of a service.
     Bus(BusEnd),
 }
 
-/// Why there is no plan.
+/// Why a wire cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(super) enum PlanError {
-    /// A node is not here.
-    #[error("no node \"{0}\" is here")]
+    /// A node is not present.
+    #[error("no node \"{0}\" is present")]
     NodeGone(String),
-    /// The tree of a node has not come yet.
-    #[error("\"{0}\" has not told what it has")]
+    /// The tree of a node has not arrived yet.
+    #[error("the node \"{0}\" has not sent its capabilities yet")]
     Unknown(String),
     /// A node has no such capability.
     #[error("\"{node}\" has no capability \"{capability}\"")]
     NoCapability {
         /// The node.
         node: String,
-        /// What is missing.
+        /// The missing capability.
         capability: String,
     },
     /// A service is not on the bus.
     #[error("no service {0} is on the bus")]
     NoService(String),
-    /// Fault of whoever wants the wire.
+    /// A mistake of the caller.
     #[error("{0} does not emit: its access has no e")]
     NotAnEmitter(String),
-    /// Fault of whoever wants the wire.
+    /// A mistake of the caller.
     #[error("{0} takes no values: its access has neither s nor w")]
     NotASensor(String),
-    /// Fault of whoever wants the wire.
-    #[error("a wire leads to another place than that where it begins")]
+    /// A mistake of the caller.
+    #[error("the source and the target of a wire must differ")]
     SamePlace,
 }
 
 impl Source {
-    /// The capability that it is, if it is one.
+    /// The capability, if it is one.
     #[must_use]
     pub(super) fn spot(&self) -> Option<&CapabilityAddress> {
         match self {
@@ -109,7 +109,7 @@ impl Source {
 }
 
 impl Target {
-    /// The capability that it is, if it is one.
+    /// The capability, if it is one.
     #[must_use]
     pub(super) fn spot(&self) -> Option<&CapabilityAddress> {
         match self {
@@ -120,7 +120,7 @@ impl Target {
 }
 
 impl PlanError {
-    /// Whether it may pass by itself, when nodes and services come.
+    /// Whether the error may disappear when nodes and services appear.
     pub(super) fn may_pass(&self) -> bool {
         matches!(
             self,
@@ -129,7 +129,7 @@ impl PlanError {
     }
 }
 
-/// How a wire can be made now.
+/// Plans a wire for the present nodes and services.
 pub(super) fn plan(
     nodes: &Nodes,
     has_service: impl Fn(&str) -> bool,
@@ -180,7 +180,7 @@ pub(super) fn plan(
             let target = through(nodes, spot, access);
             (target, Side::of(&known.info), is_state(access))
         }
-        // Whether it is a property is seen when it is opened.
+        // Whether it is a property is known when it is opened.
         End::Bus(end) => (Target::Bus(at_bus(end)?), Side::default(), false),
     };
     Ok(Plan::Through(Route {
@@ -192,13 +192,13 @@ pub(super) fn plan(
     }))
 }
 
-/// Whether a capability is a state, of which the newest value counts: what can be read.
+/// Whether a capability is a state, of which only the newest value matters: a readable one.
 pub(super) fn is_state(access: Access) -> bool {
     access.read
 }
 
 fn through(nodes: &Nodes, spot: CapabilityAddress, access: Access) -> Target {
-    // The bridge itself is handed values, sensor or not.
+    // The bridge itself accepts values also for a capability that is not a sensor.
     if access.write || nodes.is_me(spot.peer) {
         Target::Set(spot)
     } else {
@@ -206,8 +206,8 @@ fn through(nodes: &Nodes, spot: CapabilityAddress, access: Access) -> Target {
     }
 }
 
-/// Whether two nodes can be told to do it between themselves. Old nodes look for both ends at their root,
-/// append to a list of subscribers that must be there, and compare with a value that must be there.
+/// Whether the two nodes support a subscription between them. Old nodes search for both ends at their root only,
+/// append to a list of subscribers that must exist, and compare with a value that must exist.
 fn is_direct(nodes: &Nodes, emitter: &CapabilityAddress, sensor: &CapabilityAddress) -> bool {
     let bears = |spot: &CapabilityAddress, is_ready: fn(&Known) -> bool| {
         let (Some(node), Some(known)) = (nodes.get(spot.peer), nodes.known(spot)) else {

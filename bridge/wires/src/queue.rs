@@ -1,12 +1,12 @@
-//! The queue of a wire that goes through this bridge.
+//! The queue of a wire that passes through this bridge.
 //!
-//! Model: a [`QueueSender`] is the end at which values go in, an [`QueueReceiver`] the one at which they are taken out,
-//! in that order. Of events each is delivered, unless the wire is taken away. Of a state the newest value
-//! counts: one that has waited for [`STATE_DELAY_MAX`] when a newer one is there is passed over, and counted.
-//! Limits: [`QUEUE_SIZE_MAX`] for the values that wait. Above that a state loses its oldest value. Whoever hands
-//! in events waits, and with it the mesh or the bus that they come from: nothing is lost. A target that takes
-//! nothing for [`FULL_QUEUE_TIMEOUT`] holds up nobody any longer: until it takes something, further events are counted
-//! as lost and the wire says so.
+//! Model: values enter at a [`QueueSender`] and leave at the [`QueueReceiver`] in the same order. Every event is
+//! delivered, unless the wire is removed. Of a state only the newest value matters: a value that has waited for
+//! [`STATE_DELAY_MAX`] is skipped and counted if a newer one is queued.
+//! Limits: [`QUEUE_SIZE_MAX`] for the queued values. When a queue of a state is full, its oldest value is dropped.
+//! When a queue of events is full, the sender waits, and with it the mesh or the bus from which the values come:
+//! nothing is lost. A target that accepts nothing for [`FULL_QUEUE_TIMEOUT`] no longer delays the sender: until it
+//! accepts a value again, further events are counted as lost, and the object of the wire shows it.
 
 use std::{
     collections::VecDeque,
@@ -25,7 +25,7 @@ use zocp_node::{Cause, Value};
 
 use super::{conversion::Delivery, record::Record};
 
-/// Where values go in. Clones are the same; when all are gone the receiver ends.
+/// The sender of a queue. Clones share the queue; when all are dropped, the receiver ends after the last value.
 #[derive(Debug, Clone)]
 pub(super) struct QueueSender {
     guard: Arc<CloseGuard>,
@@ -33,7 +33,7 @@ pub(super) struct QueueSender {
     record: Record,
 }
 
-/// Where they are taken out.
+/// The receiver of a queue.
 #[derive(Debug)]
 pub(super) struct QueueReceiver {
     shared: Arc<Shared>,
@@ -46,27 +46,27 @@ struct Shared {
     arrived: Notify,
     is_stuck: AtomicBool,
     is_closed: AtomicBool,
-    /// Values are a state.
+    /// Whether the values are a state.
     is_latest: AtomicBool,
-    /// A value has been handed in.
+    /// Whether a value was sent.
     has_received: AtomicBool,
 }
 
-/// What ends the receiver when it goes.
+/// Closes the queue when the last sender is dropped.
 #[derive(Debug)]
 struct CloseGuard {
     shared: Arc<Shared>,
 }
 
-/// A value on its way.
+/// A queued value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct QueueItem {
     pub(super) value: Value,
-    /// How many wires it has come through.
+    /// How many wires it has passed.
     pub(super) hops: u8,
-    /// Which touch it comes from, if that is known.
+    /// The touch that caused it, if known.
     pub(super) cause: Option<Cause>,
-    /// The source had it when the wire was made: it is for states alone.
+    /// Whether it is the value that the source had when the wire was made: it is delivered to states only.
     pub(super) is_initial: bool,
 }
 
@@ -78,7 +78,7 @@ struct Entry {
 }
 
 impl QueueItem {
-    /// A value that comes from outside of the mesh, or of which nothing more is known.
+    /// A value from outside the mesh, or one without further information.
     pub(super) fn new(value: Value) -> Self {
         Self {
             value,
@@ -89,7 +89,7 @@ impl QueueItem {
     }
 }
 
-/// A queue for the wire of this record.
+/// Creates the queue for the wire of this record.
 pub(super) fn queue(record: Record, delivery: Delivery) -> (QueueSender, QueueReceiver) {
     let shared = Arc::new(Shared {
         queue: Mutex::default(),
@@ -110,7 +110,7 @@ pub(super) fn queue(record: Record, delivery: Delivery) -> (QueueSender, QueueRe
 }
 
 impl QueueSender {
-    /// Hands a value in. Waits for permit for an event, but not for ever.
+    /// Sends a value. Waits while a queue of events is full, but for a limited time.
     pub(super) async fn push(&self, item: QueueItem) {
         let Err(item) = self.try_push(item) else {
             return;
@@ -126,10 +126,10 @@ impl QueueSender {
         }
     }
 
-    /// Hands the value in that the source had when the wire was made, unless it has told another since.
+    /// Sends the value that the source had when the wire was made, unless a newer value was sent.
     pub(super) fn push_initial(&self, value: Value) {
         if !self.shared().has_received.load(Ordering::Relaxed) {
-            // A queue that has had nothing has permit.
+            // A queue that has received nothing is not full.
             let first = QueueItem {
                 is_initial: true,
                 ..QueueItem::new(value)
@@ -138,7 +138,7 @@ impl QueueSender {
         }
     }
 
-    /// Hands a value in if there is permit, else gives it back.
+    /// Sends a value if the queue is not full; `Err` returns the value.
     pub(super) fn try_push(&self, item: QueueItem) -> Result<(), QueueItem> {
         self.shared().has_received.store(true, Ordering::Relaxed);
         let size = size(&item.value);
@@ -155,7 +155,7 @@ impl QueueSender {
         }
     }
 
-    /// A value could not even be handed in.
+    /// Records a value that could not be sent.
     pub(super) fn fail(&self, reason: &str) {
         self.record.failed(reason);
     }
@@ -187,7 +187,7 @@ impl QueueSender {
 }
 
 impl QueueReceiver {
-    /// The next value; `None` when there will be no more. Cancel safe.
+    /// The next value; `None` after the last one. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<QueueItem> {
         loop {
             let first = self.shared.queue().pop_front();
@@ -208,7 +208,7 @@ impl QueueReceiver {
         }
     }
 
-    /// The newest value that waits; those before it are passed over.
+    /// The newest queued value; older ones are skipped and counted.
     pub(super) fn newest(&mut self) -> Option<QueueItem> {
         let mut queue = self.shared.queue();
         let newest = queue.pop_back()?;
@@ -218,7 +218,7 @@ impl QueueReceiver {
         Some(newest.item)
     }
 
-    /// Values are delivered so from now on.
+    /// Sets how values are delivered from now on.
     pub(super) fn set_delivery(&self, delivery: Delivery) {
         let is_latest = delivery == Delivery::Latest;
         self.shared.is_latest.store(is_latest, Ordering::Relaxed);
@@ -238,7 +238,7 @@ impl Drop for CloseGuard {
     }
 }
 
-/// The permit that a value needs: a unit for each KiB that is begun.
+/// The permits that a value needs: one for each started KiB.
 fn size(value: &Value) -> u32 {
     let octets = match value {
         Value::String(text) => text.len(),
@@ -250,12 +250,12 @@ fn size(value: &Value) -> u32 {
 }
 
 const UNIT: usize = 1024;
-/// Units of permit: as many small values, or 8 MiB of large ones.
+/// Units of a queue: this many small values, or 8 MiB of large ones.
 const QUEUE_SIZE_MAX: usize = 8192;
-/// How long a full queue holds up who fills it.
+/// How long a sender waits for a full queue.
 const FULL_QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a value of a state waits before a newer one takes its place: less than what is seen as a lag, more
-/// than a burst needs that is delivered at once.
+/// How long a value of a state may wait before a newer one replaces it: shorter than a visible delay, and longer
+/// than the delivery of a burst takes.
 const STATE_DELAY_MAX: Duration = Duration::from_millis(20);
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! What is known of a wire at work, and how it is shown.
+//! The record of a wire: its state and counters, and their properties on the bus.
 //!
-//! Model: a [`Record`] is shared between the wire's object on the bus, who hands it values, and who passes
-//! them on. Its object's properties are made of it when they are asked for.
-//! Invariants: RECORD-1. a value that was passed on, or not, is counted before the next one is. RECORD-2. between two
-//! tellings of a record's change it is due once.
+//! Model: a [`Record`] is shared by the engine, the senders of values and the worker. The properties of the wire's
+//! object are computed from it when they are read.
+//! Invariants: RECORD-1. Whether a value was delivered is counted before the next value is handled. RECORD-2. A record
+//! is queued at most once between two publications of its changes.
 //! Limits: texts of errors are cut to [`ERROR_LEN_MAX`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ use zocp_dbus::{
 };
 use zocp_mapping::types;
 
-/// A wire at work. Clones are the same.
+/// The record of a wire. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     shared: Arc<Shared>,
@@ -36,7 +36,7 @@ struct Shared {
     path: String,
     status: Mutex<Status>,
     due: Due,
-    /// Its state is another.
+    /// Notifies when the state changes.
     changed: Notify,
 }
 
@@ -44,7 +44,7 @@ struct Shared {
 struct Status {
     state: Option<State>,
     is_direct: bool,
-    /// The newest value was not passed on.
+    /// Whether the newest value was not delivered.
     fails: bool,
     count: u64,
     lost: u64,
@@ -52,14 +52,14 @@ struct Status {
     last: Option<Value>,
     error: String,
     is_due: bool,
-    /// What it passes on may come back to it.
+    /// Whether the wire is in a circle.
     is_in_circle: bool,
 }
 
-/// What makes a property.
+/// Computes a property.
 type Show = fn(&Status) -> Variant<'static>;
 
-/// Records whose change is to be told.
+/// Records whose changes must be published.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Due {
     queue: Arc<Mutex<Vec<Record>>>,
@@ -67,7 +67,7 @@ pub(super) struct Due {
 }
 
 impl Due {
-    /// Takes all that are due.
+    /// Removes and returns all of them.
     pub(super) fn take(&self) -> Vec<Record> {
         let records = std::mem::take(&mut *locked(&self.queue));
         for record in &records {
@@ -90,12 +90,12 @@ impl Record {
         }
     }
 
-    /// Its object.
+    /// The path of its object.
     pub(super) fn path(&self) -> &str {
         &self.shared.path
     }
 
-    /// The wire is so far.
+    /// Sets the state of the wire.
     pub(super) fn set_state(&self, wire: &Wire) {
         let state = wire.state();
         let mut status = self.status();
@@ -115,23 +115,23 @@ impl Record {
         self.shared.changed.notify_waiters();
     }
 
-    /// Whether what it passes on may come back to it.
+    /// Sets whether the wire is in a circle: a value that it passes on may return to it.
     pub(super) fn set_in_circle(&self, is_in_circle: bool) {
         self.status().is_in_circle = is_in_circle;
     }
 
-    /// The same.
+    /// Whether the wire is in a circle.
     pub(super) fn is_in_circle(&self) -> bool {
         self.status().is_in_circle
     }
 
-    /// The wire is no more.
+    /// The wire was removed.
     pub(super) fn end(&self) {
-        self.status().state = Some(State::Failed("it was taken away".to_owned()));
+        self.status().state = Some(State::Failed("the wire was removed".to_owned()));
         self.shared.changed.notify_waiters();
     }
 
-    /// Waits while a node is asked. Cancel safe.
+    /// Waits until the node has confirmed the wire. Cancel safe.
     pub(super) async fn is_answered(&self) {
         until(&self.shared.changed, || {
             self.status().state != Some(State::Waiting(None))
@@ -139,7 +139,7 @@ impl Record {
         .await;
     }
 
-    /// Why it cannot be, if it cannot.
+    /// Why the wire cannot be made, if so.
     pub(super) fn refused(&self) -> Option<String> {
         match &self.status().state {
             Some(State::Failed(reason)) => Some(reason.clone()),
@@ -147,7 +147,7 @@ impl Record {
         }
     }
 
-    /// A value was passed on.
+    /// Counts a delivered value.
     pub(super) fn passed(&self, value: Value) {
         let mut status = self.status();
         status.count += 1;
@@ -156,7 +156,7 @@ impl Record {
         self.is_due(status);
     }
 
-    /// No value could be passed on, if one came.
+    /// Records that the target is not available.
     pub(super) fn target_failed(&self, reason: &str) {
         let mut status = self.status();
         status.fails = true;
@@ -164,7 +164,7 @@ impl Record {
         self.is_due(status);
     }
 
-    /// A value was not passed on.
+    /// Counts a lost value.
     pub(super) fn failed(&self, reason: &str) {
         let mut status = self.status();
         status.lost += 1;
@@ -173,7 +173,7 @@ impl Record {
         self.is_due(status);
     }
 
-    /// Newer values took the place of so many.
+    /// Counts values that newer ones have replaced.
     pub(super) fn skipped(&self, count: usize) {
         if count == 0 {
             return;
@@ -194,7 +194,7 @@ impl Record {
         self.status().lost
     }
 
-    /// How its object looks; `shape` has the members.
+    /// The interface of its object; `shape` has the members.
     pub(super) fn interface(&self, shape: &Interface, wire: &Wire) -> Result<Interface, SlotError> {
         let mut interface = shape
             .clone()
@@ -209,7 +209,7 @@ impl Record {
         Ok(interface)
     }
 
-    /// Has its change told.
+    /// Publishes the changed properties.
     pub(super) fn publish(&self, objects: &mut Objects) -> Result<(), TableError> {
         for (property, content) in self.contents() {
             objects.set_content(self.path(), WIRE_INTERFACE, property, content)?;
@@ -259,7 +259,7 @@ impl Status {
         }
     }
 
-    /// An empty text in a variant where there was none.
+    /// The last delivered value; an empty string if there was none.
     fn last_shown(&self) -> Variant<'static> {
         let value = self.last.as_ref().map_or_else(
             || Variant::from(""),
@@ -276,10 +276,10 @@ fn cut(text: &str) -> String {
     Text::new(text).chars().take(ERROR_LEN_MAX).collect()
 }
 
-/// Plain data, whole between the steps of each method.
+/// Locks a mutex. The data is consistent whenever the lock is free, so a poisoned lock can still be used.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Characters of an error's text.
+/// Characters of the text of an error.
 const ERROR_LEN_MAX: usize = 500;

@@ -1,6 +1,6 @@
-//! What callers on the bus ask of the wires.
+//! The calls of clients for wires.
 //!
-//! Model: `Wire`, `Unwire` and `WireWith` of the bridge's object, `Remove` of a wire's.
+//! Model: `Wire`, `Unwire` and `WireWith` of the bridge's object, `Remove` of a wire's object.
 //! Spec: `interfaces/org.z25.Zocp1.Bridge.xml`, `interfaces/org.z25.Zocp1.Wire.xml`.
 
 use futures_util::{FutureExt, future::BoxFuture};
@@ -60,7 +60,7 @@ impl Wires {
         }
     }
 
-    /// Makes a wire, and waits a little for the word of the emitter's node.
+    /// Makes a wire, and waits a limited time until the emitter's node confirms it.
     async fn connect(&self, ends: (End, End), options: Options) -> Result<WireId, Refusal> {
         let Options {
             conversion,
@@ -70,7 +70,7 @@ impl Wires {
         let id = made.map_err(refusal)?;
         let record = self.state().records.get(&id).cloned();
         if let Some(record) = record {
-            // One that says nothing in time says it later: its state tells.
+            // A node that does not confirm in time may do so later; the state of the wire then changes.
             timeout(CONFIRM_TIMEOUT, record.is_answered()).await.ok();
             if let Some(reason) = record.refused() {
                 return Err(Refusal::Failed(reason));

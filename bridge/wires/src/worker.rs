@@ -1,12 +1,11 @@
-//! Passes the values of one wire on.
+//! Delivers the values of one wire.
 //!
-//! Model: a [`Worker`] is a task for each wire that goes through this bridge: it takes values out of the
-//! feed, converts them, and does at the target what the route says, one after the other. A target that
-//! is busy is waited for.
-//! Invariants: WORKER-1. values are delivered in the order in which they were emitted. WORKER-2. each value is
-//! delivered, or a newer one of the same state is, or the record says why not, and the next one is tried.
-//! WORKER-3. a touch is passed on once: what comes back of it in a circle ends here.
-//! Not here: which wires there are (`super::registry`).
+//! Model: a [`Worker`] is the task of a wire that passes through this bridge. It receives values from the queue,
+//! converts them, and delivers them to the target of the route, one after the other. It waits for a busy target.
+//! Invariants: WORKER-1. Values are delivered in the order in which they were emitted. WORKER-2. Each value is
+//! delivered, or replaced by a newer one of the same state, or counted as lost with the reason in the record.
+//! WORKER-3. A touch is passed on once: when it returns through a circle of wires, it ends here.
+//! Not here: which wires exist (`super::registry`).
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +25,7 @@ use super::{
     registry::{WireId, relay_name},
 };
 
-/// What passes a wire's values on.
+/// The worker of a wire.
 pub(super) struct Worker {
     pub(super) id: WireId,
     pub(super) node: Node,
@@ -36,14 +35,14 @@ pub(super) struct Worker {
     pub(super) conversion: Conversion,
     pub(super) receiver: QueueReceiver,
     pub(super) pace: Pace,
-    /// The wire is removed away: what waits is not delivered.
+    /// Cancelled when the wire is removed: queued values are not delivered.
     pub(super) removed: CancellationToken,
-    /// A worker of this wire before this one, which ends first.
+    /// Cancelled when the previous worker of this wire has ended.
     pub(super) before: Option<CancellationToken>,
 }
 
 impl Worker {
-    /// Works until the feed ends or the wire is removed away.
+    /// Runs until the queue ends or the wire is removed.
     pub(super) async fn run(mut self) {
         if let Some(before) = self.before.take() {
             before.cancelled().await;
@@ -53,7 +52,7 @@ impl Worker {
         tokio::select! {
             biased;
             () = removed.cancelled() => {}
-            // What is being delivered when the wire is removed away is delivered, or not.
+            // The value that is being delivered may or may not arrive.
             () = self.work(&mut work) => {}
         }
         if let Some(work) = work {
@@ -61,14 +60,15 @@ impl Worker {
         }
     }
 
-    /// Delivers what comes. A target that cannot be opened is tried again with each value.
+    /// Delivers each value. A target that cannot be opened is tried again with the next value.
     async fn work(&mut self, work: &mut Option<RunningWire>) {
         match self.open().await {
             Ok(opened) => *work = Some(self.opened(opened)),
             Err(error) => self.record.target_failed(&error.to_string()),
         }
         while let Some(mut item) = self.receiver.next().await {
-            // Where touches do not end a circle, a pace does; the newest value is passed on behind it.
+            // Without a cause the touch cannot be recognized in a circle, so the rate is limited; the newest value
+            // is delivered after the pause.
             if item.cause.is_none() && self.record.is_in_circle() {
                 let pause = self.pace.step();
                 if !pause.is_zero() {
@@ -92,7 +92,7 @@ impl Worker {
         newer
     }
 
-    /// What is known of the target now says what is delivered to it.
+    /// Chooses the delivery by the kind of the opened target.
     fn opened(&self, work: RunningWire) -> RunningWire {
         let delivery = self.conversion.delivery(self.is_state(&work.target));
         self.receiver.set_delivery(delivery);
@@ -106,7 +106,7 @@ impl Worker {
         }
     }
 
-    /// What was delivered, if there was something to deliver.
+    /// Delivers a value; returns what was delivered, if anything.
     async fn pass(
         &self,
         work: &mut Option<RunningWire>,
@@ -116,7 +116,7 @@ impl Worker {
             Some(work) => work,
             closed => closed.insert(self.opened(self.open().await?)),
         };
-        // Only now is it known whether a member of the bus is a property or a method.
+        // Whether a member of the bus is a property or a method is known only now.
         if item.is_initial && !self.conversion.is_initial(self.is_state(&work.target)) {
             return Ok(None);
         }
@@ -155,7 +155,7 @@ impl Worker {
         }
     }
 
-    /// Sets a value of a node, when there is room for it, or hands it to this one.
+    /// Sets a value at a node when its queue is not full, or at this bridge.
     async fn set(
         &self,
         spot: &CapabilityAddress,
@@ -178,7 +178,7 @@ impl Worker {
         }
     }
 
-    /// Makes what it takes to deliver at the target.
+    /// Opens the target.
     async fn open(&self) -> Result<RunningWire, PassError> {
         let (target, to) = match &self.route.target {
             Target::Set(spot) => (Opened::Node(spot.clone()), self.route.to),
@@ -208,7 +208,7 @@ impl Worker {
         Ok(Opened::Relay { relay, sensor })
     }
 
-    /// Takes it away again. What fails means that there is nothing to take away.
+    /// Closes the target. An error means that there is nothing to close.
     async fn close(&self, target: Opened) {
         if let Opened::Relay { relay, sensor } = target {
             let (emitter, sensor) = self.ends(&relay, &sensor);
@@ -226,17 +226,17 @@ impl Worker {
     }
 }
 
-/// An opened target, and what is made of values for it.
+/// An opened target with its converter.
 struct RunningWire {
     target: Opened,
     converter: Converter,
-    /// What was delivered last.
+    /// The last delivered value.
     last: Option<Value>,
-    /// Which touches it has passed on.
+    /// The touches that were passed on.
     history: History,
 }
 
-/// A target at which values can be delivered.
+/// An opened target.
 enum Opened {
     Node(CapabilityAddress),
     Relay {
@@ -246,21 +246,21 @@ enum Opened {
     Bus(Sink),
 }
 
-/// Why a value is not delivered. The next one is tried.
+/// Why a value was not delivered. The next value is tried.
 #[derive(Debug, thiserror::Error)]
 enum PassError {
-    /// Fault of the wire's maker, or of the emitter.
+    /// A mistake of the creator of the wire, or an unsuitable value of the emitter.
     #[error(transparent)]
     Conversion(#[from] ConversionError),
-    /// The node is gone, or does not take the value.
+    /// The node has left, or rejects the value.
     #[error(transparent)]
     Node(#[from] NodeError),
-    /// The service does not take it.
+    /// The call of the service failed.
     #[error(transparent)]
     Bus(#[from] CallError),
 }
 
-/// A capability as the node is told of it.
+/// The end in the form that the node crate uses.
 pub(super) fn node_end(spot: &CapabilityAddress) -> End {
     End {
         node: spot.peer,
@@ -268,7 +268,7 @@ pub(super) fn node_end(spot: &CapabilityAddress) -> End {
     }
 }
 
-/// The hint of what a sensor takes.
+/// The type hint of a sensor's values.
 fn hint(side: Side) -> &'static str {
     match side.kind {
         Kind::Int => "int",
@@ -282,5 +282,5 @@ fn hint(side: Side) -> &'static str {
     }
 }
 
-/// Octets that wait for a node when it is handed values again.
+/// A worker continues when fewer octets than this wait for the node.
 const DRAINED: usize = 64 * 1024;

@@ -1,4 +1,4 @@
-//! The connection on which wires call services.
+//! The connection on which wires call methods of services.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ use zocp_dbus::{
     server::BusContext,
 };
 
-/// See the [module](self). Clones are the same.
+/// The handle of the connection. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Caller {
     shared: Arc<Shared>,
@@ -32,15 +32,15 @@ pub(crate) struct Caller {
 #[derive(Debug, Default)]
 struct Shared {
     connection: BusConnection,
-    /// What the bus takes.
+    /// The longest message that the bus accepts.
     message_len_max: AtomicUsize,
     wanted: Notify,
-    /// Who waits for which answer.
+    /// The receivers of replies, by the serial of the call.
     pending: Mutex<HashMap<NonZeroU32, oneshot::Sender<Message>>>,
 }
 
 impl Caller {
-    /// Serves until `stop`.
+    /// Starts the connection; it ends when `stop` is cancelled.
     pub(crate) fn start(&self, tasks: &TaskTracker, context: &BusContext, stop: CancellationToken) {
         let address = context.address().clone();
         self.shared
@@ -51,7 +51,7 @@ impl Caller {
             let mut handler = CallerHandler {
                 caller: caller.clone(),
             };
-            // Whoever waits for an answer on a lost connection is told so.
+            // When the connection is lost, every waiting call fails.
             let on_change = |is_connected: bool| {
                 if !is_connected {
                     caller.pending().clear();
@@ -70,7 +70,7 @@ impl Caller {
         });
     }
 
-    /// Sends a call, when there is room, and waits for its answer.
+    /// Sends a call once the queue is not full, and waits for its reply.
     pub(super) async fn call(&self, call: Outgoing) -> Result<Message, CallError> {
         let max = self.shared.message_len_max.load(Ordering::Relaxed);
         if call.data().len() > max {
@@ -113,7 +113,7 @@ impl Handler for CallerHandler {
         let serial = message.header().reply_serial();
         let waiting = serial.and_then(|serial| self.caller.pending().remove(&serial));
         if let Some(waiting) = waiting {
-            // Who asked may have gone.
+            // The caller may have stopped waiting.
             waiting.send(message).ok();
         }
     }

@@ -1,10 +1,10 @@
-//! The connection on which wires hear services: who is there, their signals, changes of their properties.
+//! The connection on which wires follow services: their owners, signals and property changes.
 //!
-//! Model: a [`Listener`] watches the owners of the services that wires name, and has matches for the
-//! members that wires begin at; whether such a member is a property or a signal shows in what comes.
-//! Invariants: LISTENER-1. values go into the senders of their wires in the bus's order; while one has no room,
-//! nothing more is read. A property that is told as invalidated is asked for, one after the other.
-//! Limits: [`FETCHES_MAX`] properties to be asked for; above that a change is not passed on.
+//! Model: a [`Listener`] watches the owners of the services that wires name, and has match rules for the members at
+//! which wires begin. Whether such a member is a property or a signal is known from the messages that arrive.
+//! Invariants: LISTENER-1. Values enter the queues of their wires in the order of the bus; while one of the queues is
+//! full, nothing is read. An invalidated property is read again, one property after the other.
+//! Limits: [`FETCHES_MAX`] properties that wait to be read; above that a change is not passed on.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -31,7 +31,7 @@ use crate::{
 use zocp_dbus::connection::{BusConnection, Handler};
 use zocp_mapping::convert;
 
-/// See the [module](self). Clones are the same.
+/// See the [module](self). Clones share the connection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Listener {
     shared: Arc<Shared>,
@@ -47,20 +47,20 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Known {
     is_connected: bool,
-    /// The services that are watched, and who owns them.
+    /// The watched services with their owners.
     owners: HashMap<Arc<str>, Option<Arc<str>>>,
-    /// Questions for an owner.
+    /// The calls of `GetNameOwner`, by serial, with the service.
     asked: HashMap<NonZeroU32, Arc<str>>,
     sources: HashMap<BusEnd, Vec<(WireId, QueueSender)>>,
-    /// The members that are heard, by path and interface.
+    /// The members at which wires begin, by path and interface.
     members: HashMap<(Box<str>, Box<str>), HashSet<BusEnd>>,
 }
 
-/// Told whether a service is on the bus.
+/// Called when a service has appeared on the bus or disappeared from it.
 type OnService = Box<dyn Fn(&str, bool) + Send + Sync>;
 
 impl Listener {
-    /// Serves until `stop`.
+    /// Starts the connection; it ends when `stop` is cancelled.
     pub(crate) fn start(
         &self,
         tasks: &TaskTracker,
@@ -94,7 +94,7 @@ impl Listener {
         });
     }
 
-    /// Says whether a service is there, now and from now on.
+    /// Starts to report whether a service is on the bus.
     pub(crate) fn watch(&self, service: &Arc<str>) {
         let mut known = self.known();
         if known.owners.insert(service.clone(), None).is_none() && known.is_connected {
@@ -103,7 +103,7 @@ impl Listener {
         self.shared.wanted.notify_one();
     }
 
-    /// Says it no longer.
+    /// Stops reporting it.
     pub(crate) fn unwatch(&self, service: &str) {
         let mut known = self.known();
         if known.owners.remove(service).is_some() && known.is_connected {
@@ -113,7 +113,7 @@ impl Listener {
         }
     }
 
-    /// Hands what a member tells to a wire.
+    /// Sends the values of a member to a wire.
     pub(crate) fn subscribe(&self, end: &BusEnd, id: WireId, sender: QueueSender) {
         let mut known = self.known();
         let senders = known.sources.entry(end.clone()).or_default();
@@ -131,7 +131,7 @@ impl Listener {
         }
     }
 
-    /// Hands it nothing more.
+    /// Stops sending them.
     pub(crate) fn unsubscribe(&self, end: &BusEnd, id: WireId) {
         let mut known = self.known();
         let Some(senders) = known.sources.get_mut(end) else {
@@ -188,7 +188,7 @@ impl Listener {
         }
     }
 
-    /// Asks for properties that were told as invalidated.
+    /// Reads properties that were invalidated.
     async fn fetch(self, caller: Caller, mut waiting: mpsc::Receiver<BusEnd>) {
         while let Some(end) = waiting.recv().await {
             match current(&caller, &end).await {
@@ -202,7 +202,7 @@ impl Listener {
         }
     }
 
-    /// What a value means for the wires that begin at a member.
+    /// The queue items for the wires that begin at a member.
     fn items(&self, end: &BusEnd, value: &Variant<'_>) -> Vec<(QueueSender, QueueItem)> {
         match convert::as_given(value) {
             Ok(value) => self.items_of(end, &value),
@@ -239,7 +239,7 @@ impl Listener {
 struct ListenerHandler {
     listener: Listener,
     on_service: Arc<OnService>,
-    /// Values that wait for room, first come first.
+    /// Values that wait for a full queue, in order.
     backlog: Arc<Mutex<VecDeque<(QueueSender, QueueItem)>>>,
     fetches: mpsc::Sender<BusEnd>,
 }
@@ -261,7 +261,7 @@ impl Handler for ListenerHandler {
         let backlog = self.backlog.clone();
         let work = async move {
             loop {
-                // It stays in front until it is handed over, so that this may be cancelled.
+                // It is removed only after it was sent, so that this future may be cancelled.
                 let Some((sender, item)) = locked(&backlog).front().cloned() else {
                     return;
                 };
@@ -334,12 +334,12 @@ impl ListenerHandler {
         for end in self.ends(header, &interface, |end| invalidated.contains(&end.member)) {
             if self.fetches.try_send(end.clone()).is_err() {
                 self.listener
-                    .fail(&end, "too many properties are to be asked for");
+                    .fail(&end, "too many changed properties wait to be read");
             }
         }
     }
 
-    /// The ends of this object and interface that are meant, of services that the sender owns (WIRESBUS-2).
+    /// The matching ends of this object and interface, of services that the sender owns (WIRESBUS-2).
     fn ends(
         &self,
         header: &Header<'_>,
@@ -360,7 +360,7 @@ impl ListenerHandler {
         found.cloned().collect()
     }
 
-    /// Hands values over, or holds them until there is room.
+    /// Sends values, or stores them until the queue is not full.
     fn push_all(&self, items: Vec<(QueueSender, QueueItem)>) {
         let mut backlog = locked(&self.backlog);
         for (sender, item) in items {
@@ -376,7 +376,7 @@ impl ListenerHandler {
     }
 }
 
-/// What a signal tells: its one argument, all of them as a list, or true where it has none.
+/// The value of a signal: its only argument, a list of its arguments, or true if it has none.
 fn arguments(message: &Message) -> Result<Value, String> {
     let body = message.body();
     if *body.signature() == Signature::Unit {
@@ -385,14 +385,14 @@ fn arguments(message: &Message) -> Result<Value, String> {
     let arguments: Structure<'_> = body.deserialize().map_err(|error| error.to_string())?;
     let given = |value: &Variant<'_>| convert::as_given(value).map_err(|error| error.to_string());
     match (body.signature(), arguments.fields()) {
-        // A structure is all arguments, or the one that there is: a list in either case.
+        // A structure is either all arguments or the only one: a list in both cases.
         (Signature::Structure(_), fields) => fields.iter().map(given).collect(),
         (_, [one]) => given(one),
         (_, fields) => fields.iter().map(given).collect(),
     }
 }
 
-/// Where a member is looked for when something comes.
+/// The key of a member in the index.
 fn place(end: &BusEnd) -> (Box<str>, Box<str>) {
     (end.path.as_str().into(), end.interface.as_str().into())
 }
@@ -404,7 +404,7 @@ fn owner_rule(service: &str) -> String {
     )
 }
 
-/// What is asked of the bus. A member whose name no signal can have is a property.
+/// The match rules for a member. A member whose name is not valid for a signal is a property.
 fn rules(end: &BusEnd) -> Vec<String> {
     let BusEnd {
         service,

@@ -1,11 +1,11 @@
-//! The ends of wires that are members of services of this bus.
+//! The ends of wires that are members of services on this bus.
 //!
-//! Model: two connections, made when they are first needed. On one, the [`Caller`], properties are set and
-//! methods are called; on the other, the [`Listener`], signals are heard. Were they one, a wire whose
-//! queue is full would hold up the answers that it waits for.
-//! Invariants: WIRESBUS-1. what is sent is not cancelled half way. WIRESBUS-2. a signal counts as a service's when its
-//! sender owns the service's name.
-//! Limits: [`ANSWER_MAX`] for an answer; those of `connection`.
+//! Model: two connections, made when they are first needed. On one, the [`Caller`], properties are set and methods are
+//! called; on the other, the [`Listener`], signals are received. Were they one, a wire whose queue is full would hold
+//! up the replies that it waits for.
+//! Invariants: WIRESBUS-1. Sending a call is never cancelled half way. WIRESBUS-2. A signal belongs to a service if
+//! its sender owns the name of the service.
+//! Limits: [`ANSWER_MAX`] for a reply; those of `zocp_dbus::connection`.
 
 mod caller;
 mod listener;
@@ -23,38 +23,38 @@ pub(super) use self::{
 };
 use zocp_dbus::connection::{BusConnection, Ended, Handler, connect, run};
 
-/// Why a call was not done. The service may have done part of it, unless it said so.
+/// Why a call failed. The service may have done part of it, unless its error says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CallError {
-    /// The service, or the bus in its place, answered with an error.
+    /// The service, or the bus on its behalf, answered with an error.
     #[error("{name}: {text}")]
     Answered {
-        /// The error's name.
+        /// The name of the error.
         name: String,
-        /// What it says.
+        /// The text of the error.
         text: String,
     },
-    /// No answer in time.
+    /// The service did not answer in time.
     #[error("the service did not answer within {} s", ANSWER_MAX.as_secs())]
     Timeout,
-    /// The bus would take it for a reason to throw us off. Nothing was sent.
+    /// The message is longer than the bus accepts, which would end the connection. It was not sent.
     #[error("the value is larger than the {max} octets that the bus takes")]
     TooLarge {
-        /// The bus's limit for a message.
+        /// The limit of the bus for a message.
         max: usize,
     },
-    /// The bus is gone.
-    #[error("the bus is gone")]
+    /// The connection to the bus is lost.
+    #[error("the connection to the bus is lost")]
     Lost,
-    /// The value is not of the type that the member takes.
-    #[error("the member takes \"{0}\", and the value is none")]
+    /// The value cannot be converted to the type of the member.
+    #[error("the member takes \"{0}\", to which the value cannot be converted")]
     Type(String),
-    /// The member cannot be a target.
+    /// The member cannot be a target; the text says why.
     #[error("{0}")]
     Unfit(String),
 }
 
-/// Serves a connection with one connection after the other, from when it is first wanted until `stop`.
+/// Serves a connection from when it is first needed until `stop` is cancelled, and reconnects when it fails.
 async fn serve<E: Handler>(
     connection: &BusConnection,
     address: Arc<str>,
@@ -74,10 +74,10 @@ async fn serve<E: Handler>(
                 let ended = run(connection, stream, handler, &stop).await;
                 on_change(false);
                 if let Ended::Failed(reason) = ended {
-                    tracing::warn!(reason, "a connection of wires is lost");
+                    tracing::warn!(reason, "lost a bus connection of the wires");
                 }
             }
-            Err(error) => tracing::warn!(%error, "wires cannot reach the bus"),
+            Err(error) => tracing::warn!(%error, "the wires cannot connect to the bus"),
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -86,7 +86,7 @@ async fn serve<E: Handler>(
     }
 }
 
-/// As long as a node's answer is waited for.
+/// How long a wire waits for a reply: as long as for the reply of a node.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
-/// Between two attempts to reach the bus.
+/// The pause between two attempts to connect.
 const RETRY: Duration = Duration::from_secs(1);

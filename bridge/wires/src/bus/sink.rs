@@ -1,8 +1,8 @@
-//! A member of a service that a wire leads to.
+//! A member of a service that is the target of a wire.
 //!
-//! Model: a [`Sink`] knows what the member takes: from the introspection data of its object or, of a
-//! property without any, from its present value. Of a member of which nothing is known, which may be a method, it
-//! is taken that it takes nothing: most methods that a wire leads to do.
+//! Model: a [`Sink`] knows the type of the member, from the introspection data of its object or, for a property
+//! without such data, from its current value. A member about which nothing is known may be a method; it is called
+//! without arguments, which most methods at the end of a wire expect.
 
 use zbus::{Message, Signature, Variant, message::Type, names::MemberName};
 use zocp_node::Value;
@@ -26,17 +26,17 @@ pub(crate) struct Sink {
     takes: Takes,
 }
 
-/// What a member takes.
+/// The type of a member.
 #[derive(Debug)]
 enum Takes {
     /// A property of this type.
     Property(Signature),
-    /// A method with these arguments.
+    /// A method with these input arguments.
     Method(Vec<Signature>),
 }
 
 impl Sink {
-    /// Learns what a member takes.
+    /// Finds out the type of a member.
     pub(crate) async fn open(caller: Caller, end: BusEnd) -> Result<Self, CallError> {
         let description = introspect(&caller, &end).await?;
         let end = meant(&description, end);
@@ -53,12 +53,12 @@ impl Sink {
         Ok(Self { caller, end, takes })
     }
 
-    /// Whether it is a state, of which the newest value counts.
+    /// Whether it is a state, of which only the newest value matters.
     pub(crate) fn is_state(&self) -> bool {
         matches!(self.takes, Takes::Property(_))
     }
 
-    /// What is known of it as a target.
+    /// Its kind and range as the target of a conversion.
     pub(crate) fn side(&self) -> Side {
         let kind = match &self.takes {
             Takes::Property(signature) => kind(signature),
@@ -73,7 +73,7 @@ impl Sink {
         Side { kind, range: None }
     }
 
-    /// Sets the property, or calls the method, and waits for the answer.
+    /// Sets the property or calls the method, and waits for the reply.
     pub(crate) async fn put(&self, value: &Value) -> Result<(), CallError> {
         let (interface, member, arguments) = match &self.takes {
             Takes::Property(signature) => {
@@ -112,7 +112,7 @@ fn typed(signature: &Signature, value: &Value) -> Result<Variant<'static>, CallE
     typed.ok_or_else(|| CallError::Type(signature.to_string()))
 }
 
-/// What the object says of itself; nothing where it says nothing.
+/// The introspection data of the object; empty if the object has none.
 async fn introspect(caller: &Caller, end: &BusEnd) -> Result<Description, CallError> {
     let call = call(end, INTROSPECTABLE, "Introspect", Vec::new())?;
     match caller.call(call).await {
@@ -125,8 +125,8 @@ async fn introspect(caller: &Caller, end: &BusEnd) -> Result<Description, CallEr
     }
 }
 
-/// The end that is meant where the last dot of what is written is within the name of a property: of a known
-/// interface, where the one that was read is not known.
+/// Corrects an end whose member has a dot in its name: if the interface is unknown, looks for a known interface and
+/// property with the same full text.
 fn meant(description: &Description, end: BusEnd) -> BusEnd {
     let is_known = |it: &Described| it.name == end.interface;
     if description.interfaces.iter().any(is_known) {
@@ -161,24 +161,24 @@ fn takes(description: &Description, end: &BusEnd) -> Option<Result<Takes, CallEr
     Some(Ok(Takes::Method(method.inputs.clone().unwrap_or_default())))
 }
 
-/// The type of a property's present value.
+/// The type of the current value of a property.
 async fn get(caller: &Caller, end: &BusEnd) -> Result<Signature, CallError> {
     let value = current(caller, end).await?;
     Ok(value.value_signature().clone())
 }
 
-/// A property's present value.
+/// The current value of a property.
 pub(crate) async fn current(caller: &Caller, end: &BusEnd) -> Result<Variant<'static>, CallError> {
     let name = |text: &str| Variant::new(text.to_owned());
     let arguments = vec![name(&end.interface), name(&end.member)];
     let answer = caller
         .call(call(end, PROPERTIES, "Get", arguments)?)
         .await?;
-    let wrong = |_| CallError::Unfit("the answer to Get is no value".to_owned());
+    let wrong = |_| CallError::Unfit("the reply to Get is not a variant".to_owned());
     let body = answer.body();
     let value: Variant<'_> = body.deserialize().map_err(wrong)?;
     let value = value.try_to_owned().map_err(|_| {
-        let text = format!("the value of {} cannot be kept", end.member);
+        let text = format!("the value of {} cannot be copied", end.member);
         CallError::Unfit(text)
     })?;
     Ok(match Variant::from(value) {
@@ -202,7 +202,7 @@ fn call(
     Ok(call)
 }
 
-/// What a value of a D-Bus type is to a conversion.
+/// The kind of a D-Bus type in a conversion.
 fn kind(signature: &Signature) -> Kind {
     match signature {
         Signature::Bool => Kind::Bool,

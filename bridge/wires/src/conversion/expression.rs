@@ -1,11 +1,11 @@
-//! Expressions over a value, in the words of rhai, of which nothing but expressions is let in.
+//! Expressions over a value, in the syntax of rhai, restricted to expressions.
 //!
-//! Model: a [`Calculator`] knows the functions; an [`Expression`] is a text that it understood, with the
-//! variable `value`. Numbers of integer and floating point capabilities are such; lists are arrays.
-//! Invariants: EXPRESSION-1. no statements, loops, functions, modules, clocks, output or `eval`: an expression is
-//! a function of its value. EXPRESSION-2. a result is a scalar or a list of scalars, or `()`, which is no value.
-//! Limits: [`super::EXPRESSION_LEN_MAX`], [`OPERATIONS_MAX`], [`DEPTH_MAX`], [`TEXT_SIZE_MAX`], [`ARRAY_SIZE_MAX`]: above
-//! each the expression is refused, or has no result for that value.
+//! Model: a [`Calculator`] has the functions and parses texts; an [`Expression`] is a parsed text with the variable
+//! `value`. Numbers of integer and floating point capabilities keep their kind; lists are arrays.
+//! Invariants: EXPRESSION-1. No statements, loops, functions, modules, clocks, output or `eval`: the result depends
+//! only on the value. EXPRESSION-2. The result is a scalar or a list of scalars, or `()`, which means no value.
+//! Limits: [`super::EXPRESSION_LEN_MAX`], [`OPERATIONS_MAX`], [`DEPTH_MAX`], [`TEXT_SIZE_MAX`], [`ARRAY_SIZE_MAX`]: an
+//! expression above a limit is rejected, or has no result for that value.
 
 use std::{fmt, sync::Arc};
 
@@ -20,13 +20,13 @@ use zocp_node::model::{Value, float, number};
 
 use super::{ConversionError, EXPRESSION_LEN_MAX, ExpressionError, Kind, shown};
 
-/// Understands expressions. Cheap to clone.
+/// Parses expressions. Cheap to clone.
 #[derive(Clone)]
 pub struct Calculator {
     engine: Arc<Engine>,
 }
 
-/// An expression that was understood. Two are the same when their texts are.
+/// A parsed expression. Two expressions are equal if their texts are.
 #[derive(Clone)]
 pub struct Expression {
     text: Arc<str>,
@@ -56,10 +56,10 @@ impl Default for Calculator {
 }
 
 impl Calculator {
-    /// Understands a text.
+    /// Parses a text.
     ///
     /// # Errors
-    /// It is too long, or no expression.
+    /// The text is too long or not an expression.
     pub fn understand(&self, text: &str) -> Result<Expression, ExpressionError> {
         if text.len() > EXPRESSION_LEN_MAX {
             return Err(ExpressionError::TooLong);
@@ -77,7 +77,7 @@ impl Calculator {
 }
 
 impl Expression {
-    /// As it was written.
+    /// The text of the expression.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -112,9 +112,14 @@ impl Expression {
     }
 }
 
-/// A value as the expression has it.
+/// The value as a variable of the expression.
 fn given(value: &Value, kind: Kind) -> Result<Dynamic, ConversionError> {
-    let unknown = || ConversionError::Expression(format!("{} is not understood", shown(value)));
+    let unknown = || {
+        ConversionError::Expression(format!(
+            "the value {} cannot be used in an expression",
+            shown(value)
+        ))
+    };
     let Value::Array(values) = value else {
         return given_scalar(value, kind).ok_or_else(unknown);
     };

@@ -1,13 +1,14 @@
-//! What a wire makes of a value on its way, without any I/O.
+//! The conversion of values by a wire, without I/O.
 //!
-//! Model: a [`Conversion`] is what was asked for. A [`Converter`] is that, for a source and a target whose
-//! [`Side`]s are known; it takes values one after the other. The steps, each only where it is asked for:
-//! expression, scale, clamp, invert, threshold; at the end the value becomes what the target takes.
-//! Invariants: CONVERSION-1. the same values in the same order give the same results: a converter remembers only
-//! whether it was over its threshold. CONVERSION-2. what cannot be converted is an error and changes nothing.
-//! CONVERSION-3. no recursion: what is looked into is a scalar, or a list of scalars.
+//! Model: a [`Conversion`] is the configuration. A [`Converter`] applies it for a source and a target whose [`Side`]s
+//! are known, to one value after the other. The steps, each only if configured: expression, scale, clamp, invert,
+//! threshold. Finally the value is converted to the type of the target.
+//! Invariants: CONVERSION-1. The same values in the same order give the same results: a converter remembers only
+//! whether the last value was above its threshold. CONVERSION-2. A value that cannot be converted is an error and
+//! changes no state.
+//! CONVERSION-3. No recursion: only scalars and lists of scalars are examined.
 //! Limits: those of `expression`.
-//! Not here: from where values come and where they go (`super::worker`).
+//! Not here: the source and the delivery of values (`super::worker`).
 //! Spec: docs/reference/dbus.md, "Conversion".
 
 #[cfg_attr(not(feature = "expressions"), path = "without_expressions.rs")]
@@ -23,13 +24,13 @@ pub use self::{
     range::{Range, RangeError, Scale},
 };
 
-/// Why a text is no expression. Fault of whoever wrote it.
+/// Why a text is not an expression: the writer's mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExpressionError {
     /// Longer than the limit.
     #[error("an expression has at most {EXPRESSION_LEN_MAX} octets")]
     TooLong,
-    /// Not understood; the text says where.
+    /// A syntax error; the text says where.
     #[error("{0}")]
     Malformed(String),
     /// This build has no expressions.
@@ -40,46 +41,46 @@ pub enum ExpressionError {
 /// Octets of an expression.
 const EXPRESSION_LEN_MAX: usize = 1024;
 
-/// What a wire makes of a value. The default leaves everything as it is.
+/// The conversion of a wire. The default changes nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Conversion {
-    /// Applied first.
+    /// The expression, applied first.
     pub expression: Option<Expression>,
-    /// From range to range.
+    /// Scales from one range to another.
     pub scale: Option<Scale>,
-    /// Keeps the value in the range that it goes to.
+    /// Limits the value to the range of the target.
     pub clamp: bool,
-    /// Turns the range that it goes to around: its high becomes its low. With a threshold: the value
-    /// triggers when it falls below.
+    /// Inverts the range of the target: its highest value becomes its lowest. With a threshold: the value triggers
+    /// when it falls below the threshold.
     pub invert: bool,
-    /// The value triggers once each time it rises to this; nothing else passes.
+    /// Triggers once each time the value rises to this number; no other value passes.
     pub threshold: Option<f64>,
-    /// What is delivered when the target is slower than the source; as the target is, if that is not said.
+    /// What is delivered if the target is slower than the source; `None`: the target decides.
     pub delivery: Option<Delivery>,
-    /// Whether the target gets the value that the source has when the wire is made; if it is a state, when
-    /// that is not said.
+    /// Whether the target receives the current value of the source when the wire is made; `None`: only if the target
+    /// is a state.
     pub initial: Option<bool>,
 }
 
-/// What is delivered when values come faster than they are taken.
+/// What is delivered if the source is faster than the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// Each value: they are events.
+    /// Every value: the values are events.
     Every,
-    /// The newest one: they are a state.
+    /// The newest value: the values are a state.
     Latest,
 }
 
-/// What is known of the capability, property or argument at one end.
+/// The kind and range of the capability, property or argument at one end.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Side {
-    /// What it takes or gives.
+    /// The kind of its values.
     pub kind: Kind,
-    /// From its lowest to its highest value.
+    /// Its range, from the lowest to the highest value.
     pub range: Option<Range>,
 }
 
-/// What a target takes.
+/// The kind of a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Kind {
     /// An integer.
@@ -90,45 +91,46 @@ pub enum Kind {
     Bool,
     /// A text.
     Text,
-    /// So many numbers.
+    /// A list of this many numbers.
     Vector(usize),
-    /// Whatever comes.
+    /// Any value.
     #[default]
     Any,
 }
 
-/// Why a value is not passed on. Fault of whoever made the wire, or of the emitter; later values are not
-/// affected.
+/// Why a value cannot be converted: a mistake of the creator of the wire, or an unsuitable value of the emitter.
+/// Later values are not affected.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConversionError {
     /// The expression has no result for this value.
     #[error("the expression: {0}")]
     Expression(String),
-    /// Not a number, where one is needed.
+    /// The step needs a number, and the value is not one.
     #[error("{found} is not a number")]
     NotANumber {
-        /// What it is, cut.
+        /// The value, shortened.
         found: String,
     },
-    /// A number that is none, or too large.
+    /// The result is NaN, infinite or too large.
     #[error("the result is not a finite number")]
     NotFinite,
-    /// The target takes something else.
+    /// The value cannot be converted to the kind of the target.
     #[error("{found} cannot become {wanted}")]
     Unfit {
-        /// What it is, cut.
+        /// The value, shortened.
         found: String,
-        /// What the target takes.
+        /// The kind of the target.
         wanted: Kind,
     },
-    /// A range is needed, and that end has none.
+    /// The step needs the range of an end that has none.
     #[error("the {0} has no range: its min and max are not known")]
     NoRange(&'static str),
 }
 
 impl Conversion {
-    /// Whether it leaves everything as it is. Who wants the latest alone wants somebody in between.
+    /// Whether it changes nothing. To deliver only the newest value, the bridge must be in between, so that counts
+    /// as a change.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.delivery != Some(Delivery::Latest)
@@ -140,7 +142,7 @@ impl Conversion {
                 }
     }
 
-    /// What is delivered to a target that is a state, or is none.
+    /// What is delivered to a target, which is a state or not.
     #[must_use]
     pub fn delivery(&self, is_state: bool) -> Delivery {
         match (self.delivery, self.threshold, is_state) {
@@ -151,7 +153,7 @@ impl Conversion {
         }
     }
 
-    /// Whether the target, which is a state or is none, gets the first value.
+    /// Whether the target, which is a state or not, receives the initial value.
     #[must_use]
     pub fn is_initial(&self, is_state: bool) -> bool {
         let by_default =
@@ -161,8 +163,8 @@ impl Conversion {
 }
 
 impl Side {
-    /// What a node says of a capability. A bound of 0 is left out by pyZOCP, so where there is one bound
-    /// the other is 0; percent has 0 to 100 where nothing else is said.
+    /// The kind and range of a capability. pyZOCP omits a bound of 0, so if one bound is present the other is 0. A
+    /// percent has the range 0 to 100 if it has no bounds.
     #[must_use]
     pub fn of(info: &Info) -> Self {
         let bound = |bound: Option<&Value>| bound.and_then(number);
@@ -193,7 +195,7 @@ impl Kind {
         }
     }
 
-    /// Whether every value of this kind is one of `other` as it is.
+    /// Whether every value of this kind is also of kind `other`, without conversion.
     #[must_use]
     pub fn suits(self, other: Self) -> bool {
         self == other || other == Self::Any || (self, other) == (Self::Int, Self::Float)
@@ -213,7 +215,7 @@ impl std::fmt::Display for Kind {
     }
 }
 
-/// A conversion at work between two ends.
+/// A conversion between two known ends.
 #[derive(Debug, Clone)]
 pub struct Converter {
     conversion: Conversion,
@@ -223,7 +225,7 @@ pub struct Converter {
 }
 
 impl Converter {
-    /// For these two ends.
+    /// The converter for these two ends.
     #[must_use]
     pub fn new(conversion: Conversion, source: Side, target: Side) -> Self {
         Self {
@@ -234,11 +236,11 @@ impl Converter {
         }
     }
 
-    /// What the target is given for a value; `None` when it is given nothing: a threshold that is not
-    /// crossed, an expression that results in `()`.
+    /// Converts a value; `None` if nothing is delivered, because a threshold is not crossed or an expression returns
+    /// `()`.
     ///
     /// # Errors
-    /// It cannot be converted.
+    /// The value cannot be converted.
     pub fn convert(&mut self, value: &Value) -> Result<Option<Value>, ConversionError> {
         let mut value = value.clone();
         if let Some(expression) = &self.conversion.expression {
@@ -280,7 +282,7 @@ impl Converter {
         }
     }
 
-    /// The range in which a value is after scaling.
+    /// The range of a value after scaling.
     fn range_after(&self) -> Result<Range, ConversionError> {
         match self.conversion.scale {
             Some(Scale::Given { to, .. }) => Ok(to),
@@ -304,7 +306,7 @@ impl Converter {
     }
 }
 
-/// A number, or each of a list of them.
+/// Maps a number, or each number of a list.
 fn each_number(value: &Value, map: impl Fn(f64) -> f64) -> Result<Value, ConversionError> {
     let one = |value: &Value| finite(map(as_number(value)?));
     match value {
@@ -313,7 +315,7 @@ fn each_number(value: &Value, map: impl Fn(f64) -> f64) -> Result<Value, Convers
     }
 }
 
-/// What a value is as a number: a text that is one counts, also with a per cent sign; true is 1.
+/// The value as a number. A text that contains a number counts, also with a per cent sign; true is 1.
 fn as_number(value: &Value) -> Result<f64, ConversionError> {
     let found = match value {
         Value::Number(_) => number(value),
@@ -338,7 +340,7 @@ fn finite(number: f64) -> Result<Value, ConversionError> {
     }
 }
 
-/// A value as the target takes it.
+/// Converts a value to the kind of the target.
 fn fit(value: Value, wanted: Kind) -> Result<Value, ConversionError> {
     match (wanted, &value) {
         (Kind::Any, _) | (Kind::Text, Value::String(_)) | (Kind::Bool, Value::Bool(_)) => Ok(value),
@@ -395,7 +397,7 @@ fn shown(value: &Value) -> String {
     text
 }
 
-/// 2^63: what an integer of 64 bits does not hold any more.
+/// 2^63: the smallest positive number that does not fit into an integer of 64 bits.
 const INTEGER_MAX: f64 = 9_223_372_036_854_775_808.0;
 /// Characters of a value in an error's text.
 const SHOWN_MAX: usize = 60;

@@ -2,37 +2,37 @@
 
 use std::{fmt, str::FromStr};
 
-/// From one number to another; the first may be the larger one.
+/// A range of numbers; the first end may be the larger one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
     first: f64,
     last: f64,
 }
 
-/// Why two numbers are no range, or a text names none. Fault of whoever wrote it.
+/// Why two numbers or a text are not a range: the writer's mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
-    /// They are one, or not finite.
+    /// The ends are equal or not finite.
     #[error("a range has two different, finite ends")]
     Empty,
-    /// Not as ranges are written.
+    /// The text is not in the form of a range.
     #[error("\"{0}\" is not FIRST..LAST")]
     Malformed(String),
-    /// Not as scales are written.
+    /// The text is not in the form of a scale.
     #[error("\"{0}\" is not FIRST..LAST=FIRST..LAST")]
     NoScale(String),
 }
 
-/// From which range to which.
+/// The two ranges of a scaling.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scale {
     /// From the range of the source to that of the target.
     Ends,
-    /// As said.
+    /// These two ranges.
     Given {
-        /// The range that values come from.
+        /// The range of the source.
         from: Range,
-        /// The range that they go to.
+        /// The range of the target.
         to: Range,
     },
 }
@@ -41,7 +41,7 @@ impl Range {
     /// From `first` to `last`.
     ///
     /// # Errors
-    /// They are one, or not finite.
+    /// The ends are equal or not finite.
     pub fn new(first: f64, last: f64) -> Result<Self, RangeError> {
         let is_range = first.is_finite() && last.is_finite() && (last - first).abs() > 0.0;
         if is_range && (last - first).is_finite() {
@@ -57,7 +57,7 @@ impl Range {
         (self.first, self.last)
     }
 
-    /// Where a number of this range is in another one. Ends map to ends exactly.
+    /// Maps a number of this range to another range. Ends map to ends exactly.
     pub(super) fn map(self, number: f64, to: Self) -> f64 {
         let part = (number - self.first) / (self.last - self.first);
         to.first * (1.0 - part) + to.last * part

@@ -1,19 +1,19 @@
-//! What a build without the feature `expressions` has in place of expressions: every text is refused.
+//! The replacement for expressions in a build without the feature `expressions`: every text is rejected.
 
 use zocp_node::Value;
 
 use super::{ConversionError, ExpressionError, Kind};
 
-/// Refuses every expression.
+/// Rejects every expression.
 #[derive(Debug, Clone, Default)]
 pub struct Calculator;
 
-/// There is none.
+/// No expression exists.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expression {}
 
 impl Calculator {
-    /// Refuses a text.
+    /// Rejects a text.
     ///
     /// # Errors
     /// Always.
@@ -23,7 +23,7 @@ impl Calculator {
 }
 
 impl Expression {
-    /// As it was written.
+    /// The text of the expression.
     #[must_use]
     pub fn text(&self) -> &str {
         match *self {}

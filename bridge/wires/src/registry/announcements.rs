@@ -1,10 +1,10 @@
-//! Wires that bridges announce in their trees, so that everybody sees them.
+//! Wires that bridges announce in their trees, so that every program of the mesh can see them.
 //!
-//! Model: a wire that goes through a bridge is the object `wires`, and in it its number, of the bridge's own
-//! tree, with `type` `wire`, `from` and `to` as its ends are written. [`Announcements`] collects what
-//! others say so.
-//! Limits: those of the trees. What is said is shown, and trusted in nothing: at worst it takes wires of
-//! ours for parts of a circle.
+//! Model: a bridge announces each wire that passes through it as an object of its own tree: the object `wires`
+//! contains an object named by the number of the wire, with the entries `type` `wire`, `from` and `to`.
+//! [`Announcements`] collects the announcements of other bridges.
+//! Limits: those of the trees. An announcement is shown but not trusted: a false one can at most make wires of this
+//! bridge look like parts of a circle.
 //! Spec: docs/reference/protocol.md §6.6
 
 use std::{
@@ -33,7 +33,7 @@ struct Parts {
 }
 
 impl Announcements {
-    /// A bridge's tree came; the numbers that it has.
+    /// Reads the tree of a bridge; returns the numbers of its wires.
     pub(crate) fn adopt(&mut self, bridge: PeerId, tree: &Tree) -> BTreeSet<Arc<str>> {
         let wires = tree.object(&all());
         let mut numbers = BTreeSet::new();
@@ -47,7 +47,7 @@ impl Announcements {
         numbers
     }
 
-    /// A tree changed; the number of the wire that it is about.
+    /// Reads a change of a tree; returns the number of the wire that it affects.
     pub(crate) fn follow(&mut self, bridge: PeerId, change: &Change) -> Option<Arc<str>> {
         match change {
             Change::Data {
@@ -68,13 +68,13 @@ impl Announcements {
         }
     }
 
-    /// The ends of a wire, once both were said.
+    /// The ends of a wire, once both are known.
     pub(crate) fn ends(&self, wire: &(PeerId, Arc<str>)) -> Option<(End, End)> {
         let parts = self.parts.get(wire)?;
         Some((parts.from.clone()?, parts.to.clone()?))
     }
 
-    /// A bridge is gone.
+    /// Removes the announcements of a bridge that has left.
     pub(crate) fn forget(&mut self, bridge: PeerId) {
         self.parts.retain(|(one, _), _| *one != bridge);
     }
@@ -89,7 +89,7 @@ impl Announcements {
     }
 }
 
-/// The object that all announced wires are in.
+/// The object that contains all announced wires.
 pub(crate) fn all() -> ObjectPath {
     ObjectPath::root().child(WIRES)
 }
@@ -99,7 +99,7 @@ pub(crate) fn object(id: WireId) -> ObjectPath {
     all().child(&id.0.to_string())
 }
 
-/// What it says.
+/// The entries of the object that announces a wire.
 pub(crate) fn entries(wire: &Wire) -> Vec<(String, Value)> {
     let entry = |name: &str, text: String| (name.to_owned(), Value::from(text));
     vec![

@@ -1,5 +1,4 @@
-//! Wires of others: those in the lists of subscribers, and those that other bridges announce; and what all
-//! wires together are.
+//! Foreign wires: those in lists of subscribers and those that other bridges announce; and the search for circles.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -16,8 +15,8 @@ use super::{
 };
 
 impl Registry {
-    /// Follows who is listed at an emitter: wires that others made or took away, and ours that are
-    /// confirmed.
+    /// Reads the list of subscribers of an emitter: adds foreign wires, confirms own ones, and removes both kinds if
+    /// they are no longer listed.
     pub(super) fn sync(&mut self, emitter: &CapabilityAddress) {
         let listed = self.listed_at(emitter);
         for id in self.direct_at(emitter).to_vec() {
@@ -53,7 +52,7 @@ impl Registry {
         }
     }
 
-    /// A wire between two nodes that others made.
+    /// Adds a foreign wire between two nodes.
     pub(super) fn add_foreign(&mut self, emitter: &CapabilityAddress, sensor: CapabilityAddress) {
         let is_relay = emitter.peer == self.me && is_relay(emitter);
         if is_relay || self.foreign_count >= self.limits.wires_seen_max {
@@ -78,7 +77,7 @@ impl Registry {
         self.output.push_back(Output::Show(id));
     }
 
-    /// Another bridge announces a wire, or no longer does.
+    /// Another bridge has announced a wire, changed it or withdrawn it.
     pub(super) fn follow_announced(&mut self, bridge: PeerId, number: Arc<str>) {
         let key = (bridge, number);
         if let Some(old) = self.elsewhere.remove(&key) {
@@ -103,8 +102,8 @@ impl Registry {
         self.output.push_back(Output::Show(id));
     }
 
-    /// The wires that lead in a circle: what one of them passes on may come back to it. Those between two
-    /// circles are among them.
+    /// The wires in a circle: a value that one of them passes on may return to it. Wires that connect two circles
+    /// are included.
     pub(crate) fn circles(&self) -> HashSet<WireId> {
         let place = |end: &End| {
             let End::Node(end) = end else { return None };
@@ -119,7 +118,7 @@ impl Registry {
         circles(edges.collect())
     }
 
-    /// A wire of others is no more.
+    /// Removes a foreign wire.
     pub(super) fn remove_foreign(&mut self, id: WireId) {
         if let Some(wire) = self.wires.remove(id) {
             if let WireStage::Direct { emitter, .. } = &wire.stage {
@@ -164,8 +163,8 @@ impl Registry {
     }
 }
 
-/// Of these edges those that are in a circle: what is left when nothing is left that leads nowhere or
-/// comes from nowhere.
+/// The edges in a circle: repeatedly removes the edges without a predecessor or successor, until none is left to
+/// remove.
 fn circles(mut edges: Vec<(WireId, CapabilityAddress, CapabilityAddress)>) -> HashSet<WireId> {
     loop {
         let begins: HashSet<CapabilityAddress> =

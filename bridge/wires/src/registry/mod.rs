@@ -1,23 +1,24 @@
-//! Which wires there are, and what has to be done for them: the pure half.
+//! The registry of wires: which wires exist and what must be done for them, without I/O.
 //!
-//! Model: a [`Registry`] has every wire: those that were made here, and those that others made between nodes,
-//! which are in the lists of subscribers. It follows nodes and services and says what to do as
-//! [`Output`]s. **After each call that takes `&mut self`, drain [`Registry::poll_output`] until it gives
+//! Model: a [`Registry`] holds all wires: those made by clients of this bridge, and foreign ones, which other programs
+//! made between nodes and which appear in lists of subscribers. It follows nodes and services and returns what must be
+//! done as [`Output`]s. **After each call that takes `&mut self`, call [`Registry::poll_output`] until it returns
 //! `None`.**
 //! Invariants:
-//! WIREREGISTRY-1. A wire of ours is made whenever both ends are here, and is taken apart, not forgotten, when one
-//!     goes. Of nodes that come back with another UUID the name counts.
-//! WIREREGISTRY-2. A direct wire that somebody takes away while both nodes are here is gone; a lasting one is made
-//!     again after [`Output::Later`].
-//! WIREREGISTRY-3. Two wires never have the same ends; the later one takes the place of the former.
-//! WIREREGISTRY-4. When nodes enter, a subscription is told again, also where it is listed: pyZOCP lists those who left.
-//!     It is told once more after [`Output::Later`], and again until it is listed: an emitter's node that
-//!     has not met the sensor's yet cannot follow.
-//! WIREREGISTRY-5. A subscriber whose node left is missed by the emitter's node, not forgotten: the wire waits for it.
-//! Limits: [`Limits::wires_max`] wires of ours, further ones are refused; [`Limits::wires_seen_max`] of others,
-//! above that they are not shown.
-//! Layout: `wire` a wire; `stages` what is done for those of ours; `seen` those of others.
-//! Not here: doing what is said (`super::Wires`), whether values arrive (`super::record`).
+//! WIREREGISTRY-1. A wire of this bridge is active whenever both ends are present. When an end disappears, the wire
+//!     waits instead of being deleted. A node that returns with another UUID is recognized by its name.
+//! WIREREGISTRY-2. A direct wire whose subscription is removed while both nodes are present is deleted; a lasting wire
+//!     is made again after [`Output::Later`].
+//! WIREREGISTRY-3. No two wires have the same ends; a new one replaces the old one.
+//! WIREREGISTRY-4. When nodes enter, a subscription is requested again, even if the emitter lists it, because pyZOCP
+//!     keeps nodes that have left in its lists. It is requested once more after [`Output::Later`], and again until it
+//!     is listed, because the emitter's node ignores the request until it has met the sensor's node.
+//! WIREREGISTRY-5. The emitter's node lists a subscriber that has left as missed; the wire waits for its return.
+//! Limits: [`Limits::wires_max`] wires of this bridge; further ones are rejected. [`Limits::wires_seen_max`] foreign
+//! wires; further ones are not shown.
+//! Layout: `announcements` wires of other bridges; `foreign_wires` wires that others made; `table` lookup by
+//! capability; `transitions` state changes of own wires; `wire` a wire and its state.
+//! Not here: applying the outputs (`super::Wires`), whether values arrive (`super::record`).
 
 pub(crate) mod announcements;
 mod foreign_wires;
@@ -60,79 +61,79 @@ pub(super) struct Registry {
     limits: Limits,
     nodes: Nodes,
     wires: WireTable,
-    /// Direct wires by their emitter, made or seen.
+    /// Direct wires by emitter, own and foreign ones.
     direct: HashMap<CapabilityAddress, Vec<WireId>>,
-    /// Wires that go through other bridges, as those announce them.
+    /// Wires that pass through other bridges and are announced by them.
     elsewhere: HashMap<(PeerId, Arc<str>), WireId>,
     announced: Announcements,
-    /// Services that are on the bus, of those that wires name.
+    /// The services named by wires that are on the bus.
     services: HashSet<Arc<str>>,
     last: u32,
     foreign_count: usize,
     output: VecDeque<Output>,
 }
 
-/// What to do.
+/// What the caller must do.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub(super) enum Output {
-    /// Tell the emitter's node of a subscription; failure is told by [`Registry::refuse`].
+    /// Request a subscription from the emitter's node; report a failure with [`Registry::refuse`].
     Subscribe(WireId, CapabilityAddress, CapabilityAddress, InitialValue),
-    /// Hand the sensor the value that the emitter has: its node does not do so itself.
+    /// Send the current value of the emitter to the sensor, because the emitter's node does not.
     SendInitial(CapabilityAddress, CapabilityAddress),
-    /// Tell it of the end of one.
+    /// Remove a subscription at the emitter's node.
     Unsubscribe(CapabilityAddress, CapabilityAddress),
-    /// Pass values on.
+    /// Start a worker that passes values on.
     Start(WireId, Route),
-    /// Pass no more on; what has come is delivered.
+    /// Stop accepting values; queued values are still delivered.
     Stop(WireId),
-    /// Show it, or that it changed.
+    /// Show the wire on the bus, or update it.
     Show(WireId),
-    /// It is gone: nothing of it is passed on any more.
+    /// Remove the wire from the bus and discard its queued values.
     Hide(WireId),
-    /// Call [`Registry::again`] after a while. Several for one wire are one.
+    /// Call [`Registry::again`] after a delay. Several requests for one wire count as one.
     Later(WireId),
-    /// The wires that outlive the bridge are others now.
+    /// Save the lasting wires, because they have changed.
     Save,
-    /// Announce a wire that goes through this bridge.
+    /// Announce a wire that passes through this bridge.
     Announce(WireId),
-    /// Announce it no longer.
+    /// Withdraw its announcement.
     Withdraw(WireId),
-    /// Tell by [`Registry::service`] whether this service is on the bus, now and from now on.
+    /// Report with [`Registry::service`] whether this service is on the bus, now and after each change.
     Watch(Arc<str>),
-    /// That is of no interest any more.
+    /// Stop reporting it.
     Unwatch(Arc<str>),
 }
 
-/// Whether the sensor of a new subscription gets the value that the emitter has.
+/// Whether the sensor of a new subscription receives the current value of the emitter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InitialValue {
-    /// It gets it.
+    /// It receives the current value.
     Wanted,
-    /// It waits for the next one.
+    /// It receives only later values.
     Unwanted,
 }
 
-/// Why a wire is not made, or not found. Nothing changed.
+/// Why a wire cannot be made or found. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(super) enum WireError {
-    /// It cannot be made, or not now.
+    /// It cannot be made, or not at the moment.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// As many as may be.
-    #[error("there are {0} wires already")]
+    /// The limit of wires is reached.
+    #[error("the limit of {0} wires is reached")]
     TooMany(usize),
-    /// There is none with these ends, or of that number.
+    /// No wire has these ends or this number.
     #[error("there is no such wire")]
     Unknown,
-    /// It goes through another bridge, which alone can take it away.
-    #[error("the wire goes through the bridge \"{0}\": take it away there")]
+    /// It passes through another bridge, and only that bridge can remove it.
+    #[error("the wire passes through the bridge \"{0}\": remove it there")]
     Elsewhere(String),
 }
 
 impl Registry {
-    /// A registry of a bridge that is this node.
+    /// An empty registry of the bridge with this node id.
     #[must_use]
     pub(super) fn new(me: PeerId, name: &str, limits: Limits) -> Self {
         let mut nodes = Nodes::default();
@@ -152,7 +153,7 @@ impl Registry {
         }
     }
 
-    /// What to do next.
+    /// The next output.
     pub(super) fn poll_output(&mut self) -> Option<Output> {
         self.output.pop_front()
     }
@@ -174,7 +175,7 @@ impl Registry {
         self.direct.get(emitter).map_or(&[], Vec::as_slice)
     }
 
-    /// Makes a wire; one with the same ends gives way. Both ends must be here, unless it is lasting.
+    /// Makes a wire and replaces one with the same ends. Both ends must be present unless the wire is lasting.
     ///
     /// # Errors
     /// See [`WireError`].
@@ -190,7 +191,7 @@ impl Registry {
         let planned = self.plan((&from, &to), &conversion);
         if let Err(error) = &planned
             && !(lasting && error.may_pass())
-            // Whether a service is here is not known before the bus has answered.
+            // Whether a service is present is not known before the bus has answered.
             && !matches!(error, PlanError::NoService(_))
         {
             return Err(error.clone().into());
@@ -247,10 +248,10 @@ impl Registry {
         Ok(id)
     }
 
-    /// Takes the wire between two ends away, by whomever it was made.
+    /// Removes the wire between two ends, whoever made it.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no such wire, or it passes through another bridge.
     pub(super) fn disconnect(&mut self, from: End, to: End) -> Result<WireId, WireError> {
         let (from, to) = (self.named(from), self.named(to));
         let id = self.find(&from, &to).or_else(|| {
@@ -264,10 +265,10 @@ impl Registry {
         Ok(id)
     }
 
-    /// Takes a wire away, by whomever it was made.
+    /// Removes a wire, whoever made it.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no such wire, or it passes through another bridge.
     pub(super) fn remove(&mut self, id: WireId) -> Result<(), WireError> {
         let wire = self.wires.get(id).ok_or(WireError::Unknown)?;
         if let WireStage::Elsewhere(bridge) = wire.stage {
@@ -279,7 +280,7 @@ impl Registry {
         Ok(())
     }
 
-    /// A subscription could not be told.
+    /// The emitter's node could not be asked for a subscription.
     pub(super) fn refuse(&mut self, id: WireId, reason: String) {
         let wire = self.wires.get(id);
         if wire.is_some_and(|wire| matches!(wire.stage, WireStage::Asked { .. })) {
@@ -288,7 +289,7 @@ impl Registry {
         }
     }
 
-    /// The time that [`Output::Later`] asked for has passed.
+    /// The delay of [`Output::Later`] has passed.
     pub(super) fn again(&mut self, id: WireId) {
         let Some(wire) = self.wires.get(id).filter(|wire| wire.maker == Maker::Us) else {
             return;
@@ -312,7 +313,7 @@ impl Registry {
         }
     }
 
-    /// A service is on the bus, or is not any more.
+    /// A service has appeared on the bus or disappeared from it.
     pub(super) fn service(&mut self, name: &str, is_here: bool) {
         let changed = if is_here {
             self.services.insert(name.into())
@@ -325,13 +326,13 @@ impl Registry {
         }
     }
 
-    /// A peer is here.
+    /// A peer has entered.
     pub(super) fn entered(&mut self, info: &PeerInfo) {
         self.nodes.enter(info);
         self.sync_listed(info.id);
     }
 
-    /// A peer is gone.
+    /// A peer has left.
     pub(super) fn exited(&mut self, peer: PeerId) {
         let emitters = self.nodes.listed_by(peer);
         self.nodes.leave(peer);
@@ -347,7 +348,7 @@ impl Registry {
         self.reconcile_where(|wire| wire.has_peer(peer));
     }
 
-    /// The tree of a node came.
+    /// The tree of a node has arrived.
     pub(super) fn tree_known(&mut self, peer: PeerId, tree: &Tree) {
         for spot in self.nodes.adopt(peer, tree) {
             self.sync(&spot);
@@ -360,7 +361,7 @@ impl Registry {
         self.reconcile_where(|wire| !wire.is_established() && wire.may_be_at(&about));
     }
 
-    /// A node's tree changed, maybe our own.
+    /// The tree of a node, or of this bridge, has changed.
     pub(super) fn changed(&mut self, peer: PeerId, changes: &[Change]) {
         for change in changes {
             if let Some(number) = self.announced.follow(peer, change) {
@@ -373,20 +374,20 @@ impl Registry {
         }
     }
 
-    /// Our own tree changed.
+    /// The tree of this bridge has changed.
     pub(super) fn local_changed(&mut self, changes: &[Change]) {
         self.changed(self.me, changes);
     }
 
     fn insert(&mut self, wire: Wire) -> WireId {
-        // Numbers are given once in a run of the bridge.
+        // A number is never reused while the bridge runs.
         self.last += 1;
         let id = WireId(self.last);
         self.wires.insert(id, wire);
         id
     }
 
-    /// An end with the names that its node and capability have, where they are here.
+    /// An end with the names of its node and capability, if they are present.
     fn named(&self, end: End) -> End {
         let End::Node(end) = end else {
             return end;
@@ -420,7 +421,7 @@ impl Registry {
     }
 }
 
-/// The name of the emitter of ours that hands the values of a wire to a sensor.
+/// The name of the emitter that this bridge publishes to send the values of a wire to a sensor.
 pub(super) fn relay_name(id: WireId) -> String {
     format!("{RELAY_PREFIX}{}", id.0)
 }

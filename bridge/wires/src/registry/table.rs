@@ -1,8 +1,8 @@
-//! The wires by number, and which of them a capability concerns.
+//! The wires by number, with an index of the wires that a change of a capability can affect.
 //!
-//! Model: a wire that passes values is listed at the capabilities at its ends. Every other wire may become about any
-//! capability, so those are listed by themselves: they are few while a mesh is at rest.
-//! Invariants: TABLE-1. The lists follow every change, since wires are changed through [`WireTable::edit`] alone.
+//! Model: an established wire is listed at the capabilities of its ends. Every other wire may be affected by any
+//! capability, so those are listed separately; they are few in a stable mesh.
+//! Invariants: TABLE-1. The index follows every change, because wires are changed only through [`WireTable::edit`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -25,7 +25,7 @@ impl WireTable {
         self.wires.get(&id)
     }
 
-    /// All of them, by number.
+    /// All wires in the order of their numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (WireId, &Wire)> {
         self.wires.iter().map(|(id, wire)| (*id, wire))
     }
@@ -45,16 +45,16 @@ impl WireTable {
         Some(wire)
     }
 
-    /// Changes a wire; `None` if there is none.
+    /// Changes a wire; `None` if it does not exist.
     pub(super) fn edit<R>(&mut self, id: WireId, change: impl FnOnce(&mut Wire) -> R) -> Option<R> {
-        // Out and in again, so that the lists are those of what it is by then.
+        // Removed and inserted again, so that the index follows the change.
         let mut wire = self.remove(id)?;
         let result = change(&mut wire);
         self.insert(id, wire);
         Some(result)
     }
 
-    /// The wires that a change of a capability may concern, by number.
+    /// The wires that a change of a capability may affect, in the order of their numbers.
     pub(super) fn concerned(&self, spot: &CapabilityAddress) -> Vec<WireId> {
         let established = self.established.get(spot).into_iter().flatten();
         let ids: BTreeSet<WireId> = established.chain(&self.unestablished).copied().collect();
@@ -90,12 +90,12 @@ impl WireTable {
     }
 }
 
-/// The capabilities at the ends of a wire that passes values; `None` of one that does not.
+/// The capabilities at the ends of an established wire; `None` for any other wire.
 fn spots(wire: &Wire) -> Option<[Option<&CapabilityAddress>; 2]> {
     match &wire.stage {
         WireStage::Direct { emitter, sensor } => Some([Some(emitter), Some(sensor)]),
         WireStage::Through(route) => Some([route.source.spot(), route.target.spot()]),
-        // Another bridge sees to it.
+        // Another bridge maintains it.
         WireStage::Elsewhere(_) => Some([None, None]),
         WireStage::Waiting(_) | WireStage::Asked { .. } | WireStage::Refused(_) => None,
     }

@@ -1,4 +1,4 @@
-//! How wires of ours are made, taken apart and taken away.
+//! State changes of the wires of this bridge: making, suspending and removing them.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{
 };
 
 impl Registry {
-    /// Makes a wire if it can be, and takes it apart if it cannot.
+    /// Compares the state of a wire with what is possible now, and changes it if they differ.
     pub(super) fn reconcile(&mut self, id: WireId) {
         let Some(wire) = self.wires.get(id).filter(|wire| wire.maker == Maker::Us) else {
             return;
@@ -75,7 +75,7 @@ impl Registry {
         self.output.push_back(Output::Show(id));
     }
 
-    /// Ends what a wire does; the nodes are told if they are still here.
+    /// Leaves the current state; the subscription is removed if both nodes are present.
     pub(super) fn leave_stage(&mut self, id: WireId) {
         let Some(wire) = self.wires.get(id) else {
             return;
@@ -96,7 +96,7 @@ impl Registry {
         }
     }
 
-    /// Whether the sensor of a wire gets the value that the emitter has when it is made.
+    /// Whether the sensor of a new wire receives the current value of the emitter.
     pub(super) fn first(&self, id: WireId, sensor: &CapabilityAddress) -> InitialValue {
         let wire = self.wires.get(id).filter(|wire| wire.maker == Maker::Us);
         let known = self.nodes.known(sensor);
@@ -108,7 +108,7 @@ impl Registry {
         }
     }
 
-    /// An old emitter's node does not tell a new subscriber the present value.
+    /// Sends the current value to a new subscriber if the emitter's node is an old one, which does not do so itself.
     pub(super) fn send_initial(&mut self, emitter: &CapabilityAddress, sensor: &CapabilityAddress) {
         let node = self.nodes.get(emitter.peer);
         if node.is_some_and(|node| !node.is_extended) {
@@ -117,7 +117,7 @@ impl Registry {
         }
     }
 
-    /// Somebody took a direct wire away (WIREREGISTRY-2), or a node of it left.
+    /// The subscription of a direct wire was removed (WIREREGISTRY-2), or one of its nodes left.
     pub(super) fn subscription_removed(&mut self, id: WireId) {
         let Some(wire) = self.wires.get(id) else {
             return;
@@ -135,7 +135,7 @@ impl Registry {
             return;
         };
         if are_here != [true, true] {
-            // The node went, or what it had: `reconcile` says so.
+            // The node or the capability is gone: `reconcile` finds out which.
             let end = wire.from.to_string();
             self.set_stage(id, WireStage::Waiting(PlanError::NodeGone(end)));
             self.output.push_back(Output::Show(id));
@@ -152,7 +152,7 @@ impl Registry {
         }
     }
 
-    /// Takes a wire away, of whomever.
+    /// Removes a wire, whoever made it.
     pub(super) fn take(&mut self, id: WireId) {
         self.leave_stage(id);
         if let Some(wire) = self.wires.remove(id) {
@@ -181,7 +181,7 @@ impl Registry {
         }
     }
 
-    /// Settles the wires that a change of a capability concerns.
+    /// Reconciles the wires that a change of a capability affects.
     pub(super) fn reconcile_at(&mut self, spot: &CapabilityAddress) {
         let name = self.nodes.get(spot.peer).map(|node| node.name.clone());
         let about = (spot.peer, name.unwrap_or_default(), spot.path.to_string());

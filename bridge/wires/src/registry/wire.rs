@@ -1,4 +1,4 @@
-//! A wire, and how far it is.
+//! A wire and its state.
 
 use zocp_node::PeerId;
 
@@ -13,64 +13,64 @@ use zocp_mapping::label::label;
 /// A wire.
 #[derive(Debug, Clone)]
 pub(crate) struct Wire {
-    /// Where it begins.
+    /// Its source.
     pub(crate) from: End,
-    /// Where it ends.
+    /// Its target.
     pub(crate) to: End,
-    /// What it makes of values.
+    /// The conversion of its values.
     pub(crate) conversion: Conversion,
-    /// Whether it outlives the bridge.
+    /// Whether it is saved and made again when the bridge restarts.
     pub(crate) lasting: bool,
-    /// By whom it was made.
+    /// Who made it.
     pub(crate) maker: Maker,
     pub(super) stage: WireStage,
 }
 
-/// By whom a wire was made.
+/// Who made a wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Maker {
-    /// By a client of this bridge.
+    /// A client of this bridge.
     Us,
-    /// By somebody else, between two nodes.
+    /// Another program or bridge.
     Others,
 }
 
-/// How far a wire is.
+/// The internal state of a wire.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum WireStage {
-    /// Something is not here.
+    /// An end is missing, or its node has not sent its tree.
     Waiting(PlanError),
-    /// The nodes were told; the emitter does not list it yet.
+    /// The subscription was requested, but the emitter does not list it yet.
     Asked {
         emitter: CapabilityAddress,
         sensor: CapabilityAddress,
     },
-    /// The emitter lists it.
+    /// The emitter lists the subscription.
     Direct {
         emitter: CapabilityAddress,
         sensor: CapabilityAddress,
     },
-    /// It goes through this bridge.
+    /// It passes through this bridge.
     Through(Route),
-    /// It goes through another bridge, which announces it under this number.
+    /// It passes through another bridge, which announces it.
     Elsewhere(PeerId),
-    /// It cannot be.
+    /// It cannot be made; the text says why.
     Refused(String),
 }
 
-/// What is shown of how far a wire is.
+/// The state of a wire as it is shown on the bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
-    /// An end is missing; which.
+    /// Not active yet; the text says why, unless only the confirmation of a node is missing.
     Waiting(Option<String>),
-    /// Values pass.
+    /// Values are passed on.
     Active,
-    /// It cannot be; why.
+    /// It cannot be made; the text says why.
     Failed(String),
 }
 
 impl Wire {
-    /// How far it is.
+    /// The state that is shown on the bus.
     #[must_use]
     pub(crate) fn state(&self) -> State {
         match &self.stage {
@@ -83,7 +83,7 @@ impl Wire {
         }
     }
 
-    /// Whether values go from node to node without this bridge.
+    /// Whether values pass directly between the nodes, without this bridge.
     #[must_use]
     pub(crate) fn is_direct(&self) -> bool {
         matches!(
@@ -92,7 +92,7 @@ impl Wire {
         )
     }
 
-    /// Whether others made it, and it is no more when this node goes.
+    /// Whether it is a foreign wire that disappears when this node leaves.
     pub(super) fn is_foreign_at(&self, peer: PeerId) -> bool {
         match self.stage {
             WireStage::Elsewhere(bridge) => bridge == peer,
@@ -116,7 +116,7 @@ impl Wire {
         pinned(&self.from) || pinned(&self.to)
     }
 
-    /// Whether one of its ends is this capability of this node, or may become it.
+    /// Whether one of its ends is, or may become, this capability of this node.
     pub(super) fn is_about(&self, (peer, name, capability): &(PeerId, String, String)) -> bool {
         let is_it = |end: &End| match end {
             End::Node(end) if self.is_established() => {
@@ -130,7 +130,7 @@ impl Wire {
         is_it(&self.from) || is_it(&self.to)
     }
 
-    /// Whether one of its ends is at this node, or may be once it is known.
+    /// Whether one of its ends is at this node, or may be once the node's tree is known.
     pub(super) fn may_be_at(&self, (peer, name): &(PeerId, String)) -> bool {
         let is_it = |end: &End| match end {
             End::Node(end) => {
@@ -144,7 +144,7 @@ impl Wire {
         is_it(&self.from) || is_it(&self.to)
     }
 
-    /// Notes which very nodes the ends are, and their names.
+    /// Stores the ids of the nodes at its ends, and the paths of their capabilities.
     pub(super) fn pin(&mut self, stage: &WireStage) {
         let (from, to) = match stage {
             WireStage::Asked { emitter, sensor } | WireStage::Direct { emitter, sensor } => {
@@ -162,7 +162,7 @@ impl Wire {
     }
 }
 
-/// Whether two ends mean the same.
+/// Whether two ends are the same capability or member.
 pub(super) fn is_same(one: &End, other: &End) -> bool {
     match (one, other) {
         (End::Node(one), End::Node(other)) => {

@@ -1,4 +1,4 @@
-//! The bounds of wires, reached.
+//! The limits of wires, each reached by a test.
 
 use zocp_node::{PeerId, PeerInfo};
 
@@ -19,7 +19,7 @@ fn registry(wires_max: usize, wires_seen_max: usize) -> Registry {
     Registry::new(PeerId::new([255; 16]), "bridge", limits)
 }
 
-/// A lasting wire between nodes that are not here.
+/// Makes a lasting wire between absent nodes.
 fn connect(registry: &mut Registry, number: u8, conversion: Conversion) -> Result<(), WireError> {
     let from = format!("desk:out{number}").parse().unwrap();
     let made = registry.connect((from, "lamp:in".parse().unwrap()), conversion, true);

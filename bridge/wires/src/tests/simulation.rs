@@ -1,8 +1,8 @@
-//! The registry on a simulated mesh: nodes that restart, links that fail, people who take wires away.
+//! The registry on a simulated mesh, with nodes that restart, links that fail, and users who remove wires.
 //!
-//! Model: a [`World`] has desks with an emitter and lamps with a sensor. It does what the registry says, as
-//! far as nodes are here and hear each other, and tells the registry what a bridge would hear of it. When
-//! all is whole again and the registry was let look again, every wire must be there once.
+//! Model: a [`World`] has desks with an emitter and lamps with a sensor. It carries out the outputs of the registry,
+//! as far as nodes are present and connected, and reports to the registry what a bridge would observe. When all nodes
+//! are present and connected again and the retries have run, every wire must exist exactly once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,14 +23,14 @@ use super::super::{
 const DESKS: u8 = 2;
 const LAMPS: u8 = 2;
 
-/// What happens.
+/// An event of the simulation.
 #[derive(Debug, Clone)]
 enum Happening {
-    /// A node ends, and one of its name comes, the second time it happens.
+    /// A node leaves; the next time, a new node with its name enters.
     Toggle(u8),
-    /// A desk and a lamp no longer hear each other, or do again.
+    /// A desk and a lamp lose their connection, or regain it.
     Part(u8, u8),
-    /// Somebody takes a wire away at the emitter.
+    /// A user removes a subscription at the emitter.
     Unwire(u8, u8),
     /// Time passes.
     Wait,
@@ -39,14 +39,14 @@ enum Happening {
 #[derive(Debug, Default)]
 struct World {
     registry: Option<Registry>,
-    /// By their number; those that are here.
+    /// The present nodes by number.
     here: BTreeMap<u8, PeerId>,
     starts: u8,
-    /// Pairs of numbers that do not hear each other.
+    /// Pairs of numbers without a connection.
     apart: BTreeSet<(u8, u8)>,
-    /// Who is subscribed to whom.
+    /// Subscriptions: emitter and sensor.
     listed: BTreeSet<(PeerId, PeerId)>,
-    /// Who was, and left without unsubscribing.
+    /// Subscriptions of nodes that left without unsubscribing.
     missed: BTreeSet<(PeerId, PeerId)>,
     later: BTreeSet<WireId>,
 }
@@ -66,7 +66,7 @@ impl World {
     fn toggle(&mut self, number: u8) {
         if let Some(peer) = self.here.remove(&number) {
             let is_its = |(emitter, sensor): &(PeerId, PeerId)| *emitter == peer || *sensor == peer;
-            // Whoever lists it may have noticed before the bridge.
+            // The emitter's node may notice before the bridge.
             if self.starts.is_multiple_of(2) {
                 self.miss(is_its);
             }
@@ -93,7 +93,7 @@ impl World {
         self.apart.insert((desk, lamp));
         let pair = (self.here.get(&desk).copied(), self.here.get(&lamp).copied());
         if let (Some(emitter), Some(sensor)) = pair {
-            // Each is gone for the other, and nodes that left are taken out.
+            // Each node considers the other one gone and removes its subscriptions.
             self.miss(|one| *one == (emitter, sensor));
         }
     }
@@ -116,7 +116,7 @@ impl World {
         self.follow();
     }
 
-    /// The bridge hears who is listed at an emitter.
+    /// Reports the list of subscribers of an emitter to the registry.
     fn tell(&mut self, emitter: PeerId) {
         if self.number_of(emitter).is_none() {
             return;
@@ -219,7 +219,7 @@ impl World {
         self.follow();
     }
 
-    /// All are here and hear each other, and the registry looked again.
+    /// Makes all nodes present and connected, and runs the retries.
     fn mend(&mut self) {
         self.apart.clear();
         for number in 0..DESKS + LAMPS {
@@ -268,7 +268,7 @@ proptest! {
             match happening {
                 Happening::Toggle(number) => world.toggle(number),
                 Happening::Part(desk, lamp) => world.part(desk, lamp),
-                // A wire that does not last is gone then.
+                // Would remove a wire that is not lasting.
                 Happening::Unwire(..) | Happening::Wait => world.wait(),
             }
         }
