@@ -22,11 +22,11 @@ fn on_a_full_disk_the_bridge_goes_on_and_what_lasts_is_written_when_there_is_roo
         let mut curtain = publish(&bridge.bus, "curtain").await;
         curtain.tell(&text).await;
         curtain.says("is published").await;
-        bridge.program.says("cannot be kept; trying again").await;
+        bridge.program.says("cannot save the state; retrying").await;
         let local = bridge.bus.object(BRIDGE, LOCAL);
         assert!(local.shown_value("curtain").await.contains(&text));
         fs::remove_file(filler).expect("a file");
-        bridge.program.says("is kept again").await;
+        bridge.program.says("the state is saved again").await;
         bridge.program.kill().await;
         let _again = Bridge::start_on(&bridge.bus, ZOCP, &foh, "foh", &[]).await;
         assert!(local.shown_value("curtain").await.contains(&text));
@@ -39,7 +39,7 @@ fn state_that_cannot_be_read_is_left_alone_and_the_bridge_runs_without() {
         let place = lab.path("state-foh/published.json/in-the-way");
         fs::create_dir_all(&place).expect("a directory");
         let bridge = Bridge::start(ZOCP, &lab.host("foh").await, "foh", &[]).await;
-        let told = "nothing of it is kept until the next start";
+        let told = "changes are not saved until the next start";
         bridge.program.says(told).await;
         let mut curtain = publish(&bridge.bus, "curtain").await;
         curtain.tell("up").await;

@@ -1,7 +1,7 @@
-//! Files of documents in a directory: read, put aside, replaced.
+//! The files of documents: reading, renaming malformed ones, replacing.
 //!
-//! Model: [`Directory`] is the place with its lock, which is taken when there is something to read or to
-//! write. All here blocks; the names of temporary files are fixed, since only who has the lock writes.
+//! Model: [`Directory`] is the path with its lock, which is taken at the first read or write. All functions block. The
+//! names of temporary files are fixed, because only the owner of the lock writes.
 //! Invariants: those of [`super`].
 
 use std::{
@@ -20,18 +20,18 @@ use super::{ASIDE_MAX, Document, LEN_MAX, StateError};
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    /// Open, and thereby locked, once it was needed.
+    /// The open and thereby locked lock file, once it was needed.
     lock: Mutex<Option<File>>,
 }
 
-/// What a file says before anything of its state is looked at.
+/// The fields that are checked before the state is parsed.
 #[derive(Debug, Deserialize)]
 struct Heading {
     format: String,
     version: u32,
 }
 
-/// A file.
+/// The contents of a file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Whole<D> {
     format: String,
@@ -47,7 +47,7 @@ impl Directory {
         }
     }
 
-    /// What is kept of a document. `None` where nothing is, or where it was malformed and is put aside.
+    /// Reads a document. `None` if there is no file, or if it was malformed and was renamed.
     pub(super) fn read<D: Document>(&self) -> Result<Option<D>, StateError> {
         let file = self.file_of::<D>();
         if !self.exists(&file)? {
@@ -69,7 +69,7 @@ impl Directory {
         }
     }
 
-    /// A document as it is written.
+    /// Formats a document.
     pub(super) fn form<D: Document>(document: D) -> Result<Vec<u8>, StateError> {
         let whole = Whole {
             format: format_of::<D>(),
@@ -85,7 +85,7 @@ impl Directory {
         }
     }
 
-    /// Puts a document in the place of the one before.
+    /// Replaces the file of a document.
     pub(super) fn write<D: Document>(&self, octets: &[u8]) -> Result<(), StateError> {
         self.lock()?;
         let file = self.file_of::<D>();
@@ -105,7 +105,7 @@ impl Directory {
         file.try_exists().map_err(|source| system(file, source))
     }
 
-    /// Makes the directory, and locks it, once.
+    /// Creates and locks the directory, once.
     fn lock(&self) -> Result<(), StateError> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.is_some() {
@@ -128,7 +128,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Renames a malformed file so that it can be looked at.
+    /// Renames a malformed file, so that the operator can examine it.
     fn put_aside<D: Document>(&self, file: &Path, reason: &str) -> Result<PathBuf, StateError> {
         for number in 1..=ASIDE_MAX {
             let place = self
@@ -146,7 +146,7 @@ impl Directory {
     }
 }
 
-/// A document, or what is wrong with its form.
+/// Parses a document; the inner error describes a malformed file.
 fn parse<D: Document>(file: &Path, octets: Option<&[u8]>) -> Result<Result<D, String>, StateError> {
     let Some(octets) = octets else {
         return Ok(Err(format!("it is longer than {LEN_MAX} octets")));
@@ -171,7 +171,7 @@ fn parse<D: Document>(file: &Path, octets: Option<&[u8]>) -> Result<Result<D, St
         .map_err(|error| error.to_string()))
 }
 
-/// A file's octets; none if it is too long.
+/// The octets of a file; `None` if it is too long.
 fn read_bounded(file: &Path) -> io::Result<Option<Vec<u8>>> {
     let most = LEN_MAX as u64;
     let mut octets = Vec::new();
@@ -185,7 +185,7 @@ fn write_synced(path: &Path, octets: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A file that only the user can read.
+/// Options for a file that only its owner can read.
 fn writable() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).mode(0o600);

@@ -1,19 +1,19 @@
-//! What outlives the bridge: small documents in a directory of their own.
+//! State that outlives the bridge: small documents in a directory of their own.
 //!
-//! Model: a [`StateDir`] is a place. A [`Document`] is a type that is kept there, in a file of its own:
-//! JSON, `{"format": "zocp-NAME", "version": 1, "state": …}`. Opening it gives what was kept and a
-//! [`Store`]; [`Store::persist`] starts the task that writes, and gives its handle, the [`Persister`]. Who owns
-//! the state says when it changed; what it is by then is asked for when it is written.
+//! Model: a [`StateDir`] is the directory. A [`Document`] is a type that is saved there in its own file, as JSON:
+//! `{"format": "zocp-NAME", "version": 1, "state": …}`. Opening a document returns the saved value and a [`Store`];
+//! [`Store::persist`] starts the task that writes the document, and returns its handle, the [`Persister`]. The owner
+//! of the state reports changes; the task requests the current state when it writes.
 //! Invariants:
-//! STATE-1. A file is whole, the old one or the new one, also after a crash or a full disk: it is written
-//!     beside its place, synced, and put there by one rename.
-//! STATE-2. What cannot be understood is never written over: a file that is malformed is put aside, one of a
-//!     newer version, or one that cannot be read, stays, and nothing is kept until the next start.
-//! STATE-3. One bridge writes in a directory. It has a lock on it as long as it runs; a second keeps nothing.
-//! STATE-4. Nothing of it is on the way of values: changes wait [`SAVE_DELAY`] to be written together, outside
-//!     the tasks of the bridge. What cannot be written is logged once and tried again.
-//! Limits: [`LEN_MAX`] octets for a file; [`ASIDE_MAX`] files of each document put aside.
-//! Not here: what is kept (`zocp_daemon::local`, `zocp_wires`), where the directory is (`bridge/cli`).
+//! STATE-1. A file is complete, the old or the new version, even after a crash or on a full disk: it is written to a
+//!     temporary file, synced, and renamed.
+//! STATE-2. A file that cannot be read is never overwritten. A malformed file is renamed; a file of a newer version,
+//!     or one that the system cannot read, stays, and the document is not saved until the next start.
+//! STATE-3. Only one bridge writes to a directory. It holds a lock while it runs; a second bridge saves nothing.
+//! STATE-4. Saving never delays values: changes are collected for [`SAVE_DELAY`] and written outside the tasks of the
+//!     bridge. A failure to write is logged once, and writing is retried.
+//! Limits: [`LEN_MAX`] octets for a file; [`ASIDE_MAX`] renamed malformed files of each document.
+//! Not here: the contents of documents (`zocp_daemon::local`, `zocp_wires`), the path of the directory (`bridge/cli`).
 //! Spec: docs/reference/configuration.md, "What is kept".
 
 mod file;
@@ -29,22 +29,22 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::file::Directory;
 pub use self::persister::Persister;
 
-/// What is kept in a file of its own.
+/// A type that is saved in its own file.
 pub trait Document: Serialize + DeserializeOwned + Default + Send + 'static {
-    /// Its name, which is part of the file's.
+    /// Its name, which is part of the name of the file.
     const NAME: &'static str;
-    /// The version of its form, raised by every change that an older bridge would misread.
+    /// The version of its format. It must be raised with every change that an older bridge would misread.
     const VERSION: u32;
 }
 
-/// The place where documents are kept. Clones share its lock.
+/// The directory of documents. Clones share its lock.
 #[derive(Debug, Clone)]
 pub struct StateDir {
     directory: Option<Arc<Directory>>,
 }
 
 impl StateDir {
-    /// A directory, which is made when there is something to keep.
+    /// A directory. It is created when a document is first written.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self {
@@ -52,14 +52,14 @@ impl StateDir {
         }
     }
 
-    /// No place: nothing is kept.
+    /// No directory: nothing is saved.
     #[must_use]
     pub fn none() -> Self {
         Self { directory: None }
     }
 
-    /// What was kept, which is the default where nothing was or where it cannot be understood (that is
-    /// logged), and what keeps it from now on.
+    /// Reads a document; the default if there is no file or if it cannot be read, which is logged. The returned
+    /// store saves it from now on.
     pub fn open<D: Document>(&self) -> (D, Store<D>) {
         let Some(directory) = &self.directory else {
             return (D::default(), Store::new(None));
@@ -70,14 +70,14 @@ impl StateDir {
                 Store::new(Some(directory.clone())),
             ),
             Err(error) => {
-                tracing::error!(%error, document = D::NAME, "nothing of it is kept until the next start");
+                tracing::error!(%error, document = D::NAME, "cannot read the saved state: changes are not saved until the next start");
                 (D::default(), Store::new(None))
             }
         }
     }
 }
 
-/// Where a document is kept; nowhere, if that cannot be.
+/// Where a document is saved, if it can be.
 #[derive(Debug)]
 #[must_use = "nothing is written before `persist`"]
 pub struct Store<D> {
@@ -93,8 +93,8 @@ impl<D: Document> Store<D> {
         }
     }
 
-    /// Starts to write. `state` is asked for what is to be kept, once for each writing, and must be short.
-    /// When `stop` is cancelled, what has changed is written a last time.
+    /// Starts the task that saves the document. `state` must return the current state quickly; it is called once for
+    /// each write. When `stop` is cancelled, unsaved changes are written a last time.
     pub fn persist(
         self,
         tasks: &TaskTracker,
@@ -108,59 +108,59 @@ impl<D: Document> Store<D> {
     }
 }
 
-/// Why a document cannot be read or written. What was in its file is still there.
+/// Why a document cannot be read or written. The contents of its file are preserved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// The system does not let us. The operator must act.
+    /// The system reports an error. The operator must act.
     #[error("{}: {source}", path.display())]
     System {
-        /// What was to be read or written.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// Another bridge keeps its state there.
-    #[error("{} belongs to another bridge that runs: give this one a place of its own", path.display())]
+    /// Another bridge uses the directory.
+    #[error("{} is in use by another running bridge: configure another directory for this one", path.display())]
     Locked {
         /// The directory.
         path: PathBuf,
     },
-    /// A newer bridge has written it.
+    /// The file was written by a newer bridge.
     #[error("{} has version {found}, and this bridge knows {known}", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
-        /// What it says.
+        /// Its version.
         found: u32,
-        /// What we can read.
+        /// The newest version that this bridge can read.
         known: u32,
     },
-    /// As many as may be are put aside already; somebody should look at them.
-    #[error("{} is malformed ({reason}), as are the {ASIDE_MAX} put aside before", path.display())]
+    /// The file is malformed, and the limit of renamed malformed files is reached; the operator should examine them.
+    #[error("{} is malformed ({reason}), as are the {ASIDE_MAX} files that were renamed before", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error of the parser.
         reason: String,
     },
-    /// There is more to keep than a file may have.
-    #[error("{len} octets are more than {LEN_MAX}")]
+    /// The document is larger than a file may be.
+    #[error("the state has {len} octets, more than the limit of {LEN_MAX}")]
     TooLong {
-        /// How many there are.
+        /// Its octets.
         len: usize,
     },
-    /// The bridge has ended, and has written its state before.
+    /// The bridge has ended, after it wrote the state a last time.
     #[error("the bridge has ended")]
     Closed,
-    /// It has no form in JSON: our fault.
+    /// The document cannot be converted to JSON, which is a bug of the bridge.
     #[error("cannot be written as JSON: {0}")]
     Unwritable(String),
 }
 
-/// How long changes wait for others. A crash loses at most what changed since.
+/// How long changes are collected before they are written. A crash loses at most the changes since then.
 pub const SAVE_DELAY: Duration = Duration::from_secs(1);
 /// Octets of a file: far more than publications and wires need.
 pub const LEN_MAX: usize = 16 * 1024 * 1024;
-/// Malformed files of one document that are kept to be looked at.
+/// Renamed malformed files of one document, for the operator to examine.
 pub const ASIDE_MAX: usize = 9;

@@ -1,10 +1,10 @@
 //! The task that writes a document, and its handle.
 //!
-//! Model: changes are counted. The task waits for one, then for [`SAVE_DELAY`] or for somebody who wants
-//! it saved, asks for the state and writes it. What it has tried is told by its number.
-//! Invariants: PERSISTER-1. a state that is asked for after a change holds it, so what is told as saved is.
-//! PERSISTER-2. a document that has not changed its form is not written again.
-//! Limits: after a failure it is tried again with each change, at most each [`RETRY_MAX`].
+//! Model: changes are counted. The task waits for a change, then for [`SAVE_DELAY`] or a request to save at once; then
+//! it requests the state and writes it. It publishes the number of the last change that it attempt to write.
+//! Invariants: PERSISTER-1. The state is requested after a change was counted, so it contains the changes that are
+//! reported as saved. PERSISTER-2. A document whose formatted text has not changed is not written again.
+//! Limits: after a failure, writing is retried with each change and at intervals of at most [`RETRY_MAX`].
 
 use std::{
     sync::{
@@ -23,16 +23,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Document, SAVE_DELAY, StateError, file::Directory};
 
-/// Says when a document changed. Clones say it of the same.
+/// The handle of the task that saves a document. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Persister {
-    kept: Option<Kept>,
+    handle: Option<Handle>,
 }
 
 #[derive(Debug, Clone)]
-struct Kept {
+struct Handle {
     shared: Arc<Shared>,
-    tried: watch::Receiver<Tried>,
+    attempt: watch::Receiver<Attempt>,
 }
 
 #[derive(Debug, Default)]
@@ -42,17 +42,17 @@ struct Shared {
     wanted: Notify,
 }
 
-/// The last attempt.
+/// The last attempt to write.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tried {
-    /// How many changes it held.
+pub(super) struct Attempt {
+    /// The number of changes that it contained.
     pub(super) changes: u64,
     pub(super) error: Option<Arc<StateError>>,
 }
 
 impl Persister {
     pub(super) fn none() -> Self {
-        Self { kept: None }
+        Self { handle: None }
     }
 
     pub(super) fn start<D: Document>(
@@ -62,48 +62,53 @@ impl Persister {
         state: impl Fn() -> D + Send + Sync + 'static,
     ) -> Self {
         let shared = Arc::new(Shared::default());
-        let (tell, tried) = watch::channel(Tried::default());
+        let (attempts, attempt) = watch::channel(Attempt::default());
         let writer = Writer {
             shared: shared.clone(),
-            tell,
+            attempts,
             directory,
             state,
             written: Arc::default(),
         };
         tasks.spawn(writer.run(stop));
         Self {
-            kept: Some(Kept { shared, tried }),
+            handle: Some(Handle { shared, attempt }),
         }
     }
 
-    /// Whether there is a place where it is kept.
+    /// Whether the document is saved at all.
     pub fn is_persistent(&self) -> bool {
-        self.kept.is_some()
+        self.handle.is_some()
     }
 
-    /// The state changed: it is written soon. Costs next to nothing.
+    /// Reports a change; the document is written soon. This call is cheap.
     pub fn changed(&self) {
-        if let Some(Kept { shared, .. }) = &self.kept {
+        if let Some(Handle { shared, .. }) = &self.handle {
             shared.changes.fetch_add(1, Ordering::Relaxed);
             shared.changed.notify_one();
         }
     }
 
-    /// The state changed, and is written at once; waits until it is. Cancel safe: it is written anyway.
+    /// Reports a change, and waits until the document is written, which happens at once. Cancel safe: the document
+    /// is written in any case.
     ///
     /// # Errors
     ///
-    /// It could not be written; it is tried again. No error where nothing is kept at all.
+    /// The document could not be written; writing is retried. There is no error if documents are not saved at all.
     pub async fn save(&self) -> Result<(), Arc<StateError>> {
-        let Some(Kept { shared, mut tried }) = self.kept.clone() else {
+        let Some(Handle {
+            shared,
+            mut attempt,
+        }) = self.handle.clone()
+        else {
             return Ok(());
         };
         let mine = shared.changes.fetch_add(1, Ordering::Relaxed) + 1;
         shared.changed.notify_one();
         shared.wanted.notify_one();
-        let tried = tried.wait_for(|tried| tried.changes >= mine).await;
-        let error = match tried {
-            Ok(tried) => tried.error.clone(),
+        let attempt = attempt.wait_for(|attempt| attempt.changes >= mine).await;
+        let error = match attempt {
+            Ok(attempt) => attempt.error.clone(),
             Err(_) => Some(Arc::new(StateError::Closed)),
         };
         error.map_or(Ok(()), Err)
@@ -112,19 +117,19 @@ impl Persister {
 
 #[cfg(test)]
 impl Persister {
-    /// Waits for such an attempt.
-    pub(super) async fn tried(&self, is_such: impl FnMut(&Tried) -> bool) {
-        let mut tried = self.kept.as_ref().unwrap().tried.clone();
-        tried.wait_for(is_such).await.unwrap();
+    /// Waits for an attempt that matches.
+    pub(super) async fn tried(&self, is_such: impl FnMut(&Attempt) -> bool) {
+        let mut attempt = self.handle.as_ref().unwrap().attempt.clone();
+        attempt.wait_for(is_such).await.unwrap();
     }
 }
 
 struct Writer<F> {
     shared: Arc<Shared>,
-    tell: watch::Sender<Tried>,
+    attempts: watch::Sender<Attempt>,
     directory: Arc<Directory>,
     state: F,
-    /// What the file has in it, as far as it was us.
+    /// The octets that this task has last written.
     written: Arc<[u8]>,
 }
 
@@ -135,7 +140,7 @@ impl<D: Document, F: Fn() -> D + Send + Sync + 'static> Writer<F> {
             let is_last = tokio::select! {
                 biased;
                 () = stop.cancelled() => true,
-                // Cancel safe: who notifies before the next turn is heard then.
+                // Cancel safe: a notification before the next poll is not lost.
                 () = self.shared.changed.notified() => {
                     tokio::select! {
                         () = stop.cancelled() => true,
@@ -152,22 +157,22 @@ impl<D: Document, F: Fn() -> D + Send + Sync + 'static> Writer<F> {
         }
     }
 
-    /// Writes what changed; how often in a row that has failed now.
+    /// Writes the changes; returns the number of consecutive failures.
     async fn save(&mut self, failures: u32) -> u32 {
         let changes = self.shared.changes.load(Ordering::Relaxed);
-        if changes == self.tell.borrow().changes && failures == 0 {
+        if changes == self.attempts.borrow().changes && failures == 0 {
             return 0;
         }
         let error = self.write().await.err();
         match &error {
             Some(error) if failures == 0 => {
-                tracing::error!(%error, document = D::NAME, "cannot be kept; trying again");
+                tracing::error!(%error, document = D::NAME, "cannot save the state; retrying");
             }
-            None if failures > 0 => tracing::info!(document = D::NAME, "is kept again"),
+            None if failures > 0 => tracing::info!(document = D::NAME, "the state is saved again"),
             _ => {}
         }
         let failures = error.as_ref().map_or(0, |_| failures.saturating_add(1));
-        self.tell.send_replace(Tried {
+        self.attempts.send_replace(Attempt {
             changes,
             error: error.map(Arc::new),
         });
@@ -196,7 +201,7 @@ async fn retry(failures: u32) {
     sleep(pause.min(RETRY_MAX)).await;
 }
 
-/// A full disk is rarely emptied sooner.
+/// Longest pause between two attempts: a full disk is rarely cleared sooner.
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// Beyond it the pause is `RETRY_MAX` anyway.
+/// Above this exponent the pause is `RETRY_MAX`.
 const RETRY_SHIFT_MAX: u32 = 8;

@@ -64,7 +64,7 @@ impl Fixture {
         self.state.lock().unwrap().lit.push(lamp.to_owned());
     }
 
-    /// What the next start would find.
+    /// The state that the next start would read.
     fn found(&self) -> Vec<String> {
         let text = fs::read_to_string(self.file("lamps.json")).unwrap();
         let whole: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -98,7 +98,7 @@ async fn what_is_saved_is_there_at_the_next_start() {
     assert!(!fixture.file(".lamps.json.new").exists());
 }
 
-// Of its clock, the time that the machine takes is no part.
+// The paused clock does not count the time that the machine needs.
 #[tokio::test(start_paused = true)]
 async fn changes_are_written_together_and_the_last_ones_at_the_end() {
     let fixture = Fixture::new();
