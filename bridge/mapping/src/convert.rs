@@ -1,52 +1,52 @@
-//! What a D-Bus client sends, as a value of the mesh.
+//! Conversion of values from D-Bus clients to values of the mesh.
 //!
-//! Model: a value is taken for the type that is wanted wherever it says the same: any D-Bus number is a
-//! number, a structure or an array of as many is a vector, variants are looked into.
-//! Limits: the bus bounds the nesting of a message to 64, so the recursion is bounded.
-//! Not here: access and range, which the node checks; the way out, see `types`.
+//! Model: a value is converted to the wanted type if it has the same meaning: any D-Bus number is a number, a
+//! structure or an array of the right length is a vector, and variants are unpacked.
+//! Limits: the bus limits the nesting of a message to 64, which bounds the recursion.
+//! Not here: access and range, which the node checks; the opposite direction, see `types`.
 
 use zbus::{ObjectPath, Signature, Variant};
 use zocp_model::{Map, Value, float};
 
 use crate::types::integer_variant;
 
-/// Why a value is not taken. The caller's fault.
+/// Why a value is rejected: the caller's mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
-    /// Of a type that does not say the same.
+    /// The type cannot be converted.
     #[error("expected a value of type \"{expected}\", found one of type \"{found}\"")]
     Type {
-        /// The signature that is wanted.
+        /// The wanted signature.
         expected: String,
-        /// The signature of what came.
+        /// The signature of the value.
         found: String,
     },
-    /// A number that the type does not hold.
+    /// The number is not in the range of the type.
     #[error("{number} is no value of type \"{expected}\"")]
     Number {
-        /// The signature that is wanted.
+        /// The wanted signature.
         expected: String,
-        /// What came.
+        /// The number.
         number: String,
     },
-    /// Another count of elements.
+    /// The number of elements differs.
     #[error("expected {expected} elements, found {found}")]
     Count {
-        /// How many are wanted.
+        /// The wanted number.
         expected: usize,
-        /// How many came.
+        /// The found number.
         found: usize,
     },
-    /// What the mesh has no word for.
+    /// The mesh has no such type.
     #[error("a value of type \"{0}\" cannot be sent")]
     Unknown(String),
 }
 
-/// A value of the type that is wanted.
+/// Converts a value to the wanted type.
 ///
 /// # Errors
 ///
-/// It does not say the same as any value of that type.
+/// The value cannot be converted to that type.
 pub fn as_wanted(wanted: &Signature, given: &Variant<'_>) -> Result<Value, Mismatch> {
     if let Variant::Variant(inner) = given {
         return as_wanted(wanted, inner);
@@ -82,11 +82,11 @@ pub fn as_wanted(wanted: &Signature, given: &Variant<'_>) -> Result<Value, Misma
     }
 }
 
-/// A value as the type that came says it.
+/// Converts a value by its own type.
 ///
 /// # Errors
 ///
-/// It has what the mesh has no word for: a file descriptor, or a number that is none.
+/// It contains something that the mesh cannot represent: a file descriptor, or NaN.
 pub fn as_given(given: &Variant<'_>) -> Result<Value, Mismatch> {
     match given {
         Variant::Variant(inner) => as_given(inner),
@@ -106,7 +106,7 @@ pub fn as_given(given: &Variant<'_>) -> Result<Value, Mismatch> {
     }
 }
 
-/// Whether it is a number of whatever type.
+/// Whether it is a number of any type.
 #[must_use]
 pub fn is_number(given: &Variant<'_>) -> bool {
     match given {

@@ -1,10 +1,11 @@
-//! Who is present, under which label, and who is meant by a text.
+//! The present peers and their labels, and the search for a peer by a text.
 //!
-//! Model: plain data that tasks share. Whoever follows the mesh has a peer enter before anything else
-//! hears of it, and leave after all else did; objects and bus names of a peer are named by its label here.
-//! Invariants: DIRECTORY-1. No two present peers have one label. DIRECTORY-2. The first of several of one name has the plain label,
-//! later ones the first digits of their UUID behind it. DIRECTORY-3. A label changes in one case only: when who has
-//! the plain one leaves, the first of those that are still here gets it ([`Directory::promote`]).
+//! Model: plain data that tasks share. The task that follows the mesh enters a peer before any other task learns of
+//! it, and removes it after all others have. Objects and bus names of a peer use its label.
+//! Invariants: DIRECTORY-1. No two present peers have the same label. DIRECTORY-2. Of several peers with the same
+//! name, the first one has the plain label; later ones have the first digits of their UUID appended. DIRECTORY-3. A
+//! label changes only when the peer with the plain label leaves: then the first of the others gets it
+//! ([`Directory::promote`]).
 //! Spec: docs/reference/dbus.md, "Labels".
 
 use std::{
@@ -16,7 +17,7 @@ use zocp_zre::PeerId;
 
 use crate::label::{label, suffixed};
 
-/// Who is present. Clones share one directory.
+/// The present peers. Clones share one directory.
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
     present: Arc<Mutex<Present>>,
@@ -29,14 +30,14 @@ struct Present {
     arrivals: u64,
 }
 
-/// A present peer that has another label than before.
+/// A change of the label of a present peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relabelled {
     /// The peer.
     pub peer: PeerId,
-    /// Its label until now.
+    /// Its previous label.
     pub before: Arc<str>,
-    /// Its label from now on.
+    /// Its new label.
     pub label: Arc<str>,
 }
 
@@ -48,7 +49,7 @@ struct Entry {
 }
 
 impl Directory {
-    /// A peer is here now; its label. One that is here already keeps what it has.
+    /// Enters a peer and returns its label. A peer that is already present keeps its label.
     pub fn enter(&self, id: PeerId, name: &str) -> Arc<str> {
         let mut present = self.present();
         if let Some(entry) = present.peers.get(&id) {
@@ -66,7 +67,7 @@ impl Directory {
         label
     }
 
-    /// A peer is gone; the label that it had.
+    /// Removes a peer and returns its label.
     pub fn leave(&self, id: PeerId) -> Option<Arc<str>> {
         let mut present = self.present();
         let entry = present.peers.remove(&id)?;
@@ -74,8 +75,7 @@ impl Directory {
         Some(entry.label)
     }
 
-    /// Gives a label that has become free to the present peer that would have it, had the one that left never
-    /// been here.
+    /// Assigns a free label to the present peer that would have it if the peer that left had never been present.
     pub fn promote(&self, freed: &Arc<str>) -> Option<Relabelled> {
         let mut present = self.present();
         if present.labels.contains_key(freed) {
@@ -111,8 +111,8 @@ impl Directory {
         self.present().labels.get(label).copied()
     }
 
-    /// The peer that is meant: by its name, of several the first that came; by its label; or by its
-    /// UUID, of which the beginning will do if only one begins so.
+    /// Finds a peer by its name (of several, the one that entered first), by its label, or by its UUID or a unique
+    /// beginning of it.
     #[must_use]
     pub fn find(&self, text: &str) -> Option<PeerId> {
         let present = self.present();
@@ -124,18 +124,18 @@ impl Directory {
             .or_else(|| present.identified(text))
     }
 
-    /// It is plain data, whole between the steps of each method: a panic meanwhile does no harm.
+    /// The data is consistent whenever the lock is free, so a poisoned lock can still be used.
     fn present(&self) -> MutexGuard<'_, Present> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Present {
-    /// The first label for a peer that no present one has.
+    /// The first possible label that no present peer has.
     fn free_label(&self, id: PeerId, name: &str) -> Arc<str> {
         let plain = label(name);
         let hex = id.to_string();
-        // Two UUIDs with the same first digits are possible; then all digits tell them apart.
+        // Two UUIDs may have the same first digits; then all digits are used.
         [
             plain.clone(),
             suffixed(&plain, &hex),

@@ -1,24 +1,23 @@
-//! Labels: any name as a bus-name element, a path element and a member name, and back.
+//! Labels: any name as an element of a bus name or path or as a member name, and back.
 //!
-//! Model: [`label`] turns a name into a label, [`unlabel`] turns it back. Over the UTF-8 octets of the
-//! name: `A-Z a-z 0-9` stay; a leading digit is escaped; `_` stays unless the next two octets are both
-//! in `0-9a-f`; all else, and what must be escaped, becomes `_` and two lowercase hex digits. The empty
-//! name is `_`, the name `_` is `_5f`.
+//! Model: [`label`] converts a name to a label, [`unlabel`] converts it back. Of the UTF-8 octets of the name, `A-Z
+//! a-z 0-9` are kept, but a leading digit is escaped; `_` is kept unless the next two octets are both in `0-9a-f`;
+//! every other octet becomes `_` and two lowercase hex digits. The empty name is `_`, the name `_` is `_5f`.
 //! Invariants:
-//! LABEL-1. A label is not empty, at most [`LABEL_LEN_MAX`] octets of `A-Z a-z 0-9 _`, no leading digit.
-//! LABEL-2. `unlabel(label(name)) == Some(name)` while the label is not cut, so labels are then injective.
-//! LABEL-3. `unlabel` answers only what `label` gives back as the same label.
-//! Limits: a label that would be longer than [`LABEL_LEN_MAX`] is cut to 183 octets and gets `_`
-//! and the 16 hex digits of the name's 64-bit FNV-1a hash (offset basis `cbf29ce484222325`, prime
-//! `100000001b3`, over the UTF-8 octets). That one cannot be undone, and a peer can make two that are
-//! the same: whoever keeps a table of labels checks for it.
-//! Not here: which of two nodes of one name gets the [`suffixed`] label, see `crate::directory`.
+//! LABEL-1. A label is not empty, has at most [`LABEL_LEN_MAX`] octets of `A-Z a-z 0-9 _`, and no leading digit.
+//! LABEL-2. `unlabel(label(name)) == Some(name)` if the label is not cut, so labels that are not cut are unique.
+//! LABEL-3. `unlabel` returns a name only if `label` converts it to the same label.
+//! Limits: a label that would be longer than [`LABEL_LEN_MAX`] is cut to 183 octets, followed by `_` and the 16 hex
+//! digits of the 64-bit FNV-1a hash of the name (offset basis `cbf29ce484222325`, prime `100000001b3`, over the UTF-8
+//! octets). A cut label cannot be converted back, and a peer can choose two names with the same one, so a table of
+//! labels must check for it.
+//! Not here: which of two nodes with the same name gets the [`suffixed`] label, see `crate::directory`.
 //! Spec: docs/reference/dbus.md, "Labels".
 
 /// The longest label, in octets.
 pub const LABEL_LEN_MAX: usize = 200;
 
-/// What is kept of a label that would be longer than [`LABEL_LEN_MAX`].
+/// The octets that remain of a label longer than [`LABEL_LEN_MAX`].
 const CUT_LEN: usize = LABEL_LEN_MAX - 1 - 16;
 
 /// The label of `name`.
@@ -44,7 +43,7 @@ pub fn label(name: &str) -> String {
     label
 }
 
-/// The name of which `label` is the label; `None` if it is no label, or one whose name is not text.
+/// Converts a label to its name; `None` if the text is not a label, or if its name is not UTF-8.
 ///
 /// Of a label that was cut this is not the name: it answers `None` or another name.
 #[must_use]
@@ -71,7 +70,7 @@ pub fn unlabel(label: &str) -> Option<String> {
     (self::label(&name) == label).then_some(name)
 }
 
-/// The label of the later one of two present nodes of one name.
+/// The label of the later one of two present nodes with the same name.
 ///
 /// `uuid` is the node's UUID in hex digits; the first 8 of them are taken.
 #[must_use]
@@ -88,7 +87,7 @@ pub fn suffixed(label: &str, uuid: &str) -> String {
     suffixed
 }
 
-/// Whether the octet at `at` stands for itself.
+/// Whether the octet at `at` is not escaped.
 fn stays(octets: &[u8], at: usize) -> bool {
     match octets[at] {
         b'A'..=b'Z' | b'a'..=b'z' => true,
@@ -100,7 +99,7 @@ fn stays(octets: &[u8], at: usize) -> bool {
     }
 }
 
-/// The octet that the escape at `at` stands for.
+/// The octet of the escape sequence at `at`.
 fn escaped(octets: &[u8], at: usize) -> Option<u8> {
     let high = hex_value(*octets.get(at + 1)?)?;
     let low = hex_value(*octets.get(at + 2)?)?;

@@ -1,9 +1,9 @@
-//! How the mesh looks on D-Bus: names become labels, values become D-Bus values.
+//! The mapping of the mesh to D-Bus: names to labels, values to D-Bus values.
 //!
-//! Model: functions and tables without input or output. [`label`] makes a name legal in bus names and paths, and
-//! [`directory`] gives each peer a label that no other has. [`types`] decides the D-Bus type of a member, [`convert`]
-//! converts what has no declared type.
-//! Not here: which objects a node has (`zocp-daemon`), how messages are written (`zocp-dbus`).
+//! Model: functions and tables without I/O. [`label`] converts a name to a form that is valid in bus names and paths,
+//! and [`directory`] assigns each peer a unique label. [`types`] decides the D-Bus type of a member, [`convert`]
+//! converts values that clients send.
+//! Not here: the objects of a node (`zocp-daemon`), the encoding of messages (`zocp-dbus`).
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod convert;

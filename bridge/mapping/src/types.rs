@@ -34,16 +34,16 @@ use zocp_model::{TypeHint, Value};
 use self::conversion::{Conversion, Loss, append, as_json, string};
 pub use self::member::MemberType;
 
-/// A value on the bus.
+/// A displayed value.
 #[derive(Debug, PartialEq)]
 pub struct Shown {
     /// The value.
     pub value: Variant<'static>,
-    /// Whether it is another one than the node wrote: the type does not hold that.
+    /// Whether it differs from the value of the node, because the type cannot represent that.
     pub is_converted: bool,
 }
 
-/// The type that a hint names; `None` for those that name none.
+/// The D-Bus type of a hint; `None` if the hint names none.
 #[must_use]
 pub fn hinted(hint: TypeHint<'_>) -> Option<Signature> {
     match hint {
@@ -59,20 +59,20 @@ pub fn hinted(hint: TypeHint<'_>) -> Option<Signature> {
     }
 }
 
-/// The type of an argument of a method: the hint's, else any.
+/// The type of an argument of a method: that of the hint, else `v`.
 #[must_use]
 pub fn argument(hint: Option<&str>) -> Signature {
     hint.and_then(|text| hinted(TypeHint::parse(text)))
         .unwrap_or(Signature::Variant)
 }
 
-/// A value under a type, if it converts without loss.
+/// Converts a value to a type, if possible without loss.
 #[must_use]
 pub fn as_type(signature: &Signature, value: &Value) -> Option<Variant<'static>> {
     Conversion::new(Loss::Refused).typed(signature, value, 0)
 }
 
-/// A value under a type, or the nearest value of that type; `None` if there is none.
+/// Converts a value to a type, or to the nearest value of that type; `None` if there is none.
 #[must_use]
 pub fn nearest(signature: &Signature, value: &Value) -> Option<Shown> {
     let mut conversion = Conversion::new(Loss::Accepted);
@@ -80,7 +80,7 @@ pub fn nearest(signature: &Signature, value: &Value) -> Option<Shown> {
     Some(conversion.shown(value))
 }
 
-/// A value under the type that it has by itself.
+/// Converts a value to its own D-Bus type.
 #[must_use]
 pub fn own(value: &Value) -> Shown {
     let mut conversion = Conversion::new(Loss::Refused);
@@ -93,13 +93,13 @@ pub fn own(value: &Value) -> Shown {
     }
 }
 
-/// The same without saying whether something of it was lost.
+/// Like [`own`], without the information whether something was lost.
 #[must_use]
 pub fn natural(value: &Value) -> Variant<'static> {
     own(value).value
 }
 
-/// A dictionary `a{sv}` of values under the types that they have by themselves.
+/// A dictionary `a{sv}` of values in their own types.
 #[must_use]
 pub fn dictionary<'a>(
     entries: impl IntoIterator<Item = (&'a str, Variant<'static>)>,
@@ -111,17 +111,16 @@ pub fn dictionary<'a>(
     Variant::Dict(dict)
 }
 
-/// The type that a hint `signature:<sig>` names: one complete type that is not too deep and has no file
-/// descriptor.
+/// The type of a hint `signature:<sig>`: one complete type that is not too deep and contains no file descriptor.
 fn single_type(text: &str) -> Option<Signature> {
     let signature = Signature::try_from(text).ok()?;
-    // More than one type reads as a structure, none as nothing; neither is written so.
+    // zbus parses several types as a structure and an empty text as unit; neither has the same text.
     let is_single = signature != Signature::Unit && signature.to_string() == text;
     (is_single && depth(&signature).is_some_and(|depth| depth <= HINT_DEPTH_MAX))
         .then_some(signature)
 }
 
-/// How deep a type nests; `None` if it has a file descriptor in it. The parser bounds the recursion.
+/// The nesting depth of a type; `None` if it contains a file descriptor. The parser bounds the recursion.
 fn depth(signature: &Signature) -> Option<usize> {
     match signature {
         Signature::Fd => None,
@@ -135,7 +134,7 @@ fn depth(signature: &Signature) -> Option<usize> {
     }
 }
 
-/// An integer under one of D-Bus's integral types, if it is in its range.
+/// An integer in one of the integer types of D-Bus, if it is in range.
 pub fn integer_variant(signature: &Signature, integer: i128) -> Option<Variant<'static>> {
     Some(match signature {
         Signature::U8 => Variant::U8(integer.try_into().ok()?),
@@ -149,10 +148,10 @@ pub fn integer_variant(signature: &Signature, integer: i128) -> Option<Variant<'
     })
 }
 
-/// Containers around a value. D-Bus bears 64 in a message; `GetManagedObjects` and `Capabilities` put 10
-/// around a value, and a variant counts for what it could hold.
+/// Containers around a value. D-Bus allows 64 in a message; `GetManagedObjects` and `Capabilities` add 10 around a
+/// value, and a variant counts for the deepest value that it could contain.
 pub const DEPTH_MAX: usize = 45;
-/// A hint's type is as deep as this at most; variants in it may hold what is left.
+/// The depth limit of a hint's type; variants in it may use the rest.
 const HINT_DEPTH_MAX: usize = 16;
 /// Octets of one value on the bus.
 pub const VALUE_LEN_MAX: usize = 8 * 1024 * 1024;

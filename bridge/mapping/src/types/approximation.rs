@@ -1,10 +1,10 @@
-//! The nearest value of a type, for a value that the type does not hold.
+//! The nearest value of a type, for a value that the type cannot represent.
 //!
-//! Model: pure functions from a value to what is shown in its place; `None` where nothing of the type says
-//! anything of the value. The rules are those by which a wire converts (`zocp_wires`), and bounds that a
-//! wire refuses are kept to here.
-//! Invariants: APPROXIMATION-1. `null` has a nearest value under every type: its zero, or what is empty.
-//! Not here: values that a type holds without loss (`super`).
+//! Model: pure functions from a value to the displayed value; `None` if no value of the type is near. The rules are
+//! those of the conversion by wires (`zocp_wires`), but a number beyond a bound becomes the bound, where a wire
+//! rejects it.
+//! Invariants: APPROXIMATION-1. `null` has a nearest value of every type: zero, or an empty value.
+//! Not here: values that the type represents without loss (`super`).
 //! Spec: docs/reference/dbus.md, "Types".
 
 use zbus::{Signature, Variant};
@@ -79,7 +79,7 @@ pub(super) fn nearest_text(value: &Value) -> String {
     }
 }
 
-/// The number that a text is, also one with a per cent sign.
+/// The digits of a text, without spaces and a per cent sign.
 fn digits_of(text: &str) -> &str {
     text.trim().trim_end_matches('%').trim_end()
 }

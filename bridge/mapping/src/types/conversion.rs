@@ -23,20 +23,20 @@ use super::{
 };
 use zocp_dbus::message::Text;
 
-/// What is done where a type does not hold a value.
+/// What is done if a type cannot represent a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loss {
-    /// The value is not of that type.
+    /// The conversion fails.
     Refused,
-    /// The nearest value stands for it.
+    /// The nearest value replaces it.
     Accepted,
 }
 
-/// One conversion: what it may still use, and what it came to.
+/// The state of one conversion.
 pub(super) struct Conversion {
     octets_left: usize,
     loss: Loss,
-    /// Whether something of the value was lost.
+    /// Whether a part of the value was lost.
     has_lost: bool,
 }
 
@@ -56,7 +56,7 @@ impl Conversion {
         }
     }
 
-    /// What is exact, else what is near if a loss is taken.
+    /// The exact value, else the nearest one if a loss is accepted.
     fn or_nearest<T>(&mut self, exact: Option<T>, near: impl FnOnce() -> Option<T>) -> Option<T> {
         if exact.is_some() || self.loss == Loss::Refused {
             return exact;
@@ -65,14 +65,14 @@ impl Conversion {
         near()
     }
 
-    /// Accounts for what a value needs at most, its padding included.
+    /// Subtracts the octets that a value needs at most, with its padding; `None` if too few are left.
     fn spend(&mut self, octets: usize) -> Option<()> {
         self.octets_left = self.octets_left.checked_sub(octets + PADDING)?;
         Some(())
     }
 
-    /// `None` when it needs too many octets. `depth` counts the containers around the value and bounds
-    /// the recursion.
+    /// Converts to the D-Bus type of the value itself. `None` if it needs too many octets. `depth` counts the
+    /// containers around the value and bounds the recursion.
     pub(super) fn natural(&mut self, value: &Value, depth: usize) -> Option<Variant<'static>> {
         self.spend(8)?;
         Some(match value {
@@ -114,7 +114,7 @@ impl Conversion {
         Some(Variant::Dict(dict))
     }
 
-    /// `None` when it does not fit the type or needs too many octets.
+    /// Converts to a given type. `None` if the value does not fit the type or needs too many octets.
     pub(super) fn typed(
         &mut self,
         signature: &Signature,
@@ -129,7 +129,7 @@ impl Conversion {
             }
             Signature::F64 => {
                 let float = self.or_nearest(exact_float(value), || nearest_float(value))?;
-                // Digits that no double comes near.
+                // The digits exceed the range of a double.
                 self.has_lost |= float.is_infinite() && !is_word(value);
                 Some(Variant::F64(float))
             }
@@ -199,7 +199,7 @@ impl Conversion {
     ) -> Option<Variant<'static>> {
         let mut dict = Dict::new(key.signature(), held.signature());
         for (name, value) in entries {
-            // The keys of JSON are text, also where D-Bus has numbers.
+            // Keys of JSON are strings, also if the D-Bus type has numbers.
             let name = match key.signature() {
                 Signature::Str | Signature::ObjectPath | Signature::Signature => {
                     self.typed(key.signature(), &Value::from(name.as_str()), depth)?
@@ -221,7 +221,7 @@ impl Conversion {
         let is_whole = (fields.len() == values.len()).then_some(());
         self.or_nearest(is_whole, || Some(()))?;
         let mut structure = StructureBuilder::new();
-        // What is missing is as if it were null, what is beyond is left out.
+        // A missing field counts as null, a surplus one is left out.
         let values = values.iter().chain(std::iter::repeat(&Value::Null));
         for (field, value) in fields.iter().zip(values) {
             structure.push_value(self.typed(field, value, depth + 1)?);
@@ -243,18 +243,19 @@ pub(super) fn as_json(value: &Value) -> Variant<'static> {
     string(&value.to_string())
 }
 
-/// Keys and values of the dictionary's types; two keys may become one, then the later counts.
+/// Appends an entry of the types of the dictionary. Two keys may become equal on D-Bus; then the later entry
+/// remains.
 pub(super) fn append(
     dict: &mut Dict<'static, 'static>,
     key: Variant<'static>,
     value: Variant<'static>,
 ) {
     if let Err(error) = dict.append(key, value) {
-        tracing::error!(%error, "an entry of a dictionary is of another type than it");
+        tracing::error!(%error, "an entry does not have the types of its dictionary");
     }
 }
 
-/// A number under the type that it has by itself, and whether it is that very number.
+/// A number in its own D-Bus type, and whether that is exact.
 fn natural_number(value: &Value) -> (Variant<'static>, bool) {
     let digits = value.as_number().map(|number| number.as_str());
     if let Some(integer) = digits.and_then(|digits| digits.parse().ok()) {
@@ -274,7 +275,7 @@ fn is_word(value: &Value) -> bool {
     number.is_some_and(|number| number.as_str().ends_with(['y', 'N']))
 }
 
-/// The exact integer that a number is, also when written as `5.0`.
+/// The integer value of a number, also if it is written as `5.0`.
 fn integer(value: &Value) -> Option<i128> {
     let digits = value.as_number()?.as_str();
     if let Ok(integer) = digits.parse() {
@@ -287,7 +288,7 @@ fn integer(value: &Value) -> Option<i128> {
     (is_written_as_float && is_exact).then_some(float as i128)
 }
 
-/// A number as `f64`, integers only if it holds them exactly.
+/// A number as `f64`; integers only if they are exact.
 fn exact_float(value: &Value) -> Option<f64> {
     TypeHint::Float.fits(value).then(|| number(value))?
 }
@@ -299,9 +300,9 @@ fn truth(value: &Value) -> Option<bool> {
     }
 }
 
-/// Array, entry and variant.
+/// Depth of a dictionary entry: array, entry and variant.
 const DICT_DEPTH: usize = 3;
 /// Length, signature and alignment of a value in a variant.
 const PADDING: usize = 16;
-/// Every integer up to here is an `f64`.
+/// Every integer up to this one is exact as `f64`.
 const FLOAT_EXACT_MAX: f64 = 9_007_199_254_740_992.0;

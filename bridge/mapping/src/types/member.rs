@@ -34,28 +34,28 @@ pub struct MemberType {
     is_hinted: bool,
 }
 
-/// What is known of a type.
+/// The state of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum TypeState {
-    /// Nothing yet.
+    /// No type yet.
     Unknown,
-    /// All values are of this type.
+    /// All values have this type.
     Is(Signature),
-    /// Values are of any type, each in a variant.
+    /// Values have any type, each in a variant.
     Any,
 }
 
-/// A value as a member shows it.
+/// A displayed value.
 #[derive(Debug, PartialEq)]
 pub struct Taken {
-    /// The value, and whether it is what the node wrote.
+    /// The displayed value, and whether it differs from the value of the node.
     pub shown: Shown,
-    /// Whether the type is another one because of this value.
+    /// Whether the value has changed the type.
     pub is_retyped: bool,
 }
 
 impl MemberType {
-    /// The type of a member before its first value.
+    /// The type of a member without a value.
     #[must_use]
     pub fn new(hint: TypeHint<'_>) -> Self {
         let hinted = hinted(hint);
@@ -80,7 +80,7 @@ impl MemberType {
         self.state == TypeState::Any
     }
 
-    /// Takes the next value.
+    /// Processes the next value.
     pub fn take(&mut self, value: &Value) -> Taken {
         if let Some(shown) = self.show(value) {
             let is_retyped = false;
@@ -100,7 +100,7 @@ impl MemberType {
         }
     }
 
-    /// A value under the type as it is; `None` if the value would change it.
+    /// The displayed value without changing the type; `None` if the value would change it.
     #[must_use]
     pub fn show(&self, value: &Value) -> Option<Shown> {
         match &self.state {
@@ -118,7 +118,7 @@ impl MemberType {
         }
     }
 
-    /// Whether a number makes the type of a member without hint that of all numbers.
+    /// Whether a number changes an integer type without a hint to `d`.
     fn widens(&self, signature: &Signature, value: &Value) -> bool {
         let is_integral = matches!(signature, Signature::I64 | Signature::U64);
         !self.is_hinted && is_integral && value.is_number()
