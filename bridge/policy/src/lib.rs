@@ -1,13 +1,14 @@
-//! Who may see, call and hear what: rules in xdg-dbus-proxy's words, denied by default.
+//! Policies: who may see a service, call its methods and receive its signals. The rules are like those of
+//! xdg-dbus-proxy; without a rule, access is denied.
 //!
-//! Model: a [`ServicePattern`] says which services, a [`Members`] rule which members of them, a
-//! [`Grant`] is what one peer may do with one service: the union of all rules that name both.
-//! Invariants: POLICY-1. what no rule allows is denied. POLICY-2. whoever may do anything with a service may see
-//! it, introspect it and ping it, also without naming the interface. POLICY-3. a call without an interface is allowed
-//! when there is no doubt which allowed method it means, and goes on with that interface: so it never calls a
-//! method of one that is not allowed. POLICY-4. `org.freedesktop.DBus.Properties` are members like any other.
-//! Limits: none here; a rule costs one comparison of text for each message that it is asked about.
-//! Not here: asking (`zocp_relay::export` for what comes from a peer, `zocp_relay::import` for what goes to it).
+//! Model: a [`ServicePattern`] selects services, a [`Members`] rule selects members of them. A [`Grant`] is what one
+//! peer may do with one service: the union of all rules that match both.
+//! Invariants: POLICY-1. What no rule allows is denied. POLICY-2. A peer that has any access to a service may see it,
+//! introspect it and ping it, also without naming the interface. POLICY-3. A call without an interface is allowed if
+//! it matches exactly one allowed method, and is forwarded with the interface of that method, so it can never reach a
+//! method that is not allowed. POLICY-4. The members of `org.freedesktop.DBus.Properties` are treated like all others.
+//! Limits: none; a message costs one text comparison for each rule.
+//! Not here: enforcement (`zocp_relay::export` for messages from a peer, `zocp_relay::import` for messages to a peer).
 //! Spec: docs/reference/protocol.md §7.6; xdg-dbus-proxy(1)
 
 mod peers;
@@ -18,10 +19,10 @@ use std::{sync::Arc, time::Duration};
 
 pub use self::peers::{Peers, Who};
 
-/// Which services: a bus name, a name and all below it (`org.example.*`), or all (`*`).
+/// Selects services: a bus name, a name and all names below it (`org.example.*`), or all (`*`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServicePattern {
-    /// The name, or what all names begin with; empty for all.
+    /// The name, or the beginning of all names; empty for all.
     stem: Arc<str>,
     reach: Reach,
 }
@@ -34,10 +35,10 @@ enum Reach {
 }
 
 impl ServicePattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// The writer's: it is neither a bus name nor one with `.*` behind it, nor `*`.
+    /// The text is neither a bus name, nor a bus name followed by `.*`, nor `*`.
     pub fn parse(text: &str) -> Result<Self, RuleError> {
         let (stem, reach) = match text.strip_suffix(".*") {
             _ if text == "*" => ("", Reach::All),
@@ -58,14 +59,13 @@ impl ServicePattern {
         })
     }
 
-    /// Whether a service is meant. Unique names never are.
+    /// Whether a service matches. Unique names never match.
     #[must_use]
     pub fn matches(&self, service: &str) -> bool {
         self.tail(service).is_some()
     }
 
-    /// What `*` stands for in a service's name: empty where it stands for nothing. `None` where the
-    /// service is not meant.
+    /// The part of the name that matches `*`, which may be empty. `None` if the service does not match.
     #[must_use]
     pub fn tail<'s>(&self, service: &'s str) -> Option<&'s str> {
         if service.starts_with(':') {
@@ -82,13 +82,13 @@ impl ServicePattern {
         }
     }
 
-    /// Whether it names one service and no other.
+    /// Whether it can match only one service.
     #[must_use]
     pub fn is_exact(&self) -> bool {
         self.reach == Reach::Exact
     }
 
-    /// The pattern as it was written.
+    /// The text of the pattern.
     #[must_use]
     pub fn text(&self) -> String {
         match self.reach {
@@ -99,9 +99,9 @@ impl ServicePattern {
     }
 }
 
-/// Which members of a service's objects, `[METHOD][@PATH]`: the method `interface.member`, a whole
-/// interface as `interface.*`, or `*`; the path an object's, or with `/*` behind it also those of all
-/// below it.
+/// Selects members of the objects of a service, `[METHOD][@PATH]`: METHOD is `interface.member`, a whole interface
+/// as `interface.*`, or `*`; PATH is an object path, or a path followed by `/*` for the object and all objects below
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Members {
     interface: Option<Box<str>>,
@@ -116,10 +116,10 @@ enum Depth {
 }
 
 impl Members {
-    /// Reads a rule.
+    /// Parses a rule.
     ///
     /// # Errors
-    /// The writer's: it names no interface, member or path that can exist.
+    /// The text contains an invalid interface, member or path.
     pub fn parse(text: &str) -> Result<Self, RuleError> {
         let wrong = || RuleError::Members(text.to_owned());
         let (method, path) = match text.split_once('@') {
@@ -144,7 +144,7 @@ impl Members {
         })
     }
 
-    /// What `*` says.
+    /// The rule `*`.
     #[must_use]
     pub fn any() -> Self {
         Self {
@@ -168,19 +168,19 @@ impl Members {
     }
 }
 
-/// A member of an object, as a message names it.
+/// The member of an object that a message is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member<'a> {
     /// The object.
     pub path: &'a str,
-    /// The interface; calls may leave it out.
+    /// The interface, which calls may omit.
     pub interface: Option<&'a str>,
     /// The method or signal.
     pub member: &'a str,
 }
 
 impl<'a> Member<'a> {
-    /// The member that the header of a call or a signal names. What it leaves out is empty.
+    /// The member in the header of a call or a signal. A missing field is empty.
     #[must_use]
     pub fn of(header: &'a zbus::message::Header<'_>) -> Self {
         Self {
@@ -192,7 +192,7 @@ impl<'a> Member<'a> {
 }
 
 impl Member<'_> {
-    /// Whether it is a call that whoever may see a service may make (POLICY-2).
+    /// Whether it is a call that every peer that may see the service may make (POLICY-2).
     #[must_use]
     pub fn is_seeing(&self) -> bool {
         match self.interface {
@@ -202,7 +202,8 @@ impl Member<'_> {
         }
     }
 
-    /// The standard interface that whoever may see a service may call it with, if it says none (POLICY-2).
+    /// The standard interface of a call without an interface that every peer that may see the service may make
+    /// (POLICY-2).
     fn seen_by(&self) -> Option<&'static str> {
         match self.member {
             "Introspect" => Some(INTROSPECTABLE),
@@ -211,7 +212,7 @@ impl Member<'_> {
         }
     }
 
-    /// The narrowest rule that names it. One without an interface may be of any.
+    /// The narrowest rule that matches it. Without an interface the rule matches every interface.
     #[must_use]
     pub fn rule(&self) -> String {
         match self.interface {
@@ -221,27 +222,27 @@ impl Member<'_> {
     }
 }
 
-/// What one peer may do with one service, or what a rule lets it do.
+/// What one peer may do with one service, or what one rule allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant {
-    /// May know of it, introspect and ping it.
+    /// May see, introspect and ping it.
     pub see: bool,
-    /// May call everything and hear everything, and be called back.
+    /// May call all methods, receive all signals, and be called back.
     pub talk: bool,
-    /// May call these.
+    /// May call these methods.
     pub call: Vec<Members>,
-    /// May hear these signals.
+    /// May receive these signals.
     pub broadcast: Vec<Members>,
-    /// The service may call these of those that called it, on the other bus.
+    /// The service may call these methods of its callers, on the other bus.
     pub call_back: Vec<Members>,
-    /// What is asked is recorded, allowed or not; allows nothing by itself.
+    /// Records all calls, allowed or not; allows nothing by itself.
     pub learn: bool,
-    /// How long a call waits for its answer; without it as long as its caller does.
+    /// How long a call waits for its reply; `None`: as long as its caller waits.
     pub timeout: Option<Duration>,
 }
 
 impl Grant {
-    /// What `talk = true` says.
+    /// The grant of `talk = true`.
     #[must_use]
     pub fn all() -> Self {
         Self {
@@ -251,8 +252,8 @@ impl Grant {
         }
     }
 
-    /// What holds for an import of which no rule says anything: everything, but it calls nobody back.
-    /// Whoever calls a service of another machine did not mean to open itself to that machine.
+    /// The grant of an import without a rule: everything except calling back. A program that calls a service of
+    /// another machine does not expect that this machine may call it.
     #[must_use]
     pub fn of_import() -> Self {
         Self {
@@ -277,7 +278,8 @@ impl Grant {
             || self.call.iter().any(|rule| rule.matches(method))
     }
 
-    /// How a call goes on; `knows` tells whether an interface of the object has the method, where that is known.
+    /// Decides whether and how a call is forwarded; `knows` returns whether an interface of the object has the
+    /// method, if that is known.
     #[must_use]
     pub fn passage(&self, method: &Member<'_>, knows: impl Fn(&str) -> Option<bool>) -> Passage {
         if self.may_call(method) {
@@ -287,7 +289,7 @@ impl Grant {
         Passage::of(method, &self.call, seen, knows)
     }
 
-    /// How a call of the service to who called it goes on.
+    /// Decides whether and how a call of the service to one of its callers is forwarded.
     #[must_use]
     pub fn passage_back(&self, method: &Member<'_>) -> Passage {
         if self.talk || self.call_back.iter().any(|rule| rule.matches(method)) {
@@ -296,13 +298,13 @@ impl Grant {
         Passage::of(method, &self.call_back, None, |_| None)
     }
 
-    /// Whether a signal may be heard.
+    /// Whether a signal may be received.
     #[must_use]
     pub fn may_hear(&self, signal: &Member<'_>) -> bool {
         self.talk || self.broadcast.iter().any(|rule| rule.matches(signal))
     }
 
-    /// Whether every signal may be heard, so that who hears them knows all.
+    /// Whether all signals may be received, so that the receiver knows every change.
     #[must_use]
     pub fn hears_all(&self) -> bool {
         self.talk
@@ -311,8 +313,8 @@ impl Grant {
             })
     }
 
-    /// Whether who hears the signals may answer from memory what they tell of. Not while what is asked
-    /// is recorded: it has to arrive to be.
+    /// Whether values from signals may be cached and used for replies. Not while calls are recorded, because then
+    /// each call must reach the exporter.
     #[must_use]
     pub fn may_remember(&self) -> bool {
         !self.learn && self.hears_all()
@@ -322,7 +324,7 @@ impl Grant {
         self.see |= other.see;
         self.talk |= other.talk;
         self.learn |= other.learn;
-        // Of several the shortest: each rule says how long it may be at most.
+        // The shortest one: each rule is an upper limit.
         self.timeout = [self.timeout, other.timeout].into_iter().flatten().min();
         self.call.extend_from_slice(&other.call);
         self.broadcast.extend_from_slice(&other.broadcast);
@@ -330,19 +332,19 @@ impl Grant {
     }
 }
 
-/// How a call goes on.
+/// How a call is forwarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passage {
-    /// Not at all.
+    /// It is not forwarded.
     Denied,
-    /// As it was made.
+    /// Unchanged.
     AsItIs,
-    /// With this interface, since it has none (POLICY-3).
+    /// With this interface, because the call has none (POLICY-3).
     With(Box<str>),
 }
 
 impl Passage {
-    /// Of a call that no rule allows as it is.
+    /// Decides about a call that no rule allows unchanged.
     fn of(
         method: &Member<'_>,
         rules: &[Members],
@@ -366,7 +368,8 @@ impl Passage {
                 meant.push((interface, rule.member.is_some()));
             }
         }
-        // What the object is known to have; else what a rule names with the method; else all.
+        // Prefers the interfaces that the object is known to have, then those that a rule names with the method,
+        // then all.
         let is_known = meant.iter().any(|(one, _)| knows(one).is_some());
         let names_it = meant.iter().any(|(_, is_named)| *is_named);
         meant.retain(|(one, is_named)| match (is_known, names_it) {
@@ -380,13 +383,13 @@ impl Passage {
         }
     }
 
-    /// Whether it goes on.
+    /// Whether the call is forwarded.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         *self != Self::Denied
     }
 
-    /// The interface that it goes on with, where it has none.
+    /// The interface to add to the call.
     #[must_use]
     pub fn interface(&self) -> Option<&str> {
         match self {
@@ -396,7 +399,7 @@ impl Passage {
     }
 }
 
-/// Whether an interface, if it is a standard one, has a method.
+/// Whether an interface has a method; `true` for interfaces that are not standard.
 fn has_standard(interface: &str, method: &str) -> bool {
     match interface {
         INTROSPECTABLE => method == "Introspect",
@@ -407,35 +410,35 @@ fn has_standard(interface: &str, method: &str) -> bool {
     }
 }
 
-/// One `[[export]]`.
+/// One `[[export]]` rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportRule {
-    /// Of which services.
+    /// The services.
     pub service: ServicePattern,
-    /// To whom.
+    /// The peers that it applies to.
     pub peers: Peers,
-    /// What.
+    /// What it allows.
     pub grant: Grant,
 }
 
 impl ExportRule {
-    /// Whether it is about a service. One that only mirrors others (`MIRRORS`) is meant by its own
-    /// name alone, not by a pattern: with what it mirrors it would be there twice.
+    /// Whether it applies to a service. A service that only mirrors others (`MIRRORS`) matches its exact name but no
+    /// pattern, because otherwise it would appear twice, together with the service that it mirrors.
     #[must_use]
     pub fn names(&self, service: &str) -> bool {
         self.service.matches(service) && (self.service.is_exact() || !MIRRORS.contains(&service))
     }
 }
 
-/// All rules of the exporter.
+/// The rules of the exporter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExportPolicy {
-    /// Their order does not matter: they add up.
+    /// The rules; their order does not matter, because grants are united.
     pub rules: Vec<ExportRule>,
 }
 
 impl ExportPolicy {
-    /// Whether a service is exported to anybody.
+    /// Whether a service is exported to any peer.
     #[must_use]
     pub fn offers(&self, service: &str) -> bool {
         self.rules.iter().any(|rule| rule.names(service))
@@ -465,40 +468,40 @@ impl ExportPolicy {
         grant
     }
 
-    /// The first rule about a service, also one for other peers: whoever looks for the reason of a
-    /// refusal begins there.
+    /// The first rule that applies to a service, also for other peers: the place to look for the reason of a
+    /// rejection.
     #[must_use]
     pub fn about(&self, service: &str) -> Option<&ExportRule> {
         self.rules.iter().find(|rule| rule.names(service))
     }
 }
 
-/// One `[[import]]`: the first that names service and peer decides.
+/// One `[[import]]` rule; the first that matches service and peer decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportRule {
-    /// Of which services.
+    /// The services.
     pub service: ServicePattern,
-    /// From whom.
+    /// The peers that offer them.
     pub from: Peers,
-    /// Under which name.
+    /// The bus name.
     pub name: ImportName,
-    /// What programs here may do with it.
+    /// What local programs may do with it.
     pub grant: Grant,
-    /// Whether properties are answered from memory where that is right.
+    /// Whether properties are answered from a cache where that is correct.
     pub cache: bool,
-    /// Whether a service that does not run, and can be started, is shown; `None`: unless it is a player.
+    /// Whether a service that is not running but can be activated is shown; `None`: unless it is a media player.
     pub activate: Option<bool>,
-    /// What the `Identity` of a player is here.
+    /// The value that replaces the `Identity` of a media player.
     pub identity: Option<Box<str>>,
 }
 
-/// What the names of players begin with.
+/// The prefix of the bus names of media players.
 pub const PLAYERS: &str = "org.mpris.MediaPlayer2.";
 
 impl ImportRule {
-    /// Whether a service that does not run, and can be started, is shown, as the rule says that is about it. A player
-    /// is not if nobody says so: programs that list players take what has such a name for one that runs, and start it
-    /// by asking what it plays.
+    /// Whether a service that is not running but can be activated is shown. The default for media players is no:
+    /// programs that list players treat every such name as a running player, and would start it by reading its
+    /// properties.
     #[must_use]
     pub fn activates(rule: Option<&Self>, service: &str) -> bool {
         let said = rule.and_then(|rule| rule.activate);
@@ -506,29 +509,29 @@ impl ImportRule {
     }
 }
 
-/// Under which name a service appears here.
+/// The bus name of an imported service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImportName {
-    /// The customary one.
+    /// The default name.
     Default,
-    /// Not at all.
+    /// No name: the service is not imported.
     Never,
     /// With `{node}`, `{service}` and `{tail}` replaced.
     Template(Box<str>),
 }
 
-/// What is wrong with a rule. The writer's fault.
+/// Why a rule is invalid: the writer's mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
-    /// No bus name, and no pattern of them.
-    #[error("\"{0}\" is neither a bus name, nor one with \".*\" behind it, nor \"*\"")]
+    /// Neither a bus name nor a pattern.
+    #[error("\"{0}\" is neither a bus name, nor a bus name followed by \".*\", nor \"*\"")]
     Service(String),
-    /// No member or path.
+    /// Not a rule for members.
     #[error(
         "\"{0}\" is not [interface.member][@/path], where member may be * and the path end in /*"
     )]
     Members(String),
-    /// No key of a peer.
+    /// Neither a key nor a fingerprint.
     #[error(
         "\"key:{0}\" names neither a key, 40 characters, nor a fingerprint, five groups of four digits"
     )]
@@ -540,7 +543,7 @@ fn parse_path(text: &str) -> Result<(Box<str>, Depth), ()> {
         Some(stem) => (stem, Depth::AndBelow),
         None => (text, Depth::Here),
     };
-    // "/*" is all: its stem is empty, and every path begins with "/".
+    // "/*" matches all paths: its stem is empty, and every path begins with "/".
     let is_path = (stem.is_empty() && depth == Depth::AndBelow)
         || stem == "/"
         || (stem.starts_with('/') && stem[1..].split('/').all(is_path_element));
@@ -567,7 +570,7 @@ fn is_path_element(text: &str) -> bool {
 
 const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
 const PEER: &str = "org.freedesktop.DBus.Peer";
-/// Of every name on a bus.
+/// Octets of a bus name.
 const NAME_LEN_MAX: usize = 255;
-/// Services that show what other services of the same bus are, under one name.
+/// Services that present other services of the same bus under one name.
 const MIRRORS: [&str; 1] = ["org.mpris.MediaPlayer2.playerctld"];

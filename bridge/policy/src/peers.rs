@@ -1,26 +1,26 @@
-//! Which peers a rule is about: by name, by UUID, or by key.
+//! Selects peers by name, UUID or key.
 //!
-//! Model: [`Who`] is what is known of a peer. A node chooses its name and its UUID; its key, on a secure mesh,
-//! it has proved. So a rule that names a key is about that node alone, whatever another one calls itself.
-//! Invariants: PEERS-1. a text that begins with `key:` is a key or nothing: no name is ever taken for it.
+//! Model: [`Who`] is the identity of a peer. A node chooses its name and its UUID itself, but on a secure mesh it has
+//! proved its key. So a rule with a key matches only that node, whatever name another node chooses.
+//! Invariants: PEERS-1. A text that begins with `key:` is a key or an error: it never matches a name.
 //! Spec: docs/reference/configuration.md, "Who is meant"
 
 use zocp_zmtp::PublicKey;
 
 use super::RuleError;
 
-/// What is known of a peer.
+/// The identity of a peer.
 #[derive(Debug, Clone, Copy)]
 pub struct Who<'a> {
-    /// What it calls itself.
+    /// Its name, which it has chosen.
     pub name: &'a str,
-    /// Its identity, 32 digits.
+    /// Its UUID, 32 digits.
     pub uuid: &'a str,
-    /// What it has proved, on a secure mesh.
+    /// Its key, which it has proved; `None` on an open mesh.
     pub key: Option<PublicKey>,
 }
 
-/// Which peers; empty is every peer.
+/// A set of peers; empty matches every peer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peers(Vec<Wanted>);
 
@@ -29,16 +29,16 @@ enum Wanted {
     /// By name or UUID.
     Called(Box<str>),
     Key(PublicKey),
-    /// Who has a key with this fingerprint.
+    /// By the fingerprint of the key.
     Fingerprint(Box<str>),
 }
 
 impl Peers {
-    /// Those of these names, UUIDs, keys (`key:` and 40 characters) or fingerprints (`key:` and 20 digits);
-    /// `*` among them is every peer.
+    /// Parses names, UUIDs, keys (`key:` and 40 characters) and fingerprints (`key:` and 20 digits); `*` matches
+    /// every peer.
     ///
     /// # Errors
-    /// The writer's: behind `key:` is neither.
+    /// The text after `key:` is neither a key nor a fingerprint.
     pub fn new(texts: &[String]) -> Result<Self, RuleError> {
         let wanted = texts.iter().map(|text| Wanted::read(text));
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
@@ -48,13 +48,13 @@ impl Peers {
         Ok(Self(wanted))
     }
 
-    /// Whether every peer is meant.
+    /// Whether every peer matches.
     #[must_use]
     pub fn is_everybody(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a peer is meant.
+    /// Whether a peer matches.
     #[must_use]
     pub fn matches(&self, who: Who<'_>) -> bool {
         self.0.is_empty() || self.0.iter().any(|wanted| wanted.is(who))
