@@ -1,14 +1,14 @@
-//! Why the bridge refuses a call, and the one place that gives the D-Bus error its name.
+//! The errors with which the bridge answers calls, and their D-Bus names.
 //!
-//! Model: whoever answers a method call answers with a [`Refusal`] or does not refuse. The list is
-//! closed; the names are those of [`zocp_interfaces::errors`], and each is documented in the XML of the
-//! members that can answer with it. A remote node's own error keeps its own name.
+//! Model: a handler of a method call returns a [`Refusal`] to answer with an error. The list is closed; the names are
+//! those of [`zocp_interfaces::errors`], and the XML of each member documents its errors. An error of a remote node
+//! keeps its name.
 //! Spec: docs/reference/dbus.md, "Errors".
 
 use zbus::names::ErrorName;
 use zocp_interfaces::errors;
 
-/// Why a call is refused. State is unchanged unless the variant says otherwise.
+/// Why a call fails. No state has changed unless the variant says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -27,7 +27,7 @@ pub enum Refusal {
     UnknownInterface {
         /// The object.
         path: String,
-        /// What was asked for.
+        /// The interface.
         interface: String,
     },
     /// The caller's fault: the interface has no such method.
@@ -35,7 +35,7 @@ pub enum Refusal {
     UnknownMethod {
         /// The object.
         path: String,
-        /// What was asked for, with the interface where one was named.
+        /// The member, with the interface if the call has one.
         member: String,
     },
     /// The caller's fault: the interface has no such property.
@@ -43,7 +43,7 @@ pub enum Refusal {
     UnknownProperty {
         /// The object.
         path: String,
-        /// What was asked for, with the interface where one was named.
+        /// The member, with the interface if the call has one.
         property: String,
     },
     /// The caller's fault: the property cannot be written.
@@ -52,48 +52,48 @@ pub enum Refusal {
     /// The caller's fault: the property can only be written.
     #[error("{0} cannot be read")]
     NotReadable(String),
-    /// The node is not, or no longer, present. What was asked of it may or may not have happened.
+    /// The node is not present, or has left. The request may or may not have been carried out.
     #[error("{0} is gone from the mesh")]
     NodeGone(String),
     /// A queue is full, nothing was sent: try again later.
     #[error("{0}")]
     Busy(String),
-    /// The node did not answer in time. What was asked of it may or may not have happened.
+    /// The node did not answer in time. The request may or may not have been carried out.
     #[error("{0}")]
     Timeout(String),
-    /// The node does not know how to do this.
+    /// The node does not support this.
     #[error("{0}")]
     NotSupported(String),
-    /// The answer would be larger than the bus takes.
+    /// The reply would be larger than the bus accepts.
     #[error("the answer is larger than the {max} octets that the bus takes")]
     TooLarge {
-        /// The bus's limit for a message.
+        /// The limit of the bus for a message.
         max: usize,
     },
-    /// The caller's fault: no rule lets it do this, here or at the exporter.
+    /// The caller's fault: no rule allows this, here or at the exporter.
     #[error("{0}")]
     AccessDenied(String),
-    /// The caller may, once a person has said so, and did not let anybody be asked.
+    /// The caller needs the confirmation of a person, and did not allow polkit to ask for it.
     #[error("{0}")]
     AuthorizationRequired(String),
-    /// The service is not, or no longer, there.
+    /// The service is not present, or no longer.
     #[error("{0}")]
     ServiceUnknown(String),
-    /// More than is allowed at once.
+    /// A limit is reached.
     #[error("{0}")]
     LimitsExceeded(String),
-    /// File descriptors cannot travel.
+    /// File descriptors cannot be sent over the mesh.
     #[error("file descriptors cannot travel over the mesh")]
     NoFileDescriptors,
     /// The node answered with an error of its own.
     #[error("{message}")]
     Remote {
-        /// The name as the node gave it. One that is no D-Bus error name is shown as `Failed`.
+        /// The name of the node's error. If it is not a valid D-Bus error name, `Failed` is shown.
         error: String,
-        /// What the node says.
+        /// The text of the node's error.
         message: String,
     },
-    /// The bridge could not do it, and nobody's fault has a name of its own.
+    /// Any other failure of the bridge.
     #[error("{0}")]
     Failed(String),
 }
@@ -110,7 +110,7 @@ impl Refusal {
         ErrorName::from_static_str_unchecked(self.own_name())
     }
 
-    /// The name as it is told on the mesh: a remote error's own, also where D-Bus would not have it.
+    /// The name for the mesh: that of the remote error, even if it is not a valid D-Bus name.
     pub fn raw_name(&self) -> &str {
         match self {
             Self::Remote { error, .. } if !error.is_empty() => error,
@@ -122,7 +122,7 @@ impl Refusal {
         self.kind().name()
     }
 
-    /// Which of the closed list it is.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -147,7 +147,7 @@ impl Refusal {
     }
 }
 
-/// The errors of the bridge by their names on D-Bus, which [`errors`] explains.
+/// The errors of the bridge by their D-Bus names, which [`errors`] documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// Count, type or content of an argument.
@@ -166,23 +166,23 @@ pub enum ErrorKind {
     PropertyReadOnly,
     /// No rule allows it.
     AccessDenied,
-    /// A person has to say that the caller may.
+    /// A person must confirm the call.
     AuthorizationRequired,
-    /// The service is not there.
+    /// The service is not present.
     ServiceUnknown,
-    /// File descriptors cannot travel.
+    /// File descriptors cannot be sent over the mesh.
     NoFileDescriptors,
-    /// The node is not there.
+    /// The node is not present.
     NodeGone,
     /// A queue is full.
     Busy,
-    /// No answer in time.
+    /// No reply in time.
     Timeout,
-    /// The node cannot do it.
+    /// The node does not support it.
     NotSupported,
-    /// More than is allowed.
+    /// A limit is reached.
     LimitsExceeded,
-    /// Nobody's fault that has a name of its own.
+    /// Any other failure.
     Failed,
 }
 

@@ -1,10 +1,9 @@
-//! The number of open files: two for each remote thing, so the usual soft limit is soon reached.
+//! The limit of open files: each remote peer or service needs two, so the usual soft limit is soon reached.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Raises the soft limit of open files to the hard one, and gives what it is then; `None`: no limit.
-///
-/// A failure leaves the limit as it is: it is worth no more than a warning.
+/// Raises the soft limit of open files to the hard one, and returns it; `None`: no limit. A failure leaves the limit
+/// unchanged and is logged as a warning.
 pub fn raise_descriptor_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {

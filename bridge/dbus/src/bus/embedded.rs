@@ -1,11 +1,10 @@
-//! A bus of the bridge's own, for machines without one.
+//! A bus within the bridge, for machines without a bus.
 //!
-//! Model: a private directory with one socket, at which [`zocp_bus`] is served within the bridge, whether a
-//! `dbus-daemon` is installed or not: so the bus is the same on every machine. Only the user who started the bridge,
-//! and root, can reach it. The directory is locked as long as the bus runs; one that nobody has locked was left by a
-//! bridge that was killed.
-//! Invariants: EMBEDDED-1. the address never changes. EMBEDDED-2. the bus does not outlive the bridge, and its directory not the next
-//! start of one.
+//! Model: [`zocp_bus`] is served at a socket in a private directory, whether or not `dbus-daemon` is installed, so the
+//! bus is the same on every machine. Only the user who started the bridge, and root, can connect. The directory is
+//! locked while the bus runs; a directory without a lock was left by a bridge that was killed.
+//! Invariants: EMBEDDED-1. The address never changes. EMBEDDED-2. The bus ends with the bridge, and its directory is
+//! removed at the next start of a bridge at the latest.
 //! Spec: docs/reference/bus.md
 
 use std::{
@@ -18,22 +17,22 @@ use zocp_bus::{Server, ServerConfig};
 
 use super::BusError;
 
-/// A bus of the bridge's own. It ends when this is dropped.
+/// A bus within the bridge. It ends when this value is dropped.
 #[derive(Debug)]
 pub struct Embedded {
     directory: PathBuf,
     address: String,
-    /// Taken when it ends.
+    /// `None` once it has ended.
     server: Option<Server>,
-    /// The lock, which the kernel gives back at our end, whatever that is.
+    /// The lock, which the kernel releases when the process ends for any reason.
     _lock: File,
 }
 
 impl Embedded {
-    /// Starts a bus in a new private directory. Needs a runtime of tokio.
+    /// Starts a bus in a new private directory. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// When there is no place for its socket.
+    /// The directory or the socket could not be made.
     pub fn start() -> Result<Self, BusError> {
         let (directory, lock) = choose_directory()?;
         let socket = directory.join(SOCKET);
@@ -52,7 +51,7 @@ impl Embedded {
         })
     }
 
-    /// The address that clients connect to.
+    /// The address for clients.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
@@ -66,8 +65,8 @@ impl Drop for Embedded {
     }
 }
 
-/// A new directory that only we can enter, and its lock: in the user's runtime directory, else in that for
-/// temporary files.
+/// Creates and locks a directory that only this user can enter: in the user's runtime directory, else in the
+/// directory for temporary files.
 fn choose_directory() -> Result<(PathBuf, File), BusError> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
     let places = runtime
@@ -77,7 +76,7 @@ fn choose_directory() -> Result<(PathBuf, File), BusError> {
     let mut failure = None;
     for place in places {
         remove_left(&place);
-        // Mode 0700 by the crate's promise; `keep` because the end of it is ours to decide.
+        // tempfile creates the directory with mode 0700. It is kept because this module removes it.
         let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&place);
         let locked = made.and_then(|directory| {
             let lock = File::open(directory.path())?;
@@ -94,17 +93,17 @@ fn choose_directory() -> Result<(PathBuf, File), BusError> {
             }
         }
     }
-    Err(failure.unwrap_or_else(|| BusError::Embedded(String::from("no directory to be in"))))
+    Err(failure.unwrap_or_else(|| BusError::Embedded(String::from("no directory for the socket"))))
 }
 
-/// Removes the directories of bridges that were killed: ours, with a socket, and locked by nobody. One without a
-/// socket may be another's that starts at this moment.
+/// Removes the directories of bridges that were killed: they belong to this user, have a socket and are not locked.
+/// A directory without a socket may belong to a bridge that is starting.
 fn remove_left(place: &Path) {
     let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
     for entry in entries {
         let is_ours = entry.file_name().as_bytes().starts_with(PREFIX.as_bytes())
             && entry.file_type().is_ok_and(|kind| kind.is_dir());
-        // What is another user's cannot be opened, or not be removed.
+        // A directory of another user cannot be opened or removed.
         if is_ours
             && entry.path().join(SOCKET).exists()
             && let Ok(lock) = File::open(entry.path())
@@ -118,13 +117,13 @@ fn remove_left(place: &Path) {
 fn remove(directory: &Path) {
     match std::fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!(%error, directory = %directory.display(), "cannot remove");
+            tracing::warn!(%error, directory = %directory.display(), "cannot remove the directory of an embedded bus");
         }
         _ => {}
     }
 }
 
-/// A path as a value in a D-Bus address: what is not plain becomes `%` and two hex digits.
+/// A path as a value in a D-Bus address: special characters become `%` and two hex digits.
 fn escape(path: &Path) -> String {
     let mut text = String::new();
     for &octet in path.as_os_str().as_bytes() {
@@ -138,7 +137,7 @@ fn escape(path: &Path) -> String {
     text
 }
 
-/// The name of the socket in its directory, and what the name of the directory begins with.
+/// The name of the socket, and the prefix of the directory.
 const SOCKET: &str = "bus";
 const PREFIX: &str = "zocp-";
 

@@ -1,11 +1,10 @@
-//! Which bus the bridge lives on, and how it is reached.
+//! The choice of the bus, and its address.
 //!
-//! Model: a [`BusChoice`] is what the user says; [`Bus::open`] makes a [`Bus`] of it: an address that
-//! stays the same for as long as the bridge runs, and for `embedded` the bus itself. Connections are
-//! made elsewhere, one for each remote thing, all to this address.
-//! Invariants: DBUSBUS-1. an opened bus has answered one `Hello`. DBUSBUS-2. an embedded bus ends with its
-//! [`Bus`].
-//! Not here: reconnecting (each connection's owner does it), bus names (`served`).
+//! Model: a [`BusChoice`] is the setting of the user; [`Bus::open`] turns it into a [`Bus`]: an address that does not
+//! change while the bridge runs and, for `embedded`, the bus itself. Other modules make the connections, one for each
+//! remote peer or service, all to this address.
+//! Invariants: DBUSBUS-1. An opened bus has answered one `Hello`. DBUSBUS-2. An embedded bus ends with its [`Bus`].
+//! Not here: reconnecting and bus names (`crate::server`).
 //! Spec: docs/reference/dbus.md, "Connections and names".
 
 mod descriptors;
@@ -23,26 +22,26 @@ pub use crate::connection::Ready;
 pub use descriptors::raise_descriptor_limit;
 pub use embedded::Embedded;
 
-/// A bus that answers.
+/// A bus that has answered.
 #[derive(Debug)]
 pub struct Bus {
     address: String,
     kind: BusKind,
-    /// Ends with this. Every connection should be closed before.
+    /// Dropped with this value; all connections should be closed before.
     _embedded: Option<Embedded>,
 }
 
 impl Bus {
-    /// Reaches the bus that was chosen, or starts it.
+    /// Connects to the chosen bus once, or starts it.
     ///
     /// # Errors
-    /// When there is none; [`BusError`] says what was tried.
+    /// No bus could be reached; [`BusError`] names the addresses that were tried.
     pub async fn open(choice: &BusChoice) -> Result<Self, BusError> {
         match choice {
             BusChoice::Session => Self::reach(BusKind::Session, &session_addresses()).await,
             BusChoice::System => Self::reach(BusKind::System, &[system_address()?]).await,
             BusChoice::Address(address) => {
-                // Under whichever name, it is the machine's and not one user's.
+                // The address of the system bus is the system bus, also if it is configured as an address.
                 let is_system = system_address().is_ok_and(|system| system == *address);
                 let kind = match is_system {
                     true => BusKind::System,
@@ -61,13 +60,13 @@ impl Bus {
         }
     }
 
-    /// The address that every connection of the bridge goes to.
+    /// The address to which all connections are made.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// What kind of bus it is.
+    /// The kind of the bus.
     #[must_use]
     pub fn kind(&self) -> BusKind {
         self.kind
@@ -109,10 +108,10 @@ impl Bus {
     }
 }
 
-/// What the user says about the bus.
+/// The setting of the user.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum BusChoice {
-    /// The session bus if one is to be reached, else an embedded one.
+    /// The session bus if it can be reached, else an embedded one.
     #[default]
     Auto,
     /// The session bus.
@@ -121,7 +120,7 @@ pub enum BusChoice {
     System,
     /// The bus at this D-Bus address.
     Address(String),
-    /// A bus of the bridge's own.
+    /// A bus within the bridge.
     Embedded,
 }
 
@@ -144,7 +143,7 @@ impl FromStr for BusChoice {
     }
 }
 
-/// What was said about the bus is neither one of the words nor an address.
+/// The setting is neither one of the words nor an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "\"{text}\" is no bus: say session, system, embedded or a D-Bus address such as unix:path=/run/user/1000/bus"
@@ -163,7 +162,7 @@ pub enum BusKind {
     System,
     /// A bus named by its address.
     Address,
-    /// The bridge's own.
+    /// The embedded bus.
     Embedded,
 }
 
@@ -178,38 +177,38 @@ impl fmt::Display for BusKind {
     }
 }
 
-/// Why there is no bus.
+/// Why no bus could be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
-    /// Nobody answers there. The environment's fault; choose another bus or start this one.
+    /// No bus answers at the address. The user must choose another bus or start this one.
     #[error("no {kind} at {address}: {reason}")]
     Unreachable {
-        /// What was looked for.
+        /// The kind of the bus.
         kind: BusKind,
-        /// Where, the last place of several.
+        /// The address; of several, the last one.
         address: String,
-        /// What happened.
+        /// The error.
         reason: String,
     },
-    /// An embedded bus could not be started. The environment's fault, or ours.
+    /// The embedded bus did not start: a problem of the environment, or a bug.
     #[error("cannot start an embedded bus: {0}")]
     Embedded(String),
-    /// There is no place for the socket of an embedded bus.
+    /// The directory for the socket of an embedded bus could not be made.
     #[error("cannot make {path} for the socket of an embedded bus")]
     Place {
-        /// The place that was tried.
+        /// The path.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         source: std::io::Error,
     },
 }
 
-/// The places where the session bus may be, as libdbus looks for it.
+/// The possible addresses of the session bus, as libdbus searches for it.
 #[must_use]
 pub fn session_addresses() -> Vec<String> {
     match std::env::var("DBUS_SESSION_BUS_ADDRESS") {
-        // A list by the specification; zbus takes one.
+        // The specification allows a list; zbus accepts one address.
         Ok(list) if !list.is_empty() => list.split(';').map(str::to_owned).collect(),
         _ => Address::session()
             .map(|address| address.to_string())
@@ -218,10 +217,10 @@ pub fn session_addresses() -> Vec<String> {
     }
 }
 
-/// Where the system bus is.
+/// The address of the system bus.
 ///
 /// # Errors
-/// When the environment names a place that is no address.
+/// The environment variable does not contain a valid address.
 pub fn system_address() -> Result<String, BusError> {
     Address::system()
         .map(|address| address.to_string())
@@ -232,25 +231,25 @@ pub fn system_address() -> Result<String, BusError> {
         })
 }
 
-/// Connects to the bus at an address, for zbus to go on with. No message that comes ends the connection.
+/// Connects to the bus at an address and returns a socket for zbus. No received message ends the connection.
 ///
 /// # Errors
-/// Nobody is there, or it is no bus that wants us.
+/// No bus listens at the address, or it rejects the connection.
 pub async fn connect(address: &str) -> zbus::Result<Ready> {
     connection::ready(address, connection::Descriptors::Keep, Report::default()).await
 }
 
-/// Connects once and leaves again.
+/// Connects once and disconnects.
 async fn say_hello(address: &str) -> Result<(), String> {
     let connect = async { connect(address).await?.connection().await?.close().await };
     match tokio::time::timeout(HELLO_MAX, connect).await {
         Ok(Ok(())) => Ok(()),
-        // The address is told beside the reason.
+        // The address is part of the message already.
         Ok(Err(zbus::Error::Connection(error, _))) => Err(error.to_string()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {} s", HELLO_MAX.as_secs())),
     }
 }
 
-/// How long a bus may take for its first answer.
+/// How long a bus may take for its first reply.
 const HELLO_MAX: Duration = Duration::from_secs(5);

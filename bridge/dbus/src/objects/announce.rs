@@ -1,7 +1,7 @@
-//! Telling the bus of changes and events.
+//! Announcement of changes and events on the bus.
 //!
-//! Model: additions, removals and events go into the queue when they happen; changed properties are
-//! marked and told together by [`Objects::flush_changes`].
+//! Model: additions, removals and events are queued when they happen; changed properties are marked and announced
+//! together by [`Objects::flush_changes`].
 //! Invariants: OBJECTS-3, OBJECTS-4 and OBJECTS-5 of the table.
 
 use std::{collections::BTreeMap, mem, sync::Arc};
@@ -25,7 +25,7 @@ impl Objects {
         }
     }
 
-    /// Emits a signal, at once and whatever else is due.
+    /// Emits a signal at once, before pending property changes.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl Objects {
         Ok(())
     }
 
-    /// The manager that tells of an object: itself or the nearest above it.
+    /// The manager that announces an object: the object itself or the nearest one above it.
     fn manager_of<'a>(&self, mut path: &'a str) -> Option<&'a str> {
         loop {
             if self
@@ -171,20 +171,20 @@ impl Objects {
                         octets = message.data().len(),
                         max = self.message_len_max,
                         left_out,
-                        "signals are larger than the bus takes: left out"
+                        "signals larger than the bus accepts are left out"
                     );
                 }
             }
             Err(error) => {
                 if let Some(left_out) = self.report.log("") {
-                    tracing::warn!(%error, left_out, "signals cannot be made: left out");
+                    tracing::warn!(%error, left_out, "signals that cannot be built are left out");
                 }
             }
         }
     }
 }
 
-/// Whether a change of the property is told with its value; `None` if it is not told.
+/// Whether a change of the property is announced with its value; `None` if it is not announced.
 fn with_value(property: &Property) -> Option<bool> {
     match property.emits {
         _ if !property.access.reads() => None,

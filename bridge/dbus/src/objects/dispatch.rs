@@ -1,14 +1,13 @@
-//! From a method call to its answer, or to its owner.
+//! From a method call to its reply, or to the handler.
 //!
-//! Model: the standard interfaces are answered here, from memory. A call of an object's own method, once
-//! its signature is checked, and a `Set` of a property that may be written go to the owner with a
-//! [`ReplyToken`], by which the one answer is given later.
+//! Model: calls of standard interfaces are answered here, from memory. Other method calls, after a check of their
+//! signature, and `Set` of a writable property are passed to the handler with a [`ReplyToken`], with which the reply
+//! is sent later.
 //! Invariants: OBJECTS-1, OBJECTS-2 of the table.
-//! Choices where the specification leaves one: a call without an interface goes to the object's own
-//! interfaces first, then to the standard ones. An empty interface name in `Get` and `Set` means whichever
-//! has the property, in `GetAll` all of them. A standard interface has no properties, and `GetAll` of one
-//! is empty. `Peer` answers at every path, also where no object is. A `Get` of a property that can only be
-//! written is `AccessDenied`.
+//! Choices where the specification allows several: a call without an interface goes to the object's own interfaces
+//! first, then to the standard ones. An empty interface name in `Get` and `Set` means any interface that has the
+//! property, in `GetAll` all of them. A standard interface has no properties, and `GetAll` of one is empty. `Peer`
+//! answers at every path, also without an object. A `Get` of a write-only property is `AccessDenied`.
 //! Spec: D-Bus specification, "Standard Interfaces".
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -33,7 +32,7 @@ use crate::{
 use zocp_interfaces::ACTION_ANNOTATION;
 
 impl Objects {
-    /// Handles a message that came from the bus.
+    /// Handles a message from the bus.
     pub fn handle(&mut self, message: &Message) -> Dispatch {
         if message.message_type() != Type::MethodCall {
             return Dispatch::Done;
@@ -67,7 +66,7 @@ impl Objects {
         Dispatch::Done
     }
 
-    /// Answers a call that was given to its owner.
+    /// Answers a call that was passed to its handler.
     pub fn answer(&mut self, ticket: ReplyToken, result: Result<Vec<Variant<'static>>, Refusal>) {
         let header = ticket.call.header();
         let answer = match result {
@@ -82,7 +81,7 @@ impl Objects {
         self.push_answer(&ticket, answer);
     }
 
-    /// Answers a call that is not looked at.
+    /// Answers a call with an error, without dispatching it.
     pub fn refuse(&mut self, call: Message, refusal: Refusal) {
         self.answer(ReplyToken { call }, Err(refusal));
     }
@@ -189,7 +188,10 @@ impl Objects {
                     .interfaces
                     .values()
                     .map(|interface| (interface.name().as_ref(), readable(interface)));
-                #[expect(clippy::disallowed_methods, reason = "only legal paths were let in")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the table contains only valid paths"
+                )]
                 let path = ObjectPath::from_str_unchecked(path);
                 (path, interfaces.collect())
             })
@@ -217,7 +219,7 @@ impl Objects {
         let error = Message::error(&header, refusal.name());
         match Outgoing::build(error, &cut(&refusal.to_string())) {
             Ok(error) => self.push_raw(error),
-            Err(error) => tracing::error!(%error, "an error reply cannot be made"),
+            Err(error) => tracing::error!(%error, "cannot build an error reply"),
         }
     }
 }
@@ -228,7 +230,7 @@ enum Outcome {
     Set(Arc<str>, Arc<str>, Arc<str>, Variant<'static>),
 }
 
-/// A method of an object's own that is called.
+/// A call of a method that is not of a standard interface.
 struct Called {
     path: Arc<str>,
     interface: Arc<str>,
@@ -237,7 +239,7 @@ struct Called {
     action: Option<Box<str>>,
 }
 
-/// Where a call goes to.
+/// The target of a call.
 struct CallTarget<'a> {
     path: &'a str,
     object: Option<(&'a Arc<str>, &'a Object)>,
@@ -279,7 +281,7 @@ impl<'a> CallTarget<'a> {
         }))
     }
 
-    /// The arguments of a call of an object's own method.
+    /// The arguments of a call of a method that is not of a standard interface.
     fn own_arguments(&self, inputs: &[Argument]) -> Result<Vec<Variant<'static>>, Refusal> {
         let body = self.message.body();
         let expected = body_signature(inputs);
@@ -293,7 +295,7 @@ impl<'a> CallTarget<'a> {
             .deserialize()
             .map_err(|error| Refusal::InvalidArgs(error.to_string()))?;
         Ok(match inputs {
-            // A body that is one structure is read as its fields.
+            // A body of one structure is parsed as its fields.
             [one] if one.signature == *structure.signature() => vec![Variant::Structure(structure)],
             _ => structure.into_fields(),
         })
@@ -384,7 +386,7 @@ fn properties(at: &CallTarget<'_>, member: &str) -> Result<Outcome, Refusal> {
 fn get(at: &CallTarget<'_>, interface: &str, name: &str) -> Result<Outcome, Refusal> {
     let interface = at.property_interface(interface, name)?;
     let (Some(property), Some(slot)) = (interface.property(name), interface.slot(name)) else {
-        return Err(Refusal::Failed(format!("{name} has no place")));
+        return Err(Refusal::Failed(format!("{name} has no slot")));
     };
     if !property.access.reads() {
         return Err(Refusal::NotReadable(name.to_owned()));
@@ -414,7 +416,7 @@ fn set(at: &CallTarget<'_>) -> Result<Outcome, Refusal> {
         .map_err(|_| mismatch(&zbus::signature!("ssv"), &body))?;
     let found = at.property_interface(&interface, &property)?;
     let (Some((path, _)), Some(property)) = (at.object, found.property(&property)) else {
-        return Err(Refusal::Failed(format!("{property} has no place")));
+        return Err(Refusal::Failed(format!("{property} has no slot")));
     };
     if !property.access.writes() {
         return Err(Refusal::PropertyReadOnly(property.name.as_ref().to_owned()));
@@ -435,7 +437,7 @@ fn mismatch(expected: &zbus::Signature, body: &zbus::message::Body) -> Refusal {
     ))
 }
 
-/// The text of an error is for people; one that a peer made endless is cut.
+/// Shortens the text of an error, which a peer may have made arbitrarily long.
 fn cut(text: &str) -> String {
     text.chars().take(ERROR_LEN_MAX).collect()
 }
@@ -444,5 +446,5 @@ fn is_standard(interface: &str) -> bool {
     [PEER, INTROSPECTABLE, PROPERTIES, OBJECT_MANAGER].contains(&interface)
 }
 
-/// In letters.
+/// Characters of the text of an error.
 const ERROR_LEN_MAX: usize = 4096;

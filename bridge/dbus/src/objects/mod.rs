@@ -1,21 +1,21 @@
 //! A table of D-Bus objects made at run time, and the dispatcher that answers for it.
 //!
-//! Model: paths with [`Interface`]s. [`Objects::handle`] takes a method call and answers it from memory,
-//! or gives it back for its owner as a [`Dispatch`]. What is to be sent, answers and signals alike, goes
-//! into one queue, in the order in which it came about; [`Objects::take_outgoing`] empties it.
-//! **Rule: after each call of a method that changes the table or handles a message, send what
-//! [`Objects::take_outgoing`] gives, in that order.** [`crate::server`] does so.
+//! Model: object paths with [`Interface`]s. [`Objects::handle`] answers a method call from memory, or returns it for
+//! the handler as a [`Dispatch`]. Outgoing messages, replies and signals alike, enter one queue in order;
+//! [`Objects::take_outgoing`] empties it. **Rule: after each call of a method that changes the table or handles a
+//! message, send the messages of [`Objects::take_outgoing`] in that order.** [`crate::server`] does so.
 //! Invariants:
-//! OBJECTS-1. Every path that is an object or lies above one answers `Introspect`, `Peer` and `Properties`.
-//! OBJECTS-2. A method call gets exactly one answer, or none if it wants none.
-//! OBJECTS-3. `InterfacesAdded` holds all readable properties; removal goes from the leaves to the root.
-//! OBJECTS-4. A change of a property is announced by [`Objects::flush_changes`], with the value it then has; all
-//!     changes of one interface in one `PropertiesChanged`.
-//! OBJECTS-5. Nothing larger than the bus takes is put out: the bus would end the connection. An answer becomes
-//!     an error, a `PropertiesChanged` tells names alone, another signal is left out and logged.
-//! Deviation: `InterfacesAdded` and `InterfacesRemoved` are also told of the manager's own path, since
-//! its members change too; `GetManagedObjects` has what is below, as the specification says.
-//! Limits: none of its own on objects and members; who fills the table has them.
+//! OBJECTS-1. Every path that is an object or above one answers `Introspect`, `Peer` and `Properties`.
+//! OBJECTS-2. A method call gets exactly one reply, or none if it expects none.
+//! OBJECTS-3. `InterfacesAdded` contains all readable properties; objects are removed from the leaves to the root.
+//! OBJECTS-4. [`Objects::flush_changes`] announces property changes with the current values; all changes of one
+//!     interface are in one `PropertiesChanged`.
+//! OBJECTS-5. No message is larger than the bus accepts, because the bus would close the connection. Such a reply
+//!     becomes an error, such a `PropertiesChanged` contains only names, and any other such signal is left out and
+//!     logged.
+//! Deviation: `InterfacesAdded` and `InterfacesRemoved` are also emitted for the path of the manager itself, because
+//! its interfaces change too; `GetManagedObjects` contains the objects below it, as the specification says.
+//! Limits: none for objects and members; the code that fills the table has limits.
 //! Not here: sockets, tasks, clocks, names (`crate::server`).
 //! Spec: D-Bus specification, "Standard Interfaces", "Message Protocol".
 
@@ -37,11 +37,11 @@ use crate::{
 
 pub use self::request::{Call, Dispatch, ReplyToken, Set};
 
-/// Why the table refuses a change. Our fault; nothing changed.
+/// Why a change of the table fails, which is a bug of the caller. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TableError {
-    /// No legal object path.
+    /// Not a valid object path.
     #[error("{0:?} is no object path")]
     Path(String),
     /// The object has no such interface.
@@ -55,7 +55,7 @@ pub enum TableError {
     /// The interface has no such signal.
     #[error("no signal {0}")]
     NoSignal(String),
-    /// The property.
+    /// The property cannot be set.
     #[error(transparent)]
     Slot(#[from] SlotError),
 }
@@ -66,7 +66,7 @@ pub struct Objects {
     objects: BTreeMap<Arc<str>, Object>,
     machine_id: Option<Arc<str>>,
     report: Report,
-    /// Interfaces with dirty slots, in the order in which they became so.
+    /// Interfaces with changed slots, in the order of their first change.
     dirty: Vec<(Arc<str>, Arc<str>)>,
     announcing: bool,
     message_len_max: usize,
@@ -90,7 +90,7 @@ impl Default for Objects {
 }
 
 impl Objects {
-    /// An empty table that announces nothing yet.
+    /// An empty table that does not announce changes yet.
     #[must_use]
     pub fn new(machine_id: Option<Arc<str>>) -> Self {
         Self {
@@ -105,59 +105,60 @@ impl Objects {
         }
     }
 
-    /// Whether changes are told: only while there is a bus to tell. What was due before is forgotten.
+    /// Sets whether changes are announced, which is useful only while a bus is connected. Pending messages are
+    /// discarded.
     pub fn set_announcing(&mut self, announcing: bool) {
         self.announcing = announcing;
         drop(self.take_outgoing());
         self.clear_dirty();
     }
 
-    /// Where refusals are counted.
+    /// Sets the report that counts error replies.
     pub fn set_report(&mut self, report: Report) {
         self.report = report;
     }
 
-    /// The largest message that the bus takes.
+    /// Sets the largest message that the bus accepts.
     pub fn set_message_len_max(&mut self, octets: usize) {
         self.message_len_max = octets.min(MESSAGE_LEN_MAX);
     }
 
-    /// Empties the queue of what is to be sent.
+    /// Removes and returns all outgoing messages.
     #[must_use]
     pub fn take_outgoing(&mut self) -> Vec<Outgoing> {
         self.outgoing_octets = 0;
         mem::take(&mut self.outgoing)
     }
 
-    /// How many messages are to be sent.
+    /// The number of outgoing messages.
     #[must_use]
     pub fn outgoing_len(&self) -> usize {
         self.outgoing.len()
     }
 
-    /// How many octets they have.
+    /// The octets of the outgoing messages.
     #[must_use]
     pub fn outgoing_octets(&self) -> usize {
         self.outgoing_octets
     }
 
-    /// Makes an object an `ObjectManager` for all that is below it; makes the object if need be.
+    /// Makes an object the `ObjectManager` of all objects below it; creates the object if needed.
     ///
     /// # Errors
     ///
-    /// The path is none.
+    /// The path is not valid.
     pub fn add_manager(&mut self, path: &str) -> Result<(), TableError> {
         self.object_at(path)?.is_manager = true;
         Ok(())
     }
 
-    /// Adds interfaces to an object, which is made if need be, and announces them together.
+    /// Adds interfaces to an object, which is created if needed, and announces them together.
     ///
-    /// One that is there already is taken away first: so is a change of its members told.
+    /// An existing interface of the same name is removed first, which announces a change of its members.
     ///
     /// # Errors
     ///
-    /// The path is none.
+    /// The path is not valid.
     pub fn insert(
         &mut self,
         path: &str,
@@ -168,7 +169,7 @@ impl Objects {
         let object = self.object_at(path)?;
         let mut replaced = Vec::new();
         for mut interface in interfaces {
-            // What is added is announced whole.
+            // An added interface is announced with all values.
             interface
                 .slots
                 .iter_mut()
@@ -184,8 +185,8 @@ impl Objects {
         Ok(())
     }
 
-    /// Takes interfaces from an object and announces that together. Those that are not there are no
-    /// error. An object without interfaces that manages nothing is gone.
+    /// Removes interfaces from an object and announces that together. Missing ones are ignored. An object without
+    /// interfaces that is not a manager is removed.
     pub fn remove<'a>(&mut self, path: &str, interfaces: impl IntoIterator<Item = &'a str>) {
         let Some(object) = self.objects.get_mut(path) else {
             return;
@@ -231,11 +232,11 @@ impl Objects {
         self.objects.keys()
     }
 
-    /// Changes a property; whether that was a change. It is announced by [`Objects::flush_changes`].
+    /// Sets a property; returns whether the value changed. [`Objects::flush_changes`] announces it.
     ///
     /// # Errors
     ///
-    /// There is no such property, or the value is of another type.
+    /// There is no such property, or the value has another type.
     pub fn set(
         &mut self,
         path: &str,
@@ -269,7 +270,7 @@ impl Objects {
         Ok(changed)
     }
 
-    /// Takes over the values of an interface that has the same members as the one in the table.
+    /// Copies the values of an interface with the same members.
     ///
     /// # Errors
     ///
@@ -282,7 +283,7 @@ impl Objects {
         Ok(())
     }
 
-    /// Counts how often a property was set, be it to the same value.
+    /// How often a property was set, also to the same value.
     #[must_use]
     pub fn revision(&self, path: &str, interface: &str, property: &str) -> Option<u32> {
         let slot = self.interface(path, interface)?.slot(property)?;
@@ -295,7 +296,7 @@ impl Objects {
         !self.dirty.is_empty()
     }
 
-    /// Puts out a call of ours; whether there is somebody to send it to, and it is not too long for the bus.
+    /// Queues a call; returns `false` if no bus is connected or the call is too long for it.
     pub fn ask(&mut self, call: Outgoing) -> bool {
         let is_possible = self.announcing && call.data().len() <= self.message_len_max;
         if is_possible {
@@ -304,7 +305,7 @@ impl Objects {
         is_possible
     }
 
-    /// Puts out a message that is no answer and no signal of the table, such as a call to the bus.
+    /// Queues a message that is neither a reply nor a signal of the table, such as a call to the bus.
     pub fn push_raw(&mut self, message: Outgoing) {
         self.outgoing_octets += message.data().len();
         self.outgoing.push(message);
@@ -388,7 +389,7 @@ fn body_signature(arguments: &[Argument]) -> Signature {
     }
 }
 
-/// What D-Bus allows for a message; a bus may allow less.
+/// The limit of D-Bus for a message; a bus may have a lower one.
 const MESSAGE_LEN_MAX: usize = 128 * 1024 * 1024;
 
 const PEER: &str = "org.freedesktop.DBus.Peer";

@@ -1,25 +1,25 @@
-//! What the dispatcher gives to the owner of an object, and the right to answer.
+//! Calls that the dispatcher passes to the handler of an object, and the token to answer them.
 
 use std::sync::Arc;
 
 use zbus::{Message, Variant, message::Flags};
 
-/// What became of a message.
+/// The result of handling a message.
 #[derive(Debug)]
 #[must_use]
 pub enum Dispatch {
-    /// Nothing more to do: it is answered, or it was no method call.
+    /// Nothing more to do: the call is answered, or the message is not a call.
     Done,
-    /// A call of one of the object's own methods, its arguments of the declared types.
+    /// A call of a method that is not of a standard interface; its arguments have the declared types.
     Call(Call),
-    /// A `Set` of a property that may be written. Type and range of the value are not checked.
+    /// A `Set` of a writable property. Type and range of the value are not checked.
     Set(Set),
 }
 
-/// A method call for the owner of the object.
+/// A method call for the handler of the object.
 #[derive(Debug)]
 pub struct Call {
-    /// To answer by.
+    /// The token to answer the call.
     pub ticket: ReplyToken,
     /// The object.
     pub path: Arc<str>,
@@ -27,16 +27,16 @@ pub struct Call {
     pub interface: Arc<str>,
     /// The method.
     pub member: Arc<str>,
-    /// As many as the method has inputs.
+    /// The input arguments, as many as the method declares.
     pub arguments: Vec<Variant<'static>>,
-    /// The action that it takes, which not everybody may be allowed.
+    /// The polkit action for which the caller needs authorization.
     pub action: Option<Box<str>>,
 }
 
-/// A `Set` for the owner of the object.
+/// A `Set` for the handler of the object.
 #[derive(Debug)]
 pub struct Set {
-    /// To answer by.
+    /// The token to answer the call.
     pub ticket: ReplyToken,
     /// The object.
     pub path: Arc<str>,
@@ -44,11 +44,11 @@ pub struct Set {
     pub interface: Arc<str>,
     /// The property.
     pub property: Arc<str>,
-    /// What the client sent, out of its variant.
+    /// The value that the client sent, unpacked from its variant.
     pub value: Variant<'static>,
 }
 
-/// The right and the duty to answer one method call, with [`Objects::answer`](super::Objects::answer).
+/// The obligation to answer one method call, with [`Objects::answer`](super::Objects::answer).
 #[derive(Debug)]
 #[must_use = "every method call gets an answer"]
 pub struct ReplyToken {
@@ -62,7 +62,7 @@ impl ReplyToken {
         self.call.header().sender().map(ToString::to_string)
     }
 
-    /// Whether the caller lets its user be asked for the right to do this.
+    /// Whether the caller allows polkit to ask a person.
     #[must_use]
     pub fn may_ask(&self) -> bool {
         let flags = self.call.primary_header().flags();

@@ -70,7 +70,7 @@ fn methods() -> Interface {
     methods
 }
 
-/// A lamp on the bus, its making told and forgotten.
+/// A table with a lamp whose addition was announced and taken.
 fn table() -> Objects {
     let mut objects = Objects::new(Some("0123456789abcdef0123456789abcdef".into()));
     objects.add_manager("/org/example").unwrap();
@@ -220,7 +220,7 @@ fn the_xml_is_well_formed_and_says_what_was_declared() {
     assert_eq!(level.access, Access::ReadWrite);
     assert_eq!(level.signature, Signature::F64);
     assert_eq!(&*level.annotations[0].value, "\"<0>\" & \u{fffd}");
-    // What only Qt needs is said besides.
+    // The annotations for Qt are added.
     let mut declared = parsed[3].shape.methods.clone();
     let named: Vec<Annotation> = declared
         .iter_mut()

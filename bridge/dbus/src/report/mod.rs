@@ -1,10 +1,10 @@
-//! What the connections to a bus report: refusals, counted by their error, and log lines, limited in number.
+//! Counters of error replies by error name, and throttled log lines, for all connections to a bus.
 //!
-//! Model: one [`Report`] for a bus, which every connection to it shares. It is always on. An [`Observer`] may be set
-//! once; it is told each refusal as it happens.
-//! Invariants: REPORT-1. A refusal is counted where it becomes a reply, by the name of its error; an error that a remote
-//! node answered with is not counted.
-//! Not here: who shows the counters, what the mesh counts.
+//! Model: all connections to a bus share one [`Report`]. An [`Observer`], which may be set once, receives each error
+//! reply.
+//! Invariants: REPORT-1. An error is counted where it becomes a reply, by its name; an error that a remote node
+//! answered with is not counted.
+//! Not here: publication of the counters, counters of the mesh.
 
 mod throttle;
 
@@ -18,13 +18,13 @@ use zbus::message::Header;
 use self::throttle::LogThrottle;
 use crate::errors::{ErrorKind, Refusal};
 
-/// Is told what a bus connection reports.
+/// Receives what the connections to a bus report.
 pub trait Observer: Send + Sync + std::fmt::Debug {
-    /// A call was answered with a refusal. It must not block.
+    /// A call was answered with an error. This function must not block.
     fn refused(&self, refusal: &Refusal, call: Option<&Header<'_>>);
 }
 
-/// What the connections to a bus report. Clones are the same. See the [module](self).
+/// The report of a bus. Clones share it. See the [module](self).
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     shared: Arc<Shared>,
@@ -38,20 +38,20 @@ struct Shared {
 }
 
 impl Report {
-    /// Sets who is told of refusals. Only the first call has an effect.
+    /// Sets the observer. Only the first call has an effect.
     pub fn observe(&self, observer: Arc<dyn Observer>) {
         // A bus has one observer.
         let _ = self.shared.observer.set(observer);
     }
 
-    /// Whether a log line that others can cause is to be written now, and if so how many lines of the same subject were
-    /// left out since the last one.
+    /// Whether to write a log line that other programs can cause. `Some` is the number of lines of the same subject
+    /// that were left out since the last one.
     #[must_use]
     pub fn log(&self, subject: &str) -> Option<u64> {
         self.shared.log.admit(subject)
     }
 
-    /// Counts a refusal that answers a call, and tells the observer.
+    /// Counts an error reply and passes it to the observer.
     pub fn refused(&self, refusal: &Refusal, call: Option<&Header<'_>>) {
         if matches!(refusal, Refusal::Remote { .. }) {
             return;
@@ -63,7 +63,7 @@ impl Report {
         }
     }
 
-    /// How many refusals there were of each error; errors without any are left out.
+    /// The number of replies with each error; errors without any are left out.
     pub fn refusals(&self) -> impl Iterator<Item = (ErrorKind, u64)> {
         let counts = ErrorKind::ALL.into_iter().map(|kind| {
             let counter = &self.shared.refusals[kind as usize];

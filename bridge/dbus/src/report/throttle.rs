@@ -1,8 +1,10 @@
-//! Lines of the log that others can cause: one in a while for each of them, with how many there were.
+//! Throttles log lines that other programs can cause: one line for each subject and interval, with the number of lines
+//! left out.
 //!
-//! Model: what is logged has a *subject*, such as a service. The first line of a subject is written, further ones
-//! are counted until [`PAUSE`] is over; then the next one says how many were left out.
-//! Limits: [`SUBJECTS_MAX`] subjects at once; lines of others are left out until one of those has paused.
+//! Model: a line has a *subject*, such as a service. The first line of a subject is written; further ones are counted
+//! until [`PAUSE`] has passed. The next line then contains the number of lines that were left out.
+//! Limits: [`SUBJECTS_MAX`] subjects at once; lines of further subjects are left out until the pause of one has
+//! passed.
 
 use std::{
     collections::HashMap,
@@ -25,10 +27,10 @@ struct Subject {
 }
 
 impl LogThrottle {
-    /// Whether a line is to be written now: with how many that were left out since the last one.
+    /// Whether to write a line now; `Some` is the number of lines that were left out since the last one.
     pub(crate) fn admit(&self, subject: &str) -> Option<u64> {
         let now = Instant::now();
-        // Plain data, whole between the steps.
+        // The data is consistent whenever the lock is free.
         let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(subject) = subjects.get_mut(subject) {
             if subject.is_pausing(now) {
@@ -59,7 +61,7 @@ impl Subject {
     }
 }
 
-/// Between two lines of a subject.
+/// The interval between two lines of a subject.
 const PAUSE: Duration = Duration::from_secs(60);
 const SUBJECTS_MAX: usize = 256;
 

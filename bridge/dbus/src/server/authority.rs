@@ -1,13 +1,15 @@
-//! Who may do what changes the world.
+//! Authorization of calls that change the state of the bridge or of the mesh.
 //!
-//! Model: a method names the *action* that it takes by the annotation [`zocp_interfaces::ACTION_ANNOTATION`] in `interfaces/*.xml`, and
-//! the task that serves it asks before its owner hears of the call. On the system bus, where callers are of many users, polkit
-//! is asked about the very connection that called; every other bus is one user's, and all may do all.
-//! Invariants: AUTHORITY-1. the question is about the caller's unique name, which the bus gives to nobody else. AUTHORITY-2.
-//! whoever is not said to be authorized is refused: where polkit says nothing, root alone may.
-//! Limits: [`ANSWER_MAX`] for an answer, [`ASKED_MAX`] where a person may be asked; then it is as if
-//! polkit were not there. How many calls wait is bounded by the task.
-//! Not here: what the bus itself lets through (`dbus-policy/`).
+//! Model: the annotation [`zocp_interfaces::ACTION_ANNOTATION`] in `interfaces/*.xml` names the polkit *action* of a
+//! method. The server checks the authorization before the handler receives the call. On the system bus, whose callers are
+//! different users, polkit decides about the connection that called. Every other bus belongs to one user, and all its
+//! callers are authorized.
+//! Invariants: AUTHORITY-1. The check is about the unique name of the caller, which the bus never assigns twice.
+//! AUTHORITY-2. A caller that is not known to be authorized is rejected; if polkit does not answer, only root is
+//! authorized.
+//! Limits: polkit must answer within [`ANSWER_MAX`], or [`ASKED_MAX`] if it may ask a person; after that it counts as
+//! absent. The server bounds how many calls wait.
+//! Not here: the policy of the bus itself (`dbus-policy/`).
 //! Spec: docs/reference/dbus.md, "On the system bus"; the reference of polkit, `CheckAuthorization`.
 
 #[cfg(test)]
@@ -20,31 +22,31 @@ use zbus::{Message, Variant, message::Type};
 
 use crate::{connection::bus_call, errors::Refusal, message::Outgoing, server::ObjectTable};
 
-/// Who decides on a bus.
+/// Who authorizes calls on a bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authority {
-    /// Nobody: its users are one.
+    /// Nobody: all callers are the same user.
     Unneeded,
-    /// polkit, or who is root.
+    /// polkit; if it does not answer, only root is authorized.
     Polkit,
 }
 
-/// What somebody wants to do.
+/// A request to authorize a call.
 #[derive(Debug, Clone)]
 pub struct AuthorizationRequest {
-    /// The action, as polkit knows it.
+    /// The polkit action.
     pub action: Box<str>,
-    /// The unique name of the caller; none without a bus.
+    /// The unique name of the caller; `None` without a bus.
     pub caller: Option<String>,
-    /// Whether a person may be asked, which takes its time.
+    /// Whether polkit may ask a person, which takes longer.
     pub may_ask: bool,
 }
 
 impl Authority {
-    /// Whether a request is granted. Asks on the connection that serves `table`.
+    /// Checks the authorization, with calls on the connection that serves `table`.
     ///
     /// # Errors
-    /// It is not, or only if a person may be asked.
+    /// The caller is not authorized, or only if polkit may ask a person.
     pub async fn grant(
         self,
         table: &ObjectTable,
@@ -70,15 +72,15 @@ async fn polkit(table: &ObjectTable, request: &AuthorizationRequest) -> Result<(
     }
 }
 
-/// What polkit says.
+/// The decision of polkit.
 enum Decision {
     Authorized,
-    /// Only when a person was asked.
+    /// Authorized only if a person confirms.
     Challenge,
     Denied,
 }
 
-/// What polkit says; nothing where it is not there, or does not know.
+/// Asks polkit; `None` if it is absent or answers with an error.
 async fn decision(
     table: &ObjectTable,
     request: &AuthorizationRequest,
@@ -98,11 +100,11 @@ async fn decision(
         .interface(POLKIT_INTERFACE);
     let body = (subject, &*request.action, details, flags, "");
     let question = Outgoing::build(question, &body)
-        .inspect_err(|error| tracing::error!(%error, "polkit cannot be asked"))
+        .inspect_err(|error| tracing::error!(%error, "cannot build the call to polkit"))
         .ok()?;
     let answer = timeout(deadline, table.ask(question)).await.ok()??;
     if answer.message_type() == Type::Error {
-        tracing::warn!(%answer, action = &*request.action, "polkit gives no answer: root alone may");
+        tracing::warn!(%answer, action = &*request.action, "polkit answered with an error: only root is authorized");
         return None;
     }
     let body = answer.body();
@@ -114,7 +116,7 @@ async fn decision(
     })
 }
 
-/// Whose a connection is, as the bus says.
+/// The user of a connection, according to the bus.
 async fn user(table: &ObjectTable, caller: &str) -> Option<u32> {
     let question = bus_call("GetConnectionUnixUser", &caller)?;
     let answer = timeout(ANSWER_MAX, table.ask(question)).await.ok()??;
@@ -134,7 +136,7 @@ const POLKIT_PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
 const POLKIT_INTERFACE: &str = "org.freedesktop.PolicyKit1.Authority";
 const ALLOW_USER_INTERACTION: u32 = 1;
 const ROOT: u32 = 0;
-/// Below the customary 25 s of D-Bus clients.
+/// Below 25 s, the usual timeout of D-Bus clients.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
-/// A person types a password. Callers who let them know that it takes time.
+/// Time to type a password. A caller that allows interaction expects the delay.
 const ASKED_MAX: Duration = Duration::from_secs(120);

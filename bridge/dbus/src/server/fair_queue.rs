@@ -1,10 +1,10 @@
-//! Calls that came and were not looked at yet, by their callers.
+//! Received calls that were not processed yet, in one queue for each caller.
 //!
-//! Model: a queue for each caller; callers take queue, one call each.
-//! Invariants: FAIRQUEUE-1. calls of one caller stay in order. FAIRQUEUE-2. between two calls of one caller everybody else
-//! who waits has a turn.
-//! Limits: [`WAITING_MAX`] calls and [`WAITING_OCTETS_MAX`] octets of one caller; a further call is given back,
-//! to be refused. [`ALL_OCTETS_MAX`] of all callers: then nothing more is read from the bus.
+//! Model: the queues are served round robin, one call each.
+//! Invariants: FAIRQUEUE-1. Calls of one caller are processed in order. FAIRQUEUE-2. Between two calls of one caller, one
+//! call of every other waiting caller is processed.
+//! Limits: [`WAITING_MAX`] calls and [`WAITING_OCTETS_MAX`] octets of one caller; a further call is rejected.
+//! [`ALL_OCTETS_MAX`] octets of all callers; above that nothing is read from the bus.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -14,7 +14,7 @@ use zbus::Message;
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
     queues: HashMap<Box<str>, Queue>,
-    /// Who has calls waiting, in the order of their queue.
+    /// The callers with waiting calls, in the order in which they are served.
     order: VecDeque<Box<str>>,
     octets: usize,
 }
@@ -26,7 +26,7 @@ struct Queue {
 }
 
 impl FairQueue {
-    /// Takes a call, or gives it back: its caller has too many waiting.
+    /// Queues a call. `Err` returns the call if too many calls of its caller wait.
     pub(super) fn push(&mut self, call: Message) -> Result<(), Message> {
         let header = call.header();
         let caller = header.sender().map_or("", |sender| sender.as_str());
@@ -38,7 +38,7 @@ impl FairQueue {
         let Some(queue) = self.queues.get_mut(caller) else {
             return Ok(());
         };
-        // One that is longer than the bound is taken if it is alone.
+        // A call that is longer than the limit is accepted if no other call of its caller waits.
         let is_full = queue.calls.len() >= WAITING_MAX || queue.octets >= WAITING_OCTETS_MAX;
         drop(header);
         if is_full {
@@ -50,7 +50,7 @@ impl FairQueue {
         Ok(())
     }
 
-    /// The call whose turn it is.
+    /// Removes the next call.
     pub(super) fn pop(&mut self) -> Option<Message> {
         let caller = self.order.pop_front()?;
         let queue = self.queues.get_mut(&caller)?;
@@ -66,22 +66,22 @@ impl FairQueue {
         Some(call)
     }
 
-    /// Whether nobody waits.
+    /// Whether no call waits.
     pub(super) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
 
-    /// Whether so much waits that no more is to be read.
+    /// Whether so many octets wait that the bus must not be read.
     pub(super) fn is_full(&self) -> bool {
         self.octets >= ALL_OCTETS_MAX
     }
 }
 
-/// Calls of one caller that wait for their turn: more than any program means to have under way.
+/// Calls of one caller that may wait: more than any program needs at once.
 pub(super) const WAITING_MAX: usize = 16_384;
-/// Octets of those; one call may be longer.
+/// Octets of the waiting calls of one caller; a single call may be longer.
 const WAITING_OCTETS_MAX: usize = 8 << 20;
-/// Octets of the calls of all callers.
+/// Octets of the waiting calls of all callers.
 const ALL_OCTETS_MAX: usize = 64 << 20;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! How many calls of each caller wait for the owner.
+//! The number of calls of each caller that wait for the handler.
 //!
-//! Limits: [`PENDING_PER_CALLER_MAX`] of one caller; a further one is refused.
+//! Limits: [`PENDING_PER_CALLER_MAX`] calls of one caller; a further call is rejected.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ pub(super) struct InFlightQuota {
 }
 
 impl InFlightQuota {
-    /// Counts a call, unless its caller has as many as it may.
+    /// Counts a call; `false` if its caller has reached the limit.
     pub(super) fn take(&mut self, caller: Option<String>) -> bool {
         let taken = self.taken.entry(caller.unwrap_or_default()).or_default();
         let has_room = *taken < PENDING_PER_CALLER_MAX;
@@ -21,7 +21,7 @@ impl InFlightQuota {
         has_room
     }
 
-    /// A call that was counted is answered.
+    /// Uncounts a call that was answered.
     pub(super) fn release(&mut self, caller: Option<String>) {
         let caller = caller.unwrap_or_default();
         if let Some(taken) = self.taken.get_mut(&caller) {

@@ -1,7 +1,7 @@
-//! The handlers of interfaces, by name: one for each fixed interface, wherever it belongs.
+//! The handlers of interfaces, by interface name.
 //!
-//! Model: whoever serves a table registers a handler for each interface that its objects have; a call goes to the
-//! handler of its interface.
+//! Model: the owner of a table registers one handler for each interface of its objects; a call is passed to the handler
+//! of its interface.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,9 +10,10 @@ use futures_util::future::BoxFuture;
 use super::{Answer, CallRequest};
 use crate::errors::Refusal;
 
-/// Answers the calls of one interface, of all objects that have it.
+/// Handles the calls of one interface, for all objects that have it.
 pub trait InterfaceHandler: Send + Sync + 'static {
-    /// A call of one of its methods; the arguments have the declared types. The reply may be awaited in any order.
+    /// Handles a call of one of its methods. The arguments have the declared types. The returned futures may be polled in
+    /// any order.
     fn call(&self, call: CallRequest) -> BoxFuture<'_, Answer>;
 }
 
@@ -23,15 +24,15 @@ pub struct Interfaces {
 }
 
 impl Interfaces {
-    /// Has a handler answer the calls of an interface.
+    /// Registers the handler of an interface.
     pub fn register(&mut self, interface: &'static str, handler: impl InterfaceHandler) {
         self.handlers.insert(interface, Arc::new(handler));
     }
 
-    /// Answers a call.
+    /// Passes a call to the handler of its interface.
     ///
     /// # Errors
-    /// No handler has the interface, or the handler refuses.
+    /// No handler is registered for the interface, or the handler returns an error.
     pub async fn call(&self, call: CallRequest) -> Answer {
         match self.handlers.get(&*call.interface) {
             Some(handler) => handler.call(call).await,
@@ -50,10 +51,10 @@ pub fn unknown_method(call: &CallRequest) -> Refusal {
 }
 
 impl CallRequest {
-    /// The text that an argument is, counted from 0.
+    /// The string argument at an index, counted from 0.
     ///
     /// # Errors
-    /// It is none.
+    /// The argument is not a string.
     pub fn text(&self, index: usize) -> Result<&str, Refusal> {
         match self.arguments.get(index) {
             Some(zbus::Variant::Str(text)) => Ok(text.as_str()),
@@ -61,10 +62,10 @@ impl CallRequest {
         }
     }
 
-    /// The octets that an argument is.
+    /// The argument of type `ay` at an index, counted from 0.
     ///
     /// # Errors
-    /// It is no `ay`.
+    /// The argument is not of type `ay`.
     pub fn octets(&self, index: usize) -> Result<Vec<u8>, Refusal> {
         let Some(zbus::Variant::Array(array)) = self.arguments.get(index) else {
             return Err(undeclared(index));
@@ -77,10 +78,10 @@ impl CallRequest {
         octets.ok_or_else(|| undeclared(index))
     }
 
-    /// The program that calls: every caller on a bus has a name.
+    /// The unique name of the caller.
     ///
     /// # Errors
-    /// The call came without a bus.
+    /// The call has no sender, because it did not arrive over a bus.
     pub fn program(&self) -> Result<&str, Refusal> {
         let caller = self.caller.as_deref();
         caller.ok_or_else(|| Refusal::Failed("a call without a sender".to_owned()))

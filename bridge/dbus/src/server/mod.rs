@@ -1,22 +1,23 @@
 //! One bus connection that serves one table of objects under one name.
 //!
-//! Model: a [`ObjectTable`] is a table of objects that several tasks share; it is there and answers for itself
-//! before, between and after connections. A [`Server`] is the handle of a *task*: one task that
-//! connects, asks for a name, hands calls to the table and, where the table cannot answer, to the
-//! [`ObjectHandler`], writes what the table puts out, and makes a new connection when one fails.
+//! Model: an [`ObjectTable`] is a table of objects that several tasks share. It exists independently of connections. A
+//! [`Server`] is the handle of one task. The task connects, requests a name and passes each call to the table, or to the
+//! [`ObjectHandler`] if the table cannot answer it. It writes the messages that the table emits, and reconnects when the
+//! connection fails.
 //! Invariants:
-//! DBUSSERVER-1. The name is asked for only after everything answers, and released after the last object is gone.
-//!     With another name ([`Server::rename`]) the one before is kept until that is owned, and until
-//!     [`Server::let_go`].
-//! DBUSSERVER-2. A task has one writer, its own task, and nothing cancels a write: a write dropped half way would
+//! DBUSSERVER-1. The name is requested only after all objects can answer, and released after the last object was
+//!     removed. After [`Server::rename`] the server owns the previous name until it owns the new one and
+//!     [`Server::let_go`] was called.
+//! DBUSSERVER-2. Only the task of the server writes, and nothing cancels a write: a write dropped half way would
 //!     corrupt the connection.
-//! DBUSSERVER-3. What the table puts out goes out in that order; with a full queue its makers wait
-//!     ([`ObjectTable::room`]), nothing is dropped.
-//! DBUSSERVER-4. Changes of properties are told at once when the last telling is [`CHANGE_INTERVAL`] ago, else then.
-//! Limits: [`OUTGOING_MAX`] messages and [`OUTGOING_OCTETS_MAX`] octets wait to be written, above that
-//! neither calls are looked at nor events made; [`PENDING_MAX`] calls wait for the owner, and
-//! [`PENDING_PER_CALLER_MAX`] of one caller, above that `Busy`.
-//! Not here: what is in the table (`zocp_daemon::mirror`, `zocp_daemon::hub`), which bus it is (`crate::bus`).
+//! DBUSSERVER-3. Messages are sent in the order in which the table emits them. When the queue is full, the code that
+//!     emits events waits ([`ObjectTable::room`]); no message is dropped.
+//! DBUSSERVER-4. A property change is announced at once, but at least [`CHANGE_INTERVAL`] after the previous
+//!     announcement.
+//! Limits: [`OUTGOING_MAX`] messages and [`OUTGOING_OCTETS_MAX`] octets wait to be written; above that no call is
+//! processed and no event emitted. [`PENDING_MAX`] calls wait for the handler, [`PENDING_PER_CALLER_MAX`] of them from one
+//! caller; further calls are answered with `Busy`.
+//! Not here: the objects themselves (`zocp_daemon::mirror`, `zocp_daemon::hub`), the choice of the bus (`crate::bus`).
 //! Spec: docs/reference/dbus.md, "Connections and names".
 
 pub mod authority;
@@ -50,7 +51,7 @@ use crate::{
     server::authority::Authority,
 };
 
-/// Which bus connections are made to.
+/// The bus to which connections are made, with its limits.
 #[derive(Debug, Clone)]
 pub struct BusContext {
     address: Arc<str>,
@@ -62,7 +63,7 @@ pub struct BusContext {
 }
 
 impl BusContext {
-    /// The bus at a D-Bus address; `kind` says which limits it has, and whose it is.
+    /// The bus at a D-Bus address; `kind` decides its limits and who authorizes calls.
     #[must_use]
     pub fn new(address: &str, kind: BusScope) -> Self {
         let (message_len_max, authority) = match kind {
@@ -80,7 +81,7 @@ impl BusContext {
         }
     }
 
-    /// What is counted of all that is on this bus.
+    /// The counters that all connections to this bus share.
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.report
@@ -92,24 +93,24 @@ impl BusContext {
         &self.address
     }
 
-    /// The longest message that it takes; the sender of a longer one is thrown off it.
+    /// The longest message that the bus accepts; it disconnects the sender of a longer one.
     #[must_use]
     pub fn message_len_max(&self) -> usize {
         self.message_len_max
     }
 
-    /// Who decides what may be done on it.
+    /// Who authorizes calls on this bus.
     #[must_use]
     pub fn authority(&self) -> Authority {
         self.authority
     }
 
-    /// Whether a policy may say who is let through to whom.
+    /// Whether the bus may have a policy that restricts who can call whom.
     fn may_have_policy(&self) -> bool {
         self.may_have_policy
     }
 
-    /// An empty table with this bus's limits and this machine's id.
+    /// An empty table with the limits of this bus and the id of this machine.
     #[must_use]
     pub fn table(&self) -> ObjectTable {
         let mut objects = Objects::new(self.machine_id.clone());
@@ -119,14 +120,14 @@ impl BusContext {
     }
 }
 
-/// What is known of a bus.
+/// The kind of a bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BusScope {
-    /// One user's. Messages up to 128 MiB.
+    /// The bus of one user. Messages up to 128 MiB.
     Session,
-    /// The machine's, for all its users. Messages up to 32 MiB.
+    /// The bus of the machine, for all its users. Messages up to 32 MiB.
     System,
-    /// Nothing but where it is: taken for one user's, with the smaller limits.
+    /// Only the address is known: treated as the bus of one user, with the smaller limit.
     Unknown,
 }
 
@@ -139,11 +140,11 @@ pub struct ObjectTable {
 #[derive(Debug)]
 struct Shared {
     objects: Mutex<Objects>,
-    /// The task is to look at what the table puts out.
+    /// Wakes the task to send the messages that the table has emitted.
     outgoing: Notify,
-    /// There is room again.
+    /// Notifies when the queue of outgoing messages is no longer full.
     room: Notify,
-    /// Who waits for the answer to a call of ours.
+    /// Calls that the server has made, by serial, each with the receiver of its reply.
     pending_calls: Mutex<HashMap<NonZeroU32, oneshot::Sender<Message>>>,
 }
 
@@ -161,8 +162,8 @@ impl ObjectTable {
         }
     }
 
-    /// Reads or changes the table, and has sent what that puts out. Other tasks wait meanwhile: the
-    /// function must be short and must not call the table again.
+    /// Reads or changes the table, and sends the messages that the change emits. The function runs under the lock of the
+    /// table: it must be short and must not use the table itself.
     pub fn with<R>(&self, use_it: impl FnOnce(&mut Objects) -> R) -> R {
         let mut objects = self.lock();
         let result = use_it(&mut objects);
@@ -174,14 +175,13 @@ impl ObjectTable {
         result
     }
 
-    /// Waits until the queue has room. Whoever makes events waits here before each batch of them.
-    /// Cancel safe.
+    /// Waits until the queue of outgoing messages is not full. Call this before each batch of events. Cancel safe.
     pub async fn room(&self) {
         until(&self.inner.room, || self.has_room()).await;
     }
 
-    /// Calls somebody on the bus, and waits for the answer, for ever if need be; `None` when the connection
-    /// is lost, or there is none. Cancel safe: the call is made anyway.
+    /// Calls a method of another client of the bus and waits for the reply, without a timeout. `None` if the connection is
+    /// lost or absent. Cancel safe: the call is sent in any case.
     pub async fn ask(&self, call: Outgoing) -> Option<Message> {
         let serial = call.serial();
         let pending = PendingCall {
@@ -189,7 +189,7 @@ impl ObjectTable {
             serial,
         };
         let (answer, answered) = oneshot::channel();
-        // Before the call is put out, so that its answer finds it.
+        // Inserted before the call is sent, so that the reply finds it.
         self.pending_calls().insert(pending.serial, answer);
         if !self.with(|objects| objects.ask(call)) {
             return None;
@@ -197,13 +197,13 @@ impl ObjectTable {
         answered.await.ok()
     }
 
-    /// An answer came; whether it was waited for.
+    /// Passes a reply to the task that waits for it; returns whether there is one.
     fn answered(&self, serial: NonZeroU32, message: &Message) -> bool {
         let pending = self.pending_calls().remove(&serial);
         pending.is_some_and(|answer| answer.send(message.clone()).is_ok())
     }
 
-    /// There will be no more answers.
+    /// The connection is lost: no pending call will receive a reply.
     fn forget_pending_calls(&self) {
         self.pending_calls().clear();
     }
@@ -220,8 +220,7 @@ impl ObjectTable {
         objects.outgoing_len() < OUTGOING_MAX && objects.outgoing_octets() < OUTGOING_OCTETS_MAX
     }
 
-    /// A panic while the lock was held has ended its task; the table itself is consistent between the
-    /// steps of every method.
+    /// A panic under the lock ends its task, but leaves the table consistent, so a poisoned lock can still be used.
     fn lock(&self) -> MutexGuard<'_, Objects> {
         self.inner
             .objects
@@ -230,7 +229,7 @@ impl ObjectTable {
     }
 }
 
-/// A question that is forgotten when nobody waits any more.
+/// A call that waits for its reply; dropping it removes it from the table.
 struct PendingCall<'a> {
     table: &'a ObjectTable,
     serial: NonZeroU32,
@@ -242,22 +241,22 @@ impl Drop for PendingCall<'_> {
     }
 }
 
-/// Who answers what the table cannot answer from memory.
+/// Handles the calls that the table cannot answer from memory.
 pub trait ObjectHandler: Send + Sync + 'static {
-    /// A call of one of the objects' own methods; its arguments have the declared types.
+    /// Handles a call of a method that is not of a standard interface. Its arguments have the declared types.
     fn call(&self, call: CallRequest) -> impl Future<Output = Answer> + Send;
 
-    /// A `Set` of a property that may be written; type and range are to be checked.
+    /// Handles `Set` of a writable property; the handler must check type and range of the value.
     ///
-    /// The owner puts the new value into the table; it is told before the caller gets the answer. This is
-    /// called in the order in which sets come; what it returns may be polled in any.
+    /// The handler stores the new value in the table; the change is announced before the caller receives the reply. This
+    /// function is called in the order in which the calls arrive; the returned futures may be polled in any order.
     fn set(&self, set: SetRequest) -> impl Future<Output = Result<(), Refusal>> + Send;
 }
 
-/// What a call brings back: values of the declared types.
+/// The result of a call: output arguments of the declared types, or an error.
 pub type Answer = Result<Vec<Variant<'static>>, Refusal>;
 
-/// A call for the owner.
+/// A method call for the handler.
 #[derive(Debug)]
 pub struct CallRequest {
     /// The object.
@@ -266,13 +265,13 @@ pub struct CallRequest {
     pub interface: Arc<str>,
     /// The method.
     pub member: Arc<str>,
-    /// As many as the method has inputs.
+    /// The input arguments, as many as the method declares.
     pub arguments: Vec<Variant<'static>>,
     /// The unique name of the caller.
     pub caller: Option<String>,
 }
 
-/// A `Set` for the owner.
+/// A call of `Set` for the handler.
 #[derive(Debug)]
 pub struct SetRequest {
     /// The object.
@@ -281,50 +280,50 @@ pub struct SetRequest {
     pub interface: Arc<str>,
     /// The property.
     pub property: Arc<str>,
-    /// What the client sent.
+    /// The value that the client sent.
     pub value: Variant<'static>,
     /// The unique name of the client.
     pub caller: Option<String>,
 }
 
-/// What a task says of itself.
+/// The state of a server on the bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Presence {
-    /// On the bus under this name.
+    /// Connected, and owner of this name.
     Named(Arc<str>),
-    /// On the bus, but another connection has the name, or all of them. It is tried again.
+    /// Connected, but all wanted names are owned by other connections. The server retries.
     Taken(Arc<str>),
-    /// On the bus, which does not let us have the name. It is tried again.
+    /// Connected, but the bus refused the name. The server retries.
     Denied {
         /// The name.
         name: Arc<str>,
-        /// What the bus says.
+        /// The error of the bus.
         reason: String,
     },
-    /// Not on the bus. It is tried again.
+    /// Not connected; the text says why. The server retries.
     Unreachable(String),
-    /// Gone for good.
+    /// Closed; the server does not retry.
     Closed,
 }
 
-/// What to serve.
+/// Options of a server.
 pub struct ServerOptions {
-    /// Where.
+    /// The bus.
     pub site: BusContext,
-    /// What.
+    /// The objects.
     pub table: ObjectTable,
-    /// The names to ask for, the first that is free is taken. Without any it stays unnamed.
+    /// The wanted names in order of preference; the first free one is requested. Empty: the server requests no name.
     pub names: Vec<Arc<str>>,
-    /// Wait with the name until this is cancelled: a connection before us still has it.
+    /// The name is requested only after this is cancelled, because an earlier connection still owns it.
     pub after: Option<CancellationToken>,
-    /// Told of each change; must be short.
+    /// Called with each change of presence; must be short.
     pub on_presence: Box<dyn Fn(Presence) + Send + Sync>,
 }
 
-/// The handle of a task. Dropping it ends nothing, see [`Server::close`].
+/// The handle of the task of a server. Dropping it does not stop the task, see [`Server::close`].
 #[derive(Debug)]
-#[must_use = "a task ends when it is closed"]
+#[must_use = "the task runs until `close` is called"]
 pub struct Server {
     table: ObjectTable,
     wanted: watch::Sender<Wanted>,
@@ -333,16 +332,16 @@ pub struct Server {
     gone: CancellationToken,
 }
 
-/// The names that a task is to ask for, the first that is free is taken.
+/// The wanted names in order of preference.
 #[derive(Debug, Clone)]
 struct Wanted {
     names: Vec<Arc<str>>,
-    /// Not before this is cancelled.
+    /// No name is requested before this is cancelled.
     after: Option<CancellationToken>,
 }
 
 impl Server {
-    /// Starts to serve.
+    /// Starts the task.
     pub fn spawn<O: ObjectHandler>(
         tasks: &TaskTracker,
         options: ServerOptions,
@@ -365,43 +364,43 @@ impl Server {
             let_go: server.let_go.clone(),
         };
         tasks.spawn(async move {
-            // Dropped, so cancelled, also when the task panics.
+            // The guard cancels the token also when the task panics.
             let _gone = gone.drop_guard();
             task::run(options, handler, names, stop).await;
         });
         server
     }
 
-    /// What is server.
+    /// The table of objects.
     #[must_use]
     pub fn table(&self) -> &ObjectTable {
         &self.table
     }
 
-    /// Asks for another name, after the connection that has it, if one does. The one before is kept until this one
-    /// is owned and [`Server::let_go`] says so.
+    /// Requests another name, once `after` is cancelled. The server owns the previous name until it owns the new one and
+    /// [`Server::let_go`] is called.
     pub fn rename(&self, name: Arc<str>, after: Option<CancellationToken>) {
         let names = vec![name];
         self.wanted.send_replace(Wanted { names, after });
     }
 
-    /// Everybody was told the name that is owned now: one that was owned before it is released.
+    /// Releases the previous name, because all users know the new one.
     pub fn let_go(&self) {
         self.let_go.notify_one();
     }
 
-    /// Ends it: objects go leaf first, then the name, then the connection. The token that is given back
-    /// is cancelled when all that is done, at the latest after [`CLOSE_DEADLINE`].
+    /// Stops the server: it removes the objects from the leaves to the root, releases the name and closes the connection.
+    /// The returned token is cancelled when all that is done, after [`CLOSE_DEADLINE`] at the latest.
     pub fn close(self) -> CancellationToken {
         self.stop.cancel();
         self.gone
     }
 }
 
-/// A ticket with what the owner made of it.
+/// The token of a call and the result of its handler.
 type Done = (ReplyToken, Answer);
 
-/// An address without the id of the very bus: one that is started anew at the same place has another.
+/// An address without the GUID of the bus, because a restarted bus at the same path has another GUID.
 fn without_guid(address: &str) -> String {
     let is_kept = |part: &&str| !part.starts_with("guid=");
     let (transport, parts) = address.split_once(':').unwrap_or((address, ""));
@@ -409,7 +408,7 @@ fn without_guid(address: &str) -> String {
     format!("{transport}:{}", parts.join(","))
 }
 
-/// The machine's id, which `Peer.GetMachineId` tells.
+/// The machine id, which `Peer.GetMachineId` returns.
 fn machine_id() -> Option<Arc<str>> {
     ["/etc/machine-id", "/var/lib/dbus/machine-id"]
         .iter()
@@ -419,17 +418,18 @@ fn machine_id() -> Option<Arc<str>> {
         .map(Arc::from)
 }
 
-/// The least time between two tellings of changed properties, well below the 20 ms that are promised.
+/// The shortest time between two announcements of property changes, well below the documented 20 ms.
 pub const CHANGE_INTERVAL: Duration = Duration::from_millis(8);
-/// How long a closing task waits for the bus.
+/// How long a closing server waits for the bus.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
-/// Messages that wait to be written. A batch of events of one node is smaller.
+/// Messages that may wait to be written. A batch of events of one node is smaller.
 pub const OUTGOING_MAX: usize = 1024;
-/// Octets that wait to be written; a single message may be larger.
+/// Octets that may wait to be written; a single message may be larger.
 pub const OUTGOING_OCTETS_MAX: usize = 8 * MIB;
-/// Calls that wait for the owner.
+/// Calls that may wait for the handler.
 pub const PENDING_MAX: usize = 1024;
-/// Those of one caller: half of what may await one node's answer, so that nobody takes all of that.
+/// Calls of one caller that may wait for the handler: half of the calls that may wait for one node, so that one caller
+/// cannot use all of them.
 pub const PENDING_PER_CALLER_MAX: usize = 256;
 
 const MIB: usize = 1024 * 1024;

@@ -1,8 +1,8 @@
 //! The task behind a `Server`.
 //!
-//! Model: `disconnected -> connect -> Connected -> (fails) -> disconnected …` until it is to stop. While connected one loop does all:
-//! it reads, answers, waits for the handler, and writes. The write that is under way is kept between the
-//! waiting of the loop, so no branch of the `select!` can drop it.
+//! Model: `disconnected -> connect -> Connected -> (fails) -> disconnected …` until the server is closed. While connected,
+//! one loop reads, answers, awaits the handler and writes. The future of the current write is a field, so that no branch
+//! of the `select!` can drop it.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -34,7 +34,7 @@ use crate::{
     server::authority::AuthorizationRequest,
 };
 
-/// Which names are wanted, and when one that was wanted before is to be released.
+/// Receives the wanted names, and the notification to release the previous name.
 pub(super) struct Names {
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) let_go: Arc<Notify>,
@@ -51,10 +51,14 @@ pub(super) async fn run<O: ObjectHandler>(
     while !stop.is_cancelled() {
         let connected = tokio::select! {
             () = stop.cancelled() => break,
-            // Cancel safe: nothing of ours is on a connection that is not made.
+            // Cancel safe: before the connection is made, nothing was sent.
             connected = timeout(CONNECT_DEADLINE, connect(&options)) => connected,
         };
-        match connected.unwrap_or_else(|_| Err(zbus::Error::Failure("no answer".to_owned()))) {
+        match connected.unwrap_or_else(|_| {
+            Err(zbus::Error::Failure(
+                "the bus did not answer in time".to_owned(),
+            ))
+        }) {
             Ok(stream) => {
                 backoff.reset();
                 Connected::new(&options, &handler, &mut names, stream)
@@ -91,47 +95,47 @@ struct Connected<'a, O> {
     handler: &'a O,
     connection: Connection,
     stream: MessageStream,
-    /// Calls that came and were not looked at.
+    /// Received calls that were not processed yet.
     waiting: FairQueue,
-    /// Calls that the handler has not answered.
+    /// Calls that wait for the handler.
     pending: FuturesUnordered<BoxFuture<'a, Done>>,
-    /// How many of those each caller has.
+    /// The number of pending calls of each caller.
     in_flight: InFlightQuota,
-    /// The write that is under way.
+    /// The current write.
     sending: Option<BoxFuture<'static, zbus::Result<()>>>,
     names: &'a mut Names,
     naming: Naming,
-    /// A name that is owned besides, until the one that is wanted is, and is let go then.
+    /// The name that is also owned until the wanted one is owned and this one is released.
     previous_name: Option<Arc<str>>,
-    /// When changes of properties were last told.
+    /// When property changes were last announced.
     changes_sent_at: Option<Instant>,
     closing: Option<Closing>,
 }
 
-/// How far we are with the name.
+/// The state of requesting a name.
 enum Naming {
-    /// Not to be asked for before this is cancelled.
+    /// Must not be requested before this is cancelled.
     Waiting(Option<CancellationToken>),
-    /// The bus was asked, with this serial, for the name of this index.
+    /// Requested from the bus: the serial of the call and the index of the name.
     Asked(NonZeroU32, usize),
-    /// To be asked for again at this time.
+    /// To be requested again at this time.
     Retry(Instant),
-    /// We have it, or want none.
+    /// Owned, or none is wanted.
     Settled(Option<Arc<str>>),
 }
 
-/// The task when it is to end.
+/// The state of closing.
 struct Closing {
-    /// With this serial the bus was asked to take the name back, and has not answered yet.
+    /// The serial of the call of `ReleaseName` that the bus has not answered yet.
     releasing: Option<NonZeroU32>,
     deadline: Instant,
 }
 
-/// Why the task gives up its connection.
+/// Why a connection ended.
 enum Disconnection {
-    /// It is closed as it was to be.
+    /// It was closed on request.
     Done,
-    /// The connection failed.
+    /// It failed; the text says why.
     Failed(String),
 }
 
@@ -159,7 +163,8 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
             changes_sent_at: None,
             closing: None,
         };
-        // Before any name by which we could be called. In line behind who has it, which is enough for a policy.
+        // Requested before any name under which we can be called. To be in the queue for the name is enough for a policy
+        // of the bus.
         if options.site.may_have_policy() {
             connected.call_bus("RequestName", &(POLICY_NAME, 0u32));
         }
@@ -185,13 +190,13 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         }
     }
 
-    /// Waits for one thing and does it. Every branch is cancel safe: streams and timers keep their
-    /// place, and the write stays in `self`.
+    /// Waits for one event and handles it. Every branch is cancel safe: streams and timers keep their state, and the
+    /// current write is a field.
     async fn step(&mut self, stop: &CancellationToken) -> Option<Disconnection> {
         if let Some(disconnection) = self.receive_ready() {
             return Some(disconnection);
         }
-        // What was put out before goes before the answers, and those at once if nothing is under way.
+        // Messages that were emitted before are sent before the replies, and the replies at once if no write is active.
         self.write_due();
         self.serve();
         self.write_due();
@@ -210,7 +215,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
                 return sent.err().map(|error| Disconnection::Failed(error.to_string()));
             }
             message = self.stream.next(), if may_read => return self.received(message),
-            // Others have their turn too: those who bring us messages, and those who take them.
+            // Yields to the tasks that read from and write to the socket.
             () = tokio::task::yield_now(), if may_serve => {}
             Some((ticket, answer)) = self.pending.next(), if !self.pending.is_empty() => {
                 self.in_flight.release(ticket.caller());
@@ -221,7 +226,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
             () = self.options.table.inner.outgoing.notified(), if !is_sending => {}
             () = stop.cancelled(), if self.closing.is_none() => self.begin_to_close(),
             () = may_be_named(&self.naming), if self.closing.is_none() => self.ask_for_name(0),
-            // While a name is asked for the answer says whether it is ours to be released.
+            // While a name is requested, only the reply tells whether it must be released later.
             Ok(()) = self.names.wanted.changed(), if may_rename => self.begin_to_rename(),
             () = self.names.let_go.notified() => self.release_previous_name(),
             () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {
@@ -231,7 +236,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         None
     }
 
-    /// Starts to write what is due, unless a write is under way.
+    /// Starts to write the emitted messages, unless a write is active.
     fn write_due(&mut self) {
         if self.sending.is_some() {
             return;
@@ -249,7 +254,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         }
     }
 
-    /// The earliest time for the next telling of changes.
+    /// The earliest time of the next announcement of property changes.
     fn send_changes_at(&self) -> Instant {
         self.changes_sent_at
             .map_or_else(Instant::now, |changes_sent_at| {
@@ -257,7 +262,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
             })
     }
 
-    /// When something is to be done if nothing happens before.
+    /// The time of the next due work.
     fn wake_at(&self) -> Option<Instant> {
         let retry = match (&self.naming, &self.closing) {
             (Naming::Retry(at), None) => Some(*at),
@@ -278,12 +283,12 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         }
     }
 
-    /// Whether more may come: there is room for calls, and for what refuses them.
+    /// Whether the bus may be read: neither the queue of calls nor that of outgoing messages is full.
     fn may_read(&self) -> bool {
         !self.waiting.is_full() && self.options.table.has_room()
     }
 
-    /// Takes the messages that are there already.
+    /// Receives the messages that have already arrived.
     fn receive_ready(&mut self) -> Option<Disconnection> {
         for _ in 0..RECEIVED_AT_ONCE_MAX {
             if !self.may_read() {
@@ -297,7 +302,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         None
     }
 
-    /// Takes a message: calls wait for their turn.
+    /// Receives a message; calls are queued.
     fn received(&mut self, message: Option<zbus::Result<Message>>) -> Option<Disconnection> {
         let message = match message {
             Some(Ok(message)) => message,
@@ -321,13 +326,13 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         None
     }
 
-    /// Whether a call waits and may be looked at: few enough answers wait to be written.
+    /// Whether a call waits and few enough replies wait to be written.
     fn may_serve(&self) -> bool {
         let has_room = || self.options.table.lock().outgoing_len() < ANSWERS_WAITING_MAX;
         !self.waiting.is_empty() && has_room()
     }
 
-    /// Looks at the calls whose turn it is.
+    /// Processes the next calls.
     fn serve(&mut self) {
         for _ in 0..SERVED_AT_ONCE_MAX {
             if !self.may_serve() {
@@ -394,7 +399,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         self.pending.push(done.boxed());
     }
 
-    /// The ticket, unless too many calls wait: then it is answered.
+    /// Counts a call and returns its token. If too many calls are pending, answers it with `Busy`.
     fn admit(&mut self, ticket: ReplyToken) -> Option<ReplyToken> {
         let refused = if self.pending.len() >= PENDING_MAX {
             format!("{PENDING_MAX} calls are waiting")
@@ -446,7 +451,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
                 return self.options.emit_presence(Presence::Named(name));
             }
             (None, Ok(_)) if !is_last => {
-                tracing::warn!(%name, "the name belongs to another program: trying the next");
+                tracing::warn!(%name, "another program owns the name: requesting the next one");
                 return self.ask_for_name(at + 1);
             }
             (None, Ok(_)) => Presence::Taken(name),
@@ -457,15 +462,15 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         };
         self.naming = Naming::Retry(Instant::now() + NAME_RETRY);
         match &self.previous_name {
-            // It is on the bus under that as long as the other one is not to be had.
+            // The server keeps the previous name until it can own the new one.
             Some(previous_name) => {
-                tracing::warn!(%previous_name, ?presence, "keeps the name that it has")
+                tracing::warn!(%previous_name, ?presence, "the new name is not available: keeping the previous one")
             }
             None => self.options.emit_presence(presence),
         }
     }
 
-    /// Another name is wanted: the one that is owned is kept until that is.
+    /// Starts to request another name; the current one stays owned until then.
     fn begin_to_rename(&mut self) {
         let wanted = self.names.wanted.borrow_and_update().clone();
         if let Naming::Settled(Some(owned)) = &self.naming {
@@ -479,7 +484,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         self.naming = Naming::Waiting(wanted.after);
     }
 
-    /// Releases a name that was owned before the one that is owned now.
+    /// Releases the previous name, once the new one is owned.
     fn release_previous_name(&mut self) {
         if matches!(&self.naming, Naming::Settled(Some(_)))
             && let Some(previous_name) = self.previous_name.take()
@@ -511,7 +516,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
             Naming::Waiting(_) | Naming::Retry(_) => None,
         };
         let owned = [self.previous_name.take(), name].into_iter().flatten();
-        // Answers come in options: the last tells that all are released.
+        // Replies arrive in order: after the last one, all names are released.
         let releasing = owned
             .filter_map(|name| self.call_bus("ReleaseName", &name.as_ref()))
             .last();
@@ -528,7 +533,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         })
     }
 
-    /// Puts out a call to the bus itself, behind all that is put out already.
+    /// Queues a call of a method of the bus, after all messages that were emitted before.
     fn call_bus<B>(&self, member: &'static str, body: &B) -> Option<NonZeroU32>
     where
         B: serde::Serialize + zbus::DynamicType,
@@ -540,7 +545,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
     }
 }
 
-/// Waits for a write, for ever if there is none.
+/// Waits for the current write; never completes if there is none.
 async fn finished(sending: &mut Option<BoxFuture<'static, zbus::Result<()>>>) -> zbus::Result<()> {
     match sending {
         Some(sending) => sending.await,
@@ -548,7 +553,7 @@ async fn finished(sending: &mut Option<BoxFuture<'static, zbus::Result<()>>>) ->
     }
 }
 
-/// Waits until the name may be asked for, for ever if it was.
+/// Waits until the name may be requested; never completes if it was requested.
 async fn may_be_named(naming: &Naming) {
     match naming {
         Naming::Waiting(None) => {}
@@ -557,15 +562,15 @@ async fn may_be_named(naming: &Naming) {
     }
 }
 
-/// Messages that are taken before any is looked at, so that who calls once is not behind all that one who
-/// calls all the time has sent.
+/// Messages that are received before calls are processed, so that one call of a client does not wait for all calls of a
+/// client that calls continuously.
 const RECEIVED_AT_ONCE_MAX: usize = 1024;
-/// Calls that are looked at before those that came meanwhile are taken.
+/// Calls that are processed before newly arrived messages are received.
 const SERVED_AT_ONCE_MAX: usize = 8;
-/// Answers that wait to be written when no more calls are looked at: the next one goes behind them.
+/// Replies that may wait to be written before calls are processed: a later reply waits for all of them.
 const ANSWERS_WAITING_MAX: usize = 32;
-/// `DBUS_NAME_FLAG_DO_NOT_QUEUE`: who has the name keeps it.
+/// `DBUS_NAME_FLAG_DO_NOT_QUEUE`: the bus refuses a name that another connection owns.
 const DO_NOT_QUEUE: u32 = 4;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// Before a name that another connection has is asked for again.
+/// The pause before a name is requested again.
 const NAME_RETRY: Duration = Duration::from_secs(2);

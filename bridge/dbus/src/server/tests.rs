@@ -17,7 +17,7 @@ const NAME: &str = "org.example.Lamp";
 const PATH: &str = "/org/example/Lamp";
 const VALUES: &str = "org.example.Values";
 
-/// Sets what it is told, answers `blink` with its argument, never answers `never`.
+/// Sets each value, answers `blink` with its argument and never answers `never`.
 #[derive(Clone)]
 struct Lamp(ObjectTable);
 
@@ -116,7 +116,7 @@ where
     soon(client.call_method(Some(NAME), PATH, Some(VALUES), member, body)).await
 }
 
-/// The signals of the bus that a new client sees.
+/// The signals that a new client of the bus receives.
 async fn signals(bus: &TestBus) -> MessageStream {
     let client = bus.client().await;
     let rule = zbus::MatchRule::builder()
@@ -345,7 +345,7 @@ async fn many_callers_together_wait_no_more_than_there_may() {
                 .unwrap();
             client.send(&never).await.unwrap();
         }
-        // Behind them, so that they have come when it is answered.
+        // Sent after them, so that they have arrived when it is answered.
         let ping = client.call_method(
             Some(NAME),
             PATH,
@@ -371,7 +371,7 @@ async fn a_lost_connection_is_made_anew() {
         .get_name_owner(NAME.try_into().unwrap())
         .await
         .unwrap();
-    // A message that the bus does not take ends the connection.
+    // A message that the bus rejects ends the connection.
     let bad = unlawful_message();
     task.served.table().with(|objects| objects.push_raw(bad));
     task.until(|it| matches!(it, Presence::Unreachable(_)))

@@ -1,4 +1,4 @@
-//! The right to act, asked of an authority that the test is.
+//! Authorization, with the test in the place of polkit.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -25,7 +25,7 @@ const INTERFACE: &str = "org.example.Lamp1";
 const DENIED: &str = "org.freedesktop.DBus.Error.AccessDenied";
 const REQUIRED: &str = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired";
 
-/// Says that it was called.
+/// Records that it was called.
 struct Lamp(mpsc::Sender<String>);
 
 impl ObjectHandler for Lamp {
@@ -39,10 +39,10 @@ impl ObjectHandler for Lamp {
     }
 }
 
-/// What the authority was asked: whom it is about, what they want to do, and with which flags.
+/// A check of authorization: the caller, the action and the flags.
 type Question = (String, String, u32);
 
-/// A lamp on a bus, an authority, and a caller.
+/// A bus with a lamp, an authority and a caller.
 struct Stage {
     bus: TestBus,
     client: Connection,
@@ -89,7 +89,7 @@ impl Stage {
         }
     }
 
-    /// A polkit that says the same to everybody, and what it is asked.
+    /// A polkit that answers every check with the same decision, and records the checks.
     async fn authority(&self, says: (bool, bool)) -> mpsc::Receiver<Question> {
         let connection = self.bus.client().await;
         let mut stream = MessageStream::from(&connection);
@@ -115,7 +115,7 @@ impl Stage {
                 let name = String::try_from(subject.1["name"].clone()).unwrap();
                 questions.send((name, action, flags)).await.unwrap();
                 let result = (says.0, says.1, HashMap::<String, String>::new());
-                // One structure, as polkit has it.
+                // polkit returns one structure.
                 let result = Structure::from((result,));
                 let answer = Message::method_return(&header).build(&result).unwrap();
                 connection.send(&answer).await.unwrap();
@@ -124,7 +124,7 @@ impl Stage {
         asked
     }
 
-    /// The name of the error that a call gets.
+    /// The name of the error that answers a call.
     async fn call(&self, member: &str, may_ask: bool) -> Option<String> {
         let mut call = Message::method_call(PATH, member)
             .destination(NAME)
@@ -203,7 +203,7 @@ async fn on_a_bus_of_one_user_nobody_is_asked() {
     }
 }
 
-/// The fixed interfaces, from their files.
+/// The fixed interfaces, parsed from their files.
 fn declared() -> Vec<Interface> {
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../interfaces");
     let files = fs::read_dir(place)
@@ -216,8 +216,8 @@ fn declared() -> Vec<Interface> {
         .collect()
 }
 
-/// Methods that need no right: they look, take back what is the caller's own, or say something to peers,
-/// which the policy of the bus leaves to a group.
+/// Methods that need no authorization: they read, remove objects of the caller itself, or send a message to peers, which
+/// the policy of the bus restricts to a group.
 const HARMLESS: [&str; 8] = [
     "FindNode",
     "Learned",
