@@ -1,13 +1,13 @@
-//! What an interface is: its members, and what its properties hold.
+//! Interfaces: their members, and the values of their properties.
 //!
-//! Model: an [`Interface`] is a shape (members, shared between the objects that have the same one) and a
-//! slot for each property. Shapes are made at run time, or once from XML by [`super::parse_interfaces`].
+//! Model: an [`Interface`] is a shape (the members, shared by all objects with the same ones) and a slot for each
+//! property. Shapes are made at run time, or once from XML by [`crate::introspection::parse_interfaces`].
 //! Invariants:
-//! INTERFACE-1. Members of a kind are sorted by name and no two have one name.
+//! INTERFACE-1. Members of a kind are sorted by name, and no two have the same name.
 //! INTERFACE-2. There are as many slots as properties, in the same order.
 //! INTERFACE-3. A plain value in a slot has the signature of its property.
-//! Not here: names are taken as legal, `zocp_mapping::label` makes them so; a message with one that is not is
-//! refused when it is built.
+//! Not here: the validity of names, for which `zocp_mapping::label` is responsible; a message with an invalid name is
+//! rejected when it is built.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -16,13 +16,13 @@ use zbus::{Signature, Variant};
 /// An argument of a method or a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Argument {
-    /// The name, as it is shown; may be empty.
+    /// The name in the introspection data; may be empty.
     pub name: Cow<'static, str>,
     /// The type.
     pub signature: Signature,
 }
 
-/// A name and a text that the introspection data shows.
+/// A name and a text in the introspection data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Annotation {
     /// The name, in the form of an interface name.
@@ -36,16 +36,16 @@ pub struct Annotation {
 pub struct Method {
     /// The member name.
     pub name: Arc<str>,
-    /// What a call brings.
+    /// The input arguments.
     pub inputs: Vec<Argument>,
-    /// What an answer brings.
+    /// The output arguments.
     pub outputs: Vec<Argument>,
-    /// What is said of it.
+    /// The annotations.
     pub annotations: Vec<Annotation>,
 }
 
 impl Method {
-    /// What an annotation of this name says.
+    /// The value of the annotation with this name.
     #[must_use]
     pub fn annotation(&self, name: &str) -> Option<&str> {
         let found = self.annotations.iter().find(|one| one.name == name);
@@ -58,20 +58,20 @@ impl Method {
 pub struct Signal {
     /// The member name.
     pub name: Arc<str>,
-    /// What it brings.
+    /// The arguments.
     pub arguments: Vec<Argument>,
-    /// What is said of it.
+    /// The annotations.
     pub annotations: Vec<Annotation>,
 }
 
-/// What a client may do with a property.
+/// The access of clients to a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Only read it.
+    /// Read only.
     Read,
-    /// Only write it: it is not in `GetAll`, and its value is never told.
+    /// Write only: it is not in `GetAll`, and its value is never announced.
     Write,
-    /// Both.
+    /// Read and write.
     ReadWrite,
 }
 
@@ -89,7 +89,7 @@ impl Access {
     }
 }
 
-/// How a change of a property is told: `org.freedesktop.DBus.Property.EmitsChangedSignal`.
+/// How a change of a property is announced: `org.freedesktop.DBus.Property.EmitsChangedSignal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Emits {
     /// With the new value (`true`, the default).
@@ -111,21 +111,21 @@ pub struct Property {
     pub signature: Signature,
     /// What a client may do with it.
     pub access: Access,
-    /// How a change is told.
+    /// How a change is announced.
     pub emits: Emits,
-    /// What is said of it.
+    /// The annotations.
     pub annotations: Vec<Annotation>,
 }
 
-/// What a property holds.
+/// The content of a property.
 #[derive(Clone)]
 pub enum Content {
-    /// Nothing yet. Reading it is an error, `GetAll` leaves it out.
+    /// No value yet. Reading it is an error, and `GetAll` leaves it out.
     Missing,
     /// A value.
     Plain(Variant<'static>),
-    /// Made when it is asked for, of the property's signature. The function must not take the lock
-    /// that guards the table it is in.
+    /// Computed when it is read; the result has the property's signature. The function must not take the lock of the
+    /// table that contains it.
     Computed(Arc<dyn Fn() -> Variant<'static> + Send + Sync>),
 }
 
@@ -138,7 +138,7 @@ impl Content {
         }
     }
 
-    /// Whether it is plain and holds this value.
+    /// Whether both are the same plain value.
     fn is(&self, other: &Self) -> bool {
         matches!((self, other), (Self::Plain(a), Self::Plain(b)) if a == b)
     }
@@ -161,7 +161,7 @@ impl fmt::Debug for Content {
     }
 }
 
-/// Why a property cannot be set. Our fault; nothing changed.
+/// Why a property cannot be set, which is a bug of the caller. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SlotError {
     /// The interface has no such property.
@@ -174,12 +174,12 @@ pub enum SlotError {
         name: String,
         /// Its signature.
         expected: String,
-        /// The value's.
+        /// The signature of the value.
         found: String,
     },
 }
 
-/// The members of an interface and what its properties hold.
+/// An interface with the values of its properties. See the [module](self).
 #[derive(Debug, Clone)]
 pub struct Interface {
     pub(super) shape: Arc<Shape>,
@@ -247,7 +247,7 @@ impl Interface {
         shape.methods.is_empty() && shape.properties.is_empty() && shape.signals.is_empty()
     }
 
-    /// Whether it has the same members, whatever they hold.
+    /// Whether it has the same members, whatever their values are.
     #[must_use]
     pub fn is_shaped_like(&self, other: &Self) -> bool {
         self.shape == other.shape
@@ -280,7 +280,7 @@ impl Interface {
         self.shape.signals.get(at)
     }
 
-    /// Adds a method, in place of one of the same name.
+    /// Adds a method; replaces one with the same name.
     pub fn add_method(&mut self, method: Method) {
         let methods = &mut Arc::make_mut(&mut self.shape).methods;
         match find(methods, &method.name, |method| &method.name) {
@@ -289,7 +289,7 @@ impl Interface {
         }
     }
 
-    /// Adds a signal, in place of one of the same name.
+    /// Adds a signal; replaces one with the same name.
     pub fn add_signal(&mut self, signal: Signal) {
         let signals = &mut Arc::make_mut(&mut self.shape).signals;
         match find(signals, &signal.name, |signal| &signal.name) {
@@ -298,7 +298,7 @@ impl Interface {
         }
     }
 
-    /// Adds a property, in place of one of the same name.
+    /// Adds a property; replaces one with the same name.
     ///
     /// # Errors
     ///
@@ -319,7 +319,7 @@ impl Interface {
         Ok(())
     }
 
-    /// Removes whatever members have this name.
+    /// Removes all members with this name.
     pub fn remove_member(&mut self, name: &str) {
         let shape = Arc::make_mut(&mut self.shape);
         if let Ok(at) = find(&shape.properties, name, |property| &property.name) {
@@ -330,7 +330,7 @@ impl Interface {
         shape.signals.retain(|signal| &*signal.name != name);
     }
 
-    /// The interface with this value in a property: for the making of objects of fixed interfaces.
+    /// Sets a property and returns the interface, to build objects of fixed interfaces.
     ///
     /// # Errors
     ///
@@ -344,11 +344,11 @@ impl Interface {
         Ok(self)
     }
 
-    /// Changes what a property holds; whether that was a change.
+    /// Sets a property; returns whether its content changed.
     ///
     /// # Errors
     ///
-    /// There is no such property, or it is of another type.
+    /// There is no such property, or it has another type.
     pub fn set(&mut self, property: &str, content: Content) -> Result<bool, SlotError> {
         let at = find(&self.shape.properties, property, |property| &property.name)
             .map_err(|_| SlotError::NoProperty(property.to_owned()))?;
@@ -364,7 +364,7 @@ impl Interface {
         Ok(true)
     }
 
-    /// What a property holds.
+    /// The content of a property.
     #[must_use]
     pub fn value(&self, property: &str) -> Option<Variant<'static>> {
         let slot = self.slot(property)?;
@@ -376,7 +376,7 @@ impl Interface {
         self.slots.get(at)
     }
 
-    /// Each property with what it holds.
+    /// Each property with its slot.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&Property, &Slot)> {
         self.shape.properties.iter().zip(&self.slots)
     }
@@ -393,7 +393,7 @@ fn check_type(property: &Property, content: &Content) -> Result<(), SlotError> {
     }
 }
 
-/// Where the member of this name is, or would be.
+/// The index of the member with this name, or the index at which to insert it.
 fn find<T>(members: &[T], name: &str, name_of: impl Fn(&T) -> &Arc<str>) -> Result<usize, usize> {
     members.binary_search_by(|member| name_of(member).as_ref().cmp(name))
 }

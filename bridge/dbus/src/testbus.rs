@@ -60,13 +60,13 @@ impl TestBus {
         Self { daemon, address }
     }
 
-    /// A client.
+    /// Connects a client.
     pub async fn client(&self) -> Connection {
         let address = self.address.as_str();
         Builder::address(address).build().await.unwrap()
     }
 
-    /// What a command prints that is run on this bus; it must succeed.
+    /// Runs a command on this bus and returns its output; it must succeed.
     pub async fn run(&self, command: &[&str]) -> String {
         let output = soon(
             tokio::process::Command::new(command[0])
@@ -81,12 +81,12 @@ impl TestBus {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Has it take nothing until [`resume`](Self::resume).
+    /// Stops the process until [`resume`](Self::resume).
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Has it go on.
+    /// Continues the process.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
@@ -108,19 +108,19 @@ impl Drop for TestBus {
     }
 }
 
-/// A message from a sender that we are not: whoever sends one to a bus is disconnected.
+/// A message with a reserved path: a bus disconnects a client that sends it.
 pub fn unlawful_message() -> Outgoing {
     let local = "org.freedesktop.DBus.Local";
     let signal = Message::signal("/org/freedesktop/DBus/Local", local, "Disconnected");
     Outgoing::unlawful(signal.build(&()).unwrap())
 }
 
-/// What is awaited, within a time that only a hang exceeds.
+/// Awaits a future, with a timeout that only a deadlock exceeds.
 pub async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(20), future)
         .await
         .expect("within 20 s")
 }
 
-/// Nothing of the user's session is started on a test's bus.
+/// No service of the user's session is started on the bus of a test.
 const NOWHERE: &str = "/nonexistent";

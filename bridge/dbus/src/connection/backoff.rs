@@ -1,7 +1,7 @@
-//! How long to wait before a lost connection to a bus is made again.
+//! The pauses between attempts to reconnect to a bus.
 //!
-//! Model: the first pause is short, since a bus that was started again is there soon; each further one is twice as long,
-//! up to a bound. A connection that was made begins anew.
+//! Model: the first pause is short, because a restarted bus is soon available; each further pause is twice as long, up
+//! to a limit. A successful connection resets the pause.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// A connection was made: the next pause is the first one again.
+    /// Resets the pause after a successful connection.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// Waits for the next pause. When it is cancelled, the pause counts as waited for.
+    /// Waits for the next pause. A cancelled wait counts as a complete one.
     pub async fn wait(&mut self) {
         sleep(self.take()).await;
     }

@@ -1,17 +1,18 @@
-//! What the introspection data of others say.
+//! A lenient parser for the introspection data of other programs.
 //!
-//! Model: [`describe`] reads what can be understood of a text and leaves the rest out: data of services in
-//! the wild have elements of their own, members without types, objects written out within others, interfaces
-//! that are written twice, and are broken off. What is understood is legal on the bus.
-//! Invariants: LENIENT-1. children are asked for themselves: what is written of them within their parent does
-//! not count. LENIENT-2. only what is said is told of `EmitsChangedSignal`: at the property, or else at its
-//! interface. LENIENT-3. an element that is not known is left out with all that is in it. LENIENT-4. of two members with one
-//! name the first counts. LENIENT-5. what is not said of a direction is `in`, of an access `readwrite`: the service
-//! refuses what it does not do. LENIENT-6. the name of a property is any text; D-Bus has rules for names of methods and
-//! signals alone.
-//! Limits: the text is bounded by who keeps it, and what is made of it by the text; [`DEPTH_MAX`] elements
-//! within each other, then reading stops. No recursion.
-//! Not here: our own files, where an error is a fault (`super::parse`).
+//! Model: [`describe`] returns the parts of a text that it can use and ignores the rest. The data of real services
+//! contains foreign elements, members without types, nested objects and duplicate interfaces, or is truncated.
+//! Everything that is returned is valid on the bus.
+//! Invariants: LENIENT-1. Children have introspection data of their own; what their parent contains about them is
+//! ignored.
+//! LENIENT-2. `EmitsChangedSignal` is returned only if it is declared, at the property or else at its interface.
+//!     LENIENT-3. An unknown element is ignored with its contents. LENIENT-4. Of two members with the same name the
+//!     first one counts. LENIENT-5. The default direction is `in`, the default access `readwrite`: the service rejects
+//!     what it does not support. LENIENT-6. The name of a property may be any text; D-Bus has rules only for names of
+//!     methods and signals.
+//! Limits: the caller bounds the text, and the text bounds the result; parsing stops at [`DEPTH_MAX`] nested elements.
+//! No recursion.
+//! Not here: our own files, in which an error is a bug (`super::parse_interfaces`).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -30,21 +31,21 @@ use zbus::{
 use super::EMITS_CHANGED;
 use crate::interface::{Access, Emits};
 
-/// An object as its introspection data describe it.
+/// The introspection data of an object.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Description {
     /// In the order of the text.
     pub interfaces: Vec<Described>,
-    /// The names of the objects right below.
+    /// The names of the direct children.
     pub children: Vec<String>,
-    /// Whether the text is XML up to its end.
+    /// Whether the text is complete XML.
     pub is_whole: bool,
 }
 
-/// An interface of such an object.
+/// An interface of a described object.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Described {
-    /// As the text has it.
+    /// The name.
     pub name: String,
     /// In the order of the text.
     pub methods: Vec<DescribedMethod>,
@@ -52,44 +53,44 @@ pub struct Described {
     pub properties: Vec<DescribedProperty>,
     /// In the order of the text.
     pub signals: Vec<DescribedSignal>,
-    /// Whether it has any member, also one that is not understood.
+    /// Whether it has any member, including one that cannot be used.
     pub has_members: bool,
-    /// Where in the text it is written, at first.
+    /// The range of its first occurrence in the text.
     pub span: Range<usize>,
 }
 
-/// A method of such an interface.
+/// A method of a described interface.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DescribedMethod {
-    /// As the text has it.
+    /// The name.
     pub name: String,
-    /// The types of what it is called with; `None` where they are not understood.
+    /// The types of the input arguments; `None` if they cannot be parsed.
     pub inputs: Option<Vec<Signature>>,
 }
 
-/// A property of such an interface.
+/// A property of a described interface.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DescribedProperty {
-    /// As the text has it: any text, since a property's name is an argument on the bus.
+    /// The name: any text, because the name of a property is an argument on the bus.
     pub name: String,
     /// Its type.
     pub signature: Signature,
-    /// Who may read and set it.
+    /// Whether it can be read and written.
     pub access: Access,
-    /// What is said of its changes (LENIENT-2).
+    /// How its changes are announced, if declared (LENIENT-2).
     pub emits: Option<Emits>,
 }
 
-/// A signal of such an interface.
+/// A signal of a described interface.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DescribedSignal {
-    /// As the text has it.
+    /// The name.
     pub name: String,
     /// The types of its arguments.
     pub arguments: Vec<Signature>,
 }
 
-/// Reads introspection data, as far as they can be understood.
+/// Parses introspection data as far as possible.
 pub fn describe(xml: &str) -> Description {
     let mut reader = Reader::from_str(xml);
     let config = reader.config_mut();
@@ -129,26 +130,26 @@ pub fn describe(xml: &str) -> Description {
 #[derive(Default)]
 struct Reading {
     description: Description,
-    /// The elements around the place.
+    /// The open elements.
     open: Vec<(Kind, String)>,
-    /// Where interfaces are in the description, by name.
+    /// The indexes of interfaces in the description, by name.
     places: HashMap<String, usize>,
-    /// Members that are in the description, by the place of their interface (LENIENT-4).
+    /// Members that are in the description, by the index of their interface (LENIENT-4).
     seen: HashSet<(usize, Kind, String)>,
     interface: Option<Within>,
     member: Option<Member>,
 }
 
-/// The interface around the place.
+/// The open interface.
 struct Within {
     place: usize,
-    /// What it says of all its properties, and from which one on.
+    /// The `EmitsChangedSignal` of the interface, and the first property to which it applies.
     general: Option<Emits>,
     from: usize,
     is_first: bool,
 }
 
-/// What an element is.
+/// The kind of an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Node,
@@ -159,7 +160,7 @@ enum Kind {
     Property,
     Argument,
     Annotation,
-    /// With all that is in it (LENIENT-3).
+    /// Ignored with its contents (LENIENT-3).
     Unknown,
 }
 
@@ -167,7 +168,7 @@ impl Kind {
     fn of(tag: &str, around: Option<Self>) -> Self {
         match (tag, around) {
             ("interface", None | Some(Self::Node)) => Self::Interface,
-            // Files have roots of other names, too.
+            // Some files have another root element.
             (_, None) => Self::Node,
             ("node", Some(Self::Node)) => Self::Child,
             ("method", Some(Self::Interface)) => Self::Method,
@@ -187,12 +188,12 @@ enum Member {
     Method(DescribedMethod),
     Property(DescribedProperty),
     Signal(DescribedSignal),
-    /// What cannot be understood.
+    /// A member that cannot be used.
     Other,
 }
 
 impl Reading {
-    /// An element begins; whether reading goes on.
+    /// Opens an element; returns whether parsing continues.
     fn open(&mut self, element: &BytesStart<'_>, start: usize) -> bool {
         if self.open.len() >= DEPTH_MAX {
             return false;
@@ -279,7 +280,7 @@ impl Reading {
         }
     }
 
-    /// The end of an element, and of all within it that have none. An end without a beginning is nothing.
+    /// Closes an element and all open elements within it. An end without a start is ignored.
     fn close(&mut self, tag: &str, end: usize) {
         let Some(at) = self.open.iter().rposition(|(_, open)| open == tag) else {
             return;
@@ -382,7 +383,7 @@ fn signature(element: &BytesStart<'_>) -> Option<Signature> {
     let text = attribute(element, "type")?;
     let text = text.trim();
     let signature = Signature::try_from(text).ok()?;
-    // Several types read as a structure, none as nothing.
+    // zbus parses several types as a structure and an empty text as unit.
     (signature != Signature::Unit && signature.to_string() == text).then_some(signature)
 }
 
@@ -400,7 +401,7 @@ fn is_child(name: &str) -> bool {
     ObjectPath::try_from(format!("/{name}")).is_ok() && !name.is_empty()
 }
 
-/// The first attribute of this name, whatever the others are.
+/// The first attribute of this name, also if other attributes are malformed.
 fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
     let mut attributes = element.attributes();
     attributes.with_checks(false);

@@ -1,9 +1,8 @@
-//! Introspection data: what an object has, as XML.
+//! Introspection data: the interfaces of an object, as XML.
 //!
-//! Model: `xml` writes it for objects of ours, with the types that programs of Qt need (`qt`). What others write is read
-//! by `lenient`, which takes from any text what can be understood. What is written by us is read by `strict`, which
-//! refuses everything that is not exact.
-//! Not here: what an interface is (`crate::interface`).
+//! Model: `xml` writes it for our objects, with annotations of C++ types for Qt programs (`qt`). `lenient` parses the
+//! data of other programs and accepts whatever it can use. `strict` parses our own files and rejects every error.
+//! Not here: interfaces and members themselves (`crate::interface`).
 //! Spec: D-Bus specification, "Introspection Data Format".
 
 mod lenient;
@@ -20,5 +19,5 @@ pub use self::{
     strict::{XmlError, parse_interfaces},
 };
 
-/// The annotation of a property or an interface that says how changes are told.
+/// The annotation that declares how changes of properties are announced.
 const EMITS_CHANGED: &str = "org.freedesktop.DBus.Property.EmitsChangedSignal";

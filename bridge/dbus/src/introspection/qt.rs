@@ -1,19 +1,19 @@
-//! The C++ types of D-Bus types, for programs of Qt.
+//! The C++ types of D-Bus types, for Qt programs.
 //!
-//! Model: QtDBus and its `qdbusxml2cpp` know the basic types and some arrays of them. Of any other type the
-//! introspection data must name the C++ type, by the annotation [`TYPE_NAME`]: of a property that name, of an
-//! argument the name with `.In` or `.Out` and its number among those of that direction; a signal's are `.Out`.
-//! Types that Qt can make of its templates are made of these, so that generated code compiles as it is:
-//! `a{sv}` is `QVariantMap`, `aX` is `QList<X>`, `a{KV}` is `QMap<K,V>`, `(AB)` is `QPair<A,B>`. A structure of one
-//! member or of more than two has no such template: it is `Zocp_` and its members' signatures, a type that
-//! the program defines.
+//! Model: QtDBus and its `qdbusxml2cpp` know the basic types and some arrays of them. For any other type the
+//! introspection data must name the C++ type with the annotation [`TYPE_NAME`]: for a property with that name, for an
+//! argument with the name followed by `.In` or `.Out` and its number among the arguments of that direction; arguments
+//! of signals are `.Out`. Types that Qt can express with its templates are expressed so, so that generated code
+//! compiles without changes: `a{sv}` is `QVariantMap`, `aX` is `QList<X>`, `a{KV}` is `QMap<K,V>`, `(AB)` is
+//! `QPair<A,B>`. For a structure of one member or of more than two there is no template: its type is `Zocp_` followed
+//! by the signatures of its members, and the program must define it.
 //! Spec: docs/reference/dbus.md
 
 use zbus::Signature;
 
 use crate::interface::Annotation;
 
-/// The name of the annotation, as it is of a property.
+/// The name of the annotation for a property.
 pub(super) const TYPE_NAME: &str = "org.qtproject.QtDBus.QtTypeName";
 
 /// The annotation of a property of this type, if Qt needs one.
@@ -40,20 +40,20 @@ fn annotation(name: String, signature: &Signature) -> Option<Annotation> {
     })
 }
 
-/// Whether Qt knows the type without being told.
+/// Whether Qt knows the type without an annotation.
 fn is_known(signature: &str) -> bool {
     basic(signature).is_some() || ["ay", "as", "ao", "ag", "av"].contains(&signature)
 }
 
-/// A type that is not closed yet.
+/// A container type that is still open.
 enum Open {
     Array,
     Dict(Vec<String>),
-    /// Where its members begin in the signature, and their types.
+    /// The offset of its members in the signature, and their C++ types.
     Struct(usize, Vec<String>),
 }
 
-/// The C++ type of one complete type. `None` for what is none, which no [`Signature`] is.
+/// The C++ type of one complete type. `None` if the text is not a complete type, which a [`Signature`] always is.
 fn cpp_type(signature: &str) -> Option<String> {
     let mut open = Vec::new();
     let mut letters = signature.char_indices().peekable();
@@ -115,7 +115,7 @@ fn map_of(parts: &[String]) -> String {
 fn struct_of(members: &str, parts: &[String]) -> String {
     match parts {
         [one, other] => format!("QPair<{one},{other}>"),
-        // `r` and `e` stand for structures and entries, which no signature has in it.
+        // `r` and `e` stand for structures and dictionary entries; no signature contains these letters.
         _ => {
             let members = members.replace('(', "r").replace('{', "e");
             format!("Zocp_{}", members.replace([')', '}'], "_"))
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(cpp_type("i)"), Some("int".to_owned()), "one complete type");
     }
 
-    /// The files are given to `qdbusxml2cpp` as they are.
+    /// The files are passed to `qdbusxml2cpp` unchanged.
     #[test]
     fn the_files_of_the_fixed_interfaces_say_the_same() {
         use zocp_interfaces as files;

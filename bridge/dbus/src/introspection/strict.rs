@@ -1,8 +1,8 @@
-//! Interfaces out of introspection XML.
+//! A strict parser for introspection XML.
 //!
-//! Model: `interfaces/*.xml` are the source of truth for the fixed interfaces; this makes shapes of
-//! them. The text is ours, so an error is a fault of the build, found by a test.
-//! Not here: the way back, see `super::introspection`.
+//! Model: `interfaces/*.xml` are the source of truth for the fixed interfaces; this parser turns them into
+//! [`Interface`]s. The files belong to this project, so an error is a bug that a test finds.
+//! Not here: writing XML, see `super::xml`.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::interface::{
     Access, Annotation, Argument, Content, Emits, Interface, Method, Property, Signal,
 };
 
-/// Why a text does not declare interfaces. The fault of whoever wrote it.
+/// Why a text cannot be parsed: the writer's mistake.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum XmlError {
@@ -28,31 +28,31 @@ pub enum XmlError {
     #[error("not well-formed: {0}")]
     Attribute(#[from] quick_xml::events::attributes::AttrError),
     /// An element lacks an attribute.
-    #[error("<{element}> without {attribute}")]
+    #[error("<{element}> has no attribute {attribute}")]
     Missing {
         /// The element.
         element: String,
         /// The attribute.
         attribute: &'static str,
     },
-    /// An attribute has a value that it cannot have.
-    #[error("{attribute}=\"{value}\" is not one")]
+    /// An attribute has an invalid value.
+    #[error("the attribute {attribute} has the invalid value \"{value}\"")]
     Value {
         /// The attribute.
         attribute: &'static str,
         /// Its value.
         value: String,
     },
-    /// An element is where it cannot be.
-    #[error("<{0}> is out of place")]
+    /// An element is in the wrong place.
+    #[error("<{0}> is in the wrong place")]
     Misplaced(String),
 }
 
-/// The interfaces that an introspection XML declares, their properties without values.
+/// Parses introspection XML; returns its interfaces, with properties without values.
 ///
 /// # Errors
 ///
-/// The text is not well-formed, or declares what D-Bus does not know.
+/// The text is not well-formed, or not valid introspection data.
 pub fn parse_interfaces(xml: &str) -> Result<Vec<Interface>, XmlError> {
     let mut reader = Reader::from_str(xml);
     let mut parser = Parser::default();
@@ -118,7 +118,7 @@ impl Parser {
                 match member {
                     Member::Method(method) => interface.add_method(method),
                     Member::Signal(signal) => interface.add_signal(signal),
-                    // Without a value there is nothing that could be of another type.
+                    // A property without a value cannot have the wrong type.
                     Member::Property(property) => {
                         interface.add_property(property, Content::Missing).ok();
                     }
@@ -171,7 +171,7 @@ fn add_argument(member: &mut Member, element: &BytesStart<'_>) -> Result<(), Xml
     Ok(())
 }
 
-/// `EmitsChangedSignal` is kept as what it means, every other annotation as it is.
+/// `EmitsChangedSignal` is parsed, every other annotation is kept as it is.
 fn annotate(member: &mut Member, annotation: Annotation) {
     match member {
         Member::Method(method) => method.annotations.push(annotation),

@@ -1,8 +1,8 @@
-//! Introspection XML of an object, made when it is asked for.
+//! Writes the introspection XML of an object, when it is requested.
 //!
-//! Model: the standard interfaces, then the object's own by name, then its children. Whatever text
-//! comes from a peer is a [`Text`], and escaped; what XML 1.0 cannot say at all, control characters other
-//! than tab and the ends of lines, becomes U+FFFD.
+//! Model: the standard interfaces, then the object's own interfaces by name, then its children. Every text from a peer
+//! is a [`Text`] and escaped. Characters that XML 1.0 cannot represent, control characters other than tab and line
+//! ends, become U+FFFD.
 //! Spec: D-Bus specification, "Introspection Data Format".
 
 use std::fmt::Write as _;
@@ -139,7 +139,7 @@ fn push_annotations(xml: &mut String, indent: &str, annotations: &[Annotation]) 
     }
 }
 
-/// Of `annotations`, those that are not among `given`, which say it already.
+/// Writes the annotations that are not among `given`.
 fn push_missing(
     xml: &mut String,
     annotations: impl Iterator<Item = Annotation>,
@@ -155,7 +155,7 @@ fn types(arguments: &[Argument]) -> impl Iterator<Item = &zbus::Signature> {
     arguments.iter().map(|argument| &argument.signature)
 }
 
-/// Writing to a `String` does not fail.
+/// Appends a formatted text. Writing to a `String` does not fail.
 fn push(xml: &mut String, text: std::fmt::Arguments<'_>) {
     xml.write_fmt(text).ok();
 }
@@ -172,7 +172,7 @@ impl std::fmt::Display for Escaped<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\t' | '\n' | '\r' => write!(f, "&#{};", u32::from(letter))?,
-                // U+FFFE and U+FFFF, which XML has not either, are in no text.
+                // U+FFFE and U+FFFF, which XML cannot represent either, are never in a `Text`.
                 '\0'..='\u{1f}' => f.write_char('\u{fffd}')?,
                 _ => f.write_char(letter)?,
             }
@@ -185,7 +185,7 @@ const DOCTYPE: &str = r#"<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object
  "http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd">
 "#;
 
-/// What every object has.
+/// The interfaces of every object.
 const STANDARD: &str = r#" <interface name="org.freedesktop.DBus.Peer">
   <method name="Ping"/>
   <method name="GetMachineId">

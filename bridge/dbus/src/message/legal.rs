@@ -1,10 +1,9 @@
-//! A serializer that lets strings through as [`Text`] alone.
+//! A serializer that passes strings only as [`Text`].
 //!
-//! Model: [`Legal`] is a value that is serialized as the value in it, but for its strings. It stands
-//! between a body and the serializer of zbus, so whatever a body is made of, no string goes past it.
-//! Signatures and object paths are strings to a serializer too; they are ASCII, which [`Text`] does not
-//! change.
-//! Not here: what a `Text` is.
+//! Model: [`Legal`] wraps a value and serializes it unchanged except for its strings. It is placed between a body and
+//! the serializer of zbus, so no string of the body avoids it. Signatures and object paths are strings to a
+//! serializer, too; they are ASCII, which [`Text`] does not change.
+//! Not here: the rules of `Text`.
 
 use serde::{
     Serialize, Serializer,
@@ -17,7 +16,7 @@ use zbus::{DynamicType, Signature};
 
 use super::text::Text;
 
-/// A value whose strings are made legal when it is serialized.
+/// A value whose strings are replaced by legal ones when it is serialized.
 pub(super) struct Legal<'a, T: ?Sized>(pub(super) &'a T);
 
 impl<T: Serialize + ?Sized> Serialize for Legal<'_, T> {
@@ -32,7 +31,7 @@ impl<T: DynamicType + ?Sized> DynamicType for Legal<'_, T> {
     }
 }
 
-/// A serializer, or what it gives for a container, with strings made legal.
+/// A serializer, or the serializer of a container, that replaces strings by legal ones.
 struct Through<S>(S);
 
 macro_rules! pass {
@@ -94,7 +93,7 @@ impl<S: Serializer> Serializer for Through<S> {
         self.0.serialize_unit()
     }
 
-    /// The name of a variant is ours, from the source.
+    /// The name of a variant is a constant of the program.
     fn serialize_unit_variant(
         self,
         name: &'static str,
@@ -204,7 +203,7 @@ elements! {
     SerializeTupleVariant: serialize_field,
 }
 
-/// The names of fields are ours, from the source.
+/// The names of fields are constants of the program.
 macro_rules! fields {
     ($($trait:ident),* $(,)?) => {
         $(

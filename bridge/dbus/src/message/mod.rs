@@ -1,15 +1,17 @@
-//! Messages that every bus takes.
+//! Messages that every bus accepts.
 //!
-//! Model: a bus ends the connection of who sends a message that it cannot take. So what goes to a bus is
-//! an [`Outgoing`], or the [`Octets`] of one, and [`Outgoing::build`] is the only way to make one of
-//! values: it lets strings through as [`Text`] alone, and then checks the message as a bus does. What is
-//! refused is an error for who makes the message; the connection never sees it. Messages that are passed
-//! on with the body that they came with become [`Octets`] by [`Octets::of_checked`].
-//! Invariants: MSG-1. No string, path, signature or name is in an `Outgoing` that a bus, sd-bus, GLib or
-//! libdbus refuses. MSG-2. The body of an `Outgoing` is what its signature says, with arrays of at most
-//! 64 MiB and no more than 64 containers in each other. MSG-3. Nothing else makes an `Outgoing` or sends a
-//! message: `clippy.toml` of this crate lists what zbus has for that.
-//! Limits: those of D-Bus; the bus may take less (`crate::objects`).
+//! Model: a bus closes the connection of a client that sends an invalid message. So every message for a bus is an
+//! [`Outgoing`], or the [`Octets`] of one. [`Outgoing::build`] is the only way to build one from values: it accepts
+//! strings only as [`Text`] and then checks the message as a bus does. An invalid message is an error for the code
+//! that builds it and never reaches the connection. Messages that are forwarded with their original body become
+//! [`Octets`] by [`Octets::of_checked`].
+//! Invariants: MSG-1. An `Outgoing` contains no string, path, signature or name that a bus, sd-bus, GLib or libdbus
+//! rejects.
+//! MSG-2. The body of an `Outgoing` matches its signature, with arrays of at most 64 MiB and at most 64 nested
+//!     containers.
+//! MSG-3. No other code builds an `Outgoing` or sends a message: `clippy.toml` of this crate lists the functions of
+//!     zbus that could.
+//! Limits: those of D-Bus; a bus may have lower ones (`crate::objects`).
 //! Not here: the mesh. This module knows D-Bus alone.
 //! Spec: D-Bus specification, "Marshaling (Wire Format)", "Valid Names".
 
@@ -32,17 +34,16 @@ use zbus::{
 use self::legal::Legal;
 pub use self::text::Text;
 
-/// A message that every bus takes. See the [module](self).
+/// A message that every bus accepts. See the [module](self).
 #[derive(Debug, Clone)]
 pub struct Outgoing(Message);
 
 impl Outgoing {
-    /// A message with these values in its body.
+    /// Builds a message with these values in its body.
     ///
     /// # Errors
-    /// Something in the header is not what it is to be, or the body is not one that D-Bus knows: types of
-    /// more than 255 characters, too many containers in each other, more than 64 MiB in an array, more
-    /// than 128 MiB in all.
+    /// A header field is invalid, or the body is: a signature of more than 255 characters, too many nested
+    /// containers, more than 64 MiB in an array, or more than 128 MiB in total.
     pub fn build<B>(builder: Builder<'_>, body: &B) -> zbus::Result<Self>
     where
         B: Serialize + DynamicType,
@@ -50,10 +51,10 @@ impl Outgoing {
         Self::build_exact(builder, &Legal(body))
     }
 
-    /// A message with values that came over D-Bus, in which texts stay as they came.
+    /// Builds a message with values that were received over D-Bus, without changing strings.
     ///
     /// # Errors
-    /// As [`Outgoing::build`]; also when a text has a NUL, which cannot come over D-Bus.
+    /// As [`Outgoing::build`]; also if a string contains NUL, which cannot be received over D-Bus.
     pub fn build_exact<B>(builder: Builder<'_>, body: &B) -> zbus::Result<Self>
     where
         B: Serialize + DynamicType,
@@ -66,7 +67,7 @@ impl Outgoing {
         Ok(Self(message))
     }
 
-    /// A message that no bus may take.
+    /// A message that is not checked, for tests.
     #[cfg(any(test, feature = "testing"))]
     #[must_use]
     pub fn unlawful(message: Message) -> Self {
@@ -98,19 +99,19 @@ pub async fn send_all(connection: &Connection, messages: Vec<Outgoing>) -> zbus:
     connection.send_all(&messages).await
 }
 
-/// The octets of a message that every bus takes.
+/// The octets of a message that every bus accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Octets(Bytes);
 
 impl Octets {
-    /// The octets of a message whose header holds what zbus has checked, and whose body a bus or
-    /// [`zbus::message::Body::validate`] has checked. Whoever calls this says why that is so.
+    /// Wraps the octets of a message whose header was checked by zbus, and whose body was checked by a bus or
+    /// [`zbus::message::Body::validate`]. The caller must say in a comment why that is so.
     #[must_use]
     pub fn of_checked(octets: Bytes) -> Self {
         Self(octets)
     }
 
-    /// As they are on the mesh.
+    /// The octets, as they are sent over the mesh.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.0
@@ -125,7 +126,7 @@ impl Deref for Octets {
     }
 }
 
-/// Without a copy.
+/// Without copying.
 impl From<Outgoing> for Octets {
     fn from(message: Outgoing) -> Self {
         struct MessageOwner(Message);
@@ -138,7 +139,7 @@ impl From<Outgoing> for Octets {
     }
 }
 
-/// A message with these arguments, which may be none.
+/// Builds a message with these arguments, which may be empty.
 ///
 /// # Errors
 /// As [`Outgoing::build`].
@@ -155,9 +156,9 @@ pub fn with_arguments(
     Outgoing::build(builder, &body.build()?)
 }
 
-/// Refuses types that the header has no room for: many arguments have a long signature together.
+/// Rejects signatures that are too long for the header; those of many arguments add up.
 fn check_signature(signature: &Signature) -> zbus::Result<()> {
-    // The header has the arguments without the parentheses of the structure that they are here.
+    // The signature in the header omits the parentheses of the structure.
     let parentheses = match signature {
         Signature::Structure(_) => 2,
         _ => 0,
@@ -168,8 +169,8 @@ fn check_signature(signature: &Signature) -> zbus::Result<()> {
     Ok(())
 }
 
-/// Whether a message has the path or the interface that libraries keep for themselves: a bus hangs up on
-/// whoever sends them.
+/// Whether a message has the path or the interface that is reserved for libraries; a bus disconnects a client that
+/// sends one.
 #[must_use]
 pub fn is_reserved(header: &Header<'_>) -> bool {
     let path = header.path().map(|path| path.as_str());
@@ -184,7 +185,7 @@ fn check_reserved(message: &Message) -> zbus::Result<()> {
     }
 }
 
-/// What the length of a signature, an octet, can say.
+/// The longest signature: its length is one octet.
 const SIGNATURE_LEN_MAX: usize = 255;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What tests of other modules need: texts of all kinds, and whether everybody can read a message.
+//! Helpers for tests of other modules: strings of all kinds, and a check that every implementation can read a message.
 #![allow(
     clippy::expect_used,
     clippy::disallowed_methods,
@@ -8,7 +8,7 @@
 use proptest::prelude::*;
 use zbus::{Message, Signature, Variant, wire::OwnedStructure};
 
-/// Texts, many with what some reader of D-Bus or XML refuses, or what a terminal obeys.
+/// Strings, many with characters that some D-Bus or XML implementation rejects, or that control a terminal.
 pub fn odd_text() -> impl Strategy<Value = String> {
     prop_oneof![
         2 => any::<String>(),
@@ -18,8 +18,8 @@ pub fn odd_text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Asserts that a bus passes a message on, that sd-bus, GLib and libdbus read it, and that no dictionary in
-/// it has a key twice.
+/// Asserts that a bus accepts a message, that sd-bus, GLib and libdbus can read it, and that no dictionary in it has
+/// duplicate keys.
 ///
 /// # Panics
 /// When one of them does not.
@@ -38,7 +38,7 @@ pub fn assert_readable(message: &Message) {
             assert_eq!(refused, None, "in {text:?} of {message:?}");
         }
     }
-    // Of a key that comes twice zbus keeps one, so the same values then take less.
+    // zbus drops duplicate keys, so the same values would then be shorter.
     let again =
         Message::signal("/", "a.B", "C").endian(message.primary_header().endian_sig().into());
     let again = again.build(&values).expect("the same once more");
@@ -52,7 +52,7 @@ pub(super) fn is_read_by_all(letter: char) -> bool {
     code != 0 && !(0xfdd0..=0xfdef).contains(&code) && code & 0xfffe != 0xfffe
 }
 
-/// All strings in a value, its keys and what is in its variants too.
+/// All strings in a value, including keys and the contents of variants.
 pub(super) fn strings(value: &Variant<'_>, found: &mut Vec<String>) {
     match value {
         Variant::Str(text) => found.push(text.to_string()),

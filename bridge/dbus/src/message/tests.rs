@@ -8,7 +8,7 @@ use super::{
     *,
 };
 
-/// The strings of several values as they are to be shown.
+/// The expected strings of several values.
 fn shown(values: &[String]) -> BTreeSet<String> {
     let texts = values.iter().map(|text| Text::new(text));
     texts.map(Text::into_string).collect()
@@ -18,7 +18,7 @@ fn signal<'a>() -> Builder<'a> {
     Message::signal("/a", "org.a.B", "C")
 }
 
-/// A value with strings in all places that a value has.
+/// A value with strings in all positions.
 fn value() -> impl Strategy<Value = Variant<'static>> {
     let leaf = prop_oneof![
         text().prop_map(Variant::from),
@@ -64,7 +64,7 @@ proptest! {
         let (mut sent, mut read) = (vec![error], vec![message.to_owned()]);
         strings(&value, &mut sent);
         strings(&back, &mut read);
-        // Keys that became one key do so in the reader's dictionary alone.
+        // Keys that become equal are merged only in the dictionary of the reader.
         let legal = shown(&sent);
         for text in read {
             prop_assert!(legal.contains(&text), "{text:?}");

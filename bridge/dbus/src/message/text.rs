@@ -1,19 +1,19 @@
-//! Texts that every reader of D-Bus takes.
+//! Strings that every D-Bus implementation accepts.
 //!
-//! Model: [`Text`] is the checked form of a string. A character that some reader refuses is replaced:
+//! Model: [`Text`] is the checked form of a string. A character that some implementation rejects is replaced:
 //!
-//! | character | shown as | who refuses it |
+//! | character | shown as | rejected by |
 //! | --- | --- | --- |
-//! | U+0000 | U+2400, its picture | every bus: it ends the connection of the sender |
+//! | U+0000 | U+2400, its symbol | every bus: it closes the connection of the sender |
 //! | the 66 noncharacters: U+FDD0 to U+FDEF, and U+FFFE and U+FFFF of each plane | U+FFFD | sd-bus: the message cannot be read |
 //!
-//! All other characters of Unicode pass, control characters included. libdbus, dbus-broker and GLib
-//! take noncharacters; `unichar_is_valid` of systemd does not, so a property with one of them makes
-//! every answer that holds it unreadable for `busctl` and for all services that use sd-bus.
-//! Invariants: TEXT-1. A `Text` has no character of the table. TEXT-2. A text without such characters is
-//! not changed and not copied. TEXT-3. The replacement of a `Text` is itself.
-//! Not here: bus names, paths, interfaces, members and error names, which have types of their own in zbus
-//! and are ASCII; what XML allows (`crate::objects`).
+//! All other characters of Unicode are kept, control characters included. libdbus, dbus-broker and GLib accept
+//! noncharacters, but `unichar_is_valid` of systemd does not. A property that contains one makes every reply with it
+//! unreadable for `busctl` and for all services that use sd-bus.
+//! Invariants: TEXT-1. A `Text` contains no character of the table. TEXT-2. A string without such characters is
+//! neither changed nor copied. TEXT-3. The replacement of a `Text` is the same `Text`.
+//! Not here: bus names, paths, interfaces, members and error names, which have their own types in zbus and are ASCII;
+//! the characters that XML allows (`crate::introspection`).
 //! Spec: docs/reference/dbus.md, "Texts"; D-Bus specification, "Marshaling (Wire Format)".
 
 use std::{borrow::Cow, fmt, ops::Deref};
@@ -21,12 +21,12 @@ use std::{borrow::Cow, fmt, ops::Deref};
 use serde::{Serialize, Serializer};
 use zbus::{Signature, Type, Variant};
 
-/// A string that every reader of D-Bus takes.
+/// A string that every D-Bus implementation accepts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text<'a>(Cow<'a, str>);
 
 impl<'a> Text<'a> {
-    /// The text with all that D-Bus does not allow replaced.
+    /// Replaces all characters that are not allowed.
     #[must_use]
     pub fn new(text: &'a str) -> Self {
         if is_plain(text) || text.chars().all(|letter| replacement(letter).is_none()) {
@@ -37,14 +37,14 @@ impl<'a> Text<'a> {
         Self(Cow::Owned(legal.collect()))
     }
 
-    /// As a string of its own.
+    /// The text as an owned string.
     #[must_use]
     pub fn into_string(self) -> String {
         self.0.into_owned()
     }
 }
 
-/// What takes the place of a character that some reader refuses.
+/// The replacement of a character that some implementation rejects.
 fn replacement(letter: char) -> Option<char> {
     match u32::from(letter) {
         0 => Some('\u{2400}'),
@@ -54,8 +54,8 @@ fn replacement(letter: char) -> Option<char> {
     }
 }
 
-/// Whether a text is ASCII without NUL, as nearly all are. Looks at each octet without branching, so that
-/// the compiler can look at many at once.
+/// Whether a string is ASCII without NUL, as nearly all are. It examines each octet without branches, so that the
+/// compiler can vectorize the loop.
 fn is_plain(text: &str) -> bool {
     let tops = |tops: u8, octet: u8| tops | octet | octet.wrapping_sub(1);
     text.bytes().fold(0, tops) < 0x80

@@ -1,31 +1,31 @@
-//! The fields of a header, of whatever codes and types.
+//! The header fields of a message, with any codes and types.
 //!
-//! Model: [`Fields`] goes from field to field by the signature that each one brings, so that a field of
-//! which nothing is known can be passed over. It looks at no value except those that say how long they are.
-//! Invariants: FIELD-1. no octet outside the header's array is looked at. FIELD-2. the time is linear in the
-//! octets, and nothing recurses.
-//! Limits: [`VARIANTS_MAX`] variants in each other.
-//! Not here: whether a value is legal (zbus checks that).
+//! Model: [`Fields`] iterates over the fields. It uses the signature that each field contains, so it can skip unknown
+//! fields. It reads no values except lengths.
+//! Invariants: FIELD-1. No octet outside the array of the header is read. FIELD-2. The time is linear in the number of
+//! octets, without recursion.
+//! Limits: [`VARIANTS_MAX`] nested variants.
+//! Not here: the validity of values (zbus checks that).
 //! Spec: D-Bus specification, "Header Fields", "Type System"
 
 use std::ops::Range;
 
-/// Octets of a message up to its fields.
+/// The offset of the fields in a message.
 pub(super) const FIELDS_AT: usize = 16;
 
-/// A field of a header.
+/// A header field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Field<'a> {
     pub(super) code: u8,
     /// The type of its value.
     pub(super) signature: &'a [u8],
-    /// Where the value is, with the padding before it.
+    /// The range of the value, with the padding before it.
     pub(super) value: Range<usize>,
-    /// Where the field begins.
+    /// The offset of the field.
     pub(super) start: usize,
 }
 
-/// Goes through the fields of a message; `None` in place of a field ends it: the rest is no array of fields.
+/// Iterates over the fields of a message; `None` as an item ends it: the rest is malformed.
 #[derive(Debug, Clone)]
 pub(super) struct Fields<'a> {
     /// The message up to the end of its fields.
@@ -35,7 +35,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Those of a message; `None` where the octets end before the header does.
+    /// The fields of a message; `None` if the octets end before the header does.
     pub(super) fn of(message: &'a [u8]) -> Option<Self> {
         let is_big = is_big(message);
         let len = number_at(message, FIELDS_AT - 4, is_big)?;
@@ -47,20 +47,20 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Where the array ends.
+    /// The offset of the end of the array.
     pub(super) fn end(&self) -> usize {
         self.octets.len()
     }
 
-    /// A value that is a `u32`.
+    /// The value, if it is a `u32`.
     pub(super) fn number(&self, field: &Field<'_>) -> Option<u32> {
         let number = number_at(self.octets, field.value.start, self.is_big)?;
         (field.signature == b"u").then_some(number as u32)
     }
 
-    /// A value that is a string, if it is UTF-8.
+    /// The value, if it is a string in UTF-8.
     pub(super) fn text(&self, field: &Field<'_>) -> Option<&'a str> {
-        // Behind the length, before the NUL.
+        // After the length, before the NUL.
         let text = field.value.start.checked_add(4)?..field.value.end.checked_sub(1)?;
         let text = std::str::from_utf8(self.octets.get(text)?).ok()?;
         (field.signature == b"s").then_some(text)
@@ -70,7 +70,7 @@ impl<'a> Fields<'a> {
         let start = self.at.next_multiple_of(8);
         let [code, len] = *self.octets.get(start..)?.first_chunk()?;
         let from = start + 2;
-        // The NUL behind a signature belongs to it, and a value may need no octet more.
+        // The NUL after a signature belongs to it, and a value may need no further octet.
         let value = from + usize::from(len) + 1;
         let signature = self.octets.get(from..value)?.split_last()?.1;
         let end = behind(self.octets, self.is_big, signature, value)?;
@@ -96,12 +96,12 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Whether the message is of the byte order that begins with the highest.
+/// Whether the message is big-endian.
 pub(super) fn is_big(message: &[u8]) -> bool {
     message.first() == Some(&b'B')
 }
 
-/// The `u32` at a place.
+/// The `u32` at an offset.
 pub(super) fn number_at(octets: &[u8], at: usize, is_big: bool) -> Option<usize> {
     let octets = *octets.get(at..)?.first_chunk::<4>()?;
     let number = match is_big {
@@ -111,10 +111,10 @@ pub(super) fn number_at(octets: &[u8], at: usize, is_big: bool) -> Option<usize>
     usize::try_from(number).ok()
 }
 
-/// The place behind a value of these types; `None` where the octets end before it does.
+/// The offset after a value of these types; `None` if the octets end before it does.
 fn behind(octets: &[u8], is_big: bool, signature: &[u8], from: usize) -> Option<usize> {
     let (mut at, mut types) = (from, signature);
-    // What is left of the types around the variant whose value this is.
+    // The remaining types around each open variant.
     let mut around: Vec<&[u8]> = Vec::new();
     loop {
         let Some((code, rest)) = types.split_first() else {
@@ -154,7 +154,7 @@ fn behind(octets: &[u8], is_big: bool, signature: &[u8], from: usize) -> Option<
     }
 }
 
-/// What a value is aligned to, which is also the length of one that has always the same.
+/// The alignment of a type, which is also the length of a type with a fixed length.
 fn alignment(code: u8) -> Option<usize> {
     Some(match code {
         b'y' | b'g' | b'v' | b')' => 1,
@@ -165,7 +165,7 @@ fn alignment(code: u8) -> Option<usize> {
     })
 }
 
-/// The code of the first complete type, and what is behind it.
+/// The code of the first complete type, and the types after it.
 fn first_type(types: &[u8]) -> Option<(u8, &[u8])> {
     let mut depth = 0usize;
     for (at, code) in types.iter().enumerate() {
@@ -182,7 +182,7 @@ fn first_type(types: &[u8]) -> Option<(u8, &[u8])> {
     None
 }
 
-/// A value nests no deeper by the specification.
+/// The nesting limit of the specification.
 const VARIANTS_MAX: usize = 64;
 
 #[cfg(test)]

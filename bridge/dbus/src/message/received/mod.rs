@@ -1,15 +1,16 @@
-//! D-Bus messages out of octets, whoever sent them: a bus or another bridge.
+//! Decoding and checking of D-Bus messages from a bus or from another bridge.
 //!
-//! Model: [`received`] makes a message of octets, or says in [`Unreadable`] what can still be said of it: who
-//! waits for an answer to it, or what it answers. Fields of the header that nobody knows are left out, as the
-//! specification asks; zbus takes a message with one for none.
-//! Invariants: RECEIVED-1. the header of a message from [`received`] was checked by zbus, and its body by
-//! [`zbus::message::Body::validate`] against its signature and the descriptors that came with it.
-//! RECEIVED-2. descriptors that came with a message are its own or closed, never those of the next one.
-//! RECEIVED-3. bodies are not decoded: 64 KiB of `ay` cost a thousand times as much decoded as copied.
-//! Needs `unsafe`: zbus marks the way around decoding so, since it can make a malformed message. It touches
-//! no memory by what the octets say; the danger is a malformed message, which RECEIVED-1 excludes.
-//! Not here: where a message begins and ends (`crate::connection`), new headers (`zocp_relay::transport`).
+//! Model: [`received`] makes a message from octets, or returns [`Unreadable`] with the parts that can still be used:
+//! who waits for a reply to it, or which call it answers. Unknown header fields are removed, as the specification
+//! requires; zbus rejects a message that has one.
+//! Invariants: RECEIVED-1. zbus has checked the header of a message from [`received`], and
+//! [`zbus::message::Body::validate`] has checked its body against its signature and its file descriptors. RECEIVED-2.
+//! The file descriptors of a message belong to it or are closed; they never belong to the next message. RECEIVED-3.
+//! Bodies are not decoded: to decode 64 KiB of `ay` costs a thousand times as much as to copy them.
+//! Needs `unsafe`: zbus marks the constructor that does not decode as unsafe, because it can create a malformed
+//! message. The octets do not control any memory access; the only risk is a malformed message, which RECEIVED-1
+//! excludes.
+//! Not here: the boundaries of messages (`crate::connection`), new headers (`zocp_relay::transport`).
 //! Spec: D-Bus specification, "Message Format"
 #![expect(unsafe_code, reason = "see the module's description")]
 
@@ -27,12 +28,11 @@ use zbus::{
 use self::fields::{FIELDS_AT, Fields, is_big};
 pub use self::unreadable::Unreadable;
 
-/// Octets as a message, with the descriptors that came with it: as many as it says that it brings are taken
-/// from `descriptors`, from the front.
+/// Decodes a message. It takes as many file descriptors from the front of `descriptors` as its header declares.
 ///
 /// # Errors
-/// The sender's fault, or that of what is between: they are no D-Bus message, its body is not what its
-/// signature says, or descriptors are missing.
+/// The octets are not a D-Bus message, the body does not match its signature, or file descriptors are missing: the
+/// fault of the sender or of a program in between.
 pub fn received(octets: Vec<u8>, descriptors: &mut Vec<OwnedFd>) -> Result<Message, Unreadable> {
     let count = match descriptors.len() {
         0 => 0,
@@ -47,7 +47,7 @@ pub fn received(octets: Vec<u8>, descriptors: &mut Vec<OwnedFd>) -> Result<Messa
     };
     let context = serialized::Context::new(Endian::from(order), 0);
     let data = serialized::Data::new_fds(octets, context, brought);
-    // SAFETY: the body is checked right below, the header by the function itself (RECEIVED-1).
+    // SAFETY: the body is checked below, the header by the function itself (RECEIVED-1).
     let message = unsafe { Message::from_bytes(data.clone()) };
     let message = message.map_err(|reason| unreadable(data.bytes(), reason))?;
     let body = message.body();
@@ -59,12 +59,12 @@ pub fn received(octets: Vec<u8>, descriptors: &mut Vec<OwnedFd>) -> Result<Messa
     Ok(message)
 }
 
-/// The octets of a message that says that it brings no descriptors; `None` where it says so already.
+/// The octets of a message with a header that declares no file descriptors; `None` if it declares none already.
 pub fn without_descriptors(message: &Message) -> Option<Vec<u8>> {
     without(message.data().bytes(), |code| code == UNIX_FDS)
 }
 
-/// How many descriptors a message says that it brings.
+/// The number of file descriptors that the header declares.
 fn descriptors_of(octets: &[u8]) -> usize {
     let Some(fields) = Fields::of(octets) else {
         return 0;
@@ -76,8 +76,7 @@ fn descriptors_of(octets: &[u8]) -> usize {
     count.map_or(0, |count| count as usize)
 }
 
-/// A message without some of the fields of its header; `None` where it has none of those, or its fields
-/// cannot be told apart.
+/// A message without some of its header fields; `None` if it has none of them, or if its fields cannot be parsed.
 fn without(octets: &[u8], is_left_out: impl Fn(u8) -> bool) -> Option<Vec<u8>> {
     let fields = Fields::of(octets)?;
     let mut has_left_out = false;
@@ -91,12 +90,12 @@ fn without(octets: &[u8], is_left_out: impl Fn(u8) -> bool) -> Option<Vec<u8>> {
     kept.extend_from_slice(&octets[..FIELDS_AT]);
     for field in fields.clone().flatten() {
         if !is_left_out(field.code) {
-            // Each field begins at a multiple of eight, so what is in it stays aligned.
+            // Each field begins at a multiple of eight, so its contents stay aligned.
             kept.resize(kept.len().next_multiple_of(8), 0);
             kept.extend_from_slice(&octets[field.start..field.value.end]);
         }
     }
-    // What is shorter than a `u32` says is no longer than one says.
+    // The fields are shorter than before, so the length still fits a `u32`.
     let len = u32::try_from(kept.len() - FIELDS_AT).ok()?;
     let len = match is_big(octets) {
         true => len.to_be_bytes(),
@@ -108,7 +107,7 @@ fn without(octets: &[u8], is_left_out: impl Fn(u8) -> bool) -> Option<Vec<u8>> {
     Some(kept)
 }
 
-/// The last code that the specification gives a meaning.
+/// The last field code that the specification defines.
 const UNIX_FDS: u8 = 9;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::*;
 /// A field: its code, its type, and the octets of its value.
 type Odd<'a> = (u8, &'a [u8], &'a [u8]);
 
-/// Puts a field into a message before all others: it stays aligned, since all begin at multiples of eight.
+/// Inserts a field before all others; they stay aligned, because each begins at a multiple of eight.
 fn with_field(message: &Message, (code, signature, value): Odd<'_>) -> Vec<u8> {
     let octets = message.data().bytes();
     let mut field = vec![code, signature.len() as u8];
@@ -24,7 +24,7 @@ fn with_field(message: &Message, (code, signature, value): Odd<'_>) -> Vec<u8> {
     made
 }
 
-/// A message whose field of this code, which has a `u32`, says something else.
+/// A message with another value in the `u32` field of this code.
 fn with_number(message: &Message, code: u8, number: u32) -> Vec<u8> {
     let mut octets = message.data().bytes().to_vec();
     let field = Fields::of(&octets)
@@ -97,7 +97,7 @@ fn thousands_of_fields_are_left_out() {
     let mut octets = signal(Endian::Little).data().bytes().to_vec();
     for number in 0..5000u32 {
         let value = number.to_le_bytes();
-        // Again and again the same octets in front of all that there is.
+        // The same octets are inserted at the front repeatedly.
         let mut field = vec![100, 1, b'u', 0];
         field.extend_from_slice(&value);
         octets.splice(FIELDS_AT..FIELDS_AT, field);
@@ -111,7 +111,7 @@ fn thousands_of_fields_are_left_out() {
     );
 }
 
-/// Octets of a call that no reader takes, each in another way.
+/// Malformed calls, each with another error.
 fn unreadable_calls() -> Vec<Vec<u8>> {
     let octets = call().data().bytes().to_vec();
     let changed = |at: usize, to: u8| {
@@ -126,11 +126,11 @@ fn unreadable_calls() -> Vec<Vec<u8>> {
     let text = octets.windows(4).position(|it| it == *b"body").unwrap();
     vec![
         with_field(&call(), (0, b"s", b"\x01\0\0\0x\0")),
-        // Of the wrong type, twice, and none that is required.
+        // A field of the wrong type, a duplicate field, and a missing required field.
         with_field(&call(), (3, b"u", b"\x01\0\0\0")),
         with_field(&call(), (3, b"s", b"\x01\0\0\0x\0")),
         changed(path, 77),
-        // A version that is not spoken; a body that is no UTF-8.
+        // An unknown version; a body that is not UTF-8.
         changed(3, 2),
         changed(text, 0xff),
     ]
@@ -217,7 +217,7 @@ fn descriptors_are_of_the_message_that_says_so_whatever_else_it_has() {
     assert_eq!((taken.data().fds().len(), descriptors.len()), (1, 1));
     let taken = received(plain.data().bytes().to_vec(), &mut descriptors).unwrap();
     assert_eq!((taken.data().fds().len(), descriptors.len()), (0, 1));
-    // One that is refused takes its own with it (RECEIVED-2).
+    // A rejected message takes its descriptors with it (RECEIVED-2).
     let mut broken = with_field(&call, odd);
     broken[3] = 2;
     assert!(
@@ -232,7 +232,7 @@ fn descriptors_are_of_the_message_that_says_so_whatever_else_it_has() {
 #[test]
 fn a_body_with_a_descriptor_that_did_not_come_cannot_be_read() {
     let (call, file) = with_descriptor();
-    // The bus takes an `h` for a number, so it passes this on.
+    // The bus treats an `h` as a number, so it forwards this message.
     let none = without_descriptors(&call).unwrap();
     assert!(read(none).unwrap_err().call().is_some());
     assert!(

@@ -1,10 +1,10 @@
-//! What can be said of a message that cannot be read.
+//! The usable parts of a malformed message.
 //!
-//! Model: whoever sent a call waits for an answer, and whoever called waits for this one if it is an answer.
-//! [`Unreadable::call`] stands for the call, to be refused; [`Unreadable::answer`] is the error that the
-//! caller gets in place of the answer.
-//! Invariants: UNREADABLE-1. only one of the two is there, and none for a call that wants no answer, a signal,
-//! or a message of a type that nobody has defined. UNREADABLE-2. what is taken from the message was checked.
+//! Model: the sender of a call waits for a reply, and a reply is awaited by its caller. [`Unreadable::call`] is a
+//! substitute for a malformed call, to answer it with an error; [`Unreadable::answer`] is the error that the caller
+//! receives instead of a malformed reply.
+//! Invariants: UNREADABLE-1. At most one of the two exists; there is none for a call that expects no reply, a signal,
+//! or a message of an undefined type. UNREADABLE-2. The parts that are taken from the message were checked.
 
 use std::num::NonZeroU32;
 
@@ -19,11 +19,11 @@ use zocp_interfaces::errors;
 use super::fields::{Fields, is_big, number_at};
 use crate::message::Outgoing;
 
-/// A message that cannot be read, with what its header says of who waits because of it.
+/// A malformed message, with the parts of its header that say who waits because of it.
 #[derive(Debug, thiserror::Error)]
-#[error("a message that cannot be read: {}", known.reason)]
+#[error("malformed message: {}", known.reason)]
 pub struct Unreadable {
-    /// In a box, so that a result with a message in it is not much larger than the message.
+    /// Boxed, so that a result is not much larger than a message.
     known: Box<Known>,
 }
 
@@ -73,7 +73,7 @@ impl Unreadable {
         known.into()
     }
 
-    /// Stands for it if it is a call that wants an answer: the same sender, destination and serial.
+    /// A substitute with the same sender, destination and serial, if the message is a call that expects a reply.
     #[must_use]
     pub fn call(&self) -> Option<Message> {
         let wants_answer = self.known.kind == Type::MethodCall as u8
@@ -88,23 +88,23 @@ impl Unreadable {
         made(call, &())
     }
 
-    /// What goes to who waits for it, if it is an answer: an error that says so.
+    /// An error for the caller, if the message is a reply.
     #[must_use]
     pub fn answer(&self) -> Option<Message> {
         let is_answer = [Type::MethodReturn as u8, Type::Error as u8].contains(&self.known.kind);
         let serial = self.known.reply_serial.filter(|_| is_answer)?;
-        // Whoever reads it is who called; the name of the caller does not matter to it.
+        // The receiver is the caller, so the name of the caller is not needed.
         let call = made(Message::method_call("/", "x").serial(serial), &())?;
         let error = Message::error(&call.header(), errors::FAILED);
         let error = match &self.known.sender {
             Some(sender) => error.sender(sender.clone()),
             None => error,
         };
-        let text = format!("the answer cannot be read: {}", self.known.reason);
+        let text = format!("the reply is malformed: {}", self.known.reason);
         made(error, &text)
     }
 
-    /// Why it cannot be read.
+    /// Why the message is malformed.
     #[must_use]
     pub fn reason(&self) -> &zbus::Error {
         &self.known.reason
