@@ -222,7 +222,7 @@ mod tests {
             directory.label_of(id(2, 2)).as_deref(),
             Some("lamp_02070707")
         );
-        // The other way round, it is as if the first had never been here.
+        // In the other order, the label is as if the first one had never been present.
         assert_eq!(directory.leave(id(9, 9)).as_deref(), Some("lamp"));
     }
 

@@ -1,7 +1,7 @@
 //! Labels: any name as an element of a bus name or path or as a member name, and back.
 //!
-//! Model: [`label`] converts a name to a label, [`unlabel`] converts it back. Of the UTF-8 octets of the name, `A-Z
-//! a-z 0-9` are kept, but a leading digit is escaped; `_` is kept unless the next two octets are both in `0-9a-f`;
+//! Model: [`label`] converts a name to a label, [`unlabel`] converts it back. Of the UTF-8 octets of the name,
+//! `A-Z a-z 0-9` are kept, but a leading digit is escaped; `_` is kept unless the next two octets are both in `0-9a-f`;
 //! every other octet becomes `_` and two lowercase hex digits. The empty name is `_`, the name `_` is `_5f`.
 //! Invariants:
 //! LABEL-1. A label is not empty, has at most [`LABEL_LEN_MAX`] octets of `A-Z a-z 0-9 _`, and no leading digit.

@@ -1,11 +1,10 @@
-//! Which D-Bus type a value of the mesh has.
+//! The D-Bus types of values of the mesh.
 //!
-//! Model: a capability's `typeHint` names a type, under which its values are shown, or none. A value converts to
-//! a type without loss ([`as_type`]), or to the nearest value of it ([`nearest`]), or not at all; and it has a
-//! type by itself ([`own`]). Which of these a member has, and how that changes as values come, is
-//! [`MemberType`].
+//! Model: the `typeHint` of a capability may name a D-Bus type for its values. A value can be converted to a type
+//! without loss ([`as_type`]), to the nearest value of the type ([`nearest`]), or not at all. It also has a type of its
+//! own ([`own`]). [`MemberType`] decides which of these types a member has, and how it changes with new values.
 //!
-//! | typeHint | D-Bus | | value by itself | D-Bus |
+//! | typeHint | D-Bus | | value without hint | D-Bus |
 //! | --- | --- | --- | --- | --- |
 //! | `int` | `x` | | boolean | `b` |
 //! | `flt`, `float`, `percent` | `d` | | integer of 64 bits | `x` |
@@ -16,12 +15,12 @@
 //! | other, none | none | | object | `a{sv}` |
 //! | | | | null | `v` holding `""` |
 //!
-//! Invariants: TYPES-1. What is shown is legal on the bus: its strings are [`Text`](zocp_dbus::message::Text)s, so two keys that
-//! look alike there are one; no nesting beyond what D-Bus bears even inside `GetManagedObjects`, no file
-//! descriptors.
-//! Limits: a value that nests deeper than [`DEPTH_MAX`], or needs more than [`VALUE_LEN_MAX`] octets, is
-//! shown as a string with its JSON text, or the deep part of it is.
-//! Not here: what a client sets, see `convert`.
+//! Invariants: TYPES-1. A displayed value is valid on the bus: its strings are [`Text`](zocp_dbus::message::Text)s, so
+//! two keys with the same text become one; its nesting is within the limit of D-Bus even inside `GetManagedObjects`; it
+//! has no file descriptors.
+//! Limits: a value that needs more than [`VALUE_LEN_MAX`] octets, or a part that is nested deeper than [`DEPTH_MAX`], is
+//! shown as a string with its JSON text.
+//! Not here: values that a client sets, see `convert`.
 //! Spec: docs/reference/dbus.md, "Types".
 
 mod approximation;

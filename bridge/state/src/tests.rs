@@ -1,4 +1,4 @@
-//! Documents are kept, whole, and never lost to what cannot be understood.
+//! Documents are saved completely, and a file that cannot be read is never lost.
 
 use std::{
     fs,

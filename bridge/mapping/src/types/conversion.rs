@@ -1,9 +1,9 @@
-//! One value of the mesh, made into a value on the bus.
+//! Conversion of one value of the mesh to a D-Bus value.
 //!
-//! Model: a [`Conversion`] goes through a value and builds what is shown, either under a given type or under the
-//! one that each part has by itself, and notes whether something was lost. `None` is that there is no such value.
+//! Model: a [`Conversion`] traverses a value and builds the displayed value, either of a given type or of the type
+//! that each part has itself, and records whether something was lost. `None` means that no such value exists.
 //! Limits: depth ([`DEPTH_MAX`], which bounds the recursion) and octets ([`VALUE_LEN_MAX`]).
-//! Not here: which type a value is shown under (`super::member`).
+//! Not here: the type of a member (`super::member`).
 
 use std::borrow::Cow;
 

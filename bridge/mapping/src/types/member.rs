@@ -1,8 +1,7 @@
-//! The type of a member, and how it may change while values come.
+//! The D-Bus type of a member, and its changes with new values.
 //!
-//! Model: a [`MemberType`] takes the values of one capability one after the other, gives each as it is
-//! shown, and is itself the type that all of them have. It begins with the hint's type, or with none, and
-//! only ever moves along this table:
+//! Model: a [`MemberType`] processes the values of one capability in order, returns each as it is displayed, and is the
+//! type of all of them. It starts with the type of the hint, or without a type, and changes only as this table says:
 //!
 //! | type so far | value | type from then on | shown | marked |
 //! | --- | --- | --- | --- | --- |
@@ -15,11 +14,10 @@
 //! | any, by itself | any other | `v` | as it is | |
 //! | `v`, by one of these rows | any | `v` | as it is | |
 //!
-//! Invariants: MEMBER-1. With one hint a type changes at most three times, none to itself, `x` or `t` to `d`, any to
-//! `v`, and never back. MEMBER-2. What is shown is of the type. MEMBER-3. What is shown of a value depends on the type and the
-//! value alone.
-//! Not here: which type a hint names, and how a value is converted (`super`); what a client sets
-//! (`zocp_daemon::view`).
+//! Invariants: MEMBER-1. With the same hint a type changes at most three times: from none to the type of a value, from `x`
+//! or `t` to `d`, from any type to `v`; and never back. MEMBER-2. A displayed value has this type. MEMBER-3. The displayed
+//! value depends only on the type and the value.
+//! Not here: the type of a hint, and the conversion of values (`super`); values that a client sets (`zocp_daemon::view`).
 //! Spec: docs/reference/dbus.md, "Types".
 
 use zbus::{Signature, Variant};

@@ -136,7 +136,7 @@ impl World {
         self.registry().changed(emitter, &[change]);
     }
 
-    /// Does what the registry says.
+    /// Carries out the outputs of the registry.
     fn follow(&mut self) {
         while let Some(output) = self.registry().poll_output() {
             match output {

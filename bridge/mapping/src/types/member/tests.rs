@@ -29,7 +29,7 @@ fn types(hint: &str, values: &[&str]) -> Vec<String> {
 #[test]
 fn a_type_holds_while_values_come() {
     let table: &[(&str, &[&str], &str)] = &[
-        // A number without a hint is `d` once one came that is not whole, and stays.
+        // Without a hint, numbers are `d` after the first one that is not an integer.
         ("", &["1", "0.5", "1", "0.25"], "x d d d"),
         ("number", &["1", "0.5", "1"], "x d d"),
         ("", &["1.0", "0.5", "1"], "d d d"),
@@ -39,7 +39,7 @@ fn a_type_holds_while_values_come() {
         ("", &["1", "18446744073709551615", "1"], "x d! d"),
         ("", &["18446744073709551615", "1", "-1"], "t t d"),
         ("", &["0.5", "9007199254740993", "1"], "d d! d"),
-        // A hint's type holds whatever comes that converts to it.
+        // The type of a hint stays for every value that can be converted to it.
         ("flt", &["0.5", "null", "1"], "d d! d"),
         ("flt", &["0.5", "true", "0.5"], "d d! d"),
         ("flt", &["0.5", "\"0.7\"", "\"70 %\""], "d d! d!"),
@@ -70,7 +70,7 @@ fn a_type_holds_while_values_come() {
         ("vec3f", &["5", "[1,2,3]"], "v v"),
         ("signature:o", &["\"no path\"", "\"/a\""], "v v"),
         ("signature:a{us}", &["{\"x\": \"y\"}", "{}"], "v v"),
-        // Without a hint the first value tells.
+        // Without a hint the first value decides.
         ("", &["null", "null", "true", "1", "0"], "v v b b b"),
         ("", &["true", "2", "true"], "b v v"),
         ("", &["1", "true", "1"], "x v v"),
