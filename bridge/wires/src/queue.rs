@@ -2,7 +2,7 @@
 //!
 //! Model: values enter at a [`QueueSender`] and leave at the [`QueueReceiver`] in the same order. Every event is
 //! delivered, unless the wire is removed. Of a state only the newest value matters: a value that has waited for
-//! [`STATE_DELAY_MAX`] is skipped and counted if a newer one is queued.
+//! [`SKIP_AFTER`] is skipped and counted if a newer one is queued.
 //! Limits: [`QUEUE_SIZE_MAX`] for the queued values. When a queue of a state is full, its oldest value is dropped.
 //! When a queue of events is full, the sender waits, and with it the mesh or the bus from which the values come:
 //! nothing is lost. A target that accepts nothing for [`FULL_QUEUE_TIMEOUT`] no longer delays the sender: until it
@@ -194,7 +194,7 @@ impl QueueReceiver {
             if let Some(first) = first {
                 self.shared.is_stuck.store(false, Ordering::Relaxed);
                 let is_latest = self.shared.is_latest.load(Ordering::Relaxed);
-                let is_late = is_latest && first.since.elapsed() >= STATE_DELAY_MAX;
+                let is_late = is_latest && first.since.elapsed() >= SKIP_AFTER;
                 let newer = is_late.then(|| self.newest()).flatten();
                 return Some(newer.map_or(first.item, |newer| {
                     self.record.skipped(1);
@@ -256,7 +256,7 @@ const QUEUE_SIZE_MAX: usize = 8192;
 const FULL_QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a value of a state may wait before a newer one replaces it: shorter than a visible delay, and longer
 /// than the delivery of a burst takes.
-const STATE_DELAY_MAX: Duration = Duration::from_millis(20);
+const SKIP_AFTER: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {
@@ -309,7 +309,7 @@ mod tests {
         handed_in(&sender, 10_000).await;
         assert_eq!(begun.elapsed(), Duration::ZERO);
         assert_eq!(record.skips(), 10_000 - 8192);
-        tokio::time::advance(STATE_DELAY_MAX).await;
+        tokio::time::advance(SKIP_AFTER).await;
         assert_eq!(taken(&mut receiver).await, Some(9999.into()));
     }
 
