@@ -1,7 +1,7 @@
 //! What is shown and chosen.
 //!
 //! Model: a *page* is a list of lines, of which one is chosen. Values have a *course*, their numbers at each look.
-//! Invariants: VIEW-1. what is chosen is named by id or number, not by its place: it stays chosen when others come and go.
+//! Invariants: TOPVIEW-1. what is chosen is named by id or number, not by its place: it stays chosen when others come and go.
 //! Limits: [`COURSES_MAX`] courses of [`COURSE_LEN`] numbers; a further value is shown without.
 
 use std::{

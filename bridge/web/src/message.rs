@@ -3,7 +3,7 @@
 //! Model: each message is a JSON object with `t`, its type. `whole` has everything, `change` what changed since the
 //! message before, `reply` the answer to one request. `n` counts wholes and changes, so that a page can tell whether it
 //! missed one.
-//! Invariants: PAGE-1. whole numbers that JavaScript does not hold are told as text.
+//! Invariants: WEBMESSAGE-1. whole numbers that JavaScript does not hold are told as text.
 
 use serde_json::{Map, Value, json};
 use zocp_client::{
