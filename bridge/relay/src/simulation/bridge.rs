@@ -1,5 +1,7 @@
 //! A bridge in the simulation: the two states, and what their connections do, on a bus.
 
+mod outputs;
+
 use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet},
@@ -7,14 +9,14 @@ use std::{
 };
 
 use tokio::time::Instant;
-use zbus::{Message, message::Type};
+use zbus::message::Type;
 use zocp_node::PeerId;
-use zocp_policy::{ExportPolicy, ExportRule, Grant, ImportName, ImportRule, Peers, ServicePattern};
 
 use super::{
     bus::{Bus, News, WATCH},
     mesh::Mesh,
     program::Program,
+    rules::{NAMES, POLICIES, PROGRAMS, SERVICES, import_rules, limits, policy},
 };
 use crate::{
     export::state::{self as export, Barrier, CallerId},
@@ -22,13 +24,12 @@ use crate::{
         announcement::{Announcement, Export},
         state::{self as import, ImportId},
     },
-    limits::ServiceLimits,
     own_names::OwnNames,
     remote::Remote,
     requests::Half,
     transport::{Control, read},
 };
-use zocp_dbus::message::{Octets, Outgoing};
+use zocp_dbus::{errors::Refusal, message::Octets};
 
 /// Whose connection to the bus it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,7 +147,7 @@ impl Bridge {
                     self.connecting.insert(owner, Vec::new());
                 }
                 Owner::Caller(caller) => {
-                    let error = zocp_dbus::errors::Refusal::Failed("the bus ended".to_owned());
+                    let error = Refusal::Failed("the bus ended".to_owned());
                     self.export.handle_disconnected(caller, &error);
                 }
             }
@@ -390,218 +391,4 @@ impl Bridge {
     pub(super) fn shown(&self, service: &str, from: usize) -> String {
         format!("{service}.{}", NAMES[from])
     }
-
-    /// Does what the states say.
-    pub(super) fn carry_out(&mut self, mesh: &mut Mesh) {
-        while let Some(output) = self.import.poll_output() {
-            self.carry_out_import(output, mesh);
-        }
-        while let Some(output) = self.export.poll_output() {
-            self.carry_out_export(output, mesh);
-        }
-    }
-
-    fn carry_out_import(&mut self, output: import::Output, mesh: &mut Mesh) {
-        match output {
-            import::Output::Send {
-                peer,
-                stream,
-                packet,
-            } => {
-                if let Some(way) = self.way(peer) {
-                    mesh.push(way, stream, packet, None);
-                }
-            }
-            import::Output::Call {
-                peer,
-                stream,
-                packet,
-                id,
-            } => match self.way(peer) {
-                Some(way) if mesh.is_full(way) => {
-                    if let Some(id) = id {
-                        self.import.handle_full(peer, id);
-                    }
-                }
-                Some(way) => mesh.push(way, stream, packet, None),
-                None => {}
-            },
-            import::Output::RefusePeer {
-                peer,
-                stream,
-                id,
-                error,
-            } => self.refuse(mesh, peer, (stream, id), &error),
-            import::Output::Connect(import) => {
-                self.connecting.insert(Owner::Import(import), Vec::new());
-            }
-            import::Output::Disconnect(import) => self.end_connection(Owner::Import(import)),
-            import::Output::Write(import, message) => self.write(Owner::Import(import), message),
-            import::Output::RefuseCall(import, call, error) => {
-                self.refuse_call(Owner::Import(import), &call, &error);
-            }
-            import::Output::AskCaller(caller) => {
-                let is_there = self.bus.is_connected(&caller);
-                self.bus.news.push_back(News::Program(caller, is_there));
-            }
-            import::Output::LogTooLong(..) | import::Output::NamesChanged => {}
-        }
-    }
-
-    fn carry_out_export(&mut self, output: export::Output, mesh: &mut Mesh) {
-        match output {
-            export::Output::Send {
-                peer,
-                stream,
-                packet,
-                behind,
-            } => {
-                if let Some(way) = self.way(peer) {
-                    mesh.push(way, stream, packet, behind);
-                }
-            }
-            export::Output::RefusePeer {
-                peer,
-                stream,
-                id,
-                error,
-            } => self.refuse(mesh, peer, (stream, id), &error),
-            export::Output::Connect(_, caller) => {
-                self.connecting.insert(Owner::Caller(caller), Vec::new());
-            }
-            export::Output::Disconnect(caller) => self.end_connection(Owner::Caller(caller)),
-            export::Output::Call(caller, call, serial) => {
-                if self.bus.connections().len() > 12 {
-                    self.export.handle_full(caller, serial);
-                } else {
-                    self.write(Owner::Caller(caller), call);
-                }
-            }
-            export::Output::Write(caller, message) => self.write(Owner::Caller(caller), message),
-            export::Output::RefuseCall(caller, call, error) => {
-                self.refuse_call(Owner::Caller(caller), &call, &error);
-            }
-            export::Output::AskNames => {
-                let names = self.bus.names().map(|(name, _)| name.clone());
-                let names = names.collect();
-                self.bus.news.push_back(News::Names(names));
-            }
-            export::Output::AskOwner(name) => {
-                let owner = self.bus.owner(&name).cloned();
-                self.bus.news.push_back(News::Owner(name, owner));
-            }
-            export::Output::AskOrigin(call, _) => self.bus.send(WATCH, call.data()),
-            export::Output::AskProgram(program) => {
-                let is_there = self.bus.is_connected(&program);
-                self.bus.news.push_back(News::Program(program, is_there));
-            }
-            export::Output::Listen(service) => self.bus.listen(service),
-            export::Output::Ignore(service) => self.bus.ignore(&service),
-            export::Output::Announce(service, announced) => {
-                let announced = (announced.revision, announced.owner.is_some());
-                self.tree.insert(service, announced);
-                self.readers.extend(self.peers.keys());
-            }
-            export::Output::Withdraw(service) => {
-                self.tree.remove(&service);
-                self.readers.extend(self.peers.keys());
-            }
-            export::Output::ForgetQuestion(_)
-            | export::Output::Wanted(_)
-            | export::Output::LogSignal { .. }
-            | export::Output::OffersChanged => {}
-        }
-    }
-
-    fn way(&self, peer: PeerId) -> Option<(usize, usize)> {
-        let mut peers = self.peers.iter();
-        let (number, _) = peers.find(|(_, its)| **its == peer)?;
-        Some((self.number, *number))
-    }
-
-    fn write(&mut self, owner: Owner, message: Octets) {
-        if let Some(unique) = self.connections.get(&owner) {
-            self.bus.send(&unique.clone(), &message);
-        } else if let Some(waiting) = self.connecting.get_mut(&owner) {
-            waiting.push(message);
-        }
-    }
-
-    fn refuse_call(&mut self, owner: Owner, call: &Message, error: &zocp_dbus::errors::Refusal) {
-        let flags = call.primary_header().flags();
-        if !flags.contains(zbus::message::Flags::NO_REPLY_EXPECTED) {
-            let reply = Message::error(&call.header(), error.name());
-            let reply = Outgoing::build(reply, &error.to_string()).expect("an error");
-            self.write(owner, reply.into());
-        }
-    }
-
-    fn refuse(
-        &self,
-        mesh: &mut Mesh,
-        peer: PeerId,
-        (stream, id): (crate::transport::Stream, std::num::NonZeroU32),
-        error: &zocp_dbus::errors::Refusal,
-    ) {
-        let call = Message::method_call("/", "x").serial(id);
-        let call = Outgoing::build(call, &()).expect("a call");
-        let packet = Message::error(&call.header(), error.name());
-        let packet = Outgoing::build(packet, &error.to_string()).expect("an error");
-        if let Some(way) = self.way(peer) {
-            mesh.push(way, stream, Octets::from(packet).into_bytes(), None);
-        }
-    }
-
-    fn end_connection(&mut self, owner: Owner) {
-        self.connecting.remove(&owner);
-        if self.connections.contains_key(&owner) {
-            self.ending.insert(owner);
-        }
-    }
 }
-
-fn policy(number: u8) -> ExportPolicy {
-    let rule = |service: &str, peers: &str| ExportRule {
-        service: ServicePattern::parse(service).expect("a pattern"),
-        peers: Peers::new(&[peers.to_owned()]).expect("peers"),
-        grant: Grant::all(),
-    };
-    let rules = match number % POLICIES {
-        0 => vec![rule("org.example.*", "*")],
-        1 => vec![rule(SERVICES[0], "*")],
-        2 => vec![rule("org.example.*", NAMES[0])],
-        _ => Vec::new(),
-    };
-    ExportPolicy { rules }
-}
-
-/// Programs here may be called by what they called.
-fn import_rules() -> Vec<ImportRule> {
-    vec![ImportRule {
-        service: ServicePattern::parse("*").expect("a pattern"),
-        from: Peers::default(),
-        name: ImportName::Template("{service}.{node}".into()),
-        grant: Grant::all(),
-        cache: false,
-        activate: None,
-        identity: None,
-    }]
-}
-
-/// Few, so that they are reached.
-pub(super) fn limits() -> ServiceLimits {
-    ServiceLimits {
-        callers_max: 3,
-        caller_calls_max: 4,
-        requests_max: 10,
-        calls_back_max: 2,
-        answer_max: Some(std::time::Duration::from_secs(30)),
-        ..ServiceLimits::default()
-    }
-}
-
-pub(super) const NAMES: [&str; 3] = ["left", "middle", "right"];
-pub(super) const SERVICES: [&str; 2] = ["org.example.A", "org.example.B"];
-/// The first ones only call; the others are services, too.
-pub(super) const PROGRAMS: usize = 4;
-const POLICIES: u8 = 4;

@@ -16,160 +16,27 @@
 
 mod bridge;
 mod bus;
+mod checks;
 mod mesh;
+mod operation;
 mod program;
+mod rules;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use zocp_node::PeerId;
 
+pub use self::operation::Operation;
 use self::{
-    bridge::{Bridge, NAMES, PROGRAMS, SERVICES, limits},
+    bridge::Bridge,
     bus::Bus,
     mesh::Mesh,
     program::Program,
+    rules::{NAMES, PROGRAMS, SERVICES},
 };
-
-/// What happens. Numbers choose among what there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// A packet arrives.
-    Deliver {
-        /// From which bridge.
-        from: u8,
-        /// To which.
-        to: u8,
-        /// Which of those that may.
-        choice: u8,
-    },
-    /// A connection to a bus reads a message.
-    Read {
-        /// Of which bridge.
-        bridge: u8,
-        /// Which of its connections.
-        connection: u8,
-    },
-    /// A bridge hears what its bus says of names, or a signal.
-    Watch(u8),
-    /// A bridge reads another's tree.
-    Tree {
-        /// Whose.
-        from: u8,
-        /// Who.
-        to: u8,
-    },
-    /// Connections are made and end.
-    Connect(u8),
-    /// A program calls an imported service.
-    Call {
-        /// On which bus.
-        bridge: u8,
-        /// Which program.
-        program: u8,
-        /// What.
-        target: u8,
-    },
-    /// A program replies to a call.
-    Reply {
-        /// On which bus.
-        bridge: u8,
-        /// Which program.
-        program: u8,
-        /// To which of those that wait.
-        choice: u8,
-    },
-    /// A service sends a signal to all.
-    Signal {
-        /// On which bus.
-        bridge: u8,
-        /// Which program.
-        program: u8,
-    },
-    /// A service sends a signal to one that called it, or calls it.
-    Direct {
-        /// On which bus.
-        bridge: u8,
-        /// Which program.
-        program: u8,
-        /// Whom, and what.
-        choice: u8,
-    },
-    /// A program ends, or begins.
-    Toggle {
-        /// On which bus.
-        bridge: u8,
-        /// Which.
-        program: u8,
-    },
-    /// A bridge ends and begins anew.
-    Restart(u8),
-    /// Two bridges lose each other, or meet.
-    Link(u8, u8),
-    /// A bus ends, and another one begins.
-    LoseBus(u8),
-    /// Other rules hold.
-    Rules(u8, u8),
-    /// So many seconds pass.
-    Pass(u8),
-    /// What has come is dealt with, but no time passes.
-    Settle,
-}
-
-impl Operation {
-    /// The operation that some octets say.
-    #[must_use]
-    pub fn of([kind, a, b, c]: [u8; 4]) -> Self {
-        match kind % 64 {
-            0..=15 => Self::Deliver {
-                from: a,
-                to: b,
-                choice: c,
-            },
-            16..=27 => Self::Read {
-                bridge: a,
-                connection: b,
-            },
-            28..=33 => Self::Watch(a),
-            34 => Self::Tree { from: a, to: b },
-            35 | 36 => Self::Connect(a),
-            37..=43 => Self::Call {
-                bridge: a,
-                program: b,
-                target: c,
-            },
-            44..=47 => Self::Reply {
-                bridge: a,
-                program: b,
-                choice: c,
-            },
-            48..=50 => Self::Signal {
-                bridge: a,
-                program: b,
-            },
-            51 | 52 => Self::Direct {
-                bridge: a,
-                program: b,
-                choice: c,
-            },
-            53 | 54 => Self::Toggle {
-                bridge: a,
-                program: b,
-            },
-            55 => Self::Restart(a),
-            56 => Self::Link(a, b),
-            57 => Self::LoseBus(a),
-            58 => Self::Rules(a, b),
-            59 => Self::Pass(a % 64),
-            _ => Self::Settle,
-        }
-    }
-}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -448,60 +315,6 @@ impl Simulation {
             for program in programs.iter_mut().flatten() {
                 while program.reply(bus, 1) {}
             }
-        }
-    }
-
-    fn check_limits(&self) {
-        for bridge in &self.bridges {
-            bridge.import.check_limits(&limits());
-            bridge.export.check_limits(&limits());
-        }
-    }
-
-    fn check_replies(&self) {
-        for bridge in &self.bridges {
-            for program in bridge.programs.iter().flatten() {
-                let open: Vec<&String> = program.open().collect();
-                assert!(program.is_idle(), "without a reply: {open:?}");
-            }
-        }
-    }
-
-    /// What is shown is what is offered.
-    fn check_names(&self) {
-        for (to, bridge) in self.bridges.iter().enumerate() {
-            let mut offered = BTreeMap::new();
-            for (from, other) in self
-                .bridges
-                .iter()
-                .enumerate()
-                .filter(|(from, _)| *from != to)
-            {
-                let programs = other.programs.iter().flatten();
-                let services = programs.filter_map(|program| program.service);
-                for (service, _) in services.filter(|(service, _)| other.may_use(service, to)) {
-                    offered.insert(bridge.shown(service, from), service);
-                }
-            }
-            let offered: BTreeSet<&String> = offered.keys().collect();
-            let programs: BTreeSet<&String> = bridge
-                .programs
-                .iter()
-                .flatten()
-                .map(|it| &it.unique)
-                .collect();
-            let names = bridge.bus.names();
-            let shown = names.filter(|(_, owner)| !programs.contains(owner));
-            let shown: BTreeSet<&String> = shown.map(|(name, _)| name).collect();
-            assert_eq!(shown, offered, "on the bus of {}", NAMES[to]);
-        }
-    }
-
-    /// Nothing waits any more.
-    fn check_states(&self) {
-        for (number, bridge) in self.bridges.iter().enumerate() {
-            let (import, export) = (bridge.import.waiting(), bridge.export.waiting());
-            assert_eq!((import, export), (0, 0), "what waits at {}", NAMES[number]);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What passes through an import: calls of programs here, the replies of its exporter, and its signals.
+//! What comes on the connection of an import: calls of programs here, and what the bus says of its name.
 //!
 //! Spec: docs/reference/protocol.md §7.4, §7.8
 
@@ -17,11 +17,10 @@ use super::{
     import::{Question, Request, RequestKind},
     naming::BUS,
 };
-use crate::transport::{Stream, has_descriptors, kept, local_reply, local_signal, outgoing_call};
+use crate::transport::{Stream, has_descriptors, kept, outgoing_call};
 use zocp_dbus::{errors::Refusal, message::Outgoing};
-use zocp_policy::Member;
+use zocp_policy::{Member, Passage};
 
-// From the bus.
 impl State {
     /// An import has a connection of this unique name.
     pub(crate) fn handle_connected(&mut self, id: ImportId, unique: Arc<str>) {
@@ -85,9 +84,8 @@ impl State {
     }
 
     fn handle_call(&mut self, id: ImportId, call: &Message, now: Instant) -> Result<(), Refusal> {
-        let gone = || Refusal::ServiceUnknown("the service has left its bus".to_owned());
-        let import = self.imports.get(&id).ok_or_else(gone)?;
-        let peer = self.peers.get(&import.peer).ok_or_else(gone)?;
+        let import = self.imports.get(&id).ok_or_else(is_gone)?;
+        let peer = self.peers.get(&import.peer).ok_or_else(is_gone)?;
         let header = call.header();
         let method = Member::of(&header);
         // What does not run is started by it, as on its own bus.
@@ -106,6 +104,7 @@ impl State {
         Ok(())
     }
 
+    /// Passes a call on, or replies from memory.
     fn pass_on(
         &mut self,
         id: ImportId,
@@ -114,9 +113,6 @@ impl State {
         method: &Member<'_>,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let gone = || Refusal::ServiceUnknown("the service has left its bus".to_owned());
-        let import = self.imports.get_mut(&id).ok_or_else(gone)?;
-        let peer = self.peers.get_mut(&import.peer).ok_or_else(gone)?;
         if has_descriptors(call) {
             return Err(Refusal::NoFileDescriptors);
         }
@@ -124,33 +120,15 @@ impl State {
         if call.data().len() > max {
             return Err(Refusal::TooLarge { max });
         }
-        let passage = import.rule.grant.passage(method, |_| None);
-        if !passage.is_allowed() {
-            Self::log_denied(&mut self.denied, &peer.remote, import, method);
-            let (call, service) = (method.rule(), &import.service);
-            let text = format!("no rule here allows {call} of {service}");
-            return Err(Refusal::AccessDenied(text));
-        }
+        let passage = self.passage(id, method)?;
         let Some(sender) = header.sender().map(|sender| sender.as_str()) else {
             return Err(Refusal::Failed("a call without a sender".to_owned()));
         };
-        let caller = match import.callers.get(sender) {
-            Some(caller) => caller.clone(),
-            None => {
-                let caller: Arc<str> = sender.into();
-                import.callers.insert(caller.clone());
-                let peers = self.callers.entry(caller.clone()).or_default();
-                if peers.insert(import.peer) {
-                    // It may have left before we could know of it.
-                    self.output.push_back(Output::AskCaller(caller.clone()));
-                }
-                caller
-            }
-        };
-        let interface = passage.interface();
+        let caller = self.caller(id, sender)?;
+        let import = self.imports.get_mut(&id).ok_or_else(is_gone)?;
         let flags = call.primary_header().flags();
         if flags.contains(Flags::NO_REPLY_EXPECTED) {
-            let packet = outgoing_call(call, &import.service, interface, NonZeroU32::MIN)
+            let packet = outgoing_call(call, &import.service, passage.interface(), NonZeroU32::MIN)
                 .map_err(|error| Refusal::Failed(error.to_string()))?;
             import.pass(call, now);
             self.output.push_back(Output::Call {
@@ -161,7 +139,7 @@ impl State {
             });
             return Ok(());
         }
-        let question = match import.recall(call, now) {
+        match import.recall(call, now) {
             Ok(reply) => {
                 let reply = import.presented_reply(call, &reply).unwrap_or(reply);
                 // What came in several messages may be too much for one.
@@ -170,12 +148,55 @@ impl State {
                     return Err(Refusal::TooLarge { max });
                 }
                 self.output.push_back(Output::Write(id, reply.into()));
-                return Ok(());
+                Ok(())
             }
-            Err(question) => question,
-        };
+            Err(question) => self.request(id, call, (caller, question), passage.interface(), now),
+        }
+    }
+
+    /// How the rules here let a call go on.
+    fn passage(&mut self, id: ImportId, method: &Member<'_>) -> Result<Passage, Refusal> {
+        let import = self.imports.get(&id).ok_or_else(is_gone)?;
+        let passage = import.rule.grant.passage(method, |_| None);
+        if passage.is_allowed() {
+            return Ok(passage);
+        }
+        if let Some(peer) = self.peers.get(&import.peer) {
+            Self::log_denied(&mut self.denied, &peer.remote, import, method);
+        }
+        let (call, service) = (method.rule(), &import.service);
+        let text = format!("no rule here allows {call} of {service}");
+        Err(Refusal::AccessDenied(text))
+    }
+
+    /// The name of a caller of an import, which is kept from its first call on.
+    fn caller(&mut self, id: ImportId, sender: &str) -> Result<Arc<str>, Refusal> {
+        let import = self.imports.get_mut(&id).ok_or_else(is_gone)?;
+        if let Some(caller) = import.callers.get(sender) {
+            return Ok(caller.clone());
+        }
+        let caller: Arc<str> = sender.into();
+        import.callers.insert(caller.clone());
+        let peers = self.callers.entry(caller.clone()).or_default();
+        if peers.insert(import.peer) {
+            // It may have left before we could know of it.
+            self.output.push_back(Output::AskCaller(caller.clone()));
+        }
+        Ok(caller)
+    }
+
+    /// Passes a call on, and keeps it until its reply comes.
+    fn request(
+        &mut self,
+        id: ImportId,
+        call: &Message,
+        (caller, question): (Arc<str>, Option<Question>),
+        interface: Option<&str>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let import = self.imports.get_mut(&id).ok_or_else(is_gone)?;
+        let peer = self.peers.get_mut(&import.peer).ok_or_else(is_gone)?;
         let missing = question.as_ref().map(|it| import.missing(it));
-        let timeout = import.rule.grant.timeout.or(self.limits.answer_max);
         let request = Request {
             import: id,
             kind: RequestKind::Call {
@@ -201,7 +222,7 @@ impl State {
             packet,
             id: Some(number),
         });
-        if let Some(timeout) = timeout {
+        if let Some(timeout) = import.rule.grant.timeout.or(self.limits.answer_max) {
             let is_open = |number: &NonZeroU32| peer.requests.is_open(*number);
             import.deadlines.add(now + timeout, number, is_open);
         }
@@ -325,114 +346,8 @@ impl State {
     }
 }
 
-// From the mesh.
-impl State {
-    /// A peer replies to the request of this number.
-    pub(crate) fn handle_reply(
-        &mut self,
-        peer: PeerId,
-        number: NonZeroU32,
-        packet: &Message,
-        now: Instant,
-    ) {
-        let Some(known) = self.peers.get_mut(&peer) else {
-            return;
-        };
-        let Some(request) = known.requests.close(number) else {
-            return;
-        };
-        let id = request.import;
-        let Some(import) = self.imports.get_mut(&id) else {
-            return;
-        };
-        match request.kind {
-            RequestKind::Subscribe => self.handle_subscribed(peer, id, number, packet, now),
-            RequestKind::Memory(question) => import.learn(question, packet, now),
-            RequestKind::Call { call, question, .. } => {
-                let presented = import.presented_reply(&call, packet);
-                let reply = local_reply(presented.as_deref().unwrap_or(packet), &call);
-                let max = self.message_len_max;
-                let output = match reply {
-                    Ok(reply) if reply.len() <= max => {
-                        if let Some(question) = question {
-                            import.learn(question, packet, now);
-                        }
-                        Output::Write(id, reply)
-                    }
-                    Ok(_) => Output::RefuseCall(id, call, Refusal::TooLarge { max }),
-                    Err(error) => {
-                        let error = Refusal::Failed(format!("the answer: {error}"));
-                        Output::RefuseCall(id, call, error)
-                    }
-                };
-                self.output.push_back(output);
-            }
-        }
-    }
-
-    /// A reply from a peer is longer than the `max` octets that are taken: who waits for it gets an error.
-    pub(crate) fn handle_long_reply(&mut self, peer: PeerId, number: NonZeroU32, max: usize) {
-        let known = self.peers.get_mut(&peer);
-        let Some(request) = known.and_then(|known| known.requests.close(number)) else {
-            return;
-        };
-        match request.kind {
-            RequestKind::Call { call, .. } => {
-                let error = Refusal::TooLarge { max };
-                self.output
-                    .push_back(Output::RefuseCall(request.import, call, error));
-            }
-            // What is asked for memory alone is not known then, and a subscription is never that long.
-            RequestKind::Memory(_) | RequestKind::Subscribe => {}
-        }
-    }
-
-    /// A signal from a peer (IMPORT-3).
-    pub(crate) fn handle_signal(&mut self, peer: PeerId, packet: &Message) {
-        let header = packet.header();
-        let (Some(subscription), Some(path), Some(member)) =
-            (header.reply_serial(), header.path(), header.member())
-        else {
-            return;
-        };
-        let Some(known) = self.peers.get(&peer) else {
-            return;
-        };
-        let Some(id) = known.by_subscription.get(&subscription).copied() else {
-            return;
-        };
-        let Some(import) = self.imports.get_mut(&id) else {
-            return;
-        };
-        let signal = Member {
-            path: path.as_str(),
-            interface: header.interface().map(|name| name.as_str()),
-            member: member.as_str(),
-        };
-        let is_allowed = match header.destination() {
-            Some(caller) => import.callers.contains(caller.as_str()),
-            None => import.rule.grant.may_hear(&signal),
-        };
-        if !is_allowed {
-            return;
-        }
-        let presented = import.presented_signal(packet);
-        match local_signal(presented.as_deref().unwrap_or(packet)) {
-            Ok(signal) if signal.len() <= self.message_len_max => {
-                if header.destination().is_none() {
-                    import.follow(packet);
-                }
-                self.output.push_back(Output::Write(id, signal));
-            }
-            Ok(_) => {
-                let service = import.service.clone();
-                self.output.push_back(Output::LogTooLong(peer, service));
-            }
-            Err(error) => {
-                tracing::debug!(peer = known.remote.name, %error, "a signal is dropped");
-            }
-        }
-    }
+fn is_gone() -> Refusal {
+    Refusal::ServiceUnknown("the service has left its bus".to_owned())
 }
 
 fn is_of_bus(header: &Header<'_>) -> bool {

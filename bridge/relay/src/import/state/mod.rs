@@ -14,7 +14,8 @@
 //! IMPORT-5. When the bus is lost, all callers are gone: on the next one their names mean others.
 //! IMPORT-6. A request is open only while its peer, its import and its caller are there.
 //! Limits: those of [`ServiceLimits`]: `imports_max`, `requests_max`, `caller_calls_max`, `calls_back_max`.
-//! Layout: `import` one import; `subscriptions` which there are; `calls`, `call_back` what passes through them; `naming` the
+//! Layout: `import` one import; `subscriptions` which there are; `calls` and `call_back` what programs
+//! here send, `packets` what peers send; `naming` the
 //! name of one on the bus.
 //! Not here: connections and queues (`super`).
 
@@ -24,6 +25,7 @@ mod calls;
 mod checks;
 mod import;
 mod naming;
+mod packets;
 mod subscriptions;
 
 use std::{
