@@ -8,18 +8,20 @@
 //! is lost.
 //! Spec: docs/reference/protocol.md §7
 
+mod listener;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use crate::metrics::Metrics;
-use futures_util::future::BoxFuture;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Message, message::Type};
 use zocp_node::{Content, Event, Node, PeerId, model::Change};
 use zocp_policy::{ExportPolicy, ImportRule};
 
+use self::listener::CompositeListener;
 pub use crate::limits::ServiceLimits;
 use crate::{
     context::Context,
@@ -34,7 +36,7 @@ use crate::{
     transport::{
         Control, FRAGMENT_TAG, PacketError, Reassembly, Stream, TAG, Waiting, is_ours, read,
     },
-    watch::{Listener, Question, Watch},
+    watch::Watch,
 };
 use zocp_dbus::{
     connection::BusConnection, errors::Refusal, message::received::Unreadable, server::BusContext,
@@ -362,56 +364,4 @@ fn is_of_services(change: &Change) -> bool {
         .segments()
         .first()
         .is_some_and(|name| **name == *SERVICES)
-}
-
-/// Gives both halves, and who follows programs, what comes on the connection that watches the bus.
-struct CompositeListener {
-    own_names: OwnNames,
-    exporter: Exporter,
-    importer: Importer,
-    programs: Programs,
-}
-
-impl Listener for CompositeListener {
-    fn connected(&self) {
-        self.exporter.connected();
-        self.importer.connected();
-    }
-
-    fn lost(&self) {
-        self.own_names.clear();
-        self.exporter.lost();
-        self.importer.lost();
-        self.programs.lost();
-    }
-
-    fn owner_changed(&self, name: &str, old: Option<&str>, new: Option<&str>) {
-        if old.is_some() && new.is_none() && name.starts_with(':') {
-            self.importer.program_gone(name);
-            self.exporter.program_gone(name);
-            self.programs.left(name);
-            self.own_names.remove(name);
-        }
-        self.exporter.owner_changed(name, new);
-    }
-
-    fn answered(&self, question: Question, answer: &Message) {
-        if let Question::Program(program) = &question {
-            if matches!(answer.body().deserialize(), Ok(false)) {
-                self.importer.program_gone(program);
-                self.exporter.program_gone(program);
-                self.programs.left(program);
-            }
-            return;
-        }
-        self.exporter.answered(&question, answer);
-    }
-
-    fn signal(&self, message: &Message) {
-        self.exporter.signal(message);
-    }
-
-    fn busy(&self) -> Option<BoxFuture<'static, ()>> {
-        self.exporter.busy()
-    }
 }
