@@ -106,11 +106,8 @@ impl Holder<'_> {
                 continue;
             }
             self.made.insert(what, Instant::now());
-            let problem = match rewire(self.client, wire).await {
-                // One that waits is the bridge's to make.
-                Ok(_) => None,
-                Err(failure) => Some(failure),
-            };
+            // The bridge makes a wire that waits.
+            let problem = rewire(self.client, wire).await.err();
             is_whole &= problem.is_none();
             self.tell(wire, "wired", problem)?;
         }
