@@ -250,6 +250,13 @@ impl Offers {
             .collect()
     }
 
+    /// The number of a subscription that waits until the bus sends the signals.
+    pub(super) fn waiting(&self, service: &str, peer: PeerId) -> Option<NonZeroU32> {
+        let service = self.services.get(service)?;
+        let subscription = service.subscribers.get(&peer)?;
+        (service.listening == Listening::Asked).then_some(subscription.id)
+    }
+
     /// Ends a subscription; the service if no peer receives it any more.
     pub(super) fn unsubscribe(&mut self, service: &str, peer: PeerId) -> Option<Arc<str>> {
         let name = self.name(service)?;

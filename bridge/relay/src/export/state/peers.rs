@@ -110,7 +110,17 @@ impl State {
     /// A peer may not see a service any more: calls under way are refused.
     pub(super) fn revoke(&mut self, remote: &Remote, service: &str) {
         let text = format!("{service} is not exported to {} any more", remote.name);
-        self.refuse_calls(remote.id, service, &Refusal::AccessDenied(text));
+        let error = Refusal::AccessDenied(text);
+        // A subscription that waits gets no other reply.
+        if let Some(id) = self.offers.waiting(service, remote.id) {
+            self.output.push_back(Output::RefusePeer {
+                peer: remote.id,
+                stream: Stream::Service(service.into()),
+                id,
+                error: error.clone(),
+            });
+        }
+        self.refuse_calls(remote.id, service, &error);
         self.unsubscribe(remote.id, service);
     }
 
