@@ -3,6 +3,11 @@
 //! Model: help, manual page and shell completions are made from these types.
 //! Invariants: ARGS-1. a flag goes over its environment variable, which goes over the file.
 
+#![allow(
+    rustdoc::invalid_html_tags,
+    reason = "help texts name parts of addresses in angle brackets"
+)]
+
 mod dmx;
 mod face;
 mod look;

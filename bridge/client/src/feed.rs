@@ -5,8 +5,8 @@
 //! answer if it came behind it: the order is that of the connection.
 //! Invariants: FEED-1. the stream of messages is always read, also while questions are under way: an answer waits behind
 //! what is not read. FEED-2. a value that came before an answer never replaces what the answer says.
-//! Limits: [`ASKING_MAX`] questions at once; [`KEPT_MAX`] messages of a source are kept while it is asked, with more it
-//! is asked once again; a node whose shape changes all the time is asked at most every [`ASK_AGAIN`].
+//! Limits: `ASKING_MAX` questions at once; `KEPT_MAX` messages of a source are kept while it is asked, with more it
+//! is asked once again; a node whose shape changes all the time is asked at most every `ASK_AGAIN`.
 //! Spec: docs/reference/dbus.md
 
 mod question;

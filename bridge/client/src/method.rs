@@ -1,6 +1,6 @@
 //! The methods of an object: what they take and give, from introspection data.
 //!
-//! Limits: [`METHODS_MAX`] of one object and [`ARGUMENTS_MAX`] of one method; what is beyond is not shown.
+//! Limits: `METHODS_MAX` of one object and `ARGUMENTS_MAX` of one method; what is beyond is not shown.
 
 use quick_xml::{
     Reader,

@@ -5,7 +5,7 @@
 //! [`Changes`] after it: so a slow reader never has a queue, it gets the newest of each thing when it asks again.
 //! Invariants: SHOWN-1. a thing is named at most once in all changes, at its newest version. SHOWN-2. whoever starts from the
 //! whole and applies every change in turn has the whole: a node comes with all its values.
-//! Limits: nodes that left are kept for [`GONE_KEPT`], [`GONE_MAX`] of them at most; [`REMOVED_MAX`] removals are
+//! Limits: nodes that left are kept for [`GONE_KEPT`], [`GONE_MAX`] of them at most; `REMOVED_MAX` removals are
 //! remembered, and whoever is behind the oldest is told to start from the whole again.
 //! Not here: where it comes from (`feed`), how it is shown.
 

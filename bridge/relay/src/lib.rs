@@ -1,6 +1,6 @@
 //! D-Bus over the mesh: services of one bus on another.
 //!
-//! Model: [`services`] puts the two halves together. [`export`] offers services of this bus to peers, [`import`] shows
+//! Model: [`services`] puts the two halves together. [`export`] offers services of this bus to peers, `import` shows
 //! services of peers on this bus, [`transport`] carries D-Bus messages between two bridges, [`programs`] says when a
 //! program leaves the bus.
 //! Not here: wires, the mirror of nodes, which rules there are (`zocp-policy`).

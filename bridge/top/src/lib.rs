@@ -1,10 +1,10 @@
 //! A mesh in a terminal: nodes, values with their course, wires, traffic.
 //!
-//! Model: [`View`](view::View) is what is shown and chosen, plain data that keys change; [`draw`](draw::draw) makes a
+//! Model: `View` is what is shown and chosen, plain data that keys change; `draw` makes a
 //! picture of it and of the model; [`run`] is the loop around both, with the terminal.
 //! Invariants: TOP-1. text of peers reaches the terminal without what steers it. TOP-2. the terminal is as it was when the
 //! program ends, however it ends.
-//! Limits: a picture at most every [`FRAME`]; [`view::COURSES_MAX`] values have a course.
+//! Limits: a picture at most every `FRAME`; `view::COURSES_MAX` values have a course.
 
 mod draw;
 mod keys;

@@ -5,13 +5,13 @@
 //! Invariants: WEB-1. who has no session is served the empty page and nothing of the mesh. WEB-2. a request whose `Host` is
 //! not on the list is refused before anything else, and a WebSocket or a login from another origin too. WEB-3. nothing of
 //! a tab makes the bridge or another tab wait.
-//! Limits: in [`limits`].
+//! Limits: in `limits`.
 //!
 //! # Layout
 //!
-//! - [`access`]: hosts, origins, roles, secrets, sessions; pure
-//! - [`listen`] and [`tls`]: connections; [`server`]: routes; [`app`]: what they share; [`tab`]: one WebSocket; [`message`]: what is told on it
-//! - [`assets`]: the page itself, part of the program
+//! - `access`: hosts, origins, roles, secrets, sessions; pure
+//! - `listen` and `tls`: connections; `server`: routes; `app`: what they share; `tab`: one WebSocket; `message`: what is told on it
+//! - `assets`: the page itself, part of the program
 
 mod access;
 mod app;

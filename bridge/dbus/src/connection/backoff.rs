@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-/// The pauses between attempts. See the [module](self).
+/// The pauses between attempts.
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,

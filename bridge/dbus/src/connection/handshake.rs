@@ -46,7 +46,7 @@ impl Connected {
 /// Connects to a bus.
 ///
 /// # Errors
-/// See [`ConnectError`].
+/// See `ConnectError`.
 pub async fn connect(address: &str) -> Result<Connected, ConnectError> {
     let connected = timeout(CONNECT_MAX, handshake(address)).await;
     connected.unwrap_or(Err(ConnectError::Silent))

@@ -8,7 +8,7 @@
 //! Invariants: DBUSCONNECTION-1. Only one task writes, and it continues a partly written message before anything else.
 //! DBUSCONNECTION-2. Messages are sent in the order in which they were queued. DBUSCONNECTION-3. When a connection is
 //! stopped, the queued messages are sent before the socket is closed.
-//! Limits: [`QUEUED_MAX`] octets may wait to be written; above that the socket is not read, and senders wait in
+//! Limits: `QUEUED_MAX` octets may wait to be written; above that the socket is not read, and senders wait in
 //! [`BusConnection::room`].
 //! Layout: `handshake` connects; `socket` reads and writes; `incoming` decodes and `queue` holds outgoing messages;
 //! `event_loop` serves a connection; `zbus_transport` lets zbus use the same socket code.
@@ -43,6 +43,7 @@ use zbus::Message;
 pub use self::zbus_transport::Ready;
 pub use self::{
     backoff::Backoff,
+    error::ConnectError,
     event_loop::{Ended, Handler, run},
     handshake::connect,
     read_barrier::ReadBarrier,
@@ -169,12 +170,12 @@ impl BusConnection {
         self.lock().octets()
     }
 
-    /// Whether fewer than [`QUEUED_MAX`] octets wait to be written.
+    /// Whether fewer than `QUEUED_MAX` octets wait to be written.
     pub fn has_room(&self) -> bool {
         self.octets() < QUEUED_MAX
     }
 
-    /// Waits until fewer than [`QUEUED_MAX`] octets wait to be written. Cancel safe.
+    /// Waits until fewer than `QUEUED_MAX` octets wait to be written. Cancel safe.
     pub async fn room(&self) {
         until(&self.shared.room, || self.has_room()).await;
     }

@@ -14,7 +14,7 @@ use std::sync::{
 
 use super::socket::Socket;
 
-/// See the [module](self). Clones share the mark.
+/// Clones share the mark.
 #[derive(Debug, Clone)]
 pub struct ReadBarrier {
     /// `None` if the bus is not known to write messages in order.

@@ -7,7 +7,7 @@
 //! Invariants: AUTHORITY-1. The check is about the unique name of the caller, which the bus never assigns twice.
 //! AUTHORITY-2. A caller that is not known to be authorized is rejected; if polkit does not answer, only root is
 //! authorized.
-//! Limits: polkit must answer within [`ANSWER_MAX`], or [`ASKED_MAX`] if it may ask a person; after that it counts as
+//! Limits: polkit must answer within `ANSWER_MAX`, or `ASKED_MAX` if it may ask a person; after that it counts as
 //! absent. The server bounds how many calls wait.
 //! Not here: the policy of the bus itself (`dbus-policy/`).
 //! Spec: docs/reference/dbus.md, "On the system bus"; the reference of polkit, `CheckAuthorization`.

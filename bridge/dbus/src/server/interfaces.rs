@@ -17,7 +17,7 @@ pub trait InterfaceHandler: Send + Sync + 'static {
     fn call(&self, call: CallRequest) -> BoxFuture<'_, Answer>;
 }
 
-/// Handlers by interface. See the [module](self).
+/// Handlers by interface.
 #[derive(Default)]
 pub struct Interfaces {
     handlers: HashMap<&'static str, Arc<dyn InterfaceHandler>>,

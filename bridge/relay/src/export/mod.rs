@@ -2,7 +2,7 @@
 //!
 //! Model: a service that a rule names is *offered* while somebody owns it, or the bus can start it. It is announced in the
 //! node's tree; peers subscribe to it and call it. Each remote caller is a connection of its own. What is decided is in
-//! [`State`]; an [`Exporter`] gives it what happens, and carries out at once what it says.
+//! `State`; an [`Exporter`] gives it what happens, and carries out at once what it says.
 //! Layout: `state` decides; `connection` is the connection of a caller; `announcement` keeps the tree; `identity` says who a
 //! caller is; `record` records what is asked.
 //! Limits: those of `state` and `announcement`.
