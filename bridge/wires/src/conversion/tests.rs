@@ -275,7 +275,7 @@ fn a_scale_is_written_as_it_is_read() {
 #[cfg(not(feature = "expressions"))]
 #[test]
 fn a_build_without_expressions_says_so() {
-    let refused = Calculator.understand("value + 1").unwrap_err();
+    let refused = Calculator::default().understand("value + 1").unwrap_err();
     assert_eq!(refused, ExpressionError::NotBuiltIn);
     assert!(refused.to_string().contains("feature `expressions`"));
 }

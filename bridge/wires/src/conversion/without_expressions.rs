@@ -6,7 +6,7 @@ use super::{ConversionError, ExpressionError, Kind};
 
 /// Rejects every expression.
 #[derive(Debug, Clone, Default)]
-pub struct Calculator;
+pub struct Calculator {}
 
 /// No expression exists.
 #[derive(Debug, Clone, PartialEq)]
