@@ -17,5 +17,4 @@ pub mod sacn;
 mod sender;
 
 pub use options::{DmxOptions, DmxReady, Protocol};
-pub use patch::PatchError;
 pub use run::run;

@@ -9,13 +9,13 @@
 //! # Layout
 //!
 //! `mesh` is the only place that knows `zocp-node`; `worker` gives it orders; `sets` is what waits for it; `counts` tells
-//! what was counted; `allow` says who may send; `kept` has the files of what was learned. [`osc`] is OSC, [`dmx`] is sACN
+//! what was counted; `allow` says who may send; `file` reads and writes maps. [`osc`] is OSC, [`dmx`] is sACN
 //! and Art-Net, [`midi`] is MIDI by JACK.
 
 mod allow;
 mod counts;
 pub mod dmx;
-mod kept;
+mod file;
 mod mesh;
 pub mod midi;
 pub mod osc;
@@ -23,6 +23,7 @@ mod sets;
 mod worker;
 
 pub use allow::{Allow, AllowError};
+pub use file::FileError;
 pub use mesh::MeshOptions;
 
 /// Why a face could not begin or had to end.

@@ -12,5 +12,4 @@ mod map;
 mod message;
 mod run;
 
-pub use map::MapError;
 pub use run::{MidiOptions, MidiReady, run};

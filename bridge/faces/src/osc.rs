@@ -31,7 +31,6 @@ mod space;
 pub mod stream;
 mod types;
 
-pub use map::MapError;
 pub use options::{OscOptions, Ready, Target, TargetError, Transport};
 pub use publish::{ProgramOptions, publish};
 pub use run::run;

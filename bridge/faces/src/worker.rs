@@ -33,6 +33,8 @@ pub(crate) enum Job<T> {
 pub(crate) struct Worker<T> {
     pub(crate) jobs: mpsc::Sender<Job<T>>,
     pub(crate) failures: mpsc::Receiver<(T, SetFailure)>,
+    /// The counters that the node shows, or is about to.
+    reported: Option<Counts>,
 }
 
 impl<T: Send + 'static> Worker<T> {
@@ -40,7 +42,20 @@ impl<T: Send + 'static> Worker<T> {
         let (jobs, orders) = mpsc::channel(JOBS_MAX);
         let (failed, failures) = mpsc::channel(FAILURES_MAX);
         tokio::spawn(work(mesh, orders, failed));
-        Self { jobs, failures }
+        Self {
+            jobs,
+            failures,
+            reported: None,
+        }
+    }
+
+    /// Has the node show counters, if they differ from those that it shows. Without a free place the next call does.
+    pub(crate) fn report(&mut self, counts: &Counts) {
+        if self.reported.as_ref() != Some(counts)
+            && self.jobs.try_send(Job::Counts(counts.clone())).is_ok()
+        {
+            self.reported = Some(counts.clone());
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Model: a fixture is an object, its channels are capabilities. A channel has one slot, or two for 16 bits, and a range
 //! of values that the slots stand for.
-//! Limits: 512 slots, each of one channel; [`FILE_LEN_MAX`] octets of a file.
+//! Limits: 512 slots, each of one channel; those of `file`.
 //! Spec: docs/reference/dmx.md, "Patch".
 
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::sacn::SLOTS_MAX;
+use crate::file::{self, FileError};
 use crate::mesh::{Access, CapPath, Capability, ObjectPath, Value, float, number};
 
 /// What a file says.
@@ -111,42 +112,16 @@ pub(crate) struct Channel {
     default: f64,
 }
 
-/// Why a patch cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum PatchError {
-    /// It cannot be read.
-    #[error("{0}: {1}")]
-    Read(String, std::io::Error),
-    /// It is too long.
-    #[error("{0}: longer than {FILE_LEN_MAX} octets")]
-    TooLong(String),
-    /// It is no patch.
-    #[error("{0}: {1}")]
-    Toml(String, Box<toml::de::Error>),
-    /// A channel cannot be.
-    #[error("{0}: {1}.{2}: {3}")]
-    Channel(String, String, String, String),
-    /// The priority is none.
-    #[error("{0}: a priority is from 0 to 200")]
-    Priority(String),
-}
-
 impl Patch {
-    pub(crate) fn read(file: &Path) -> Result<Self, PatchError> {
-        let name = file.display().to_string();
-        let failed = |error| PatchError::Read(name.clone(), error);
-        if std::fs::metadata(file).map_err(failed)?.len() > FILE_LEN_MAX as u64 {
-            return Err(PatchError::TooLong(name));
-        }
-        let text = std::fs::read_to_string(file).map_err(failed)?;
-        Self::parse(&name, &text)
+    pub(crate) fn read(path: &Path) -> Result<Self, FileError> {
+        Self::parse(&path.display().to_string(), &file::read(path)?)
     }
 
-    fn parse(name: &str, text: &str) -> Result<Self, PatchError> {
-        let file: File = toml::from_str(text)
-            .map_err(|error| PatchError::Toml(name.to_owned(), Box::new(error)))?;
+    fn parse(name: &str, text: &str) -> Result<Self, FileError> {
+        let invalid = |reason: String| FileError::Invalid(name.to_owned(), reason);
+        let file: File = file::parse(name, text)?;
         if file.priority > PRIORITY_HIGHEST {
-            return Err(PatchError::Priority(name.to_owned()));
+            return Err(invalid("a priority is from 0 to 200".to_owned()));
         }
         let mut channels: Vec<Channel> = Vec::new();
         let mut taken = [false; SLOTS_MAX];
@@ -156,10 +131,8 @@ impl Patch {
                 let at = entry.at.unwrap_or(next);
                 let width = if entry.bits == 16 { 2 } else { 1 };
                 next = at.saturating_add(width);
-                let wrong = |reason: &str| {
-                    let (fixture, channel) = (fixture.name.clone(), entry.name.clone());
-                    PatchError::Channel(name.to_owned(), fixture, channel, reason.to_owned())
-                };
+                let wrong =
+                    |reason: &str| invalid(format!("{}.{}: {reason}", fixture.name, entry.name));
                 let channel = Channel::new(fixture, entry, at).map_err(wrong)?;
                 let slots = taken.get_mut(channel.slot..channel.slot.saturating_add(width));
                 let slots = slots.ok_or_else(|| wrong("a slot is from 1 to 512"))?;
@@ -315,8 +288,6 @@ fn usual_bits() -> u8 {
 }
 
 const PRIORITY_HIGHEST: u8 = 200;
-/// Octets of a file.
-pub(crate) const FILE_LEN_MAX: usize = 1 << 20;
 
 #[cfg(test)]
 pub(crate) mod tests {

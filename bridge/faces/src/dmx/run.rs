@@ -118,7 +118,6 @@ pub(super) struct Running {
     /// Nodes of Art-Net that take the universe, with when they said so.
     pub(super) nodes: HashMap<IpAddr, Instant>,
     pub(super) counts: Counts,
-    pub(super) told: Option<Counts>,
 }
 
 impl Running {
@@ -155,7 +154,6 @@ impl Running {
             values: HashMap::new(),
             nodes: HashMap::new(),
             counts: Counts::default(),
-            told: None,
         }
     }
 
@@ -351,16 +349,7 @@ impl Running {
 
     fn count(&mut self) {
         self.counts.replaced = self.sets.replaced;
-        let counts = &self.counts;
-        if self.told.as_ref() != Some(counts)
-            && self
-                .worker
-                .jobs
-                .try_send(Job::Counts(counts.clone()))
-                .is_ok()
-        {
-            self.told = Some(counts.clone());
-        }
+        self.worker.report(&self.counts);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The map of a controller: which of its knobs and keys are which capabilities.
 //!
 //! Model: as the map of a program that speaks OSC: read from TOML, or learned and then written as the same.
-//! Limits: [`ENTRIES_MAX`] entries, [`FILE_LEN_MAX`] octets of a file.
+//! Limits: [`ENTRIES_MAX`] entries; those of `file`.
 //! Spec: docs/reference/midi.md, "Map".
 
 use std::path::Path;
@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::message::{Control, Kind, LOW};
+use crate::file::{self, FileError};
 use crate::mesh::{CapPath, ObjectPath};
 
 /// The controls of a device.
@@ -46,23 +47,6 @@ pub(crate) struct Entry {
     pub(crate) bits: Option<u8>,
 }
 
-/// Why a map cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum MapError {
-    /// It cannot be read.
-    #[error("{0}: {1}")]
-    Read(String, std::io::Error),
-    /// It is too long.
-    #[error("{0}: longer than {FILE_LEN_MAX} octets, or more than {ENTRIES_MAX} entries")]
-    TooLong(String),
-    /// It is no map.
-    #[error("{0}: {1}")]
-    Toml(String, Box<toml::de::Error>),
-    /// An entry cannot be; the number is its place.
-    #[error("{0}: capability {1}: {2}")]
-    Entry(String, usize, &'static str),
-}
-
 impl Default for Map {
     fn default() -> Self {
         Self {
@@ -74,26 +58,26 @@ impl Default for Map {
 
 impl Map {
     /// Reads a file.
-    pub(crate) fn read(file: &Path) -> Result<Self, MapError> {
-        let name = || file.display().to_string();
-        let failed = |error| MapError::Read(name(), error);
-        if std::fs::metadata(file).map_err(failed)?.len() > FILE_LEN_MAX as u64 {
-            return Err(MapError::TooLong(name()));
-        }
-        Self::parse(&name(), &std::fs::read_to_string(file).map_err(failed)?)
+    pub(crate) fn read(path: &Path) -> Result<Self, FileError> {
+        Self::parse(&path.display().to_string(), &file::read(path)?)
     }
 
-    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, MapError> {
-        let map: Self = toml::from_str(text)
-            .map_err(|error| MapError::Toml(file.to_owned(), Box::new(error)))?;
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, FileError> {
+        let map: Self = file::parse(name, text)?;
         if map.capability.len() > ENTRIES_MAX {
-            return Err(MapError::TooLong(file.to_owned()));
+            return Err(FileError::TooLong {
+                file: name.to_owned(),
+                max: ENTRIES_MAX,
+                what: "entries",
+            });
         }
         for (number, entry) in (1..).zip(&map.capability) {
             let checked = entry
                 .control()
                 .and_then(|_| entry.path().ok_or("its name has an empty part"));
-            checked.map_err(|reason| MapError::Entry(file.to_owned(), number, reason))?;
+            checked.map_err(|reason| {
+                FileError::Invalid(name.to_owned(), format!("capability {number}: {reason}"))
+            })?;
         }
         Ok(map)
     }
@@ -199,8 +183,6 @@ fn is_no(truth: &bool) -> bool {
 
 /// Controls of a device: more than all of one channel, 16 channels in use.
 pub(crate) const ENTRIES_MAX: usize = 4096;
-/// Octets of a file.
-pub(crate) const FILE_LEN_MAX: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! The loop around a device of MIDI: JACK, time, and its node.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -14,9 +14,7 @@ use super::{
     map::Map,
 };
 use crate::{
-    FaceError,
-    counts::Counts,
-    kept,
+    FaceError, file,
     mesh::{Mesh, MeshEvent, MeshEvents, MeshOptions},
     worker::{Job, Worker},
 };
@@ -64,7 +62,7 @@ pub async fn run(
 ) -> Result<(), FaceError> {
     let map = options.map.as_deref().map(Map::read).transpose();
     let map = map.map_err(|error| FaceError::Usage(error.to_string()))?;
-    let file = kept::file(options.state.as_deref(), "midi", &options.mesh.name);
+    let path = file::learned_path(options.state.as_deref(), "midi", &options.mesh.name);
     let port =
         Port::open(&options.mesh.name).map_err(|error| FaceError::Device(error.to_string()))?;
     let (mesh, events) = Mesh::start(&options.mesh).await?;
@@ -72,11 +70,13 @@ pub async fn run(
         client: options.mesh.name.clone(),
     });
     let running = Running {
-        controls: Controls::new(map.unwrap_or_default(), learned(file.as_deref())),
+        controls: Controls::new(
+            map.unwrap_or_default(),
+            file::learned(path.as_deref(), Map::read),
+        ),
         port,
         worker: Worker::start(mesh.clone()),
-        file,
-        told: None,
+        file: path,
         periods: (0, Instant::now()),
     };
     let outcome = running.run(events, shutdown).await;
@@ -84,22 +84,11 @@ pub async fn run(
     outcome
 }
 
-fn learned(file: Option<&Path>) -> Map {
-    let Some(file) = file.filter(|file| file.exists()) else {
-        return Map::default();
-    };
-    Map::read(file).unwrap_or_else(|error| {
-        tracing::warn!(%error, "what was learned before is not known any more");
-        Map::default()
-    })
-}
-
 struct Running {
     controls: Controls,
     port: Port,
     worker: Worker<()>,
     file: Option<PathBuf>,
-    told: Option<Counts>,
     /// How many periods of JACK there were, and when that was another number.
     periods: (u64, Instant),
 }
@@ -192,16 +181,7 @@ impl Running {
     fn second(&mut self) {
         self.keep();
         self.controls.counts.dropped += self.port.dropped.swap(0, Ordering::Relaxed);
-        let counts = &self.controls.counts;
-        if self.told.as_ref() != Some(counts)
-            && self
-                .worker
-                .jobs
-                .try_send(Job::Counts(counts.clone()))
-                .is_ok()
-        {
-            self.told = Some(counts.clone());
-        }
+        self.worker.report(&self.controls.counts);
     }
 
     /// Whether JACK has called for no period lately.
@@ -219,7 +199,7 @@ impl Running {
         if std::mem::take(&mut self.controls.has_learned)
             && let Some(file) = &self.file
         {
-            kept::write(file, &self.controls.learned().text());
+            file::save(file, &self.controls.learned().text());
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Model: a [`Map`] is read from TOML, or learned, and then written as the same TOML, so that what was learned is where a
 //! map of one's own begins.
-//! Limits: [`ENTRIES_MAX`] entries, [`FILE_LEN_MAX`] octets of a file.
+//! Limits: [`ENTRIES_MAX`] entries; those of `file`.
 //! Spec: docs/reference/osc.md, "Map".
 
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{packet::ADDRESS_LEN_MAX, pattern::is_pattern};
+use crate::file::{self, FileError};
 use crate::mesh::{Access, CapPath, Capability, ObjectPath, TypeHint, Value};
 
 /// The addresses of a program.
@@ -58,23 +59,6 @@ pub(crate) enum Direction {
     Both,
 }
 
-/// Why a map cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum MapError {
-    /// It cannot be read.
-    #[error("{0}: {1}")]
-    Read(String, std::io::Error),
-    /// It is too long.
-    #[error("{0}: longer than {FILE_LEN_MAX} octets, or more than {ENTRIES_MAX} addresses")]
-    TooLong(String),
-    /// It is no map.
-    #[error("{0}: {1}")]
-    Toml(String, Box<toml::de::Error>),
-    /// An entry cannot be.
-    #[error("{0}: {1}: {2}")]
-    Entry(String, String, &'static str),
-}
-
 impl Default for Map {
     fn default() -> Self {
         Self {
@@ -86,30 +70,24 @@ impl Default for Map {
 
 impl Map {
     /// Reads a file.
-    pub(crate) fn read(file: &Path) -> Result<Self, MapError> {
-        let name = || file.display().to_string();
-        let failed = |error| MapError::Read(name(), error);
-        let len = std::fs::metadata(file).map_err(failed)?.len();
-        if len > FILE_LEN_MAX as u64 {
-            return Err(MapError::TooLong(name()));
-        }
-        Self::parse(&name(), &std::fs::read_to_string(file).map_err(failed)?)
+    pub(crate) fn read(path: &Path) -> Result<Self, FileError> {
+        Self::parse(&path.display().to_string(), &file::read(path)?)
     }
 
-    fn parse(file: &str, text: &str) -> Result<Self, MapError> {
-        let map: Self = toml::from_str(text)
-            .map_err(|error| MapError::Toml(file.to_owned(), Box::new(error)))?;
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, FileError> {
+        let map: Self = file::parse(name, text)?;
         if map.capability.len() > ENTRIES_MAX {
-            return Err(MapError::TooLong(file.to_owned()));
+            return Err(FileError::TooLong {
+                file: name.to_owned(),
+                max: ENTRIES_MAX,
+                what: "addresses",
+            });
         }
         for entry in &map.capability {
-            if let Err(reason) = entry.check() {
-                return Err(MapError::Entry(
-                    file.to_owned(),
-                    entry.address.clone(),
-                    reason,
-                ));
-            }
+            let checked = entry.check();
+            checked.map_err(|reason| {
+                FileError::Invalid(name.to_owned(), format!("{}: {reason}", entry.address))
+            })?;
         }
         Ok(map)
     }
@@ -224,8 +202,6 @@ fn yes() -> bool {
 
 /// Addresses of a program, learned or not.
 pub(crate) const ENTRIES_MAX: usize = 4096;
-/// Octets of a file.
-pub(crate) const FILE_LEN_MAX: usize = 1 << 20;
 /// Parts of an address.
 const PARTS_MAX: usize = 16;
 
@@ -293,6 +269,6 @@ mod tests {
         }
         let entry = "[[capability]]\naddress = \"/a\"\ntype = \"flt\"\n";
         let many = Map::parse("map.toml", &entry.repeat(ENTRIES_MAX + 1));
-        assert!(matches!(many, Err(MapError::TooLong(_))));
+        assert!(matches!(many, Err(FileError::TooLong { .. })));
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! Model: as in `run`. What was learned is written to a file a second later, as a whole and in the place of the old one.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
@@ -21,8 +17,7 @@ use super::{
 use crate::{
     FaceError,
     allow::Allow,
-    counts::Counts,
-    kept,
+    file,
     mesh::{Mesh, MeshEvent, MeshEvents, MeshOptions},
     worker::{Job, Worker},
 };
@@ -68,7 +63,7 @@ pub async fn publish(
 ) -> Result<(), FaceError> {
     let map = options.map.as_deref().map(Map::read).transpose();
     let map = map.map_err(|error| FaceError::Usage(error.to_string()))?;
-    let kept = kept::file(options.state.as_deref(), "osc", &options.mesh.name);
+    let path = file::learned_path(options.state.as_deref(), "osc", &options.mesh.name);
     let mut senders = Senders::new(datagrams(options.listen)?);
     let remote = senders.add(0, &options.remote).await?;
     if options.listen.ip().is_loopback() && !remote.ip().is_loopback() {
@@ -85,27 +80,18 @@ pub async fn publish(
         mesh_port: mesh.port(),
     });
     let running = Running {
-        program: Program::new(map.unwrap_or_default(), learned(kept.as_deref())),
+        program: Program::new(
+            map.unwrap_or_default(),
+            file::learned(path.as_deref(), Map::read),
+        ),
         senders,
         remote,
         worker: Worker::start(mesh.clone()),
-        kept,
-        told: None,
+        file: path,
     };
     let outcome = running.run(events, shutdown).await;
     mesh.shutdown().await;
     outcome
-}
-
-/// What was learned the last time.
-fn learned(kept: Option<&Path>) -> Map {
-    let Some(file) = kept.filter(|file| file.exists()) else {
-        return Map::default();
-    };
-    Map::read(file).unwrap_or_else(|error| {
-        tracing::warn!(%error, "what was learned before is not known any more");
-        Map::default()
-    })
 }
 
 struct Running {
@@ -113,8 +99,7 @@ struct Running {
     senders: Senders,
     remote: SocketAddr,
     worker: Worker<()>,
-    kept: Option<PathBuf>,
-    told: Option<Counts>,
+    file: Option<PathBuf>,
 }
 
 impl Running {
@@ -209,16 +194,7 @@ impl Running {
 
     fn second(&mut self) {
         self.keep();
-        let counts = &self.program.counts;
-        if self.told.as_ref() != Some(counts)
-            && self
-                .worker
-                .jobs
-                .try_send(Job::Counts(counts.clone()))
-                .is_ok()
-        {
-            self.told = Some(counts.clone());
-        }
+        self.worker.report(&self.program.counts);
     }
 
     /// Writes what was learned, if something was.
@@ -226,8 +202,8 @@ impl Running {
         if !std::mem::take(&mut self.program.has_learned) {
             return;
         }
-        if let Some(file) = &self.kept {
-            kept::write(file, &self.program.learned().text());
+        if let Some(file) = &self.file {
+            file::save(file, &self.program.learned().text());
         }
     }
 }

@@ -35,7 +35,6 @@ use super::{
 use crate::{
     FaceError,
     allow::Allow,
-    counts::Counts,
     mesh::{Mesh, MeshEvents},
     worker::{Job, Worker},
 };
@@ -64,7 +63,6 @@ pub async fn run(
         allow: options.allow.clone(),
         outlets: HashMap::new(),
         worker: Worker::start(mesh.clone()),
-        told: None,
     };
     for (id, target) in (0..).zip(options.send.clone()) {
         match target.transport {
@@ -159,8 +157,6 @@ struct Running {
     /// Of connections.
     outlets: HashMap<Destination, Outlet>,
     worker: Worker<Set>,
-    /// The counts that were told last.
-    told: Option<Counts>,
 }
 
 impl Running {
@@ -362,15 +358,7 @@ impl Running {
     }
 
     fn count(&mut self) {
-        if self.told.as_ref() != Some(&self.face.counts)
-            && self
-                .worker
-                .jobs
-                .try_send(Job::Counts(self.face.counts.clone()))
-                .is_ok()
-        {
-            self.told = Some(self.face.counts.clone());
-        }
+        self.worker.report(&self.face.counts);
     }
 }
 
