@@ -8,6 +8,7 @@ use zocp_client::{Actions, Followed};
 
 use crate::{
     access::{Access, Hosts, Role, is_same_origin},
+    guess::Guesses,
     tools::Tools,
 };
 
@@ -18,7 +19,7 @@ pub(crate) struct App {
     pub(crate) scheme: &'static str,
     pub(crate) cookie: String,
     pub(crate) tabs: Arc<Semaphore>,
-    pub(crate) guesses: Semaphore,
+    pub(crate) guesses: Guesses,
     pub(crate) followed: Followed,
     pub(crate) actions: Actions,
     pub(crate) tools: Tools,

@@ -9,13 +9,14 @@
 //!
 //! # Layout
 //!
-//! - `access`: hosts, origins, roles, secrets, sessions; pure
+//! - `access`: hosts, origins, roles, secrets, sessions; pure. `guess`: the throttle of the login
 //! - `listen` and `tls`: connections; `server`: routes; `app`: what they share; `tab`: one WebSocket; `message`: what is told on it
 //! - `assets`: the page itself, part of the program
 
 mod access;
 mod app;
 mod assets;
+mod guess;
 mod limits;
 mod listen;
 mod message;

@@ -10,7 +10,8 @@ pub(crate) const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
 pub(crate) const LOGIN_LEN_MAX: usize = 4096;
 /// Sessions; with one more the oldest ends.
 pub(crate) const SESSIONS_MAX: usize = 64;
-/// Wrong secrets that are being answered; a further login is told to come again. Each waits for [`GUESS_TIME`].
+/// Logins that are being checked; a further one is refused with 429. One with a wrong secret counts for [`GUESS_TIME`],
+/// also when its client is gone.
 pub(crate) const GUESSES_MAX: usize = 4;
 /// How long a wrong secret waits for its answer.
 pub(crate) const GUESS_TIME: Duration = Duration::from_secs(1);

@@ -22,13 +22,14 @@ use axum::{
     routing::{any, get, post},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
     access::{Access, Hosts, Role, Secret},
     app::{App, text},
     assets::asset,
-    limits::{GUESS_TIME, GUESSES_MAX, LOGIN_LEN_MAX, REQUEST_LEN_MAX, TABS_MAX},
+    guess::Guesses,
+    limits::{LOGIN_LEN_MAX, REQUEST_LEN_MAX, TABS_MAX},
     listen, tab,
     tls::{Place, Tls},
     tools::Tools,
@@ -153,7 +154,7 @@ impl Server {
             access: Mutex::new(self.access),
             hosts: self.hosts,
             tabs: Arc::new(Semaphore::new(TABS_MAX)),
-            guesses: Semaphore::new(GUESSES_MAX),
+            guesses: Guesses::new(),
             followed,
             actions,
             tools,
@@ -207,10 +208,10 @@ async fn login(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> 
     if !app.is_own(&headers) {
         return refused(StatusCode::FORBIDDEN, "another site asks for it");
     }
-    let Ok(permit) = app.guesses.try_acquire() else {
+    let Some(guess) = app.guesses.begin() else {
         return refused(
             StatusCode::TOO_MANY_REQUESTS,
-            "too many wrong passwords: try again",
+            "too many logins are being checked: try again",
         );
     };
     let secret = serde_json::from_slice::<Value>(&body).ok();
@@ -232,8 +233,7 @@ async fn login(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> 
                 .into_response()
         }
         None => {
-            sleep(GUESS_TIME).await;
-            drop(permit);
+            guess.is_wrong().await;
             refused(
                 StatusCode::UNAUTHORIZED,
                 "this is neither the token nor a password",
