@@ -16,9 +16,9 @@ use crate::view::inbound::unfit;
 pub(crate) fn refusal(error: NodeError, node: &str, what: &str) -> Refusal {
     match error {
         NodeError::NodeGone(_) => Refusal::NodeGone(node.to_owned()),
-        NodeError::Busy => Refusal::Busy(format!("{node}: too much is queued")),
+        NodeError::Busy => Refusal::Busy(format!("{node}: the send queue is full")),
         NodeError::Timeout => Refusal::Timeout(format!("{node} did not answer")),
-        NodeError::NotSupported => Refusal::NotSupported(format!("{node} knows no calls")),
+        NodeError::NotSupported => Refusal::NotSupported(format!("{node} does not support calls")),
         NodeError::Remote(remote) => Refusal::Remote {
             error: remote.name,
             message: remote.message,
@@ -46,7 +46,7 @@ fn refused_set(error: SetError, node: &str, what: &str) -> Refusal {
 fn refused_call(error: CallError, node: &str, what: &str) -> Refusal {
     match error {
         CallError::NodeGone => Refusal::NodeGone(node.to_owned()),
-        CallError::NotSupported => Refusal::NotSupported(format!("{node} knows no calls")),
+        CallError::NotSupported => Refusal::NotSupported(format!("{node} does not support calls")),
         CallError::UnknownMethod => Refusal::UnknownMethod {
             path: node.to_owned(),
             member: what.to_owned(),

@@ -274,10 +274,7 @@ impl View {
             }
             _ => self.root.into(),
         };
-        if self
-            .table
-            .with(|objects| objects.interface(&bus_path, OBJECT_INTERFACE).is_some())
-        {
+        if self.by_bus_path.contains_key(&bus_path) {
             tracing::warn!(path = %bus_path, "two objects have one path: the later is not shown");
             return None;
         }

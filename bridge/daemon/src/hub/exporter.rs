@@ -6,7 +6,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use zbus::Variant;
 use zocp_dbus::{
     errors::Refusal,
-    server::{Answer, CallRequest, InterfaceHandler, undeclared, unknown_method},
+    server::{Answer, CallRequest, InterfaceHandler, strings, undeclared, unknown_method},
 };
 use zocp_policy::ExportRule;
 use zocp_relay::export::{Exporter, Learned};
@@ -84,7 +84,7 @@ fn export_rule(service: String, rules: Option<&Variant<'_>>) -> Result<ExportRul
             ("timeout", Variant::F64(timeout)) => export.timeout = Some(*timeout),
             ("peers", value) => export.peers = texts(key, value)?,
             (key, _) => {
-                let text = format!("\"{key}\" is no rule, or not of its type");
+                let text = format!("\"{key}\" is not an export option, or has the wrong type");
                 return Err(Refusal::InvalidArgs(text));
             }
         }
@@ -94,13 +94,6 @@ fn export_rule(service: String, rules: Option<&Variant<'_>>) -> Result<ExportRul
 }
 
 fn texts(key: &str, value: &Variant<'_>) -> Result<Vec<String>, Refusal> {
-    let wrong = || Refusal::InvalidArgs(format!("\"{key}\" is a list of texts"));
-    let Variant::Array(array) = value else {
-        return Err(wrong());
-    };
-    let texts = array.inner().iter().map(|item| match item {
-        Variant::Str(text) => Some(text.to_string()),
-        _ => None,
-    });
-    texts.collect::<Option<Vec<String>>>().ok_or_else(wrong)
+    let wrong = || Refusal::InvalidArgs(format!("\"{key}\" must be a list of strings"));
+    strings(value).ok_or_else(wrong)
 }

@@ -1,13 +1,13 @@
 //! Remote nodes on the bus: each a connection, a name, and the node's tree as objects.
 //!
 //! Model: [`Mirrors`] follows the node's events and owns a mirror for each present ZOCP node. A mirror is
-//! a view (what the tree is made into), its table, and the house that serves it. It goes on the bus when
+//! a view (what the tree is made into), its table, and the server of its connection. It goes on the bus when
 //! the tree is known, or after [`TREE_PATIENCE`] with an empty one that fills later.
 //! Invariants:
 //! MIRROR-1. A node's bus name ends in its label in the directory, or the node has no name: one that another
 //!     program has is asked for until it is free.
 //! MIRROR-2. A name is asked for after the one before us has given it back. A node with another label keeps the name that
-//!     it has until it has the other one, and until everybody was told so.
+//!     it has until it has the other one, and until the bridge has published it.
 //! MIRROR-3. An event is one signal, in order; values are state and are coalesced (`zocp_dbus::server`).
 //! Limits: what a tree may hold is bounded by the node (`zocp_node::Limits`). A bus connection that does
 //! not take its signals holds up the events of all nodes, and thereby the mesh: nothing is lost.
@@ -77,10 +77,10 @@ enum Stage {
     Closed,
 }
 
-/// The bus names of mirrors that were told and not yet heard: the newest for each node.
+/// Changed bus names of mirrors that [`Mirrors::named`] has not returned yet: the newest for each node.
 #[derive(Debug, Default)]
 struct Names {
-    told: Mutex<BTreeMap<PeerId, Option<Arc<str>>>>,
+    pending: Mutex<BTreeMap<PeerId, Option<Arc<str>>>>,
     changed: Notify,
 }
 
@@ -165,7 +165,7 @@ impl<C: Commands> Mirrors<C> {
         }
     }
 
-    /// The bus name of a node has been heard, and shown where it is to be seen: one that it had before is let go.
+    /// The new bus name of a node has been published: its former name is released.
     pub(crate) fn settled(&self, peer: PeerId) {
         if let Some(mirror) = self.mirrors.get(&peer)
             && let Stage::Open(served) = &*mirror.stage()
@@ -175,7 +175,7 @@ impl<C: Commands> Mirrors<C> {
     }
 
     /// Waits until a mirror has another bus name, or none. Cancel safe. Of several changes of one mirror
-    /// the last is told; of one whose node left, none.
+    /// the last is returned; of a mirror whose node left, none.
     pub fn named(&self) -> impl Future<Output = Named> + Send + use<C> {
         let names = self.names.clone();
         async move { names.next().await }
@@ -263,18 +263,18 @@ impl<C: Commands> Opener<C> {
         };
         let after = after.take();
         let (peer, names) = (mirror.peer, self.names.clone());
-        let order = ServerOptions {
+        let options = ServerOptions {
             site: self.site.clone(),
             table: mirror.table.clone(),
             names: vec![bus_name(&mirror.label())],
             after,
             on_presence: Box::new(move |presence| names.tell(peer, &presence)),
         };
-        let owner = NodeHandler {
+        let handler = NodeHandler {
             mirror: mirror.clone(),
             commands: self.commands.clone(),
         };
-        *stage = Stage::Open(Server::spawn(&self.tasks, order, owner));
+        *stage = Stage::Open(Server::spawn(&self.tasks, options, handler));
     }
 }
 
@@ -320,17 +320,17 @@ impl Names {
         if let Presence::Denied { name, reason } = presence {
             tracing::warn!(%name, reason, "the bus refuses the name of a node");
         }
-        self.told().insert(peer, bus_name);
+        self.pending().insert(peer, bus_name);
         self.changed.notify_one();
     }
 
     fn forget(&self, peer: PeerId) {
-        self.told().remove(&peer);
+        self.pending().remove(&peer);
     }
 
     async fn next(&self) -> Named {
         loop {
-            if let Some((peer, bus_name)) = self.told().pop_first() {
+            if let Some((peer, bus_name)) = self.pending().pop_first() {
                 // There may be more, for whoever asks next.
                 self.changed.notify_one();
                 return Named { peer, bus_name };
@@ -339,8 +339,8 @@ impl Names {
         }
     }
 
-    fn told(&self) -> MutexGuard<'_, BTreeMap<PeerId, Option<Arc<str>>>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, BTreeMap<PeerId, Option<Arc<str>>>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -348,5 +348,5 @@ fn bus_name(label: &str) -> Arc<str> {
     format!("{NODE_NAME_PREFIX}{label}").into()
 }
 
-/// How long a node may take to tell its tree before it is shown without.
+/// How long a node may take to send its tree before it is shown without.
 pub const TREE_PATIENCE: Duration = Duration::from_secs(2);

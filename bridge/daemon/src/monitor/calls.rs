@@ -43,7 +43,7 @@ pub(super) struct Call {
 pub(super) struct Calls {
     open: HashMap<Key, Call>,
     /// In the order in which they came; also those that have a reply.
-    filter: VecDeque<Key>,
+    order: VecDeque<Key>,
 }
 
 impl Key {
@@ -68,12 +68,12 @@ impl Key {
 
 impl Calls {
     pub(super) fn begin(&mut self, key: Key, call: Call) {
-        if self.filter.len() >= OPEN_MAX
-            && let Some(oldest) = self.filter.pop_front()
+        if self.order.len() >= OPEN_MAX
+            && let Some(oldest) = self.order.pop_front()
         {
             self.open.remove(&oldest);
         }
-        self.filter.push_back(key);
+        self.order.push_back(key);
         self.open.insert(key, call);
     }
 
@@ -87,10 +87,10 @@ impl Calls {
         self.open.get(key)
     }
 
-    /// Forgets all calls, since replies may have been dropped.
+    /// Forgets the calls of a peer that has left.
     pub(super) fn left(&mut self, peer: PeerId) {
         self.open.retain(|key, _| key.peer != peer);
-        self.filter.retain(|key| key.peer != peer);
+        self.order.retain(|key| key.peer != peer);
     }
 }
 
@@ -137,6 +137,6 @@ mod tests {
         assert_eq!(calls.look(&key(0)), None);
         assert_eq!(calls.look(&key(1)), Some(&call(1)));
         calls.left(peer);
-        assert!(calls.open.is_empty() && calls.filter.is_empty());
+        assert!(calls.open.is_empty() && calls.order.is_empty());
     }
 }

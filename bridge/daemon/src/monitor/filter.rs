@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use zbus::Variant;
 
-use zocp_dbus::errors::Refusal;
+use zocp_dbus::{errors::Refusal, server::strings};
 
 /// The filters of a watcher. See the [module](self).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,35 +46,42 @@ pub(super) struct Subject<'a> {
 
 impl Filter {
     pub(super) fn read(options: Option<&Variant<'_>>) -> Result<Self, Refusal> {
-        let wrong = |what: &str| Refusal::InvalidArgs(format!("{what} is no option of a watcher"));
+        let wrong = |key: &str| {
+            let text = format!("\"{key}\" is not an option of a watcher, or has the wrong type");
+            Refusal::InvalidArgs(text)
+        };
+        let no_dictionary =
+            || Refusal::InvalidArgs("the options must be a dictionary a{sv}".to_owned());
         let Some(Variant::Dict(options)) = options else {
-            return Err(wrong("this"));
+            return Err(no_dictionary());
         };
         let mut filter = Self::default();
         for (key, value) in options.iter() {
             let (Variant::Str(key), Variant::Variant(value)) = (key, value) else {
-                return Err(wrong("this"));
+                return Err(no_dictionary());
             };
             match (key.as_str(), &**value) {
                 ("format", Variant::Str(format)) => {
                     let formats =
                         HashMap::from([("json", Format::Json), ("pcapng", Format::Pcapng)]);
                     let format = formats.get(format.as_str());
-                    let unknown = || wrong("a format other than \"json\" and \"pcapng\"");
+                    let unknown = || {
+                        Refusal::InvalidArgs("\"format\" must be \"json\" or \"pcapng\"".to_owned())
+                    };
                     filter.format = *format.ok_or_else(unknown)?;
                 }
                 ("peers", value) => {
-                    filter.peers = texts(value).ok_or_else(|| wrong(key.as_str()))?
+                    filter.peers = strings(value).ok_or_else(|| wrong(key.as_str()))?
                 }
                 ("verbs", value) => {
-                    let verbs = texts(value).ok_or_else(|| wrong(key.as_str()))?;
+                    let verbs = strings(value).ok_or_else(|| wrong(key.as_str()))?;
                     filter.verbs = verbs.iter().map(|verb| verb.to_uppercase()).collect();
                 }
                 ("services", value) => {
-                    filter.services = texts(value).ok_or_else(|| wrong(key.as_str()))?;
+                    filter.services = strings(value).ok_or_else(|| wrong(key.as_str()))?;
                 }
                 ("beacons", Variant::Bool(beacons)) => filter.beacons = *beacons,
-                (key, _) => return Err(wrong(&format!("\"{key}\" of this type"))),
+                (key, _) => return Err(wrong(key)),
             }
         }
         Ok(filter)
@@ -97,24 +104,6 @@ impl Filter {
             && (self.services.is_empty() || self.services.iter().any(is_service))
     }
 }
-
-fn texts(value: &Variant<'_>) -> Option<Vec<String>> {
-    let Variant::Array(array) = value else {
-        return None;
-    };
-    let texts = array
-        .inner()
-        .iter()
-        .take(FILTER_MAX)
-        .map(|item| match item {
-            Variant::Str(text) => Some(text.to_string()),
-            _ => None,
-        });
-    texts.collect()
-}
-
-/// Further words of a filter are ignored.
-const FILTER_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -88,6 +88,9 @@ impl Monitor {
             let opened = Watcher::open(program, filter, self.shared.stop.child_token());
             let (watcher, theirs, task) = opened.map_err(|error| failed(&error))?;
             watchers.push(watcher.clone());
+            // With the list locked: the task of a watcher that ends at once detaches after this.
+            self.shared.is_watched.store(true, Ordering::Relaxed);
+            node.traffic().trace_hook().attach(Arc::new(self.clone()));
             let (monitor, id) = (self.clone(), watcher.clone());
             tasks.spawn(async move {
                 task.await;
@@ -99,8 +102,6 @@ impl Monitor {
             let known = EventKind::Known(peer.id, peer.name.into());
             watcher.offer(&Arc::new(Event::now(known)));
         }
-        self.shared.is_watched.store(true, Ordering::Relaxed);
-        node.traffic().trace_hook().attach(Arc::new(self.clone()));
         Ok(theirs)
     }
 

@@ -173,5 +173,5 @@ async fn closed(stream: &UnixStream) {
 const QUEUE_MAX: usize = 8192;
 /// The memory that one watcher makes the bridge hold.
 const QUEUE_OCTETS_MAX: usize = 16 << 20;
-/// Octets of a batch; other tasks run while it is written.
+/// Events of a batch; other tasks run while it is written.
 const BATCH_MAX: usize = 256;

@@ -248,7 +248,9 @@ impl Trust {
     async fn changed(&self, secure: &Secure, key: PublicKey) -> Answer {
         self.show();
         secure.keeper.save().await.map_err(|error| {
-            let text = format!("it is so now, and cannot be kept for the next start: {error}");
+            let text = format!(
+                "the change is in effect, but could not be saved for the next start: {error}"
+            );
             Refusal::Failed(text)
         })?;
         let key = Variant::new(key.to_string());

@@ -88,6 +88,19 @@ impl CallRequest {
     }
 }
 
+/// The strings of an array; `None` if the value is no array of strings.
+#[must_use]
+pub fn strings(value: &zbus::Variant<'_>) -> Option<Vec<String>> {
+    let zbus::Variant::Array(array) = value else {
+        return None;
+    };
+    let strings = array.inner().iter().map(|item| match item {
+        zbus::Variant::Str(text) => Some(text.to_string()),
+        _ => None,
+    });
+    strings.collect()
+}
+
 /// The error for an argument that is not of the declared type.
 #[must_use]
 pub fn undeclared(index: usize) -> Refusal {

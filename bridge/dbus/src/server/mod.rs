@@ -41,7 +41,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Message, Variant};
 
-pub use self::interfaces::{InterfaceHandler, Interfaces, undeclared, unknown_method};
+pub use self::interfaces::{InterfaceHandler, Interfaces, strings, undeclared, unknown_method};
 use crate::{
     connection::until,
     errors::Refusal,

@@ -97,8 +97,12 @@ impl Listener {
     /// Starts to report whether a service is on the bus.
     pub(crate) fn watch(&self, service: &Arc<str>) {
         let mut known = self.known();
-        if known.owners.insert(service.clone(), None).is_none() && known.is_connected {
-            self.ask(&mut known, service);
+        // A known owner stays: several wires may name one service.
+        if !known.owners.contains_key(service) {
+            known.owners.insert(service.clone(), None);
+            if known.is_connected {
+                self.ask(&mut known, service);
+            }
         }
         self.shared.wanted.notify_one();
     }

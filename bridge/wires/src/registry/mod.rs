@@ -194,7 +194,10 @@ impl Registry {
             // Whether a service is present is not known before the bus has answered.
             && !matches!(error, PlanError::NoService(_))
         {
-            return Err(error.clone().into());
+            let error = error.clone();
+            self.unwatch(&from);
+            self.unwatch(&to);
+            return Err(error.into());
         }
         let (from, to) = (self.named(from), self.named(to));
         let old = self.find(&from, &to);
@@ -225,10 +228,9 @@ impl Registry {
                 .count()
         };
         if !has_place && ours() >= self.limits.wires_max {
+            self.unwatch(&from);
+            self.unwatch(&to);
             return Err(WireError::TooMany(self.limits.wires_max));
-        }
-        if let Some(old) = old {
-            self.take(old);
         }
         let error = match planned {
             Err(error) => error,
@@ -242,6 +244,10 @@ impl Registry {
             maker: Maker::Us,
             stage: WireStage::Waiting(error),
         });
+        // After the new wire is there, so that a service which both name stays watched.
+        if let Some(old) = old {
+            self.take(old);
+        }
         self.output.push_back(Output::Save);
         self.output.push_back(Output::Show(id));
         self.reconcile(id);

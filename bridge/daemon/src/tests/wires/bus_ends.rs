@@ -156,6 +156,22 @@ async fn a_signal_arrives_with_its_argument() {
 }
 
 #[tokio::test]
+async fn a_signal_arrives_after_its_wire_was_made_again_with_another_conversion() {
+    let mut stage = Stage::start().await;
+    let player = Player::start(&stage.site()).await;
+    for scale in ["0..10=0..20", "0..10=0..100"] {
+        let from = member("Struck");
+        let options = options([("Scale", scale.into())]);
+        let made = stage.bridge.wire_with(&from, "lamp:total", options);
+        let wire = stage.at(&made.await.unwrap()).await;
+        stage.becomes(&wire, "active").await;
+    }
+    stage.listens().await;
+    player.emit("Struck", vec![4_i64.into()]);
+    assert_eq!(stage.set("total").await, json!(40));
+}
+
+#[tokio::test]
 async fn a_signal_without_arguments_is_a_trigger() {
     let clicked = |player: &Player| player.emit("Clicked", Vec::new());
     assert_eq!(begun_at("Clicked", "total", clicked).await, json!(1));

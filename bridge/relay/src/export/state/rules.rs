@@ -49,7 +49,7 @@ impl Rules {
     /// Adds a rule of a program.
     fn add(&mut self, program: &str, rule: ExportRule, max: usize) -> Result<(), Refusal> {
         if self.added.len() >= max {
-            let text = format!("{} rules of programs are there", self.added.len());
+            let text = format!("the limit of {max} rules of programs is reached");
             return Err(Refusal::LimitsExceeded(text));
         }
         let learning = self.added.iter().filter(|added| added.record.is_some());

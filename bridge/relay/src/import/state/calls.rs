@@ -279,7 +279,7 @@ impl State {
         };
         match request.kind {
             RequestKind::Call { call, .. } => {
-                let text = format!("{}: too much is queued", peer.remote.name);
+                let text = format!("{}: the send queue is full", peer.remote.name);
                 let refused = Output::RefuseCall(request.import, call, Refusal::Busy(text));
                 self.output.push_back(refused);
             }
