@@ -2,7 +2,10 @@
 //!
 //! Model: a list of networks, `ADDRESS/BITS`; none: the loopback alone.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    str::FromStr,
+};
 
 /// The networks whose packets are taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +30,15 @@ impl Allow {
     pub fn parse<S: AsRef<str>>(networks: &[S]) -> Result<Self, AllowError> {
         let networks = networks.iter().map(|one| one.as_ref().parse());
         Ok(Self(networks.collect::<Result<_, _>>()?))
+    }
+
+    /// The networks that this machine is on, each with its address there and the bits of the prefix, and the loopback.
+    pub(crate) fn of(networks: impl IntoIterator<Item = (Ipv4Addr, u8)>) -> Self {
+        let networks = networks.into_iter().map(|(address, bits)| Network {
+            address: address.into(),
+            bits,
+        });
+        Self(networks.collect())
     }
 
     /// Whether nothing but the loopback is allowed.
@@ -109,6 +121,9 @@ mod tests {
                 .unwrap()
                 .permits([8, 8, 8, 8].into())
         );
+        let own = Allow::of([([10, 0, 0, 5].into(), 24)]);
+        assert!(own.permits([10, 0, 0, 77].into()) && own.permits([127, 0, 0, 1].into()));
+        assert!(!own.permits([10, 0, 1, 77].into()) && !Allow::of([]).permits([8, 8, 8, 8].into()));
         for wrong in ["10.0.0.0/33", "lamp", "10.0.0.0/x", ""] {
             assert!(Allow::parse(&[wrong]).is_err(), "{wrong}");
         }

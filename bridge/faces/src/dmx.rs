@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //!
-//! Pure: `sacn` and `artnet` (octets), `patch` (slots and values), `sender` (when to send), `receiver` (who is heard).
+//! Pure: `sacn` and `artnet` (octets), `patch` (slots and values), `sender` (when to send), `receiver` (which sources count), `replies` (which
+//! polls are answered).
 //! With sockets: `options`, `run`, `incoming`, `outgoing`.
 //! Spec: E1.31-2018, Art-Net 4, docs/reference/dmx.md
 
@@ -12,6 +13,7 @@ mod options;
 mod outgoing;
 mod patch;
 mod receiver;
+mod replies;
 mod run;
 pub mod sacn;
 mod sender;

@@ -41,6 +41,16 @@ impl MeshOptions {
 #[derive(Debug, Clone)]
 pub(crate) struct Mesh(Node);
 
+/// A network of the mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Network {
+    /// This machine's address there.
+    pub(crate) address: Ipv4Addr,
+    /// Bits of the network's prefix.
+    pub(crate) prefix: u8,
+    pub(crate) broadcast: Option<Ipv4Addr>,
+}
+
 /// What happens on the mesh, as far as a face is concerned.
 #[derive(Debug)]
 pub(crate) enum MeshEvent {
@@ -111,18 +121,19 @@ impl Mesh {
 
     /// The identity of the node, new at each start.
     pub(crate) fn identity(&self) -> [u8; 16] {
-        let digits = self.0.id().to_string();
-        u128::from_str_radix(&digits, 16)
-            .unwrap_or_default()
-            .to_be_bytes()
+        *self.0.id().as_bytes()
     }
 
-    /// The addresses of this machine on the networks of the mesh, each with the broadcast address there.
-    pub(crate) async fn networks(&self) -> Vec<(Ipv4Addr, Option<Ipv4Addr>)> {
+    /// The networks of the mesh that are up.
+    pub(crate) async fn networks(&self) -> Vec<Network> {
         let networks = self.0.networks().await.unwrap_or_default();
         let networks = networks.into_iter().filter(|network| network.up);
         networks
-            .map(|network| (network.address, network.broadcast))
+            .map(|network| Network {
+                address: network.address,
+                prefix: network.prefix,
+                broadcast: network.broadcast,
+            })
             .collect()
     }
 

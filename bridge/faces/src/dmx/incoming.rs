@@ -43,7 +43,13 @@ impl Running {
     pub(super) async fn artnet(&mut self, from: IpAddr, packet: artnet::Packet) {
         let now = Instant::now();
         match packet {
-            artnet::Packet::Poll => self.reply(from).await,
+            artnet::Packet::Poll => {
+                if self.replies.take(now, from) {
+                    self.reply(from).await;
+                } else {
+                    self.counts.dropped += 1;
+                }
+            }
             artnet::Packet::PollReply { takes } => {
                 let is_known = self.nodes.contains_key(&from);
                 if takes.contains(&self.options.universe)
@@ -57,10 +63,8 @@ impl Running {
                 port_address,
                 slots,
             } => {
-                let is_own = self
-                    .networks
-                    .iter()
-                    .any(|(address, _)| IpAddr::V4(*address) == from);
+                let mut networks = self.networks.iter();
+                let is_own = networks.any(|network| IpAddr::V4(network.address) == from);
                 if port_address != self.options.universe
                     || self.patch.direction == Direction::Out && is_own
                 {

@@ -28,7 +28,7 @@ pub struct DmxOptions {
     pub patch: PathBuf,
     /// To whom it is sent; none: multicast, or who asks for it.
     pub send: Vec<Ipv4Addr>,
-    /// From whom it is heard beside this machine; none: everybody on the networks of the mesh.
+    /// From whom packets are taken beside this machine; none: every host on the networks of the mesh.
     pub allow: Allow,
 }
 

@@ -14,6 +14,7 @@ use super::{
     run::Running,
     sacn::{self, Data},
 };
+use crate::mesh::Network;
 
 impl Running {
     pub(super) async fn send(&mut self, is_last: bool) {
@@ -66,7 +67,7 @@ impl Running {
             return;
         }
         let group = SocketAddrV4::new(sacn::group(universe), sacn::PORT);
-        for (address, _) in self.networks.clone() {
+        for Network { address, .. } in self.networks.clone() {
             let chosen = socket2::SockRef::from(&self.socket).set_multicast_if_v4(&address);
             if chosen.is_ok() {
                 self.send_to(packet, group.into()).await;
@@ -86,8 +87,8 @@ impl Running {
         let now = Instant::now();
         self.nodes.retain(|_, said| now - *said < NODE_LOSS);
         if self.patch.direction == Direction::Out {
-            for (_, broadcast) in self.networks.clone() {
-                if let Some(broadcast) = broadcast {
+            for network in self.networks.clone() {
+                if let Some(broadcast) = network.broadcast {
                     self.send_to(&artnet::poll(), (broadcast, artnet::PORT).into())
                         .await;
                 }
@@ -96,7 +97,7 @@ impl Running {
     }
 
     pub(super) async fn reply(&mut self, to: IpAddr) {
-        for (address, _) in self.networks.clone() {
+        for Network { address, .. } in self.networks.clone() {
             let reply = self.description(address);
             self.send_to(&reply, SocketAddr::new(to, artnet::PORT))
                 .await;

@@ -23,13 +23,15 @@ use super::{
     options::{DmxOptions, DmxReady, Protocol},
     patch::{Direction, Loss, Patch},
     receiver::Receiver,
+    replies::Replies,
     sacn::{self, SLOTS_MAX},
     sender::Sender,
 };
 use crate::{
     FaceError,
+    allow::Allow,
     counts::Counts,
-    mesh::{CapPath, Mesh, MeshEvent, MeshEvents, Value},
+    mesh::{CapPath, Mesh, MeshEvent, MeshEvents, Network, Value},
     sets::Sets,
     worker::{Job, Worker},
 };
@@ -71,7 +73,7 @@ pub async fn run(
         networks: running
             .networks
             .iter()
-            .map(|(address, _)| *address)
+            .map(|network| network.address)
             .collect(),
     });
     let outcome = running.run(events, shutdown).await;
@@ -104,7 +106,9 @@ pub(super) struct Running {
     pub(super) socket: UdpSocket,
     pub(super) worker: Worker<()>,
     pub(super) mesh: Mesh,
-    pub(super) networks: Vec<(Ipv4Addr, Option<Ipv4Addr>)>,
+    pub(super) networks: Vec<Network>,
+    /// From whom packets are taken: what the options say, else the networks of the mesh.
+    allowed: Allow,
     pub(super) source: [u8; 16],
     pub(super) slots: [u8; SLOTS_MAX],
     pub(super) sender: Sender,
@@ -117,6 +121,7 @@ pub(super) struct Running {
     pub(super) values: HashMap<CapPath, Value>,
     /// Nodes of Art-Net that take the universe, with when they said so.
     pub(super) nodes: HashMap<IpAddr, Instant>,
+    pub(super) replies: Replies,
     pub(super) counts: Counts,
 }
 
@@ -132,6 +137,7 @@ impl Running {
         for channel in &patch.channels {
             channel.put(&channel.default(), &mut slots);
         }
+        let allowed = options.allow.clone();
         let named = patch.channels.iter().map(|channel| {
             let name: Arc<str> = channel.path.to_string().into();
             (name, channel.path.clone())
@@ -145,6 +151,7 @@ impl Running {
             worker,
             mesh,
             networks: Vec::new(),
+            allowed,
             slots,
             sender: Sender::new(),
             sequence: 0,
@@ -153,6 +160,7 @@ impl Running {
             sets: Sets::default(),
             values: HashMap::new(),
             nodes: HashMap::new(),
+            replies: Replies::default(),
             counts: Counts::default(),
         }
     }
@@ -161,8 +169,8 @@ impl Running {
     async fn join(&mut self) {
         let networks = self.mesh.networks().await;
         let is_sacn = self.options.protocol == Protocol::Sacn;
-        for (address, _) in &networks {
-            let is_new = !self.networks.iter().any(|(known, _)| known == address);
+        for Network { address, .. } in &networks {
+            let is_new = !(self.networks.iter()).any(|known| known.address == *address);
             if is_sacn && is_new && self.patch.direction == Direction::In {
                 let group = sacn::group(self.options.universe);
                 if let Err(error) = self.socket.join_multicast_v4(group, *address) {
@@ -175,6 +183,12 @@ impl Running {
                 }
             }
         }
+        if self.options.allow.is_local() {
+            let own = networks
+                .iter()
+                .map(|network| (network.address, network.prefix));
+            self.allowed = Allow::of(own);
+        }
         let known = std::mem::replace(&mut self.networks, networks);
         if self.options.protocol == Protocol::ArtNet {
             self.introduce(&known).await;
@@ -182,14 +196,14 @@ impl Running {
     }
 
     /// Art-Net: says what is here on networks that are new, since a desk may ask seldom.
-    async fn introduce(&mut self, known: &[(Ipv4Addr, Option<Ipv4Addr>)]) {
+    async fn introduce(&mut self, known: &[Network]) {
         let new = self
             .networks
             .iter()
             .filter(|network| !known.contains(network));
-        for (address, broadcast) in new.copied().collect::<Vec<_>>() {
-            if let Some(broadcast) = broadcast {
-                let reply = self.description(address);
+        for network in new.copied().collect::<Vec<_>>() {
+            if let Some(broadcast) = network.broadcast {
+                let reply = self.description(network.address);
                 self.send_to(&reply, (broadcast, artnet::PORT).into()).await;
             }
         }
@@ -253,7 +267,7 @@ impl Running {
         for _ in 0..BATCH_MAX {
             if let Ok((len, from)) = received {
                 let ip = from.ip();
-                if self.options.allow.is_local() || self.options.allow.permits(ip) {
+                if self.allowed.permits(ip) {
                     let octets = buffer[..len].to_vec();
                     self.packet(ip, &octets).await;
                 } else {
