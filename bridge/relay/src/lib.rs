@@ -21,6 +21,7 @@ mod refusal_log;
 mod remote;
 mod requests;
 pub mod schema;
+mod serials;
 pub mod services;
 #[cfg(any(test, feature = "testing"))]
 pub mod simulation;

@@ -81,4 +81,4 @@ impl Limits {
 }
 
 /// How much longer a packet's header may be than the one that came.
-const HEADER_MORE: usize = 4 << 10;
+pub(crate) const HEADER_MORE: usize = 4 << 10;

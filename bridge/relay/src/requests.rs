@@ -5,7 +5,8 @@
 //! even numbers and those of the exporter odd ones, so a number says which half waits for the reply.
 //! Invariants: REQUEST-1. A number is used again only after its request was closed. REQUEST-2. When a program leaves its
 //! bus, its requests are closed, whether the peer replies to them or not.
-//! Limits: `requests_max` requests of each half, `caller_calls_max` of them of one program; further ones get `Busy`.
+//! Limits: `requests_max` requests of each half, to which come the importer's subscriptions, one for each import;
+//! `caller_calls_max` of them of one program; further ones get `Busy`.
 
 use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
@@ -38,6 +39,11 @@ pub(crate) trait Request {
 
     /// The program here whose call it is, if it is one's.
     fn program(&self) -> Option<&Arc<str>>;
+
+    /// Whether it is kept at `requests_max` too, since something else bounds how many there are.
+    fn is_always_kept(&self) -> bool {
+        false
+    }
 }
 
 /// See the [module](self).
@@ -72,7 +78,7 @@ impl<R: Request> Requests<R> {
         peer: &str,
     ) -> Result<NonZeroU32, Refusal> {
         let count = self.open.len();
-        if count >= limits.requests_max {
+        if count >= limits.requests_max && !request.is_always_kept() {
             return Err(Refusal::Busy(format!("{count} calls wait for {peer}")));
         }
         if let Some(program) = request.program() {

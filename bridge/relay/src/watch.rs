@@ -52,8 +52,8 @@ pub(crate) enum Question {
     Owner(Arc<str>),
     /// Whether this program is still there.
     Program(Arc<str>),
-    /// For the signals of this service.
-    Match(Arc<str>),
+    /// For the signals of this service, by the asker's number.
+    Match(Arc<str>, u64),
     /// Nothing: the answer comes behind all that was sent before.
     Barrier(u64, BusConnection),
     /// Not the bus but a service, by this serial. Who asks keeps what.
@@ -158,9 +158,13 @@ impl Watch {
     }
 
     /// Has the bus send the signals of a service from now on.
-    pub(crate) fn listen(&self, service: &Arc<str>) {
+    pub(crate) fn listen(&self, service: &Arc<str>, question: u64) {
         let rule = format!("type='signal',sender='{service}'");
-        self.ask("AddMatch", &rule, Question::Match(service.clone()));
+        self.ask(
+            "AddMatch",
+            &rule,
+            Question::Match(service.clone(), question),
+        );
     }
 
     /// Has the bus send them no more.

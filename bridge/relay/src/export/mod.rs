@@ -175,7 +175,9 @@ impl Exporter {
                 let owner = owner.filter(|_| answer.header().error_name().is_none());
                 self.input(|state| state.handle_owner(name, owner, Instant::now()));
             }
-            Question::Match(service) => self.input(|state| state.handle_listening(service)),
+            Question::Match(service, question) => {
+                self.input(|state| state.handle_listening(service, *question));
+            }
             Question::Service(question) => {
                 self.input(|state| state.handle_origin(*question, answer));
                 self.shared.announcer.answered(*question, answer);
@@ -197,11 +199,11 @@ impl Exporter {
     /// Waits for a peer that subscribed to signals and takes no more at the moment.
     pub(crate) fn busy(&self) -> Option<BoxFuture<'static, ()>> {
         let inner = self.lock();
-        let mut links = inner
-            .state
-            .subscribers()
-            .filter_map(|peer| inner.links.get(&peer));
-        let link = links.find(|link| !link.scheduler.has_capacity())?.clone();
+        let mut links = inner.links.iter();
+        let is_full = |(peer, link): &(&PeerId, &Arc<Link>)| {
+            !link.scheduler.has_capacity() && inner.state.is_subscriber(**peer)
+        };
+        let link = links.find(is_full)?.1.clone();
         Some(Box::pin(async move { link.scheduler.capacity().await }))
     }
 }
@@ -355,7 +357,7 @@ impl Exporter {
                 self.expire_origin(deadline);
             }
             Output::ForgetQuestion(question) => watch.forget_question(question),
-            Output::Listen(service) => watch.listen(&service),
+            Output::Listen(service, question) => watch.listen(&service, question),
             Output::Ignore(service) => watch.ignore(&service),
             Output::Announce(service, announced) => announcer.announce(service, announced),
             Output::Withdraw(service) => announcer.withdraw(&service),

@@ -16,7 +16,7 @@ use super::{
     bus::{Bus, News, WATCH},
     mesh::Mesh,
     program::Program,
-    rules::{NAMES, POLICIES, PROGRAMS, SERVICES, import_rules, limits, policy},
+    rules::{MESSAGE_LEN_MAX, NAMES, POLICIES, PROGRAMS, SERVICES, import_rules, limits, policy},
 };
 use crate::{
     export::state::{self as export, Barrier, CallerId},
@@ -95,13 +95,13 @@ impl Bridge {
             id,
             bus,
             programs: Default::default(),
-            import: import::State::new(import_rules(), limits(), usize::MAX),
+            import: import::State::new(import_rules(), limits(), MESSAGE_LEN_MAX),
             export: export::State::new(
                 NAMES[number],
                 own_names.clone(),
                 policy(0),
                 limits(),
-                usize::MAX,
+                MESSAGE_LEN_MAX,
             ),
             own_names,
             peers: BTreeMap::new(),
@@ -285,7 +285,9 @@ impl Bridge {
                 self.program_gone(&program);
                 self.own_names.remove(&program);
             }
-            News::Listening(service) => self.export.handle_listening(&service),
+            News::Listening(service, question) => {
+                self.export.handle_listening(&service, question);
+            }
             News::Signal(signal) => self.export.handle_signal(&signal),
             News::Reply(reply) => {
                 if let Some(question) = reply.header().reply_serial() {

@@ -28,7 +28,7 @@ pub(super) enum News {
     /// Whether a program is there.
     Program(Arc<str>, bool),
     Gone(String),
-    Listening(Arc<str>),
+    Listening(Arc<str>, u64),
     Signal(Message),
     Reply(Message),
     Barrier(u64),
@@ -114,9 +114,9 @@ impl Bus {
         self.inboxes.get_mut(unique)?.pop_front()
     }
 
-    pub(super) fn listen(&mut self, service: Arc<str>) {
+    pub(super) fn listen(&mut self, service: Arc<str>, question: u64) {
         self.listened.insert(service.clone());
-        self.news.push_back(News::Listening(service));
+        self.news.push_back(News::Listening(service, question));
     }
 
     pub(super) fn ignore(&mut self, service: &str) {

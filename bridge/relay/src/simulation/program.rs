@@ -7,7 +7,7 @@ use zbus::{
     message::{Flags, Type},
 };
 
-use super::bus::Bus;
+use super::{bus::Bus, rules::long_text};
 use zocp_dbus::message::Outgoing;
 
 /// See the [module](self).
@@ -73,7 +73,11 @@ impl Program {
         if wants_reply {
             self.calls.insert(serial, name.to_owned());
         }
-        let call = Outgoing::build(call, &"argument").expect("a call");
+        let argument = match self.serial.is_multiple_of(7) {
+            true => long_text(),
+            false => "argument".to_owned(),
+        };
+        let call = Outgoing::build(call, &argument).expect("a call");
         bus.send(&self.unique, call.data());
     }
 
@@ -88,7 +92,12 @@ impl Program {
             Some(to) => signal.destination(to.to_owned()),
             None => signal,
         };
-        let signal = Outgoing::build(signal, &(number, self.sent)).expect("a signal");
+        let signal = match self.sent.is_multiple_of(11) {
+            // A program may miss this one.
+            true => Outgoing::build(signal, &(number, self.sent, long_text())),
+            false => Outgoing::build(signal, &(number, self.sent)),
+        };
+        let signal = signal.expect("a signal");
         bus.send(&self.unique, signal.data());
     }
 
@@ -104,6 +113,7 @@ impl Program {
                 let error = Message::error(&call.header(), "org.example.Error");
                 Outgoing::build(error, &"an error of the service")
             }
+            1 => Outgoing::build(Message::method_return(&call.header()), &long_text()),
             _ => Outgoing::build(Message::method_return(&call.header()), &(number, self.sent)),
         };
         bus.send(&self.unique, reply.expect("a reply").data());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use zocp_policy::{ExportPolicy, ExportRule, Grant, ImportName, ImportRule, Peers, ServicePattern};
 
-use crate::limits::ServiceLimits;
+use crate::limits::{HEADER_MORE, ServiceLimits};
 
 pub(super) fn policy(number: u8) -> ExportPolicy {
     let rule = |service: &str, peers: &str| ExportRule {
@@ -41,9 +41,17 @@ pub(super) fn limits() -> ServiceLimits {
         caller_calls_max: 4,
         requests_max: 10,
         calls_back_max: 2,
+        packet_len_max: HEADER_MORE + MESSAGE_LEN_MAX,
         answer_max: Some(Duration::from_secs(30)),
         ..ServiceLimits::default()
     }
+}
+
+/// Octets of a message that a bus takes, and of one that fits a packet.
+pub(super) const MESSAGE_LEN_MAX: usize = 800;
+/// An argument with which a message is longer than that.
+pub(super) fn long_text() -> String {
+    "x".repeat(MESSAGE_LEN_MAX)
 }
 
 pub(super) const NAMES: [&str; 3] = ["left", "middle", "right"];

@@ -312,6 +312,12 @@ fn signal_like(
 /// Octets of a call's body that is kept with it while it waits.
 const KEPT_LEN_MAX: usize = 1 << 10;
 
+/// Whether the sender of a call waits for its reply.
+pub(crate) fn wants_reply(call: &Message) -> bool {
+    let flags = call.primary_header().flags();
+    !flags.contains(Flags::NO_REPLY_EXPECTED)
+}
+
 /// What a call's flags may carry to another bus.
 const FORWARDED: Flags = Flags::NO_REPLY_EXPECTED
     .union(Flags::NO_AUTO_START)

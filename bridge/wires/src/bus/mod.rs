@@ -13,7 +13,7 @@ mod sink;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Notify, time::sleep};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::{
@@ -21,7 +21,7 @@ pub(super) use self::{
     listener::Listener,
     sink::{Sink, current},
 };
-use zocp_dbus::connection::{BusConnection, Ended, Handler, connect, run};
+use zocp_dbus::connection::{Backoff, BusConnection, Ended, Handler, connect, run};
 
 /// Why a call failed. The service may have done part of it, unless its error says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,9 +67,11 @@ async fn serve<E: Handler>(
         () = stop.cancelled() => return,
         () = wanted.notified() => {}
     }
+    let mut backoff = Backoff::default();
     while !stop.is_cancelled() {
         match connect(&address).await {
             Ok(stream) => {
+                backoff.reset();
                 on_change(true);
                 let ended = run(connection, stream, handler, &stop).await;
                 on_change(false);
@@ -81,12 +83,10 @@ async fn serve<E: Handler>(
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            () = sleep(RETRY) => {}
+            () = backoff.wait() => {}
         }
     }
 }
 
 /// How long a wire waits for a reply: as long as for the reply of a node.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
-/// The pause between two attempts to connect.
-const RETRY: Duration = Duration::from_secs(1);

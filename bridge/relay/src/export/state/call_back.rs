@@ -9,13 +9,13 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use tokio::time::Instant;
-use zbus::{Message, message::Flags};
+use zbus::Message;
 use zocp_node::PeerId;
 
 use super::{CallerId, Output, State, caller::CallBack};
 use crate::{
     export::{identity, record::Note},
-    transport::{has_descriptors, kept, local_reply, outgoing_call_back},
+    transport::{has_descriptors, kept, local_reply, outgoing_call_back, wants_reply},
 };
 use zocp_dbus::{errors::Refusal, message::Outgoing};
 use zocp_policy::Member;
@@ -88,10 +88,9 @@ impl State {
         if !is_allowed {
             return Err(self.denied(peer, &service, method));
         }
-        let flags = call.primary_header().flags();
-        let number = match flags.contains(Flags::NO_REPLY_EXPECTED) {
-            true => None,
-            false => Some(self.open_call_back(id, call, grant.timeout, now)?),
+        let number = match wants_reply(call) {
+            false => None,
+            true => Some(self.open_call_back(id, call, grant.timeout, now)?),
         };
         let caller = self.callers.get_mut(&id).ok_or_else(not_called)?;
         let packet = outgoing_call_back(

@@ -21,6 +21,7 @@ use super::{Barrier, CallerId, Output};
 use crate::{
     deadlines::Deadlines,
     requests::{Half, Request},
+    serials::Serials,
     transport::Stream,
 };
 use zocp_dbus::errors::Refusal;
@@ -42,7 +43,7 @@ pub(super) struct Caller {
     held: VecDeque<(u64, Held)>,
     /// What came since the last barrier was raised.
     fresh: Vec<Held>,
-    serial: u32,
+    serials: Serials,
 }
 
 /// A call that waits for its reply.
@@ -87,18 +88,13 @@ impl Caller {
             call_back_deadlines: Deadlines::default(),
             held: VecDeque::new(),
             fresh: Vec::new(),
-            serial: 0,
+            serials: Serials::default(),
         }
     }
 
     /// A serial for a call on its connection.
     pub(super) fn next_serial(&mut self) -> NonZeroU32 {
-        loop {
-            self.serial = self.serial.wrapping_add(1);
-            if let Some(serial) = NonZeroU32::new(self.serial) {
-                return serial;
-            }
-        }
+        self.serials.next()
     }
 
     /// When something of it is given up.

@@ -7,16 +7,15 @@
 use std::{num::NonZeroU32, sync::Arc};
 
 use tokio::time::Instant;
-use zbus::{
-    Message,
-    message::{Flags, Type},
-};
+use zbus::{Message, message::Type};
 use zocp_node::PeerId;
 
 use super::{Barrier, Caller, CallerId, Knows, Output, State, caller::Pending};
 use crate::{
     export::record::Note,
-    transport::{Stream, has_descriptors, local_call, outgoing_reply, outgoing_signal},
+    transport::{
+        Stream, has_descriptors, local_call, outgoing_reply, outgoing_signal, wants_reply,
+    },
 };
 use zocp_dbus::errors::Refusal;
 use zocp_policy::{Grant, Member};
@@ -294,11 +293,6 @@ impl State {
         let is_called = |name: &str| caller.called.contains(name);
         self.offers.hearer(owner, caller.peer, is_called)
     }
-}
-
-fn wants_reply(packet: &Message) -> bool {
-    let flags = packet.primary_header().flags();
-    !flags.contains(Flags::NO_REPLY_EXPECTED)
 }
 
 pub(super) fn is_gone(service: &str) -> Refusal {

@@ -29,7 +29,7 @@ impl State {
             assert!(caller.pending.len() <= limits.caller_calls_max);
             assert!(caller.calls_back.len() <= limits.calls_back_max);
         }
-        let mut subscribers = self.subscribers();
+        let mut subscribers = self.offers.subscribers();
         assert!(subscribers.all(|peer| self.peers.contains_key(&peer)));
         assert!(self.output.is_empty(), "outputs are left");
     }

@@ -114,8 +114,8 @@ pub(crate) enum Output {
     ForgetQuestion(NonZeroU32),
     /// Ask the bus whether a program is there; if not, call [`State::handle_program_gone`].
     AskProgram(Arc<str>),
-    /// Have the bus send the signals of a service, and call [`State::handle_listening`] when it does.
-    Listen(Arc<str>),
+    /// Have the bus send the signals of a service, and call [`State::handle_listening`] with this number when it does.
+    Listen(Arc<str>, u64),
     /// Have the bus send them no more.
     Ignore(Arc<str>),
     /// Announce a service.
@@ -219,9 +219,9 @@ impl State {
         Some(names)
     }
 
-    /// Who subscribed to a service.
-    pub(crate) fn subscribers(&self) -> impl Iterator<Item = PeerId> {
-        self.offers.subscribers()
+    /// Whether a peer subscribed to a service.
+    pub(crate) fn is_subscriber(&self, peer: PeerId) -> bool {
+        self.offers.is_subscriber(peer)
     }
 
     /// The rules of the configuration, and the limits, are others. What is there already stays when a limit gets lower.
@@ -241,6 +241,9 @@ impl State {
     }
 
     fn withdrawn(&mut self, services: Vec<Arc<str>>) {
+        if services.is_empty() {
+            return;
+        }
         for service in services {
             self.output.push_back(Output::Withdraw(service.clone()));
             self.output.push_back(Output::Ignore(service));

@@ -25,6 +25,8 @@ pub(super) struct Offers {
     /// Owners of names that were asked whether they are bridges.
     claims: HashMap<Arc<str>, Arc<str>>,
     revisions: u64,
+    /// How often the bus was asked for signals.
+    questions: u64,
 }
 
 #[derive(Debug)]
@@ -40,7 +42,9 @@ struct Service {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Listening {
     No,
-    Asked,
+    /// By the question of this number. An answer to an older question says nothing: the bus was told meanwhile to send
+    /// none.
+    Asked(u64),
     Yes,
 }
 
@@ -57,8 +61,8 @@ pub(super) struct Subscription {
 pub(super) enum Subscribed {
     /// Nothing.
     Ready,
-    /// The bus, which is to be asked for the signals.
-    First(Arc<str>),
+    /// The bus, which is to be asked for the signals by the question of this number.
+    First(Arc<str>, u64),
     /// The bus, which was asked.
     Waiting,
 }
@@ -230,19 +234,27 @@ impl Offers {
         service.subscribers.insert(peer, subscription);
         Some(match service.listening {
             Listening::Yes => Subscribed::Ready,
-            Listening::Asked => Subscribed::Waiting,
+            Listening::Asked(_) => Subscribed::Waiting,
             Listening::No => {
-                service.listening = Listening::Asked;
-                Subscribed::First(name)
+                self.questions += 1;
+                service.listening = Listening::Asked(self.questions);
+                Subscribed::First(name, self.questions)
             }
         })
     }
 
-    /// The bus sends the signals of a service from now on: who waited for that.
-    pub(super) fn listening(&mut self, service: &str) -> Vec<(PeerId, NonZeroU32, Arc<Grant>)> {
+    /// The bus answered the question of this number, and sends the signals of a service from now on: who waited for that.
+    pub(super) fn listening(
+        &mut self,
+        service: &str,
+        question: u64,
+    ) -> Vec<(PeerId, NonZeroU32, Arc<Grant>)> {
         let Some(service) = self.services.get_mut(service) else {
             return Vec::new();
         };
+        if service.listening != Listening::Asked(question) {
+            return Vec::new();
+        }
         service.listening = Listening::Yes;
         let subscribers = service.subscribers.values();
         subscribers
@@ -254,7 +266,7 @@ impl Offers {
     pub(super) fn waiting(&self, service: &str, peer: PeerId) -> Option<NonZeroU32> {
         let service = self.services.get(service)?;
         let subscription = service.subscribers.get(&peer)?;
-        (service.listening == Listening::Asked).then_some(subscription.id)
+        matches!(service.listening, Listening::Asked(_)).then_some(subscription.id)
     }
 
     /// Ends a subscription; the service if no peer receives it any more.
@@ -298,8 +310,42 @@ impl Offers {
     }
 
     /// Who subscribed to a service.
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn subscribers(&self) -> impl Iterator<Item = PeerId> {
         let services = self.services.values();
         services.flat_map(|service| service.subscribers.keys().copied())
+    }
+
+    /// Whether a peer subscribed to a service.
+    pub(super) fn is_subscriber(&self, peer: PeerId) -> bool {
+        let mut services = self.services.values();
+        services.any(|service| service.subscribers.contains_key(&peer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_an_older_question_starts_no_subscription() {
+        let peer = PeerId::new([1; 16]);
+        let name: Arc<str> = "org.example.A".into();
+        let mut offers = Offers::default();
+        offers.offer(&name, Some(":1.1")).unwrap();
+        let mut subscribe = |offers: &mut Offers| {
+            let grant = Arc::new(Grant::all());
+            match offers.subscribe(&name, peer, NonZeroU32::MIN, grant) {
+                Some(Subscribed::First(_, question)) => question,
+                other => panic!("{other:?}"),
+            }
+        };
+        let first = subscribe(&mut offers);
+        assert!(offers.unsubscribe("org.example.A", peer).is_some());
+        let second = subscribe(&mut offers);
+        assert!(offers.listening("org.example.A", first).is_empty());
+        assert_eq!(offers.waiting("org.example.A", peer), Some(NonZeroU32::MIN));
+        assert_eq!(offers.listening("org.example.A", second).len(), 1);
+        assert_eq!(offers.waiting("org.example.A", peer), None);
     }
 }

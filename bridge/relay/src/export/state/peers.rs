@@ -70,8 +70,8 @@ impl State {
     }
 
     /// The bus sends the signals of a service from now on (EXPORT-3).
-    pub(crate) fn handle_listening(&mut self, service: &str) {
-        for (peer, id, grant) in self.offers.listening(service) {
+    pub(crate) fn handle_listening(&mut self, service: &str, question: u64) {
+        for (peer, id, grant) in self.offers.listening(service, question) {
             self.agree(peer, service, id, &grant);
         }
     }
@@ -85,7 +85,9 @@ impl State {
         match self.offers.subscribe(service, peer, id, grant.clone()) {
             None => return Err(is_gone(service)),
             Some(Subscribed::Ready) => self.agree(peer, service, id, &grant),
-            Some(Subscribed::First(name)) => self.output.push_back(Output::Listen(name)),
+            Some(Subscribed::First(name, question)) => {
+                self.output.push_back(Output::Listen(name, question));
+            }
             Some(Subscribed::Waiting) => {}
         }
         Ok(())

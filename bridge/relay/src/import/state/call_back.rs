@@ -10,11 +10,11 @@
 use std::num::NonZeroU32;
 
 use tokio::time::Instant;
-use zbus::{Message, message::Flags};
+use zbus::Message;
 use zocp_node::PeerId;
 
 use super::{ImportId, Output, State, import::CallBack};
-use crate::transport::{Stream, has_descriptors, local_call, outgoing_reply};
+use crate::transport::{Stream, has_descriptors, local_call, outgoing_reply, wants_reply};
 use zocp_dbus::errors::Refusal;
 use zocp_policy::Member;
 
@@ -22,8 +22,7 @@ impl State {
     /// A service calls one that called it.
     pub(crate) fn handle_call_back(&mut self, peer: PeerId, packet: &Message, now: Instant) {
         let id = packet.primary_header().serial_num();
-        let flags = packet.primary_header().flags();
-        let wants_reply = !flags.contains(Flags::NO_REPLY_EXPECTED);
+        let wants_reply = wants_reply(packet);
         let header = packet.header();
         let Some(caller) = header.destination().map(|name| name.as_str()) else {
             return;

@@ -7,7 +7,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use zbus::{
     Message,
-    message::{Flags, Header, Type},
+    message::{Header, Type},
 };
 use zocp_interfaces::IMPORT_INTERFACE;
 use zocp_node::PeerId;
@@ -17,7 +17,7 @@ use super::{
     import::{Question, Request, RequestKind},
     naming::BUS,
 };
-use crate::transport::{Stream, has_descriptors, kept, outgoing_call};
+use crate::transport::{Stream, has_descriptors, kept, outgoing_call, wants_reply};
 use zocp_dbus::{errors::Refusal, message::Outgoing};
 use zocp_policy::{Member, Passage};
 
@@ -126,8 +126,7 @@ impl State {
         };
         let caller = self.caller(id, sender)?;
         let import = self.imports.get_mut(&id).ok_or_else(is_gone)?;
-        let flags = call.primary_header().flags();
-        if flags.contains(Flags::NO_REPLY_EXPECTED) {
+        if !wants_reply(call) {
             let packet = outgoing_call(call, &import.service, passage.interface(), NonZeroU32::MIN)
                 .map_err(|error| Refusal::Failed(error.to_string()))?;
             import.pass(call, now);
@@ -206,15 +205,18 @@ impl State {
             },
         };
         let number = peer.requests.open(request, &self.limits, &peer.remote.name);
-        let number = number.inspect_err(|_| {
+        let packet = number.and_then(|number| {
+            let packet = outgoing_call(call, &import.service, interface, number);
+            let packet = packet.map_err(|error| {
+                peer.requests.close(number);
+                Refusal::Failed(error.to_string())
+            });
+            Ok((number, packet?))
+        });
+        let (number, packet) = packet.inspect_err(|_| {
             for question in missing.iter().flatten() {
                 import.forget(&question.key);
             }
-        })?;
-        let packet = outgoing_call(call, &import.service, interface, number);
-        let packet = packet.map_err(|error| {
-            peer.requests.close(number);
-            Refusal::Failed(error.to_string())
         })?;
         self.output.push_back(Output::Call {
             peer: import.peer,
@@ -245,24 +247,30 @@ impl State {
         };
         let service = import.service.clone();
         let key = question.key.clone();
-        let call = key.call(&service, &unique, NonZeroU32::MIN);
+        let Some(call) = key.call(&service, &unique, NonZeroU32::MIN) else {
+            return import.forget(&key);
+        };
         let request = Request {
             import: id,
             kind: RequestKind::Memory(question),
         };
-        let number = peer.requests.open(request, &self.limits, &peer.remote.name);
-        let (Some(call), Ok(number)) = (call, number) else {
+        let Ok(number) = peer.requests.open(request, &self.limits, &peer.remote.name) else {
             return import.forget(&key);
         };
-        match outgoing_call(&call, &service, None, number) {
-            Ok(packet) => self.output.push_back(Output::Call {
-                peer: import.peer,
-                stream: Stream::Caller(unique),
-                packet,
-                id: Some(number),
-            }),
-            Err(error) => tracing::error!(%error, "a question cannot be made"),
-        }
+        let packet = match outgoing_call(&call, &service, None, number) {
+            Ok(packet) => packet,
+            Err(error) => {
+                tracing::error!(%error, "a question cannot be made");
+                peer.requests.close(number);
+                return import.forget(&key);
+            }
+        };
+        self.output.push_back(Output::Call {
+            peer: import.peer,
+            stream: Stream::Caller(unique),
+            packet,
+            id: Some(number),
+        });
         let is_open = |number: &NonZeroU32| peer.requests.is_open(*number);
         import
             .deadlines

@@ -17,7 +17,7 @@ impl State {
         for (id, peer) in &self.peers {
             imports += peer.imports.len();
             assert!(peer.imports.len() <= limits.imports_max);
-            assert!(peer.requests.len() <= limits.requests_max);
+            assert!(peer.requests.len() <= limits.requests_max + peer.imports.len());
             assert!(peer.requests.of_programs() <= limits.caller_calls_max);
             for request in peer.requests.iter() {
                 let import = self.imports.get(&request.import);

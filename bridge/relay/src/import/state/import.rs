@@ -19,6 +19,7 @@ use crate::{
         identity,
     },
     requests::{self, Half},
+    serials::Serials,
     transport::Offer,
 };
 use zocp_dbus::message::Outgoing;
@@ -81,6 +82,12 @@ impl requests::Request for Request {
             RequestKind::Subscribe | RequestKind::Memory(_) => None,
         }
     }
+
+    /// An import has one open subscription, and `imports_max` bounds the imports. A service whose subscription is
+    /// refused would not be shown until its revision changes.
+    fn is_always_kept(&self) -> bool {
+        matches!(self.kind, RequestKind::Subscribe)
+    }
 }
 
 impl Request {
@@ -127,7 +134,7 @@ pub(super) struct Import {
     announcement: Announcement,
     /// What it said; none where nothing may be answered from memory.
     cache: Option<Cache>,
-    serial: u32,
+    serials: Serials,
 }
 
 impl Import {
@@ -147,18 +154,13 @@ impl Import {
             runs: true,
             announcement: Announcement::default(),
             cache: None,
-            serial: 0,
+            serials: Serials::default(),
         }
     }
 
     /// A serial for a call on its connection.
     pub(super) fn next_serial(&mut self) -> NonZeroU32 {
-        loop {
-            self.serial = self.serial.wrapping_add(1);
-            if let Some(serial) = NonZeroU32::new(self.serial) {
-                return serial;
-            }
-        }
+        self.serials.next()
     }
 
     /// Its bridge agrees to the subscription of this number; whether it had agreed to another one before. `None` if this

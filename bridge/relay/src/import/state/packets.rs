@@ -69,8 +69,13 @@ impl State {
                 self.output
                     .push_back(Output::RefuseCall(request.import, call, error));
             }
-            // What is asked for memory alone is not known then, and a subscription is never that long.
-            RequestKind::Memory(_) | RequestKind::Subscribe => {}
+            RequestKind::Memory(question) => {
+                if let Some(import) = self.imports.get_mut(&request.import) {
+                    import.forget(&question.key);
+                }
+            }
+            // A reply to a subscription is never that long.
+            RequestKind::Subscribe => {}
         }
     }
 

@@ -202,18 +202,22 @@ impl State {
         };
         let number = match peer.requests.open(request, &self.limits, &peer.remote.name) {
             Ok(number) => number,
-            Err(error) => return tracing::warn!(%error, "a service is not asked for"),
+            Err(error) => return tracing::error!(%error, "a subscription is refused"),
+        };
+        let packet = match Control::Subscribe(import.service.to_string()).packet(number) {
+            Ok(packet) => Octets::from(packet).into_bytes(),
+            Err(error) => {
+                peer.requests.close(number);
+                return tracing::error!(%error, "a subscription cannot be made");
+            }
         };
         import.asked = Some(number);
         peer.by_subscription.insert(number, id);
-        match Control::Subscribe(import.service.to_string()).packet(number) {
-            Ok(packet) => self.output.push_back(Output::Send {
-                peer: import.peer,
-                stream: Stream::Service(import.service.clone()),
-                packet: Octets::from(packet).into_bytes(),
-            }),
-            Err(error) => tracing::error!(%error, "a subscription cannot be made"),
-        }
+        self.output.push_back(Output::Send {
+            peer: import.peer,
+            stream: Stream::Service(import.service.clone()),
+            packet,
+        });
     }
 
     /// A peer's bridge agrees to a subscription, or refuses.

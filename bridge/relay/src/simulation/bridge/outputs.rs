@@ -125,7 +125,7 @@ impl Bridge {
                 let is_there = self.bus.is_connected(&program);
                 self.bus.news.push_back(News::Program(program, is_there));
             }
-            export::Output::Listen(service) => self.bus.listen(service),
+            export::Output::Listen(service, question) => self.bus.listen(service, question),
             export::Output::Ignore(service) => self.bus.ignore(&service),
             export::Output::Announce(service, announced) => {
                 let announced = (announced.revision, announced.owner.is_some());
