@@ -333,7 +333,7 @@ mod tests {
         let name: Arc<str> = "org.example.A".into();
         let mut offers = Offers::default();
         offers.offer(&name, Some(":1.1")).unwrap();
-        let mut subscribe = |offers: &mut Offers| {
+        let subscribe = |offers: &mut Offers| {
             let grant = Arc::new(Grant::all());
             match offers.subscribe(&name, peer, NonZeroU32::MIN, grant) {
                 Some(Subscribed::First(_, question)) => question,
