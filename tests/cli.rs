@@ -357,3 +357,12 @@ fn nothing_is_coloured_where_nobody_sees_it() {
         assert!(!out.contains('\x1b') && !err.contains('\x1b'), "{args:?}");
     }
 }
+
+#[cfg(not(feature = "midi"))]
+#[test]
+fn a_program_without_midi_says_how_it_is_built_with_it() {
+    let (code, _, err) = outcome(&["midi", "--state="]);
+    assert!(code.is_some_and(|code| code != 0), "{code:?}");
+    assert!(err.contains("built without MIDI"), "{err}");
+    assert!(err.contains("--features midi"), "{err}");
+}

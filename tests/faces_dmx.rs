@@ -248,8 +248,8 @@ async fn ola(lab: &Lab, host: &Host, plugin: &str) -> Program {
 /// Waits until OLA has these levels at slot 10 of its universe 1, as its web page has them.
 async fn ola_has(host: &Host, levels: &str) {
     let asks = format!(
-        "import requests\n\
-         while requests.get('http://127.0.0.1:9090/get_dmx?u=1').json()['dmx'][9:12] != {levels}: pass"
+        "import requests, time\n\
+         while requests.get('http://127.0.0.1:9090/get_dmx?u=1').json()['dmx'][9:12] != {levels}: time.sleep(0.02)"
     );
     host.pypi_python().args(["-c", &asks]).run().await;
 }
@@ -290,7 +290,7 @@ async fn ola_both_ways(lab: &Lab, plugin: &str, protocol: &str) {
     bridge.bus.appears("org.z25.Zocp1.Node.heard").await;
     let levels = "0,0,0,0,0,0,0,0,0,102,255,255";
     // OLA sends to those nodes of Art-Net alone that it has heard of.
-    let sets = format!("while ola_set_dmx -u 2 -d {levels}; do :; done");
+    let sets = format!("while ola_set_dmx -u 2 -d {levels}; do sleep 0.02; done");
     let _sets = rack.command("sh").args(["-c", &sets]).start();
     let spot = bridge.bus.node("heard").child("spot");
     spot.becomes("dimmer", 0.4).await;

@@ -32,7 +32,7 @@ fn command(host: &Host, program: &str) -> Cmd {
 
 async fn connect(host: &Host, from: &str, to: &str) {
     let lists = format!(
-        "until jack_lsp | grep -qx '{from}' && jack_lsp | grep -qx '{to}'; do :; done; jack_connect '{from}' '{to}'"
+        "until jack_lsp | grep -qx '{from}' && jack_lsp | grep -qx '{to}'; do sleep 0.02; done; jack_connect '{from}' '{to}'"
     );
     command(host, "sh").args(["-c", &lists]).run().await;
 }

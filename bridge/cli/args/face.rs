@@ -36,7 +36,8 @@ impl MeshArgs {
 pub(crate) struct FaceArgs {
     #[command(flatten)]
     mesh: MeshArgs,
-    /// A network whose programs may send to it, 192.168.1.0/24; of OSC by default only those of this machine, of DMX all
+    /// A network whose programs may send to it, such as 192.168.1.0/24. By default OSC accepts this machine only, and DMX
+    /// every host on the networks of the mesh
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     allow: Vec<String>,
 }
@@ -57,7 +58,6 @@ pub(crate) fn state_folder(said: Option<OsString>) -> Option<PathBuf> {
     if let Some(said) = said {
         return (!said.is_empty()).then(|| said.into());
     }
-    let state = env::var_os("XDG_STATE_HOME").filter(|folder| !folder.is_empty());
-    let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".local/state"));
-    Some(state.map(PathBuf::from).or_else(home)?.join("zocp"))
+    let path = |name| env::var_os(name).map(PathBuf::from);
+    zocp_daemon::config::state_place(path("XDG_STATE_HOME"), path("HOME"))
 }

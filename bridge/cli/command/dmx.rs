@@ -17,7 +17,7 @@ fn told(ready: DmxReady) {
     eprintln!(
         "zocp: {} channels are {} on {}",
         ready.channels,
-        if ready.sends { "sent" } else { "heard" },
+        if ready.sends { "sent" } else { "received" },
         networks.join(", ")
     );
 }

@@ -4,6 +4,8 @@
 //! work.
 //! Limits: [`JOBS_MAX`] orders wait; whoever has more keeps them. [`FAILURES_MAX`] failures wait to be heard.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use crate::{
@@ -46,6 +48,19 @@ impl<T: Send + 'static> Worker<T> {
             jobs,
             failures,
             reported: None,
+        }
+    }
+
+    /// Hands over what `next` gives; whether that stopped because there is no place left.
+    pub(crate) fn fill(&self, mut next: impl FnMut() -> Option<Job<T>>) -> bool {
+        loop {
+            let Ok(place) = self.jobs.try_reserve() else {
+                return true;
+            };
+            match next() {
+                Some(job) => place.send(job),
+                None => return false,
+            }
         }
     }
 
@@ -110,6 +125,12 @@ async fn tell_counts(mesh: &Mesh, old: &Counts, new: &Counts, published: bool) {
     }
 }
 
+/// Packets or events that a face takes before others have their turn.
+pub(crate) const BATCH_MAX: usize = 256;
+/// How often a face reports what it counted.
+pub(crate) const COUNTS_INTERVAL: Duration = Duration::from_secs(1);
+/// Until a face looks again when nothing is due.
+pub(crate) const IDLE: Duration = Duration::from_secs(3600);
 /// Orders that wait.
 pub(crate) const JOBS_MAX: usize = 64;
 /// Failures that wait to be heard.

@@ -33,7 +33,7 @@ use crate::{
     counts::Counts,
     mesh::{CapPath, Mesh, MeshEvent, MeshEvents, Network, Value},
     sets::Sets,
-    worker::{Job, Worker},
+    worker::{BATCH_MAX, COUNTS_INTERVAL, IDLE, Job, Worker},
 };
 
 /// Runs a universe until `shutdown` is done; `ready` is told when it is there.
@@ -86,7 +86,7 @@ fn open(port: u16) -> Result<UdpSocket, FaceError> {
     let open = || {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
         socket.set_nonblocking(true)?;
-        // Several programs of a machine hear one universe.
+        // Several programs of a machine receive one multicast; a unicast packet (Art-Net) reaches only one of them.
         socket.set_reuse_address(true)?;
         socket.set_broadcast(true)?;
         socket.set_multicast_loop_v4(true)?;
@@ -116,7 +116,7 @@ pub(super) struct Running {
     pub(super) receiver: Receiver,
     /// Whether somebody was heard since the last loss.
     pub(super) is_heard: bool,
-    pub(super) sets: Sets,
+    pub(super) sets: Sets<Value>,
     pub(super) channels: HashMap<Arc<str>, CapPath>,
     pub(super) values: HashMap<CapPath, Value>,
     /// Nodes of Art-Net that take the universe, with when they said so.
@@ -174,7 +174,7 @@ impl Running {
             if is_sacn && is_new && self.patch.direction == Direction::In {
                 let group = sacn::group(self.options.universe);
                 if let Err(error) = self.socket.join_multicast_v4(group, *address) {
-                    tracing::warn!(%address, %error, "the universe is not heard there");
+                    tracing::warn!(%address, %error, "cannot join the universe's group there");
                 }
                 if self.patch.sync != 0 {
                     let _ = self
@@ -217,7 +217,7 @@ impl Running {
         tokio::pin!(shutdown);
         let mut buffer = vec![0; PACKET_LEN];
         let jobs = self.worker.jobs.clone();
-        let mut seconds = interval(Duration::from_secs(1));
+        let mut seconds = interval(COUNTS_INTERVAL);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut polls = interval(POLL_INTERVAL);
         loop {
@@ -329,7 +329,7 @@ impl Running {
         if self.is_heard && self.receiver.slots().is_none() {
             tracing::warn!(
                 universe = self.options.universe,
-                "nobody sends the universe any more"
+                "no source has sent the universe for 2.5 s"
             );
         }
         self.heard();
@@ -337,17 +337,15 @@ impl Running {
 
     /// Hands over the values that are due; whether the node takes nothing more now.
     fn flush(&mut self) -> bool {
-        loop {
-            let Ok(place) = self.worker.jobs.try_reserve() else {
-                return true;
-            };
-            let Some((name, value)) = self.sets.take(Instant::now()) else {
-                return false;
-            };
-            if let Some(path) = self.channels.get(&name) {
-                place.send(Job::Tell(path.clone(), value, true));
+        let (sets, channels) = (&mut self.sets, &self.channels);
+        self.worker.fill(|| {
+            loop {
+                let due = sets.take(Instant::now())?;
+                if let Some(path) = channels.get(&due.address) {
+                    return Some(Job::Tell(path.clone(), due.value, true));
+                }
             }
-        }
+        })
     }
 
     fn deadline(&self, is_full: bool) -> Instant {
@@ -358,7 +356,7 @@ impl Running {
             .into_iter()
             .chain(sets)
             .chain(self.receiver.poll_timeout());
-        due.min().unwrap_or(now + Duration::from_secs(3600))
+        due.min().unwrap_or(now + IDLE)
     }
 
     fn count(&mut self) {
@@ -367,8 +365,6 @@ impl Running {
     }
 }
 
-/// Packets before others have their turn.
-pub(crate) const BATCH_MAX: usize = 256;
 /// Octets of the longest packet of both.
 const PACKET_LEN: usize = 2048;
 /// Between two polls of Art-Net.

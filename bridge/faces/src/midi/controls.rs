@@ -20,7 +20,7 @@ use crate::{
     counts::Counts,
     mesh::{Access, CapPath, Capability, Value, number},
     osc::{outbox::Outbox, packet::Arg},
-    sets::Sets,
+    sets::{Due, Sets},
 };
 
 /// See the module.
@@ -32,7 +32,7 @@ pub(crate) struct Controls {
     /// The upper bits of controllers of 14 bits.
     high: HashMap<Control, i32>,
     outbox: Outbox,
-    sets: Sets,
+    sets: Sets<Value>,
     publications: VecDeque<(CapPath, Capability)>,
     pub(crate) counts: Counts,
     /// Something was learned since this was looked at.
@@ -119,6 +119,9 @@ impl Controls {
             ));
         } else if self.know(Entry::of(control), value, true) {
             self.has_learned = true;
+            if let Some(name) = self.names.get(&control) {
+                self.outbox.touched(now, name, vec![Arg::Int(value)]);
+            }
         } else {
             self.counts
                 .refuse("there are too many controls, or two of one name");
@@ -201,8 +204,8 @@ impl Controls {
     /// The next value that is to be emitted now.
     pub(crate) fn next_value(&mut self, now: Instant) -> Option<(CapPath, Value)> {
         loop {
-            let (name, value) = self.sets.take(now)?;
-            if let Some(known) = self.known.get(&name) {
+            let Due { address, value, .. } = self.sets.take(now)?;
+            if let Some(known) = self.known.get(&address) {
                 return Some((known.path.clone(), value));
             }
         }
@@ -296,6 +299,21 @@ mod tests {
         assert!(controls.messages(now + HOLD).is_empty());
         controls.received(now + HOLD, &path, &json!(80.4));
         assert_eq!(controls.messages(now + HOLD), [vec![0xb0, 7, 80]]);
+    }
+
+    #[test]
+    fn a_light_that_is_set_while_its_key_is_held_is_sent_when_the_hand_rests() {
+        let (mut controls, now) = (
+            Controls::new(Map::default(), Map::default()),
+            Instant::now(),
+        );
+        controls.message(now, &[0x90, 36, 100]);
+        let path = ObjectPath::root().child("channel1").capability("note36");
+        let soon = now + HOLD / 6;
+        controls.received(soon, &path, &json!(100));
+        controls.received(soon, &path, &json!(5));
+        assert!(controls.messages(soon).is_empty());
+        assert_eq!(controls.messages(now + HOLD), [vec![0x90, 36, 5]]);
     }
 
     #[test]

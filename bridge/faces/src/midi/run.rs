@@ -16,7 +16,7 @@ use super::{
 use crate::{
     FaceError, file,
     mesh::{Mesh, MeshEvent, MeshEvents, MeshOptions},
-    worker::{Job, Worker},
+    worker::{COUNTS_INTERVAL, IDLE, Job, Worker},
 };
 
 /// What is told of a device before its node begins.
@@ -101,7 +101,7 @@ impl Running {
     ) -> Result<(), FaceError> {
         tokio::pin!(shutdown);
         let jobs = self.worker.jobs.clone();
-        let mut seconds = interval(Duration::from_secs(1));
+        let mut seconds = interval(COUNTS_INTERVAL);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_full = self.flush();
@@ -109,7 +109,7 @@ impl Running {
             // Each branch is cancel-safe: receiving, and sleeping.
             tokio::select! {
                 () = &mut shutdown => {
-                    self.keep();
+                    self.save().await;
                     return Ok(());
                 }
                 Some(message) = self.port.incoming.recv() => self.messages(message),
@@ -121,7 +121,7 @@ impl Running {
                 place = jobs.reserve(), if is_full => drop(place),
                 () = sleep_until(deadline.into()) => {}
                 _ = seconds.tick() => {
-                    self.second();
+                    self.second().await;
                     if self.has_ended() {
                         return Err(FaceError::Device("JACK has ended".to_owned()));
                     }
@@ -157,29 +157,25 @@ impl Running {
                 self.controls.counts.dropped += 1;
             }
         }
-        loop {
-            let Ok(place) = self.worker.jobs.try_reserve() else {
-                return true;
-            };
-            if let Some((path, capability)) = self.controls.next_publication() {
-                place.send(Job::Publish(path, capability));
-            } else if let Some((path, value)) = self.controls.next_value(now) {
-                place.send(Job::Tell(path, value, true));
-            } else {
-                return false;
+        let controls = &mut self.controls;
+        self.worker.fill(|| {
+            if let Some((path, capability)) = controls.next_publication() {
+                return Some(Job::Publish(path, capability));
             }
-        }
+            let (path, value) = controls.next_value(now)?;
+            Some(Job::Tell(path, value, true))
+        })
     }
 
     fn deadline(&self, is_full: bool) -> Instant {
         let now = Instant::now();
         let (device, node) = self.controls.poll_timeout(now);
         let due = device.into_iter().chain(node.filter(|_| !is_full)).min();
-        due.unwrap_or(now + Duration::from_secs(3600))
+        due.unwrap_or(now + IDLE)
     }
 
-    fn second(&mut self) {
-        self.keep();
+    async fn second(&mut self) {
+        self.save().await;
         self.controls.counts.dropped += self.port.dropped.swap(0, Ordering::Relaxed);
         self.worker.report(&self.controls.counts);
     }
@@ -195,11 +191,11 @@ impl Running {
     }
 
     /// Writes what was learned, if something was.
-    fn keep(&mut self) {
+    async fn save(&mut self) {
         if std::mem::take(&mut self.controls.has_learned)
             && let Some(file) = &self.file
         {
-            file::save(file, &self.controls.learned().text());
+            file::save(file.clone(), self.controls.learned().text()).await;
         }
     }
 }

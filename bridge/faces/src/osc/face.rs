@@ -5,7 +5,7 @@
 //! told. A [`Source`] is where a packet came from; a destination is where values go to, by its number.
 //! Invariants: FACE-1. A destination that is also a source is not told what it said, see `outbox`. FACE-2. A message that
 //! is refused changes nothing, is counted, and is answered where the source can be answered.
-//! Limits: those of `space`, `sets`, `outbox`, `schedule` and `matches`; [`LISTENS_MAX`].
+//! Limits: those of `space`, `sets`, `outbox`, `schedule` and `matches`; [`LISTENS_MAX`], [`MATCHES_MAX`], [`ANSWERS_MAX`].
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,6 +16,7 @@ use std::{
 
 use super::{
     destination::{Destination, Source, Told, Wants},
+    map::is_address,
     matches::Patterns,
     outbox::Outbox,
     packet::{self, Arg, Group, Message},
@@ -26,8 +27,24 @@ use super::{
 use crate::{
     counts::Counts,
     mesh::{CapPath, CheckError, MeshEvent, PeerId, SetFailure, Value},
-    sets::Sets,
+    sets::{Due, Sets},
 };
+
+/// What one packet may do, or one bundle whose time has come.
+#[derive(Debug)]
+struct Budget {
+    matches: usize,
+    answers: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            matches: MATCHES_MAX,
+            answers: ANSWERS_MAX,
+        }
+    }
+}
 
 /// The time, for what happens here and for time tags.
 #[derive(Debug, Clone, Copy)]
@@ -40,10 +57,10 @@ pub(crate) struct Now {
 /// A value that is to be set.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Set {
-    pub(crate) address: Arc<str>,
     pub(crate) peer: PeerId,
     pub(crate) path: CapPath,
-    pub(crate) value: Value,
+    /// The address, and the value with where it came from.
+    pub(crate) due: Due<(Source, Value)>,
 }
 
 /// What is to be told beside values.
@@ -61,11 +78,15 @@ pub(crate) enum Output {
 pub(crate) struct Face {
     pub(crate) space: Space,
     destinations: BTreeMap<Destination, Told>,
-    sets: Sets,
+    sets: Sets<(Source, Value)>,
     schedule: Schedule<Source>,
     pub(crate) counts: Counts,
     outputs: VecDeque<Output>,
     patterns: Patterns,
+    /// For how many addresses connections listen, of all together.
+    listens: usize,
+    /// What one packet may still do.
+    budget: Budget,
 }
 
 impl Face {
@@ -101,7 +122,10 @@ impl Face {
     }
 
     pub(crate) fn remove(&mut self, id: Destination) {
-        self.destinations.remove(&id);
+        let removed = self.destinations.remove(&id);
+        if let Some(Wants::Listed(listed)) = removed.map(|told| told.wants) {
+            self.listens -= listed.len();
+        }
     }
 
     /// Whether a destination listens for an address, for one that says for which it does.
@@ -114,18 +138,23 @@ impl Face {
         else {
             return;
         };
-        if listens {
-            if listed.len() < LISTENS_MAX {
-                listed.insert(address.into());
-            }
-        } else {
-            listed.remove(address);
+        if !listens {
+            self.listens -= usize::from(listed.remove(address));
             outbox.forget(address);
+        } else if !is_address(address) {
+            self.counts
+                .refuse("a connection listens for what is no address");
+        } else if self.listens == LISTENS_MAX {
+            self.counts
+                .refuse("connections listen for too many addresses");
+        } else {
+            self.listens += usize::from(listed.insert(address.into()));
         }
     }
 
     /// A packet came.
     pub(crate) fn packet(&mut self, now: Now, source: Source, octets: &[u8]) {
+        self.budget = Budget::default();
         let groups = match packet::decode(octets) {
             Ok(groups) => groups,
             Err(error) => return self.refuse(source, "", &error),
@@ -166,6 +195,11 @@ impl Face {
                 &"not a pattern, or too many different ones",
             );
         };
+        let Some(left) = self.budget.matches.checked_sub(matched.len()) else {
+            self.budget.matches = 0;
+            return self.refuse(source, &address, &"the packet matches too many addresses");
+        };
+        self.budget.matches = left;
         let writable: Vec<Arc<str>> = matched
             .iter()
             .filter(|address| {
@@ -199,24 +233,17 @@ impl Face {
             Ok(value) => entry.kind.args(value),
             Err(_) => args.to_vec(),
         };
-        let present = is_state.then(|| entry.args()).flatten();
-        for told in self
-            .destinations
-            .iter_mut()
-            .filter(|(id, told)| told.is(**id, source))
-        {
-            told.1.outbox.touched(now.instant, address, said.clone());
-            if checked.is_err()
-                && told.1.wants(address)
-                && let Some(present) = &present
-            {
-                // A control that shows what was refused is put back.
-                told.1.outbox.state(now.instant, address, present.clone());
+        for (id, told) in &mut self.destinations {
+            if told.is(*id, source) {
+                told.outbox.touched(now.instant, address, said.clone());
             }
         }
+        if checked.is_err() {
+            self.put_back(now, source, address);
+        }
         match checked {
-            Ok(value) if is_state => self.sets.state(now.instant, address, value),
-            Ok(value) => self.sets.event(address, value),
+            Ok(value) if is_state => self.sets.state(now.instant, address, (source, value)),
+            Ok(value) => self.sets.event(address, (source, value)),
             Err(reason) => self.refuse(source, address, &reason),
         }
     }
@@ -224,14 +251,13 @@ impl Face {
     /// The next value that is to be set now.
     pub(crate) fn next_set(&mut self, now: Now) -> Option<Set> {
         loop {
-            let (address, value) = self.sets.take(now.instant)?;
-            if let Some(entry) = self.space.at(&address) {
+            let due = self.sets.take(now.instant)?;
+            if let Some(entry) = self.space.at(&due.address) {
                 self.counts.taken += 1;
                 return Some(Set {
                     peer: entry.peer,
                     path: entry.path.clone(),
-                    address,
-                    value,
+                    due,
                 });
             }
         }
@@ -239,17 +265,31 @@ impl Face {
 
     /// What became of a value that was to be set.
     pub(crate) fn not_set(&mut self, now: Now, set: Set, failure: &SetFailure) {
+        self.budget = Budget::default();
         self.counts.taken -= 1;
+        let (address, source) = (Arc::clone(&set.due.address), set.due.value.0);
         match failure {
-            SetFailure::Busy if self.space.at(&set.address).is_some_and(Entry::is_state) => {
-                self.sets.again(now.instant, &set.address, set.value);
+            SetFailure::Busy if self.space.at(&address).is_some_and(Entry::is_state) => {
+                self.sets.again(now.instant, set.due);
             }
             SetFailure::Busy => self.counts.dropped += 1,
-            SetFailure::Gone => self
-                .counts
-                .refuse(&format!("{}: the node is gone", set.address)),
+            SetFailure::Gone => self.refuse(source, &address, &"the node is gone"),
             SetFailure::Refused(reason) => {
-                self.counts.refuse(&format!("{}: {reason}", set.address))
+                self.put_back(now, source, &address);
+                self.refuse(source, &address, reason);
+            }
+        }
+    }
+
+    /// A control that shows what was refused is put back to the value that the state has.
+    fn put_back(&mut self, now: Now, source: Source, address: &Arc<str>) {
+        let entry = self.space.at(address).filter(|entry| entry.is_state());
+        let Some(present) = entry.and_then(Entry::args) else {
+            return;
+        };
+        for (id, told) in &mut self.destinations {
+            if told.is(*id, source) && told.wants(address) {
+                told.outbox.state(now.instant, address, present.clone());
             }
         }
     }
@@ -375,6 +415,7 @@ impl Face {
     /// Messages whose time has come take effect.
     pub(crate) fn timeout(&mut self, now: Now) {
         while let Some((group, source)) = self.schedule.take(now.clock) {
+            self.budget = Budget::default();
             self.apply(now, source, group);
         }
         self.counts.replaced = self.sets.replaced;
@@ -392,7 +433,10 @@ impl Face {
         };
         self.counts
             .refuse(&format!("{address} from {who}: {reason}"));
-        if let Source::Connection(to) = source {
+        if let Source::Connection(to) = source
+            && let Some(left) = self.budget.answers.checked_sub(1)
+        {
+            self.budget.answers = left;
             let args = [address, &reason.to_string()].map(|text| Arg::Text(text.to_owned()));
             let message = Message {
                 address: ERROR_ADDRESS.to_owned(),
@@ -424,8 +468,12 @@ fn explained(error: &CheckError) -> String {
 
 /// Where the reason is sent why a message was refused.
 const ERROR_ADDRESS: &str = "/error";
-/// Addresses for which one connection listens.
-pub(crate) const LISTENS_MAX: usize = 16_384;
+/// Addresses for which connections listen, all together.
+pub(crate) const LISTENS_MAX: usize = 65_536;
+/// Addresses that the patterns of one packet match; what exceeds that is refused.
+pub(crate) const MATCHES_MAX: usize = 65_536;
+/// Answers to one packet; further refusals are counted alone.
+pub(crate) const ANSWERS_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -4,11 +4,11 @@
 //! wants a WebSocket becomes one: text is commands, octets are OSC both ways.
 //! Invariants: HTTP-1. Only `GET` and `HEAD`. HTTP-2. A page of a browser reaches nothing here, unless it came from here:
 //! a request must name this host as people do without a server of names, and the origin of a WebSocket must be the same host.
-//! Limits: [`MESSAGE_LEN_MAX`] octets of a message of a WebSocket; the head of a request those of hyper; connections are
-//! counted in `connection`.
+//! Limits: [`MESSAGE_LEN_MAX`] octets of a message of a WebSocket; the head of a request those of hyper; connections and
+//! WebSockets are counted together in `listener`; [`PING_INTERVAL`] for a WebSocket that is gone.
 //! Spec: OSCQuery proposal; RFC 6455.
 
-use std::{convert::Infallible, net::IpAddr, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::Full;
@@ -24,7 +24,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
 use tokio::{
     net::TcpStream,
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -35,11 +36,14 @@ use tokio_tungstenite::{
 
 use super::connection::{Connections, Input, Kind, Outgoing, PACKETS_MAX};
 
-/// Serves a connection of HTTP until it ends.
-pub(crate) async fn serve(connections: Connections, stream: TcpStream) {
+/// A place among the connections of the face, kept until what a connection became ends.
+pub(crate) type Place = Arc<OwnedSemaphorePermit>;
+
+/// Serves a connection of HTTP until it ends. A WebSocket that it becomes goes on and keeps the place.
+pub(crate) async fn serve(connections: Connections, stream: TcpStream, place: Place) {
     let service = service_fn(|request| {
-        let connections = connections.clone();
-        async move { Ok::<_, Infallible>(respond(connections, request).await) }
+        let (connections, place) = (connections.clone(), Arc::clone(&place));
+        async move { Ok::<_, Infallible>(respond(connections, request, place).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -50,7 +54,11 @@ pub(crate) async fn serve(connections: Connections, stream: TcpStream) {
     }
 }
 
-async fn respond(connections: Connections, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn respond(
+    connections: Connections,
+    request: Request<Incoming>,
+    place: Place,
+) -> Response<Full<Bytes>> {
     if !is_for_us(request.headers()) {
         return plain(StatusCode::FORBIDDEN);
     }
@@ -58,7 +66,7 @@ async fn respond(connections: Connections, request: Request<Incoming>) -> Respon
         return plain(StatusCode::METHOD_NOT_ALLOWED);
     }
     if request.headers().contains_key(header::SEC_WEBSOCKET_KEY) {
-        return upgrade(connections, request);
+        return upgrade(connections, request, place);
     }
     let path = request.uri().path().to_owned();
     let attribute = request.uri().query().map(str::to_owned);
@@ -100,7 +108,7 @@ fn is_for_us(headers: &HeaderMap) -> bool {
         let origin = origin.to_str().unwrap_or_default();
         origin
             .split_once("://")
-            .is_some_and(|(_, named)| named == host)
+            .is_some_and(|(scheme, named)| scheme == "http" && named.eq_ignore_ascii_case(host))
     });
     is_same && is_local_name(host)
 }
@@ -112,10 +120,16 @@ fn is_local_name(host: &str) -> bool {
         _ => host,
     };
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    name.parse::<IpAddr>().is_ok() || !name.contains('.') || name.ends_with(".local")
+    name.parse::<IpAddr>().is_ok()
+        || !name.contains('.')
+        || name.to_ascii_lowercase().ends_with(".local")
 }
 
-fn upgrade(connections: Connections, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+fn upgrade(
+    connections: Connections,
+    mut request: Request<Incoming>,
+    place: Place,
+) -> Response<Full<Bytes>> {
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY);
     let accept = key.map(|key| derive_accept_key(key.as_bytes()));
     let Some(accept) = accept.and_then(|accept| HeaderValue::from_str(&accept).ok()) else {
@@ -127,6 +141,7 @@ fn upgrade(connections: Connections, mut request: Request<Incoming>) -> Response
             Ok(upgraded) => converse(connections, upgraded).await,
             Err(error) => tracing::debug!(%error, "no WebSocket came of a request"),
         }
+        drop(place);
     });
     let mut response = plain(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
@@ -152,10 +167,15 @@ async fn converse(connections: Connections, upgraded: Upgraded) {
     if connections.inputs.send(opened).await.is_err() {
         return;
     }
+    let mut pings = interval(PING_INTERVAL);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Whether something came since the last ping.
+    let mut is_answered = true;
     loop {
         tokio::select! {
             message = socket.next() => {
                 let Some(Ok(message)) = message else { break };
+                is_answered = true;
                 let Some(input) = input_of(id, message) else { continue };
                 if connections.inputs.send(input).await.is_err() {
                     break;
@@ -167,10 +187,17 @@ async fn converse(connections: Connections, upgraded: Upgraded) {
                     Some(Outgoing::Text(text)) => Message::text(text),
                     None => break,
                 };
-                let sent = tokio::time::timeout(SEND_TIMEOUT, socket.send(message));
+                let sent = timeout(SEND_TIMEOUT, socket.send(message));
                 if !matches!(sent.await, Ok(Ok(()))) {
                     break;
                 }
+            }
+            _ = pings.tick() => {
+                let sent = timeout(SEND_TIMEOUT, socket.send(Message::Ping(Bytes::new())));
+                if !is_answered || !matches!(sent.await, Ok(Ok(()))) {
+                    break;
+                }
+                is_answered = false;
             }
         }
     }
@@ -202,6 +229,8 @@ fn input_of(id: u64, message: Message) -> Option<Input> {
 
 /// Octets of a message of a WebSocket; a longer one ends it.
 pub(crate) const MESSAGE_LEN_MAX: usize = 65_536;
+/// Between two pings of a WebSocket; one from which nothing came in that time is closed.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// A WebSocket that takes nothing for so long is closed.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 

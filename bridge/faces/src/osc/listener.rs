@@ -59,7 +59,7 @@ impl Listener {
         }
     }
 
-    async fn carry(self, stream: TcpStream, _place: OwnedSemaphorePermit) {
+    async fn carry(self, stream: TcpStream, place: OwnedSemaphorePermit) {
         let is_http = match self.speaks {
             Speaks::Osc => false,
             Speaks::Http => true,
@@ -71,9 +71,10 @@ impl Listener {
             }
         };
         if is_http {
-            http::serve(self.connections, stream).await;
+            http::serve(self.connections, stream, Arc::new(place)).await;
         } else {
             self.connections.serve(stream, None).await;
+            drop(place);
         }
     }
 }

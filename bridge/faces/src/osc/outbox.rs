@@ -8,7 +8,7 @@
 //! Limits: [`STATES_MAX`] states and [`EVENTS_MAX`] events wait; further ones are dropped and counted.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,6 +24,8 @@ pub(crate) struct Outbox {
     places: HashMap<Arc<str>, usize>,
     events: usize,
     touched: HashMap<Arc<str>, Touched>,
+    /// When each of them is over.
+    held: BTreeSet<(Instant, Arc<str>)>,
     /// Nothing is sent before.
     next: Option<Instant>,
     dropped: u64,
@@ -58,7 +60,8 @@ impl Outbox {
         }
     }
 
-    /// An event. `is_answer`: it may come from what a destination has sent, and is then not told to it.
+    /// An event. `is_answer`: it may come from what a destination has sent. Then the destination is not told what it sent,
+    /// and anything else as a state is, when [`HOLD`] is over.
     pub(crate) fn event(
         &mut self,
         now: Instant,
@@ -66,8 +69,13 @@ impl Outbox {
         args: Vec<Arg>,
         is_answer: bool,
     ) {
-        let is_touched = |touched: &Touched| touched.until > now;
-        if is_answer && self.touched.get(address).is_some_and(is_touched) {
+        if is_answer
+            && let Some(touched) = self.touched.get_mut(address)
+            && touched.until > now
+        {
+            if args != touched.sent {
+                self.dropped += u64::from(touched.waiting.replace(args).is_some());
+            }
             return;
         }
         if self.events == EVENTS_MAX {
@@ -91,12 +99,18 @@ impl Outbox {
             sent,
             waiting: None,
         };
-        self.touched.insert(Arc::clone(address), touched);
+        self.held.insert((touched.until, Arc::clone(address)));
+        let before = self.touched.insert(Arc::clone(address), touched);
+        if let Some(before) = before.filter(|before| before.until != now + HOLD) {
+            self.held.remove(&(before.until, Arc::clone(address)));
+        }
     }
 
     /// The address is gone.
     pub(crate) fn forget(&mut self, address: &str) {
-        self.touched.remove(address);
+        if let Some((address, touched)) = self.touched.remove_entry(address) {
+            self.held.remove(&(touched.until, address));
+        }
         if let Some(place) = self.places.remove(address) {
             self.queue[place] = None;
         }
@@ -125,12 +139,13 @@ impl Outbox {
 
     /// What was held back long enough is queued, if it is news to the destination.
     fn release(&mut self, now: Instant) {
-        let is_over = |touched: &Touched| touched.until <= now;
-        if !self.touched.values().any(is_over) {
-            return;
-        }
-        let over = self.touched.extract_if(|_, touched| is_over(touched));
-        for (address, touched) in over.collect::<Vec<_>>() {
+        while self.held.first().is_some_and(|(until, _)| *until <= now) {
+            let Some((_, address)) = self.held.pop_first() else {
+                return;
+            };
+            let Some(touched) = self.touched.remove(&address) else {
+                continue;
+            };
             if let Some(args) = touched.waiting.filter(|args| *args != touched.sent) {
                 self.state(now, &address, args);
             }
@@ -144,7 +159,7 @@ impl Outbox {
             .iter()
             .any(Option::is_some)
             .then(|| self.next.unwrap_or(now));
-        let held = self.touched.values().map(|touched| touched.until).min();
+        let held = self.held.first().map(|(until, _)| *until);
         [queued, held].into_iter().flatten().min()
     }
 

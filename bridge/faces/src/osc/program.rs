@@ -23,7 +23,7 @@ use super::{
 use crate::{
     counts::Counts,
     mesh::{CapPath, Capability, Value},
-    sets::Sets,
+    sets::{Due, Sets},
 };
 
 /// See the module.
@@ -33,9 +33,10 @@ pub(crate) struct Program {
     known: BTreeMap<Arc<str>, Known>,
     places: HashMap<CapPath, Arc<str>>,
     outbox: Outbox,
-    sets: Sets,
+    sets: Sets<Value>,
     schedule: Schedule<()>,
-    publications: VecDeque<(CapPath, Capability)>,
+    /// Addresses whose capability is to be published; each is here once.
+    publications: VecDeque<Arc<str>>,
     pub(crate) counts: Counts,
     /// Something was learned since this was looked at.
     pub(crate) has_learned: bool,
@@ -48,6 +49,8 @@ struct Known {
     capability: Capability,
     kind: Kind,
     is_learned: bool,
+    /// Whether its capability waits to be published.
+    is_due: bool,
 }
 
 impl Program {
@@ -89,8 +92,10 @@ impl Program {
             return false;
         }
         let capability = entry.capability(value);
-        self.publications
-            .push_back((path.clone(), capability.clone()));
+        let before = self.known.get(&address);
+        if !before.is_some_and(|before| before.is_due) {
+            self.publications.push_back(Arc::clone(&address));
+        }
         self.places.insert(path.clone(), Arc::clone(&address));
         let known = Known {
             kind: Kind::of(&capability),
@@ -98,6 +103,7 @@ impl Program {
             path,
             capability,
             is_learned,
+            is_due: true,
         };
         self.known.insert(address, known);
         true
@@ -139,7 +145,7 @@ impl Program {
 
     fn message(&mut self, now: Now, address: &str, args: &[Arg]) -> Result<(), String> {
         let Some((address, known)) = self.known.get_key_value(address) else {
-            return self.learn(address, args);
+            return self.learn(now, address, args);
         };
         if known.entry.direction == Direction::In {
             return Err("it is one that the program takes, by the map".to_owned());
@@ -157,12 +163,12 @@ impl Program {
                 Ok(())
             }
             // It sends something else now than it did when it was learned.
-            Err(_) if known.is_learned => self.learn(&address, args),
+            Err(_) if known.is_learned => self.learn(now, &address, args),
             Err(error) => Err(error.to_string()),
         }
     }
 
-    fn learn(&mut self, address: &str, args: &[Arg]) -> Result<(), String> {
+    fn learn(&mut self, now: Now, address: &str, args: &[Arg]) -> Result<(), String> {
         if !self.learns {
             return Err("it is not in the map".to_owned());
         }
@@ -187,6 +193,12 @@ impl Program {
             return Err("there are too many addresses, or two of one name".to_owned());
         }
         self.has_learned = true;
+        if let Some((address, known)) = self.known.get_key_value(address)
+            && let Some(value) = &known.capability.value
+        {
+            let sent = known.kind.args(value);
+            self.outbox.touched(now.instant, address, sent);
+        }
         Ok(())
     }
 
@@ -205,13 +217,16 @@ impl Program {
 
     /// The next capability that is to be published, before any value is told.
     pub(crate) fn next_publication(&mut self) -> Option<(CapPath, Capability)> {
-        self.publications.pop_front()
+        let address = self.publications.pop_front()?;
+        let known = self.known.get_mut(&address)?;
+        known.is_due = false;
+        Some((known.path.clone(), known.capability.clone()))
     }
 
     /// The next value that is to be emitted now.
     pub(crate) fn next_value(&mut self, now: Now) -> Option<(CapPath, Value)> {
         loop {
-            let (address, value) = self.sets.take(now.instant)?;
+            let Due { address, value, .. } = self.sets.take(now.instant)?;
             if let Some(known) = self.known.get(&address) {
                 return Some((known.path.clone(), value));
             }

@@ -11,7 +11,7 @@ use super::{
     options::Ready,
     packet::PACKET_LEN_MAX,
     program::Program,
-    run::{BATCH_MAX, COUNTS_INTERVAL, DATAGRAM_LEN, IDLE, now},
+    run::{DATAGRAM_LEN, now},
     senders::{Senders, datagrams},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     allow::Allow,
     file,
     mesh::{Mesh, MeshEvent, MeshEvents, MeshOptions},
-    worker::{Job, Worker},
+    worker::{BATCH_MAX, COUNTS_INTERVAL, IDLE, Job, Worker},
 };
 
 /// What is told of a program before its node begins.
@@ -68,7 +68,7 @@ pub async fn publish(
     let remote = senders.add(0, &options.remote).await?;
     if options.listen.ip().is_loopback() && !remote.ip().is_loopback() {
         return Err(FaceError::Usage(format!(
-            "listening at {} nothing is heard of {remote}: --listen 0.0.0.0:{}",
+            "packets of {remote} cannot reach {}, an address of this machine alone: use --listen 0.0.0.0:{}",
             options.listen,
             options.listen.port()
         )));
@@ -119,7 +119,7 @@ impl Running {
             // Each branch is cancel-safe: receiving, and sleeping.
             tokio::select! {
                 () = &mut shutdown => {
-                    self.keep();
+                    self.save().await;
                     return Ok(());
                 }
                 received = self.senders.main.recv_from(&mut buffer) => self.datagrams(received, &mut buffer),
@@ -129,7 +129,7 @@ impl Running {
                     drop(place);
                 }
                 () = sleep_until(deadline.into()) => {}
-                _ = seconds.tick() => self.second(),
+                _ = seconds.tick() => self.second().await,
             }
             self.program.timeout(now());
         }
@@ -170,18 +170,14 @@ impl Running {
         for packet in self.program.packets(now, DATAGRAM_LEN) {
             self.senders.send(self.remote, &packet).await;
         }
-        loop {
-            let Ok(place) = self.worker.jobs.try_reserve() else {
-                return true;
-            };
-            if let Some((path, capability)) = self.program.next_publication() {
-                place.send(Job::Publish(path, capability));
-            } else if let Some((path, value)) = self.program.next_value(now) {
-                place.send(Job::Tell(path, value, true));
-            } else {
-                return false;
+        let program = &mut self.program;
+        self.worker.fill(|| {
+            if let Some((path, capability)) = program.next_publication() {
+                return Some(Job::Publish(path, capability));
             }
-        }
+            let (path, value) = program.next_value(now)?;
+            Some(Job::Tell(path, value, true))
+        })
     }
 
     fn deadline(&self, is_full: bool) -> Instant {
@@ -192,18 +188,18 @@ impl Running {
         due.unwrap_or(now.instant + IDLE)
     }
 
-    fn second(&mut self) {
-        self.keep();
+    async fn second(&mut self) {
+        self.save().await;
         self.worker.report(&self.program.counts);
     }
 
     /// Writes what was learned, if something was.
-    fn keep(&mut self) {
+    async fn save(&mut self) {
         if !std::mem::take(&mut self.program.has_learned) {
             return;
         }
         if let Some(file) = &self.file {
-            file::save(file, &self.program.learned().text());
+            file::save(file.clone(), self.program.learned().text()).await;
         }
     }
 }

@@ -36,7 +36,7 @@ use crate::{
     FaceError,
     allow::Allow,
     mesh::{Mesh, MeshEvents},
-    worker::{Job, Worker},
+    worker::{BATCH_MAX, COUNTS_INTERVAL, IDLE, Job, Worker},
 };
 
 /// Runs a face of OSC until `shutdown` is done; `ready` is told when it listens.
@@ -281,22 +281,16 @@ impl Running {
     /// Hands over all that is due, and says whether something has to wait although it is due.
     async fn flush(&mut self) -> bool {
         let now = now();
-        let mut blocked = false;
-        loop {
-            let Ok(place) = self.worker.jobs.try_reserve() else {
-                blocked = true;
-                break;
-            };
-            let Some(set) = self.face.next_set(now) else {
-                break;
-            };
-            place.send(Job::Set {
+        let face = &mut self.face;
+        let mut blocked = self.worker.fill(|| {
+            let set = face.next_set(now)?;
+            Some(Job::Set {
                 peer: set.peer,
                 path: set.path.clone(),
-                value: set.value.clone(),
+                value: set.due.value.1.clone(),
                 about: set,
-            });
-        }
+            })
+        });
         while let Some(output) = self.face.poll_output() {
             self.output(output);
         }
@@ -374,8 +368,6 @@ pub(crate) fn now() -> Now {
     }
 }
 
-/// Packets or events before others have their turn.
-pub(crate) const BATCH_MAX: usize = 256;
 /// Inputs of connections that wait.
 pub(crate) const INPUTS_MAX: usize = 256;
 /// Octets of a bundle in a datagram: no network has to cut it.
@@ -384,9 +376,5 @@ pub(crate) const DATAGRAM_LEN: usize = 1400;
 const STREAM_LEN: usize = 16 * 1024;
 /// Places that a connection has at least when it is sent a row of packets.
 const PLACES_MIN: usize = 8;
-/// How often what was counted is told.
-pub(crate) const COUNTS_INTERVAL: Duration = Duration::from_secs(1);
-/// When nothing is due.
-pub(crate) const IDLE: Duration = Duration::from_secs(3600);
 /// Before what is due and has no place is tried again.
 const BLOCKED_PAUSE: Duration = Duration::from_millis(2);

@@ -87,7 +87,7 @@ impl Rig {
 
     fn sets(&mut self) -> Vec<(String, Value)> {
         let sets = std::iter::from_fn(|| self.face.next_set(self.now));
-        sets.map(|set| (set.address.to_string(), set.value))
+        sets.map(|set| (set.due.address.to_string(), set.due.value.1))
             .collect()
     }
 
@@ -264,4 +264,40 @@ fn a_node_that_is_busy_gets_the_newest_value_later() {
     rig.face.not_set(rig.now, set, &SetFailure::Busy);
     rig.later(TICK);
     assert_eq!(rig.sets(), [("/lamp/level".into(), json!(0.7))]);
+}
+
+#[test]
+fn what_a_node_refuses_is_answered_and_the_control_is_put_back() {
+    let mut rig = Rig::new();
+    rig.face.add(rig.now, 3, Wants::Below(Vec::new()), None);
+    rig.changed("level", json!(0.2));
+    rig.told(3);
+    let source = Source::Connection(3);
+    rig.send(source, "/lamp/level", &[Arg::Float(0.7)]);
+    let set = rig.face.next_set(rig.now).unwrap();
+    rig.face
+        .not_set(rig.now, set, &SetFailure::Refused("not today".into()));
+    let Some(Output::Answer(3, answer)) = rig.face.poll_output() else {
+        panic!("no answer");
+    };
+    let answer = &decode(&answer).unwrap()[0].messages[0];
+    let reason = Arg::Text("not today".into());
+    assert_eq!((&*answer.address, &answer.args[1]), ("/error", &reason));
+    rig.later(HOLD);
+    let level = ("/lamp/level".to_owned(), vec![Arg::Float(0.2)]);
+    assert_eq!(rig.told(3), [level]);
+}
+
+#[test]
+fn the_answers_to_a_packet_have_a_bound() {
+    let mut rig = Rig::new();
+    let nothing: [(&str, &[Arg]); 30] = [("/nothing", &[]); 30];
+    rig.send_at(AT_ONCE, Source::Connection(3), &nothing);
+    let answers = std::iter::from_fn(|| rig.face.poll_output());
+    assert_eq!(
+        (answers.count(), rig.face.counts.refused),
+        (ANSWERS_MAX, 30)
+    );
+    rig.send(Source::Connection(3), "/nothing", &[]);
+    assert!(rig.face.poll_output().is_some(), "another packet");
 }
