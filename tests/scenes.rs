@@ -156,7 +156,10 @@ fn namesakes_are_told_apart_and_a_node_that_was_started_again_is_known() {
             (stage.get(one, name).await, stage.get(two, name).await)
         };
         stage.bus.appears(&format!("{NODES}lamp")).await;
-        while !both_are_there(&stage.bus, &uuids).await {}
+        in_time("both nodes", async {
+            while !both_are_there(&stage.bus, &uuids).await {}
+        })
+        .await;
         stage.scene(&["save", "x", "--except", "*:mic"]).run().await;
         for uuid in &uuids {
             stage.set(uuid, "b", "0.7").await;
@@ -176,7 +179,10 @@ fn namesakes_are_told_apart_and_a_node_that_was_started_again_is_known() {
         let met = bridge.call("org.z25.Zocp1.Bridge", "Connect", &again_at);
         met.await.expect("an endpoint");
         let uuids = [one.id(), again.id()].map(|id| id.to_string());
-        while !both_are_there(&stage.bus, &uuids).await {}
+        in_time("both nodes", async {
+            while !both_are_there(&stage.bus, &uuids).await {}
+        })
+        .await;
         let loaded = stage.load(&[]).await;
         assert_eq!(loaded.status.code(), Some(0), "{loaded:?}");
         assert_eq!(stage.get(&uuids[1], "b").await, "0.22");
@@ -242,7 +248,8 @@ fn a_fade_ends_on_the_very_values_and_stays_where_it_is_interrupted() {
         assert_eq!(refused.status.code(), Some(2), "{refused:?}");
         let long = ["load", "x", "lamp:dim", "--over", "60m"];
         let mut fade = stage.scene(&long).label("fade").start();
-        while stage.get("lamp", "dim").await == "0.0" {}
+        let moves = async { while stage.get("lamp", "dim").await == "0.0" {} };
+        in_time("the fade", moves).await;
         fade.interrupt();
         assert_eq!(fade.ended().await.code(), Some(11));
         fade.says("interrupted at 0 %").await;
@@ -277,5 +284,54 @@ fn a_scene_that_is_held_is_wired_again_and_with_exclusive_nothing_else_is() {
         assert_eq!(wires.as_array().map(Vec::len), Some(1), "{wires}");
         held.interrupt();
         assert!(held.ended().await.success());
+    });
+}
+
+#[test]
+fn a_held_wire_that_the_scene_writes_with_a_uuid_is_made_once_and_a_refused_one_is_told_as_such() {
+    isolated(async |lab: Lab| {
+        let (lamp, at_lamp) = node("lamp", &[("a", json!(0.1)), ("text", json!("day"))]).await;
+        let (desk, at_desk) = node("desk", &[("x", json!(0.3))]).await;
+        tokio::spawn(read(at_lamp));
+        tokio::spawn(read(at_desk));
+        let stage = Stage::start(&lab, &[&lamp, &desk]).await;
+        for name in ["lamp", "desk"] {
+            stage.bus.appears(&format!("{NODES}{name}")).await;
+        }
+        let zocp = |args: &[&str]| stage.bus.command(ZOCP).args(args);
+        zocp(&["wire", "desk:x", "lamp:a"]).run().await;
+        stage.scene(&["save", "x"]).run().await;
+        zocp(&["unwire", "desk:x", "lamp:a"]).run().await;
+        let home = std::env::var("HOME").expect("a home");
+        let state = std::env::var("XDG_STATE_HOME").unwrap_or(format!("{home}/.local/state"));
+        let file = format!("{state}/zocp/scenes/x.json");
+        let scene = std::fs::read_to_string(&file).expect("a scene");
+        let mut scene: Value = serde_json::from_str(&scene).expect("JSON");
+        let (from, to) = (format!("{}:x", desk.id()), format!("{}:a", lamp.id()));
+        scene["wires"][0]["from"] = json!(from);
+        scene["wires"][0]["to"] = json!(to);
+        let mut refused = scene["wires"][0].clone();
+        refused["to"] = json!("lamp:nothing");
+        scene["wires"].as_array_mut().expect("wires").push(refused);
+        std::fs::write(&file, scene.to_string()).expect("written");
+
+        let mut held = stage.scene(&["hold", "x", "--exclusive"]).start();
+        held.says(&format!("{from} -> {to}: wired")).await;
+        let refused = held.says("-> lamp:nothing: ").await;
+        assert!(!refused.contains("wired"), "{refused}");
+        // The marker: another wire is removed in the next rounds, and the one that was made stays.
+        zocp(&["wire", "desk:x", "lamp:text"]).run().await;
+        held.says("desk:x -> lamp:text: removed").await;
+        zocp(&["wire", "desk:x", "lamp:text"]).run().await;
+        held.says("desk:x -> lamp:text: removed").await;
+        let more = held.unmatched();
+        assert!(
+            !more
+                .iter()
+                .any(|line| line.contains("wired") || line.contains("removed")),
+            "{more:?}"
+        );
+        held.signal(rustix::process::Signal::TERM);
+        assert!(held.ended().await.success(), "SIGTERM ends it as well");
     });
 }

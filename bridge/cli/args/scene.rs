@@ -45,7 +45,7 @@ pub(crate) enum SceneCommand {
         name: String,
         #[command(flatten)]
         parts: SceneParts,
-        /// Take every wire away that is not in the scene, by whomever it was made
+        /// Remove every wire that is not in the scene, whoever made it
         #[arg(long)]
         exclusive: bool,
     },

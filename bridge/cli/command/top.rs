@@ -7,6 +7,7 @@ use zocp_top::Options;
 
 use crate::{
     client::Client,
+    command::bridge::end_signals,
     exit::{Exit, Failure},
 };
 
@@ -23,13 +24,16 @@ pub(crate) async fn run(bus: Option<String>) -> Result<(), Failure> {
     let actions = Actions::new(actor.connection.clone(), followed.clone());
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let options = Options { has_colour: !plain };
+    let ended = end_signals(&[])?;
     tokio::select! {
-        ended = feed => {
-            ended?;
+        // The terminal is as it was before when the other futures are dropped.
+        () = ended => Ok(()),
+        lost = feed => {
+            lost?;
             Err(Failure::new(Exit::NoBus, "the bus is gone"))
         }
-        ended = zocp_top::run(options, followed, actions) => {
-            ended.map_err(|error| Failure::new(Exit::Failure, error.to_string()))
+        shown = zocp_top::run(options, followed, actions) => {
+            shown.map_err(|error| Failure::new(Exit::Failure, error.to_string()))
         }
     }
 }

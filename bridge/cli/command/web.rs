@@ -9,6 +9,7 @@ use zocp_web::{Actions, Options, Role, Secret, Server, StartError, Tools, follow
 use crate::{
     args::{RoleArg, WebArgs},
     client::Client,
+    command::bridge::end_signals,
     exit::{Exit, Failure},
     output::Output,
 };
@@ -36,14 +37,15 @@ pub(crate) async fn run(
     let (followed, feed) = follow(listener.connection.clone());
     let actions = Actions::new(actor.connection.clone(), followed.clone());
     let tools = Tools::new(env::current_exe()?, listener.address().to_owned());
+    let ended = end_signals(&[])?;
     tokio::select! {
         // None has a state that is to be kept: with one, all end.
-        ended = feed => {
-            ended?;
+        lost = feed => {
+            lost?;
             Err(Failure::new(Exit::NoBus, "the bus is gone"))
         }
-        ended = server.run(followed, actions, tools) => Ok(ended?),
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        served = server.run(followed, actions, tools) => Ok(served?),
+        () = ended => Ok(()),
     }
 }
 

@@ -75,6 +75,7 @@ pub fn follow(connection: Connection) -> (Followed, impl Future<Output = zbus::R
         started: Instant::now(),
         sources: HashMap::new(),
         wanted: BTreeSet::new(),
+        sought: BTreeSet::new(),
         asked: BTreeMap::new(),
         asking: JoinSet::new(),
     };
@@ -105,6 +106,8 @@ struct Feed {
     sources: HashMap<String, Source>,
     /// Who is to be asked for all.
     wanted: BTreeSet<Whom>,
+    /// Whose connection is being asked for.
+    sought: BTreeSet<Whom>,
     /// Who was asked lately, and when.
     asked: BTreeMap<Whom, Instant>,
     asking: JoinSet<(Question, zbus::Result<Answer>)>,
@@ -117,8 +120,7 @@ impl Feed {
         for rule in rules() {
             dbus.add_match_rule(rule.as_str().try_into()?).await?;
         }
-        self.asking
-            .spawn(ask(self.connection.clone(), Question::Owner(Whom::Bridge)));
+        self.ask_owner(Whom::Bridge, Duration::ZERO);
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -192,8 +194,15 @@ impl Feed {
     }
 
     fn answered(&mut self, question: Question, answer: zbus::Result<Answer>) {
+        if let Question::Owner(whom) = &question {
+            self.sought.remove(whom);
+        }
         match (question, answer) {
             (Question::Owner(whom), Ok(Answer::Owner(owner))) => {
+                // It may have gone since it was asked for.
+                if !self.is_expected(&whom) {
+                    return;
+                }
                 self.sources.retain(|_, source| source.whom != whom);
                 let whom_asked = whom.clone();
                 self.sources.insert(owner, Source { whom, kept: None });
@@ -201,6 +210,10 @@ impl Feed {
             }
             (Question::Statistics, Ok(Answer::Statistics(statistics))) => {
                 self.lock().set_statistics(statistics);
+            }
+            // The name has another owner soon, or none, and then the bridge says so; it may have been asked too early.
+            (Question::Owner(whom @ Whom::Node(_)), Err(_)) if self.is_expected(&whom) => {
+                self.ask_owner(whom, FAILED_PAUSE);
             }
             (Question::All(whom, owner), answer) => self.told_all(&whom, &owner, answer),
             (question, Err(error)) => tracing::debug!(?question, %error, "no answer"),
@@ -231,6 +244,14 @@ impl Feed {
                 // One that went is told by the bus; one that is slow is asked again.
                 tracing::debug!(?whom, %error, "not told what it has");
                 if matches!(error, zbus::Error::InputOutput(_)) {
+                    return;
+                }
+                if is_gone(&error) {
+                    // The node may have another connection now.
+                    self.sources.remove(owner);
+                    if self.is_expected(whom) {
+                        self.ask_owner(whom.clone(), FAILED_PAUSE);
+                    }
                     return;
                 }
                 self.asked
@@ -296,10 +317,35 @@ impl Feed {
     /// A node has this bus name, or none any more.
     fn meet(&mut self, label: &str, bus_name: &str) {
         let whom = Whom::Node(label.to_owned());
-        if !bus_name.is_empty() && !self.sources.values().any(|source| source.whom == whom) {
-            self.asking
-                .spawn(ask(self.connection.clone(), Question::Owner(whom)));
+        if bus_name.is_empty() {
+            self.sources.retain(|_, source| source.whom != whom);
+            self.wanted.remove(&whom);
+        } else if !self.sources.values().any(|source| source.whom == whom) {
+            self.ask_owner(whom, Duration::ZERO);
         }
+    }
+
+    /// Asks for the connection of somebody, after a while.
+    fn ask_owner(&mut self, whom: Whom, wait: Duration) {
+        // The bridge may have ended since it was asked for, and another begun.
+        if whom != Whom::Bridge && !self.sought.insert(whom.clone()) {
+            return;
+        }
+        let connection = self.connection.clone();
+        self.asking.spawn(async move {
+            sleep(wait).await;
+            ask(connection, Question::Owner(whom)).await
+        });
+    }
+
+    /// Whether somebody has a bus name, as far as the bridge told.
+    fn is_expected(&self, whom: &Whom) -> bool {
+        let Whom::Node(label) = whom else {
+            return true;
+        };
+        let model = self.lock();
+        let node = model.nodes().get(label);
+        node.is_some_and(|node| node.left.is_none() && !node.bus_name.is_empty())
     }
 
     fn heard(&mut self, message: &Message) {
@@ -342,8 +388,7 @@ impl Feed {
             self.lock().lose_bridge(now);
         }
         if !new.is_empty() {
-            self.asking
-                .spawn(ask(self.connection.clone(), Question::Owner(Whom::Bridge)));
+            self.ask_owner(Whom::Bridge, Duration::ZERO);
         }
     }
 
@@ -432,8 +477,12 @@ impl Feed {
     }
 
     fn peer(&mut self, label: &str, properties: Map<String, Value>) {
-        let bus_name = text(&properties, "BusName");
-        self.lock().set_peer(label, properties);
+        let bus_name = {
+            let mut model = self.lock();
+            model.set_peer(label, properties);
+            let node = model.nodes().get(label);
+            node.map(|node| node.bus_name.clone()).unwrap_or_default()
+        };
         self.meet(label, &bus_name);
     }
 
@@ -489,6 +538,15 @@ fn rules() -> [String; 6] {
     ]
 }
 
+/// Whether a connection that was asked is gone, or shows nothing any more.
+fn is_gone(error: &zbus::Error) -> bool {
+    let name = match error {
+        zbus::Error::MethodError(name, ..) => name.as_str(),
+        _ => return false,
+    };
+    GONE.contains(&name)
+}
+
 fn wire_number(path: &str) -> Option<u32> {
     path.strip_prefix(WIRES_PATH)?
         .strip_prefix('/')?
@@ -515,6 +573,12 @@ fn text(properties: &Map<String, Value>, key: &str) -> String {
         .to_owned()
 }
 
+/// Errors of a connection that is gone, or shows nothing any more.
+const GONE: [&str; 3] = [
+    "org.freedesktop.DBus.Error.NameHasNoOwner",
+    "org.freedesktop.DBus.Error.ServiceUnknown",
+    "org.freedesktop.DBus.Error.UnknownObject",
+];
 /// Questions under way at once: so many nodes are read at the start without flooding the bridge.
 const ASKING_MAX: usize = 16;
 /// Messages of one source that are kept while it is asked.

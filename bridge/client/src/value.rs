@@ -4,7 +4,7 @@
 //! Limits: nesting is D-Bus's own, at most 64; `NaN` and the infinities, which JSON has not, are shown
 //! as those words.
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 use zbus::{Array, Dict, Message, OwnedStructure, Signature, Structure, Variant};
 
 /// A D-Bus value as JSON; variants are what they hold.
@@ -104,40 +104,10 @@ pub fn from_json(value: &Value, signature: &Signature) -> Result<Variant<'static
         },
         _ if is_number(signature) => number(value, signature),
         Signature::Structure(fields) => {
-            let items = items(value)?;
-            if items.len() != fields.len() {
-                let found = format!("{} of them", items.len());
-                return Err(expected(&format!("{} values", fields.len()), &found));
-            }
-            let fields: Result<Vec<_>, _> = items
-                .iter()
-                .zip(fields.iter())
-                .map(|(v, s)| from_json(v, s))
-                .collect();
-            let mut builder = Structure::builder();
-            for field in fields? {
-                builder.push_value(field);
-            }
-            builder
-                .build()
-                .map(Variant::Structure)
-                .map_err(|error| error.to_string())
+            structure(value, &fields.iter().collect::<Vec<_>>(), &from_json)
         }
-        Signature::Array(child) => {
-            let mut array = Array::new(child);
-            for item in items(value)? {
-                array
-                    .append(from_json(item, child)?)
-                    .map_err(|error| error.to_string())?;
-            }
-            Ok(Variant::Array(array))
-        }
-        Signature::Dict { key, value: child } => {
-            let Value::Object(entries) = value else {
-                return Err(expected("a JSON object", &value.to_string()));
-            };
-            dict(entries, key, child)
-        }
+        Signature::Array(child) => array(value, child, &from_json),
+        Signature::Dict { key, value: child } => dict(value, key, child, &from_json),
         _ => match value {
             Value::String(text) => as_text(text),
             other => Err(expected("text", &other.to_string())),
@@ -152,29 +122,10 @@ pub fn from_json(value: &Value, signature: &Signature) -> Result<Variant<'static
 pub fn exactly(value: &Value, signature: &Signature) -> Result<Variant<'static>, String> {
     match signature {
         Signature::Structure(fields) => {
-            let items = items(value)?;
-            if items.len() != fields.len() {
-                let found = format!("{} of them", items.len());
-                return Err(expected(&format!("{} values", fields.len()), &found));
-            }
-            let mut builder = Structure::builder();
-            for (item, field) in items.iter().zip(fields.iter()) {
-                builder.push_value(exactly(item, field)?);
-            }
-            builder
-                .build()
-                .map(Variant::Structure)
-                .map_err(|error| error.to_string())
+            structure(value, &fields.iter().collect::<Vec<_>>(), &exactly)
         }
-        Signature::Array(child) => {
-            let mut array = Array::new(child);
-            for item in items(value)? {
-                array
-                    .append(exactly(item, child)?)
-                    .map_err(|error| error.to_string())?;
-            }
-            Ok(Variant::Array(array))
-        }
+        Signature::Array(child) => array(value, child, &exactly),
+        Signature::Dict { key, value: child } => dict(value, key, child, &exactly),
         _ if is_number(signature) => {
             let number = number(value, signature)?;
             narrowed(&number, signature).ok_or_else(|| {
@@ -207,14 +158,54 @@ fn narrowed(number: &Variant<'_>, signature: &Signature) -> Option<Variant<'stat
     })
 }
 
+/// How the parts of a value are made.
+type Each<'a> = &'a dyn Fn(&Value, &Signature) -> Result<Variant<'static>, String>;
+
+fn structure(
+    value: &Value,
+    fields: &[&Signature],
+    each: Each<'_>,
+) -> Result<Variant<'static>, String> {
+    let items = items(value)?;
+    if items.len() != fields.len() {
+        let found = format!("{} of them", items.len());
+        return Err(expected(&format!("{} values", fields.len()), &found));
+    }
+    let mut builder = Structure::builder();
+    for (item, field) in items.iter().zip(fields) {
+        builder.push_value(each(item, field)?);
+    }
+    let built = builder.build().map(Variant::Structure);
+    built.map_err(|error| error.to_string())
+}
+
+fn array(value: &Value, child: &Signature, each: Each<'_>) -> Result<Variant<'static>, String> {
+    let mut array = Array::new(child);
+    for item in items(value)? {
+        array
+            .append(each(item, child)?)
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(Variant::Array(array))
+}
+
 fn dict(
-    entries: &Map<String, Value>,
+    value: &Value,
     key: &Signature,
     child: &Signature,
+    each: Each<'_>,
 ) -> Result<Variant<'static>, String> {
+    let Value::Object(entries) = value else {
+        return Err(expected("a JSON object", &value.to_string()));
+    };
     let mut dict = Dict::new(key, child);
     for (name, value) in entries {
-        dict.append(parse(name, key)?, from_json(value, child)?)
+        // The keys of JSON are text.
+        let name = match is_number(key) {
+            true => exactly(&Value::from(name.as_str()), key)?,
+            false => parse(name, key)?,
+        };
+        dict.append(name, each(value, child)?)
             .map_err(|error| error.to_string())?;
     }
     Ok(Variant::Dict(dict))
@@ -410,12 +401,20 @@ mod tests {
             (Value::from(3.0), "n", "n 3"),
             (serde_json::json!([1, 2]), "ay", "ay [1,2]"),
             (serde_json::json!([1, 2]), "(dx)", "(dx) [1.0,2]"),
+            (serde_json::json!({"a": 1}), "a{si}", "a{si} {\"a\":1}"),
+            (serde_json::json!({"7": 1}), "a{qy}", "a{qy} {\"7\":1}"),
+            (
+                serde_json::json!([{"a": [1]}]),
+                "aa{say}",
+                "aa{say} [{\"a\":[1]}]",
+            ),
             (Value::from("a"), "s", "s \"a\""),
         ] {
             assert_eq!(made(value, signature).as_deref(), Ok(expected));
         }
         for (value, signature) in [
             (Value::from(300), "y"),
+            (serde_json::json!({"a": 300}), "a{sy}"),
             (Value::from(0.5), "x"),
             (Value::from("a"), "d"),
         ] {

@@ -4,13 +4,17 @@
 //! session, a cookie that scripts cannot read and that other sites cannot send.
 //! Invariants: ACCESS-1. a `Host` is a literal address or a name on the list: a name that somebody else's DNS points here is
 //! neither, which ends DNS rebinding. ACCESS-2. secrets are compared in a time that does not depend on where they differ.
-//! Limits: [`SESSIONS_MAX`] sessions, the oldest ends.
+//! ACCESS-3. when a session ends, so do its tabs.
+//! Limits: [`SESSIONS_MAX`] sessions; with one more the oldest of the same role ends, without one the oldest. A session ends
+//! [`SESSION_TIME`] after its last request.
 
 use std::{collections::VecDeque, fmt, net::IpAddr, str::FromStr};
 
 use ring::digest::{SHA256, digest};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::limits::SESSIONS_MAX;
+use crate::limits::{SESSION_TIME, SESSIONS_MAX};
 
 /// What somebody may do; each may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,11 +48,23 @@ pub enum SecretError {
     Empty,
 }
 
-/// A session.
-#[derive(Debug, Clone)]
+/// A session. Its tabs end when it is dropped.
+#[derive(Debug)]
 struct Session {
     id: String,
     role: Role,
+    /// When it was used last.
+    used: Instant,
+    end: CancellationToken,
+    _ends: DropGuard,
+}
+
+/// What a session allows, to who showed its cookie.
+#[derive(Debug, Clone)]
+pub(crate) struct Granted {
+    pub(crate) role: Role,
+    /// Cancelled when the session ends.
+    pub(crate) end: CancellationToken,
 }
 
 /// Sessions, and the names by which the server may be called.
@@ -147,24 +163,44 @@ impl Access {
     }
 
     /// Makes a session, with this id, for who knows a secret.
-    pub(crate) fn open(&mut self, secret: &str, id: String) -> Option<Role> {
+    pub(crate) fn open(&mut self, secret: &str, id: String, now: Instant) -> Option<Role> {
         let shown = Secret::new(Role::Look, secret);
         let known = self.secrets.iter().filter(|known| known.is(&shown));
         let role = known.map(|known| known.role).max()?;
+        self.expire(now);
         if self.sessions.len() >= SESSIONS_MAX {
-            self.sessions.pop_front();
+            // Who has a password for looking alone ends no session of those who do more.
+            let oldest = self.sessions.iter().position(|it| it.role == role);
+            self.sessions.remove(oldest.unwrap_or(0));
         }
-        self.sessions.push_back(Session { id, role });
+        let end = CancellationToken::new();
+        self.sessions.push_back(Session {
+            id,
+            role,
+            used: now,
+            _ends: end.clone().drop_guard(),
+            end,
+        });
         Some(role)
     }
 
-    /// The role of the session that one of the cookies names.
-    pub(crate) fn role(&self, cookies: &str, name: &str) -> Option<Role> {
+    /// What the session allows that one of the cookies names.
+    pub(crate) fn granted(&mut self, cookies: &str, name: &str, now: Instant) -> Option<Granted> {
+        self.expire(now);
         let id = cookie(cookies, name)?;
         let shown = Secret::new(Role::Look, id);
-        let mut known = self.sessions.iter();
-        let known = known.find(|it| Secret::new(Role::Look, &it.id).is(&shown));
-        known.map(|session| session.role)
+        let mut known = self.sessions.iter_mut();
+        let session = known.find(|it| Secret::new(Role::Look, &it.id).is(&shown))?;
+        session.used = now;
+        Some(Granted {
+            role: session.role,
+            end: session.end.clone(),
+        })
+    }
+
+    fn expire(&mut self, now: Instant) {
+        self.sessions
+            .retain(|session| session.used + SESSION_TIME > now);
     }
 
     /// Ends the session that one of the cookies names.
@@ -221,7 +257,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// With the wait for a wrong one, more guesses than a lifetime has, if it is not a word.
+/// At four guesses a second, eight random letters take longer than a lifetime; a word does not.
 const PASSWORD_LEN_MIN: usize = 8;
 
 #[cfg(test)]
@@ -277,23 +313,53 @@ mod tests {
     fn a_secret_opens_a_session_of_its_role() {
         let secrets = secrets("# show\nlook lookonly1\npatch  front of house\n").unwrap();
         let mut access = Access::new(secrets);
-        assert_eq!(access.open("wrong word", "1".into()), None);
-        assert_eq!(access.open("lookonly1", "2".into()), Some(Role::Look));
-        assert_eq!(access.open("front of house", "3".into()), Some(Role::Patch));
-        assert_eq!(access.role("a=b; zocp=3", "zocp"), Some(Role::Patch));
-        assert_eq!(access.role("zocp=4", "zocp"), None);
+        let now = Instant::now();
+        let open = |access: &mut Access, secret, id: &str| access.open(secret, id.into(), now);
+        assert_eq!(open(&mut access, "wrong word", "1"), None);
+        assert_eq!(open(&mut access, "lookonly1", "2"), Some(Role::Look));
+        assert_eq!(open(&mut access, "front of house", "3"), Some(Role::Patch));
+        let granted = access.granted("a=b; zocp=3", "zocp", now).unwrap();
+        assert_eq!(granted.role, Role::Patch);
+        assert!(access.granted("zocp=4", "zocp", now).is_none());
         access.close("zocp=3", "zocp");
-        assert_eq!(access.role("zocp=3", "zocp"), None);
+        assert!(access.granted("zocp=3", "zocp", now).is_none());
+        assert!(granted.end.is_cancelled(), "its tabs end");
     }
 
     #[test]
-    fn with_too_many_sessions_the_oldest_ends() {
-        let mut access = Access::new(vec![Secret::new(Role::Play, "token")]);
-        for number in 0..=SESSIONS_MAX {
-            access.open("token", number.to_string());
+    fn a_session_that_is_not_used_ends() {
+        let (mut access, now) = (
+            Access::new(vec![Secret::new(Role::Play, "token")]),
+            Instant::now(),
+        );
+        access.open("token", "1".into(), now);
+        let used = now + SESSION_TIME / 2;
+        let granted = access.granted("c=1", "c", used).unwrap();
+        assert!(access.granted("c=1", "c", now + SESSION_TIME).is_some());
+        let over = now + SESSION_TIME * 2;
+        assert!(access.granted("c=1", "c", over).is_none());
+        assert!(granted.end.is_cancelled());
+    }
+
+    #[test]
+    fn with_too_many_sessions_the_oldest_of_the_role_ends() {
+        let secrets = [
+            Secret::new(Role::Patch, "wires"),
+            Secret::new(Role::Look, "token"),
+        ];
+        let (mut access, now) = (Access::new(secrets.to_vec()), Instant::now());
+        access.open("wires", "first".into(), now);
+        for number in 0..SESSIONS_MAX {
+            access.open("token", number.to_string(), now);
         }
-        assert_eq!(access.role("c=0", "c"), None);
-        assert_eq!(access.role("c=1", "c"), Some(Role::Play));
+        let mut role = |id: &str| {
+            access
+                .granted(&format!("c={id}"), "c", now)
+                .map(|it| it.role)
+        };
+        assert_eq!(role("first"), Some(Role::Patch));
+        assert_eq!(role("0"), None);
+        assert_eq!(role("1"), Some(Role::Look));
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::{HeaderMap, HeaderName, header};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use zocp_client::{Actions, Followed};
 
 use crate::{
-    access::{Access, Hosts, Role, is_same_origin},
+    access::{Access, Granted, Hosts, is_same_origin},
     guess::Guesses,
     tools::Tools,
 };
@@ -30,9 +30,10 @@ impl App {
         self.access.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn role(&self, headers: &HeaderMap) -> Option<Role> {
-        self.access()
-            .role(text(headers, &header::COOKIE), &self.cookie)
+    /// What the session of a request allows.
+    pub(crate) fn granted(&self, headers: &HeaderMap) -> Option<Granted> {
+        let cookies = text(headers, &header::COOKIE);
+        self.access().granted(cookies, &self.cookie, Instant::now())
     }
 
     /// Whether a request is of the page itself.

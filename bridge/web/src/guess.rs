@@ -41,7 +41,7 @@ impl Guesses {
 impl Guess {
     /// The secret was wrong: returns after [`GUESS_TIME`], when the permit is free again. The permit stays taken for as
     /// long when nobody waits for that.
-    pub(crate) async fn is_wrong(self) {
+    pub(crate) async fn refuse(self) {
         let paused = tokio::spawn(async move {
             sleep(GUESS_TIME).await;
             drop(self);
@@ -63,7 +63,7 @@ mod tests {
         for _ in 0..GUESSES_MAX {
             let guess = guesses.begin().unwrap();
             // The server drops the future of a request whose client is gone.
-            let answered = tokio::time::timeout(Duration::from_millis(1), guess.is_wrong()).await;
+            let answered = tokio::time::timeout(Duration::from_millis(1), guess.refuse()).await;
             assert!(answered.is_err(), "a wrong secret is answered late");
         }
         assert!(guesses.begin().is_none());

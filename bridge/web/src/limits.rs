@@ -8,8 +8,10 @@ pub(crate) const CONNECTIONS_MAX: usize = 128;
 pub(crate) const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
 /// Octets of a login; more is refused.
 pub(crate) const LOGIN_LEN_MAX: usize = 4096;
-/// Sessions; with one more the oldest ends.
+/// Sessions; with one more the oldest of the same role ends, without one the oldest.
 pub(crate) const SESSIONS_MAX: usize = 64;
+/// How long a session lasts after its last request; an open tab counts as one.
+pub(crate) const SESSION_TIME: Duration = Duration::from_secs(12 * 3600);
 /// Logins that are being checked; a further one is refused with 429. One with a wrong secret counts for [`GUESS_TIME`],
 /// also when its client is gone.
 pub(crate) const GUESSES_MAX: usize = 4;

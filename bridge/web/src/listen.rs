@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::limits::{CONNECTIONS_MAX, HEADER_TIME_MAX};
 
-/// Serves until it is dropped; all its connections end with it.
+/// Serves until it is dropped; its plain connections end with it, WebSockets are tasks of their own.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,

@@ -15,7 +15,7 @@ use zocp_client::{
 use crate::access::Role;
 
 /// Everything.
-pub(crate) fn whole(model: &Model, role: Role, number: u64) -> String {
+pub(crate) fn whole(model: &Model, role: Role, number: u64) -> Value {
     let nodes = model.nodes().iter().map(|(label, it)| node(label, it));
     let values = model.nodes().values().flat_map(|node| node.values.iter());
     json!({
@@ -24,15 +24,19 @@ pub(crate) fn whole(model: &Model, role: Role, number: u64) -> String {
         "role": role.word(),
         "bridge": bridge(model),
         "nodes": nodes.collect::<Vec<_>>(),
-        "values": values.map(|(id, value)| json!([id, shown(value)])).collect::<Vec<_>>(),
+        "values": values.map(|(id, value)| json!([id, value])).collect::<Vec<_>>(),
         "wires": model.wires().iter().map(|(number, it)| wire(model, *number, it)).collect::<Vec<_>>(),
         "statistics": model.statistics(),
     })
-    .to_string()
+}
+
+/// A message as it is sent (WEBMESSAGE-1). Outside the lock of the model: this is most of the work.
+pub(crate) fn text(message: Value) -> String {
+    shown(message).to_string()
 }
 
 /// What changed after a version; `None` when nothing did, the whole when too much did.
-pub(crate) fn change(model: &Model, since: u64, role: Role, number: u64) -> Option<String> {
+pub(crate) fn change(model: &Model, since: u64, role: Role, number: u64) -> Option<Value> {
     let keys = match model.since(since) {
         Changes::Everything => return Some(whole(model, role, number)),
         Changes::Keys(keys) if keys.is_empty() => return None,
@@ -54,16 +58,12 @@ pub(crate) fn change(model: &Model, since: u64, role: Role, number: u64) -> Opti
             Key::Node(label) => match model.nodes().get(&label) {
                 Some(it) => {
                     nodes.push(node(&label, it));
-                    values.extend(
-                        it.values
-                            .iter()
-                            .map(|(id, value)| json!([id, shown(value)])),
-                    );
+                    values.extend(it.values.iter().map(|(id, value)| json!([id, value])));
                 }
                 None => left.push(label),
             },
             Key::Value(id) => {
-                values.extend(model.value(&id).map(|value| json!([id, shown(value)])))
+                values.extend(model.value(&id).map(|value| json!([id, value])));
             }
             Key::Wire(number) => match model.wires().get(&number) {
                 Some(it) => wires.push(wire(model, number, it)),
@@ -78,16 +78,15 @@ pub(crate) fn change(model: &Model, since: u64, role: Role, number: u64) -> Opti
     if let Value::Object(message) = &mut message {
         message.extend(rest);
     }
-    Some(message.to_string())
+    Some(message)
 }
 
 /// The answer to a request.
 pub(crate) fn reply(request: u64, answer: Result<Value, String>) -> String {
-    match answer {
+    text(match answer {
         Ok(value) => json!({ "t": "reply", "request": request, "answer": value }),
         Err(error) => json!({ "t": "reply", "request": request, "error": error }),
-    }
-    .to_string()
+    })
 }
 
 fn bridge(model: &Model) -> Value {
@@ -132,54 +131,46 @@ fn object(node: &str, labels: &[String], object: &Object) -> Value {
 }
 
 fn capability(node: &str, labels: &[String], name: &str, capability: &Capability) -> Value {
-    let more = capability
-        .more
-        .iter()
-        .map(|(key, value)| (key.clone(), shown(value)));
     json!({
         "id": id(node, labels, &capability.member),
         "name": name,
         "access": capability.access,
         "hint": capability.hint,
         "type": capability.signature,
-        "more": more.collect::<Map<_, _>>(),
+        "more": capability.more,
     })
 }
 
 fn wire(model: &Model, number: u32, wire: &Wire) -> Value {
-    let properties = wire
-        .properties
-        .iter()
-        .map(|(key, value)| (key.clone(), shown(value)));
     json!({
         "number": number,
         "from": model.capability(wire.text("From")),
         "to": model.capability(wire.text("To")),
-        "properties": properties.collect::<Map<_, _>>(),
+        "properties": wire.properties,
     })
 }
 
-/// A value that JavaScript reads as it is.
-fn shown(value: &Value) -> Value {
+/// A value that JavaScript reads as it is: without whole numbers that it does not hold, at any depth.
+fn shown(value: Value) -> Value {
     match value {
         Value::Number(number) => {
-            let is_large = |number: i128| number.unsigned_abs() > LARGEST_EXACT;
-            let whole = number
-                .as_i64()
-                .map(i128::from)
-                .or_else(|| number.as_u64().map(i128::from));
-            match whole.is_some_and(is_large) {
+            let whole = number.as_i64().map(i64::unsigned_abs).or(number.as_u64());
+            match whole.is_some_and(|whole| whole > LARGEST_EXACT) {
                 true => Value::String(number.to_string()),
-                false => value.clone(),
+                false => Value::Number(number),
             }
         }
-        Value::Array(items) => items.iter().map(shown).collect(),
-        value => value.clone(),
+        Value::Array(items) => items.into_iter().map(shown).collect(),
+        Value::Object(entries) => {
+            let entries = entries.into_iter();
+            Value::Object(entries.map(|(key, value)| (key, shown(value))).collect())
+        }
+        value => value,
     }
 }
 
 /// The largest whole number below which JavaScript has all: 2^53 - 1.
-const LARGEST_EXACT: u128 = 9_007_199_254_740_991;
+const LARGEST_EXACT: u64 = 9_007_199_254_740_991;
 
 #[cfg(test)]
 mod tests {
@@ -188,12 +179,18 @@ mod tests {
     #[test]
     fn numbers_that_javascript_does_not_hold_are_text() {
         assert_eq!(
-            shown(&json!(9_007_199_254_740_993_i64)),
+            shown(json!(9_007_199_254_740_993_i64)),
             json!("9007199254740993")
         );
         assert_eq!(
-            shown(&json!([i64::MIN, 7, 0.5])),
+            shown(json!([i64::MIN, 7, 0.5])),
             json!(["-9223372036854775808", 7, 0.5])
+        );
+        let deep = json!({"answer": [{"max": u64::MAX, "min": 0}]});
+        let told: Value = serde_json::from_str(&text(deep)).unwrap();
+        assert_eq!(
+            told["answer"][0],
+            json!({"max": "18446744073709551615", "min": 0})
         );
     }
 
@@ -205,7 +202,6 @@ mod tests {
         assert_eq!(change(&model, seen, Role::Look, 1), None);
         model.lose_wire(3);
         let told = change(&model, seen, Role::Look, 1).unwrap();
-        let told: Value = serde_json::from_str(&told).unwrap();
         assert_eq!(told["unwired"], json!([3]));
     }
 }

@@ -22,7 +22,7 @@ use axum::{
     routing::{any, get, post},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
 
 use crate::{
     access::{Access, Hosts, Role, Secret},
@@ -57,7 +57,7 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Others could come in.
-    #[error("{0} is to be reached from other machines: that wants a password")]
+    #[error("listening at {0} lets other machines in: set a password")]
     Open(SocketAddr),
     /// The address cannot be listened at.
     #[error("cannot listen at {0}: {1}")]
@@ -222,7 +222,7 @@ async fn login(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> 
     let Ok(id) = random() else {
         return refused(StatusCode::INTERNAL_SERVER_ERROR, "no random octets");
     };
-    let opened = app.access().open(secret, id.clone());
+    let opened = app.access().open(secret, id.clone(), Instant::now());
     match opened {
         Some(role) => {
             let cookie = app.set_cookie(&id, "");
@@ -233,7 +233,7 @@ async fn login(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> 
                 .into_response()
         }
         None => {
-            guess.is_wrong().await;
+            guess.refuse().await;
             refused(
                 StatusCode::UNAUTHORIZED,
                 "this is neither the token nor a password",
@@ -256,8 +256,10 @@ async fn logout(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
 }
 
 async fn session(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    match app.role(&headers) {
-        Some(role) => json!({ "role": role.word() }).to_string().into_response(),
+    match app.granted(&headers) {
+        Some(granted) => json!({ "role": granted.role.word() })
+            .to_string()
+            .into_response(),
         None => refused(StatusCode::UNAUTHORIZED, "there is no session"),
     }
 }
@@ -270,7 +272,7 @@ async fn socket(
     if !app.is_own(&headers) {
         return refused(StatusCode::FORBIDDEN, "another site asks for it");
     }
-    let Some(role) = app.role(&headers) else {
+    let Some(granted) = app.granted(&headers) else {
         return refused(StatusCode::UNAUTHORIZED, "there is no session");
     };
     let Ok(permit) = Arc::clone(&app.tabs).try_acquire_owned() else {
@@ -279,7 +281,7 @@ async fn socket(
     upgrade
         .max_message_size(REQUEST_LEN_MAX)
         .on_upgrade(async move |socket| {
-            tab::run(socket, app, role).await;
+            tab::run(socket, app, &headers, granted).await;
             drop(permit);
         })
 }

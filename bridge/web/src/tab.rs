@@ -9,7 +9,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::{
+    extract::ws::{Message, WebSocket},
+    http::HeaderMap,
+};
 use serde_json::{Map, Value};
 use tokio::{
     task::JoinSet,
@@ -18,7 +21,7 @@ use tokio::{
 use zocp_client::Refused;
 
 use crate::{
-    access::Role,
+    access::{Granted, Role},
     app::App,
     limits::{PING_TIME, REQUESTS_MAX, SILENCE_MAX, UPDATE_TIME},
     message,
@@ -26,7 +29,8 @@ use crate::{
 };
 
 /// Serves a tab until it is gone.
-pub(crate) async fn run(socket: WebSocket, app: Arc<App>, role: Role) {
+pub(crate) async fn run(socket: WebSocket, app: Arc<App>, headers: &HeaderMap, granted: Granted) {
+    let Granted { role, end } = granted;
     let mut tab = Tab {
         socket,
         app,
@@ -35,8 +39,10 @@ pub(crate) async fn run(socket: WebSocket, app: Arc<App>, role: Role) {
         number: 0,
         requests: JoinSet::new(),
     };
-    if tab.serve().await.is_none() {
-        tracing::debug!("a tab is gone");
+    tokio::select! {
+        // What it asked for and waits for a reply ends with it.
+        () = end.cancelled() => tracing::debug!("the session of a tab ended"),
+        _ = tab.serve(headers) => tracing::debug!("a tab is gone"),
     }
 }
 
@@ -54,14 +60,14 @@ struct Tab {
 
 impl Tab {
     /// `None` when the tab is gone.
-    async fn serve(&mut self) -> Option<()> {
+    async fn serve(&mut self, headers: &HeaderMap) -> Option<()> {
         let mut followed = self.app.followed.clone();
         let whole = {
             let model = followed.model();
             self.told = model.version();
             message::whole(&model, self.role, 0)
         };
-        self.send(Message::text(whole)).await?;
+        self.send(Message::text(message::text(whole))).await?;
         let (mut is_due, mut next) = (true, Instant::now());
         let (mut heard, mut ping) = (Instant::now(), interval(PING_TIME));
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -91,6 +97,8 @@ impl Tab {
                     if heard.elapsed() > SILENCE_MAX {
                         return None;
                     }
+                    // The session is in use.
+                    self.app.granted(headers)?;
                     self.send(Message::Ping(Vec::new().into())).await?;
                 }
             }
@@ -106,7 +114,7 @@ impl Tab {
         };
         if let Some(change) = change {
             self.number += 1;
-            self.send(Message::text(change)).await?;
+            self.send(Message::text(message::text(change))).await?;
         }
         Some(())
     }
@@ -131,7 +139,7 @@ impl Tab {
             .and_then(Value::as_str)
             .unwrap_or_default();
         let Some(needed) = needed(wanted) else {
-            return refused("nobody knows how to do that");
+            return refused("unknown request");
         };
         if self.role < needed {
             let why = format!(
@@ -206,6 +214,6 @@ async fn done(app: &App, request: &Map<String, Value>) -> Result<Value, Refused>
         "scene-save" => app.tools.scene(SceneVerb::Save, text("name")?).await,
         "scene-diff" => app.tools.scene(SceneVerb::Diff, text("name")?).await,
         "scene-load" => app.tools.scene(SceneVerb::Load, text("name")?).await,
-        other => Err(Refused(format!("nobody knows how to do {other}"))),
+        other => Err(Refused(format!("unknown request: {other}"))),
     }
 }

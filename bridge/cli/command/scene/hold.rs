@@ -1,24 +1,33 @@
 //! `zocp scene hold`: the wires of a scene are there for as long as this runs.
 //!
-//! Model: whenever wires or peers change, those that are there are compared with the scene. What is missing is made, as
-//! soon as its nodes are here; with `--exclusive` what is not in the scene is taken away, by whomever it was made.
+//! Model: whenever a wire or a peer changes in what matters here, the wires that are there are compared with the scene.
+//! What is missing is made, as soon as its nodes are here; with `--exclusive` what is not in the scene is removed, whoever
+//! made it. A scene may name a node by its UUID or its label where the bridge shows its name: so a wire that was made here
+//! is known by its object path, and another one by its ends as they are written.
 //! Limits: compared at most every [`TOGETHER`], and every [`AGAIN`] while something is missing; each wire is made at most
-//! every [`AGAIN`]. A problem is told once
-//! until it is another one.
+//! every [`AGAIN`]. A problem is printed once, and again when it changes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    pin::pin,
+    time::Duration,
+};
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep};
-use zbus::{MessageStream, fdo::DBusProxy};
-use zocp_interfaces::{BRIDGE_NAME, BRIDGE_PATH, PEERS_PATH, WIRES_PATH, WireProxy};
+use zbus::{Message, MessageStream, OwnedObjectPath, OwnedVariant, fdo::DBusProxy};
+use zocp_interfaces::{
+    BRIDGE_NAME, BRIDGE_PATH, PEER_INTERFACE, PEERS_PATH, WIRE_INTERFACE, WIRES_PATH, WireProxy,
+};
 
-use super::load::rewire;
+use super::load::{problem, rewire};
 use crate::{
     client::Client,
+    command::bridge::end_signals,
     exit::{Exit, Failure},
     output::{Output, printable},
     scene::{Scene, SceneWire},
+    wiring::WireView,
 };
 
 pub(super) async fn hold(
@@ -36,106 +45,173 @@ pub(super) async fn hold(
     let mut holder = Holder {
         output,
         client,
-        told: BTreeMap::new(),
+        reported: BTreeMap::new(),
         made: BTreeMap::new(),
     };
-    // One future for all turns: what comes while wires are made is not missed.
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    // One future for all rounds: a signal during a comparison is not missed.
+    let mut ended = pin!(end_signals(&[])?);
     loop {
         let is_whole = tokio::select! {
-            // What is under way is the bridge's to end; the next turn would compare anew.
-            interrupted = &mut interrupted => return Ok(interrupted?),
+            // The bridge ends what is under way; the next round would compare anew.
+            () = &mut ended => return Ok(()),
             compared = holder.compare(scene, is_exclusive) => compared?,
         };
+        // A present node may not have sent its tree yet, and nothing announces when it does.
+        let again = (!is_whole).then_some(AGAIN);
         tokio::select! {
-            // Cancel safe: a message is taken from the stream's queue, or stays in it.
-            message = stream.next() => if message.transpose()?.is_none() {
-                return Err(Failure::new(Exit::NoBus, "the bus is gone"));
-            },
-            // A node that is here may not have told its tree yet, of which nobody says when it has.
-            () = sleep(AGAIN), if !is_whole => {}
-            interrupted = &mut interrupted => return Ok(interrupted?),
+            () = &mut ended => return Ok(()),
+            changed = change(&mut stream, again) => changed?,
         }
-        // What comes together is looked at together.
-        sleep(TOGETHER).await;
+        // Changes that come together are compared once.
+        tokio::select! {
+            () = &mut ended => return Ok(()),
+            () = sleep(TOGETHER) => {}
+        }
         while let Some(Some(_)) = stream.next().now_or_never() {}
     }
+}
+
+/// Waits until something changed that a comparison looks at, or until `again` is over. Cancel safe: what is read and does
+/// not matter is not missed.
+async fn change(stream: &mut MessageStream, again: Option<Duration>) -> Result<(), Failure> {
+    let mut over = pin!(sleep(again.unwrap_or(Duration::MAX)));
+    loop {
+        tokio::select! {
+            message = stream.next() => match message.transpose()? {
+                Some(message) if matters(&message) => return Ok(()),
+                Some(_) => {}
+                None => return Err(Failure::new(Exit::NoBus, "the bus is gone")),
+            },
+            () = &mut over, if again.is_some() => return Ok(()),
+        }
+    }
+}
+
+/// Whether a signal may change what is compared. The counters of a wire change all the time.
+fn matters(signal: &Message) -> bool {
+    let header = signal.header();
+    if header
+        .member()
+        .is_none_or(|member| member != "PropertiesChanged")
+    {
+        return true;
+    }
+    let body = signal.body();
+    let changed: Result<(&str, HashMap<&str, OwnedVariant>, Vec<&str>), _> = body.deserialize();
+    let Ok((interface, changed, _)) = changed else {
+        return true;
+    };
+    let compared: &[&str] = match interface {
+        WIRE_INTERFACE => &["State", "From", "To", "Conversion"],
+        PEER_INTERFACE => &["BusName"],
+        _ => &[],
+    };
+    compared
+        .iter()
+        .any(|property| changed.contains_key(property))
 }
 
 struct Holder<'a> {
     output: &'a Output,
     client: &'a Client,
-    /// The problems that were told, by their wires.
-    told: BTreeMap<String, String>,
-    /// When each wire was made last.
-    made: BTreeMap<String, Instant>,
+    /// The last reported problem of each wire.
+    reported: BTreeMap<String, String>,
+    /// When each wire of the scene was made last, and as which object.
+    made: BTreeMap<String, (Instant, Option<OwnedObjectPath>)>,
 }
 
 impl Holder<'_> {
-    /// Makes what is missing and takes away what is too much; whether nothing is missing now.
+    /// Makes what is missing and removes what is too much; whether nothing is left to do.
     async fn compare(&mut self, scene: &Scene, is_exclusive: bool) -> Result<bool, Failure> {
         let present = self.client.wires().await?;
-        let is_in = |wire: &SceneWire, other: &SceneWire| {
-            (&wire.from, &wire.to, &wire.conversion) == (&other.from, &other.to, &other.conversion)
-        };
-        let there: Vec<SceneWire> = present.iter().map(SceneWire::from).collect();
-        if is_exclusive {
-            for (wire, shown) in there.iter().zip(&present) {
-                let is_meant = |it: &SceneWire| (&it.from, &it.to) == (&wire.from, &wire.to);
-                if !scene.wires.iter().any(is_meant) {
-                    let proxy = WireProxy::builder(&self.client.connection);
-                    let proxy = proxy.path(shown.path.clone()).build().await?;
-                    let problem = proxy.remove().await.map_err(Failure::from).err();
-                    self.tell(wire, "removed", problem)?;
-                }
-            }
-        }
         let mut is_whole = true;
+        let mut meant = HashSet::new();
         for wire in &scene.wires {
-            if there.iter().any(|it| is_in(it, wire)) {
-                continue;
+            let found = present.iter().find(|shown| self.is(wire, shown));
+            if let Some(found) = found {
+                meant.insert(&found.path);
             }
-            // One that the bridge shows with other ends than those of the scene is not made all the time.
-            let what = format!("{} -> {}", wire.from, wire.to);
-            if self
-                .made
-                .get(&what)
-                .is_some_and(|made| made.elapsed() < AGAIN)
-            {
-                is_whole = false;
-                continue;
+            if found.is_none_or(|found| found.conversion != wire.conversion) {
+                is_whole &= self.make(wire).await?;
             }
-            self.made.insert(what, Instant::now());
-            // The bridge makes a wire that waits.
-            let problem = rewire(self.client, wire).await.err();
-            is_whole &= problem.is_none();
-            self.tell(wire, "wired", problem)?;
         }
+        let made = self.made.values().filter_map(|(_, path)| path.clone());
+        let made: HashSet<OwnedObjectPath> = made.collect();
+        let others = present
+            .iter()
+            .filter(|shown| !meant.contains(&shown.path) && !made.contains(&shown.path));
+        let others: Vec<&WireView> = others.collect();
+        if is_exclusive {
+            for shown in &others {
+                is_whole &= self.remove(shown).await?;
+            }
+        }
+        let known = scene.wires.iter().map(name);
+        let known: HashSet<String> = known
+            .chain(others.iter().map(|it| name(&SceneWire::from(*it))))
+            .collect();
+        self.reported.retain(|wire, _| known.contains(wire));
         Ok(is_whole)
     }
 
-    fn tell(
-        &mut self,
-        wire: &SceneWire,
-        done: &str,
-        problem: Option<Failure>,
-    ) -> Result<(), Failure> {
-        let what = format!("{} -> {}", wire.from, wire.to);
+    /// Whether the bridge shows this wire of the scene as that one.
+    fn is(&self, wire: &SceneWire, shown: &WireView) -> bool {
+        let made = self.made.get(&name(wire));
+        made.is_some_and(|(_, path)| path.as_ref() == Some(&shown.path))
+            || (&shown.from, &shown.to) == (&wire.from, &wire.to)
+    }
+
+    /// Makes a wire of the scene; whether the bridge has it now.
+    async fn make(&mut self, wire: &SceneWire) -> Result<bool, Failure> {
+        let name = name(wire);
+        let made = self.made.get(&name);
+        if made.is_some_and(|(made, _)| made.elapsed() < AGAIN) {
+            return Ok(false);
+        }
+        let (path, problem) = match rewire(self.client, wire).await {
+            Ok(made) => (Some(made.path.clone()), problem(&made)),
+            Err(failure) => (None, Some(failure.message().to_owned())),
+        };
+        let has_it = path.is_some();
+        self.made.insert(name.clone(), (Instant::now(), path));
+        self.report(name, "wired", problem)?;
+        Ok(has_it)
+    }
+
+    /// Removes a wire; whether it is gone.
+    async fn remove(&mut self, shown: &WireView) -> Result<bool, Failure> {
+        let proxy = WireProxy::builder(&self.client.connection);
+        let proxy = proxy.path(shown.path.clone()).build().await?;
+        let problem = match proxy.remove().await {
+            Ok(()) => None,
+            // Somebody else removed it first.
+            Err(zbus::Error::MethodError(name, ..)) if name == UNKNOWN_OBJECT => None,
+            Err(error) => Some(Failure::from(error).message().to_owned()),
+        };
+        let is_gone = problem.is_none();
+        self.report(name(&SceneWire::from(shown)), "removed", problem)?;
+        Ok(is_gone)
+    }
+
+    fn report(&mut self, wire: String, done: &str, problem: Option<String>) -> Result<(), Failure> {
         match problem {
             None => {
-                self.told.remove(&what);
-                Ok(self.output.line(&printable(&format!("{what}: {done}")))?)
+                self.reported.remove(&wire);
+                Ok(self.output.line(&printable(&format!("{wire}: {done}")))?)
             }
-            Some(failure) => {
-                let problem = failure.message().to_owned();
-                if self.told.get(&what) != Some(&problem) {
-                    eprintln!("zocp: {}", printable(&format!("{what}: {problem}")));
-                    self.told.insert(what, problem);
+            Some(problem) => {
+                if self.reported.get(&wire) != Some(&problem) {
+                    eprintln!("zocp: {}", printable(&format!("{wire}: {problem}")));
+                    self.reported.insert(wire, problem);
                 }
                 Ok(())
             }
         }
     }
+}
+
+fn name(wire: &SceneWire) -> String {
+    format!("{} -> {}", wire.from, wire.to)
 }
 
 fn rules() -> [String; 3] {
@@ -148,5 +224,6 @@ fn rules() -> [String; 3] {
     ]
 }
 
+const UNKNOWN_OBJECT: &str = "org.freedesktop.DBus.Error.UnknownObject";
 const TOGETHER: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_secs(1);

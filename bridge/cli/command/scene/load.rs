@@ -13,6 +13,7 @@ use crate::{
     exit::{Exit, Failure},
     scene::{Identity, Scene, SceneNode, SceneWire, resolve},
     view::NodeView,
+    wiring::WireView,
 };
 
 /// Restores what can be restored; the rest is given back.
@@ -29,11 +30,10 @@ pub(super) async fn load(
     for wire in &scene.wires {
         let what = || format!("{} -> {}", wire.from, wire.to);
         match rewire(client, wire).await {
-            Ok(None) => {}
-            Ok(Some(problem)) => parts.push(Part {
+            Ok(made) => parts.extend(problem(&made).map(|problem| Part {
                 what: what(),
                 problem,
-            }),
+            })),
             Err(failure) => parts.push(part(what(), &failure)),
         }
     }
@@ -102,14 +102,18 @@ fn targets_of(node: &SceneNode, shown: &str, tree: &NodeView) -> (Vec<Target>, V
     (targets, missing)
 }
 
-/// Makes a wire; what is wrong with it if it is not active.
-pub(super) async fn rewire(client: &Client, wire: &SceneWire) -> Result<Option<String>, Failure> {
+/// What is wrong with a wire that was made, if it is not active.
+pub(super) fn problem(made: &WireView) -> Option<String> {
+    let is_active = made.state == "active";
+    (!is_active).then(|| format!("{}: {}", made.state, wire::reason(made)))
+}
+
+/// Makes a wire.
+pub(super) async fn rewire(client: &Client, wire: &SceneWire) -> Result<WireView, Failure> {
     let read = |text: &str| {
         let end: Result<End, _> = text.parse();
         end.map_err(|error| Failure::new(Exit::Usage, error.to_string()))
     };
     let (from, to) = (read(&wire.from)?, read(&wire.to)?);
-    let made = wire::make(client, (&from, &to), wire.options()).await?;
-    let is_active = made.state == "active";
-    Ok((!is_active).then(|| format!("{}: {}", made.state, wire::reason(&made))))
+    wire::make(client, (&from, &to), wire.options()).await
 }
