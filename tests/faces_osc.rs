@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use zocp_testkit::{Bridge, Host, Lab, Program, PyPeer, isolated};
+use zocp_testkit::{Bridge, Cmd, Host, Lab, Program, PyPeer, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 const PEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/osc_peer.py");
@@ -429,5 +429,86 @@ fn what_cannot_be_is_said_at_the_start() {
             "{}",
             taken.err
         );
+    });
+}
+
+#[test]
+fn on_a_secure_mesh_it_is_met_with_its_key_and_without_one_it_sees_nobody() {
+    isolated(async |lab: Lab| {
+        let (desk, foh, stage) = (
+            lab.host("desk").await,
+            lab.host("foh").await,
+            lab.host("stage").await,
+        );
+        let key = async |name: &str| {
+            let file = lab.path(name);
+            let new = Cmd::new(ZOCP).args(["key", "new", &file]).run();
+            let told = new.await;
+            let key = told.split_whitespace().find(|word| word.len() == 40);
+            (file, key.expect("a key").to_owned())
+        };
+        let ((desk_file, desk_key), (osc_file, osc_key)) = (key("desk").await, key("osc").await);
+        let (lamp_file, lamp_key) = key("lamp").await;
+        let trusted =
+            format!("[mesh]\ntrusted = [\"{osc_key}\", \"{lamp_key}\"]\nkey = \"{desk_file}\"\n");
+        let config = lab.file("bridge.toml", &trusted);
+        let bridge = Bridge::start(ZOCP, &desk, "desk", &["--config", &config]).await;
+        // A second face is the other node: a program of OSC that has told a value.
+        let lamp =
+            stage
+                .command(ZOCP)
+                .args(["osc", "--publish", "lamp", "--remote", "127.0.0.1:9001"]);
+        let map = "[[capability]]\naddress = \"/level\"\ndirection = \"in\"\ntype = \"flt\"\n";
+        let map = lab.file("map.toml", map);
+        let lamp = lamp.args(["--map", &map, "--state=", "--key", &lamp_file]);
+        let _lamp = lamp
+            .args(["--trusted", &desk_key, "--trusted", &osc_key])
+            .start();
+        let at_lamp = stage
+            .command("oscdump")
+            .args(["-L", "9001"])
+            .label("at lamp")
+            .start();
+        let face = [
+            "osc",
+            "--key",
+            &osc_file,
+            "--trusted",
+            &desk_key,
+            "--trusted",
+            &lamp_key,
+        ];
+        let _face = foh.command(ZOCP).args(face).start();
+        let _stranger = lab
+            .host("stranger")
+            .await
+            .command(ZOCP)
+            .args(["osc", "--name", "stranger"])
+            .start();
+        bridge.bus.appears("org.z25.Zocp1.Node.osc").await;
+        bridge.bus.appears("org.z25.Zocp1.Node.lamp").await;
+        let url = "osc.udp://127.0.0.1:9000";
+        // The face may not have met the lamp yet, and tells a program that sends to it nothing.
+        let sends = async {
+            loop {
+                let send = foh
+                    .command("oscsend")
+                    .args([url, "/lamp/level", "f", "0.75"]);
+                send.run().await;
+            }
+        };
+        let lamp = bridge.bus.node("lamp");
+        tokio::select! {
+            () = lamp.becomes("level", 0.75) => {}
+            () = sends => {}
+        }
+        at_lamp.says("/level f 0.750000").await;
+        let nodes = bridge.bus.command(ZOCP).arg("list").run().await;
+        assert!(!nodes.contains("stranger"), "{nodes}");
+
+        let wrong = foh.command(ZOCP).args(["osc", "--key", "/nonexistent"]);
+        let wrong = wrong.outcome().await;
+        assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+        assert!(wrong.err.contains("/nonexistent"), "{wrong:?}");
     });
 }

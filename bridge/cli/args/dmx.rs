@@ -38,7 +38,7 @@ impl DmxArgs {
         } else {
             Protocol::Sacn
         };
-        let mesh = self.face.mesh(&self.name);
+        let mesh = self.face.mesh(&self.name)?;
         let mut options = DmxOptions::new(mesh, protocol, self.universe, self.patch);
         options.send = self.send;
         options.allow = self.face.allow()?;

@@ -2,9 +2,13 @@
 
 use std::{env, ffi::OsString, path::PathBuf};
 
+use zocp_daemon::config;
 use zocp_faces::{Allow, MeshOptions};
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    command::bridge::of_flag,
+    exit::{Exit, Failure},
+};
 
 /// The node of a face.
 #[derive(Debug, clap::Args)]
@@ -18,16 +22,30 @@ pub(crate) struct MeshArgs {
     /// A peer to meet without beacons, tcp://HOST:PORT
     #[arg(long, value_name = "ENDPOINT", value_delimiter = ',')]
     peer: Vec<String>,
+    /// The file with its key, of `zocp key new`, for a secure mesh
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The key of a node of a secure mesh to meet; may be given several times
+    #[arg(long, value_name = "KEY", requires = "key")]
+    trusted: Vec<String>,
+    /// Trust a node of a secure mesh from the first use of its key on, until this ends
+    #[arg(long, requires = "key")]
+    first_use: bool,
 }
 
 impl MeshArgs {
     /// The node, by this name.
-    pub(crate) fn mesh(&self, name: &str) -> MeshOptions {
+    pub(crate) fn mesh(&self, name: &str) -> Result<MeshOptions, Failure> {
         let mut mesh = MeshOptions::new(name);
+        if let Some(key) = &self.key {
+            let trusted = Some(self.trusted.clone());
+            let security = config::security(Some(key), trusted, Some(self.first_use));
+            mesh.security = security.map_err(of_flag)?;
+        }
         mesh.interfaces.clone_from(&self.interface);
         mesh.beacon_port = self.port;
         mesh.peers.clone_from(&self.peer);
-        mesh
+        Ok(mesh)
     }
 }
 
@@ -43,7 +61,7 @@ pub(crate) struct FaceArgs {
 }
 
 impl FaceArgs {
-    pub(crate) fn mesh(&self, name: &str) -> MeshOptions {
+    pub(crate) fn mesh(&self, name: &str) -> Result<MeshOptions, Failure> {
         self.mesh.mesh(name)
     }
 
@@ -59,5 +77,5 @@ pub(crate) fn state_folder(said: Option<OsString>) -> Option<PathBuf> {
         return (!said.is_empty()).then(|| said.into());
     }
     let path = |name| env::var_os(name).map(PathBuf::from);
-    zocp_daemon::config::state_place(path("XDG_STATE_HOME"), path("HOME"))
+    config::state_place(path("XDG_STATE_HOME"), path("HOME"))
 }

@@ -5,6 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use zocp_faces::midi::MidiOptions;
 
 use super::face::{MeshArgs, state_folder};
+use crate::exit::Failure;
 
 /// What a device of MIDI takes.
 #[derive(Debug, clap::Args)]
@@ -28,10 +29,10 @@ pub(crate) struct MidiArgs {
 }
 
 impl MidiArgs {
-    pub(crate) fn into_options(self) -> MidiOptions {
-        let mut options = MidiOptions::new(self.mesh.mesh(&self.name));
+    pub(crate) fn into_options(self) -> Result<MidiOptions, Failure> {
+        let mut options = MidiOptions::new(self.mesh.mesh(&self.name)?);
         options.map = self.map;
         options.state = state_folder(self.state);
-        options
+        Ok(options)
     }
 }

@@ -1,8 +1,12 @@
 //! The arguments of `zocp osc`.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{
+    ffi::OsString,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
-use zocp_faces::osc::{OscOptions, ProgramOptions, Target};
+use zocp_faces::osc::{OscOptions, ProgramOptions, QueryUrl, Remote, Target};
 
 use super::face::{FaceArgs, state_folder};
 use crate::exit::Failure;
@@ -10,9 +14,9 @@ use crate::exit::Failure;
 /// What a face of OSC takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OscArgs {
-    /// Where it listens for OSC, with UDP and TCP
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9000")]
-    listen: SocketAddr,
+    /// Where it listens for OSC, with UDP and TCP; 127.0.0.1:9000 by default, with --remote-query any free port
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
     /// Describe all addresses there to programs that ask with OSCQuery, HTTP and WebSocket; may be the same as --listen
     #[arg(long, value_name = "ADDR:PORT")]
     query: Option<SocketAddr>,
@@ -26,12 +30,21 @@ pub(crate) struct OscArgs {
     #[command(flatten)]
     face: FaceArgs,
     /// The other way around: show a program that speaks OSC as a node of this name
-    #[arg(long, value_name = "NAME", requires = "remote")]
+    #[arg(long, value_name = "NAME", requires = "program")]
     #[arg(conflicts_with_all = ["query", "send", "node", "allow", "name"])]
     publish: Option<String>,
     /// Where that program listens; what it sends to --listen is learned as its emitters
-    #[arg(long, value_name = "HOST:PORT", requires = "publish")]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        requires = "publish",
+        group = "program"
+    )]
     remote: Option<String>,
+    /// Where that program answers OSCQuery, http://HOST:PORT: what it says it has becomes the node, and follows it when it
+    /// changes or starts again
+    #[arg(long, value_name = "URL", requires = "publish", group = "program")]
+    remote_query: Option<QueryUrl>,
     /// A file that says which of its addresses are which capabilities, with names, types, ranges and directions
     #[arg(long, value_name = "FILE", requires = "publish")]
     map: Option<PathBuf>,
@@ -47,6 +60,9 @@ pub(crate) struct OscArgs {
     node: Vec<String>,
 }
 
+/// Where a face of OSC listens.
+const LISTEN_PORT: u16 = 9000;
+
 /// Which way it goes.
 pub(crate) enum OscFace {
     /// The mesh for programs that speak OSC.
@@ -57,13 +73,21 @@ pub(crate) enum OscFace {
 
 impl OscArgs {
     pub(crate) fn into_face(self) -> Result<OscFace, Failure> {
-        if let (Some(name), Some(remote)) = (&self.publish, self.remote) {
-            let mut options = ProgramOptions::new(self.face.mesh(name), self.listen, remote);
+        let remote = self.remote.map(Remote::Osc);
+        let remote = remote.or(self.remote_query.map(Remote::Query));
+        let port = match &remote {
+            Some(Remote::Query(_)) => 0,
+            _ => LISTEN_PORT,
+        };
+        let listen = self.listen;
+        let listen = listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, port).into());
+        if let (Some(name), Some(remote)) = (&self.publish, remote) {
+            let mut options = ProgramOptions::new(self.face.mesh(name)?, listen, remote);
             options.map = self.map;
             options.state = state_folder(self.state);
             return Ok(OscFace::Program(options));
         }
-        let mut options = OscOptions::new(self.face.mesh(&self.name), self.listen);
+        let mut options = OscOptions::new(self.face.mesh(&self.name)?, listen);
         options.query = self.query;
         options.send = self.send;
         options.allow = self.face.allow()?;

@@ -97,7 +97,7 @@ fn listed(networks: &[Network]) -> String {
 }
 
 /// What is wrong with what a flag or its variable said, by the flag's name too.
-fn of_flag(error: ConfigError) -> Failure {
+pub(crate) fn of_flag(error: ConfigError) -> Failure {
     match error {
         ConfigError::Invalid { key, reason } => {
             let flag = flag_of(key).map(|flag| format!(" ({flag})"));

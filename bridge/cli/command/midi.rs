@@ -7,7 +7,7 @@ use zocp_faces::midi::{MidiReady, run as run_device};
 use crate::{args::MidiArgs, command::bridge::end_signals, exit::Failure};
 
 pub(crate) async fn run(args: MidiArgs) -> Result<(), Failure> {
-    let options = args.into_options();
+    let options = args.into_options()?;
     let shutdown = end_signals(&[])?;
     Ok(Box::pin(run_device(options, told, shutdown)).await?)
 }

@@ -10,7 +10,7 @@ pub(crate) use zocp_node::{
     model::{Access, Change, CheckError, Info, SetError, Shape, Tree, TypeHint, float, number},
 };
 
-use zocp_node::{Config, Event, Events, Invalid, Node, NodeError};
+use zocp_node::{Config, Event, Events, Invalid, Node, NodeError, Security};
 
 /// Where a face's node is and how it meets others.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +24,8 @@ pub struct MeshOptions {
     pub beacon_port: Option<u16>,
     /// Peers to meet without beacons, `tcp://host:port`.
     pub peers: Vec<String>,
+    /// Makes the mesh a secure one.
+    pub security: Option<Security>,
 }
 
 impl MeshOptions {
@@ -88,6 +90,14 @@ pub(crate) enum MeshEvent {
     },
 }
 
+/// What of a face's node is gone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Withdrawal {
+    Capability(CapPath),
+    /// With all that is in it.
+    Object(ObjectPath),
+}
+
 /// Why a value was not set.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum SetFailure {
@@ -109,6 +119,9 @@ impl Mesh {
             .with_peers(options.peers.iter().map(String::as_str));
         if let Some(port) = options.beacon_port {
             config = config.with_beacon_port(port);
+        }
+        if let Some(security) = &options.security {
+            config = config.with_security(security.clone());
         }
         let (node, events) = Node::start(config).await?;
         Ok((Self(node), MeshEvents(events)))
@@ -160,6 +173,13 @@ impl Mesh {
         capability: Capability,
     ) -> Result<(), NodeError> {
         self.0.publish(path, capability).await
+    }
+
+    pub(crate) async fn withdraw(&self, withdrawal: Withdrawal) -> Result<(), NodeError> {
+        match withdrawal {
+            Withdrawal::Capability(path) => self.0.unpublish(path).await,
+            Withdrawal::Object(path) => self.0.remove_object(path).await,
+        }
     }
 
     /// Tells a value of this node: as an event if it emits, else as what it is now.

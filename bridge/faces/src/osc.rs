@@ -4,8 +4,8 @@
 //!
 //! Pure: `packet` (octets), `stream` (packets in TCP), `pattern` and `matches`, `types`, `space` (addresses), `outbox` and `destination` (what
 //! waits, for whom), `schedule` (time tags), `face` (all together), `description` (OSCQuery),
-//! `program` and `map` (a program as a node). With sockets: `options`, `run`,
-//! `publish`, `connection`, `listener`, `http`, `announcement` (Avahi).
+//! `program` and `map` (a program as a node), `remote_tree` (its OSCQuery). With sockets: `options`, `run`,
+//! `publish`, `remote_query`, `connection`, `listener`, `http`, `announcement` (Avahi).
 //! Spec: OSC 1.0 and 1.1, docs/reference/osc.md
 
 mod announcement;
@@ -24,6 +24,8 @@ pub mod packet;
 pub mod pattern;
 mod program;
 mod publish;
+mod remote_query;
+mod remote_tree;
 mod run;
 mod schedule;
 mod senders;
@@ -32,5 +34,6 @@ pub mod stream;
 mod types;
 
 pub use options::{OscOptions, Ready, Target, TargetError, Transport};
-pub use publish::{ProgramOptions, publish};
+pub use publish::{ProgramOptions, Remote, publish};
+pub use remote_query::{QueryUrl, QueryUrlError};
 pub use run::run;

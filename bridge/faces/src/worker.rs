@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     counts::{self, Counts},
-    mesh::{CapPath, Capability, Mesh, PeerId, SetFailure, Value},
+    mesh::{CapPath, Capability, Mesh, PeerId, SetFailure, Value, Withdrawal},
 };
 
 /// What a node is to do. `T` is what a face wants back when a value could not be set.
@@ -25,6 +25,8 @@ pub(crate) enum Job<T> {
     },
     /// Publish a capability of this node.
     Publish(CapPath, Capability),
+    /// Withdraw something of this node.
+    Withdraw(Withdrawal),
     /// Tell a value of this node, as an event or not.
     Tell(CapPath, Value, bool),
     /// Tell what was counted.
@@ -96,6 +98,7 @@ async fn work<T>(
                 Ok(())
             }
             Job::Publish(path, capability) => mesh.publish(path, capability).await,
+            Job::Withdraw(withdrawal) => mesh.withdraw(withdrawal).await,
             Job::Tell(path, value, emits) => mesh.tell(path, value, emits).await,
             Job::Counts(counts) => {
                 tell_counts(&mesh, &told, &counts, published).await;

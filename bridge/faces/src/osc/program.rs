@@ -7,7 +7,7 @@
 //! Limits: [`ENTRIES_MAX`] addresses, further ones are refused; those of `sets`, `outbox` and `schedule`.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Instant,
 };
@@ -17,14 +17,26 @@ use super::{
     map::{Direction, ENTRIES_MAX, Entry, Map, is_address},
     outbox::Outbox,
     packet::{self, Arg, Message},
+    remote_tree::Method,
     schedule::{Schedule, Verdict},
     types::Kind,
 };
 use crate::{
     counts::Counts,
-    mesh::{CapPath, Capability, Value},
+    mesh::{CapPath, Capability, Value, Withdrawal},
     sets::{Due, Sets},
 };
+
+/// Why an address is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The map has it.
+    Map,
+    /// The program sent it.
+    Learned,
+    /// The program described it.
+    Described,
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -37,6 +49,8 @@ pub(crate) struct Program {
     schedule: Schedule<()>,
     /// Addresses whose capability is to be published; each is here once.
     publications: VecDeque<Arc<str>>,
+    /// What is gone.
+    withdrawals: BTreeSet<Withdrawal>,
     pub(crate) counts: Counts,
     /// Something was learned since this was looked at.
     pub(crate) has_learned: bool,
@@ -48,7 +62,9 @@ struct Known {
     path: CapPath,
     capability: Capability,
     kind: Kind,
-    is_learned: bool,
+    origin: Origin,
+    /// What it was given last, since when it has sent nothing else. Many a program sends that back.
+    given: Option<Value>,
     /// Whether its capability waits to be published.
     is_due: bool,
 }
@@ -61,25 +77,28 @@ impl Program {
             ..Self::default()
         };
         for entry in map.capability {
-            program.know(entry, None, false);
+            program.know(entry, None, Origin::Map);
         }
         let kept = learned.capability.into_iter().filter(|_| program.learns);
         for entry in kept.collect::<Vec<_>>() {
-            program.know(entry, None, true);
+            program.know(entry, None, Origin::Learned);
         }
         program
     }
 
     /// What was learned, for the next time.
     pub(crate) fn learned(&self) -> Map {
-        let learned = self.known.values().filter(|known| known.is_learned);
+        let learned = self
+            .known
+            .values()
+            .filter(|known| known.origin == Origin::Learned);
         Map {
             learn: true,
             capability: learned.map(|known| known.entry.clone()).collect(),
         }
     }
 
-    fn know(&mut self, entry: Entry, value: Option<Value>, is_learned: bool) -> bool {
+    fn know(&mut self, entry: Entry, value: Option<Value>, origin: Origin) -> bool {
         let address: Arc<str> = entry.address.as_str().into();
         let Some(path) = entry.path() else {
             return false;
@@ -102,7 +121,8 @@ impl Program {
             entry,
             path,
             capability,
-            is_learned,
+            origin,
+            given: None,
             is_due: true,
         };
         self.known.insert(address, known);
@@ -147,6 +167,16 @@ impl Program {
         let Some((address, known)) = self.known.get_key_value(address) else {
             return self.learn(now, address, args);
         };
+        // It says what it was given.
+        if known
+            .given
+            .as_ref()
+            .map(|given| known.kind.args(given))
+            .as_deref()
+            == Some(args)
+        {
+            return Ok(());
+        }
         if known.entry.direction == Direction::In {
             return Err("it is one that the program takes, by the map".to_owned());
         }
@@ -160,10 +190,13 @@ impl Program {
                 self.outbox
                     .touched(now.instant, &address, known.kind.args(&value));
                 self.sets.state(now.instant, &address, value);
+                if let Some(known) = self.known.get_mut(&address) {
+                    known.given = None;
+                }
                 Ok(())
             }
             // It sends something else now than it did when it was learned.
-            Err(_) if known.is_learned => self.learn(now, &address, args),
+            Err(_) if known.origin == Origin::Learned => self.learn(now, &address, args),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -189,7 +222,7 @@ impl Program {
             max: None,
             value: None,
         };
-        if !self.know(entry, Some(value), true) {
+        if !self.know(entry, Some(value), Origin::Learned) {
             return Err("there are too many addresses, or two of one name".to_owned());
         }
         self.has_learned = true;
@@ -202,14 +235,89 @@ impl Program {
         Ok(())
     }
 
+    /// The program described all that it has. `says_changes`: it sends each value that changes; else the description does.
+    pub(crate) fn described(&mut self, now: Now, methods: Vec<Method>, says_changes: bool) {
+        let here: HashSet<&str> = methods.iter().map(|it| &*it.entry.address).collect();
+        let described = self.known.iter().filter(|(address, known)| {
+            known.origin == Origin::Described && !here.contains(&***address)
+        });
+        let gone: Vec<Arc<str>> = described.map(|(address, _)| Arc::clone(address)).collect();
+        for address in gone {
+            let Some(known) = self.known.remove(&address) else {
+                continue;
+            };
+            self.places.remove(&known.path);
+            self.outbox.forget(&address);
+            self.sets.forget(&address);
+            self.withdraw(known.path);
+        }
+        for Method { entry, value } in methods {
+            match self.known.get(&*entry.address) {
+                Some(known) if known.origin != Origin::Described => {}
+                Some(known) if known.entry == entry => {
+                    if let Some(value) = value.filter(|_| !says_changes) {
+                        self.read(now, &entry.address, value);
+                    }
+                }
+                _ => {
+                    let address = entry.address.clone();
+                    if !self.know(entry, value, Origin::Described) {
+                        let reason = "there are too many addresses, or two of one name";
+                        self.counts.refuse(&format!("{address}: {reason}"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A capability is gone, and the objects in which there is nothing else.
+    fn withdraw(&mut self, path: CapPath) {
+        let mut empty = None;
+        let mut object = path.object.clone();
+        while !object.is_root() && !self.places.keys().any(|it| it.object.starts_with(&object)) {
+            let parent = object.parent().unwrap_or_default();
+            empty = Some(std::mem::replace(&mut object, parent));
+        }
+        self.withdrawals.insert(match empty {
+            Some(object) => Withdrawal::Object(object),
+            None => Withdrawal::Capability(path),
+        });
+    }
+
+    /// A description has this value.
+    fn read(&mut self, now: Now, address: &str, value: Value) {
+        let Some((address, known)) = self.known.get_key_value(address) else {
+            return;
+        };
+        let (address, args) = (Arc::clone(address), known.kind.args(&value));
+        let has_it = known
+            .capability
+            .value
+            .as_ref()
+            .map(|it| known.kind.args(it))
+            == Some(args);
+        if !has_it && known.capability.check(&value).is_ok() {
+            if let Some(known) = self.known.get_mut(&address) {
+                known.capability.value = Some(value.clone());
+            }
+            self.sets.state(now.instant, &address, value);
+        }
+    }
+
+    /// What is to be withdrawn next, before anything is published.
+    pub(crate) fn next_withdrawal(&mut self) -> Option<Withdrawal> {
+        self.withdrawals.pop_first()
+    }
+
     /// A value for a capability of this node.
     pub(crate) fn received(&mut self, now: Now, path: &CapPath, value: &Value) {
         let Some(address) = self.places.get(path) else {
             return;
         };
-        let Some(known) = self.known.get(address) else {
+        let Some(known) = self.known.get_mut(address) else {
             return;
         };
+        known.given = Some(value.clone());
         self.outbox
             .state(now.instant, address, known.kind.args(value));
         self.counts.taken += 1;
@@ -217,10 +325,13 @@ impl Program {
 
     /// The next capability that is to be published, before any value is told.
     pub(crate) fn next_publication(&mut self) -> Option<(CapPath, Capability)> {
-        let address = self.publications.pop_front()?;
-        let known = self.known.get_mut(&address)?;
-        known.is_due = false;
-        Some((known.path.clone(), known.capability.clone()))
+        loop {
+            let address = self.publications.pop_front()?;
+            if let Some(known) = self.known.get_mut(&address) {
+                known.is_due = false;
+                return Some((known.path.clone(), known.capability.clone()));
+            }
+        }
     }
 
     /// The next value that is to be emitted now.
@@ -244,7 +355,8 @@ impl Program {
     pub(crate) fn poll_timeout(&self, now: Now) -> (Option<Instant>, Option<Instant>) {
         let scheduled = self.schedule.next(now.clock).map(|wait| now.instant + wait);
         let out = self.outbox.poll_timeout(now.instant);
-        let publication = (!self.publications.is_empty()).then_some(now.instant);
+        let has_news = !self.publications.is_empty() || !self.withdrawals.is_empty();
+        let publication = has_news.then_some(now.instant);
         let to_node = publication.or_else(|| self.sets.poll_timeout(now.instant));
         (scheduled.into_iter().chain(out).min(), to_node)
     }
@@ -273,7 +385,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::osc::outbox::HOLD;
+    use crate::{mesh::ObjectPath, osc::outbox::HOLD};
 
     struct Rig {
         program: Program,
@@ -374,6 +486,98 @@ mod tests {
             .received(rig.now, &CapPath::root("both"), &json!(0.5));
         rig.now.instant += HOLD + Duration::from_millis(10);
         assert_eq!(rig.program.packets(rig.now, 1400).len(), 0);
+    }
+
+    fn method(address: &str, hint: &str, value: Value) -> Method {
+        Method {
+            entry: Entry {
+                address: address.to_owned(),
+                name: None,
+                direction: Direction::Both,
+                hint: hint.to_owned(),
+                min: None,
+                max: None,
+                value: None,
+            },
+            value: Some(value),
+        }
+    }
+
+    #[test]
+    fn a_described_tree_is_followed_and_what_is_gone_is_withdrawn_with_its_objects() {
+        let mut rig = Rig::new(Map {
+            learn: false,
+            ..Map::default()
+        });
+        let all = || {
+            vec![
+                method("/filter/cutoff", "flt", json!(0.5)),
+                method("/filter/kind/name", "string", json!("low")),
+                method("/voice/on", "bool", json!(true)),
+            ]
+        };
+        rig.program.described(rig.now, all(), false);
+        let published = std::iter::from_fn(|| rig.program.next_publication());
+        let published: Vec<_> = published
+            .map(|(path, it)| (path.to_string(), it.value))
+            .collect();
+        assert_eq!(published[0], ("filter.cutoff".to_owned(), Some(json!(0.5))));
+        assert_eq!(published.len(), 3);
+        rig.program.described(rig.now, all(), false);
+        assert!(rig.program.next_publication().is_none(), "nothing changed");
+
+        let next = vec![
+            method("/filter/cutoff", "flt", json!(0.75)),
+            method("/voice/on", "int", json!(3)),
+        ];
+        rig.program.described(rig.now, next.clone(), true);
+        assert!(
+            rig.program.next_value(rig.now).is_none(),
+            "it says what changes"
+        );
+        rig.program.described(rig.now, next, false);
+        let (path, value) = rig.program.next_value(rig.now).unwrap();
+        assert_eq!(
+            (path.to_string(), value),
+            ("filter.cutoff".to_owned(), json!(0.75))
+        );
+        let kind = ObjectPath::root().child("filter").child("kind");
+        assert_eq!(
+            rig.program.next_withdrawal(),
+            Some(Withdrawal::Object(kind))
+        );
+        assert_eq!(rig.program.next_withdrawal(), None);
+        let (path, capability) = rig.program.next_publication().unwrap();
+        assert_eq!(
+            (path.to_string(), capability.value),
+            ("voice.on".to_owned(), Some(json!(3)))
+        );
+    }
+
+    #[test]
+    fn what_a_program_says_back_is_not_emitted_and_anything_else_is() {
+        let mut rig = Rig::new(Map {
+            learn: false,
+            ..Map::default()
+        });
+        let methods = vec![method("/cutoff", "flt", json!(0.5))];
+        rig.program.described(rig.now, methods, true);
+        rig.program
+            .received(rig.now, &CapPath::root("cutoff"), &json!(0.7));
+        let said = |rig: &mut Rig, value: f32| {
+            let message = Message {
+                address: "/cutoff".to_owned(),
+                args: vec![Arg::Float(value)],
+            };
+            let mut octets = Vec::new();
+            packet::encode(&message, &mut octets);
+            rig.program.packet(rig.now, &octets);
+            rig.now.instant += Duration::from_millis(5);
+            rig.program.next_value(rig.now).map(|(_, value)| value)
+        };
+        assert_eq!(said(&mut rig, 0.7), None);
+        assert_eq!(said(&mut rig, 0.25), Some(json!(0.25)));
+        assert_eq!(said(&mut rig, 0.7), Some(json!(0.7)));
     }
 
     #[test]

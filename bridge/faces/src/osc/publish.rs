@@ -2,15 +2,25 @@
 //!
 //! Model: as in `run`. What was learned is written to a file a second later, as a whole and in the place of the old one.
 
-use std::{net::SocketAddr, path::PathBuf, time::Instant};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep_until},
+};
 
 use super::{
+    face::Now,
     map::Map,
     options::Ready,
     packet::PACKET_LEN_MAX,
     program::Program,
+    remote_query::{INPUTS_MAX, PACKETS_MAX, QueryUrl, RemoteInput, RemoteQuery},
     run::{DATAGRAM_LEN, now},
     senders::{Senders, datagrams},
 };
@@ -22,6 +32,16 @@ use crate::{
     worker::{BATCH_MAX, COUNTS_INTERVAL, IDLE, Job, Worker},
 };
 
+/// How a program is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remote {
+    /// It listens at `HOST:PORT`; what it sends is learned.
+    Osc(String),
+    /// Its OSCQuery server says what it has, and where it listens.
+    Query(QueryUrl),
+}
+
 /// What is told of a program before its node begins.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -30,8 +50,8 @@ pub struct ProgramOptions {
     pub mesh: MeshOptions,
     /// Where the program sends to.
     pub listen: SocketAddr,
-    /// Where the program listens, `HOST:PORT`.
-    pub remote: String,
+    /// The program.
+    pub remote: Remote,
     /// The file that says what its addresses are.
     pub map: Option<PathBuf>,
     /// The directory for what is learned; none: it is not kept.
@@ -41,11 +61,11 @@ pub struct ProgramOptions {
 impl ProgramOptions {
     /// A program there, which sends to here.
     #[must_use]
-    pub fn new(mesh: MeshOptions, listen: SocketAddr, remote: impl Into<String>) -> Self {
+    pub fn new(mesh: MeshOptions, listen: SocketAddr, remote: Remote) -> Self {
         Self {
             mesh,
             listen,
-            remote: remote.into(),
+            remote,
             map: None,
             state: None,
         }
@@ -65,8 +85,15 @@ pub async fn publish(
     let map = map.map_err(|error| FaceError::Usage(error.to_string()))?;
     let path = file::learned_path(options.state.as_deref(), "osc", &options.mesh.name);
     let mut senders = Senders::new(datagrams(options.listen)?);
-    let remote = senders.add(0, &options.remote).await?;
-    if options.listen.ip().is_loopback() && !remote.ip().is_loopback() {
+    let listen = senders.main.local_addr().unwrap_or(options.listen);
+    let remote = match &options.remote {
+        Remote::Osc(place) => Some(senders.add(0, place).await?),
+        Remote::Query(_) => None,
+    };
+    if let Some(remote) = remote
+        && options.listen.ip().is_loopback()
+        && !remote.ip().is_loopback()
+    {
         return Err(FaceError::Usage(format!(
             "packets of {remote} cannot reach {}, an address of this machine alone: use --listen 0.0.0.0:{}",
             options.listen,
@@ -75,21 +102,38 @@ pub async fn publish(
     }
     let (mesh, events) = Mesh::start(&options.mesh).await?;
     ready(Ready {
-        listen: options.listen,
+        listen,
         query: None,
         mesh_port: mesh.port(),
     });
+    let (inputs, described) = mpsc::channel(INPUTS_MAX);
+    let (through, packets) = mpsc::channel(PACKETS_MAX);
+    let mut tasks = JoinSet::new();
+    // A program that says what it has sends nothing else, unless its map says otherwise.
+    let map = map.unwrap_or_else(|| Map {
+        learn: remote.is_some(),
+        ..Map::default()
+    });
+    if let Remote::Query(url) = options.remote {
+        let query = RemoteQuery {
+            url,
+            inputs,
+            packets,
+        };
+        tasks.spawn(query.keep());
+    }
     let running = Running {
-        program: Program::new(
-            map.unwrap_or_default(),
-            file::learned(path.as_deref(), Map::read),
-        ),
+        program: Program::new(map, file::learned(path.as_deref(), Map::read)),
         senders,
         remote,
+        is_here: remote.is_some(),
+        described,
+        through,
         worker: Worker::start(mesh.clone()),
         file: path,
     };
     let outcome = running.run(events, shutdown).await;
+    tasks.shutdown().await;
     mesh.shutdown().await;
     outcome
 }
@@ -97,7 +141,14 @@ pub async fn publish(
 struct Running {
     program: Program,
     senders: Senders,
-    remote: SocketAddr,
+    /// Where it takes datagrams.
+    remote: Option<SocketAddr>,
+    /// Whether it is there, as far as one can know.
+    is_here: bool,
+    /// What its OSCQuery says.
+    described: mpsc::Receiver<RemoteInput>,
+    /// To its WebSocket.
+    through: mpsc::Sender<Vec<u8>>,
     worker: Worker<()>,
     file: Option<PathBuf>,
 }
@@ -124,6 +175,7 @@ impl Running {
                 }
                 received = self.senders.main.recv_from(&mut buffer) => self.datagrams(received, &mut buffer),
                 event = events.next() => self.event(event.ok_or(FaceError::Ended)?),
+                Some(input) = self.described.recv() => self.described(input).await?,
                 place = jobs.reserve(), if is_full => {
                     // There is a place now: it is taken when what is due is handed over.
                     drop(place);
@@ -141,6 +193,27 @@ impl Running {
         }
     }
 
+    async fn described(&mut self, input: RemoteInput) -> Result<(), FaceError> {
+        match input {
+            RemoteInput::Here(None) => (self.remote, self.is_here) = (None, true),
+            RemoteInput::Here(Some(remote)) => {
+                self.is_here = true;
+                self.remote = Some(self.senders.add(0, &remote.to_string()).await?);
+            }
+            RemoteInput::Tree(methods, left_out, says_changes) => {
+                if left_out > 0 {
+                    let reason = format!("{left_out} addresses that no capability can be");
+                    self.program.counts.refuse(&reason);
+                }
+                self.program.described(now(), methods, says_changes);
+            }
+            RemoteInput::Packet(octets) => self.program.packet(now(), &octets),
+            // Its values stay as they are until it is here again.
+            RemoteInput::Gone => (self.remote, self.is_here) = (None, false),
+        }
+        Ok(())
+    }
+
     fn datagrams(&mut self, received: std::io::Result<(usize, SocketAddr)>, buffer: &mut [u8]) {
         let now = now();
         let mut received = received;
@@ -148,8 +221,11 @@ impl Running {
         for _ in 0..BATCH_MAX {
             // An error is that of something sent before: nobody listens there.
             if let Ok((len, from)) = received {
-                let local = only.permits(from.ip()) && self.remote.ip().is_loopback();
-                if local || from.ip().to_canonical() == self.remote.ip().to_canonical() {
+                let is_of = |remote: SocketAddr| {
+                    let is_local = only.permits(from.ip()) && remote.ip().is_loopback();
+                    is_local || from.ip().to_canonical() == remote.ip().to_canonical()
+                };
+                if self.remote.is_some_and(is_of) {
                     self.program.packet(now, &buffer[..len]);
                 } else {
                     let counts = &mut self.program.counts;
@@ -167,11 +243,18 @@ impl Running {
     /// Hands over all that is due, and says whether the node takes nothing more now.
     async fn flush(&mut self) -> bool {
         let now = now();
-        for packet in self.program.packets(now, DATAGRAM_LEN) {
-            self.senders.send(self.remote, &packet).await;
+        for packet in self.packets(now) {
+            match self.remote {
+                Some(remote) => self.senders.send(remote, &packet).await,
+                None if self.through.try_send(packet).is_err() => self.program.counts.dropped += 1,
+                None => {}
+            }
         }
         let program = &mut self.program;
         self.worker.fill(|| {
+            if let Some(withdrawal) = program.next_withdrawal() {
+                return Some(Job::Withdraw(withdrawal));
+            }
             if let Some((path, capability)) = program.next_publication() {
                 return Some(Job::Publish(path, capability));
             }
@@ -180,10 +263,30 @@ impl Running {
         })
     }
 
+    /// What the program is to be sent, if it takes something: else the newest values wait.
+    fn packets(&mut self, now: Now) -> Vec<Vec<u8>> {
+        match self.takes() {
+            true => self.program.packets(now, DATAGRAM_LEN),
+            false => Vec::new(),
+        }
+    }
+
+    fn takes(&self) -> bool {
+        self.is_here && (self.remote.is_some() || self.through.capacity() == PACKETS_MAX)
+    }
+
     fn deadline(&self, is_full: bool) -> Instant {
         let now = now();
         let (program, node) = self.program.poll_timeout(now);
         let node = node.filter(|_| !is_full);
+        let pause = match self.is_here {
+            true => TAKING_PAUSE,
+            false => IDLE,
+        };
+        let program = program.map(|due| match self.takes() {
+            true => due,
+            false => due.max(now.instant + pause),
+        });
         let due = program.into_iter().chain(node).min();
         due.unwrap_or(now.instant + IDLE)
     }
@@ -203,3 +306,6 @@ impl Running {
         }
     }
 }
+
+/// Before a program that takes nothing more is looked at again.
+const TAKING_PAUSE: Duration = Duration::from_millis(2);
