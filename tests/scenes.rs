@@ -303,7 +303,8 @@ fn a_held_wire_that_the_scene_writes_with_a_uuid_is_made_once_and_a_refused_one_
         stage.scene(&["save", "x"]).run().await;
         zocp(&["unwire", "desk:x", "lamp:a"]).run().await;
         let home = std::env::var("HOME").expect("a home");
-        let state = std::env::var("XDG_STATE_HOME").unwrap_or(format!("{home}/.local/state"));
+        let state =
+            std::env::var("XDG_STATE_HOME").unwrap_or_else(|_| format!("{home}/.local/state"));
         let file = format!("{state}/zocp/scenes/x.json");
         let scene = std::fs::read_to_string(&file).expect("a scene");
         let mut scene: Value = serde_json::from_str(&scene).expect("JSON");

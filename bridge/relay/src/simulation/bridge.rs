@@ -16,7 +16,7 @@ use super::{
     bus::{Bus, News, WATCH},
     mesh::Mesh,
     program::Program,
-    rules::{MESSAGE_LEN_MAX, NAMES, POLICIES, PROGRAMS, SERVICES, import_rules, limits, policy},
+    rules::{NAMES, POLICIES, PROGRAMS, SERVICES, TAKEN_LEN, import_rules, limits, policy},
 };
 use crate::{
     export::state::{self as export, Barrier, CallerId},
@@ -95,13 +95,13 @@ impl Bridge {
             id,
             bus,
             programs: Default::default(),
-            import: import::State::new(import_rules(), limits(), MESSAGE_LEN_MAX),
+            import: import::State::new(import_rules(), limits(), TAKEN_LEN),
             export: export::State::new(
                 NAMES[number],
                 own_names.clone(),
                 policy(0),
                 limits(),
-                MESSAGE_LEN_MAX,
+                TAKEN_LEN,
             ),
             own_names,
             peers: BTreeMap::new(),

@@ -41,17 +41,17 @@ pub(super) fn limits() -> ServiceLimits {
         caller_calls_max: 4,
         requests_max: 10,
         calls_back_max: 2,
-        packet_len_max: HEADER_MORE + MESSAGE_LEN_MAX,
+        packet_len_max: HEADER_MORE + TAKEN_LEN,
         answer_max: Some(Duration::from_secs(30)),
         ..ServiceLimits::default()
     }
 }
 
 /// Octets of a message that a bus takes, and of one that fits a packet.
-pub(super) const MESSAGE_LEN_MAX: usize = 800;
+pub(super) const TAKEN_LEN: usize = 800;
 /// An argument with which a message is longer than that.
 pub(super) fn long_text() -> String {
-    "x".repeat(MESSAGE_LEN_MAX)
+    "x".repeat(TAKEN_LEN)
 }
 
 pub(super) const NAMES: [&str; 3] = ["left", "middle", "right"];
