@@ -55,6 +55,58 @@ fn the_demo_shows_two_nodes_and_ends_at_ctrl_c() {
 }
 
 #[test]
+fn the_demo_offers_what_its_own_text_says() {
+    isolated(async |lab: Lab| {
+        let host = lab.bare_host("laptop").await;
+        let demo = host.command(ZOCP).arg("demo").start();
+        let address = address(&demo).await;
+        // Every line `  zocp …  # …` of the text, in its order; `watch` has no end of its own.
+        let mut commands = Vec::new();
+        while commands.last().is_none_or(|last: &String| last != REFUSED) {
+            let line = demo.says("  zocp ").await;
+            let command = line.split('#').next().unwrap_or_default().trim();
+            assert!(line.chars().count() <= 80, "{line}");
+            commands.push(command.to_owned());
+        }
+        for command in &commands {
+            let args: Vec<&str> = command.split(' ').skip(1).collect();
+            let zocp = host.command(ZOCP).args(&args);
+            let zocp = zocp.env("DBUS_SESSION_BUS_ADDRESS", &address);
+            match args[0] {
+                "watch" => {
+                    let mut watch = zocp.start();
+                    for _ in 0..3 {
+                        watch.says("brightness").await;
+                    }
+                    watch.interrupt();
+                    assert!(watch.ended().await.success());
+                }
+                "wire" => {
+                    assert!(zocp.outcome().await.status.success(), "{command}");
+                    // A wire moves the lamp, more than once.
+                    for _ in 0..3 {
+                        demo.says("lamp: brightness was set to").await;
+                    }
+                }
+                _ => {
+                    let outcome = zocp.outcome().await;
+                    let expected = if command == REFUSED { 7 } else { 0 };
+                    assert_eq!(
+                        outcome.status.code(),
+                        Some(expected),
+                        "{command}: {outcome:?}"
+                    );
+                }
+            }
+        }
+        demo.says("lamp: blinks 3 times").await;
+    });
+}
+
+/// The last command of the demo's text, which shows a refusal.
+const REFUSED: &str = "zocp set lamp brightness 2";
+
+#[test]
 fn watch_follows_the_fader() {
     isolated(async |lab: Lab| {
         let host = lab.bare_host("laptop").await;

@@ -4,6 +4,8 @@
 //! mesh of the loopback without beacons: nothing leaves the machine, and it works without any network.
 //! The bus is the session bus, or an embedded one where there is none or a bridge has it already.
 
+mod lamp;
+
 use std::{env, f64::consts::TAU, fmt::Write as _, time::Duration};
 
 use tokio::{
@@ -16,7 +18,7 @@ use zocp_daemon::{
     run::{RunError, Status, run as run_bridge},
 };
 use zocp_dbus::bus::BusKind;
-use zocp_node::{Access, BeaconMode, Capability, Event, Events, Node, NodeError, StartError};
+use zocp_node::{Access, BeaconMode, Capability, Events, Node, NodeError, StartError};
 
 use super::bridge::end_signals;
 use crate::{
@@ -33,7 +35,7 @@ pub(crate) async fn run(bus: Option<String>) -> Result<(), Failure> {
     let nodes = async {
         tokio::select! {
             () = move_fader(&fader) => {}
-            () = tell_of_lamp(at_lamp) => {}
+            () = lamp::run(&lamp, at_lamp) => {}
         }
     };
     let peers = [&fader, &lamp].map(|node| format!("tcp://127.0.0.1:{}", node.port()));
@@ -117,39 +119,12 @@ async fn start(name: &str) -> Result<(Node, Events), Failure> {
 }
 
 async fn publish(fader: &Node, lamp: &Node) -> Result<(), Failure> {
-    let capabilities = async {
-        fader
-            .publish(
-                "level",
-                Capability::new(Access::READ | Access::EMIT, 0.5).with_range(0.0, 1.0),
-            )
-            .await?;
-        lamp.publish(
-            "brightness",
-            Capability::new(Access::READ | Access::WRITE | Access::EMIT, 0.2).with_range(0.0, 1.0),
-        )
-        .await?;
-        lamp.publish(
-            "on",
-            Capability::new(Access::READ | Access::WRITE | Access::EMIT, true),
-        )
-        .await?;
-        lamp.publish(
-            "label",
-            Capability::new(Access::READ | Access::WRITE, "front of house"),
-        )
-        .await?;
-        lamp.publish(
-            "colour",
-            Capability::new(
-                Access::READ | Access::WRITE | Access::EMIT,
-                vec![1.0, 0.9, 0.8],
-            )
-            .with_hint("vec3f"),
-        )
-        .await
-    };
-    let outcome: Result<(), NodeError> = capabilities.await;
+    let level = Capability::new(Access::READ | Access::EMIT, 0.5).with_range(0.0, 1.0);
+    let outcome: Result<(), NodeError> = async {
+        fader.publish("level", level).await?;
+        lamp::publish(lamp).await
+    }
+    .await;
     outcome.map_err(|error| Failure::new(Exit::Failure, error.to_string()))
 }
 
@@ -163,15 +138,6 @@ async fn move_fader(fader: &Node) {
         let level = ((0.5 - 0.5 * (phase * TAU).cos()) * 1000.0).round() / 1000.0;
         if fader.emit("level", level).await.is_err() {
             return;
-        }
-    }
-}
-
-/// What others set is seen here, until the node ends.
-async fn tell_of_lamp(mut events: Events) {
-    while let Some(event) = events.next().await {
-        if let Event::LocalSet { path, value, .. } = event {
-            println!("lamp: {path} was set to {value}");
         }
     }
 }
@@ -232,10 +198,14 @@ fn unsearched() -> Option<String> {
     (!is_searched).then(|| directory.display().to_string())
 }
 
-const NEXT: &str = "  zocp tree                         # what is there
-  zocp watch fader                  # see it move
-  zocp set lamp brightness 0.8      # and the lamp says so here
-  zocp set lamp brightness 2        # out of range: refused
+const NEXT: &str = "  zocp tree                                # what is there
+  zocp set lamp brightness 0.8             # the lamp says so here
+  zocp wire fader:level lamp:brightness    # and now it follows the fader
+  zocp wires                               # all wires
+  zocp watch lamp brightness               # its values, until Ctrl-C
+  zocp unwire fader:level lamp:brightness
+  zocp call lamp blink 3                   # a method
+  zocp set lamp brightness 2               # out of range: refused
 
 And with any D-Bus tool:
 
