@@ -101,7 +101,25 @@ fn each_shell_has_completions() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, _) = outcome(&["completions", shell]);
         assert_eq!(code, Some(0), "{shell}");
-        assert!(out.contains("watch") && out.contains("beacon"), "{shell}");
+        // The script asks the program itself, at each Tab.
+        assert!(out.contains("ZOCP_COMPLETE"), "{shell}: {out}");
+        let ask = |words: &[&str]| {
+            let mut zocp = zocp(&[&["--", "zocp"], words].concat());
+            zocp.env("ZOCP_COMPLETE", shell);
+            zocp.env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+            zocp.env("_CLAP_IFS", "\n");
+            let output = zocp.output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{shell}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert!(ask(&["wat"]).starts_with("watch"), "{shell}");
+        assert!(ask(&["bridge", "--bea"]).starts_with("--beacon"), "{shell}");
+        assert!(
+            ask(&["bridge", "--beacon", "multi"]).starts_with("multicast"),
+            "{shell}"
+        );
+        // Without a bus no name is there, and nothing is said.
+        assert!(!ask(&["get", "la"]).contains("la"), "{shell}");
     }
 }
 
@@ -140,6 +158,44 @@ fn a_configuration_with_an_unknown_key_ends_with_2_and_its_line() {
         err.contains("bridge.toml") && err.contains("line 3"),
         "{err}"
     );
+}
+
+#[test]
+fn a_configuration_in_the_wrong_form_is_answered_with_the_right_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("bridge.toml");
+    let path = file.to_str().unwrap();
+    for (text, says) in [
+        ("[mesh]\nport = \"5670\"\n", "a number without quotes"),
+        ("[export]\nservice = \"a.b\"\n", "write [[export]]"),
+        (
+            "[mesh]\nkey = \"/nonexistent\"\n",
+            "zocp key new /nonexistent",
+        ),
+    ] {
+        fs::write(&file, text).unwrap();
+        let (code, _, err) = outcome(&["bridge", "--config", path]);
+        assert_eq!(code, Some(2), "{err}");
+        assert!(err.contains(says), "{text}: {err}");
+        // The doctor shows the same error, line by line.
+        let (code, found, _) = outcome(&["doctor", "--config", path]);
+        assert_eq!(code, Some(12), "{found}");
+        assert!(found.contains(says), "{text}: {found}");
+        assert!(!found.contains('\u{fffd}'), "{found}");
+    }
+}
+
+#[test]
+fn a_key_is_made_in_a_directory_that_is_not_there_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("new/key");
+    let (code, out, err) = outcome(&["key", "new", file.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("fingerprint"), "{out}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &file.parent().unwrap().metadata().unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o700);
 }
 
 #[test]

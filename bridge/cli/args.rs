@@ -14,21 +14,25 @@ mod look;
 mod midi;
 mod osc;
 mod scene;
+mod service;
+mod until;
 
 use std::{collections::HashMap, ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
+use clap_complete::{Shell, engine::ArgValueCandidates};
 use zbus::Variant;
 use zocp_daemon::config::{Beacon, BusConfig, Config, ExportConfig, MeshConfig, StateConfig};
 
-use crate::exit::EXIT_TABLE;
+use crate::{complete, exit::EXIT_TABLE};
 
 pub(crate) use dmx::DmxArgs;
 pub(crate) use look::{RoleArg, WebArgs};
 pub(crate) use midi::MidiArgs;
 pub(crate) use osc::{OscArgs, OscFace};
 pub(crate) use scene::{SceneCommand, SceneParts, Switch};
+pub(crate) use service::{ServiceArgs, ServiceCommand};
+pub(crate) use until::Until;
 
 /// Puts a zero-configuration mesh of machines on the D-Bus of every one of them.
 ///
@@ -76,30 +80,37 @@ pub(crate) enum Command {
     /// Show the objects and capabilities of a node, or of all
     Tree {
         /// Its name, its label, or the beginning of its UUID
+        #[arg(add = ArgValueCandidates::new(complete::nodes))]
         node: Option<String>,
     },
-    /// Print a value
+    /// Print a value, or all values of a node
     Get {
         /// The node: its name, its label, or the beginning of its UUID
+        #[arg(add = ArgValueCandidates::new(complete::nodes))]
         node: String,
-        /// The capability: its name, its label, or with the objects before it, `cam.zoom`
-        name: String,
+        /// The capability: its name, its label, or with the objects before it, `cam.zoom`; all by default
+        #[arg(add = ArgValueCandidates::new(complete::capabilities))]
+        name: Option<String>,
     },
     /// Set a value
     Set {
         /// The node: its name, its label, or the beginning of its UUID
+        #[arg(add = ArgValueCandidates::new(complete::nodes))]
         node: String,
         /// The capability: its name, its label, or with the objects before it, `cam.zoom`
+        #[arg(add = ArgValueCandidates::new(complete::capabilities))]
         name: String,
         /// As the capability's type has it: 0.5, true, some text, `1,2,3` or `[1,2,3]` for vectors
-        #[arg(allow_hyphen_values = true)]
+        #[arg(allow_hyphen_values = true, add = ArgValueCandidates::new(complete::values))]
         value: String,
     },
     /// Call a method and print what it answers
     Call {
         /// The node: its name, its label, or the beginning of its UUID
+        #[arg(add = ArgValueCandidates::new(complete::nodes))]
         node: String,
         /// The method: its name, its label, or with the objects before it, `cam.home`
+        #[arg(add = ArgValueCandidates::new(complete::methods))]
         method: String,
         /// As its types have it: 0.5, true, some text, `1,2,3` or `[1,2,3]` for vectors
         #[arg(allow_hyphen_values = true)]
@@ -107,7 +118,7 @@ pub(crate) enum Command {
     },
     /// Publish a value on the mesh, and print what arrives, until Ctrl-C
     ///
-    /// The bridge shows it as its own, as long as this runs.
+    /// The bridge shows it as its own, as long as this runs. When the bridge is started anew, it is published again.
     Publish {
         /// Its name
         name: String,
@@ -136,12 +147,21 @@ pub(crate) enum Command {
         #[arg(long)]
         lasting: bool,
     },
+    /// Take a lasting value away that was published on this bridge
+    Unpublish {
+        /// Its name, with the objects before it, `cam.pan`
+        name: String,
+    },
     /// Print values and signals as they come, until Ctrl-C
     Watch {
         /// Only this node, also when it is not there yet
+        #[arg(add = ArgValueCandidates::new(complete::nodes))]
         node: Option<String>,
         /// Only this capability of it
+        #[arg(add = ArgValueCandidates::new(complete::capabilities))]
         name: Option<String>,
+        #[command(flatten)]
+        until: Until,
     },
     /// Show what happens on the mesh and in the bridge, until Ctrl-C
     ///
@@ -178,8 +198,10 @@ pub(crate) enum Command {
     /// Take a wire away, by whomever it was made
     Unwire {
         /// Where it begins, as with `wire`
+        #[arg(add = ArgValueCandidates::new(complete::wires_from))]
         from: String,
         /// Where it ends
+        #[arg(add = ArgValueCandidates::new(complete::wires_to))]
         to: String,
     },
     /// Keep values and wires, and restore them
@@ -190,6 +212,7 @@ pub(crate) enum Command {
     /// Lasting exports are in the configuration, as `[[export]]`.
     Export {
         /// Its name, org.example.Name, or org.example.* for all below it
+        #[arg(add = ArgValueCandidates::new(complete::services))]
         service: String,
         /// Only these methods: interface.member@/path, where the member may be *; all by default
         #[arg(long, value_name = "RULE")]
@@ -207,7 +230,7 @@ pub(crate) enum Command {
         #[arg(long)]
         learn: bool,
         /// Only this peer, by name, UUID or key (key:…); every peer by default
-        #[arg(long, value_name = "PEER")]
+        #[arg(long, value_name = "PEER", add = ArgValueCandidates::new(complete::nodes))]
         peer: Vec<String>,
     },
     /// Show the mesh to programs that speak OSC, or such a program to the mesh, until Ctrl-C
@@ -233,6 +256,7 @@ pub(crate) enum Command {
     /// Shows the fingerprint and asks whether its owner sees the same. Nobody else is met on a secure mesh.
     Trust {
         /// Who: a key, a fingerprint or a UUID or the beginning of one, an address, or a node's name
+        #[arg(add = ArgValueCandidates::new(complete::fingerprints))]
         who: Option<String>,
         /// The fingerprints were compared: do not ask
         #[arg(long, short, requires = "who")]
@@ -241,15 +265,28 @@ pub(crate) enum Command {
     /// Trust a node of a secure mesh no longer, and end all connections with it
     Distrust {
         /// Who, as for trust
+        #[arg(add = ArgValueCandidates::new(complete::fingerprints))]
         who: String,
     },
-    /// Print the completions of a shell
+    /// Have systemd start the bridge, with the session or with the machine
+    ///
+    /// Packages bring the same files. The configuration is that which `zocp bridge` reads.
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// Print the completions of a shell, which then asks the running bridge for names
+    ///
+    /// bash: `source <(zocp completions bash)` in ~/.bashrc; zsh: the same in ~/.zshrc, behind compinit; fish:
+    /// `zocp completions fish | source` in ~/.config/fish/config.fish.
     Completions {
         /// The shell
         shell: Shell,
     },
     /// Print the manual page
-    Man,
+    Man {
+        /// Write pages into this directory instead, one of the whole and one for each command
+        #[arg(long, value_name = "DIRECTORY")]
+        directory: Option<PathBuf>,
+    },
 }
 
 /// What the doctor looks at.
@@ -264,13 +301,13 @@ pub(crate) struct DoctorArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct MonitorArgs {
     /// Only what concerns this peer, by its name or UUID; may be given several times
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCandidates::new(complete::nodes))]
     pub(crate) peer: Vec<String>,
     /// Only messages that say this: SIG, SET, call, signal; may be given several times
     #[arg(long, value_name = "VERB")]
     pub(crate) verb: Vec<String>,
     /// Only D-Bus messages of this service; may be given several times
-    #[arg(long, value_name = "SERVICE")]
+    #[arg(long, value_name = "SERVICE", add = ArgValueCandidates::new(complete::services))]
     pub(crate) service: Vec<String>,
     /// The beacons of others, too
     #[arg(long)]
@@ -278,14 +315,18 @@ pub(crate) struct MonitorArgs {
     /// Write a capture file, pcapng, which Wireshark opens; - for standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) until: Until,
 }
 
 /// What a wire is made with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct WireArgs {
     /// Where it begins: an emitter, or a property or signal of a service
+    #[arg(add = ArgValueCandidates::new(complete::ends))]
     pub(crate) from: String,
     /// Where it ends: a sensor or what can be set, or a property or method of a service
+    #[arg(add = ArgValueCandidates::new(complete::ends))]
     pub(crate) to: String,
     /// From one range to another, 0..1=0..255, or `ends` for the ranges of the two ends
     #[arg(
@@ -293,19 +334,19 @@ pub(crate) struct WireArgs {
         value_name = "FIRST..LAST=FIRST..LAST",
         allow_hyphen_values = true
     )]
-    scale: Option<String>,
+    pub(crate) scale: Option<String>,
     /// Keep the value in the range that it goes to
     #[arg(long)]
-    clamp: bool,
+    pub(crate) clamp: bool,
     /// Turn the range that it goes to around
     #[arg(long)]
     invert: bool,
     /// Let pass nothing but a trigger, each time the value rises to this (with --invert: falls below)
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    threshold: Option<f64>,
+    pub(crate) threshold: Option<f64>,
     /// Compute the value first, such as `if value > 3 { 1 } else { 0 }`
     #[arg(long, value_name = "EXPRESSION", allow_hyphen_values = true)]
-    expr: Option<String>,
+    pub(crate) expr: Option<String>,
     /// Deliver each value, in order, however slow the target is: for events (the default for methods, and for
     /// what cannot be read)
     #[arg(long, conflicts_with = "latest")]
@@ -326,7 +367,7 @@ pub(crate) struct WireArgs {
     initial: Option<bool>,
     /// Keep the wire when the bridge ends; its ends need not be here yet
     #[arg(long)]
-    lasting: bool,
+    pub(crate) lasting: bool,
 }
 
 impl WireArgs {
@@ -384,7 +425,8 @@ pub(crate) struct BridgeArgs {
         long,
         value_name = "INTERFACE",
         env = "ZOCP_INTERFACE",
-        value_delimiter = ','
+        value_delimiter = ',',
+        add = ArgValueCandidates::new(complete::interfaces)
     )]
     #[arg(hide_env_values = true)]
     interface: Option<Vec<String>>,

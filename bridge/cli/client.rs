@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use futures_util::try_join;
+use serde_json::Value;
 use zbus::{
     Connection,
     fdo::{self, DBusProxy, ManagedObjects, ObjectManagerProxy, PropertiesProxy},
@@ -131,14 +132,27 @@ impl Client {
     /// The bridge as a node, for programs of its own bus.
     pub(crate) async fn own(&self) -> Result<PeerView, Failure> {
         let bridge = BridgeProxy::new(&self.connection).await?;
-        let name = bridge.name().await?;
+        let (name, uuid) = (bridge.name().await?, bridge.uuid().await?);
+        let endpoint = bridge.endpoint().await?;
+        let shown = [
+            ("name", &*name),
+            ("uuid", &*uuid),
+            ("bus_name", BRIDGE_NAME),
+            ("endpoint", &*endpoint),
+            ("state", "ready"),
+        ];
         Ok(PeerView {
+            properties: shown
+                .map(|(key, value)| (key.to_owned(), Value::from(value)))
+                .into_iter()
+                .collect(),
             label: label(&name),
             name,
-            uuid: bridge.uuid().await?,
+            uuid,
             bus_name: BRIDGE_NAME.to_owned(),
-            endpoint: bridge.endpoint().await?,
-            ..PeerView::default()
+            endpoint,
+            state: String::from("ready"),
+            is_own: true,
         })
     }
 

@@ -95,6 +95,17 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Adds what the user can do instead, behind what was said already.
+    pub(crate) fn or(mut self, other: &str) -> Self {
+        self.hint = Some(match self.hint {
+            Some(hint) => format!("{hint}\n  {other}"),
+            None => other.to_owned(),
+        });
+        self
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What peers named and said is quoted in it.
@@ -133,9 +144,44 @@ impl From<zbus::Error> for Failure {
         let text = text
             .filter(|text| !text.is_empty())
             .unwrap_or_else(|| name.clone());
+        if let Some(denied) = denied(&name, &text) {
+            return denied;
+        }
         // In one line, so that nobody who is asked can answer in our name.
         Self::new(exit_of(&name), printable(&text))
     }
+}
+
+/// A refusal by the policy of the bus or by polkit, with who may instead. The texts are those of dbus-daemon, of
+/// dbus-broker, and of the bridge.
+fn denied(name: &str, text: &str) -> Option<Failure> {
+    let is_challenge = name == "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired";
+    if name != errors::ACCESS_DENIED && !is_challenge {
+        return None;
+    }
+    if ["Rejected send message", "Sender is not authorized"]
+        .iter()
+        .any(|begin| text.starts_with(begin))
+    {
+        let user = std::env::var("USER").unwrap_or_else(|_| String::from("USER"));
+        let failure = Failure::new(
+            Exit::Failure,
+            "the policy of this bus does not let you do that: members of the group zocp may",
+        );
+        let user = printable(&user);
+        return Some(failure.hint(format!("`sudo adduser {user} zocp`, then log in again")));
+    }
+    let action = text
+        .strip_prefix("the action ")?
+        .strip_suffix(" is not authorized")?;
+    let failure = Failure::new(
+        Exit::Failure,
+        format!("polkit does not let you do that: {}", printable(action)),
+    );
+    Some(failure.hint(format!(
+        "run it with sudo, or let a group do it with a rule for {} in /etc/polkit-1/rules.d, see `man zocp`",
+        printable(action)
+    )))
 }
 
 impl From<fdo::Error> for Failure {
@@ -199,6 +245,26 @@ mod tests {
         assert_eq!(exit_of("org.z25.Zocp1.Error.OutOfRange"), Exit::Refused);
         assert_eq!(exit_of("org.z25.Zocp1.Error.NodeGone"), Exit::Unavailable);
         assert_eq!(exit_of("org.example.Error.Other"), Exit::Failure);
+    }
+
+    #[test]
+    fn a_refusal_by_the_bus_or_by_polkit_says_who_may() {
+        let rejected =
+            "Rejected send message, 1 matched rules; type=\"method_call\", sender=\":1.7\"";
+        for text in [rejected, "Sender is not authorized to send message"] {
+            let failure = denied(errors::ACCESS_DENIED, text).unwrap().to_string();
+            assert!(
+                failure.contains("group zocp") && failure.contains("sudo adduser"),
+                "{failure}"
+            );
+            assert!(!failure.contains("matched rules"), "{failure}");
+        }
+        let text = "the action org.z25.Zocp1.export is not authorized";
+        let failure = denied(errors::ACCESS_DENIED, text).unwrap().to_string();
+        assert!(failure.contains("rules.d") && failure.contains("org.z25.Zocp1.export"));
+        // What a service answers is its own.
+        assert!(denied(errors::ACCESS_DENIED, "not today").is_none());
+        assert!(denied(errors::OUT_OF_RANGE, rejected).is_none());
     }
 
     #[test]

@@ -11,11 +11,13 @@
 //! - [`client`]: the bridge and its nodes as a client finds them; [`view`]: what it found; [`wiring`]: wires
 //! - [`scene`]: files with values and wires
 //! - [`value`]: D-Bus values as text and JSON, and back; [`near`]: names that may have been meant
+//! - [`complete`]: completion of command lines by the running bridge
 //! - [`notify`]: what is told to a service manager
 
 mod args;
 mod client;
 mod command;
+mod complete;
 mod exit;
 mod near;
 mod notify;
@@ -38,6 +40,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    complete::answer_shell();
     let args = Args::parse();
     start_log(&args.common);
     let runtime = match tokio::runtime::Builder::new_current_thread()
@@ -66,7 +69,9 @@ async fn run(args: Args) -> Result<(), Failure> {
         Command::Demo => command::demo::run(bus).await,
         Command::List => command::list::run(&output, bus).await,
         Command::Tree { node } => command::tree::run(&output, bus, node.as_deref()).await,
-        Command::Get { node, name } => command::get::run(&output, bus, &node, &name).await,
+        Command::Get { node, name } => {
+            command::get::run(&output, bus, &node, name.as_deref()).await
+        }
         Command::Set { node, name, value } => {
             command::set::run(&output, bus, &node, &name, &value).await
         }
@@ -95,7 +100,10 @@ async fn run(args: Args) -> Result<(), Failure> {
             };
             command::publish::run(&output, bus, &publish).await
         }
-        Command::Watch { node, name } => command::watch::run(&output, bus, node, name).await,
+        Command::Unpublish { name } => command::publish::undo(bus, &name).await,
+        Command::Watch { node, name, until } => {
+            command::watch::run(&output, bus, (node, name), until).await
+        }
         Command::Export {
             service,
             call,
@@ -129,7 +137,8 @@ async fn run(args: Args) -> Result<(), Failure> {
         Command::Trust { who, yes } => command::trust::run(&output, bus, who.as_deref(), yes).await,
         Command::Distrust { who } => command::trust::undo(&output, bus, &who).await,
         Command::Completions { shell } => command::completions::run(&output, shell),
-        Command::Man => command::man::run(&output),
+        Command::Service(command) => command::service::run(&output, &command),
+        Command::Man { directory } => command::man::run(&output, directory.as_deref()),
     }
 }
 

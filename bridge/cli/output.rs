@@ -74,6 +74,11 @@ impl Output {
         self.styled("2", text)
     }
 
+    /// A state that somebody should do something about.
+    pub(crate) fn bad(&self, text: &str) -> String {
+        self.styled("1;31", text)
+    }
+
     fn styled(&self, code: &str, text: &str) -> String {
         if self.colour && !text.is_empty() {
             format!("\x1b[{code}m{text}\x1b[0m")

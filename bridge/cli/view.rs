@@ -38,6 +38,8 @@ pub(crate) struct PeerView {
     pub(crate) bus_name: String,
     pub(crate) endpoint: String,
     pub(crate) state: String,
+    /// Whether it is the bridge itself.
+    pub(crate) is_own: bool,
     /// All properties, as JSON.
     pub(crate) properties: Map<String, Value>,
 }
@@ -54,6 +56,7 @@ impl PeerView {
             bus_name: text(&properties, "BusName"),
             endpoint: text(&properties, "Endpoint"),
             state: text(&properties, "State"),
+            is_own: false,
             properties: properties
                 .iter()
                 .map(|(name, v)| (snake(name), to_json(v)))
@@ -64,6 +67,7 @@ impl PeerView {
     pub(crate) fn to_json(&self) -> Value {
         let mut object = self.properties.clone();
         object.insert(String::from("label"), json!(self.label));
+        object.insert(String::from("own"), json!(self.is_own));
         Value::Object(object)
     }
 }
@@ -143,6 +147,22 @@ impl NodeView {
         self.capabilities()
             .into_iter()
             .filter_map(|(labels, _, capability)| self.names(labels, capability).into_iter().next())
+            .collect()
+    }
+
+    /// Whether it has nothing but its root, and that is empty.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.objects.len() <= 1 && self.capabilities().is_empty()
+    }
+
+    /// The values that can be read, by the names that people would write.
+    pub(crate) fn values(&self) -> Vec<(String, Value)> {
+        self.capabilities()
+            .into_iter()
+            .filter_map(|(labels, _, capability)| {
+                let (value, _) = capability.value.as_ref()?;
+                Some((self.dotted(labels, &capability.name), value.clone()))
+            })
             .collect()
     }
 
@@ -310,9 +330,9 @@ impl CapabilityView {
     }
 }
 
-/// The labels below the root of a mirrored node; `None` for a path elsewhere.
-pub(crate) fn labels(path: &str) -> Option<Vec<String>> {
-    labels_below(NODE_PATH, path)
+/// The labels below the root of a node, a mirrored one's or the bridge's own; `None` for a path elsewhere.
+pub(crate) fn labels(bus_name: &str, path: &str) -> Option<Vec<String>> {
+    labels_below(root_of(bus_name), path)
 }
 
 /// The root object of a node: a mirrored one's, or the bridge's own.

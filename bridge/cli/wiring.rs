@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A wire.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct WireView {
     pub(crate) path: OwnedObjectPath,
     pub(crate) from: String,
@@ -29,9 +29,11 @@ pub(crate) struct WireView {
     pub(crate) count: u64,
     pub(crate) lost: u64,
     pub(crate) last_error: String,
+    /// The value that came last; `None` where none did.
+    pub(crate) last_value: Option<Value>,
     /// The options that it was made with.
     pub(crate) conversion: Map<String, Value>,
-    properties: Map<String, Value>,
+    pub(crate) properties: Map<String, Value>,
 }
 
 impl WireView {
@@ -56,6 +58,7 @@ impl WireView {
             count: number("Count").unwrap_or_default(),
             lost: number("Lost").unwrap_or_default(),
             last_error: text("LastError"),
+            last_value: shown("LastValue").filter(|value| value.as_str() != Some("")),
             conversion: match shown("Conversion") {
                 Some(Value::Object(conversion)) => conversion,
                 _ => Map::new(),
@@ -106,6 +109,11 @@ impl Client {
         let end: End = text
             .parse()
             .map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
+        if let End::Node(NodeEnd { node, .. }) = &end
+            && node == "dbus"
+        {
+            return Err(not_of_a_bus(text));
+        }
         if matches!(end, End::Bus(_)) || text.matches(':').count() == 1 {
             return Ok(end);
         }
@@ -119,6 +127,15 @@ impl Client {
         };
         Ok(split(text, is_node).unwrap_or(end))
     }
+}
+
+/// What begins as the end at a service and is none. A node that is called "dbus" has to be named by its UUID.
+fn not_of_a_bus(text: &str) -> Failure {
+    let message = format!("\"{text}\" is not dbus:SERVICE:/PATH:INTERFACE.MEMBER");
+    Failure::new(Exit::Usage, message).hint(
+        "for instance dbus:org.mpris.MediaPlayer2.mpv:/org/mpris/MediaPlayer2:org.mpris.MediaPlayer2.Player.Volume; \
+         `busctl --user introspect SERVICE /PATH` lists the members",
+    )
 }
 
 /// Node and capability, where the colon is in between that ends the name of a node.

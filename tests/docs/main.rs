@@ -18,7 +18,7 @@ use std::{
 
 use zocp_daemon::config::Config;
 use zocp_mapping::label::label;
-use zocp_testkit::{Bridge, Lab, isolated};
+use zocp_testkit::{Bridge, Bus, Cmd, Lab, isolated};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
@@ -373,6 +373,48 @@ fn the_sources_cite_every_clause_of_the_protocol_and_none_that_is_not_there() {
 }
 
 #[test]
+fn the_book_has_every_page() {
+    let summary = read("docs/SUMMARY.md");
+    let listed: BTreeSet<PathBuf> = between(&summary, "](", ")")
+        .into_iter()
+        .map(|page| Path::new("docs").join(page))
+        .collect();
+    let there: BTreeSet<PathBuf> = files("docs")
+        .into_iter()
+        .filter(|path| has_ending(path, &["md"]) && !path.ends_with("SUMMARY.md"))
+        .collect();
+    assert_eq!(listed, there);
+}
+
+/// As it is, and with each line that is commented out: a line shows a default or an example.
+#[test]
+fn the_annotated_configuration_is_one() {
+    let text = read("dbus-policy/bridge.toml");
+    Config::parse(&text).unwrap().check().unwrap();
+    let is_code = |line: &&str| {
+        let code = line.strip_prefix('#').unwrap_or_default();
+        !code.starts_with(' ') && (code.contains(" = ") || code.starts_with("[["))
+    };
+    let shown = text.lines().filter(is_code).count();
+    assert!(shown > 15, "{shown} lines are understood");
+    let all: Vec<&str> = text
+        .lines()
+        .map(|line| match is_code(&line) {
+            true => line.trim_start_matches('#'),
+            false => line,
+        })
+        .collect();
+    let config = Config::parse(&all.join("\n")).unwrap();
+    // No such file is here, and no such interface has to be.
+    let mesh = zocp_daemon::config::MeshConfig {
+        key: None,
+        trusted: None,
+        ..config.mesh.clone()
+    };
+    Config { mesh, ..config }.check().unwrap();
+}
+
+#[test]
 fn every_dependency_has_its_reason() {
     let manifest = read("Cargo.toml");
     let (_, listed) = manifest.split_once("# Reasons for each").unwrap();
@@ -415,6 +457,78 @@ fn the_labels_and_the_errors_of_the_reference_are_the_programs() {
         );
     }
 }
+
+/// Each command with `--json` beside the demo, and its definition in the schema.
+#[test]
+fn what_commands_print_as_json_is_what_the_schema_says() {
+    isolated(async |lab: Lab| {
+        let bus = Bus::start("session").await;
+        let _demo = Cmd::new(ZOCP).arg("demo").on(&bus).start();
+        bus.appears("org.z25.Zocp1.Node.fader").await;
+        bus.appears("org.z25.Zocp1.Node.lamp").await;
+        let mut publish = Cmd::new(ZOCP).args(["publish", "own", "1.5", "--json"]);
+        publish = publish.args(["--access", "rwe"]);
+        let publish = publish.on(&bus).start();
+        publish.says("is published").await;
+        let home = lab.path("state");
+        let key = lab.path("key");
+        let mut seen = Vec::new();
+        for (definition, line) in [
+            ("wire", "wire fader:level lamp:brightness --scale ends"),
+            ("list", "list"),
+            ("tree", "tree"),
+            ("tree NODE", "tree lamp"),
+            ("get NODE", "get lamp"),
+            ("get NODE NAME", "get lamp colour"),
+            ("set", "set lamp on true"),
+            ("call", "call lamp blink 1"),
+            ("wires", "wires"),
+            ("watch", "watch -n 9"),
+            ("monitor", "monitor -n 5"),
+            ("doctor", "doctor"),
+            ("key", &format!("key new {key}")),
+            ("set", "scene save evening lamp"),
+            ("set", "set lamp label other"),
+            ("scene list", "scene list"),
+            ("scene diff", "scene diff evening lamp:label"),
+            ("scene load", "scene load evening lamp:label"),
+        ] {
+            let zocp = Cmd::new(ZOCP).arg("--json").args(line.split(' '));
+            let outcome = zocp.env("XDG_STATE_HOME", &home).on(&bus).outcome().await;
+            assert!(outcome.status.code() != Some(2), "{line}: {outcome:?}");
+            if line != "scene save evening lamp" {
+                seen.push((definition, outcome.out));
+            }
+        }
+        let set = Cmd::new(ZOCP).args(["set", "demo", "own", "2.5"]).on(&bus);
+        assert!(set.outcome().await.status.success());
+        seen.push(("publish", publish.says("2.5").await));
+        let seen = lab.file("seen.json", serde_json::to_string(&seen).unwrap());
+        let check = Cmd::python("jsonschema").args(["-c", CHECK, &seen]);
+        check
+            .arg(format!("{ROOT}/docs/reference/json-schema.json"))
+            .run()
+            .await;
+    });
+}
+
+/// Each text as the values in it, by its definition.
+const CHECK: &str = r##"
+import json, sys, jsonschema
+seen = json.load(open(sys.argv[1]))
+schema = json.load(open(sys.argv[2]))
+jsonschema.Draft202012Validator.check_schema(schema)
+for definition, text in seen:
+    text, values = text.strip(), []
+    while text:
+        value, end = json.JSONDecoder().raw_decode(text)
+        values.append(value)
+        text = text[end:].strip()
+    assert values, f"{definition}: nothing is printed"
+    for value in values:
+        wanted = {"$ref": "#/$defs/" + definition.replace(" ", "%20"), "$defs": schema["$defs"]}
+        jsonschema.Draft202012Validator(wanted).validate(value)
+"##;
 
 #[test]
 fn the_evening_of_the_tutorial_goes_as_it_says() {

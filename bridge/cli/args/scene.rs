@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 
-use crate::scene::duration;
+use crate::{complete, scene::duration};
 
 /// What is done with scenes.
 #[derive(Debug, Subcommand)]
@@ -12,6 +13,7 @@ pub(crate) enum SceneCommand {
     /// Keep the values that can be written, and the wires
     Save {
         /// The name of the scene; one of that name is replaced
+        #[arg(add = ArgValueCandidates::new(complete::scenes))]
         name: String,
         #[command(flatten)]
         parts: SceneParts,
@@ -23,6 +25,7 @@ pub(crate) enum SceneCommand {
     /// away: wires that are not in the scene stay.
     Load {
         /// The name of the scene
+        #[arg(add = ArgValueCandidates::new(complete::scenes))]
         name: String,
         #[command(flatten)]
         parts: SceneParts,
@@ -42,6 +45,7 @@ pub(crate) enum SceneCommand {
     /// are: `load` sets them.
     Hold {
         /// The name of the scene
+        #[arg(add = ArgValueCandidates::new(complete::scenes))]
         name: String,
         #[command(flatten)]
         parts: SceneParts,
@@ -54,6 +58,7 @@ pub(crate) enum SceneCommand {
     /// Show where the present differs from a scene
     Diff {
         /// The name of the scene
+        #[arg(add = ArgValueCandidates::new(complete::scenes))]
         name: String,
         #[command(flatten)]
         parts: SceneParts,

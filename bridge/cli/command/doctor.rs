@@ -24,7 +24,7 @@ use crate::{
     args::DoctorArgs,
     client::Client,
     exit::{Exit, Failure},
-    output::{Output, printable},
+    output::{Output, printable, printable_lines},
 };
 
 pub(crate) async fn run(
@@ -72,14 +72,6 @@ fn of_bus(failure: &Failure) -> Finding {
     )
 }
 
-/// A text of several lines in one: a parser's error shows where it is in lines of their own.
-fn one_line(text: &str) -> String {
-    let lines = text.lines().map(str::trim);
-    let lines = lines.filter(|line| line.chars().any(char::is_alphanumeric));
-    let lines: Vec<&str> = lines.collect();
-    lines.join("; ")
-}
-
 fn show(output: &Output, findings: &[Finding]) -> Result<(), Failure> {
     if output.json {
         let findings: Vec<Value> = findings.iter().map(Finding::to_json).collect();
@@ -91,26 +83,17 @@ fn show(output: &Output, findings: &[Finding]) -> Result<(), Failure> {
             Verdict::Good | Verdict::Unknown => output.dim(&verdict),
             Verdict::Warning | Verdict::Problem => output.bold(&verdict),
         };
-        let (check, found) = (finding.check, printable(&one_line(&finding.found)));
-        output.line(&format!("{verdict} {check:14} {found}"))?;
+        let (check, found) = (finding.check, printable_lines(&finding.found));
+        let mut lines = found.trim_end().lines();
+        let first = lines.next().unwrap_or_default();
+        output.line(&format!("{verdict} {check:14} {first}"))?;
+        // A parser shows where it is in lines of their own, each in its column.
+        for line in lines {
+            output.line(format!("{:24}{line}", "").trim_end())?;
+        }
         if let Some(advice) = &finding.advice {
             output.line(&format!("{:24}{}", "", printable(advice)))?;
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::one_line;
-
-    #[test]
-    fn an_error_of_several_lines_is_shown_in_one() {
-        let error = "/a.toml: TOML parse error at line 1, column 6\n  |\n1 | [mesh\n  |      ^\nunclosed table\n";
-        assert_eq!(
-            one_line(error),
-            "/a.toml: TOML parse error at line 1, column 6; 1 | [mesh; unclosed table"
-        );
-        assert_eq!(one_line("there is one to reach"), "there is one to reach");
-    }
 }

@@ -9,11 +9,11 @@ mod learned;
 use std::collections::HashMap;
 
 use futures_util::StreamExt;
-use tokio::signal::unix::{SignalKind, signal};
-use zbus::{MessageStream, Variant};
+use zbus::{MessageStream, Variant, fdo::DBusProxy};
 use zocp_interfaces::ExporterProxy;
 
 use self::learned::Learned;
+use super::bridge::end_signals;
 use crate::{
     client::Client,
     exit::{Exit, Failure},
@@ -39,16 +39,20 @@ pub(crate) async fn run(
     let client = Client::open(bus.as_deref()).await?;
     client.bridge().await?;
     let service = &export.service;
+    let end = end_signals(&[])?;
     // Made before the export, so that the end of the bus is not missed.
     let stream = MessageStream::from(&client.connection);
     let exporter = ExporterProxy::new(&client.connection).await?;
     exporter.export(service, export.rules()).await?;
-    if export.learn {
-        eprintln!("zocp: {service} is exported, and what is asked recorded, until Ctrl-C");
-    } else {
-        eprintln!("zocp: {service} is exported until Ctrl-C");
+    let learns = match export.learn {
+        true => ", and what is asked recorded,",
+        false => "",
+    };
+    eprintln!("zocp: {service} is exported{learns} until Ctrl-C");
+    if !is_there(&client, service).await? {
+        eprintln!("zocp: {service} is not on this bus yet: it is exported when it comes");
     }
-    until_told(stream).await?;
+    until(end, stream).await?;
     if export.learn {
         let (asked, is_complete) = exporter.learned(service).await?;
         Learned::new(asked, is_complete).print(output)?;
@@ -78,10 +82,21 @@ impl Export {
     }
 }
 
+/// Whether a service of this name, or one that a name with `*` means, is on the bus or can be started by it.
+async fn is_there(client: &Client, service: &str) -> Result<bool, Failure> {
+    let bus = DBusProxy::new(&client.connection).await?;
+    let is_meant = |name: &str| match service.strip_suffix('*') {
+        Some(begin) => name.starts_with(begin) && !name.starts_with(':'),
+        None => name == service,
+    };
+    let mut names = bus.list_names().await?;
+    names.extend(bus.list_activatable_names().await.unwrap_or_default());
+    Ok(names.iter().any(|name| is_meant(name.as_str())))
+}
+
 /// Until SIGINT or SIGTERM, or the end of the bus.
-async fn until_told(mut stream: MessageStream) -> Result<(), Failure> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+async fn until(end: impl Future<Output = ()>, mut stream: MessageStream) -> Result<(), Failure> {
+    let mut end = std::pin::pin!(end);
     loop {
         tokio::select! {
             // Cancel safe: a message is taken from the stream's queue, or stays in it.
@@ -89,8 +104,7 @@ async fn until_told(mut stream: MessageStream) -> Result<(), Failure> {
                 Some(Ok(_)) => {}
                 _ => return Err(Failure::new(Exit::NoBus, "the bus is gone")),
             },
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
+            () = &mut end => return Ok(()),
         }
     }
 }

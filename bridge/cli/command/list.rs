@@ -1,4 +1,4 @@
-//! `zocp list`: the peers that are present.
+//! `zocp list`: the peers that are present, and this bridge, which is a node as well.
 
 use serde_json::Value;
 
@@ -11,14 +11,14 @@ use crate::{
 
 pub(crate) async fn run(output: &Output, bus: Option<String>) -> Result<(), Failure> {
     let client = Client::open(bus.as_deref()).await?;
-    let peers = client.peers().await?;
+    let mut peers = client.peers().await?;
+    if peers.is_empty() {
+        eprintln!("zocp: no peers are present yet");
+    }
+    peers.push(client.own().await?);
     if output.json {
         let list: Vec<Value> = peers.iter().map(PeerView::to_json).collect();
         return Ok(output.value(&Value::from(list))?);
-    }
-    if peers.is_empty() {
-        eprintln!("zocp: no peers are present yet");
-        return Ok(());
     }
     let rows: Vec<Vec<String>> = peers.iter().map(row).collect();
     for (peer, cells) in peers.iter().zip(table(&rows)) {
@@ -42,10 +42,10 @@ fn row(peer: &PeerView) -> Vec<String> {
     } else {
         &peer.bus_name
     };
-    let state = if peer.state == "ready" {
-        ""
-    } else {
-        &peer.state
+    let state = match peer.state.as_str() {
+        _ if peer.is_own => "this bridge",
+        "ready" => "",
+        state => state,
     };
     let cells = [peer.name.as_str(), bus_name, &peer.endpoint, state];
     cells

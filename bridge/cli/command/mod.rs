@@ -16,6 +16,7 @@ pub(crate) mod monitor;
 pub(crate) mod osc;
 pub(crate) mod publish;
 pub(crate) mod scene;
+pub(crate) mod service;
 pub(crate) mod set;
 pub(crate) mod top;
 pub(crate) mod tree;

@@ -12,16 +12,18 @@ use std::{
     path::Path,
 };
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     net::UnixStream,
+    signal::unix::{SignalKind, signal},
 };
 use zbus::Variant;
 use zocp_interfaces::MonitorProxy;
 
 use crate::{
-    args::MonitorArgs,
+    args::{MonitorArgs, Until},
     client::Client,
     exit::{Exit, Failure},
     output::{Output, printable},
@@ -36,12 +38,19 @@ pub(crate) async fn run(
     client.bridge().await?;
     let monitor = MonitorProxy::new(&client.connection).await?;
     let write = args.write.as_deref();
+    let mut until = args.until;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // Who reads JSON has said what it waits for.
+    if !output.json {
+        say_what_it_waits_for(args);
+    }
     let shown = async {
         // A capture on standard output leaves no room for lines.
         if write.is_some_and(|file| file == Path::new("-")) {
             return std::future::pending().await;
         }
-        show(output, open(&monitor, args, "json").await?).await
+        let events = open(&monitor, args, "json").await?;
+        show(output, events, &mut until).await
     };
     let written = async {
         match write {
@@ -50,9 +59,13 @@ pub(crate) async fn run(
         }
     };
     tokio::select! {
-        ended = shown => ended?,
+        ended = shown => match ended? {
+            Shown::Enough => return Ok(()),
+            Shown::All => {}
+        },
         ended = written => ended?,
-        interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
+        () = args.until.time_is_up() => return args.until.at_end_of_time(),
+        _ = interrupt.recv() => return Ok(()),
     }
     Err(Failure::new(Exit::NoBridge, "the bridge has ended"))
 }
@@ -82,19 +95,62 @@ async fn open(
 }
 
 /// Prints lines until the bridge closes them.
-async fn show(output: &Output, events: UnixStream) -> Result<(), Failure> {
+async fn show(output: &Output, events: UnixStream, until: &mut Until) -> Result<Shown, Failure> {
     let mut lines = BufReader::with_capacity(READ_LEN, events).lines();
     let mut began = None;
     while let Some(line) = lines.next_line().await? {
+        let Ok(event) = serde_json::from_str::<Value>(&line) else {
+            continue;
+        };
         if output.json {
-            output.json_line(&line)?;
-        } else if let Ok(event) = serde_json::from_str::<Value>(&line) {
+            output.json_line(&with_time(event).to_string())?;
+        } else {
             let at = event["time"].as_f64();
             let since = at.map(|at| at - *began.get_or_insert(at));
             output.line(&text(output, &event, since))?;
         }
+        if until.is_last() {
+            return Ok(Shown::Enough);
+        }
     }
-    Ok(())
+    Ok(Shown::All)
+}
+
+/// The event with its time as every command writes it.
+fn with_time(mut event: Value) -> Value {
+    let microseconds = event["time"].as_f64().map(|seconds| seconds * 1e6);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a time of today is far below 2^53 microseconds"
+    )]
+    let time = microseconds.and_then(|time| Timestamp::from_microsecond(time.round() as i64).ok());
+    if let Some(time) = time {
+        event["time"] = Value::from(time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string());
+    }
+    event
+}
+
+/// Why no more lines are shown.
+enum Shown {
+    /// As many were shown as were asked for.
+    Enough,
+    /// The bridge has closed them.
+    All,
+}
+
+/// What it waits for, by the filters that were given.
+fn say_what_it_waits_for(args: &MonitorArgs) {
+    let filters = [
+        ("of peer", &args.peer),
+        ("that say", &args.verb),
+        ("of service", &args.service),
+    ];
+    let filters = filters.into_iter().filter(|(_, words)| !words.is_empty());
+    let filters: Vec<String> = filters
+        .map(|(what, words)| format!(" {what} {}", words.join(" or ")))
+        .collect();
+    let what = printable(&filters.concat());
+    eprintln!("zocp: waits for messages{what}, until Ctrl-C");
 }
 
 /// Writes a capture file until the bridge closes it; what was written is whole at any time.

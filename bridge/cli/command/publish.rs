@@ -2,7 +2,7 @@
 //!
 //! Model: the bridge shows what a program publishes as long as the program stays on the bus, so this one
 //! stays. What others set, and what arrives, is printed, a line each; with `-` each line of stdin is set, and
-//! the end of stdin is the end.
+//! the end of stdin is the end. When the bridge ends, this one waits for the next one and publishes its value again.
 //! Invariants: PUBLISH-1. what we set ourselves is not printed. PUBLISH-2. a line that is refused is told, and the next
 //! one is taken.
 //! Limits: [`LINES_MAX`] lines are read ahead.
@@ -14,10 +14,7 @@ use std::{
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 use zbus::{
     MatchRule, Message, MessageStream, Signature, Variant,
     fdo::{DBusProxy, PropertiesProxy},
@@ -28,6 +25,7 @@ use zocp_interfaces::{BRIDGE_NAME, LOCAL_PATH, LocalProxy, SIGNALS_INTERFACE, VA
 use zocp_mapping::{label::label, types};
 use zocp_node::model::TypeHint;
 
+use super::bridge::end_signals;
 use crate::{
     client::Client,
     exit::{Exit, Failure},
@@ -52,6 +50,8 @@ pub(crate) async fn run(
     bus: Option<String>,
     publish: &Publish,
 ) -> Result<(), Failure> {
+    // From here on Ctrl-C is our end, before anything is said about it.
+    let end = end_signals(&[])?;
     let client = Client::open(bus.as_deref()).await?;
     client.bridge().await?;
     let mut lines = (publish.value == STDIN).then(read_lines);
@@ -65,13 +65,32 @@ pub(crate) async fn run(
             "stdin has no first line to publish",
         ));
     };
-    let mut house = House::open(output, client, publish).await?;
-    house.publish(&first).await?;
-    house.live(lines).await
+    let mut value = Published::open(output, client, publish).await?;
+    value.publish(&first).await?;
+    eprintln!("zocp: \"{}\" is published until Ctrl-C", publish.name);
+    value.follow(lines, end).await
+}
+
+/// `zocp unpublish NAME`.
+pub(crate) async fn undo(bus: Option<String>, name: &str) -> Result<(), Failure> {
+    let client = Client::open(bus.as_deref()).await?;
+    client.bridge().await?;
+    let local = LocalProxy::new(&client.connection).await?;
+    match local.unpublish(name).await.map_err(Failure::from) {
+        Err(failure) if failure.exit == Exit::Refused => {
+            let text = format!("nothing is published as \"{name}\"");
+            let hint = "see `zocp tree` for what this bridge publishes";
+            Err(Failure::new(Exit::NoCapability, text).hint(hint))
+        }
+        Err(failure) if failure.message().contains("belongs to another program") => Err(failure.hint(
+            "what a running program publishes goes with it: end that one, for `zocp publish` with Ctrl-C",
+        )),
+        outcome => outcome,
+    }
 }
 
 /// A value on the mesh.
-struct House<'a> {
+struct Published<'a> {
     output: &'a Output,
     publish: &'a Publish,
     client: Client,
@@ -79,9 +98,13 @@ struct House<'a> {
     heard: MessageStream,
     /// What we set, of which we have not heard yet.
     own: VecDeque<Value>,
+    /// The value that it has, for the next bridge.
+    last: String,
+    /// Whether the bridge has it.
+    is_published: bool,
 }
 
-impl<'a> House<'a> {
+impl<'a> Published<'a> {
     async fn open(
         output: &'a Output,
         client: Client,
@@ -106,34 +129,73 @@ impl<'a> House<'a> {
             client,
             properties,
             own: VecDeque::new(),
+            last: String::new(),
+            is_published: false,
         })
     }
 
-    async fn publish(&self, text: &str) -> Result<(), Failure> {
+    async fn publish(&mut self, text: &str) -> Result<(), Failure> {
         let value = self.publish.read(text)?;
         let local = LocalProxy::new(&self.client.connection).await?;
         let options = self.publish.options();
         local.publish(&self.publish.name, &value, options).await?;
-        eprintln!("zocp: \"{}\" is published until Ctrl-C", self.publish.name);
+        text.clone_into(&mut self.last);
+        self.own.clear();
+        self.is_published = true;
         Ok(())
     }
 
-    async fn live(&mut self, mut lines: Option<mpsc::Receiver<String>>) -> Result<(), Failure> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+    /// The bridge has come or gone, if a message says so.
+    async fn follow_bridge(&mut self, message: &Message) -> Result<(), Failure> {
+        let header = message.header();
+        if header
+            .member()
+            .is_none_or(|member| *member != "NameOwnerChanged")
+        {
+            return Ok(());
+        }
+        let (name, _, owner): (String, String, String) = message.body().deserialize()?;
+        if name != BRIDGE_NAME {
+            return Ok(());
+        }
+        if self.is_published {
+            self.is_published = false;
+            eprintln!("zocp: the bridge has ended: the value is published again when there is one");
+        }
+        if owner.is_empty() {
+            return Ok(());
+        }
+        let value = self.last.clone();
+        match self.publish(&value).await {
+            Ok(()) => eprintln!("zocp: \"{}\" is published again", self.publish.name),
+            // It has gone again, and the bus will say so.
+            Err(failure) if failure.exit == Exit::Unavailable => {}
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    async fn follow(
+        &mut self,
+        mut lines: Option<mpsc::Receiver<String>>,
+        end: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        let mut end = std::pin::pin!(end);
         loop {
             // Cancel safe: messages and lines stay in their queues.
             tokio::select! {
                 message = self.heard.next() => match message {
-                    Some(Ok(message)) => self.hear(&message)?,
+                    Some(Ok(message)) => {
+                        self.follow_bridge(&message).await?;
+                        self.hear(&message)?;
+                    }
                     _ => return Err(Failure::new(Exit::NoBus, "the bus is gone")),
                 },
                 line = next(&mut lines) => match line {
                     Some(line) => self.set(&line).await?,
                     None => return Ok(()),
                 },
-                _ = interrupt.recv() => return Ok(()),
-                _ = terminate.recv() => return Ok(()),
+                () = &mut end => return Ok(()),
             }
         }
     }
@@ -146,6 +208,10 @@ impl<'a> House<'a> {
                 return Ok(());
             }
         };
+        line.clone_into(&mut self.last);
+        if !self.is_published {
+            return Ok(());
+        }
         self.own.push_back(to_json(&value));
         let interface = InterfaceName::from_static_str_unchecked(VALUES_INTERFACE);
         let member = label(&self.publish.name);
@@ -154,10 +220,12 @@ impl<'a> House<'a> {
         if let Err(error) = outcome {
             self.own.pop_back();
             let failure = Failure::from(error);
-            if failure.exit != Exit::Refused {
-                return Err(failure);
+            match failure.exit {
+                Exit::Refused => eprintln!("{failure}"),
+                // The bridge has gone, and the bus will say so.
+                Exit::Unavailable => {}
+                _ => return Err(failure),
             }
-            eprintln!("{failure}");
         }
         Ok(())
     }
@@ -170,6 +238,7 @@ impl<'a> House<'a> {
             self.own.pop_front();
             return Ok(());
         }
+        self.last = plain(&value);
         if self.output.json {
             let line = json!({ "name": self.publish.name, "value": value });
             self.output.json_line(&line.to_string())?;
@@ -197,12 +266,19 @@ impl Publish {
 
     fn rules(&self, path: &str) -> Vec<String> {
         let from = format!("type='signal',sender='{BRIDGE_NAME}',path='{path}'");
-        vec![if self.is_signal() {
-            let member = label(&self.name);
-            format!("{from},interface='{SIGNALS_INTERFACE}',member='{member}'")
-        } else {
-            format!("{from},interface='{PROPERTIES}',arg0='{VALUES_INTERFACE}'")
-        }]
+        let bridge = format!(
+            "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',\
+             arg0='{BRIDGE_NAME}'"
+        );
+        vec![
+            bridge,
+            if self.is_signal() {
+                let member = label(&self.name);
+                format!("{from},interface='{SIGNALS_INTERFACE}',member='{member}'")
+            } else {
+                format!("{from},interface='{PROPERTIES}',arg0='{VALUES_INTERFACE}'")
+            },
+        ]
     }
 
     /// The text as the hint wants it, or as it looks.

@@ -52,7 +52,7 @@ pub(crate) async fn run(
             let scene = chosen(scenes.read(name)?, parts, "is in the scene")?;
             let fade = over.map(|over| (over, *switch));
             let parts = load::load(&client, &scene, fade).await?;
-            report(output, &parts, "could not be restored")
+            report(output, &parts, ["could not be restored"; 2])
         }
         SceneCommand::Hold {
             name,
@@ -70,7 +70,7 @@ pub(crate) async fn run(
             let now = take(&client).await?;
             let selection = Selection::new(&parts.only, &parts.except, &now.nodes);
             let parts = differences(&scene, &selection.of(now));
-            report(output, &parts, "differ")
+            report(output, &parts, ["differs", "differ"])
         }
     }
 }
@@ -213,8 +213,8 @@ fn part(what: String, failure: &Failure) -> Part {
     }
 }
 
-/// Prints the parts, and ends with their code if there are any.
-fn report(output: &Output, parts: &[Part], verb: &str) -> Result<(), Failure> {
+/// Prints the parts, and ends with their code if there are any: `1 value differs`.
+fn report(output: &Output, parts: &[Part], [one, several]: [&str; 2]) -> Result<(), Failure> {
     if output.json {
         let shown = parts
             .iter()
@@ -225,16 +225,27 @@ fn report(output: &Output, parts: &[Part], verb: &str) -> Result<(), Failure> {
             output.line(&printable(&format!("{}: {}", part.what, part.problem)))?;
         }
     }
-    match parts.len() {
-        0 => Ok(()),
-        1 => Err(Failure::new(
-            Exit::Incomplete,
-            format!("1 part of the scene: {verb}"),
-        )),
-        count => Err(Failure::new(
-            Exit::Incomplete,
-            format!("{count} parts of the scene: {verb}"),
-        )),
+    let noun = noun(parts);
+    let text = match parts.len() {
+        0 => return Ok(()),
+        1 => format!("1 {noun} {one}"),
+        count => format!("{count} {noun}s {several}"),
+    };
+    Err(Failure::new(Exit::Incomplete, text))
+}
+
+/// What the parts are, in a word.
+fn noun(parts: &[Part]) -> &'static str {
+    let is_wire = |part: &Part| part.what.contains(" -> ");
+    if parts.iter().all(is_wire) {
+        "wire"
+    } else if parts
+        .iter()
+        .all(|part| !is_wire(part) && part.what.contains(':'))
+    {
+        "value"
+    } else {
+        "part"
     }
 }
 

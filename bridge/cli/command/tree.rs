@@ -25,12 +25,19 @@ pub(crate) async fn run(
         };
     }
     let mut trees = Vec::new();
-    for peer in client.peers().await? {
+    let mut is_empty = true;
+    let mut peers = client.peers().await?;
+    peers.push(client.own().await?);
+    for peer in peers {
         match present(&client, &peer).await? {
             Some(tree) if output.json => trees.push(tree.to_json()),
             Some(tree) => output.text(&drawn(output, &peer, &tree))?,
-            None => {}
+            None => continue,
         }
+        is_empty = false;
+    }
+    if is_empty {
+        eprintln!("zocp: no nodes are present yet; `zocp watch` prints each that comes");
     }
     if output.json {
         output.value(&Value::from(trees))?;
@@ -44,6 +51,8 @@ async fn present(client: &Client, peer: &PeerView) -> Result<Option<NodeView>, F
         return Ok(None);
     }
     match client.tree(&peer.bus_name).await {
+        // A bridge that publishes nothing and exports nothing has nothing to show.
+        Ok(tree) if peer.is_own && tree.is_empty() => Ok(None),
         Ok(tree) => Ok(Some(tree)),
         Err(failure) if failure.exit == Exit::Unavailable => Ok(None),
         Err(failure) => Err(failure),
@@ -51,8 +60,12 @@ async fn present(client: &Client, peer: &PeerView) -> Result<Option<NodeView>, F
 }
 
 fn drawn(output: &Output, peer: &PeerView, tree: &NodeView) -> String {
+    let mark = match peer.is_own {
+        true => "  (this bridge)",
+        false => "",
+    };
     let mut text = format!(
-        "{}  {}\n",
+        "{}  {}{mark}\n",
         output.bold(&printable(&peer.name)),
         output.dim(&peer.bus_name)
     );

@@ -36,7 +36,15 @@ pub(crate) async fn run(
     }
     let bridge = TrustProxy::new(&client.connection).await?;
     let (key, lasting) = bridge.trust(&found.key).await?;
-    told(output, &key, "trusted", lasting)
+    told(output, &key, "trusted", lasting)?;
+    // A node that is here trusts us already.
+    if !client.is_here(&key).await? {
+        eprintln!(
+            "zocp: waits until the other end trusts this bridge: `zocp trust {}` there",
+            keys.fingerprint
+        );
+    }
+    Ok(())
 }
 
 /// `zocp distrust`.
@@ -49,6 +57,14 @@ pub(crate) async fn undo(output: &Output, bus: Option<String>, who: &str) -> Res
         eprintln!("zocp: mesh.trusted still names it; take it out there, too");
     }
     told(output, &key, "distrusted", lasting)
+}
+
+/// Every fingerprint that the bridge knows, with who has it.
+pub(crate) async fn fingerprints(client: &Client) -> Result<Vec<(String, String)>, Failure> {
+    let keys = client.keys().await?.all.into_iter();
+    Ok(keys
+        .map(|key| (key.fingerprint.clone(), described(&key)))
+        .collect())
 }
 
 fn told(output: &Output, key: &str, state: &str, lasting: bool) -> Result<(), Failure> {

@@ -5,22 +5,25 @@
 //! Invariants: WATCH-1. what is there at the start is printed first. WATCH-2. a node's lines are in the bus's
 //! order. WATCH-3. the end of the bus is an error, Ctrl-C is not.
 
-use std::{
-    collections::HashMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::StreamExt;
+use jiff::{Timestamp, Zoned};
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use zbus::{
     Message, MessageStream, OwnedObjectPath, OwnedVariant, Signature,
     fdo::DBusProxy,
     message::{Header, Type},
     names::BusName,
 };
-use zocp_interfaces::{NODE_NAME_PREFIX, NODE_PATH, SIGNALS_INTERFACE, VALUES_INTERFACE};
+use zocp_interfaces::{
+    BRIDGE_NAME, BRIDGE_PATH, LOCAL_PATH, NODE_NAME_PREFIX, NODE_PATH, SIGNALS_INTERFACE,
+    VALUES_INTERFACE,
+};
 
 use crate::{
+    args::Until,
     client::{Client, UUID_PREFIX_MIN},
     exit::{Exit, Failure},
     output::{Output, printable},
@@ -31,11 +34,13 @@ use crate::{
 pub(crate) async fn run(
     output: &Output,
     bus: Option<String>,
-    node: Option<String>,
-    name: Option<String>,
+    (node, name): (Option<String>, Option<String>),
+    until: Until,
 ) -> Result<(), Failure> {
     let client = Client::open(bus.as_deref()).await?;
     client.bridge().await?;
+    // From here on Ctrl-C is our end, before anything is said about it.
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = client.again().await?;
     let mut stream = MessageStream::from(&listener.connection);
     let dbus = DBusProxy::new(&listener.connection).await?;
@@ -48,24 +53,43 @@ pub(crate) async fn run(
         node,
         name,
         nodes: HashMap::new(),
+        until,
+        is_over: false,
     };
     watch.start().await?;
-    loop {
+    watch.say_what_it_waits_for();
+    let mut time_is_up = std::pin::pin!(until.time_is_up());
+    while !watch.is_over {
         tokio::select! {
             // Cancel safe: a message is taken from the stream's queue, or stays in it.
             message = stream.next() => match message {
                 Some(message) => watch.message(&message?).await?,
                 None => return Err(Failure::new(Exit::NoBus, "the bus is gone")),
             },
-            interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
+            () = &mut time_is_up => return watch.until.at_end_of_time(),
+            _ = interrupt.recv() => return Ok(()),
         }
     }
+    Ok(())
 }
 
 /// What the listener asks the bus for.
-fn rules() -> [String; 4] {
+fn rules() -> [String; 8] {
     let names = NODE_NAME_PREFIX.trim_end_matches('.');
     [
+        format!(
+            "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',\
+             arg0='{BRIDGE_NAME}'"
+        ),
+        format!("type='signal',interface='{SIGNALS_INTERFACE}',path_namespace='{LOCAL_PATH}'"),
+        format!(
+            "type='signal',interface='org.freedesktop.DBus.Properties',\
+             path_namespace='{LOCAL_PATH}',arg0='{VALUES_INTERFACE}'"
+        ),
+        format!(
+            "type='signal',interface='org.freedesktop.DBus.ObjectManager',\
+             member='InterfacesAdded',path='{BRIDGE_PATH}'"
+        ),
         format!(
             "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',\
              arg0namespace='{names}'"
@@ -90,14 +114,17 @@ struct Watch<'a> {
     /// Only this capability.
     name: Option<String>,
     /// What is known of the nodes, by the unique name of their connection.
-    nodes: HashMap<String, NodeView>,
+    nodes: HashMap<String, Arc<NodeView>>,
+    /// When to end.
+    until: Until,
+    is_over: bool,
 }
 
 impl Watch<'_> {
     async fn start(&mut self) -> Result<(), Failure> {
         let dbus = DBusProxy::new(&self.client.connection).await?;
         for name in dbus.list_names().await? {
-            if name.as_str().starts_with(NODE_NAME_PREFIX) {
+            if is_node(name.as_str()) {
                 // One that goes between the two questions is told by the bus.
                 if let Ok(owner) = dbus.get_name_owner(BusName::from(&name)).await {
                     self.appeared(name.as_str(), owner.as_str()).await?;
@@ -118,7 +145,7 @@ impl Watch<'_> {
         match (interface.as_str(), member.as_str()) {
             ("org.freedesktop.DBus", "NameOwnerChanged") => {
                 let (name, old, new): (String, String, String) = message.body().deserialize()?;
-                if !name.starts_with(NODE_NAME_PREFIX) {
+                if !is_node(&name) {
                     return Ok(());
                 }
                 self.vanished(&name, &old)?;
@@ -143,7 +170,7 @@ impl Watch<'_> {
     async fn appeared(&mut self, bus_name: &str, owner: &str) -> Result<(), Failure> {
         if let Some(view) = self.nodes.get_mut(owner) {
             // It has another name now, and the bus will say that the one before is gone.
-            bus_name.clone_into(&mut view.bus_name);
+            bus_name.clone_into(&mut Arc::make_mut(view).bus_name);
             return Ok(());
         }
         let view = match self.client.tree(bus_name).await {
@@ -155,28 +182,32 @@ impl Watch<'_> {
         if !self.is_meant(&view).await? {
             return Ok(());
         }
-        self.tell(&view, Happening::Entered)?;
+        // The bridge itself is here, whether it publishes something or not.
+        if view.bus_name != BRIDGE_NAME {
+            self.tell(&view, Happening::Entered)?;
+        }
         for labels in view.objects.keys() {
             self.tell_object(&view, labels)?;
         }
-        self.nodes.insert(owner.to_owned(), view);
+        self.nodes.insert(owner.to_owned(), Arc::new(view));
         Ok(())
     }
 
     /// A connection has lost a name: its node is gone, unless it has another name already.
     fn vanished(&mut self, name: &str, owner: &str) -> Result<(), Failure> {
-        let is_gone = |view: &NodeView| view.bus_name == name;
+        let is_gone = |view: &Arc<NodeView>| view.bus_name == name;
         if !self.nodes.get(owner).is_some_and(is_gone) {
             return Ok(());
         }
         match self.nodes.remove(owner) {
+            Some(view) if view.bus_name == BRIDGE_NAME => Ok(()),
             Some(view) => self.tell(&view, Happening::Exited),
             None => Ok(()),
         }
     }
 
     fn signalled(
-        &self,
+        &mut self,
         header: &Header<'_>,
         member: &str,
         message: &Message,
@@ -185,14 +216,12 @@ impl Watch<'_> {
             return Ok(());
         };
         let value = argument(message)?;
-        self.tell(
-            view,
-            Happening::Signal(name_of(view, &labels, member), value),
-        )
+        let name = name_of(&view, &labels, member);
+        self.tell(&view, Happening::Signal(name, value))
     }
 
     fn changed(
-        &self,
+        &mut self,
         header: &Header<'_>,
         changed: HashMap<String, OwnedVariant>,
     ) -> Result<(), Failure> {
@@ -202,8 +231,8 @@ impl Watch<'_> {
         let mut changed: Vec<_> = changed.into_iter().collect();
         changed.sort_by(|(a, _), (b, _)| a.cmp(b));
         for (member, value) in changed {
-            let name = name_of(view, &labels, &member);
-            self.tell(view, Happening::Value(name, to_json(&value)))?;
+            let name = name_of(&view, &labels, &member);
+            self.tell(&view, Happening::Value(name, to_json(&value)))?;
         }
         Ok(())
     }
@@ -220,17 +249,38 @@ impl Watch<'_> {
         let Ok(view) = self.client.tree(&known.bus_name).await else {
             return Ok(());
         };
-        if let Some(labels) = labels(path.as_str()) {
+        if let Some(labels) = labels(&view.bus_name, path.as_str()) {
             self.tell_object(&view, &labels)?;
         }
-        self.nodes.insert(owner, view);
+        self.nodes.insert(owner, Arc::new(view));
         Ok(())
     }
 
     /// The node and object that a signal is from, if it is one to tell of.
-    fn source(&self, header: &Header<'_>) -> Option<(&NodeView, Vec<String>)> {
+    fn source(&self, header: &Header<'_>) -> Option<(Arc<NodeView>, Vec<String>)> {
         let view = self.nodes.get(header.sender()?.as_str())?;
-        Some((view, labels(header.path()?.as_str())?))
+        let labels = labels(&view.bus_name, header.path()?.as_str())?;
+        Some((view.clone(), labels))
+    }
+
+    /// Says what it waits for, when nothing of that is here.
+    fn say_what_it_waits_for(&self) {
+        let node = match &self.node {
+            Some(node) => format!("a node \"{node}\""),
+            None => String::from("nodes"),
+        };
+        let is_here = |view: &Arc<NodeView>| match &self.name {
+            Some(name) => view.find(name).is_some(),
+            None => view.bus_name != BRIDGE_NAME,
+        };
+        if self.output.json || self.nodes.values().any(is_here) {
+            return;
+        }
+        let text = match &self.name {
+            Some(name) => format!("waits for \"{name}\" of {node}"),
+            None => format!("waits for {node}"),
+        };
+        eprintln!("zocp: {}, until Ctrl-C", printable(&text));
     }
 
     async fn is_meant(&self, view: &NodeView) -> Result<bool, Failure> {
@@ -251,7 +301,7 @@ impl Watch<'_> {
             .any(|peer| peer.bus_name == view.bus_name && peer.uuid.starts_with(&hex)))
     }
 
-    fn tell_object(&self, view: &NodeView, labels: &[String]) -> Result<(), Failure> {
+    fn tell_object(&mut self, view: &NodeView, labels: &[String]) -> Result<(), Failure> {
         let Some(object) = view.objects.get(labels) else {
             return Ok(());
         };
@@ -264,20 +314,29 @@ impl Watch<'_> {
         Ok(())
     }
 
-    fn tell(&self, view: &NodeView, happening: Happening) -> Result<(), Failure> {
+    fn tell(&mut self, view: &NodeView, happening: Happening) -> Result<(), Failure> {
         if let (Some(wanted), Some(name)) = (&self.name, happening.name())
             && !name.is(wanted)
         {
             return Ok(());
         }
-        let time = timestamp(SystemTime::now());
+        if self.is_over {
+            return Ok(());
+        }
+        if happening.name().is_some() {
+            self.is_over = self.until.is_last();
+        }
         if self.output.json {
+            let time = Timestamp::now()
+                .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+                .to_string();
             return Ok(self
                 .output
                 .json_line(&happening.to_json(view, &time).to_string())?);
         }
         let node = self.output.bold(&printable(view.name()));
-        let time = self.output.dim(time.get(11..).unwrap_or(&time));
+        let time = Zoned::now().strftime("%H:%M:%S%.3f").to_string();
+        let time = self.output.dim(&time);
         Ok(self
             .output
             .line(&format!("{time}  {node}  {}", printable(&happening.text())))?)
@@ -355,37 +414,13 @@ fn name_of(view: &NodeView, labels: &[String], member: &str) -> Name {
     }
 }
 
-/// RFC 3339 in UTC, to the millisecond.
-fn timestamp(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let millisecond = since.subsec_millis();
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
-}
-
-/// The date of a day since 1970-01-01, by counting years from March so that leap days come last.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+/// Whether a name on the bus is that of a node: a mirrored one, or the bridge as one.
+fn is_node(name: &str) -> bool {
+    name.starts_with(NODE_NAME_PREFIX) || name == BRIDGE_NAME
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -397,14 +432,5 @@ mod tests {
         assert_eq!(argument(&vector).unwrap(), json!([1.0, 2.0]));
         let list = signal().build(&(vec!["x"],)).unwrap();
         assert_eq!(argument(&list).unwrap(), json!(["x"]));
-    }
-
-    #[test]
-    fn a_time_is_written_as_rfc_3339() {
-        let at = |seconds: u64| timestamp(UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 7));
-        assert_eq!(at(0), "1970-01-01T00:00:00.007Z");
-        assert_eq!(at(951_782_399), "2000-02-28T23:59:59.007Z");
-        assert_eq!(at(951_782_400), "2000-02-29T00:00:00.007Z");
-        assert_eq!(at(1_795_365_961), "2026-11-22T16:46:01.007Z");
     }
 }

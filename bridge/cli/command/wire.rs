@@ -1,4 +1,8 @@
 //! `zocp wire FROM TO` and `zocp unwire FROM TO`.
+//!
+//! Layout: `check` is what can be wrong before the wire is made.
+
+mod check;
 
 use std::collections::HashMap;
 
@@ -6,6 +10,7 @@ use zbus::Variant;
 use zocp_interfaces::{BridgeProxy, WireProxy};
 use zocp_wires::End;
 
+use self::check::Ends;
 use crate::{
     args::WireArgs,
     client::Client,
@@ -19,21 +24,26 @@ pub(crate) async fn run(
     bus: Option<String>,
     args: &WireArgs,
 ) -> Result<(), Failure> {
+    check::arguments(args)?;
     let client = Client::open(bus.as_deref()).await?;
     client.bridge().await?;
     let (from, to) = (client.end(&args.from).await?, client.end(&args.to).await?);
-    let wire = match make(&client, (&from, &to), args.options()).await {
-        // Of a node that is not there, what it may be called instead is known here.
-        Err(failure) if failure.exit == Exit::Unavailable => {
-            for end in [&from, &to] {
-                if let End::Node(end) = end {
-                    client.node(&end.node).await?;
-                }
-            }
-            return Err(failure);
-        }
-        made => made?,
-    };
+    let ends = Ends::find(&client, (&from, &to), args.lasting).await?;
+    let before = client.wires().await?;
+    let wire = make(&client, (&from, &to), args.options()).await?;
+    if let Some(old) = check::replaced(&before, &wire) {
+        let converts = match old.converts() {
+            none if none.is_empty() => String::from("without a conversion"),
+            converts => converts,
+        };
+        eprintln!(
+            "zocp: replaces the wire between these ends, {}",
+            printable(&converts)
+        );
+    }
+    if let Some(warning) = ends.warning(args) {
+        eprintln!("zocp: {warning}");
+    }
     if output.json {
         output.value(&wire.to_json())?;
     }

@@ -15,7 +15,7 @@ use super::wire::reason;
 use crate::{
     client::Client,
     exit::{Exit, Failure},
-    output::{Output, printable, table},
+    output::{Output, printable},
     wiring::WireView,
 };
 
@@ -33,11 +33,62 @@ pub(crate) async fn run(output: &Output, bus: Option<String>, watch: bool) -> Re
         eprintln!("zocp: there are no wires");
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = wires.iter().map(row).collect();
-    for cells in table(&rows) {
-        output.line(cells.join("  ").trim_end())?;
+    for line in lines(output, &wires) {
+        output.line(&line)?;
     }
     Ok(())
+}
+
+/// A table with a heading. What does not fit into the width of a terminal goes on in lines of its own.
+fn lines(output: &Output, wires: &[WireView]) -> Vec<String> {
+    let rows: Vec<Vec<String>> = wires.iter().map(row).collect();
+    let short = rows.iter().filter_map(|row| row.first());
+    let widths = short
+        .map(|ends| ends.chars().count())
+        .filter(|&width| width <= ENDS_MAX);
+    let width = widths.max().unwrap_or_default().max(HEADING.len());
+    let heading = format!("{HEADING:width$}  {:8}  {:>6}  NOTES", "STATE", "VALUES");
+    let mut lines = vec![output.dim(heading.trim_end())];
+    for (wire, row) in wires.iter().zip(rows) {
+        let [ends, state, count, notes] = &row[..] else {
+            continue;
+        };
+        let padded = format!("{state:8}");
+        let shown = match state.as_str() {
+            "failed" => output.bad(&padded),
+            _ => padded,
+        };
+        if ends.chars().count() <= ENDS_MAX {
+            lines.push(format!("{ends:width$}  {shown}  {count:>6}"));
+        } else {
+            lines.push(printable(&wire.from));
+            lines.push(format!("  -> {}", printable(&wire.to)));
+            lines.push(format!("{:width$}  {shown}  {count:>6}", ""));
+        }
+        let used = width + "  active    123456  ".len();
+        match lines.last_mut() {
+            Some(line) if used + notes.chars().count() <= WIDTH_MAX => {
+                *line = format!("{line}  {notes}").trim_end().to_owned();
+            }
+            _ => lines.extend(wrapped(notes)),
+        }
+    }
+    lines
+}
+
+/// A text in lines of the width of a terminal, each indented.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH_MAX => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("    {word}")),
+        }
+    }
+    lines
 }
 
 async fn follow(output: &Output, client: &Client) -> Result<(), Failure> {
@@ -120,9 +171,10 @@ fn row(wire: &WireView) -> Vec<String> {
         (false, true) => "direct",
         (false, false) => "",
     };
-    let lost = match wire.lost {
-        0 => String::new(),
-        lost => format!("{lost} lost"),
+    let lost = match (wire.lost, &wire.last_value) {
+        (0, _) => String::new(),
+        (lost, None) => format!("{lost} lost"),
+        (lost, Some(value)) => format!("{lost} lost, the last value was {value}"),
     };
     let trouble = match wire.state.as_str() {
         "active" => "",
@@ -143,5 +195,48 @@ fn row(wire: &WireView) -> Vec<String> {
     ]
 }
 
+/// Above the column of the ends.
+const HEADING: &str = "FROM -> TO";
+/// Ends that are longer go over several lines.
+const ENDS_MAX: usize = 58;
+/// Columns of a terminal.
+const WIDTH_MAX: usize = 80;
 /// Wires tell of values at most as often.
 const TOGETHER: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_wires_fits_a_terminal() {
+        let wire = |from: &str, to: &str, error: &str| WireView {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            state: if error.is_empty() { "active" } else { "failed" }.to_owned(),
+            last_error: error.to_owned(),
+            lost: u64::from(!error.is_empty()),
+            last_value: Some(json!("none")),
+            ..WireView::default()
+        };
+        let error = "the value \"none\" is no number, and an error of a service may be as long as it likes to be";
+        let wires = [
+            wire("fader:level", "lamp:brightness", ""),
+            wire("fader:level", "lamp:on", error),
+            wire(
+                "a node with a long name:an emitter",
+                "another node:a capability",
+                "",
+            ),
+        ];
+        let lines = lines(&Output::new(false), &wires);
+        assert!(lines[0].starts_with("FROM -> TO"), "{lines:#?}");
+        assert!(lines[1].starts_with("fader:level -> lamp:brightness"));
+        for line in &lines {
+            assert!(line.chars().count() <= WIDTH_MAX, "{line}");
+        }
+        let all = lines.concat();
+        assert!(all.contains("1 lost, the last value was \"none\""), "{all}");
+        assert!(all.contains("as it likes") && all.contains("-> another node"));
+    }
+}

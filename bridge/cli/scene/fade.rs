@@ -55,14 +55,21 @@ pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
 
 /// Reads how long a fade takes: `5s`, `500ms`, `2m`, or seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        time if time <= OVER_MAX => Ok(time),
+        _ => Err("a fade takes an hour at most".to_owned()),
+    }
+}
+
+/// A time as people write it: `5`, `5s`, `500ms` or `2m`.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("", 1.0)];
     let unit = units
         .iter()
         .find_map(|(name, seconds)| Some((text.strip_suffix(name)?, seconds)));
     let seconds = unit.and_then(|(number, seconds)| Some(number.parse::<f64>().ok()? * seconds));
     match seconds.map(Duration::try_from_secs_f64) {
-        Some(Ok(time)) if time <= OVER_MAX => Ok(time),
-        Some(Ok(_)) => Err("a fade takes an hour at most".to_owned()),
+        Some(Ok(time)) => Ok(time),
         _ => Err("write a time such as 5s, 500ms or 2m".to_owned()),
     }
 }

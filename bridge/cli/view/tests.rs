@@ -62,8 +62,18 @@ fn objects_are_inside_each_other_in_json() {
 
 #[test]
 fn paths_below_the_node_are_labels() {
-    assert_eq!(labels("/org/z25/Zocp1/Node"), Some(vec![]));
-    assert_eq!(labels("/org/z25/Zocp1/Node/a/b").unwrap(), ["a", "b"]);
-    assert_eq!(labels("/org/z25/Zocp1/NodeX"), None);
-    assert_eq!(labels("/org"), None);
+    assert_eq!(
+        labels("org.z25.Zocp1.Node.a", "/org/z25/Zocp1/Node"),
+        Some(vec![])
+    );
+    assert_eq!(
+        labels("org.z25.Zocp1.Node.a", "/org/z25/Zocp1/Node/a/b").unwrap(),
+        ["a", "b"]
+    );
+    assert_eq!(labels("org.z25.Zocp1.Node.a", "/org/z25/Zocp1/NodeX"), None);
+    assert_eq!(labels("org.z25.Zocp1.Node.a", "/org"), None);
+    // The bridge's own objects are elsewhere.
+    let own = |path| labels("org.z25.Zocp1", path);
+    assert_eq!(own("/org/z25/Zocp1/Local/a").unwrap(), ["a"]);
+    assert_eq!(own("/org/z25/Zocp1/Node/a"), None);
 }

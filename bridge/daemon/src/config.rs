@@ -9,6 +9,7 @@
 //! Spec: docs/reference/configuration.md
 
 mod difference;
+mod hint;
 pub mod key;
 mod limits;
 mod place;
@@ -421,7 +422,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not a configuration. The text names line, column and what was expected.
-    #[error("{}: {error}", file.display())]
+    #[error("{}: {}{}", file.display(), error.to_string().trim_end(), hint::of(error))]
     Malformed {
         /// Which file.
         file: PathBuf,

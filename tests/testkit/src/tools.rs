@@ -92,6 +92,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/lib/python3/dist-packages/dbus", "python3-dbus"),
     ("/usr/lib/python3/dist-packages/gi", "python3-gi"),
     (
+        "/usr/lib/python3/dist-packages/jsonschema",
+        "python3-jsonschema",
+    ),
+    (
         "/usr/lib/python3/dist-packages/selenium",
         "python3-selenium",
     ),
@@ -104,6 +108,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("bridge", "iproute2"),
     ("cc", "gcc"),
     ("dbus-daemon", "dbus-daemon"),
+    ("fish", "fish"),
     ("g++", "g++"),
     ("gdbus", "libglib2.0-bin"),
     ("ip", "iproute2"),
@@ -131,4 +136,5 @@ const PACKAGES: &[(&str, &str)] = &[
     ("tshark", "tshark"),
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
+    ("zsh", "zsh"),
 ];

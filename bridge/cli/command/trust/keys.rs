@@ -92,6 +92,17 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Whether a node with this key is present.
+    pub(super) async fn is_here(&self, key: &str) -> Result<bool, Failure> {
+        let objects = self.managed(BRIDGE_NAME, BRIDGE_PATH).await?;
+        Ok(objects
+            .values()
+            .filter_map(|interfaces| interfaces.get(PEER_INTERFACE))
+            .any(|peer| KeyView::new(State::Trusted, peer).key == key))
+    }
+}
+
 impl Keys {
     /// The one key that a text means.
     pub(super) fn find(&self, text: &str) -> Result<KeyView, Failure> {

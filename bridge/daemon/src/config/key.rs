@@ -7,10 +7,10 @@
 //! Limits: `LEN_MAX` octets.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
@@ -24,6 +24,12 @@ pub enum KeyFileError {
     /// The system does not let us, or there is such a file already.
     #[error("{0}")]
     System(#[from] io::Error),
+    /// There is no such file.
+    #[error("there is no such file; make a key with `zocp key new {}`", path.display())]
+    Missing {
+        /// Where it was to be.
+        path: PathBuf,
+    },
     /// Somebody else may read or write the file.
     #[error(
         "others may read or change it (its mode is {mode:o}): chmod 600, and make a new key if they did"
@@ -50,7 +56,12 @@ struct KeyFile {
 /// # Errors
 /// When the file cannot be read, is not for its owner alone, or is no key file.
 pub fn read(path: &Path) -> Result<KeyPair, KeyFileError> {
-    let file = File::open(path)?;
+    let file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => KeyFileError::Missing {
+            path: path.to_owned(),
+        },
+        _ => error.into(),
+    })?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(KeyFileError::Malformed("not a regular file"));
@@ -78,13 +89,20 @@ pub fn read(path: &Path) -> Result<KeyPair, KeyFileError> {
     Ok(pair)
 }
 
-/// Draws a key pair and writes it to a file that is not there yet.
+/// Draws a key pair and writes it to a file that is not there yet. A directory that is missing is made, for its owner
+/// alone.
 ///
 /// # Errors
 /// When the file is there, or cannot be written; or when the system has no randomness.
 pub fn make(path: &Path) -> Result<PublicKey, KeyFileError> {
     let pair =
         KeyPair::draw(getrandom::fill).map_err(|error| io::Error::other(error.to_string()))?;
+    if let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
+    }
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -114,8 +132,11 @@ mod tests {
     #[test]
     fn a_key_that_was_made_is_read_again_and_never_written_over() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("key");
+        let path = directory.path().join("new/inner/key");
+        assert!(matches!(read(&path), Err(KeyFileError::Missing { .. })));
         let public = make(&path).unwrap();
+        let inner = path.parent().unwrap().metadata().unwrap();
+        assert_eq!(inner.mode() & 0o777, 0o700);
         assert_eq!(read(&path).unwrap().public(), public);
         let mode = path.metadata().unwrap().mode();
         assert_eq!(mode & 0o777, 0o600);

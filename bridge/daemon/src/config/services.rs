@@ -6,10 +6,14 @@
 
 use std::{
     fmt::{self, Display, Formatter},
+    marker::PhantomData,
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, SeqAccess, Visitor},
+};
 
 use super::{ConfigError, invalid, limits::positive};
 use zocp_policy::{
@@ -285,8 +289,7 @@ pub(super) fn export_tables<'de, D>(tables: D) -> Result<Vec<ExportConfig>, D::E
 where
     D: Deserializer<'de>,
 {
-    let tables = Vec::<Meant<ExportConfig>>::deserialize(tables)?;
-    Ok(tables.into_iter().map(|Meant(table)| table).collect())
+    tables.deserialize_seq(Tables("[[export]]", PhantomData))
 }
 
 /// Every `[[import]]` of a file, each an error at its own line (SERVICES-2).
@@ -294,8 +297,29 @@ pub(super) fn import_tables<'de, D>(tables: D) -> Result<Vec<ImportConfig>, D::E
 where
     D: Deserializer<'de>,
 {
-    let tables = Vec::<Meant<ImportConfig>>::deserialize(tables)?;
-    Ok(tables.into_iter().map(|Meant(table)| table).collect())
+    tables.deserialize_seq(Tables("[[import]]", PhantomData))
+}
+
+/// Reads tables of which there may be several, by what begins each.
+struct Tables<T>(&'static str, PhantomData<T>);
+
+impl<'de, T> Visitor<'de> for Tables<T>
+where
+    Meant<T>: Deserialize<'de>,
+{
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of tables: write {}, with two brackets", self.0)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut tables: A) -> Result<Self::Value, A::Error> {
+        let mut read = Vec::new();
+        while let Some(Meant(table)) = tables.next_element()? {
+            read.push(table);
+        }
+        Ok(read)
+    }
 }
 
 /// A table that is a rule.

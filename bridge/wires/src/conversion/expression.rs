@@ -7,7 +7,7 @@
 //! Limits: [`super::EXPRESSION_LEN_MAX`], [`OPERATIONS_MAX`], [`DEPTH_MAX`], [`TEXT_SIZE_MAX`], [`ARRAY_SIZE_MAX`]: an
 //! expression above a limit is rejected, or has no result for that value.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use rhai::{
     AST, Array, Dynamic, Engine, INT, Scope,
@@ -24,6 +24,8 @@ use super::{ConversionError, EXPRESSION_LEN_MAX, ExpressionError, Kind, shown};
 #[derive(Clone)]
 pub struct Calculator {
     engine: Arc<Engine>,
+    /// The names of all functions, and of what else may stand before a parenthesis.
+    functions: Arc<HashSet<String>>,
 }
 
 /// A parsed expression. Two expressions are equal if their texts are.
@@ -48,8 +50,15 @@ impl Default for Calculator {
             .set_max_string_size(TEXT_SIZE_MAX)
             .set_max_array_size(ARRAY_SIZE_MAX)
             .set_max_map_size(ARRAY_SIZE_MAX)
+            .set_strict_variables(true)
             .disable_symbol("eval");
+        let functions = engine.gen_fn_signatures(true);
+        let functions = functions
+            .iter()
+            .filter_map(|signature| Some(signature.split_once('(')?.0.trim().to_owned()))
+            .chain(WORDS.iter().map(|&word| word.to_owned()));
         Self {
+            functions: Arc::new(functions.collect()),
             engine: Arc::new(engine),
         }
     }
@@ -64,10 +73,15 @@ impl Calculator {
         if text.len() > EXPRESSION_LEN_MAX {
             return Err(ExpressionError::TooLong);
         }
+        let mut scope = Scope::new();
+        scope.push_dynamic("value", Dynamic::UNIT);
         let ast = self
             .engine
-            .compile_expression(text)
+            .compile_expression_with_scope(&scope, text)
             .map_err(|error| ExpressionError::Malformed(error.to_string()))?;
+        if let Some(name) = called(text).find(|name| !self.functions.contains(*name)) {
+            return Err(ExpressionError::NoFunction(name.to_owned()));
+        }
         Ok(Expression {
             text: text.into(),
             ast: Arc::new(ast),
@@ -110,6 +124,35 @@ impl Expression {
         }
         scalar(&result).map(Some).ok_or_else(unknown)
     }
+}
+
+/// The names that stand before a parenthesis in a text that is an expression, outside of its strings.
+fn called(text: &str) -> impl Iterator<Item = &str> {
+    let (mut quote, mut is_escaped) = (None, false);
+    let mut word = 0..0;
+    text.char_indices().filter_map(move |(at, letter)| {
+        if let Some(end) = quote {
+            if letter == end && !is_escaped {
+                quote = None;
+            }
+            is_escaped = letter == '\\' && !is_escaped;
+            return None;
+        }
+        match letter {
+            letter if letter == '_' || letter.is_alphanumeric() => {
+                let start = if word.end == at { word.start } else { at };
+                word = start..at + letter.len_utf8();
+                return None;
+            }
+            // `foo (1)` is a call too.
+            letter if letter.is_whitespace() => return None,
+            '"' | '\'' | '`' => quote = Some(letter),
+            _ => {}
+        }
+        let name = text.get(std::mem::take(&mut word))?;
+        let is_name = name.starts_with(|first: char| first == '_' || first.is_alphabetic());
+        (letter == '(' && is_name).then_some(name)
+    })
 }
 
 /// The value as a variable of the expression.
@@ -179,6 +222,17 @@ impl fmt::Debug for Calculator {
     }
 }
 
+/// What may stand before a parenthesis and is no function.
+const WORDS: [&str; 8] = [
+    "if",
+    "else",
+    "in",
+    "switch",
+    "type_of",
+    "is_shared",
+    "return",
+    "is_def_var",
+];
 /// Steps of one evaluation: some milliseconds at most.
 const OPERATIONS_MAX: u64 = 10_000;
 /// Nesting of an expression.

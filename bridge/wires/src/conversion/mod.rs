@@ -33,6 +33,9 @@ pub enum ExpressionError {
     /// A syntax error; the text says where.
     #[error("{0}")]
     Malformed(String),
+    /// It calls a function that does not exist.
+    #[error("there is no function {0}()")]
+    NoFunction(String),
     /// This build has no expressions.
     #[error("this program was built without expressions: the feature `expressions` has them")]
     NotBuiltIn,

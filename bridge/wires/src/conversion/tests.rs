@@ -279,3 +279,38 @@ fn a_build_without_expressions_says_so() {
     assert_eq!(refused, ExpressionError::NotBuiltIn);
     assert!(refused.to_string().contains("feature `expressions`"));
 }
+
+#[cfg(feature = "expressions")]
+#[test]
+fn an_expression_that_calls_or_reads_what_does_not_exist_is_refused_when_it_is_written() {
+    let calculator = Calculator::default();
+    for (text, word) in [
+        ("foo(value)", "foo()"),
+        ("if value > 3.0 { foo (value) } else { 0 }", "foo()"),
+        ("value.foo()", "foo()"),
+        ("1 + valeu", "valeu"),
+        ("value +", "incomplete"),
+        ("eval(\"1\")", "eval"),
+    ] {
+        let error = calculator.understand(text).unwrap_err().to_string();
+        assert!(error.contains(word), "{text}: {error}");
+    }
+    for text in [
+        "abs(value) + sin(value)",
+        "if (value > 3) { 1 } else { (2) }",
+        "value.len() + value.to_string().len()",
+        "max(value, min(1, 2)).to_float()",
+        "\"foo(\" + value + 'f' + \"\\\"bar(\"",
+        "switch value { 1 => \"a\", _ => () }",
+        "if value in [1, 2] { sqrt(4.0) } else { floor(value) }",
+        "type_of(value) == \"i64\"",
+        "value.sub_string(1, 2)",
+        "round(value * 100.0) / 100.0",
+        "value[0]",
+        "[value, 1].contains(2)",
+    ] {
+        calculator
+            .understand(text)
+            .unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+}

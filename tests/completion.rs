@@ -1,0 +1,237 @@
+//! Names of the running bridge in real shells: what Tab makes of the beginning of a word.
+
+#![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
+
+use std::time::{Duration, Instant};
+
+use zocp_node::{Access, BeaconMode, Capability, Config, Node};
+use zocp_testkit::{Bus, Cmd, Lab, Program, in_time, isolated};
+
+const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
+
+/// A shell in a terminal of tmux, which has read the script.
+struct Shell {
+    socket: String,
+}
+
+impl Shell {
+    async fn start(lab: &Lab, bus: &Bus, shell: &str) -> Self {
+        let directory = ZOCP.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let this = Self {
+            socket: lab.path(&format!("tmux-{shell}")),
+        };
+        let (start, read) = match shell {
+            "bash" => (
+                "bash --norc --noprofile -i",
+                "source <(zocp completions bash)",
+            ),
+            "zsh" => (
+                "zsh -f -i",
+                "autoload -U compinit; compinit -u -D; source <(zocp completions zsh)",
+            ),
+            _ => ("fish --no-config -i", "zocp completions fish | source"),
+        };
+        let command = format!(
+            "PATH='{directory}':$PATH DBUS_SESSION_BUS_ADDRESS='{}' HOME='{}' {start}",
+            bus.address(),
+            lab.path("home")
+        );
+        let session = [
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            "120",
+            "-y",
+            "40",
+        ];
+        this.tmux(&[&session[..], &[&command]].concat()).await;
+        this.line(&format!("{read}; echo rea''dy")).await;
+        this.shows("ready").await;
+        this
+    }
+
+    async fn tmux(&self, args: &[&str]) -> String {
+        let tmux = Cmd::new("tmux").args(["-S", &self.socket]);
+        tmux.env("TERM", "xterm-256color").args(args).run().await
+    }
+
+    async fn types(&self, text: &str) {
+        self.tmux(&["send-keys", "-l", text]).await;
+    }
+
+    async fn presses(&self, key: &str) {
+        self.tmux(&["send-keys", key]).await;
+    }
+
+    async fn line(&self, text: &str) {
+        self.types(text).await;
+        self.presses("Enter").await;
+    }
+
+    /// Waits until the screen has a text; the screen.
+    async fn shows(&self, wanted: &str) -> String {
+        self.becomes(&format!("{wanted:?}"), |screen| screen.contains(wanted))
+            .await
+    }
+
+    async fn becomes(&self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
+        in_time(what, async {
+            loop {
+                let screen = self.tmux(&["capture-pane", "-p", "-J"]).await;
+                if is_it(&screen) {
+                    return screen;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let tmux = std::process::Command::new("tmux")
+            .args(["-S", &self.socket, "kill-server"])
+            .status();
+        drop(tmux);
+    }
+}
+
+/// A bus with the demo on it.
+async fn demo() -> (Bus, Program) {
+    let bus = Bus::start("session").await;
+    let demo = Cmd::new(ZOCP).arg("demo").on(&bus).start();
+    bus.appears("org.z25.Zocp1.Node.fader").await;
+    bus.appears("org.z25.Zocp1.Node.lamp").await;
+    (bus, demo)
+}
+
+/// Tab completes commands, nodes, capabilities, methods, ends of wires; and nothing when the bridge is gone.
+async fn completes(lab: &Lab, name: &str) {
+    let (bus, mut demo) = demo().await;
+    let shell = Shell::start(lab, &bus, name).await;
+    // A node and its capability. What runs then is what was completed.
+    shell.types("zocp get lam").await;
+    shell.presses("Tab").await;
+    shell.shows("zocp get lamp ").await;
+    shell.types("labe").await;
+    shell.presses("Tab").await;
+    shell.shows("zocp get lamp label").await;
+    shell.presses("Enter").await;
+    shell.shows("\nfront of house").await;
+    shell.types("zocp call lamp bli").await;
+    shell.presses("Tab").await;
+    shell.shows("zocp call lamp blink ").await;
+    shell.line("1").await;
+    shell.shows("\ntrue").await;
+    // Ends of a wire, in which there are colons; then the wire.
+    shell.types("zocp wire fader:le").await;
+    shell.presses("Tab").await;
+    shell.shows("zocp wire fader:level ").await;
+    shell.types("lamp:br").await;
+    shell.presses("Tab").await;
+    shell.shows("zocp wire fader:level lamp:brightness").await;
+    shell.line("; echo wi''red").await;
+    shell.shows("\nwired").await;
+    shell.types("zocp unwire fad").await;
+    shell.presses("Tab").await;
+    shell.shows("zocp unwire fader:level ").await;
+    shell.types("lam").await;
+    shell.presses("Tab").await;
+    shell.shows("zocp unwire fader:level lamp:brightness").await;
+    shell.line("; echo un''wired").await;
+    shell.shows("\nunwired").await;
+    let wires = Cmd::new(ZOCP).arg("wires").on(&bus).outcome().await;
+    assert!(wires.err.contains("there are no wires"), "{wires:?}");
+
+    demo.interrupt();
+    assert!(demo.ended().await.success());
+    shell.presses("C-l").await;
+    shell.types("zocp get lam").await;
+    shell.presses("Tab").await;
+    shell.types("xyz").await;
+    let screen = shell.shows("xyz").await;
+    assert!(screen.contains("zocp get lamxyz"), "{screen}");
+    assert!(!screen.contains("zocp:"), "nothing is said: {screen}");
+}
+
+#[test]
+fn bash_completes_names_of_the_running_bridge() {
+    isolated(async |lab: Lab| completes(&lab, "bash").await);
+}
+
+#[test]
+fn zsh_completes_names_of_the_running_bridge() {
+    isolated(async |lab: Lab| completes(&lab, "zsh").await);
+}
+
+#[test]
+fn fish_completes_names_of_the_running_bridge() {
+    isolated(async |lab: Lab| completes(&lab, "fish").await);
+}
+
+/// The time of a Tab with as many nodes as a large show has. `ZOCP_TEST_BINARY` measures another build of the program;
+/// docs/how-to/completions.md has the figure of a release.
+#[test]
+fn two_hundred_nodes_are_completed_while_one_presses_tab() {
+    isolated(async |lab: Lab| {
+        let bus = Bus::start("session").await;
+        let (mut nodes, mut endpoints) = (Vec::new(), Vec::new());
+        for number in 0..NODES {
+            let config = Config::new(format!("lamp{number}"));
+            let config = config.with_loopback().with_beacon(BeaconMode::Off);
+            let (node, mut events) = Node::start(config).await.expect("a node");
+            let level = Capability::new(Access::READ | Access::WRITE, 0.5);
+            node.publish("level", level).await.expect("a capability");
+            tokio::spawn(async move { while events.next().await.is_some() {} });
+            endpoints.push(format!("\"tcp://127.0.0.1:{}\"", node.port()));
+            nodes.push(node);
+        }
+        let config = lab.file(
+            "bridge.toml",
+            format!(
+                "[mesh]\nloopback = true\nbeacon = \"off\"\npeers = [{}]\n",
+                endpoints.join(", ")
+            ),
+        );
+        let binary = std::env::var("ZOCP_TEST_BINARY").unwrap_or_else(|_| ZOCP.to_owned());
+        let bridge = bus.command(&binary).args(["bridge", "--config", &config]);
+        let _bridge = bridge.start();
+        for number in 0..NODES {
+            bus.appears(&format!("org.z25.Zocp1.Node.lamp{number}"))
+                .await;
+        }
+        let ask = async |words: &[&str]| {
+            let zocp = bus.command(&binary).args(["--", "zocp"]).args(words);
+            let start = Instant::now();
+            let out = zocp.env("ZOCP_COMPLETE", "bash").run().await;
+            (start.elapsed(), out)
+        };
+        for words in [
+            &["get", "lamp"][..],
+            &["set", "lamp199", "le"],
+            &["wire", "lamp1"],
+        ] {
+            let mut times = Vec::new();
+            for _ in 0..ROUNDS {
+                let (time, out) = ask(words).await;
+                assert!(!out.trim().is_empty(), "{words:?}: {out}");
+                times.push(time);
+            }
+            times.sort();
+            let (median, most) = (times[ROUNDS / 2], times[ROUNDS - 1]);
+            println!("{words:?}: median {median:?}, at most {most:?}");
+            // A debug build on a busy machine; that of a release is far below.
+            assert!(median < ASKED_MAX, "{words:?}: {times:?}");
+        }
+        let (_, out) = ask(&["get", "lamp"]).await;
+        assert_eq!(out.lines().count(), NODES, "{out}");
+        drop(nodes);
+    });
+}
+
+const NODES: usize = 200;
+const ROUNDS: usize = 15;
+const ASKED_MAX: Duration = Duration::from_millis(500);

@@ -1,0 +1,227 @@
+//! What commands say and show: when something cannot be as it was asked for, what is wrong and what to do; else what is
+//! there, the bridge's own values as well.
+//!
+//! The nodes are those of the demo. Texts of the policy of a system bus and of polkit are tested in `bridge/cli/exit.rs`.
+#![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
+
+use zocp_testkit::{Bridge, Bus, Cmd, Lab, Outcome, Program, isolated};
+
+const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
+
+/// A bus with the demo on it.
+async fn demo() -> (Bus, Program) {
+    let bus = Bus::start("session").await;
+    let demo = Cmd::new(ZOCP).arg("demo").on(&bus).start();
+    bus.appears("org.z25.Zocp1.Node.fader").await;
+    bus.appears("org.z25.Zocp1.Node.lamp").await;
+    (bus, demo)
+}
+
+async fn zocp(bus: &Bus, args: &[&str]) -> Outcome {
+    Cmd::new(ZOCP).args(args).on(bus).outcome().await
+}
+
+/// Ends with this code, and says all of this.
+fn assert_says(outcome: &Outcome, code: i32, texts: &[&str]) {
+    assert_eq!(outcome.status.code(), Some(code), "{outcome:?}");
+    for text in texts {
+        assert!(outcome.err.contains(text), "no {text:?} in {outcome:?}");
+    }
+}
+
+#[test]
+fn a_wire_that_cannot_be_meant_is_refused_at_once_with_what_to_write() {
+    isolated(async |_: Lab| {
+        let (bus, _demo) = demo().await;
+        let wire = async |from: &str, to: &str, options: &[&str]| {
+            zocp(&bus, &[&["wire", from, to], options].concat()).await
+        };
+        let (fader, lamp) = ("fader:level", "lamp:brightness");
+        let never_seen = wire("lmap:on", lamp, &[]).await;
+        assert_says(&never_seen, 5, &["did you mean \"lamp\"?", "--lasting"]);
+        let unknown = wire("fader:levl", lamp, &[]).await;
+        assert_says(&unknown, 6, &["did you mean \"level\"?", "\"fader\""]);
+        let unknown = wire(fader, "lamp:dimmer", &[]).await;
+        assert_says(
+            &unknown,
+            6,
+            &["\"lamp\" has no capability \"dimmer\"", "brightness"],
+        );
+        let no_bus_end = wire(fader, "dbus:org.mpris.x", &[]).await;
+        assert_says(&no_bus_end, 2, &["dbus:SERVICE:/PATH:INTERFACE.MEMBER"]);
+        for (option, text, says) in [
+            ("--expr", "foo(value)", "there is no function foo()"),
+            ("--expr", "1 + valeu", "valeu"),
+            ("--expr", "value +", "--expr 'value * 2.0'"),
+            ("--scale", "0-1", "--scale 0..1=0..255"),
+            ("--scale", "0..0=0..1", "two different"),
+        ] {
+            let refused = wire(fader, lamp, &[option, text]).await;
+            assert_says(&refused, 2, &[option, says]);
+        }
+        let none = zocp(&bus, &["wires"]).await;
+        assert_says(&none, 0, &["there are no wires"]);
+        // A wire that one may wait for, and one that replaces another.
+        let waits = wire("lmap:on", "lamp:on", &["--lasting"]).await;
+        assert_says(&waits, 0, &["no node is called \"lmap\"", "waits"]);
+        let made = wire(fader, lamp, &["--scale", "0..1=0.2..0.6"]).await;
+        assert!(made.status.success() && made.err.is_empty(), "{made:?}");
+        let replaces = wire(fader, lamp, &[]).await;
+        assert_says(&replaces, 0, &["replaces the wire", "scale 0..1=0.2..0.6"]);
+        let no_such = zocp(&bus, &["unwire", "a:b", "c:d"]).await;
+        assert_says(&no_such, 6, &["no such wire", "zocp wires"]);
+    });
+}
+
+#[test]
+fn a_wire_between_ranges_that_do_not_meet_is_warned_of() {
+    isolated(async |_: Lab| {
+        let (bus, _demo) = demo().await;
+        let percent = "publish master 0.5 --access re --min 0 --max 100";
+        let percent = Cmd::new(ZOCP).args(percent.split(' ')).on(&bus).start();
+        percent.says("is published").await;
+        let made = zocp(&bus, &["wire", "demo:master", "lamp:brightness"]).await;
+        assert_says(&made, 0, &["from 0 to 100", "--scale ends"]);
+        let scaled = ["wire", "demo:master", "lamp:brightness", "--scale", "ends"];
+        let made = zocp(&bus, &scaled).await;
+        assert!(!made.err.contains("values go from"), "{made:?}");
+    });
+}
+
+#[test]
+fn what_waits_says_what_it_waits_for() {
+    isolated(async |_: Lab| {
+        let (bus, _demo) = demo().await;
+        let mut watch = Cmd::new(ZOCP).args(["watch", "nosuch"]).on(&bus).start();
+        watch.says("waits for a node \"nosuch\"").await;
+        watch.interrupt();
+        assert!(watch.ended().await.success());
+        let export = Cmd::new(ZOCP).args(["export", "org.nosuch.Service"]);
+        let mut export = export.on(&bus).start();
+        export.says("is not on this bus yet").await;
+        export.interrupt();
+        assert!(export.ended().await.success());
+    });
+}
+
+#[test]
+fn an_empty_mesh_is_told_of() {
+    isolated(async |lab: Lab| {
+        let bus = Bus::start("session").await;
+        let host = lab.host("alone").await;
+        let _bridge = Bridge::start_on(&bus, ZOCP, &host, "alone", &[]).await;
+        let tree = zocp(&bus, &["tree"]).await;
+        assert_says(&tree, 0, &["no nodes are present yet"]);
+    });
+}
+
+#[test]
+fn what_differs_from_a_scene_is_counted_in_words() {
+    isolated(async |lab: Lab| {
+        let (bus, _demo) = demo().await;
+        let home = lab.path("state");
+        let scene = async |args: &[&str]| {
+            let scene = Cmd::new(ZOCP).arg("scene").args(args);
+            scene.env("XDG_STATE_HOME", &home).on(&bus).outcome().await
+        };
+        assert!(scene(&["save", "evening", "lamp"]).await.status.success());
+        zocp(&bus, &["set", "lamp", "brightness", "0.9"]).await;
+        let one = scene(&["diff", "evening"]).await;
+        assert_says(&one, 11, &["1 value differs"]);
+        zocp(&bus, &["set", "lamp", "on", "false"]).await;
+        let two = scene(&["diff", "evening"]).await;
+        assert_says(&two, 11, &["2 values differ"]);
+    });
+}
+
+#[test]
+fn what_the_bridge_itself_publishes_is_shown_like_that_of_nodes() {
+    isolated(async |_: Lab| {
+        let (bus, _demo) = demo().await;
+        let publish = Cmd::new(ZOCP).args(["publish", "master", "0.5", "--access", "rwe"]);
+        let publish = publish.on(&bus).start();
+        publish.says("is published").await;
+        let list = zocp(&bus, &["list"]).await;
+        assert!(list.out.contains("this bridge"), "{list:?}");
+        let tree = zocp(&bus, &["tree"]).await;
+        assert!(
+            tree.out.contains("(this bridge)") && tree.out.contains("master"),
+            "{tree:?}"
+        );
+        let all = zocp(&bus, &["get", "demo"]).await;
+        assert_eq!(all.out, "master  0.5\n");
+        let watch = Cmd::new(ZOCP).args(["watch", "demo", "master", "-n", "2"]);
+        let mut watch = watch.on(&bus).start();
+        watch.says("master = 0.5").await;
+        assert!(
+            zocp(&bus, &["set", "demo", "master", "0.75"])
+                .await
+                .status
+                .success()
+        );
+        watch.says("0.75").await;
+        assert!(watch.ended().await.success());
+        let lamp = zocp(&bus, &["get", "lamp"]).await;
+        assert!(
+            lamp.out.contains("label       front of house\n"),
+            "{lamp:?}"
+        );
+    });
+}
+
+#[test]
+fn watching_ends_by_itself_when_enough_came_or_the_time_is_up() {
+    isolated(async |_: Lab| {
+        let (bus, _demo) = demo().await;
+        let three = zocp(&bus, &["watch", "fader", "-n", "3"]).await;
+        let values = three.out.lines().filter(|line| line.contains("level"));
+        assert_eq!(values.count(), 3, "{three:?}");
+        let late = zocp(&bus, &["watch", "nosuch", "-n", "1", "--for", "0.3s"]).await;
+        assert_says(&late, 8, &["the time is up"]);
+        let timed = zocp(&bus, &["watch", "fader", "--for", "0.3"]).await;
+        assert!(timed.status.success() && !timed.out.is_empty(), "{timed:?}");
+        let events = zocp(&bus, &["monitor", "-n", "2"]).await;
+        assert_eq!(events.out.lines().count(), 2, "{events:?}");
+        assert!(events.err.contains("waits for messages"), "{events:?}");
+    });
+}
+
+#[test]
+fn a_value_is_published_again_when_the_bridge_is_started_anew() {
+    isolated(async |lab: Lab| {
+        let host = lab.host("stage").await;
+        let bus = Bus::start("session").await;
+        let start = async || Bridge::start_on(&bus, ZOCP, &host, "stage", &[]).await;
+        let mut bridge = start().await;
+        let publish = Cmd::new(ZOCP).args(["publish", "fader", "0.5", "--access", "rw"]);
+        let publish = publish.on(&bus).start();
+        publish.says("is published until").await;
+        assert!(
+            zocp(&bus, &["set", "stage", "fader", "0.75"])
+                .await
+                .status
+                .success()
+        );
+        publish.says("0.75").await;
+        let not_ours = zocp(&bus, &["unpublish", "fader"]).await;
+        assert_says(&not_ours, 1, &["end that one"]);
+        bridge.kill().await;
+        publish.says("the bridge has ended").await;
+        let _bridge = start().await;
+        publish.says("is published again").await;
+        assert_eq!(zocp(&bus, &["get", "stage", "fader"]).await.out, "0.75\n");
+        // One that stays is taken away by name.
+        let lasting = Cmd::new(ZOCP).args(["publish", "cue", "1", "--lasting"]);
+        let mut lasting = lasting.on(&bus).start();
+        lasting.says("is published").await;
+        lasting.interrupt();
+        assert!(lasting.ended().await.success());
+        assert_eq!(zocp(&bus, &["get", "stage", "cue"]).await.out, "1\n");
+        assert!(zocp(&bus, &["unpublish", "cue"]).await.status.success());
+        assert_says(
+            &zocp(&bus, &["unpublish", "cue"]).await,
+            6,
+            &["nothing is published"],
+        );
+    });
+}
