@@ -22,6 +22,7 @@ use zocp_node::{Content, Event, Node, PeerId, model::Change};
 use zocp_policy::{ExportPolicy, ImportRule};
 
 use self::listener::CompositeListener;
+pub use crate::import::{ImportView, ImportViews, ViewScope, ViewService};
 pub use crate::limits::ServiceLimits;
 use crate::{
     context::Context,
@@ -62,6 +63,7 @@ pub struct Services {
     exporter: Exporter,
     importer: Importer,
     programs: Programs,
+    openers: Programs,
     links: HashMap<PeerId, Arc<Link>>,
     /// Long packets of each peer that have not come whole.
     reassemblies: HashMap<PeerId, Reassembly>,
@@ -96,11 +98,12 @@ impl Services {
         let exporter = Exporter::new(node.clone(), context.clone(), export, stop.clone());
         let importer = Importer::new(context.clone(), import);
         let programs = Programs::new(watch.clone());
+        let openers = Programs::new(watch.clone());
         let listener = Arc::new(CompositeListener {
             own_names: own_names.clone(),
             exporter: exporter.clone(),
             importer: importer.clone(),
-            programs: programs.clone(),
+            programs: [programs.clone(), openers.clone()],
         });
         watch.start(
             tasks,
@@ -115,6 +118,7 @@ impl Services {
             exporter,
             importer,
             programs,
+            openers,
             links: HashMap::new(),
             reassemblies: HashMap::new(),
             stop,
@@ -202,6 +206,18 @@ impl Services {
     #[must_use]
     pub fn programs(&self) -> Programs {
         self.programs.clone()
+    }
+
+    /// The programs that opened views, for whoever ends these.
+    #[must_use]
+    pub fn openers(&self) -> Programs {
+        self.openers.clone()
+    }
+
+    /// Views: other buses on which services of peers appear.
+    #[must_use]
+    pub fn views(&self) -> ImportViews {
+        ImportViews::new(self.importer.clone())
     }
 
     /// Takes all from the bus and the mesh.
@@ -297,32 +313,37 @@ impl Services {
     }
 
     async fn route(&self, link: &Arc<Link>, packet: &Message) {
-        let connection = match packet.message_type() {
+        let full = match packet.message_type() {
             Type::MethodCall if packet.header().destination().is_none() => {
                 self.control(link, packet);
-                None
+                Vec::new()
             }
             Type::MethodCall if is_call_back(packet) => {
                 self.importer.call_back(link.remote.id, packet)
             }
             Type::MethodCall => {
                 self.exporter.call(link.remote.id, packet);
-                None
+                Vec::new()
             }
             Type::MethodReturn | Type::Error => self.reply(link, packet),
             Type::Signal => self.importer.signal(link.remote.id, packet),
         };
-        if let Some(connection) = connection {
+        for connection in full {
             connection.room().await;
         }
     }
 
-    /// The connection that a reply from a peer goes out on.
-    fn reply(&self, link: &Arc<Link>, packet: &Message) -> Option<BusConnection> {
-        let id = packet.header().reply_serial()?;
+    /// The connections that a reply from a peer goes out on and that are full.
+    fn reply(&self, link: &Arc<Link>, packet: &Message) -> Vec<BusConnection> {
+        let Some(id) = packet.header().reply_serial() else {
+            return Vec::new();
+        };
         match Half::of(id) {
             Half::Import => self.importer.reply(link.remote.id, packet, id),
-            Half::Export => self.exporter.reply(link.remote.id, packet, id),
+            Half::Export => {
+                let written = self.exporter.reply(link.remote.id, packet, id);
+                written.into_iter().collect()
+            }
         }
     }
 }

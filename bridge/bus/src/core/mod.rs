@@ -45,6 +45,9 @@ pub struct Config {
     pub credentials: Credentials,
     /// Every bound.
     pub limits: Limits,
+    /// The number of the bus, with which its unique names begin; else 1. Buses of one program that have different
+    /// numbers have no unique name in common.
+    pub number: Option<NonZeroU32>,
 }
 
 /// What has to be done.
@@ -113,10 +116,11 @@ impl Bus {
     /// A bus without connections.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        let first = ConnectionId::first_of(config.number.unwrap_or(NonZeroU32::MIN));
         Self {
             config,
             connections: HashMap::new(),
-            next_id: 0,
+            next_id: first.0,
             complete: 0,
             users: HashMap::new(),
             names: Names::default(),
@@ -323,7 +327,7 @@ impl Bus {
         if !name.starts_with(':') {
             return self.names.owner(name);
         }
-        let id = ConnectionId(name.strip_prefix(":1.")?.parse().ok()?);
+        let id = ConnectionId::of_unique_name(name)?;
         let connection = self.connections.get(&id)?;
         (connection.state == State::Active && *connection.unique_name == *name).then_some(id)
     }

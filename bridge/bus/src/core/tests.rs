@@ -38,6 +38,7 @@ impl Rig {
                 machine_id: None,
                 credentials,
                 limits,
+                number: None,
             }),
             sent: Vec::new(),
             closed: Vec::new(),

@@ -23,6 +23,7 @@ mod tests;
 use std::{
     collections::HashMap,
     fs, io,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -44,6 +45,8 @@ pub struct ServerConfig {
     pub admitted: Admitted,
     /// Every bound.
     pub limits: Limits,
+    /// The number of the bus; see [`Config`].
+    pub number: Option<NonZeroU32>,
 }
 
 impl ServerConfig {
@@ -57,6 +60,7 @@ impl ServerConfig {
                 anonymous: false,
             },
             limits: Limits::default(),
+            number: None,
         }
     }
 }
@@ -185,6 +189,7 @@ impl Shared {
             machine_id: machine_id(),
             credentials,
             limits: config.limits.clone(),
+            number: config.number,
         });
         Ok(Self {
             hub: Mutex::new(Hub {
@@ -236,7 +241,7 @@ impl Shared {
                         }
                     }
                     Output::Close { connection, reason } => {
-                        tracing::info!(%reason, "the bus ends the connection :1.{}", connection.0);
+                        tracing::info!(%reason, "the bus ends the connection {}", connection.unique_name());
                         if let Some(link) = hub.links.remove(&connection) {
                             link.close();
                         }

@@ -1,4 +1,4 @@
-//! A bus within the bridge, for machines without a bus.
+//! A bus within the bridge: for machines without a bus, and for views.
 //!
 //! Model: [`zocp_bus`] is served at a socket in a private directory, whether or not `dbus-daemon` is installed, so the
 //! bus is the same on every machine. Only the user who started the bridge, and root, can connect. The directory is
@@ -9,11 +9,12 @@
 
 use std::{
     fs::File,
+    num::NonZeroU32,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
-use zocp_bus::{Server, ServerConfig};
+use zocp_bus::{Handle, Server, ServerConfig};
 
 use super::BusError;
 
@@ -34,9 +35,21 @@ impl Embedded {
     /// # Errors
     /// The directory or the socket could not be made.
     pub fn start() -> Result<Self, BusError> {
+        Self::numbered(NonZeroU32::MIN)
+    }
+
+    /// The same, of a bus with this number: buses with different numbers have no unique name in common.
+    ///
+    /// # Errors
+    /// The directory or the socket could not be made.
+    pub fn numbered(number: NonZeroU32) -> Result<Self, BusError> {
+        let config = ServerConfig {
+            number: Some(number),
+            ..ServerConfig::for_user()
+        };
         let (directory, lock) = choose_directory()?;
         let socket = directory.join(SOCKET);
-        let server = Server::bind(&socket, ServerConfig::for_user()).map_err(|source| {
+        let server = Server::bind(&socket, config).map_err(|source| {
             remove(&directory);
             BusError::Place {
                 path: socket.clone(),
@@ -49,6 +62,12 @@ impl Embedded {
             server: Some(server),
             _lock: lock,
         })
+    }
+
+    /// The bus, for connections without a socket; `None` once it has ended.
+    #[must_use]
+    pub fn handle(&self) -> Option<Handle> {
+        self.server.as_ref().map(Server::handle)
     }
 
     /// The address for clients.

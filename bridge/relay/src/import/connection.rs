@@ -12,10 +12,14 @@ use tokio_util::sync::CancellationToken;
 use zbus::Message;
 
 use super::{
-    Importer,
-    state::{ImportId, State},
+    Importer, Place,
+    state::{BusId, ImportId, OWN_BUS, State},
 };
-use zocp_dbus::connection::{Backoff, BusConnection, Ended, Handler, connect, run};
+use zocp_dbus::{
+    connection::{Backoff, BusConnection, Ended, Handler, connect, run},
+    errors::Refusal,
+    message::Octets,
+};
 
 /// See the [module](self).
 #[derive(Debug, Clone)]
@@ -25,9 +29,20 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// What waits to be written.
-    pub(super) fn bus(&self) -> &BusConnection {
-        &self.bus
+    /// Has a message written; the connection if it is full.
+    pub(super) fn push(&self, message: Octets) -> Option<BusConnection> {
+        self.bus.push(message);
+        self.if_full()
+    }
+
+    /// Has an error written as the reply to a call, if it wants one; the connection if it is full.
+    pub(super) fn refuse(&self, call: &Message, refusal: &Refusal) -> Option<BusConnection> {
+        self.bus.refuse(call, refusal);
+        self.if_full()
+    }
+
+    fn if_full(&self) -> Option<BusConnection> {
+        (!self.bus.has_room()).then(|| self.bus.clone())
     }
 
     /// Ends it when what waits is written.
@@ -37,30 +52,43 @@ impl Connection {
 }
 
 /// Makes the connection of an import, and keeps it until it is stopped.
-pub(super) fn start(importer: &Importer, import: ImportId) -> Connection {
+pub(super) fn start(
+    importer: &Importer,
+    import: ImportId,
+    bus: BusId,
+    place: &Place,
+) -> Connection {
     let context = &importer.shared.context;
     let connection = Connection {
-        bus: BusConnection::new(context.bus.report().clone()),
+        bus: BusConnection::new(place.site.report().clone()),
         stop: CancellationToken::new(),
     };
     let (importer, its) = (importer.clone(), connection.clone());
+    let place = place.clone();
     context.tasks.spawn(async move {
-        keep(&importer, import, &its).await;
+        keep(&importer, import, (bus, &place), &its).await;
         importer.lock().connections.remove(&import);
     });
     connection
 }
 
-async fn keep(importer: &Importer, import: ImportId, connection: &Connection) {
+async fn keep(
+    importer: &Importer,
+    import: ImportId,
+    (on, place): (BusId, &Place),
+    connection: &Connection,
+) {
     let Connection { bus, stop } = connection;
     let context = &importer.shared.context;
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() {
-        match connect(context.bus.address()).await {
+        match connect(place.site.address()).await {
             Ok(connected) => {
                 backoff.reset();
                 let unique: Arc<str> = connected.unique_name();
-                context.own_names.add(unique.clone());
+                if on == OWN_BUS {
+                    context.own_names.add(unique.clone());
+                }
                 importer.input(|state| state.handle_connected(import, unique));
                 let mut handler = ImportHandler { importer, import };
                 let ended = run(bus, connected, &mut handler, stop).await;

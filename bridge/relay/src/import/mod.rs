@@ -4,7 +4,7 @@
 //! signals; when it agrees, an import goes on this bus: a connection with a name, which passes calls on and lets replies
 //! and signals in. What is decided is in [`State`]; an [`Importer`] gives it what happens, and carries out at once what it
 //! says.
-//! Layout: `state` decides; `connection` is the connection of an import; `announcement` reads the tree; `cache` answers
+//! Layout: `state` decides; `views` are buses of their own; `connection` is the connection of an import; `announcement` reads the tree; `cache` answers
 //! from memory; `names` and `identity` say how a service appears.
 //! Limits: those of `state`.
 //! Spec: docs/reference/protocol.md §7
@@ -16,11 +16,12 @@ mod connection;
 mod identity;
 mod names;
 pub(crate) mod state;
+mod views;
 
 use std::{
     collections::{BTreeMap, HashMap},
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, atomic::AtomicU32},
 };
 
 use tokio::{sync::Notify, time::Instant};
@@ -30,10 +31,16 @@ use zocp_node::{Node, PeerId, model::Tree};
 use self::{
     announcement::exports_of,
     connection::Connection,
-    state::{ImportId, Output, State},
+    state::{BusId, ImportId, OWN_BUS, Output, State},
 };
-use crate::{context::Context, limits::ServiceLimits, link::Link, lock::lock, transport::Busy};
-use zocp_dbus::connection::BusConnection;
+pub use self::{
+    state::{ViewScope, ViewService},
+    views::{ImportView, ImportViews},
+};
+use crate::{
+    context::Context, limits::ServiceLimits, link::Link, lock::lock, transport::Busy, watch::Watch,
+};
+use zocp_dbus::{connection::BusConnection, server::BusContext};
 use zocp_policy::ImportRule;
 
 /// The importing half. Clones are the same.
@@ -48,6 +55,10 @@ struct Shared {
     inner: Mutex<Inner>,
     /// Names of services may be others.
     names_changed: Notify,
+    /// The same, for who waits for a view.
+    views_changed: Notify,
+    /// How many views there were.
+    views: AtomicU32,
 }
 
 /// What is behind the lock. It is held while the state takes one input and while its outputs are put into queues, so that
@@ -58,7 +69,15 @@ struct Inner {
     state: State,
     links: HashMap<PeerId, Arc<Link>>,
     connections: HashMap<ImportId, Connection>,
+    buses: HashMap<BusId, Place>,
     reading: HashMap<PeerId, Reading>,
+}
+
+/// A bus on which imports are.
+#[derive(Debug, Clone)]
+struct Place {
+    site: BusContext,
+    watch: Watch,
 }
 
 /// How a peer's tree is being read.
@@ -72,6 +91,10 @@ enum Reading {
 impl Importer {
     pub(crate) fn new(context: Context, rules: Vec<ImportRule>) -> Self {
         let state = State::new(rules, context.limits.now(), context.bus.message_len_max());
+        let own = Place {
+            site: context.bus.clone(),
+            watch: context.watch.clone(),
+        };
         Self {
             shared: Arc::new(Shared {
                 context,
@@ -79,16 +102,19 @@ impl Importer {
                     state,
                     links: HashMap::new(),
                     connections: HashMap::new(),
+                    buses: [(OWN_BUS, own)].into(),
                     reading: HashMap::new(),
                 }),
                 names_changed: Notify::new(),
+                views_changed: Notify::new(),
+                views: AtomicU32::new(0),
             }),
         }
     }
 
     /// The bus can be watched from now on.
     pub(crate) fn connected(&self) {
-        self.input(State::handle_watched);
+        self.input(|state| state.handle_watched(OWN_BUS));
     }
 
     /// The bus is lost.
@@ -175,13 +201,13 @@ impl Importer {
         self.input(|state| state.handle_revised(peer, service, Instant::now()));
     }
 
-    /// A reply from a peer. The connection that something goes out on because of it.
+    /// A reply from a peer. The connections that something goes out on because of it and that are full.
     pub(crate) fn reply(
         &self,
         peer: PeerId,
         packet: &Message,
         id: NonZeroU32,
-    ) -> Option<BusConnection> {
+    ) -> Vec<BusConnection> {
         self.input_of_peer(|state| state.handle_reply(peer, id, packet, Instant::now()))
     }
 
@@ -190,13 +216,13 @@ impl Importer {
         self.input(|state| state.handle_long_reply(peer, id, max));
     }
 
-    /// A signal from a peer. The connection that it goes out on.
-    pub(crate) fn signal(&self, peer: PeerId, packet: &Message) -> Option<BusConnection> {
+    /// A signal from a peer. The connections that it goes out on and that are full.
+    pub(crate) fn signal(&self, peer: PeerId, packet: &Message) -> Vec<BusConnection> {
         self.input_of_peer(|state| state.handle_signal(peer, packet))
     }
 
-    /// A service of a peer calls one that called it. The connection that the call goes out on.
-    pub(crate) fn call_back(&self, peer: PeerId, packet: &Message) -> Option<BusConnection> {
+    /// A service of a peer calls one that called it. The connection that the call goes out on, if it is full.
+    pub(crate) fn call_back(&self, peer: PeerId, packet: &Message) -> Vec<BusConnection> {
         self.input_of_peer(|state| state.handle_call_back(peer, packet, Instant::now()))
     }
 
@@ -226,18 +252,17 @@ impl Importer {
         outcome
     }
 
-    /// The same, for something that a peer sent: while the connection that it goes out on is full, nothing more is taken from the mesh.
-    fn input_of_peer(&self, input: impl FnOnce(&mut State)) -> Option<BusConnection> {
+    /// The same, for something that a peer sent: while a connection that it goes out on is full, nothing more is taken from
+    /// the mesh.
+    fn input_of_peer(&self, input: impl FnOnce(&mut State)) -> Vec<BusConnection> {
         let mut inner = self.lock();
         input(&mut inner.state);
-        let written = self.carry_out(&mut inner)?;
-        let connection = inner.connections.get(&written)?;
-        Some(connection.bus().clone())
+        self.carry_out(&mut inner)
     }
 
-    /// Does what the state says; the import that something was written for last.
-    fn carry_out(&self, inner: &mut Inner) -> Option<ImportId> {
-        let mut written = None;
+    /// Does what the state says; the connections on which something is written and which are full.
+    fn carry_out(&self, inner: &mut Inner) -> Vec<BusConnection> {
+        let mut full = Vec::new();
         while let Some(output) = inner.state.poll_output() {
             match output {
                 Output::Send {
@@ -273,19 +298,19 @@ impl Importer {
                 }
                 Output::Write(import, message) => {
                     if let Some(connection) = inner.connections.get(&import) {
-                        connection.bus().push(message);
-                        written = Some(import);
+                        full.extend(connection.push(message));
                     }
                 }
                 Output::RefuseCall(import, call, error) => {
                     if let Some(connection) = inner.connections.get(&import) {
-                        connection.bus().refuse(&call, &error);
-                        written = Some(import);
+                        full.extend(connection.refuse(&call, &error));
                     }
                 }
-                Output::Connect(import) => {
-                    let connection = connection::start(self, import);
-                    inner.connections.insert(import, connection);
+                Output::Connect(import, bus) => {
+                    if let Some(place) = inner.buses.get(&bus) {
+                        let connection = connection::start(self, import, bus, place);
+                        inner.connections.insert(import, connection);
+                    }
                 }
                 Output::Disconnect(import) => {
                     if let Some(connection) = inner.connections.get(&import) {
@@ -295,17 +320,21 @@ impl Importer {
                 output => self.carry_out_rare(inner, output),
             }
         }
-        written
+        full
     }
 
     fn carry_out_rare(&self, inner: &Inner, output: Output) {
         match output {
-            Output::AskCaller(caller) => {
-                let watch = &self.shared.context.watch;
-                watch.want();
-                watch.ask_program(&caller);
+            Output::AskCaller(bus, caller) => {
+                if let Some(place) = inner.buses.get(&bus) {
+                    place.watch.want();
+                    place.watch.ask_program(&caller);
+                }
             }
-            Output::NamesChanged => self.shared.names_changed.notify_one(),
+            Output::NamesChanged => {
+                self.shared.names_changed.notify_one();
+                self.shared.views_changed.notify_waiters();
+            }
             Output::LogTooLong(peer, service) => {
                 let link = inner.links.get(&peer);
                 if let Some(left_out) = link.and_then(|link| link.report.log(&service)) {

@@ -43,7 +43,8 @@ pub(super) fn naming<'r>(
     }
 }
 
-fn customary(service: &str, label: &str) -> String {
+/// The name of a service that no rule gives another one.
+pub(super) fn customary(service: &str, label: &str) -> String {
     match service.strip_prefix(PLAYERS) {
         Some(player) if !player.is_empty() => format!("{PLAYERS}{label}.{player}"),
         _ => format!("{service}.{label}"),

@@ -16,7 +16,7 @@ pub(super) struct CompositeListener {
     pub(super) own_names: OwnNames,
     pub(super) exporter: Exporter,
     pub(super) importer: Importer,
-    pub(super) programs: Programs,
+    pub(super) programs: [Programs; 2],
 }
 
 impl Listener for CompositeListener {
@@ -29,14 +29,16 @@ impl Listener for CompositeListener {
         self.own_names.clear();
         self.exporter.lost();
         self.importer.lost();
-        self.programs.lost();
+        self.programs.iter().for_each(Programs::lost);
     }
 
     fn owner_changed(&self, name: &str, old: Option<&str>, new: Option<&str>) {
         if old.is_some() && new.is_none() && name.starts_with(':') {
             self.importer.program_gone(name);
             self.exporter.program_gone(name);
-            self.programs.left(name);
+            self.programs
+                .iter()
+                .for_each(|programs| programs.left(name));
             self.own_names.remove(name);
         }
         self.exporter.owner_changed(name, new);
@@ -47,7 +49,9 @@ impl Listener for CompositeListener {
             if matches!(answer.body().deserialize(), Ok(false)) {
                 self.importer.program_gone(program);
                 self.exporter.program_gone(program);
-                self.programs.left(program);
+                self.programs
+                    .iter()
+                    .for_each(|programs| programs.left(program));
             }
             return;
         }

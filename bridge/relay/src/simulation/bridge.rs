@@ -22,7 +22,7 @@ use crate::{
     export::state::{self as export, Barrier, CallerId},
     import::{
         announcement::{Announcement, Export},
-        state::{self as import, ImportId},
+        state::{self as import, ImportId, OWN_BUS},
     },
     own_names::OwnNames,
     remote::Remote,
@@ -113,7 +113,7 @@ impl Bridge {
             passed: 0,
             policy: 0,
         };
-        bridge.import.handle_watched();
+        bridge.import.handle_watched(OWN_BUS);
         bridge.export.handle_watched();
         bridge
     }
@@ -154,7 +154,7 @@ impl Bridge {
         }
         self.carry_out(mesh);
         self.ending.clear();
-        self.import.handle_watched();
+        self.import.handle_watched(OWN_BUS);
         self.export.handle_watched();
         self.carry_out(mesh);
     }

@@ -53,10 +53,12 @@ impl State {
         let method = Member::of(&header);
         let not_called = || Refusal::AccessDenied(format!("{caller} did not call this service"));
         let known = self.peers.get(&peer).ok_or_else(not_called)?;
-        let import_id = header
+        let service = header
             .reply_serial()
-            .and_then(|subscription| known.by_subscription.get(&subscription).copied())
+            .and_then(|subscription| known.by_subscription.get(&subscription))
             .ok_or_else(not_called)?;
+        let bus = self.callers.get(caller).ok_or_else(not_called)?.bus;
+        let import_id = known.import_of(bus, service).ok_or_else(not_called)?;
         let import = self.imports.get_mut(&import_id).ok_or_else(not_called)?;
         let caller = import.callers.get(caller).ok_or_else(not_called)?.clone();
         let passage = import.rule.grant.passage_back(&method);

@@ -2,7 +2,7 @@
 //!
 //! Spec: docs/reference/protocol.md §7.4, §7.8
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::HashSet, num::NonZeroU32, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use zbus::{
@@ -13,8 +13,8 @@ use zocp_interfaces::IMPORT_INTERFACE;
 use zocp_node::PeerId;
 
 use super::{
-    ImportId, Output, State,
-    import::{Question, Request, RequestKind},
+    Caller, ImportId, Output, State,
+    import::{Question, Request},
     naming::BUS,
 };
 use crate::transport::{Stream, has_descriptors, kept, outgoing_call, wants_reply};
@@ -66,14 +66,14 @@ impl State {
         let import = self.imports.get_mut(&id)?;
         let peer = self.peers.get_mut(&import.peer)?;
         while let Some(number) = import.deadlines.pop(now) {
-            match peer.requests.close(number).map(|request| request.kind) {
-                Some(RequestKind::Call { call, .. }) => {
+            match peer.requests.close(number) {
+                Some(Request::Call { call, .. }) => {
                     let text = format!("{} did not answer in time", import.naming.wanted());
                     let refused = Output::RefuseCall(id, call, Refusal::Timeout(text));
                     self.output.push_back(refused);
                 }
-                Some(RequestKind::Memory(question)) => import.forget(&question.key),
-                Some(RequestKind::Subscribe) | None => {}
+                Some(Request::Memory(_, question)) => import.forget(&question.key),
+                Some(Request::Subscribe(_)) | None => {}
             }
         }
         while let Some(serial) = import.call_back_deadlines.pop(now) {
@@ -176,10 +176,18 @@ impl State {
         }
         let caller: Arc<str> = sender.into();
         import.callers.insert(caller.clone());
-        let peers = self.callers.entry(caller.clone()).or_default();
-        if peers.insert(import.peer) {
+        let bus = import.bus;
+        let known = self
+            .callers
+            .entry(caller.clone())
+            .or_insert_with(|| Caller {
+                bus,
+                peers: HashSet::new(),
+            });
+        if known.peers.insert(import.peer) {
             // It may have left before we could know of it.
-            self.output.push_back(Output::AskCaller(caller.clone()));
+            self.output
+                .push_back(Output::AskCaller(bus, caller.clone()));
         }
         Ok(caller)
     }
@@ -196,13 +204,11 @@ impl State {
         let import = self.imports.get_mut(&id).ok_or_else(is_gone)?;
         let peer = self.peers.get_mut(&import.peer).ok_or_else(is_gone)?;
         let missing = question.as_ref().map(|it| import.missing(it));
-        let request = Request {
+        let request = Request::Call {
             import: id,
-            kind: RequestKind::Call {
-                program: caller.clone(),
-                call: kept(call),
-                question,
-            },
+            program: caller.clone(),
+            call: kept(call),
+            question,
         };
         let number = peer.requests.open(request, &self.limits, &peer.remote.name);
         let packet = number.and_then(|number| {
@@ -250,10 +256,7 @@ impl State {
         let Some(call) = key.call(&service, &unique, NonZeroU32::MIN) else {
             return import.forget(&key);
         };
-        let request = Request {
-            import: id,
-            kind: RequestKind::Memory(question),
-        };
+        let request = Request::Memory(id, question);
         let Ok(number) = peer.requests.open(request, &self.limits, &peer.remote.name) else {
             return import.forget(&key);
         };
@@ -285,18 +288,18 @@ impl State {
         let Some(request) = peer.requests.close(number) else {
             return;
         };
-        match request.kind {
-            RequestKind::Call { call, .. } => {
+        match request {
+            Request::Call { import, call, .. } => {
                 let text = format!("{}: the send queue is full", peer.remote.name);
-                let refused = Output::RefuseCall(request.import, call, Refusal::Busy(text));
+                let refused = Output::RefuseCall(import, call, Refusal::Busy(text));
                 self.output.push_back(refused);
             }
-            RequestKind::Memory(question) => {
-                if let Some(import) = self.imports.get_mut(&request.import) {
+            Request::Memory(import, question) => {
+                if let Some(import) = self.imports.get_mut(&import) {
                     import.forget(&question.key);
                 }
             }
-            RequestKind::Subscribe => {}
+            Request::Subscribe(_) => {}
         }
     }
 

@@ -15,13 +15,23 @@ impl State {
     pub(crate) fn check_limits(&self, limits: &ServiceLimits) {
         let mut imports = 0;
         for (id, peer) in &self.peers {
-            imports += peer.imports.len();
-            assert!(peer.imports.len() <= limits.imports_max);
-            assert!(peer.requests.len() <= limits.requests_max + peer.imports.len());
+            for (service, subscription) in &peer.services {
+                assert!(!subscription.imports.is_empty(), "a subscription of none");
+                for (bus, import) in &subscription.imports {
+                    let import = self.imports.get(import);
+                    let its = import.map(|it| (it.peer, it.bus, &it.service));
+                    assert_eq!(its, Some((*id, *bus, service)));
+                    imports += 1;
+                }
+            }
+            assert!(peer.services.len() <= limits.imports_max);
+            assert!(peer.requests.len() <= limits.requests_max + peer.services.len());
             assert!(peer.requests.of_programs() <= limits.caller_calls_max);
             for request in peer.requests.iter() {
-                let import = self.imports.get(&request.import);
-                assert_eq!(import.map(|import| import.peer), Some(*id), "IMPORT-6");
+                if let Some(import) = request.import() {
+                    let import = self.imports.get(&import);
+                    assert_eq!(import.map(|import| import.peer), Some(*id), "IMPORT-6");
+                }
                 let caller = request.program();
                 assert!(
                     caller.is_none_or(|caller| self.callers.contains_key(caller)),
@@ -29,14 +39,16 @@ impl State {
                 );
             }
             let mut subscriptions = peer.by_subscription.values();
-            assert!(subscriptions.all(|import| self.imports.contains_key(import)));
+            assert!(subscriptions.all(|service| peer.services.contains_key(service)));
         }
         assert_eq!(imports, self.imports.len(), "an import that no peer has");
         for import in self.imports.values() {
             assert!(import.calls_back.len() <= limits.calls_back_max);
             for caller in &import.callers {
                 let peers = self.callers.get(caller);
-                assert!(peers.is_some_and(|peers| peers.contains(&import.peer)));
+                assert!(
+                    peers.is_some_and(|it| it.peers.contains(&import.peer) && it.bus == import.bus)
+                );
             }
         }
         assert!(self.output.is_empty(), "outputs are left");

@@ -1,7 +1,7 @@
 //! One imported service: what is known of it, and what waits for it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     num::NonZeroU32,
     sync::Arc,
 };
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use zbus::Message;
 use zocp_node::PeerId;
 
-use super::{ImportId, naming::Naming};
+use super::{BusId, ImportId, naming::Naming};
 use crate::{
     deadlines::Deadlines,
     import::{
@@ -50,21 +50,39 @@ pub(super) struct Question {
     at: u64,
 }
 
-/// What a peer was asked for an import.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) import: ImportId,
-    pub(super) kind: RequestKind,
+/// A service of a peer that is imported on at least one bus.
+#[derive(Debug, Default)]
+pub(super) struct Subscription {
+    pub(super) imports: BTreeMap<BusId, ImportId>,
+    /// The subscription that was asked for last, while it has no reply.
+    pub(super) asked: Option<NonZeroU32>,
+    /// What its bridge offers, once it does.
+    pub(super) offer: Option<Offer>,
 }
 
+impl Subscription {
+    pub(super) fn imports(&self) -> impl Iterator<Item = ImportId> {
+        self.imports.values().copied()
+    }
+
+    /// Its bridge agrees to the subscription of this number; whether it had agreed to another one before. `None` if this
+    /// is not the one that was asked for last.
+    pub(super) fn agree(&mut self, number: NonZeroU32, offer: Offer) -> Option<bool> {
+        self.asked.take_if(|asked| *asked == number)?;
+        Some(self.offer.replace(offer).is_some())
+    }
+}
+
+/// What a peer was asked.
 #[derive(Debug)]
-pub(super) enum RequestKind {
-    /// To send the signals of the service.
-    Subscribe,
-    /// Something of the service, for our memory alone.
-    Memory(Question),
+pub(super) enum Request {
+    /// To send the signals of this service.
+    Subscribe(Arc<str>),
+    /// Something of the service, for the memory of an import alone.
+    Memory(ImportId, Question),
     /// To call a method for a program here.
     Call {
+        import: ImportId,
         program: Arc<str>,
         /// What gets the reply.
         call: Message,
@@ -77,25 +95,33 @@ impl requests::Request for Request {
     const HALF: Half = Half::Import;
 
     fn program(&self) -> Option<&Arc<str>> {
-        match &self.kind {
-            RequestKind::Call { program, .. } => Some(program),
-            RequestKind::Subscribe | RequestKind::Memory(_) => None,
+        match self {
+            Self::Call { program, .. } => Some(program),
+            Self::Subscribe(_) | Self::Memory(..) => None,
         }
     }
 
-    /// An import has one open subscription, and `imports_max` bounds the imports. A service whose subscription is
+    /// A service has one open subscription, and `imports_max` bounds the services. A service whose subscription is
     /// refused would not be shown until its revision changes.
     fn is_always_kept(&self) -> bool {
-        matches!(self.kind, RequestKind::Subscribe)
+        matches!(self, Self::Subscribe(_))
     }
 }
 
 impl Request {
+    /// The import that it is for, if it is for one.
+    pub(super) fn import(&self) -> Option<ImportId> {
+        match self {
+            Self::Memory(import, _) | Self::Call { import, .. } => Some(*import),
+            Self::Subscribe(_) => None,
+        }
+    }
+
     /// The call that waits for the reply.
     pub(super) fn call(&self) -> Option<&Message> {
-        match &self.kind {
-            RequestKind::Call { call, .. } => Some(call),
-            RequestKind::Subscribe | RequestKind::Memory(_) => None,
+        match self {
+            Self::Call { call, .. } => Some(call),
+            Self::Subscribe(_) | Self::Memory(..) => None,
         }
     }
 }
@@ -114,14 +140,13 @@ pub(super) struct CallBack {
 pub(super) struct Import {
     pub(super) service: Arc<str>,
     pub(super) peer: PeerId,
+    pub(super) bus: BusId,
     pub(super) rule: Rule,
     pub(super) naming: Naming,
     /// Our unique name on its connection.
     pub(super) unique: Option<Arc<str>>,
-    /// The subscription that was asked for last, while it has no reply.
-    pub(super) asked: Option<NonZeroU32>,
-    /// What its bridge offers, once it does.
-    pub(super) offer: Option<Offer>,
+    /// Whether its bridge sends us all of its signals.
+    hears_all: bool,
     /// Who called it; only they get directed signals.
     pub(super) callers: HashSet<Arc<str>>,
     /// When requests are given up.
@@ -138,15 +163,15 @@ pub(super) struct Import {
 }
 
 impl Import {
-    pub(super) fn new(service: Arc<str>, peer: PeerId, appearance: Appearance) -> Self {
+    pub(super) fn new(service: Arc<str>, peer: PeerId, bus: BusId, appearance: Appearance) -> Self {
         Self {
             service,
             peer,
+            bus,
             rule: appearance.rule,
             naming: Naming::new(appearance.name),
             unique: None,
-            asked: None,
-            offer: None,
+            hears_all: false,
             callers: HashSet::new(),
             deadlines: Deadlines::default(),
             calls_back: HashMap::new(),
@@ -163,13 +188,10 @@ impl Import {
         self.serials.next()
     }
 
-    /// Its bridge agrees to the subscription of this number; whether it had agreed to another one before. `None` if this
-    /// is not the one that was asked for last.
-    pub(super) fn set_offer(&mut self, id: NonZeroU32, offer: Offer, now: Instant) -> Option<bool> {
-        self.asked.take_if(|asked| *asked == id)?;
-        let was_offered = self.offer.replace(offer).is_some();
+    /// Its bridge agrees to the subscription.
+    pub(super) fn set_offer(&mut self, offer: Offer, now: Instant) {
+        self.hears_all = offer.hears_all;
         self.settle_memory(now);
-        Some(was_offered)
     }
 
     /// What the rules here say now.
@@ -269,8 +291,7 @@ impl Import {
 
     /// A service whose changes are all known can be answered from memory, where a rule does not forbid it.
     fn settle_memory(&mut self, now: Instant) {
-        let hears_all = self.offer.is_some_and(|offer| offer.hears_all);
-        let may_cache = hears_all && self.rule.cache && self.rule.grant.hears_all();
+        let may_cache = self.hears_all && self.rule.cache && self.rule.grant.hears_all();
         if !may_cache {
             self.cache = None;
         } else if self.cache.is_none() {

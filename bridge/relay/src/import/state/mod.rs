@@ -14,11 +14,12 @@
 //! IMPORT-5. When the bus is lost, all callers are gone: on the next one their names mean others.
 //! IMPORT-6. A request is open only while its peer, its import and its caller are there.
 //! Limits: those of [`ServiceLimits`]: `imports_max`, `requests_max`, `caller_calls_max`, `calls_back_max`.
-//! Layout: `import` one import; `subscriptions` which there are; `calls` and `call_back` what programs
+//! Layout: `import` one import; `subscriptions` which there are; `buses` on which buses they are; `calls` and `call_back` what programs
 //! here send, `packets` what peers send; `naming` the
 //! name of one on the bus.
 //! Not here: connections and queues (`super`).
 
+mod buses;
 mod call_back;
 mod calls;
 #[cfg(any(test, feature = "testing"))]
@@ -38,7 +39,9 @@ use bytes::Bytes;
 use zbus::Message;
 use zocp_node::PeerId;
 
-use self::import::{Import, Request};
+pub(crate) use self::buses::{BusId, OWN_BUS};
+pub use self::buses::{ViewScope, ViewService};
+use self::import::{Import, Request, Subscription};
 use super::announcement::Export;
 use crate::{
     limits::ServiceLimits,
@@ -78,9 +81,9 @@ pub(crate) enum Output {
         id: NonZeroU32,
         error: Refusal,
     },
-    /// Have an import make a connection, and call [`State::handle_connected`] and [`State::handle_disconnected`] when it
+    /// Have an import make a connection to this bus, and call [`State::handle_connected`] and [`State::handle_disconnected`] when it
     /// begins and fails.
-    Connect(ImportId),
+    Connect(ImportId, BusId),
     /// End the connection of an import when what is written is sent. It has no messages for the state any more.
     Disconnect(ImportId),
     /// Write a message on an import's connection.
@@ -89,8 +92,8 @@ pub(crate) enum Output {
     RefuseCall(ImportId, Message, Refusal),
     /// Log that a signal of this service is longer than the bus takes.
     LogTooLong(PeerId, Arc<str>),
-    /// Ask the bus whether a caller is there; if not, call [`State::handle_program_gone`].
-    AskCaller(Arc<str>),
+    /// Ask a bus whether a caller is there; if not, call [`State::handle_program_gone`].
+    AskCaller(BusId, Arc<str>),
     /// [`State::poll_names`] may have something.
     NamesChanged,
 }
@@ -103,12 +106,22 @@ pub(crate) struct State {
     /// The longest message that the bus takes.
     message_len_max: usize,
     peers: HashMap<PeerId, Peer>,
+    views: BTreeMap<BusId, ViewScope>,
     imports: HashMap<ImportId, Import>,
     last: u64,
-    /// By unique name the peers whose bridges know of a caller.
-    callers: HashMap<Arc<str>, HashSet<PeerId>>,
+    arrivals: u64,
+    /// By unique name.
+    callers: HashMap<Arc<str>, Caller>,
     denied: RefusalLog,
     output: VecDeque<Output>,
+}
+
+/// A program that called an import.
+#[derive(Debug)]
+struct Caller {
+    bus: BusId,
+    /// Whose bridges know of it.
+    peers: HashSet<PeerId>,
 }
 
 /// A peer, and what is imported of it.
@@ -117,10 +130,15 @@ struct Peer {
     remote: Arc<Remote>,
     /// The peer's label on this bus.
     label: Arc<str>,
+    /// How many came before it.
+    arrival: u64,
+    /// Whether its tree is known.
+    is_known: bool,
     /// What it exports.
     exports: BTreeMap<Arc<str>, Export>,
-    imports: BTreeMap<Arc<str>, ImportId>,
-    by_subscription: HashMap<NonZeroU32, ImportId>,
+    /// What is imported of it.
+    services: BTreeMap<Arc<str>, Subscription>,
+    by_subscription: HashMap<NonZeroU32, Arc<str>>,
     /// What it was asked.
     requests: Requests<Request>,
     /// The names that were given last.
@@ -139,8 +157,10 @@ impl State {
             limits,
             message_len_max,
             peers: HashMap::new(),
+            views: BTreeMap::new(),
             imports: HashMap::new(),
             last: 0,
+            arrivals: 0,
             callers: HashMap::new(),
             denied: RefusalLog::default(),
             output: VecDeque::new(),
@@ -165,11 +185,14 @@ impl State {
     /// A peer is here, under this label.
     pub(crate) fn handle_peer(&mut self, remote: Arc<Remote>, label: Arc<str>) {
         let id = remote.id;
+        self.arrivals += 1;
         let peer = Peer {
             remote,
             label,
+            arrival: self.arrivals,
+            is_known: false,
             exports: BTreeMap::new(),
-            imports: BTreeMap::new(),
+            services: BTreeMap::new(),
             by_subscription: HashMap::new(),
             requests: Requests::default(),
             names: BTreeMap::new(),
@@ -183,14 +206,15 @@ impl State {
             return;
         };
         let gone = Refusal::NodeGone(peer.remote.name.clone());
-        let imports: Vec<ImportId> = peer.imports.values().copied().collect();
+        let services = peer.services.values();
+        let imports: Vec<ImportId> = services.flat_map(Subscription::imports).collect();
         for import in imports {
             self.close(import, &gone);
         }
         self.peers.remove(&id);
-        self.callers.retain(|_, peers| {
-            peers.remove(&id);
-            !peers.is_empty()
+        self.callers.retain(|_, caller| {
+            caller.peers.remove(&id);
+            !caller.peers.is_empty()
         });
         self.denied.forget(id);
     }
@@ -203,28 +227,39 @@ impl State {
         }
     }
 
-    /// The bus can say from now on who leaves it: callers that are known may have left before.
-    pub(crate) fn handle_watched(&mut self) {
-        let asked = self.callers.keys().cloned().map(Output::AskCaller);
+    /// A bus can say from now on who leaves it: callers that are known may have left before.
+    pub(crate) fn handle_watched(&mut self, bus: BusId) {
+        let its = self.callers.iter().filter(|(_, caller)| caller.bus == bus);
+        let asked = its.map(|(name, _)| Output::AskCaller(bus, name.clone()));
         self.output.extend(asked);
     }
 
-    /// The bus is lost (IMPORT-5).
+    /// The bus of the bridge is lost (IMPORT-5).
     pub(crate) fn handle_bus_lost(&mut self) {
-        for (caller, peers) in std::mem::take(&mut self.callers) {
-            self.say_gone(&caller, peers);
+        self.forget_callers(OWN_BUS);
+    }
+
+    /// All programs of a bus are gone.
+    fn forget_callers(&mut self, bus: BusId) {
+        let gone = self.callers.extract_if(|_, caller| caller.bus == bus);
+        let gone: Vec<(Arc<str>, Caller)> = gone.collect();
+        for (name, caller) in gone {
+            self.say_gone(&name, caller.peers);
+            for peer in self.peers.values_mut() {
+                peer.requests.close_program(&name);
+            }
         }
-        for import in self.imports.values_mut() {
+        for import in self.imports.values_mut().filter(|import| import.bus == bus) {
             import.callers.clear();
         }
     }
 
     /// A program has left the bus.
     pub(crate) fn handle_program_gone(&mut self, program: &str) {
-        let Some((caller, peers)) = self.callers.remove_entry(program) else {
+        let Some((name, caller)) = self.callers.remove_entry(program) else {
             return;
         };
-        self.say_gone(&caller, peers);
+        self.say_gone(&name, caller.peers);
         for import in self.imports.values_mut() {
             import.callers.remove(program);
         }
@@ -233,11 +268,11 @@ impl State {
         }
     }
 
-    /// Names of the services of a peer on this bus, if they are others than those that were given last; all of them.
+    /// Names of the services of a peer on the bus of the bridge, if they are others than those that were given last; all of them.
     pub(crate) fn poll_names(&mut self) -> Option<(PeerId, BTreeMap<String, String>)> {
         for (id, peer) in &mut self.peers {
-            let shown = peer.imports.values().filter_map(|import| {
-                let import = self.imports.get(import)?;
+            let shown = peer.services.values().filter_map(|service| {
+                let import = self.imports.get(service.imports.get(&OWN_BUS)?)?;
                 let name = import.naming.shown()?;
                 Some((import.service.to_string(), name.to_string()))
             });
@@ -273,21 +308,35 @@ impl State {
             }));
     }
 
-    /// Ends an import: calls in flight get an error at once, then the connection ends, and with it the name.
-    fn close(&mut self, id: ImportId, error: &Refusal) {
+    /// Ends an import: calls in flight get an error at once, then the connection ends, and with it the name. Whether it was
+    /// the last of its service.
+    fn close(&mut self, id: ImportId, error: &Refusal) -> bool {
         self.close_requests(id, error);
         self.close_calls_back(id, error);
         let Some(import) = self.imports.remove(&id) else {
-            return;
+            return false;
         };
-        if let Some(peer) = self.peers.get_mut(&import.peer) {
-            peer.by_subscription.retain(|_, its| *its != id);
-            if peer.imports.get(&import.service) == Some(&id) {
-                peer.imports.remove(&import.service);
+        let mut is_last = false;
+        if let Some(peer) = self.peers.get_mut(&import.peer)
+            && let Some(subscription) = peer.services.get_mut(&import.service)
+        {
+            subscription.imports.remove(&import.bus);
+            is_last = subscription.imports.is_empty();
+            if is_last {
+                peer.services.remove(&import.service);
+                peer.by_subscription.retain(|_, its| *its != import.service);
+                let is_its = |request: &Request| matches!(request, Request::Subscribe(its) if *its == import.service);
+                peer.requests.close_all(is_its);
             }
         }
         self.output.push_back(Output::Disconnect(id));
         self.output.push_back(Output::NamesChanged);
+        if let (false, Some(unique)) = (is_last, &import.unique) {
+            // What was asked for the memory of this import alone.
+            self.say_gone(unique, [import.peer].into());
+        }
+        self.settle_names(import.bus, &import.service);
+        is_last
     }
 
     /// Closes what a peer was asked for an import. Callers get the error.
@@ -305,7 +354,7 @@ impl State {
         let peer = peer.and_then(|peer| self.peers.get_mut(&peer));
         peer.map_or_else(Vec::new, |peer| {
             let requests = &mut peer.requests;
-            requests.close_all(|request| request.import == id && is_it(request))
+            requests.close_all(|request| request.import() == Some(id) && is_it(request))
         })
     }
 

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use zbus::Message;
 use zocp_node::PeerId;
 
-use super::{Output, State, import::RequestKind};
+use super::{Output, State, import::Request};
 use crate::transport::{local_reply, local_signal};
-use zocp_dbus::errors::Refusal;
+use zocp_dbus::{errors::Refusal, message::Octets};
 use zocp_policy::Member;
 
 impl State {
@@ -28,14 +28,24 @@ impl State {
         let Some(request) = known.requests.close(number) else {
             return;
         };
-        let id = request.import;
-        let Some(import) = self.imports.get_mut(&id) else {
-            return;
-        };
-        match request.kind {
-            RequestKind::Subscribe => self.handle_subscribed(peer, id, number, packet, now),
-            RequestKind::Memory(question) => import.learn(question, packet, now),
-            RequestKind::Call { call, question, .. } => {
+        match request {
+            Request::Subscribe(service) => {
+                self.handle_subscribed(peer, &service, number, packet, now);
+            }
+            Request::Memory(id, question) => {
+                if let Some(import) = self.imports.get_mut(&id) {
+                    import.learn(question, packet, now);
+                }
+            }
+            Request::Call {
+                import: id,
+                call,
+                question,
+                ..
+            } => {
+                let Some(import) = self.imports.get_mut(&id) else {
+                    return;
+                };
                 let presented = import.presented_reply(&call, packet);
                 let reply = local_reply(presented.as_deref().unwrap_or(packet), &call);
                 let max = self.message_len_max;
@@ -63,19 +73,19 @@ impl State {
         let Some(request) = known.and_then(|known| known.requests.close(number)) else {
             return;
         };
-        match request.kind {
-            RequestKind::Call { call, .. } => {
+        match request {
+            Request::Call { import, call, .. } => {
                 let error = Refusal::TooLarge { max };
                 self.output
-                    .push_back(Output::RefuseCall(request.import, call, error));
+                    .push_back(Output::RefuseCall(import, call, error));
             }
-            RequestKind::Memory(question) => {
-                if let Some(import) = self.imports.get_mut(&request.import) {
+            Request::Memory(import, question) => {
+                if let Some(import) = self.imports.get_mut(&import) {
                     import.forget(&question.key);
                 }
             }
             // A reply to a subscription is never that long.
-            RequestKind::Subscribe => {}
+            Request::Subscribe(_) => {}
         }
     }
 
@@ -90,10 +100,8 @@ impl State {
         let Some(known) = self.peers.get(&peer) else {
             return;
         };
-        let Some(id) = known.by_subscription.get(&subscription).copied() else {
-            return;
-        };
-        let Some(import) = self.imports.get_mut(&id) else {
+        let service = known.by_subscription.get(&subscription);
+        let Some(subscription) = service.and_then(|service| known.services.get(service)) else {
             return;
         };
         let signal = Member {
@@ -101,27 +109,41 @@ impl State {
             interface: header.interface().map(|name| name.as_str()),
             member: member.as_str(),
         };
-        let is_allowed = match header.destination() {
-            Some(caller) => import.callers.contains(caller.as_str()),
-            None => import.rule.grant.may_hear(&signal),
-        };
-        if !is_allowed {
-            return;
-        }
-        let presented = import.presented_signal(packet);
-        match local_signal(presented.as_deref().unwrap_or(packet)) {
-            Ok(signal) if signal.len() <= self.message_len_max => {
-                if header.destination().is_none() {
-                    import.follow(packet);
+        let caller = header.destination().map(|name| name.as_str());
+        // On all buses it is the same message, where its content is not another one.
+        let mut unchanged = None;
+        for id in subscription.imports() {
+            let Some(import) = self.imports.get_mut(&id) else {
+                continue;
+            };
+            let is_allowed = match caller {
+                Some(caller) => import.callers.contains(caller),
+                None => import.rule.grant.may_hear(&signal),
+            };
+            if !is_allowed {
+                continue;
+            }
+            let local = match (import.presented_signal(packet), &unchanged) {
+                (Some(presented), _) => local_signal(&presented),
+                (None, Some(octets)) => Ok(Octets::clone(octets)),
+                (None, None) => {
+                    local_signal(packet).inspect(|octets| unchanged = Some(octets.clone()))
                 }
-                self.output.push_back(Output::Write(id, signal));
-            }
-            Ok(_) => {
-                let service = import.service.clone();
-                self.output.push_back(Output::LogTooLong(peer, service));
-            }
-            Err(error) => {
-                tracing::debug!(peer = known.remote.name, %error, "a signal is dropped");
+            };
+            match local {
+                Ok(signal) if signal.len() <= self.message_len_max => {
+                    if caller.is_none() {
+                        import.follow(packet);
+                    }
+                    self.output.push_back(Output::Write(id, signal));
+                }
+                Ok(_) => {
+                    let service = import.service.clone();
+                    self.output.push_back(Output::LogTooLong(peer, service));
+                }
+                Err(error) => {
+                    tracing::debug!(peer = known.remote.name, %error, "a signal is dropped");
+                }
             }
         }
     }

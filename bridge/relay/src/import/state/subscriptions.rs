@@ -1,4 +1,5 @@
-//! Which services of a peer are imported: what its tree announces, as far as rules show it and its bridge agrees.
+//! Which services of a peer are imported: what its tree announces, as far as rules show it and its bridge agrees. On which
+//! bus under which name: `super::buses`.
 //!
 //! Limits: `imports_max` services of one peer.
 
@@ -9,8 +10,8 @@ use zbus::{Message, message::Type};
 use zocp_node::PeerId;
 
 use super::{
-    ImportId, Output, State,
-    import::{Appearance, Import, Request, RequestKind, Rule},
+    BusId, ImportId, OWN_BUS, Output, State,
+    import::{Appearance, Import, Request, Rule},
 };
 use crate::{
     import::{
@@ -39,11 +40,13 @@ impl State {
         let mut closed = Vec::new();
         for (service, export) in &known.exports {
             if exports.get(service).map(revision) != Some(export.revision)
-                && let Some(import) = known.imports.get(service)
+                && let Some(subscription) = known.services.get(service)
             {
-                closed.push((*import, service.clone()));
+                let imports = subscription.imports();
+                closed.extend(imports.map(|import| (import, service.clone())));
             }
         }
+        known.is_known = true;
         let before = std::mem::replace(&mut known.exports, exports);
         let bus = known.remote.name.clone();
         for (import, service) in closed {
@@ -61,21 +64,21 @@ impl State {
                 let is_new = before.map(revision) != Some(export.revision);
                 // One that is shown although it does not run stays as it is when it does.
                 let starts = before.is_some_and(|before| before.runs != export.runs);
-                is_new || (starts && !known.imports.contains_key(*service))
+                is_new || (starts && !known.services.contains_key(*service))
             })
             .map(|(service, _)| service.clone())
             .collect();
-        for (service, import) in &known.imports {
-            if let Some(export) = known.exports.get(service)
-                && let Some(import) = self.imports.get_mut(import)
-            {
-                import.set_announcement(&export.announcement, export.runs, now);
+        for (service, subscription) in &known.services {
+            for import in subscription.imports() {
+                if let Some(export) = known.exports.get(service)
+                    && let Some(import) = self.imports.get_mut(&import)
+                {
+                    import.set_announcement(&export.announcement, export.runs, now);
+                }
             }
         }
         for service in new {
-            if let Some(appearance) = self.appearance_of(peer, &service, &self.rules) {
-                self.import(peer, &service, appearance, now);
-            }
+            self.import_everywhere(peer, &service, now);
         }
         self.output.push_back(Output::NamesChanged);
     }
@@ -90,7 +93,9 @@ impl State {
         });
         let exports: Vec<(PeerId, Arc<str>)> = exports.collect();
         for (peer, service) in exports {
-            self.follow_rule(peer, &service, &before, now);
+            for bus in self.buses_of(peer) {
+                self.follow_rule(bus, peer, &service, &before, now);
+            }
         }
         self.output.push_back(Output::NamesChanged);
     }
@@ -101,7 +106,10 @@ impl State {
             return;
         };
         known.label = label;
-        for (service, id) in &known.imports {
+        for (service, subscription) in &known.services {
+            let Some(id) = subscription.imports.get(&OWN_BUS) else {
+                continue;
+            };
             // It is here already, whether it runs or not.
             let appearance = appearance(&self.rules, service, true, &known.remote, &known.label);
             if let (Some(appearance), Some(import)) = (appearance, self.imports.get_mut(id)) {
@@ -111,19 +119,27 @@ impl State {
                 }
             }
         }
+        let services: Vec<Arc<str>> = known.services.keys().cloned().collect();
+        let views: Vec<BusId> = self.views.keys().copied().collect();
+        for bus in views {
+            for service in &services {
+                self.settle_names(bus, service);
+            }
+        }
     }
 
     /// Whether the exporter refused a service does not depend on rules here, so it is asked for again only if it was not
     /// before.
     fn follow_rule(
         &mut self,
+        bus: BusId,
         peer: PeerId,
         service: &Arc<str>,
         before: &[ImportRule],
         now: Instant,
     ) {
-        let import = self.import_of(peer, service);
-        let appearance = self.appearance_of(peer, service, &self.rules);
+        let import = self.import_of(bus, peer, service);
+        let appearance = self.appearance_of(bus, peer, service, &self.rules);
         match (import, appearance) {
             (Some(id), appearance) => {
                 let Some(import) = self.imports.get_mut(&id) else {
@@ -138,11 +154,13 @@ impl State {
                 let text = format!("the rules here do not show {service} as this any more");
                 self.drop_import(id, &Refusal::ServiceUnknown(text));
                 if let Some(appearance) = appearance {
-                    self.import(peer, service, appearance, now);
+                    self.import(bus, peer, service, appearance, now);
                 }
             }
-            (None, Some(appearance)) if self.appearance_of(peer, service, before).is_none() => {
-                self.import(peer, service, appearance, now);
+            (None, Some(appearance))
+                if self.appearance_of(bus, peer, service, before).is_none() =>
+            {
+                self.import(bus, peer, service, appearance, now);
             }
             _ => {}
         }
@@ -158,64 +176,85 @@ impl State {
             return;
         };
         let service = service.clone();
-        match self.import_of(peer, &service) {
-            Some(id) => {
-                let is_asked = |import: &Import| import.asked.is_some();
-                if !self.imports.get(&id).is_some_and(is_asked) {
-                    self.subscribe(id);
-                }
-            }
-            None => {
-                if let Some(appearance) = self.appearance_of(peer, &service, &self.rules) {
-                    self.import(peer, &service, appearance, now);
-                }
-            }
+        match known.services.get(&service) {
+            Some(subscription) if subscription.asked.is_some() => {}
+            Some(_) => self.subscribe(peer, &service),
+            None => self.import_everywhere(peer, &service, now),
         }
     }
 
-    /// Imports a service, if its peer's bridge agrees.
-    fn import(&mut self, peer: PeerId, service: &Arc<str>, appearance: Appearance, now: Instant) {
+    /// Imports a service on every bus on which it is to appear.
+    fn import_everywhere(&mut self, peer: PeerId, service: &Arc<str>, now: Instant) {
+        for bus in self.buses_of(peer) {
+            self.import_on(bus, peer, service, now);
+        }
+    }
+
+    /// Imports a service on a bus, if it is to appear there and does not yet.
+    pub(super) fn import_on(&mut self, bus: BusId, peer: PeerId, service: &Arc<str>, now: Instant) {
+        if self.import_of(bus, peer, service).is_none()
+            && let Some(appearance) = self.appearance_of(bus, peer, service, &self.rules)
+        {
+            self.import(bus, peer, service, appearance, now);
+        }
+    }
+
+    /// Imports a service on a bus, if its peer's bridge agrees.
+    fn import(
+        &mut self,
+        bus: BusId,
+        peer: PeerId,
+        service: &Arc<str>,
+        appearance: Appearance,
+        now: Instant,
+    ) {
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
-        let mut import = Import::new(service.clone(), peer, appearance);
+        let mut import = Import::new(service.clone(), peer, bus, appearance);
         if let Some(export) = known.exports.get(service) {
             import.set_announcement(&export.announcement, export.runs, now);
         }
         self.last += 1;
         let id = ImportId(self.last);
-        known.imports.insert(service.clone(), id);
+        let subscription = known.services.entry(service.clone()).or_default();
+        subscription.imports.insert(bus, id);
+        let (is_first, offer) = (subscription.imports.len() == 1, subscription.offer);
+        if let Some(offer) = offer {
+            import.set_offer(offer, now);
+            self.output.push_back(Output::Connect(id, bus));
+        }
         self.imports.insert(id, import);
-        self.subscribe(id);
+        if is_first {
+            self.subscribe(peer, service);
+        }
+        self.settle_names(bus, service);
     }
 
-    fn subscribe(&mut self, id: ImportId) {
-        let Some(import) = self.imports.get_mut(&id) else {
+    fn subscribe(&mut self, peer_id: PeerId, service: &Arc<str>) {
+        let Some(peer) = self.peers.get_mut(&peer_id) else {
             return;
         };
-        let Some(peer) = self.peers.get_mut(&import.peer) else {
+        let Some(subscription) = peer.services.get_mut(service) else {
             return;
         };
-        let request = Request {
-            import: id,
-            kind: RequestKind::Subscribe,
-        };
+        let request = Request::Subscribe(service.clone());
         let number = match peer.requests.open(request, &self.limits, &peer.remote.name) {
             Ok(number) => number,
             Err(error) => return tracing::error!(%error, "a subscription is refused"),
         };
-        let packet = match Control::Subscribe(import.service.to_string()).packet(number) {
+        let packet = match Control::Subscribe(service.to_string()).packet(number) {
             Ok(packet) => Octets::from(packet).into_bytes(),
             Err(error) => {
                 peer.requests.close(number);
                 return tracing::error!(%error, "a subscription cannot be made");
             }
         };
-        import.asked = Some(number);
-        peer.by_subscription.insert(number, id);
+        subscription.asked = Some(number);
+        peer.by_subscription.insert(number, service.clone());
         self.output.push_back(Output::Send {
-            peer: import.peer,
-            stream: Stream::Service(import.service.clone()),
+            peer: peer_id,
+            stream: Stream::Service(service.clone()),
             packet,
         });
     }
@@ -224,7 +263,7 @@ impl State {
     pub(super) fn handle_subscribed(
         &mut self,
         peer: PeerId,
-        id: ImportId,
+        service: &Arc<str>,
         number: NonZeroU32,
         packet: &Message,
         now: Instant,
@@ -232,20 +271,27 @@ impl State {
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
-        let Some(import) = self.imports.get_mut(&id) else {
+        let Some(subscription) = known.services.get_mut(service) else {
             return;
         };
-        if known.by_subscription.get(&number) != Some(&id) {
+        if known.by_subscription.get(&number) != Some(service) {
             return;
         }
         if let Some(offer) = Offer::read(packet) {
-            match import.set_offer(number, offer, now) {
+            let agreed = subscription.agree(number, offer);
+            if agreed == Some(true) {
                 // From now on signals come under this number. Under the one before nothing more comes.
-                Some(true) => known
+                known
                     .by_subscription
-                    .retain(|other, its| *its != id || *other == number),
-                Some(false) => self.output.push_back(Output::Connect(id)),
-                None => {}
+                    .retain(|other, its| its != service || *other == number);
+            }
+            for (bus, id) in agreed.iter().flat_map(|_| &subscription.imports) {
+                if let Some(import) = self.imports.get_mut(id) {
+                    import.set_offer(offer, now);
+                }
+                if agreed == Some(false) {
+                    self.output.push_back(Output::Connect(*id, *bus));
+                }
             }
             return;
         }
@@ -253,36 +299,46 @@ impl State {
             Type::Error => packet.to_string(),
             _ => "not understood".to_owned(),
         };
-        let (service, peer) = (import.service.clone(), &known.remote.name);
-        tracing::info!(service = &*service, peer, reason, "not imported");
-        let text = format!("{peer} does not export {service} to us");
-        self.drop_import(id, &Refusal::AccessDenied(text));
+        let name = &known.remote.name;
+        tracing::info!(service = &**service, peer = name, reason, "not imported");
+        let text = format!("{name} does not export {service} to us");
+        let imports: Vec<ImportId> = subscription.imports().collect();
+        for id in imports {
+            self.drop_import(id, &Refusal::AccessDenied(text.clone()));
+        }
     }
 
-    /// Ends an import, and says so to its exporter.
-    fn drop_import(&mut self, id: ImportId, error: &Refusal) {
-        if let Some(import) = self.imports.get(&id) {
-            let (peer, service) = (import.peer, import.service.clone());
+    /// Ends an import, and says so to its exporter when it is the last of its service.
+    pub(super) fn drop_import(&mut self, id: ImportId, error: &Refusal) {
+        let import = self.imports.get(&id);
+        let ended = import.map(|import| (import.peer, import.service.clone()));
+        if self.close(id, error)
+            && let Some((peer, service)) = ended
+        {
             let control = Control::Unsubscribe(service.to_string());
             self.say(peer, Stream::Service(service), &control);
         }
-        self.close(id, error);
     }
 
-    fn import_of(&self, peer: PeerId, service: &str) -> Option<ImportId> {
-        self.peers.get(&peer)?.imports.get(service).copied()
+    fn import_of(&self, bus: BusId, peer: PeerId, service: &str) -> Option<ImportId> {
+        self.peers.get(&peer)?.import_of(bus, service)
     }
 
-    /// How a service that a peer announces is to appear by these rules; `None` where it is not to.
+    /// How a service that a peer announces is to appear on a bus by these rules; `None` where it is not to.
     fn appearance_of(
         &self,
+        bus: BusId,
         peer: PeerId,
         service: &str,
         rules: &[ImportRule],
     ) -> Option<Appearance> {
         let known = self.peers.get(&peer)?;
         let runs = known.exports.get(service)?.runs;
-        appearance(rules, service, runs, &known.remote, &known.label)
+        let mut appearance = appearance(rules, service, runs, &known.remote, &known.label)?;
+        if bus != OWN_BUS {
+            appearance.name = self.name_on_view(bus, peer, service)?;
+        }
+        Some(appearance)
     }
 }
 

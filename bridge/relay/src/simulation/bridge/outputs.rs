@@ -62,7 +62,7 @@ impl Bridge {
                 id,
                 error,
             } => self.refuse(mesh, peer, (stream, id), &error),
-            import::Output::Connect(import) => {
+            import::Output::Connect(import, _) => {
                 self.connecting.insert(Owner::Import(import), Vec::new());
             }
             import::Output::Disconnect(import) => self.end_connection(Owner::Import(import)),
@@ -70,7 +70,7 @@ impl Bridge {
             import::Output::RefuseCall(import, call, error) => {
                 self.refuse_call(Owner::Import(import), &call, &error);
             }
-            import::Output::AskCaller(caller) => {
+            import::Output::AskCaller(_, caller) => {
                 let is_there = self.bus.is_connected(&caller);
                 self.bus.news.push_back(News::Program(caller, is_there));
             }
