@@ -64,6 +64,7 @@ fn each_command_says_what_it_takes() {
         "publish",
         "watch",
         "monitor",
+        "exec",
         "doctor",
         "wires",
         "wire",

@@ -9,6 +9,7 @@
 )]
 
 mod dmx;
+mod exec;
 mod face;
 mod look;
 mod midi;
@@ -27,6 +28,7 @@ use zocp_daemon::config::{Beacon, BusConfig, Config, ExportConfig, MeshConfig, S
 use crate::{complete, exit::EXIT_TABLE};
 
 pub(crate) use dmx::DmxArgs;
+pub(crate) use exec::{EXEC_EXAMPLES, ExecArgs};
 pub(crate) use look::{RoleArg, WebArgs};
 pub(crate) use midi::MidiArgs;
 pub(crate) use osc::{OscArgs, OscFace};
@@ -233,6 +235,14 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PEER", add = ArgValueCandidates::new(complete::nodes))]
         peer: Vec<String>,
     },
+    /// Run a program on the services of other machines, under their own names
+    ///
+    /// The program runs here, on a bus where each service that the nodes export to us has its original name, and each
+    /// node its name org.z25.Zocp1.Node.<label>. What the program owns itself stays on that bus, which ends with it.
+    /// The exit status is that of the program, 128 and the number of the signal that ended it, 127 when it is not
+    /// there, and 126 when it cannot be run.
+    #[command(after_help = EXEC_EXAMPLES)]
+    Exec(ExecArgs),
     /// Show the mesh to programs that speak OSC, or such a program to the mesh, until Ctrl-C
     ///
     /// Each capability has the address /<node>/<objects>/<capability>: messages to it set it, and its values go to

@@ -54,17 +54,18 @@ fn main() -> ExitCode {
     // look at all sockets before.
     let running = runtime.spawn(run(args));
     match runtime.block_on(running) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(code)) => code,
         Ok(Err(failure)) => end(&failure),
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }
 
-async fn run(args: Args) -> Result<(), Failure> {
+async fn run(args: Args) -> Result<ExitCode, Failure> {
     let Args { common, command } = args;
     let output = Output::new(common.json);
     let bus = common.bus;
-    match command {
+    let done: Result<(), Failure> = match command {
+        Command::Exec(args) => return Box::pin(command::exec::run(bus, args)).await,
         Command::Bridge(args) => Box::pin(command::bridge::run(args, bus)).await,
         Command::Demo => command::demo::run(bus).await,
         Command::List => command::list::run(&output, bus).await,
@@ -139,7 +140,8 @@ async fn run(args: Args) -> Result<(), Failure> {
         Command::Completions { shell } => command::completions::run(&output, shell),
         Command::Service(command) => command::service::run(&output, &command),
         Command::Man { directory } => command::man::run(&output, directory.as_deref()),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn end(failure: &Failure) -> ExitCode {

@@ -12,7 +12,7 @@ pub mod proxies;
 
 pub use proxies::{
     BridgeProxy, ExporterProxy, LocalProxy, MonitorProxy, ObjectProxy, PeerProxy, StatisticsProxy,
-    TrustProxy, WireProxy,
+    TrustProxy, ViewProxy, ViewsProxy, WireProxy,
 };
 
 /// The bus name of the bridge.
@@ -25,6 +25,8 @@ pub const PEERS_PATH: &str = "/org/z25/Zocp1/nodes";
 pub const LOCAL_PATH: &str = "/org/z25/Zocp1/Local";
 /// Below it is one object for each wire, its last element a number.
 pub const WIRES_PATH: &str = "/org/z25/Zocp1/wires";
+/// Below it is one object for each view, its last element a number.
+pub const VIEWS_PATH: &str = "/org/z25/Zocp1/views";
 /// The bus name of a mirrored node is this and the node's label.
 pub const NODE_NAME_PREFIX: &str = "org.z25.Zocp1.Node.";
 /// Where a bus may have a policy, every connection of the bridge has this name or waits for it: a rule with it as
@@ -57,6 +59,10 @@ pub const PEER_INTERFACE: &str = "org.z25.Zocp1.Peer";
 pub const STATISTICS_INTERFACE: &str = "org.z25.Zocp1.Statistics";
 /// Whose keys are trusted.
 pub const TRUST_INTERFACE: &str = "org.z25.Zocp1.Trust";
+/// One bus of its own.
+pub const VIEW_INTERFACE: &str = "org.z25.Zocp1.View";
+/// Buses of their own, on which services of other machines have their original names.
+pub const VIEWS_INTERFACE: &str = "org.z25.Zocp1.Views";
 /// One wire.
 pub const WIRE_INTERFACE: &str = "org.z25.Zocp1.Wire";
 /// What describes an object of a mirrored node.
@@ -86,6 +92,10 @@ pub const PEER_XML: &str = include_str!("../org.z25.Zocp1.Peer.xml");
 pub const STATISTICS_XML: &str = include_str!("../org.z25.Zocp1.Statistics.xml");
 /// The documented introspection data of [`TRUST_INTERFACE`].
 pub const TRUST_XML: &str = include_str!("../org.z25.Zocp1.Trust.xml");
+/// The documented introspection data of [`VIEW_INTERFACE`].
+pub const VIEW_XML: &str = include_str!("../org.z25.Zocp1.View.xml");
+/// The documented introspection data of [`VIEWS_INTERFACE`].
+pub const VIEWS_XML: &str = include_str!("../org.z25.Zocp1.Views.xml");
 /// The documented introspection data of [`WIRE_INTERFACE`].
 pub const WIRE_XML: &str = include_str!("../org.z25.Zocp1.Wire.xml");
 /// The documented introspection data of [`OBJECT_INTERFACE`].

@@ -101,6 +101,37 @@ pub trait Exporter {
     fn exports(&self) -> zbus::Result<Vec<String>>;
 }
 
+/// Buses of their own: `org.z25.Zocp1.Views`.
+#[proxy(
+    interface = "org.z25.Zocp1.Views",
+    default_service = "org.z25.Zocp1",
+    default_path = "/org/z25/Zocp1"
+)]
+pub trait Views {
+    /// Makes a bus with the services of these nodes; its address, and the view.
+    fn open(
+        &self,
+        nodes: &[&str],
+        options: HashMap<&str, zbus::Variant<'_>>,
+    ) -> zbus::Result<(String, OwnedObjectPath)>;
+}
+
+/// One bus of its own: `org.z25.Zocp1.View`.
+#[proxy(interface = "org.z25.Zocp1.View", default_service = "org.z25.Zocp1")]
+pub trait View {
+    /// Ends it.
+    fn close(&self) -> zbus::Result<()>;
+    /// The address of the bus.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn address(&self) -> zbus::Result<String>;
+    /// The nodes, as `Open` was told.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn nodes(&self) -> zbus::Result<Vec<String>>;
+    /// The label of the node by the name of each service in the view.
+    #[zbus(property)]
+    fn services(&self) -> zbus::Result<HashMap<String, String>>;
+}
+
 /// The bridge as a node of the mesh: `org.z25.Zocp1.Local`.
 #[proxy(
     interface = "org.z25.Zocp1.Local",

@@ -2,7 +2,8 @@
 # services.sh [options of `zocp-bench services`]: a service called on its own bus and through two bridges,
 # each on a dbus-daemon of its own, in a network namespace of its own. MINIBRIDGE names a program that only
 # forwards, to be measured beside them: `PROGRAM far --bus BUS --dest NAME --listen ADDRESS` beside the
-# service, `PROGRAM near --bus BUS --dest NAME --connect ADDRESS` on the other bus. TRACE=1 counts the system
+# service, `PROGRAM near --bus BUS --dest NAME --connect ADDRESS` on the other bus. VIEW=1 measures a view on it
+# as well (`zocp exec`), and SOCAT=1 two socats that forward the socket of the first bus over TCP. TRACE=1 counts the system
 # calls of both bridges instead (strace), for each of 1000 calls of 16 octets.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -10,7 +11,7 @@ cargo build --release --quiet
 (cd ../.. && cargo build --release --quiet)
 bench=${CARGO_TARGET_DIR:-$PWD/target}/release/zocp-bench
 zocp=${ZOCP:-${CARGO_TARGET_DIR:-$PWD/../../target}/release/zocp}
-export bench zocp MINIBRIDGE=${MINIBRIDGE:-} TRACE=${TRACE:-}
+export bench zocp VIEW=${VIEW:-} SOCAT=${SOCAT:-} MINIBRIDGE=${MINIBRIDGE:-} TRACE=${TRACE:-}
 # shellcheck disable=SC2016 # expanded inside
 exec unshare --user --map-root-user --net bash -euc '
   ip link set lo up
@@ -37,6 +38,17 @@ exec unshare --user --map-root-user --net bash -euc '
     "$MINIBRIDGE" near --bus "$foh" --dest org.example.Mini --connect 127.0.0.1:9911 >"$dir/near" &
     until [ -s "$dir/near" ]; do pause; done
     targets+=(--target "minibridge|$foh|org.example.Mini")
+  fi
+  if [ -n "$VIEW" ]; then
+    "$zocp" exec --bus "$foh" stage -- sh -c "printenv DBUS_SESSION_BUS_ADDRESS; exec sleep infinity" >"$dir/view" &
+    until [ -s "$dir/view" ]; do pause; done
+    targets+=(--target "view|$(cat "$dir/view")|org.example.Bench")
+  fi
+  if [ -n "$SOCAT" ]; then
+    socat TCP-LISTEN:9912,bind=127.0.0.1,fork,nodelay UNIX-CONNECT:"$dir/stage" &
+    socat UNIX-LISTEN:"$dir/forwarded",fork TCP:127.0.0.1:9912,nodelay &
+    until [ -S "$dir/forwarded" ]; do pause; done
+    targets+=(--target "socat|unix:path=$dir/forwarded|org.example.Bench")
   fi
   if [ -z "$TRACE" ]; then "$bench" services "${targets[@]}" "$@"; exit; fi
   strace -fc -o "$dir/exporter" -p "$exporter" 2>/dev/null & tracing=($!)

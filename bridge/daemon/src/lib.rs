@@ -14,6 +14,7 @@
 //! - `statistics`: counters, shown on the bus and to Prometheus
 //! - [`monitor`]: what happens, told live to those who watch
 //! - [`trust`]: whose keys are trusted
+//! - [`views`]: buses of their own
 //! - `node_error`: failures of the mesh as D-Bus errors
 //! - [`run`]: the whole bridge, from start to end
 //!
@@ -34,3 +35,4 @@ mod statistics;
 mod tests;
 pub mod trust;
 mod view;
+pub mod views;

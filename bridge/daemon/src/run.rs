@@ -26,6 +26,7 @@ use crate::{
     mirror::Mirrors,
     statistics::{self, Statistics},
     trust::{LoadedTrust, Trust},
+    views::Views,
 };
 use zocp_dbus::{
     bus::{Bus, BusError, BusKind, raise_descriptor_limit},
@@ -130,6 +131,7 @@ struct Bridge<T> {
     services: Services,
     wires: Wires,
     trust: Trust,
+    views: Views,
     tasks: TaskTracker,
     /// Cancelled when what is to be kept is to be written a last time.
     saving: CancellationToken,
@@ -154,6 +156,13 @@ impl<T: FnMut(Status)> Bridge<T> {
         let saving = CancellationToken::new();
         // A reload waits for it where events are read.
         let trust = Trust::start(&tasks, node.for_reader(), opened, saving.clone());
+        let views = Views::start(
+            &tasks,
+            &site,
+            node.for_reader(),
+            directory.clone(),
+            &services,
+        );
         if let Some(address) = settings.prometheus {
             let statistics =
                 Statistics::new(node.clone(), site.report().clone(), services.metrics());
@@ -168,6 +177,7 @@ impl<T: FnMut(Status)> Bridge<T> {
             metrics: services.metrics(),
             wires: wires.clone(),
             trust: trust.clone(),
+            views: views.clone(),
             limits: settings.local,
             state: settings.state,
             saving: saving.clone(),
@@ -186,6 +196,7 @@ impl<T: FnMut(Status)> Bridge<T> {
             services,
             wires,
             trust,
+            views,
             tasks,
             saving,
             presence,
@@ -274,8 +285,9 @@ impl<T: FnMut(Status)> Bridge<T> {
                 self.follow_services(&event).await;
                 self.wires.handle(&event).await;
                 self.mirrors.handle(&event).await;
+                self.views.handle(&event).await;
                 self.hub.handle(&event).await;
-                self.leave(peer);
+                self.leave(peer).await;
             } else if let Event::Whispered { .. } = event {
                 if !self.follow_services(&event).await {
                     self.hub.handle(&event).await;
@@ -290,6 +302,7 @@ impl<T: FnMut(Status)> Bridge<T> {
                 }
                 self.hub.handle(&event).await;
                 self.mirrors.handle(&event).await;
+                self.views.handle(&event).await;
                 self.wires.handle(&event).await;
                 self.follow_services(&event).await;
             }
@@ -298,11 +311,12 @@ impl<T: FnMut(Status)> Bridge<T> {
 
     /// Takes a peer that left out of the directory. Its label may be another's from now on: that one's object,
     /// bus name and services follow.
-    fn leave(&mut self, peer: PeerId) {
+    async fn leave(&mut self, peer: PeerId) {
         let freed = self.directory.leave(peer);
         if let Some(relabelled) = freed.and_then(|freed| self.directory.promote(&freed)) {
             self.hub.relabelled(&relabelled);
             self.mirrors.relabelled(&relabelled);
+            self.views.relabelled(&relabelled).await;
             self.services.relabelled(&relabelled);
         }
     }
@@ -358,11 +372,13 @@ impl<T: FnMut(Status)> Bridge<T> {
             mirrors,
             services,
             wires,
+            views,
             tasks,
             saving,
             ..
         } = self;
         saving.cancel();
+        views.close().await;
         services.close();
         wires.close();
         let gone = async {

@@ -124,6 +124,13 @@ impl Directory {
             .or_else(|| present.identified(text))
     }
 
+    /// Whether a present peer has this name.
+    #[must_use]
+    pub fn has_name(&self, text: &str) -> bool {
+        let present = self.present();
+        present.peers.values().any(|entry| entry.name == text)
+    }
+
     /// The data is consistent whenever the lock is free, so a poisoned lock can still be used.
     fn present(&self) -> MutexGuard<'_, Present> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)

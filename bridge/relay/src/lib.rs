@@ -1,7 +1,7 @@
 //! D-Bus over the mesh: services of one bus on another.
 //!
 //! Model: [`services`] puts the two halves together. [`export`] offers services of this bus to peers, `import` shows
-//! services of peers on this bus, [`transport`] carries D-Bus messages between two bridges, [`programs`] says when a
+//! services of peers on this bus and on views, `local` lets services of this bus into views, [`transport`] carries D-Bus messages between two bridges, [`programs`] says when a
 //! program leaves the bus.
 //! Not here: wires, the mirror of nodes, which rules there are (`zocp-policy`).
 //! Spec: docs/reference/protocol.md §7
@@ -13,6 +13,7 @@ pub mod export;
 mod import;
 mod limits;
 mod link;
+mod local;
 mod lock;
 pub mod metrics;
 mod own_names;

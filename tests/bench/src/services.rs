@@ -77,6 +77,8 @@ struct Target {
 enum Figure {
     /// Median of calls of this size, one at a time.
     Call(usize),
+    /// The time within which 99 of 100 calls of this size are answered, one at a time.
+    Tail(usize),
     /// Calls a second of this size, 16 at once.
     Calls(usize),
     /// Median of `Get`, which a bridge may answer from memory.
@@ -141,20 +143,14 @@ impl Target {
 
     async fn measure(&self, figure: Figure, calls: usize) -> Result<f64> {
         match figure {
-            Figure::Call(size) => {
-                let text = "x".repeat(size);
-                self.trips(calls, async || {
-                    self.call(NAME, "Echo", &text).await?;
-                    Ok(())
-                })
-                .await
-            }
+            Figure::Call(size) => Ok(median(self.echoes(size, calls).await?)),
+            Figure::Tail(size) => Ok(tail(self.echoes(size, calls).await?)),
             Figure::Get => {
-                self.trips(calls, async || {
+                let trips = self.trips(calls, async || {
                     self.call(PROPERTIES, "Get", &(NAME, "Value")).await?;
                     Ok(())
-                })
-                .await
+                });
+                Ok(median(trips.await?))
             }
             Figure::Calls(size) => self.at_once(size, calls * 4).await,
             Figure::Burst => self.burst().await,
@@ -162,7 +158,16 @@ impl Target {
         }
     }
 
-    async fn trips(&self, calls: usize, trip: impl AsyncFn() -> Result<()>) -> Result<f64> {
+    async fn echoes(&self, size: usize, calls: usize) -> Result<Vec<f64>> {
+        let text = "x".repeat(size);
+        self.trips(calls, async || {
+            self.call(NAME, "Echo", &text).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn trips(&self, calls: usize, trip: impl AsyncFn() -> Result<()>) -> Result<Vec<f64>> {
         for _ in 0..WARM_UP {
             trip().await?;
         }
@@ -172,7 +177,7 @@ impl Target {
             trip().await?;
             taken.push(micros(start));
         }
-        Ok(median(taken))
+        Ok(taken)
     }
 
     async fn at_once(&self, size: usize, calls: usize) -> Result<f64> {
@@ -296,6 +301,11 @@ fn micros(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e6
 }
 
+fn tail(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() * 99 / 100]
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -305,8 +315,12 @@ const FIGURES: &[(&str, Figure)] = &[
     ("16 octets, µs", Figure::Call(16)),
     ("1 KiB, µs", Figure::Call(1 << 10)),
     ("64 KiB, µs", Figure::Call(64 << 10)),
+    ("16 octets, p99, µs", Figure::Tail(16)),
+    ("1 KiB, p99, µs", Figure::Tail(1 << 10)),
+    ("64 KiB, p99, µs", Figure::Tail(64 << 10)),
     ("16 at once, 16 octets, calls/s", Figure::Calls(16)),
     ("16 at once, 1 KiB, calls/s", Figure::Calls(1 << 10)),
+    ("16 at once, 64 KiB, calls/s", Figure::Calls(64 << 10)),
     ("Get, µs", Figure::Get),
     ("burst, signals/s", Figure::Burst),
     ("PropertiesChanged, µs", Figure::Change),

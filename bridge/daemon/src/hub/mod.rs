@@ -26,7 +26,7 @@ use zocp_interfaces::{
     BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, BRIDGE_XML, EXPORTER_INTERFACE, EXPORTER_XML,
     LOCAL_INTERFACE, LOCAL_PATH, LOCAL_XML, METHODS_INTERFACE, MONITOR_INTERFACE, MONITOR_XML,
     PEER_INTERFACE, PEER_XML, PEERS_PATH, STATISTICS_INTERFACE, STATISTICS_XML, TRUST_INTERFACE,
-    TRUST_XML, WIRE_INTERFACE,
+    TRUST_XML, VIEW_INTERFACE, VIEW_XML, VIEWS_INTERFACE, VIEWS_XML, WIRE_INTERFACE,
 };
 use zocp_node::{Event, Network, Node, PeerId, PeerInfo, PublicKey};
 
@@ -38,6 +38,7 @@ use crate::{
     monitor::Monitor,
     statistics::Statistics,
     trust::Trust,
+    views::Views,
 };
 use zocp_dbus::{
     interface::{Interface, SlotError},
@@ -88,6 +89,8 @@ pub struct HubParts {
     pub wires: Wires,
     /// Whose keys are trusted.
     pub trust: Trust,
+    /// Buses of their own.
+    pub views: Views,
     /// How much they may publish.
     pub limits: local::Limits,
     /// Where lasting values are kept.
@@ -104,6 +107,7 @@ impl HubParts {
         directory: &Directory,
         services: &zocp_relay::services::Services,
         wires: &Wires,
+        site: &BusContext,
     ) -> Self {
         Self {
             node: node.clone(),
@@ -117,6 +121,13 @@ impl HubParts {
                 node.clone(),
                 None,
                 CancellationToken::new(),
+            ),
+            views: Views::start(
+                &TaskTracker::new(),
+                site,
+                node.clone(),
+                directory.clone(),
+                services,
             ),
             limits: local::Limits::default(),
             state: StateDir::none(),
@@ -156,13 +167,17 @@ impl Hub {
         monitor.attach(&node, tasks);
         let trusting = declared(TRUST_XML, TRUST_INTERFACE)?;
         let trusting = parts.trust.describe(trusting)?;
+        let viewing = declared(VIEWS_XML, VIEWS_INTERFACE)?;
+        let view = declared(VIEW_XML, VIEW_INTERFACE)?;
         let bridge = bridge(&node, node.groups().await.unwrap_or_default())?;
         table.with(|objects| {
             objects.add_manager(BRIDGE_PATH)?;
-            objects.insert(BRIDGE_PATH, [bridge, exports, counted, watching, trusting])
+            let interfaces = [bridge, exports, counted, watching, trusting, viewing];
+            objects.insert(BRIDGE_PATH, interfaces)
         })?;
         parts.wires.show_on(&table);
         parts.trust.show_on(&table);
+        parts.views.show_on(&table, view);
         let order = LocalOptions {
             node: node.clone(),
             table: table.clone(),
@@ -195,6 +210,8 @@ impl Hub {
         interfaces.register(WIRE_INTERFACE, parts.wires);
         interfaces.register(MONITOR_INTERFACE, monitor.clone());
         interfaces.register(TRUST_INTERFACE, parts.trust.clone());
+        interfaces.register(VIEWS_INTERFACE, parts.views.clone());
+        interfaces.register(VIEW_INTERFACE, parts.views);
         interfaces.register(LOCAL_INTERFACE, local.clone());
         interfaces.register(METHODS_INTERFACE, local.clone());
         let handler = HubHandler {

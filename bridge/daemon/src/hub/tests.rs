@@ -56,7 +56,7 @@ impl Stage {
         let hub = Hub::start(
             &tasks,
             &site,
-            HubParts::plain(&hub_node, &directory, &services, &wires),
+            HubParts::plain(&hub_node, &directory, &services, &wires, &site),
             on_presence,
         )
         .await
@@ -403,6 +403,7 @@ async fn the_live_introspection_is_what_is_declared() {
     for (path, xml, name) in [
         ("/org/z25/Zocp1", BRIDGE_XML, BRIDGE_INTERFACE),
         ("/org/z25/Zocp1", EXPORTER_XML, EXPORTER_INTERFACE),
+        ("/org/z25/Zocp1", VIEWS_XML, VIEWS_INTERFACE),
         (PEER, PEER_XML, PEER_INTERFACE),
         ("/org/z25/Zocp1", STATISTICS_XML, STATISTICS_INTERFACE),
         ("/org/z25/Zocp1", MONITOR_XML, MONITOR_INTERFACE),

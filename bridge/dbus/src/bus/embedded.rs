@@ -8,9 +8,9 @@
 //! Spec: docs/reference/bus.md
 
 use std::{
-    fs::File,
+    fs::{File, Permissions},
     num::NonZeroU32,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -95,8 +95,11 @@ fn choose_directory() -> Result<(PathBuf, File), BusError> {
     let mut failure = None;
     for place in places {
         remove_left(&place);
-        // tempfile creates the directory with mode 0700. It is kept because this module removes it.
-        let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&place);
+        // It is kept because this module removes it.
+        let made = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(&place);
         let locked = made.and_then(|directory| {
             let lock = File::open(directory.path())?;
             lock.try_lock().map_err(std::io::Error::from)?;

@@ -205,6 +205,8 @@ mod tests {
             files::PEER_XML,
             files::STATISTICS_XML,
             files::TRUST_XML,
+            files::VIEW_XML,
+            files::VIEWS_XML,
             files::WIRE_XML,
         ] {
             let interface = crate::introspection::parse_interfaces(text)

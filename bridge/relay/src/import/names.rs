@@ -16,8 +16,8 @@ pub(super) enum Naming<'r> {
     Shown(String, Option<&'r ImportRule>),
     /// Not at all: a rule says so.
     Hidden,
-    /// Not at all: the name would not be legal.
-    Illegal(String),
+    /// Not at all: the name that this rule gives it would not be legal.
+    Illegal(String, Option<&'r ImportRule>),
 }
 
 /// How a service of a peer appears; `label` is the peer's.
@@ -39,7 +39,7 @@ pub(super) fn naming<'r>(
     };
     match WellKnownName::try_from(shown.as_str()) {
         Ok(_) => Naming::Shown(shown, rule),
-        Err(_) => Naming::Illegal(shown),
+        Err(_) => Naming::Illegal(shown, rule),
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
         let bad = [rule("*", "*", ImportName::Template("{tail}..x".into()))];
         assert!(matches!(
             naming(&bad, "org.c.Z", STAGE, "l"),
-            Naming::Illegal(_)
+            Naming::Illegal(..)
         ));
     }
 }

@@ -18,6 +18,7 @@ use super::{
     state::{BusId, ViewScope, ViewService},
 };
 use crate::{
+    local::LocalServices,
     own_names::OwnNames,
     watch::{Listener, Question, Watch},
 };
@@ -33,6 +34,8 @@ pub struct ImportViews {
 pub struct ImportView {
     importer: Importer,
     bus: BusId,
+    /// Services of our own bus, where some are let in.
+    local: Option<LocalServices>,
     stop: CancellationToken,
 }
 
@@ -51,9 +54,14 @@ impl ImportViews {
     /// Shows services of nodes on a bus with this number.
     #[must_use]
     pub fn open(&self, number: u32, site: BusContext, scope: ViewScope) -> ImportView {
+        let local = (!scope.reserved.is_empty()).then(|| {
+            let context = &self.importer.shared.context;
+            LocalServices::start(context, site.clone(), scope.reserved.clone())
+        });
         let view = ImportView {
             importer: self.importer.clone(),
             bus: BusId(number),
+            local,
             stop: CancellationToken::new(),
         };
         let watch = Watch::new();
@@ -82,6 +90,9 @@ impl ImportView {
     pub async fn settled(&self) {
         let changed = &self.importer.shared.views_changed;
         until(changed, || self.importer.lock().state.is_settled(self.bus)).await;
+        if let Some(local) = &self.local {
+            local.settled().await;
+        }
     }
 
     /// The services that are on the bus.
@@ -99,6 +110,9 @@ impl ImportView {
 
     /// Ends it: calls in flight get an error, all connections end.
     pub fn close(&self) {
+        if let Some(local) = &self.local {
+            local.close();
+        }
         self.importer
             .input(|state| state.handle_view_gone(self.bus));
         self.importer.lock().buses.remove(&self.bus);

@@ -284,6 +284,14 @@ pub fn local_signal(packet: &Message) -> zbus::Result<Octets> {
     signal_like(packet, &header, None, caller)
 }
 
+/// A signal of another bus for one program of this bus.
+///
+/// # Errors
+/// The signal is one that no bus takes, or too long.
+pub fn directed_signal(signal: &Message, program: &str) -> zbus::Result<Octets> {
+    signal_like(signal, &signal.header(), None, Some(program))
+}
+
 fn signal_like(
     signal: &Message,
     header: &Header<'_>,

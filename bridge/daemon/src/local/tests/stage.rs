@@ -150,7 +150,7 @@ impl Bridge {
             limits,
             state,
             saving: saving.clone(),
-            ..HubParts::plain(&node, &directory, &services, &wires)
+            ..HubParts::plain(&node, &directory, &services, &wires, &site)
         };
         let on_presence = move |told| drop(presence.try_send(told));
         let hub = Hub::start(&tasks, &site, parts, on_presence).await.unwrap();

@@ -57,7 +57,7 @@ impl Stage {
         let hub = Hub::start(
             &tasks,
             &site,
-            HubParts::plain(&node, &directory, &services, &wires),
+            HubParts::plain(&node, &directory, &services, &wires, &site),
             on_presence,
         )
         .await

@@ -5,7 +5,7 @@
 //! import of its own on each bus; all imports of a service of a peer share one subscription.
 //! Invariants: IMPORTBUS-1. No two buses have a unique name in common (`zocp_bus::Config::number`), so a program is known
 //! by its unique name alone. IMPORTBUS-2. On a view at most one import is to have the original name of a service, and one
-//! is if there is any.
+//! is if there is any; both of those that are on the bus, so that one keeps the name until the next one can take it.
 //! Limits: as many buses as the bridge has views (`zocp_daemon::views`).
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -127,7 +127,9 @@ impl State {
         let known = self.peers.get(&peer)?;
         let own = (known.rank(scope)?, known.arrival);
         let is_first = self.peers.iter().all(|(other, it)| {
-            let has_it = it.import_of(bus, service).is_some();
+            let import = it.import_of(bus, service);
+            let import = import.and_then(|import| self.imports.get(&import));
+            let has_it = import.is_some_and(|import| import.unique.is_some());
             let rank = it.rank(scope).filter(|_| has_it && *other != peer);
             rank.is_none_or(|rank| own < (rank, it.arrival))
         });

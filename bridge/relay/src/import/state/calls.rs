@@ -32,6 +32,8 @@ impl State {
         if let Some(call) = import.naming.handle_connected(serial) {
             self.output.push_back(Output::Write(id, call.into()));
         }
+        let (bus, service) = (import.bus, import.service.clone());
+        self.settle_names(bus, &service);
     }
 
     /// The connection of an import failed. Who called is gone from the bus with it, as far as we can know.
@@ -43,6 +45,8 @@ impl State {
         if let Some(import) = self.imports.get_mut(&id) {
             import.unique = None;
             import.naming.handle_disconnected();
+            let (bus, service) = (import.bus, import.service.clone());
+            self.settle_names(bus, &service);
             self.output.push_back(Output::NamesChanged);
         }
     }

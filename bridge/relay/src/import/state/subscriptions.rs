@@ -334,15 +334,17 @@ impl State {
     ) -> Option<Appearance> {
         let known = self.peers.get(&peer)?;
         let runs = known.exports.get(service)?.runs;
-        let mut appearance = appearance(rules, service, runs, &known.remote, &known.label)?;
-        if bus != OWN_BUS {
-            appearance.name = self.name_on_view(bus, peer, service)?;
+        if bus == OWN_BUS {
+            return appearance(rules, service, runs, &known.remote, &known.label);
         }
-        Some(appearance)
+        Some(Appearance {
+            name: self.name_on_view(bus, peer, service)?,
+            rule: rule_of(rules, service, runs, &known.remote)?,
+        })
     }
 }
 
-/// How a service of a peer is to appear here; `None` where it is not to.
+/// How a service of a peer is to appear on the bus of the bridge; `None` where it is not to.
 fn appearance(
     rules: &[ImportRule],
     service: &str,
@@ -351,22 +353,36 @@ fn appearance(
     label: &str,
 ) -> Option<Appearance> {
     match naming(rules, service, remote.who(), label) {
-        Naming::Shown(_, rule) if !runs && !ImportRule::activates(rule, service) => None,
         Naming::Shown(name, rule) => Some(Appearance {
             name: name.into(),
-            rule: Rule {
-                text: rule
-                    .map_or_else(String::new, |rule| rule.service.text())
-                    .into(),
-                grant: rule.map_or_else(Grant::of_import, |rule| rule.grant.clone()),
-                cache: rule.is_none_or(|rule| rule.cache),
-                identity: rule.and_then(|rule| identity::template(rule, service, &remote.name)),
-            },
+            rule: settled(rule, service, runs, remote)?,
         }),
         Naming::Hidden => None,
-        Naming::Illegal(name) => {
+        Naming::Illegal(name, _) => {
             tracing::warn!(service, name, "not imported: no legal name");
             None
         }
     }
+}
+
+/// What the rules say of a service, whatever name they give it; `None` where it is not to appear at all.
+fn rule_of(rules: &[ImportRule], service: &str, runs: bool, remote: &Remote) -> Option<Rule> {
+    match naming(rules, service, remote.who(), "") {
+        Naming::Shown(_, rule) | Naming::Illegal(_, rule) => settled(rule, service, runs, remote),
+        Naming::Hidden => None,
+    }
+}
+
+fn settled(rule: Option<&ImportRule>, service: &str, runs: bool, remote: &Remote) -> Option<Rule> {
+    if !runs && !ImportRule::activates(rule, service) {
+        return None;
+    }
+    Some(Rule {
+        text: rule
+            .map_or_else(String::new, |rule| rule.service.text())
+            .into(),
+        grant: rule.map_or_else(Grant::of_import, |rule| rule.grant.clone()),
+        cache: rule.is_none_or(|rule| rule.cache),
+        identity: rule.and_then(|rule| identity::template(rule, service, &remote.name)),
+    })
 }

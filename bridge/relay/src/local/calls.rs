@@ -1,0 +1,175 @@
+//! Calls of programs of a view to local services, calls back, and the replies.
+
+use std::sync::Arc;
+
+use zbus::{Message, message::Flags};
+use zocp_dbus::errors::Refusal;
+
+use super::{
+    LOCAL_CALLERS_MAX,
+    caller::{Caller, Held, Pending, next},
+    service::CallBack,
+    state::{Action, BUS, State},
+};
+use crate::transport::{directed_signal, has_descriptors, kept, local_call, local_reply};
+
+impl State {
+    /// Passes a call of a program of the view on.
+    pub(super) fn pass_on(&mut self, name: &Arc<str>, call: &Message) -> Result<(), Refusal> {
+        if has_descriptors(call) {
+            return Err(Refusal::NoFileDescriptors);
+        }
+        let header = call.header();
+        let Some(sender) = header.sender().map(|name| name.as_str()) else {
+            return Err(Refusal::Failed("a call without a sender".to_owned()));
+        };
+        let program: Arc<str> = sender.into();
+        if !self.callers.contains_key(&program) {
+            let count = self.callers.len();
+            if count >= LOCAL_CALLERS_MAX {
+                let text = format!("{count} programs of this view call local services");
+                return Err(Refusal::LimitsExceeded(text));
+            }
+            let caller = Caller::default();
+            self.actions
+                .push(Action::Call(program.clone(), caller.connection.clone()));
+            self.callers.insert(program.clone(), caller);
+        }
+        let Some(caller) = self.callers.get_mut(&program) else {
+            return Ok(());
+        };
+        if caller.pending.len() >= self.calls_max {
+            let text = format!("{} calls of {program} wait", caller.pending.len());
+            return Err(Refusal::Busy(text));
+        }
+        if !caller.connection.bus.has_room() {
+            let text = "the bus of the bridge takes no more".to_owned();
+            return Err(Refusal::Busy(text));
+        }
+        let serial = next(&mut caller.serial);
+        let octets = local_call(call, name, None, serial)
+            .map_err(|error| Refusal::Failed(error.to_string()))?;
+        let flags = call.primary_header().flags();
+        if !flags.contains(Flags::NO_REPLY_EXPECTED) {
+            let pending = Pending {
+                service: name.clone(),
+                call: kept(call),
+            };
+            caller.pending.insert(serial, pending);
+        }
+        caller.called.insert(name.clone());
+        caller.connection.bus.push(octets);
+        Ok(())
+    }
+
+    /// The reply of a service.
+    pub(super) fn handle_reply(&mut self, program: &Arc<str>, reply: &Message) {
+        let Some(caller) = self.callers.get_mut(program) else {
+            return;
+        };
+        let serial = reply.header().reply_serial();
+        let Some(pending) = serial.and_then(|serial| caller.pending.remove(&serial)) else {
+            return;
+        };
+        let service = self.services.get(&pending.service);
+        let local = match has_descriptors(reply) {
+            true => Err(Refusal::NoFileDescriptors),
+            false => local_reply(reply, &pending.call)
+                .map_err(|error| Refusal::Failed(format!("the answer: {error}"))),
+        };
+        match (local, service) {
+            (Ok(octets), _) => {
+                let service = pending.service;
+                caller.fresh.push(Held { service, octets });
+            }
+            (Err(error), Some(service)) => {
+                service.connection.bus.refuse(&pending.call, &error);
+            }
+            (Err(_), None) => {}
+        }
+    }
+
+    /// A signal of a service to one of its clients.
+    pub(super) fn handle_directed(&mut self, program: &Arc<str>, signal: &Message) {
+        let header = signal.header();
+        let sender = header.sender().map(|name| name.as_str());
+        let Some(caller) = self.callers.get_mut(program) else {
+            return;
+        };
+        let mut called = caller.called.iter();
+        let service = called.find(|name| {
+            let service = self.services.get(*name);
+            service.is_some_and(|it| it.owner.is_some() && it.owner.as_deref() == sender)
+        });
+        let (Some(service), false) = (service, has_descriptors(signal)) else {
+            return;
+        };
+        match directed_signal(signal, program) {
+            Ok(octets) => {
+                let service = service.clone();
+                caller.fresh.push(Held { service, octets });
+            }
+            Err(error) => tracing::debug!(%error, "a signal is dropped"),
+        }
+    }
+
+    /// A service calls one of its clients.
+    pub(super) fn call_back(&mut self, program: &Arc<str>, call: &Message) -> Result<(), Refusal> {
+        let header = call.header();
+        let sender = header.sender().map(|name| name.as_str());
+        let not_called = || Refusal::AccessDenied("the program did not call this service".into());
+        let caller = self.callers.get(program).ok_or_else(not_called)?;
+        let mut services = self.services.iter_mut();
+        let (_, service) = services
+            .find(|(name, service)| {
+                caller.called.contains(*name) && service.owner.as_deref() == sender
+            })
+            .ok_or_else(not_called)?;
+        if has_descriptors(call) {
+            return Err(Refusal::NoFileDescriptors);
+        }
+        if service.calls_back.len() >= self.calls_max {
+            let text = format!("{} calls wait for programs", service.calls_back.len());
+            return Err(Refusal::Busy(text));
+        }
+        let serial = next(&mut service.serial);
+        let octets = local_call(call, program, None, serial)
+            .map_err(|error| Refusal::Failed(error.to_string()))?;
+        let flags = call.primary_header().flags();
+        if !flags.contains(Flags::NO_REPLY_EXPECTED) {
+            let call = CallBack {
+                caller: program.clone(),
+                call: kept(call),
+            };
+            service.calls_back.insert(serial, call);
+        }
+        service.connection.bus.push(octets);
+        Ok(())
+    }
+
+    /// The bus of the view replies that a name is ours, or a program replies to a call of its service.
+    pub(super) fn handle_reply_of_view(&mut self, name: &Arc<str>, reply: &Message) {
+        let header = reply.header();
+        let (Some(service), Some(serial)) = (self.services.get_mut(name), header.reply_serial())
+        else {
+            return;
+        };
+        let is_of_bus = header.sender().is_some_and(|name| name.as_str() == BUS);
+        if is_of_bus && service.question.take_if(|it| *it == serial).is_some() {
+            service.is_named = true;
+            return;
+        }
+        let Some(call) = service.calls_back.remove(&serial) else {
+            return;
+        };
+        let Some(caller) = self.callers.get(&call.caller) else {
+            return;
+        };
+        let own = &caller.connection.bus;
+        match local_reply(reply, &call.call) {
+            _ if has_descriptors(reply) => own.refuse(&call.call, &Refusal::NoFileDescriptors),
+            Ok(octets) => own.push(octets),
+            Err(error) => own.refuse(&call.call, &Refusal::Failed(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The connections: one on the view's bus for each service, one on the own bus for each program that calls.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use zbus::Message;
+use zocp_dbus::connection::{Backoff, BusConnection, Ended, Handler, connect, run};
+
+use super::{LocalServices, barrier::Barrier};
+use crate::watch::Watch;
+
+/// What waits to be written on a connection, and its end.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Connection {
+    pub(super) bus: BusConnection,
+    pub(super) stop: CancellationToken,
+}
+
+/// Keeps a service on the view's bus.
+pub(super) fn serve(services: &LocalServices, name: Arc<str>, connection: Connection) {
+    let services = services.clone();
+    let tasks = services.shared.context.tasks.clone();
+    tasks.spawn(async move {
+        let Connection { bus, stop } = &connection;
+        let mut backoff = Backoff::default();
+        while !stop.is_cancelled() {
+            match connect(services.shared.view.address()).await {
+                Ok(connected) => {
+                    services.input(|state| state.handle_served(&name));
+                    let mut handler = ServiceHandler {
+                        services: &services,
+                        name: &name,
+                    };
+                    if let Ended::Failed(reason) = run(bus, connected, &mut handler, stop).await {
+                        tracing::debug!(name = &*name, reason, "off the bus of a view");
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(name = &*name, %error, "not on the bus of a view");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = backoff.wait() => {}
+            }
+        }
+    });
+}
+
+/// Keeps a program of the view on the own bus, until its connection fails or it leaves.
+pub(super) fn call(services: &LocalServices, caller: Arc<str>, connection: Connection) {
+    let services = services.clone();
+    let tasks = services.shared.context.tasks.clone();
+    tasks.spawn(async move {
+        let Connection { bus, stop } = &connection;
+        let reason = match connect(services.shared.context.bus.address()).await {
+            Ok(connected) => {
+                let own = connected.unique_name();
+                services.shared.context.own_names.add(own);
+                let mut handler = CallerHandler {
+                    services: &services,
+                    caller: &caller,
+                    bus,
+                };
+                match run(bus, connected, &mut handler, stop).await {
+                    Ended::Stopped => return,
+                    Ended::Failed(reason) => reason,
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        services.input(|state| state.handle_caller_lost(&caller, &reason));
+    });
+}
+
+struct ServiceHandler<'a> {
+    services: &'a LocalServices,
+    name: &'a Arc<str>,
+}
+
+impl Handler for ServiceHandler<'_> {
+    fn hear(&mut self, message: Message) {
+        self.services
+            .input(|state| state.handle_of_view(self.name, &message));
+    }
+}
+
+struct CallerHandler<'a> {
+    services: &'a LocalServices,
+    caller: &'a Arc<str>,
+    bus: &'a BusConnection,
+}
+
+impl Handler for CallerHandler<'_> {
+    fn hear(&mut self, message: Message) {
+        self.services
+            .input(|state| state.handle_of_own_bus(self.caller, &message));
+    }
+
+    fn turn(&mut self) -> Option<Instant> {
+        let barrier = Signals {
+            watch: &self.services.shared.own_watch,
+            bus: self.bus,
+        };
+        self.services
+            .input(|state| state.handle_turn(self.caller, &barrier));
+        None
+    }
+}
+
+/// What is known of signals, which come on the connection of the watch.
+struct Signals<'a> {
+    watch: &'a Watch,
+    bus: &'a BusConnection,
+}
+
+impl Barrier for Signals<'_> {
+    fn is_level(&self) -> bool {
+        self.watch.is_level()
+    }
+
+    fn raise(&self) -> u64 {
+        self.watch.barrier(self.bus)
+    }
+
+    fn is_passed(&self, number: u64) -> bool {
+        self.watch.is_passed(number)
+    }
+}

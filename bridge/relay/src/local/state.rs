@@ -1,0 +1,351 @@
+//! Which local services a view has, and what waits for a reply.
+//!
+//! Model: messages of both buses come in; what is to be sent is put into the queues of the connections, and what else is to
+//! be done is taken as [`Action`]s after each input.
+//! Layout: `super::calls` passes calls on, `super::caller` is one program.
+//! Invariants: LOCALSERVICE-3. A call gets one reply: of its service, or an error when the connection of its caller fails or the
+//! service is on the bus no more.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use zbus::{Message, message::Type};
+use zocp_dbus::{
+    connection::{BusConnection, bus_call},
+    errors::Refusal,
+};
+use zocp_policy::ServicePattern;
+
+use super::{
+    LOCAL_SERVICES_MAX, barrier::Barrier, caller::Caller, connection::Connection, service::Service,
+};
+use crate::transport::{has_descriptors, local_signal};
+
+/// What is to be done, beside sending.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// Ask the own bus who owns a name.
+    AskOwner(Arc<str>),
+    /// Have the own bus send the signals of a service.
+    Listen(Arc<str>),
+    /// No more.
+    Ignore(Arc<str>),
+    /// Keep a service on the view's bus.
+    Serve(Arc<str>, Connection),
+    /// Keep a program of the view on the own bus.
+    Call(Arc<str>, Connection),
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct State {
+    patterns: Vec<ServicePattern>,
+    pub(super) calls_max: usize,
+    pub(super) services: HashMap<Arc<str>, Service>,
+    activatable: HashSet<String>,
+    pub(super) callers: HashMap<Arc<str>, Caller>,
+    /// Answers of the own bus that are still to come before it is known what is there.
+    unknown: Unknown,
+    pub(super) actions: Vec<Action>,
+}
+
+#[derive(Debug, Default)]
+struct Unknown {
+    names: bool,
+    activatable: bool,
+    owners: HashSet<Arc<str>>,
+}
+
+impl State {
+    pub(super) fn new(patterns: Vec<ServicePattern>, calls_max: usize) -> Self {
+        Self {
+            patterns,
+            calls_max,
+            services: HashMap::new(),
+            activatable: HashSet::new(),
+            callers: HashMap::new(),
+            unknown: Unknown {
+                names: true,
+                activatable: true,
+                owners: HashSet::new(),
+            },
+            actions: Vec::new(),
+        }
+    }
+
+    pub(super) fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        let Unknown {
+            names,
+            activatable,
+            owners,
+        } = &self.unknown;
+        let is_known = !names && !activatable && owners.is_empty();
+        is_known && self.services.values().all(|service| service.is_named)
+    }
+
+    /// A connection to the view that takes no more.
+    pub(super) fn full(&self) -> Option<BusConnection> {
+        let mut services = self.services.values();
+        let full = services.find(|service| !service.connection.bus.has_room())?;
+        Some(full.connection.bus.clone())
+    }
+
+    pub(super) fn handle_stop(&mut self) {
+        for (_, service) in self.services.drain() {
+            service.connection.stop.cancel();
+        }
+        for (_, caller) in self.callers.drain() {
+            caller.connection.stop.cancel();
+        }
+    }
+
+    /// The own bus is lost: what was on it is not known any more.
+    pub(super) fn handle_own_bus_lost(&mut self) {
+        self.activatable.clear();
+        let names: Vec<Arc<str>> = self.services.keys().cloned().collect();
+        for name in names {
+            self.drop_service(&name);
+        }
+    }
+
+    /// Names that are on the own bus, or that it can start.
+    pub(super) fn handle_names(&mut self, names: &[String], is_activatable: bool) {
+        let let_in = names.iter().filter(|name| self.is_let_in(name));
+        let let_in: Vec<Arc<str>> = let_in.map(|name| name.as_str().into()).collect();
+        match is_activatable {
+            true => self.unknown.activatable = false,
+            false => self.unknown.names = false,
+        }
+        for name in let_in {
+            if is_activatable {
+                self.activatable.insert(name.to_string());
+                self.show(&name, None);
+            }
+            self.unknown.owners.insert(name.clone());
+            self.actions.push(Action::AskOwner(name));
+        }
+    }
+
+    /// A name of the own bus has this owner, or none.
+    pub(super) fn handle_owner(&mut self, name: &str, owner: Option<&str>) {
+        self.unknown.owners.remove(name);
+        if !self.is_let_in(name) {
+            return;
+        }
+        let name: Arc<str> = name.into();
+        if owner.is_some() || self.activatable.contains(&*name) {
+            self.show(&name, owner);
+        } else {
+            self.drop_service(&name);
+        }
+    }
+
+    /// A service's connection to the view's bus is there: it asks for its name.
+    pub(super) fn handle_served(&mut self, name: &Arc<str>) {
+        let Some(service) = self.services.get_mut(name) else {
+            return;
+        };
+        service.is_named = false;
+        // Without flags: in the queue behind its owner.
+        if let Some(call) = bus_call("RequestName", &(&**name, 0u32)) {
+            service.question = Some(call.serial());
+            service.connection.bus.push(call);
+        }
+    }
+
+    /// A program has left the view.
+    pub(super) fn handle_program_gone(&mut self, program: &str) {
+        if let Some(caller) = self.callers.remove(program) {
+            caller.connection.stop.cancel();
+        }
+        for service in self.services.values_mut() {
+            service
+                .calls_back
+                .retain(|_, call| *call.caller != *program);
+        }
+    }
+
+    /// The connection of a program to the own bus is lost.
+    pub(super) fn handle_caller_lost(&mut self, program: &Arc<str>, reason: &str) {
+        let Some(mut caller) = self.callers.remove(program) else {
+            return;
+        };
+        caller.release_all(&self.services);
+        for pending in caller.pending.into_values() {
+            if let Some(service) = self.services.get(&pending.service) {
+                let error = Refusal::Failed(format!("the bus of the bridge: {reason}"));
+                service.connection.bus.refuse(&pending.call, &error);
+            }
+        }
+    }
+
+    /// A message on the connection of a service to the view.
+    pub(super) fn handle_of_view(&mut self, name: &Arc<str>, message: &Message) {
+        match message.message_type() {
+            Type::MethodCall => {
+                if let Err(error) = self.pass_on(name, message)
+                    && let Some(service) = self.services.get(name)
+                {
+                    service.connection.bus.refuse(message, &error);
+                }
+            }
+            Type::MethodReturn | Type::Error => self.handle_reply_of_view(name, message),
+            Type::Signal => {}
+        }
+    }
+
+    /// A message on the connection of a program to the own bus.
+    pub(super) fn handle_of_own_bus(&mut self, program: &Arc<str>, message: &Message) {
+        match message.message_type() {
+            Type::MethodCall => {
+                if let Err(error) = self.call_back(program, message)
+                    && let Some(caller) = self.callers.get(program)
+                {
+                    caller.connection.bus.refuse(message, &error);
+                }
+            }
+            Type::MethodReturn | Type::Error => self.handle_reply(program, message),
+            Type::Signal => self.handle_directed(program, message),
+        }
+    }
+
+    /// A signal of a service to all.
+    pub(super) fn handle_signal(&mut self, signal: &Message) {
+        let header = signal.header();
+        let Some(sender) = header.sender().map(|name| name.as_str()) else {
+            return;
+        };
+        if header.destination().is_some() || has_descriptors(signal) {
+            return;
+        }
+        let services = self.services.values();
+        let owned = services.filter(|service| service.owner.as_deref() == Some(sender));
+        // One connection of the own bus is as many as it has names.
+        for service in owned {
+            match local_signal(signal) {
+                Ok(signal) => service.connection.bus.push(signal),
+                Err(error) => tracing::debug!(%error, "a signal is dropped"),
+            }
+        }
+    }
+
+    /// Lets go of what is behind all that was emitted before it.
+    pub(super) fn handle_turn(&mut self, program: &Arc<str>, barrier: &dyn Barrier) {
+        if let Some(caller) = self.callers.get_mut(program) {
+            caller.release(barrier, &self.services);
+        }
+    }
+
+    fn is_let_in(&self, name: &str) -> bool {
+        name != BUS && self.patterns.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// A service is on the own bus, or can be started.
+    fn show(&mut self, name: &Arc<str>, owner: Option<&str>) {
+        let count = self.services.len();
+        if let Some(service) = self.services.get_mut(name) {
+            service.owner = owner.map(Into::into);
+            return;
+        }
+        if count >= LOCAL_SERVICES_MAX {
+            tracing::warn!(
+                name = &**name,
+                count,
+                "not let in: there are too many local services"
+            );
+            return;
+        }
+        let service = Service {
+            connection: Connection::default(),
+            owner: owner.map(Into::into),
+            serial: 0,
+            question: None,
+            is_named: false,
+            calls_back: HashMap::new(),
+        };
+        self.actions.push(Action::Listen(name.clone()));
+        self.actions
+            .push(Action::Serve(name.clone(), service.connection.clone()));
+        self.services.insert(name.clone(), service);
+    }
+
+    fn drop_service(&mut self, name: &Arc<str>) {
+        let Some(service) = self.services.remove(name) else {
+            return;
+        };
+        self.actions.push(Action::Ignore(name.clone()));
+        for caller in self.callers.values_mut() {
+            caller.release_of(name, &service);
+            let its = caller.pending.extract_if(|_, it| it.service == *name);
+            for (_, pending) in its {
+                let error = Refusal::ServiceUnknown(format!("{name} has left the bus"));
+                service.connection.bus.refuse(&pending.call, &error);
+            }
+        }
+        service.connection.stop.cancel();
+    }
+}
+
+pub(super) const BUS: &str = "org.freedesktop.DBus";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::LOCAL_CALLERS_MAX;
+
+    fn call(sender: &str) -> Message {
+        let call = Message::method_call("/a", "Do").sender(sender.to_owned());
+        call.build(&()).expect("a call")
+    }
+
+    #[test]
+    fn there_are_no_more_services_and_callers_than_a_view_may_have() {
+        let pattern = ServicePattern::parse("org.example.*").expect("a pattern");
+        let mut state = State::new(vec![pattern], 2);
+        for number in 0..=LOCAL_SERVICES_MAX {
+            let name = format!("org.example.N{number}");
+            state.handle_owner(&name, Some(":1.7"));
+        }
+        assert_eq!(state.services.len(), LOCAL_SERVICES_MAX);
+        state.handle_owner("org.other.Name", Some(":1.7"));
+        state.handle_owner(":1.7", Some(":1.7"));
+        assert_eq!(state.services.len(), LOCAL_SERVICES_MAX);
+        let name: Arc<str> = "org.example.N0".into();
+        for number in 0..LOCAL_CALLERS_MAX {
+            assert_eq!(state.pass_on(&name, &call(&format!(":2.{number}"))), Ok(()));
+        }
+        let refused = state.pass_on(&name, &call(":2.4711"));
+        assert!(
+            matches!(refused, Err(Refusal::LimitsExceeded(_))),
+            "{refused:?}"
+        );
+        assert_eq!(state.pass_on(&name, &call(":2.0")), Ok(()));
+        let refused = state.pass_on(&name, &call(":2.0"));
+        assert!(matches!(refused, Err(Refusal::Busy(_))), "{refused:?}");
+        state.handle_program_gone(":2.1");
+        assert_eq!(state.pass_on(&name, &call(":2.4711")), Ok(()));
+    }
+
+    #[test]
+    fn a_call_ends_with_its_service_and_a_service_that_can_be_started_stays() {
+        let pattern = ServicePattern::parse("org.example.*").expect("a pattern");
+        let mut state = State::new(vec![pattern], 2);
+        state.handle_names(&["org.example.Starts".to_owned()], true);
+        for name in ["org.example.Starts", "org.example.Runs"] {
+            state.handle_owner(name, Some(":1.7"));
+            state.pass_on(&name.into(), &call(":2.1")).expect("room");
+        }
+        state.handle_owner("org.example.Runs", None);
+        state.handle_owner("org.example.Starts", None);
+        let names: Vec<&str> = state.services.keys().map(|name| &**name).collect();
+        assert_eq!(names, ["org.example.Starts"]);
+        let caller = &state.callers[":2.1"];
+        assert_eq!(caller.pending.len(), 1, "that of the service that stays");
+    }
+}
