@@ -132,6 +132,7 @@ impl World {
         Self {
             bus: Bus::new(Config {
                 guid: "0".repeat(32),
+                number: None,
                 machine_id: None,
                 credentials,
                 limits: limits.clone(),
