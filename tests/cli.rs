@@ -408,6 +408,68 @@ fn a_flag_that_cannot_be_meant_is_named_beside_its_key() {
 }
 
 #[test]
+fn the_service_of_a_user_is_installed_and_removed_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |below: &str| directory.path().join(below);
+    // A systemctl that writes down what it was asked for.
+    fs::create_dir(place("bin")).unwrap();
+    let script = format!("#!/bin/sh\necho \"$@\" >>{}\n", place("asked").display());
+    fs::write(place("bin/systemctl"), script).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(place("bin/systemctl"), executable).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let run = |args: &[&str]| {
+        let mut zocp = zocp(args);
+        zocp.env("PATH", format!("{}:{path}", place("bin").display()));
+        zocp.env("XDG_CONFIG_HOME", place("config"));
+        let output = zocp.env("XDG_DATA_HOME", place("data")).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{args:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let unit = place("config/systemd/user/zocp-bridge.service");
+    let activation = place("data/dbus-1/services/org.z25.Zocp1.service");
+    let shown = run(&["service", "install", "--dry-run"]);
+    assert!(shown.contains(&*unit.to_string_lossy()) && shown.contains("enable --now"));
+    assert!(
+        !unit.exists() && !place("asked").exists(),
+        "a dry run changes nothing"
+    );
+
+    run(&["service", "install"]);
+    let program = env!("CARGO_BIN_EXE_zocp");
+    let text = fs::read_to_string(&unit).unwrap();
+    assert!(
+        text.contains(&format!("ExecStart={program} bridge")),
+        "{text}"
+    );
+    let text = fs::read_to_string(&activation).unwrap();
+    assert!(text.contains(&format!("Exec={program} bridge")), "{text}");
+    let asked = fs::read_to_string(place("asked")).unwrap();
+    assert_eq!(
+        asked,
+        "--user daemon-reload\n--user enable --now zocp-bridge.service\n"
+    );
+    let verify = Command::new("systemd-analyze")
+        .args(["verify", "--man=no", "--user"])
+        .arg(&unit)
+        .env("XDG_RUNTIME_DIR", directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&verify.stderr);
+    assert!(!said.contains("zocp-bridge.service:"), "{said}");
+
+    run(&["service", "remove"]);
+    assert!(!unit.exists() && !activation.exists());
+    let asked = fs::read_to_string(place("asked")).unwrap();
+    assert!(
+        asked.contains("--user disable --now zocp-bridge.service\n"),
+        "{asked}"
+    );
+    run(&["service", "remove"]);
+}
+
+#[test]
 fn nothing_is_coloured_where_nobody_sees_it() {
     for args in [&["--help"][..], &["frobnicate"], &["list"]] {
         let (_, out, err) = outcome(args);
