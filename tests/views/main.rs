@@ -6,6 +6,7 @@ mod exec;
 mod life;
 mod local;
 mod names;
+mod terminal;
 mod tools;
 mod view;
 

@@ -3,13 +3,16 @@
 use std::{ffi::OsString, time::Duration};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap_complete::engine::ArgValueCandidates;
+
+use crate::complete;
 
 /// What runs where.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExecArgs {
     /// A node whose services are on the bus: its name, its label, or the beginning of its UUID. Of several
     /// that have a service of one name, the one that is named first has the name
-    #[arg(required = true, value_name = "NODE")]
+    #[arg(required = true, value_name = "NODE", add = ArgValueCandidates::new(complete::nodes))]
     pub(crate) nodes: Vec<String>,
     /// Let a service of this machine in under its own name, for instance org.freedesktop.Notifications, or
     /// org.freedesktop.portal.* for that name and all below it; may be repeated

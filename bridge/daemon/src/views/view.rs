@@ -50,7 +50,10 @@ impl View {
             let cause = causes.map_or_else(String::new, |cause| format!(": {cause}"));
             Refusal::Failed(format!("the bus of the view: {error}{cause}"))
         })?;
-        let site = BusContext::new(bus.address(), BusScope::Session);
+        let mut site = BusContext::new(bus.address(), BusScope::Session);
+        if let Some(handle) = bus.handle() {
+            site = site.within(handle);
+        }
         let stop = CancellationToken::new();
         let shown = Arc::new(Shown::default());
         let nodes = scope.nodes.clone();

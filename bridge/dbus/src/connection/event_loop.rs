@@ -21,9 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
 
-use super::{
-    BusConnection, Written, handshake::Connected, incoming::Inbound, reading::poll_read_into,
-};
+use super::{BusConnection, Written, handshake::Connected, incoming::Inbound};
 
 /// Receives the messages that arrive on a connection.
 pub trait Handler: Send {
@@ -163,10 +161,8 @@ impl<E: Handler> EventLoop<'_, E> {
             None if self.connected.incoming.has_next() => Poll::Pending,
             None => {
                 self.connected.barrier.mark();
-                let Connected {
-                    socket, incoming, ..
-                } = &mut self.connected;
-                let read = poll_read_into(socket, incoming, context);
+                let Connected { line, incoming, .. } = &mut self.connected;
+                let read = line.poll_read_into(incoming, context);
                 if read.is_pending() && incoming.is_empty() {
                     self.connected.barrier.clear();
                 }
@@ -177,17 +173,16 @@ impl<E: Handler> EventLoop<'_, E> {
 
     /// Writes as much as the socket accepts, and waits for it to become writable for the rest.
     fn write(&mut self) -> io::Result<()> {
-        if self.writable.is_none()
-            && self.connection.write(&self.connected.socket)? == Written::Some
+        if self.writable.is_none() && self.connection.write(&self.connected.line)? == Written::Some
         {
-            self.writable = Some(self.connected.socket.writable().boxed());
+            self.writable = Some(self.connected.line.writable());
         }
         Ok(())
     }
 
     async fn write_all(&mut self) -> io::Result<()> {
-        while self.connection.write(&self.connected.socket)? == Written::Some {
-            self.connected.socket.writable().await?;
+        while self.connection.write(&self.connected.line)? == Written::Some {
+            self.connected.line.writable().await?;
         }
         Ok(())
     }

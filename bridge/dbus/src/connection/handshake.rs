@@ -9,19 +9,21 @@ use std::{future::poll_fn, io, io::IoSlice, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 use zbus::{Address, Message, message::Type};
+use zocp_bus::{Credentials, Handle, RawMessage};
 
 use super::{
     ReadBarrier, bus_call,
     error::ConnectError,
     incoming::{Inbound, Incoming},
-    reading::read_into,
+    line::Line,
     socket::Socket,
 };
+use crate::message::{Octets, Outgoing};
 
 /// A connected socket after the handshake.
 #[derive(Debug)]
 pub struct Connected {
-    pub(super) socket: Arc<Socket>,
+    pub(super) line: Line,
     pub(super) incoming: Incoming,
     pub(super) barrier: ReadBarrier,
     unique_name: Arc<str>,
@@ -37,6 +39,20 @@ impl Connected {
         self.unique_name.clone()
     }
 
+    /// The first message.
+    async fn answer(&mut self) -> Result<Message, ConnectError> {
+        loop {
+            match self.incoming.next() {
+                Some(Inbound::Message(message)) => return Ok(message),
+                Some(Inbound::Unreadable(..)) => {}
+                None => {
+                    let (line, incoming) = (&self.line, &mut self.incoming);
+                    poll_fn(|context| line.poll_read_into(incoming, context)).await?;
+                }
+            }
+        }
+    }
+
     /// The read barrier of this connection.
     pub fn read_barrier(&self) -> ReadBarrier {
         self.barrier.clone()
@@ -48,28 +64,62 @@ impl Connected {
 /// # Errors
 /// See `ConnectError`.
 pub async fn connect(address: &str) -> Result<Connected, ConnectError> {
+    let (_, connected) = connect_socket(address).await?;
+    Ok(connected)
+}
+
+/// The same, with the socket.
+pub(super) async fn connect_socket(
+    address: &str,
+) -> Result<(Arc<Socket>, Connected), ConnectError> {
     let connected = timeout(CONNECT_MAX, handshake(address)).await;
     connected.unwrap_or(Err(ConnectError::Silent))
 }
 
-async fn handshake(address: &str) -> Result<Connected, ConnectError> {
-    let address: Address = address.parse().map_err(ConnectError::Address)?;
-    let hello = bus_call("Hello", &())
-        .ok_or_else(|| ConnectError::Refused("cannot build the call of Hello".to_owned()))?;
-    let mut connected = authenticate(&address, hello.data()).await?;
-    let answer = loop {
-        match connected.incoming.next() {
-            Some(Inbound::Message(message)) => break message,
-            Some(Inbound::Unreadable(..)) => {}
-            None => read_into(&connected.socket, &mut connected.incoming).await?,
-        }
+/// Connects to a bus within this process.
+///
+/// # Errors
+/// See `ConnectError`.
+pub async fn attach(bus: &Handle) -> Result<Connected, ConnectError> {
+    let credentials = Credentials {
+        user: Some(rustix::process::geteuid().as_raw()),
+        process: Some(std::process::id()),
+        ..Credentials::default()
     };
-    connected.unique_name = name_in(&answer)?;
+    let line = bus.attach(credentials);
+    let hello = hello()?;
+    let octets = Octets::from(hello).into_bytes();
+    line.send([RawMessage::new(octets, None)])
+        .map_err(|error| ConnectError::Refused(error.to_string()))?;
+    let mut connected = Connected {
+        line: Line::Within(line),
+        incoming: Incoming::default(),
+        barrier: ReadBarrier::unknown(),
+        unique_name: Arc::from(""),
+        guid: bus.guid(),
+        takes_descriptors: true,
+    };
+    connected.unique_name = name_in(&connected.answer().await?)?;
     Ok(connected)
 }
 
+fn hello() -> Result<Outgoing, ConnectError> {
+    bus_call("Hello", &())
+        .ok_or_else(|| ConnectError::Refused("cannot build the call of Hello".to_owned()))
+}
+
+async fn handshake(address: &str) -> Result<(Arc<Socket>, Connected), ConnectError> {
+    let address: Address = address.parse().map_err(ConnectError::Address)?;
+    let (socket, mut connected) = authenticate(&address, hello()?.data()).await?;
+    connected.unique_name = name_in(&connected.answer().await?)?;
+    Ok((socket, connected))
+}
+
 /// Connects and authenticates; `first` is sent directly after the authentication.
-async fn authenticate(address: &Address, first: &[u8]) -> Result<Connected, ConnectError> {
+async fn authenticate(
+    address: &Address,
+    first: &[u8],
+) -> Result<(Arc<Socket>, Connected), ConnectError> {
     let socket = Socket::connect(address).await?;
     send_handshake(&socket, first).await?;
     let mut lines = LineReader {
@@ -90,14 +140,15 @@ async fn authenticate(address: &Address, first: &[u8]) -> Result<Connected, Conn
         .feed(&lines.octets, Vec::new())
         .map_err(malformed)?;
     let socket = Arc::new(socket);
-    Ok(Connected {
+    let connected = Connected {
         barrier: ReadBarrier::new(&socket),
-        socket,
+        line: Line::Socket(socket.clone()),
         incoming,
         unique_name: Arc::from(""),
         guid: guid.trim().to_owned(),
         takes_descriptors,
-    })
+    };
+    Ok((socket, connected))
 }
 
 /// Sends our user id and that we accept file descriptors. Without the latter a bus replies with an error for a message

@@ -11,9 +11,10 @@
 //! Limits: [`MESSAGE_LEN_MAX`], as in the specification; a longer message is a protocol error. [`DESCRIPTORS_MAX`] file
 //! descriptors of one message.
 
-use std::{collections::VecDeque, os::fd::OwnedFd};
+use std::{collections::VecDeque, io, os::fd::OwnedFd};
 
 use zbus::Message;
+use zocp_bus::RawMessage;
 
 use super::socket::DESCRIPTORS_MAX;
 use crate::{errors::Refusal, message::received::received};
@@ -72,6 +73,19 @@ impl Incoming {
         if self.partial.is_empty() || self.descriptors.len() > DESCRIPTORS_MAX {
             self.descriptors.clear();
         }
+        Ok(())
+    }
+
+    /// Decodes a message that came whole, from a bus within this process.
+    ///
+    /// # Errors
+    /// No further file descriptor can be opened.
+    pub(super) fn take(&mut self, message: &RawMessage) -> io::Result<()> {
+        for descriptor in message.descriptors().into_iter().flat_map(|all| all.iter()) {
+            self.descriptors.push(descriptor.try_clone()?);
+        }
+        self.add(message.parts().map(|part| &part[..]).concat());
+        self.descriptors.clear();
         Ok(())
     }
 

@@ -10,7 +10,7 @@
 //! stopped, the queued messages are sent before the socket is closed.
 //! Limits: `QUEUED_MAX` octets may wait to be written; above that the socket is not read, and senders wait in
 //! [`BusConnection::room`].
-//! Layout: `handshake` connects; `socket` reads and writes; `incoming` decodes and `queue` holds outgoing messages;
+//! Layout: `handshake` connects; `line` is the way to the bus; `socket` reads and writes; `incoming` decodes and `queue` holds outgoing messages;
 //! `event_loop` serves a connection; `zbus_transport` lets zbus use the same socket code.
 //! Not here: connections that serve a table of objects (`crate::server`).
 
@@ -19,6 +19,7 @@ mod error;
 mod event_loop;
 mod handshake;
 mod incoming;
+mod line;
 mod queue;
 mod read_barrier;
 mod reading;
@@ -45,13 +46,13 @@ pub use self::{
     backoff::Backoff,
     error::ConnectError,
     event_loop::{Ended, Handler, run},
-    handshake::connect,
+    handshake::{Connected, attach, connect},
     read_barrier::ReadBarrier,
     zbus_transport::{Descriptors, ready},
 };
 use self::{
+    line::Line,
     queue::{Queue, Written},
-    socket::Socket,
     waker::Waker,
 };
 use crate::{
@@ -186,10 +187,10 @@ impl BusConnection {
         self.shared.room.notify_waiters();
     }
 
-    fn write(&self, socket: &Socket) -> std::io::Result<Written> {
+    fn write(&self, line: &Line) -> std::io::Result<Written> {
         let mut queue = self.lock();
         let was_full = queue.octets() >= QUEUED_MAX;
-        let written = queue.write(socket);
+        let written = line.write(&mut queue);
         let is_full = queue.octets() >= QUEUED_MAX;
         drop(queue);
         if was_full && !is_full {

@@ -39,6 +39,11 @@ impl Queue {
         self.octets
     }
 
+    /// Takes all messages, of which none may be partly written.
+    pub(super) fn take(&mut self) -> VecDeque<Bytes> {
+        std::mem::take(self).messages
+    }
+
     /// Writes as much as the socket accepts.
     pub(super) fn write(&mut self, socket: &Socket) -> io::Result<Written> {
         self.write_by(|slices| socket.try_write(slices))

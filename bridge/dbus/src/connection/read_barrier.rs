@@ -32,6 +32,14 @@ impl ReadBarrier {
         }
     }
 
+    /// Of a connection of which it is not known.
+    pub(super) fn unknown() -> Self {
+        Self {
+            socket: None,
+            is_marked: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
     /// A message may have arrived that was not processed.
     pub(super) fn mark(&self) {
         self.is_marked.store(true, Ordering::Release);

@@ -375,3 +375,72 @@ async fn buses_are_reached_by_abstract_names_and_over_tcp_too() {
     let connected = connect(&format!("tcp:host=127.0.0.1,port={port}")).await;
     assert!(connected.unwrap().unique_name().starts_with(':'));
 }
+
+/// A connection to a bus within this process.
+async fn attached(bus: &zocp_bus::Server) -> AttachedFixture {
+    let connected = attach(&bus.handle()).await.unwrap();
+    let name = connected.unique_name().to_string();
+    let (connection, recorder) = (BusConnection::default(), Recorder::default());
+    let event_loop = {
+        let (connection, mut recorder) = (connection.clone(), recorder.clone());
+        let stop = CancellationToken::new();
+        tokio::spawn(async move { run(&connection, connected, &mut recorder, &stop).await })
+    };
+    AttachedFixture {
+        connection,
+        name,
+        recorder,
+        event_loop,
+    }
+}
+
+struct AttachedFixture {
+    connection: BusConnection,
+    name: String,
+    recorder: Recorder,
+    event_loop: tokio::task::JoinHandle<Ended>,
+}
+
+#[tokio::test]
+async fn a_connection_within_the_process_is_one_like_any_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bus");
+    let bus = zocp_bus::Server::bind(&path, zocp_bus::ServerConfig::for_user()).unwrap();
+    let attached = attached(&bus).await;
+    let address = format!("unix:path={}", path.display());
+    let client = zbus::connection::Builder::address(&*address);
+    let client = client.build().await.unwrap();
+    let client_name = client.unique_name().unwrap().to_string();
+    let mut told = MessageStream::from(&client);
+    for len in [0, 3, 70_000, 2 << 20] {
+        let signal = Message::signal("/", "org.a.B", "C").destination(client_name.clone());
+        let signal = Outgoing::build(signal, &vec![7u8; len]).unwrap();
+        attached.connection.push(signal);
+        let message = loop {
+            let message = soon(told.next()).await.unwrap().unwrap();
+            if message.header().member().is_some_and(|name| name == "C") {
+                break message;
+            }
+        };
+        assert_eq!(message.header().sender().unwrap().as_str(), attached.name);
+        assert_eq!(message.body().deserialize::<&[u8]>().unwrap().len(), len);
+        let back = Message::signal("/", "org.a.B", "Back").destination(attached.name.clone());
+        client
+            .send(&back.build(&vec![8u8; len]).unwrap())
+            .await
+            .unwrap();
+        let is_it = |it: &Message| {
+            it.header().member().is_some_and(|name| name == "Back")
+                && it
+                    .body()
+                    .deserialize::<&[u8]>()
+                    .is_ok_and(|body| body.len() == len)
+        };
+        attached.recorder.first(is_it).await;
+    }
+    drop(bus);
+    assert!(matches!(
+        soon(attached.event_loop).await.unwrap(),
+        Ended::Failed(_)
+    ));
+}

@@ -34,7 +34,7 @@ use zbus::{
 
 use super::{
     error::ConnectError,
-    handshake::{Connected, connect},
+    handshake::{Connected, connect_socket},
     incoming::{Inbound, Incoming},
     queue::{Queue, Written},
     reading::read_into,
@@ -113,7 +113,7 @@ pub async fn ready(address: &str, descriptors: Descriptors, report: Report) -> z
             name: None,
         });
     }
-    let connected = connect(address).await.map_err(|error| match error {
+    let (socket, connected) = connect_socket(address).await.map_err(|error| match error {
         ConnectError::Address(error) => error,
         ConnectError::Unreachable(error) => {
             zbus::Error::Connection(error.into(), parsed.to_owned().into())
@@ -122,7 +122,7 @@ pub async fn ready(address: &str, descriptors: Descriptors, report: Report) -> z
     })?;
     let name = connected.unique_name();
     let guid = Guid::try_from(connected.guid.clone())?;
-    let split = split(connected, descriptors, report);
+    let split = split(socket, connected, descriptors, report);
     Ok(Ready {
         builder: Builder::authenticated_socket(split, guid),
         name: Some(name),
@@ -130,12 +130,12 @@ pub async fn ready(address: &str, descriptors: Descriptors, report: Report) -> z
 }
 
 fn split(
+    socket: Arc<Socket>,
     connected: Connected,
     descriptors: Descriptors,
     report: Report,
 ) -> Split<Box<dyn ReadHalf>, Box<dyn WriteHalf>> {
     let Connected {
-        socket,
         incoming,
         takes_descriptors,
         ..

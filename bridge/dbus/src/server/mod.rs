@@ -40,10 +40,11 @@ use std::{
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Message, Variant};
+use zocp_bus::Handle;
 
 pub use self::interfaces::{InterfaceHandler, Interfaces, strings, undeclared, unknown_method};
 use crate::{
-    connection::until,
+    connection::{ConnectError, Connected, attach, connect, until},
     errors::Refusal,
     message::Outgoing,
     objects::{Objects, ReplyToken},
@@ -60,6 +61,8 @@ pub struct BusContext {
     may_have_policy: bool,
     machine_id: Option<Arc<str>>,
     report: Report,
+    /// The bus itself, where it is a part of this process.
+    within: Option<Handle>,
 }
 
 impl BusContext {
@@ -78,6 +81,25 @@ impl BusContext {
             may_have_policy: kind != BusScope::Session,
             machine_id: machine_id(),
             report: Report::default(),
+            within: None,
+        }
+    }
+
+    /// The same bus, which is a part of this process: some connections need no socket then.
+    #[must_use]
+    pub fn within(mut self, bus: Handle) -> Self {
+        self.within = Some(bus);
+        self
+    }
+
+    /// A connection for messages that are passed on.
+    ///
+    /// # Errors
+    /// See `ConnectError`.
+    pub async fn connect(&self) -> Result<Connected, ConnectError> {
+        match &self.within {
+            Some(bus) => attach(bus).await,
+            None => connect(&self.address).await,
         }
     }
 

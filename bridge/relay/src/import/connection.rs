@@ -16,7 +16,7 @@ use super::{
     state::{BusId, ImportId, OWN_BUS, State},
 };
 use zocp_dbus::{
-    connection::{Backoff, BusConnection, Ended, Handler, connect, run},
+    connection::{Backoff, BusConnection, Ended, Handler, run},
     errors::Refusal,
     message::Octets,
 };
@@ -82,7 +82,7 @@ async fn keep(
     let context = &importer.shared.context;
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() {
-        match connect(place.site.address()).await {
+        match place.site.connect().await {
             Ok(connected) => {
                 backoff.reset();
                 let unique: Arc<str> = connected.unique_name();

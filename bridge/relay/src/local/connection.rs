@@ -25,7 +25,7 @@ pub(super) fn serve(services: &LocalServices, name: Arc<str>, connection: Connec
         let Connection { bus, stop } = &connection;
         let mut backoff = Backoff::default();
         while !stop.is_cancelled() {
-            match connect(services.shared.view.address()).await {
+            match services.shared.view.connect().await {
                 Ok(connected) => {
                     services.input(|state| state.handle_served(&name));
                     let mut handler = ServiceHandler {
