@@ -9,6 +9,7 @@
 )]
 
 mod dmx;
+mod examples;
 mod exec;
 mod face;
 mod look;
@@ -51,6 +52,7 @@ pub(crate) struct Args {
 
 /// What every command takes.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of all commands")]
 pub(crate) struct Common {
     /// Print JSON: one value, of `watch` one value a line
     #[arg(long, global = true)]
@@ -74,18 +76,23 @@ pub(crate) struct Common {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the bridge: show the nodes of the mesh on the bus
+    #[command(after_help = examples::BRIDGE)]
     Bridge(BridgeArgs),
     /// Show the whole thing on this machine alone: a bridge and two nodes
+    #[command(after_help = examples::DEMO)]
     Demo,
     /// List the peers that are present
+    #[command(after_help = examples::LIST)]
     List,
     /// Show the objects and capabilities of a node, or of all
+    #[command(after_help = examples::TREE)]
     Tree {
         /// Its name, its label, or the beginning of its UUID
         #[arg(add = ArgValueCandidates::new(complete::nodes))]
         node: Option<String>,
     },
     /// Print a value, or all values of a node
+    #[command(after_help = examples::GET)]
     Get {
         /// The node: its name, its label, or the beginning of its UUID
         #[arg(add = ArgValueCandidates::new(complete::nodes))]
@@ -95,6 +102,7 @@ pub(crate) enum Command {
         name: Option<String>,
     },
     /// Set a value
+    #[command(after_help = examples::SET)]
     Set {
         /// The node: its name, its label, or the beginning of its UUID
         #[arg(add = ArgValueCandidates::new(complete::nodes))]
@@ -107,6 +115,7 @@ pub(crate) enum Command {
         value: String,
     },
     /// Call a method and print what it answers
+    #[command(after_help = examples::CALL)]
     Call {
         /// The node: its name, its label, or the beginning of its UUID
         #[arg(add = ArgValueCandidates::new(complete::nodes))]
@@ -121,6 +130,7 @@ pub(crate) enum Command {
     /// Publish a value on the mesh, and print what arrives, until Ctrl-C
     ///
     /// The bridge shows it as its own, as long as this runs. When the bridge is started anew, it is published again.
+    #[command(after_help = examples::PUBLISH)]
     Publish {
         /// Its name
         name: String,
@@ -150,11 +160,13 @@ pub(crate) enum Command {
         lasting: bool,
     },
     /// Take a lasting value away that was published on this bridge
+    #[command(after_help = examples::UNPUBLISH)]
     Unpublish {
         /// Its name, with the objects before it, `cam.pan`
         name: String,
     },
     /// Print values and signals as they come, until Ctrl-C
+    #[command(after_help = examples::WATCH)]
     Watch {
         /// Only this node, also when it is not there yet
         #[arg(add = ArgValueCandidates::new(complete::nodes))]
@@ -170,11 +182,13 @@ pub(crate) enum Command {
     /// Messages by what they say, with their octets; calls with how long they took; who comes and goes;
     /// what is turned away or refused. Every filter that is given must fit. It costs the bridge nothing
     /// when nobody watches, and never waits for who does: what is missing is told as a number.
+    #[command(after_help = examples::MONITOR)]
     Monitor(MonitorArgs),
     /// Find what is usually wrong, and say what to do
     ///
     /// Looks at the configuration, the network, the firewall, the bus and the bridge that runs, and changes
     /// nothing. Warnings are no problems: the exit code is 12 only where something cannot be meant so.
+    #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
     /// Serve a page to see and patch the mesh, until Ctrl-C
     ///
@@ -186,6 +200,7 @@ pub(crate) enum Command {
     /// Keys set values and make and remove wires; `?` lists them.
     Top,
     /// List the wires, by whomever they were made
+    #[command(after_help = examples::WIRES)]
     Wires {
         /// Go on, and print each that changes, until Ctrl-C
         #[arg(long)]
@@ -196,8 +211,10 @@ pub(crate) enum Command {
     /// An end is NODE:CAPABILITY, the capability with the objects before it, `cam.zoom`; or a property, a
     /// method or a signal of a service of this bus, dbus:SERVICE:/PATH:INTERFACE.MEMBER. A name with a
     /// colon in it may be written as its label, `a_3ab` for `a:b`.
+    #[command(after_help = examples::WIRE)]
     Wire(WireArgs),
     /// Take a wire away, by whomever it was made
+    #[command(after_help = examples::UNWIRE)]
     Unwire {
         /// Where it begins, as with `wire`
         #[arg(add = ArgValueCandidates::new(complete::wires_from))]
@@ -207,11 +224,12 @@ pub(crate) enum Command {
         to: String,
     },
     /// Keep values and wires, and restore them
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::SCENE)]
     Scene(SceneCommand),
     /// Let peers use a service of this bus, until Ctrl-C
     ///
     /// Lasting exports are in the configuration, as `[[export]]`.
+    #[command(after_help = examples::EXPORT)]
     Export {
         /// Its name, org.example.Name, or org.example.* for all below it
         #[arg(add = ArgValueCandidates::new(complete::services))]
@@ -259,11 +277,12 @@ pub(crate) enum Command {
     /// lights. Connect its ports with jack_connect or a patch bay.
     Midi(MidiArgs),
     /// Make or show the key of this machine, for a secure mesh
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::KEY)]
     Key(KeyCommand),
     /// Trust a node of a secure mesh from now on, after comparing fingerprints; without one, list all keys
     ///
     /// Shows the fingerprint and asks whether its owner sees the same. Nobody else is met on a secure mesh.
+    #[command(after_help = examples::TRUST)]
     Trust {
         /// Who: a key, a fingerprint or a UUID or the beginning of one, an address, or a node's name
         #[arg(add = ArgValueCandidates::new(complete::fingerprints))]
@@ -273,6 +292,7 @@ pub(crate) enum Command {
         yes: bool,
     },
     /// Trust a node of a secure mesh no longer, and end all connections with it
+    #[command(after_help = examples::DISTRUST)]
     Distrust {
         /// Who, as for trust
         #[arg(add = ArgValueCandidates::new(complete::fingerprints))]
@@ -281,17 +301,19 @@ pub(crate) enum Command {
     /// Have systemd start the bridge, with the session or with the machine
     ///
     /// Packages bring the same files. The configuration is that which `zocp bridge` reads.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::SERVICE)]
     Service(ServiceCommand),
     /// Print the completions of a shell, which then asks the running bridge for names
     ///
     /// bash: `source <(zocp completions bash)` in ~/.bashrc; zsh: the same in ~/.zshrc, behind compinit; fish:
     /// `zocp completions fish | source` in ~/.config/fish/config.fish.
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// The shell
         shell: Shell,
     },
     /// Print the manual page
+    #[command(after_help = examples::MAN)]
     Man {
         /// Write pages into this directory instead, one of the whole and one for each command
         #[arg(long, value_name = "DIRECTORY")]
@@ -552,6 +574,35 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    /// Every line `  zocp …` at the end of a help, without what is behind it.
+    #[test]
+    fn the_examples_of_the_help_are_command_lines() {
+        let mut read = 0;
+        for command in Args::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default().replace("\\\n", "");
+            for line in help.lines().filter(|line| line.contains("zocp ")) {
+                let line = line.trim().trim_start_matches("sudo ");
+                let line = line.trim_start_matches("source <(").trim_end_matches(')');
+                let line = line.split(" #").next().unwrap_or_default();
+                let line = line.split(" |").next().unwrap_or_default();
+                let words = line
+                    .split("\'")
+                    .enumerate()
+                    .flat_map(|(at, part)| match at % 2 {
+                        0 => part.split_whitespace().collect(),
+                        _ => vec![part],
+                    });
+                let words: Vec<&str> = words.collect();
+                if let Err(error) = Args::try_parse_from(&words) {
+                    panic!("{line}: {error}");
+                }
+                read += 1;
+            }
+        }
+        assert!(read > 40, "{read} examples are read");
     }
 
     #[test]

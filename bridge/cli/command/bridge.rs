@@ -5,6 +5,8 @@
 
 mod reading;
 
+use std::path::PathBuf;
+
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -14,7 +16,7 @@ use zocp_daemon::{
     run::{RunError, Status, run as run_bridge},
 };
 use zocp_dbus::bus::{BusError, BusKind};
-use zocp_node::{Network, StartError};
+use zocp_node::{Network, PublicKey, StartError};
 
 use self::reading::Reading;
 use crate::{
@@ -32,6 +34,14 @@ pub(crate) async fn run(args: BridgeArgs, bus: Option<String>) -> Result<(), Fai
     let key = settings.key();
     let hangup = signal(SignalKind::hangup())?;
     let shutdown = end_signals(&[])?;
+    let about = about(key, reading.file());
+    let told = move |status| {
+        let is_ready = matches!(status, Status::Ready { .. });
+        told(status);
+        if is_ready {
+            eprintln!("zocp: {about}");
+        }
+    };
     // One is enough: who is faster than the bridge waits.
     let (reload, reloads) = mpsc::channel(1);
     tokio::select! {
@@ -54,6 +64,19 @@ pub(crate) fn end_signals(
         let ends = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
         futures_util::future::select_all(ends).await;
     })
+}
+
+/// The version, the kind of mesh, and the file that was read.
+fn about(key: Option<PublicKey>, file: Option<PathBuf>) -> String {
+    let mesh = match key {
+        Some(key) => format!("secure mesh, fingerprint {}", key.fingerprint()),
+        None => String::from("open mesh"),
+    };
+    let file = match file {
+        Some(file) => format!("configuration {}", file.display()),
+        None => String::from("no configuration file"),
+    };
+    format!("version {}, {mesh}, {file}", env!("CARGO_PKG_VERSION"))
 }
 
 fn told(status: Status) {

@@ -4,15 +4,17 @@
 //! functions that ask nobody. A finding is good, a warning, a problem, or unknown where nothing can be said.
 //! Invariants: DOCTOR-1. nothing is changed, here or at the bridge. DOCTOR-2. a fact that cannot be had spoils no other
 //! finding. DOCTOR-3. the exit code tells of problems alone.
-//! Layout: `finding` is what is said, `machine` looks at this machine, `bridge` at the running bridge, `probe` tries
+//! Layout: `finding` is what is said, `holder` finds who has a port, `machine` looks at this machine, `bridge` at the running bridge, `probe` tries
 //! what can be tried, `reach` says what that means.
 
 mod bridge;
 mod finding;
+mod holder;
 mod machine;
 mod probe;
 mod reach;
 
+use rustix::process::getuid;
 use serde_json::Value;
 
 use self::{
@@ -66,7 +68,14 @@ async fn of_bridge(client: &Client, machine: &Machine) -> Vec<Finding> {
 }
 
 fn of_bus(failure: &Failure) -> Finding {
-    Finding::problem("bus", failure.message()).advice(
+    let finding = Finding::problem("bus", failure.message());
+    if getuid().is_root() {
+        return finding.advice(
+            "root has no session bus: run it as the user whose bridge is meant (`sudo -u ada zocp doctor` does not reach \
+             the session of ada either), or look at that of the machine with `--bus system`",
+        );
+    }
+    finding.advice(
         "over ssh and in containers there is often no session bus: `zocp bridge` starts one of its own, and \
          prints its address for --bus; a bridge of the whole machine is on `--bus system`",
     )

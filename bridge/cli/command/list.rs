@@ -1,4 +1,4 @@
-//! `zocp list`: the peers that are present, and this bridge, which is a node as well.
+//! `zocp list`: the peers that are present, and this bridge where it publishes or exports something.
 
 use serde_json::Value;
 
@@ -15,7 +15,10 @@ pub(crate) async fn run(output: &Output, bus: Option<String>) -> Result<(), Fail
     if peers.is_empty() {
         eprintln!("zocp: no peers are present yet");
     }
-    peers.push(client.own().await?);
+    let own = client.own().await?;
+    if !client.tree(&own.bus_name).await?.is_empty() {
+        peers.push(own);
+    }
     if output.json {
         let list: Vec<Value> = peers.iter().map(PeerView::to_json).collect();
         return Ok(output.value(&Value::from(list))?);

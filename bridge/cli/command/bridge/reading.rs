@@ -84,16 +84,24 @@ impl Reading {
         Ok(reload)
     }
 
+    /// The file that is read, if there is one.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        let found = || places().into_iter().find(|place| place.exists());
+        self.place.clone().or_else(found)
+    }
+
     fn read(&self) -> Result<Config, ConfigError> {
         let file = match &self.place {
             Some(file) => Config::read(file)?,
-            None => Config::find(&search_path(
-                directory("XDG_CONFIG_HOME"),
-                directory("HOME"),
-            ))?,
+            None => Config::find(&places())?,
         };
         Ok(self.said.clone().over(file).over(customary()))
     }
+}
+
+/// Where the file may be.
+fn places() -> Vec<PathBuf> {
+    search_path(directory("XDG_CONFIG_HOME"), directory("HOME"))
 }
 
 /// What is the custom on this machine, unless something else is said.

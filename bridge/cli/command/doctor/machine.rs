@@ -13,7 +13,7 @@ use std::{
 
 use zocp_daemon::config::{Config, ConfigError, Settings, search_path};
 
-use super::{finding::Finding, probe};
+use super::{finding::Finding, holder::holders, probe};
 
 /// Facts of this machine.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Machine {
     rules: Option<String>,
     /// Whether the port of the beacons is another program's alone.
     is_port_taken: bool,
+    /// Who has it, as far as one may see.
+    port_holders: Vec<String>,
     now: SystemTime,
 }
 
@@ -50,9 +52,13 @@ impl Machine {
             interfaces,
             rules: rules(),
             is_port_taken: false,
+            port_holders: Vec::new(),
             now: SystemTime::now(),
         };
         machine.is_port_taken = probe::is_taken(machine.beacon_port());
+        if machine.is_port_taken {
+            machine.port_holders = holders(machine.beacon_port());
+        }
         machine
     }
 
@@ -149,8 +155,11 @@ impl Machine {
 
     fn port(&self) -> Option<Finding> {
         let port = self.beacon_port();
-        let found =
-            format!("another program has UDP port {port}, which beacons come to, for itself");
+        let holder = match &self.port_holders[..] {
+            [] => String::from("another program"),
+            holders => holders.join(" and "),
+        };
+        let found = format!("{holder} has UDP port {port}, which beacons come to, for itself");
         let advice = format!(
             "end that one, `ss -ulpn sport = :{port}` shows which it is, or have all nodes use another port: \
              `mesh.port`"
@@ -251,6 +260,7 @@ mod tests {
             interfaces: vec!["eth0".to_owned(), "lo".to_owned()],
             rules: rules.map(str::to_owned),
             is_port_taken: false,
+            port_holders: Vec::new(),
             now: SystemTime::UNIX_EPOCH + RELEASED * 2,
         }
     }

@@ -1,0 +1,74 @@
+//! The examples that stand at the end of the help of each command. A test reads each as a command line.
+
+pub(super) const BRIDGE: &str = "Examples:
+  zocp bridge                                            # every network, the session bus
+  zocp bridge --interface eth0 --name stage
+  zocp bridge --export 'org.mpris.MediaPlayer2.*'        # others may use the players of this machine";
+pub(super) const DEMO: &str = "Examples:
+  zocp demo
+  zocp demo --bus embedded                               # on a bus of its own";
+pub(super) const LIST: &str = "Examples:
+  zocp list
+  zocp list --json";
+pub(super) const TREE: &str = "Examples:
+  zocp tree
+  zocp tree lamp";
+pub(super) const GET: &str = "Examples:
+  zocp get lamp brightness
+  zocp get lamp                                          # all values";
+pub(super) const SET: &str = "Examples:
+  zocp set lamp brightness 0.8
+  zocp set lamp colour 1,0.5,0";
+pub(super) const CALL: &str = "Examples:
+  zocp call lamp blink 3";
+pub(super) const PUBLISH: &str = "Examples:
+  zocp publish fader 0.5 --access rwe --min 0 --max 1
+  zocp publish load - --hint flt                         # each line of stdin is a value";
+pub(super) const UNPUBLISH: &str = "Examples:
+  zocp unpublish fader";
+pub(super) const WATCH: &str = "Examples:
+  zocp watch
+  zocp watch fader level
+  zocp watch desk go -n 1 --for 60                       # waits a minute for one value";
+pub(super) const MONITOR: &str = "Examples:
+  zocp monitor --peer lamp
+  zocp monitor --verb SET -n 10
+  zocp monitor --write show.pcapng                       # for Wireshark";
+pub(super) const DOCTOR: &str = "Examples:
+  zocp doctor
+  zocp doctor --config ./bridge.toml";
+pub(super) const WIRES: &str = "Examples:
+  zocp wires
+  zocp wires --watch";
+pub(super) const WIRE: &str = "Examples:
+  zocp wire fader:level lamp:brightness
+  zocp wire fader:level lamp:brightness --scale 0..1=0.2..0.6
+  zocp wire fader:level lamp:on --expr 'value > 0.5'
+  zocp wire fader:level \\
+    dbus:org.mpris.MediaPlayer2.mpv:/org/mpris/MediaPlayer2:org.mpris.MediaPlayer2.Player.Volume";
+pub(super) const UNWIRE: &str = "Examples:
+  zocp unwire fader:level lamp:brightness";
+pub(super) const SCENE: &str = "Examples:
+  zocp scene save evening
+  zocp scene load evening --over 5s
+  zocp scene diff evening";
+pub(super) const EXPORT: &str = "Examples:
+  zocp export org.mpris.MediaPlayer2.mpv --peer foh
+  zocp export org.freedesktop.Notifications --learn      # prints the rules that were needed";
+pub(super) const KEY: &str = "Examples:
+  zocp key new ~/.config/zocp/key
+  zocp key show ~/.config/zocp/key";
+pub(super) const TRUST: &str = "Examples:
+  zocp trust                                             # lists all keys
+  zocp trust 87cb-1132-682d-d23f-b20c";
+pub(super) const DISTRUST: &str = "Examples:
+  zocp distrust stage";
+pub(super) const SERVICE: &str = "Examples:
+  zocp service install
+  zocp service install --dry-run
+  sudo zocp service install --system";
+pub(super) const COMPLETIONS: &str = "Examples:
+  source <(zocp completions bash)";
+pub(super) const MAN: &str = "Examples:
+  zocp man | man -l -
+  zocp man --directory ~/.local/share/man/man1";
