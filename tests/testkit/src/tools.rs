@@ -88,6 +88,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/include/systemd/sd-bus.h", "libsystemd-dev"),
     ("/usr/lib/mpv-mpris/mpris.so", "mpv-mpris"),
     ("/usr/lib/polkit-1/polkitd", "polkitd"),
+    ("/usr/lib/systemd/user/dbus.socket", "dbus-user-session"),
     ("/usr/lib/python3/dist-packages/dasbus", "python3-dasbus"),
     ("/usr/lib/python3/dist-packages/dbus", "python3-dbus"),
     (
