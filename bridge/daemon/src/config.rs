@@ -17,6 +17,7 @@ mod ports;
 mod services;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::{
     net::SocketAddr,
@@ -77,6 +78,12 @@ pub struct MeshConfig {
     pub mailbox_port: Option<String>,
     /// Endpoints, "tcp://HOST:PORT", of peers to meet without beacons. Default: none.
     pub peers: Option<Vec<String>>,
+    /// Endpoints, "tcp://HOST:PORT", of nodes with which to exchange who is there, where no beacon reaches. One, or a
+    /// list. Default: none.
+    #[serde(deserialize_with = "texts::one_or_more")]
+    pub gossip: Option<Vec<String>>,
+    /// Where to listen for such nodes, "tcp://ADDRESS:PORT". Default: nowhere.
+    pub gossip_listen: Option<String>,
     /// Groups to be in besides ZOCP. Default: none.
     pub groups: Option<Vec<String>>,
     /// Seconds of silence after which a peer is asked for a sign of life. Default: 5.
@@ -246,6 +253,8 @@ impl Config {
                 port: self.mesh.port.or(below.mesh.port),
                 mailbox_port: self.mesh.mailbox_port.or(below.mesh.mailbox_port),
                 peers: self.mesh.peers.or(below.mesh.peers),
+                gossip: self.mesh.gossip.or(below.mesh.gossip),
+                gossip_listen: self.mesh.gossip_listen.or(below.mesh.gossip_listen),
                 groups: self.mesh.groups.or(below.mesh.groups),
                 evasive: self.mesh.evasive.or(below.mesh.evasive),
                 expiry: self.mesh.expiry.or(below.mesh.expiry),
@@ -298,7 +307,18 @@ impl Config {
         }
         node.mailbox_ports = self.mesh.mailbox_port.map(ports::checked).transpose()?;
         for peer in self.mesh.peers.unwrap_or_default() {
-            node.peers.push(checked_endpoint(peer)?);
+            node.peers.push(checked_endpoint("mesh.peers", peer)?);
+        }
+        for server in self.mesh.gossip.unwrap_or_default() {
+            node.gossip.push(checked_endpoint("mesh.gossip", server)?);
+        }
+        let listen = self.mesh.gossip_listen;
+        let listen = listen.map(|listen| checked_endpoint("mesh.gossip_listen", listen));
+        node.gossip_listen = listen.transpose()?;
+        let has_gossip = !node.gossip.is_empty() || node.gossip_listen.is_some();
+        if has_gossip && node.security.is_some() {
+            let reason = "gossip is not encrypted: on a secure mesh name the `peers` with their keys instead";
+            return Err(invalid("mesh.gossip", &reason));
         }
         for group in self.mesh.groups.unwrap_or_default() {
             node.groups.push(checked_name("mesh.groups", group)?);
@@ -472,14 +492,14 @@ fn checked_name(key: &'static str, name: String) -> Result<String, ConfigError> 
     }
 }
 
-fn checked_endpoint(endpoint: String) -> Result<String, ConfigError> {
+fn checked_endpoint(name: &'static str, endpoint: String) -> Result<String, ConfigError> {
     // On a secure mesh, the key.
     let (place, key) = match endpoint.split_once('|') {
         Some((place, key)) => (place, Some(key)),
         None => (endpoint.as_str(), None),
     };
     if let Some(Err(error)) = key.map(str::parse::<PublicKey>) {
-        return Err(invalid("mesh.peers", &format!("\"{endpoint}\": {error}")));
+        return Err(invalid(name, &format!("\"{endpoint}\": {error}")));
     }
     let place = place
         .strip_prefix("tcp://")
@@ -489,7 +509,7 @@ fn checked_endpoint(endpoint: String) -> Result<String, ConfigError> {
             Ok(endpoint)
         }
         _ => Err(invalid(
-            "mesh.peers",
+            name,
             &format!("\"{endpoint}\" is not tcp://HOST:PORT"),
         )),
     }

@@ -44,6 +44,11 @@ pub struct Config {
     /// Endpoints (`tcp://host:port`) of peers to connect to without beacons; on a secure mesh with their keys
     /// (`tcp://host:port|key`).
     pub peers: Vec<String>,
+    /// Endpoints (`tcp://host:port`) of nodes with which to exchange who is there, as zyre's gossip does, where no beacon
+    /// reaches. Not on a secure mesh.
+    pub gossip: Vec<String>,
+    /// Where to listen for such nodes, `tcp://address:port`; `None`: nowhere.
+    pub gossip_listen: Option<String>,
     /// Groups to join, beside `ZOCP`, in which every node is.
     pub groups: Vec<String>,
     /// Headers to send beside `X-ZOCP` and `X-ZOCP-DBUS`, as name and value.
@@ -120,6 +125,20 @@ impl Config {
         self
     }
 
+    /// The same that exchanges with these nodes, by their endpoints, who is there.
+    #[must_use]
+    pub fn with_gossip<S: Into<String>>(mut self, endpoints: impl IntoIterator<Item = S>) -> Self {
+        self.gossip = endpoints.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The same that listens there for such nodes, `tcp://address:port`.
+    #[must_use]
+    pub fn with_gossip_listen(mut self, endpoint: impl Into<String>) -> Self {
+        self.gossip_listen = Some(endpoint.into());
+        self
+    }
+
     /// The same in these groups, beside `ZOCP`.
     #[must_use]
     pub fn with_groups<S: Into<String>>(mut self, groups: impl IntoIterator<Item = S>) -> Self {
@@ -183,6 +202,8 @@ impl Default for Config {
             mailbox_ports: None,
             security: None,
             peers: Vec::new(),
+            gossip: Vec::new(),
+            gossip_listen: None,
             groups: Vec::new(),
             headers: Vec::new(),
             follow: true,

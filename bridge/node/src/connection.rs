@@ -31,7 +31,7 @@ use zocp_zre::{DialEnd, DialId, LinkId};
 
 pub(crate) use self::dial::run_dial;
 pub(crate) use self::link::run_link;
-pub(crate) use self::stream::prepare;
+pub(crate) use self::stream::{prepare, read_into, shake_hands, write_out};
 use crate::clock;
 use crate::log_throttle::AddressLogThrottle;
 use crate::traffic::Traffic;

@@ -72,6 +72,7 @@ mod credit;
 mod error;
 mod event;
 mod events;
+mod gossip;
 mod handshake_limiter;
 mod handshakes;
 mod interfaces;

@@ -3,14 +3,14 @@
 //! Not here: what the node does then (`actor.rs`).
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zocp_model::{Follow, Model, NodeId};
-use zocp_zre::{GroupName, HEADER_BRIDGE, IdHash, PeerId, Times, Zre};
+use zocp_zre::{Endpoint, GroupName, HEADER_BRIDGE, IdHash, PeerId, Times, Zre};
 
 use crate::actor::{Actor, Parts, Queues};
 use crate::beacon::{Beacons, Datagram, Failure};
@@ -19,10 +19,11 @@ use crate::command::COMMANDS_MAX;
 use crate::config::{BeaconMode, Config, ZOCP_GROUP};
 use crate::credit::SendCredits;
 use crate::events::Events;
+use crate::gossip::{self, GossipParts};
 use crate::interfaces::{Network, Selection, Watch, choose, describe};
 use crate::ports::Ports;
 use crate::security::{HEADER_KEY, Security};
-use crate::shared::Shared;
+use crate::shared::{Commands, Shared};
 use crate::traffic::Traffic;
 
 /// Why a node could not start. Nothing is left behind.
@@ -57,6 +58,15 @@ pub enum StartError {
     Beacon {
         /// The port.
         port: u16,
+        /// The error of the kernel.
+        #[source]
+        error: io::Error,
+    },
+    /// The gossip cannot listen.
+    #[error("cannot listen for gossip at {address}: {error}")]
+    Gossip {
+        /// Where.
+        address: SocketAddr,
         /// The error of the kernel.
         #[source]
         error: io::Error,
@@ -109,6 +119,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
             .connect(clock::now(), endpoint)
             .map_err(|error| StartError::Config(format!("peer {endpoint}: {error}")))?;
     }
+    let gossip = gossip_parts(&config, (id, port), requests.clone(), stop.clone()).await?;
     let queues = Queues {
         commands: command_queue,
         requests: request_queue,
@@ -117,6 +128,9 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         events,
     };
     tokio::spawn(actor.run(mailbox, watch, queues));
+    if let Some(gossip) = gossip {
+        tokio::spawn(gossip::run(gossip));
+    }
     let shared = Shared {
         id,
         key: config.security.map(|security| security.keys.public()),
@@ -129,6 +143,47 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         stop,
     };
     Ok((shared, Events::new(event_queue)))
+}
+
+/// What the gossip needs; `None` without one.
+async fn gossip_parts(
+    config: &Config,
+    (id, port): (PeerId, u16),
+    requests: Commands,
+    stop: CancellationToken,
+) -> Result<Option<GossipParts>, StartError> {
+    if config.gossip.is_empty() && config.gossip_listen.is_none() {
+        return Ok(None);
+    }
+    if config.security.is_some() {
+        let text =
+            "gossip is not encrypted: on a secure mesh name the peers with their keys instead";
+        return Err(StartError::Config(text.to_owned()));
+    }
+    let endpoint = |text: &str| -> Result<Endpoint, StartError> {
+        let wrong = |error| StartError::Config(format!("gossip {text}: {error}"));
+        text.parse().map_err(wrong)
+    };
+    let servers = config.gossip.iter().map(|text| endpoint(text));
+    let listener = match &config.gossip_listen {
+        None => None,
+        Some(text) => {
+            let no_address =
+                || StartError::Config(format!("gossip {text}: no address to listen at"));
+            let address = endpoint(text)?.socket_addr().ok_or_else(no_address)?;
+            let listener = TcpListener::bind(address).await;
+            Some(listener.map_err(|error| StartError::Gossip { address, error })?)
+        }
+    };
+    Ok(Some(GossipParts {
+        id,
+        port,
+        servers: servers.collect::<Result<_, _>>()?,
+        listener,
+        requests,
+        silence_max: config.silence_max,
+        stop,
+    }))
 }
 
 fn selection(config: &Config) -> Selection {

@@ -52,6 +52,7 @@ mod beacon;
 mod command;
 mod config;
 mod endpoint;
+pub mod gossip;
 mod hash;
 mod mailbox;
 mod name;

@@ -96,6 +96,7 @@ const PACKAGES: &[(&str, &str)] = &[
         "python3-dbusmock",
     ),
     ("/usr/lib/python3/dist-packages/gi", "python3-gi"),
+    ("/usr/share/doc/libczmq4", "libczmq4"),
     (
         "/usr/lib/python3/dist-packages/jsonschema",
         "python3-jsonschema",

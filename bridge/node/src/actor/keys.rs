@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::{info, warn};
 use zocp_zmtp::PublicKey;
-use zocp_zre::{FirstUse, NodeKey, PeerId};
+use zocp_zre::{Endpoint, FirstUse, NodeKey, PeerId};
 
 use super::Actor;
 use crate::connection::PendingAuthorization;
@@ -64,6 +64,11 @@ impl Actor {
             }
         };
         met.map_err(|error| Invalid::Connect(error).into())
+    }
+
+    /// A gossip says which peer is at an endpoint.
+    pub(crate) fn introduce(&mut self, now: Instant, id: PeerId, endpoint: Endpoint) {
+        self.zre.introduce(now, id, endpoint);
     }
 
     pub(crate) fn trust(&mut self, key: PublicKey) -> Result<bool, NodeError> {

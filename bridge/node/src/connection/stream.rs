@@ -28,7 +28,7 @@ pub(crate) fn prepare(stream: &TcpStream, silence_max: Duration) -> io::Result<(
 }
 
 /// Exchanges greeting and READY; returns the peer's identity.
-pub(super) async fn shake_hands(
+pub(crate) async fn shake_hands(
     stream: &mut TcpStream,
     codec: &mut Connection,
 ) -> io::Result<Bytes> {
@@ -43,7 +43,7 @@ pub(super) async fn shake_hands(
 
 /// Waits for octets, and gives those of one read to the codec. Cancel-safe. After a read that does not fill the buffer
 /// tokio knows that the socket is empty, and spares the next attempt.
-pub(super) async fn read_into(stream: &mut TcpStream, codec: &mut Connection) -> io::Result<()> {
+pub(crate) async fn read_into(stream: &mut TcpStream, codec: &mut Connection) -> io::Result<()> {
     poll_fn(|context| {
         with_scratch(|scratch| {
             let mut octets = ReadBuf::new(scratch);
@@ -58,7 +58,7 @@ pub(super) async fn read_into(stream: &mut TcpStream, codec: &mut Connection) ->
 }
 
 /// Writes all output of the codec: handshake and PONGs.
-pub(super) async fn write_out(stream: &TcpStream, codec: &mut Connection) -> io::Result<()> {
+pub(crate) async fn write_out(stream: &TcpStream, codec: &mut Connection) -> io::Result<()> {
     while codec.output_len() > 0 {
         match stream.try_write(codec.output()) {
             Ok(len) => codec.consume_output(len),

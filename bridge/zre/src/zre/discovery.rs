@@ -64,6 +64,15 @@ impl Zre {
         }
     }
 
+    /// Somebody else says which peer is at an endpoint, in a [gossip](crate::gossip): it is met as by its own beacon. To be
+    /// said again as long as it holds. Does nothing on a secure mesh, where each peer says its key itself.
+    pub fn introduce(&mut self, now: Instant, id: PeerId, endpoint: Endpoint) {
+        let is_other = id != self.config.id && !self.is_own(&endpoint);
+        if is_other && !self.is_secure() && !self.is_shut_down {
+            self.meet(now, id, endpoint, None);
+        }
+    }
+
     /// Connects to the peer at an endpoint, and again whenever it is lost; no beacon is
     /// needed. The endpoint of a peer that is present already is only remembered.
     ///
