@@ -74,7 +74,7 @@ pub(crate) enum OscFace {
 impl OscArgs {
     pub(crate) fn into_face(self) -> Result<OscFace, Failure> {
         let remote = self.remote.map(Remote::Osc);
-        let remote = remote.or(self.remote_query.map(Remote::Query));
+        let remote = remote.or_else(|| self.remote_query.map(Remote::Query));
         let port = match &remote {
             Some(Remote::Query(_)) => 0,
             _ => LISTEN_PORT,
