@@ -95,7 +95,10 @@ fn a_shell_in_the_view_has_job_control_and_gives_the_terminal_back() {
         terminal.keys(&[&command, "Enter"]).await;
         let screen = terminal.shows("inner>").await;
         assert!(!screen.contains("no job control"), "{screen}");
-        terminal.keys(&["sleep 100", "Enter", "C-z"]).await;
+        let waiting = "sh -c 'echo is''-waiting; sleep 100'";
+        terminal.keys(&[waiting, "Enter"]).await;
+        terminal.shows("is-waiting").await;
+        terminal.keys(&["C-z"]).await;
         terminal.shows("Stopped").await;
         terminal.keys(&["kill %1", "Enter"]).await;
         let blink =
