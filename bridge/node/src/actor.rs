@@ -41,6 +41,7 @@ use crate::acceptor::accept;
 use crate::backlog::Backlog;
 use crate::beacon::{Beacons, Datagram, Failure};
 use crate::call::CallResult;
+use crate::channel::Channels;
 use crate::clock;
 use crate::command::Command;
 use crate::config::Config;
@@ -71,6 +72,7 @@ pub(crate) struct Actor {
     /// Dials that have something to write or are to be closed.
     dirty: Vec<DialId>,
     credits: Arc<SendCredits>,
+    channels: Arc<Channels>,
     traffic: Arc<Traffic>,
     pings: HashMap<PeerId, VecDeque<oneshot::Sender<Duration>>>,
     calls: HashMap<CallId, (PeerId, oneshot::Sender<CallResult>)>,
@@ -104,6 +106,7 @@ pub(crate) struct Parts {
     /// For the tasks of connections.
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) credits: Arc<SendCredits>,
+    pub(crate) channels: Arc<Channels>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) stop: CancellationToken,
     pub(crate) hash: IdHash,
@@ -133,6 +136,7 @@ impl Actor {
                 .as_ref()
                 .map(|security| security.keys.clone()),
             traffic: Arc::clone(&parts.traffic),
+            tickets: parts.channels.tickets.clone(),
             old: AddressLogThrottle::default(),
         };
         Self {
@@ -150,6 +154,7 @@ impl Actor {
             dials: HashMap::with_hasher(hash),
             dirty: Vec::new(),
             credits: parts.credits,
+            channels: parts.channels,
             traffic: parts.traffic,
             pings: HashMap::new(),
             calls: HashMap::new(),

@@ -29,11 +29,12 @@ use tracing::warn;
 use zocp_zmtp::{Connection, KeyPair, Message, PublicKey};
 use zocp_zre::{DialEnd, DialId, LinkId};
 
-pub(crate) use self::dial::run_dial;
+pub(crate) use self::dial::{open_channel, run_dial};
 pub(crate) use self::link::run_link;
-pub(crate) use self::stream::{prepare, read_into, shake_hands, write_out};
+pub(crate) use self::stream::{prepare, read_into, shake_hands, try_read, with_scratch, write_out};
 use crate::clock;
 use crate::log_throttle::AddressLogThrottle;
+use crate::tickets::{Ticket, TicketTable};
 use crate::traffic::Traffic;
 use crate::traffic_kinds::Rejection;
 
@@ -145,6 +146,8 @@ pub(crate) struct ConnectionContext {
     /// This node's keys on a secure mesh.
     pub(crate) keys: Option<KeyPair>,
     pub(crate) traffic: Arc<Traffic>,
+    /// Who may open a channel.
+    pub(crate) tickets: TicketTable,
     /// Limits how often an address that speaks an old ZMTP is logged.
     pub(crate) old: AddressLogThrottle,
 }
@@ -152,6 +155,9 @@ pub(crate) struct ConnectionContext {
 impl ConnectionContext {
     /// Asks the actor whether a peer that proved this key may be here.
     async fn admits(&self, remote: SocketAddr, key: PublicKey, identity: Bytes) -> bool {
+        if let Some(ticket) = Ticket::from_routing_id(&identity) {
+            return self.tickets.admits(ticket, Some(key));
+        }
         let (decision, decided) = oneshot::channel();
         let pending = PendingAuthorization {
             key,

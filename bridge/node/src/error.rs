@@ -29,6 +29,9 @@ pub enum NodeError {
     /// The peer does not know calls: it sent no header `X-ZOCP-DBUS`.
     #[error("this node does not know calls (it sent no header X-ZOCP-DBUS)")]
     NotSupported,
+    /// The peer does not know channels: it sent no header `X-ZOCP-CHANNEL`.
+    #[error("this node does not know channels (it sent no header X-ZOCP-CHANNEL)")]
+    NoChannels,
     /// No reply came in time. The peer may have done what it was asked for.
     #[error("the node did not answer in time")]
     Timeout,

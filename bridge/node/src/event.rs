@@ -9,6 +9,7 @@ use zocp_zmtp::PublicKey;
 use zocp_zre::{Content, ExitReason, PeerId};
 
 use crate::call::Call;
+use crate::channel::ChannelRequest;
 use crate::interfaces::Network;
 use crate::peer::PeerInfo;
 use crate::security::Stranger;
@@ -169,6 +170,9 @@ pub enum Event {
     },
     /// A peer calls a method of this node; answer it with [`Node::reply`](crate::Node::reply).
     Called(Call),
+    /// A peer asks for a channel; answer it with [`Node::accept_channel`](crate::Node::accept_channel) or
+    /// [`Node::refuse_channel`](crate::Node::refuse_channel).
+    ChannelRequested(ChannelRequest),
     /// A node announced itself with a key that is not trusted. Reported once for as long as the key is remembered.
     Stranger(Stranger),
     /// A key is trusted from now on, since it was the first under its node's name. A program that stores trusted keys

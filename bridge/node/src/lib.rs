@@ -33,6 +33,7 @@
 //! | receive emissions of others | [`Access::SENSE`], [`Node::subscribe`], [`Event::LocalSensed`] |
 //! | offer a method | [`Node::publish_method`], [`Event::Called`], [`Node::reply`] |
 //! | read, set and call other nodes | [`Event::TreeKnown`], [`Event::Changed`], [`Node::set`], [`Node::call`] |
+//! | send much, as a stream | [`Node::request_channel`], [`Event::ChannelRequested`], [`Node::carry`] |
 //! | send messages that are not ZOCP | [`Node::whisper`], [`Node::shout`], [`Event::Whispered`], [`Event::Shouted`] |
 //! | encrypt, and choose who takes part | [`Security`], [`Node::trust`], [`Event::Stranger`] |
 //!
@@ -53,7 +54,7 @@
 //! state: `actor::mesh` routes the outputs of the ZRE core, `actor::dials` writes messages, `actor::keys` handles the
 //! keys of a secure mesh, `actor::model` routes the outputs of the model, `actor::counters` counts. `acceptor` and
 //! `connection` read TCP, `beacon` sends and receives UDP, `interfaces` chooses networks. `handshakes`,
-//! `handshake_limiter`, `quota` and `credit` bound what peers may cost. `traffic` counts, `trace` shows messages to one
+//! `handshake_limiter`, `quota` and `credit` bound what peers may cost. `tickets` and `channel` are pipes beside the messages. `traffic` counts, `trace` shows messages to one
 //! observer. `config`, `node`, `event` and `error` are what programs see.
 //!
 //! Not here: D-Bus.
@@ -63,6 +64,7 @@ mod actor;
 mod backlog;
 mod beacon;
 mod call;
+mod channel;
 mod clock;
 mod command;
 mod config;
@@ -88,23 +90,29 @@ mod security;
 mod shared;
 mod startup;
 mod target;
+mod tickets;
 mod trace;
 mod traffic;
 mod traffic_kinds;
 
 pub use call::{Call, CallResult};
+pub use channel::{
+    Carried, Channel, ChannelError, ChannelRequest, HEADER_CHANNEL, LocalEnd, LocalKind, PIECE_MAX,
+    Received,
+};
 pub use config::{BeaconMode, Config, Limits};
 pub use counts::{Counts, Kind, Tally};
 pub use error::{Invalid, NodeError, RemoteError};
 pub use event::Event;
 pub use events::Events;
 pub use interfaces::Network;
-pub use node::Node;
+pub use node::{Node, OfferedChannel};
 pub use peer::PeerInfo;
 pub use ports::{Ports, PortsError};
 pub use security::{Security, Stranger};
 pub use startup::StartError;
 pub use target::{End, IntoCapPath, IntoObjectPath};
+pub use tickets::{TICKET_TIME_MAX, Ticket};
 pub use traffic::{PeerTraffic, Traffic};
 pub use traffic_kinds::{BeaconKind, Departure, Rejection, Verb};
 

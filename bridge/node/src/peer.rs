@@ -21,6 +21,8 @@ pub struct PeerInfo {
     pub zocp: bool,
     /// Whether it speaks the extensions of this project, such as calls (header `X-ZOCP-DBUS: 1`).
     pub extended: bool,
+    /// Whether it knows channels (header `X-ZOCP-CHANNEL: 1`).
+    pub channels: bool,
     /// Whether it is silent and was asked for a sign of life.
     pub evasive: bool,
     /// Whether nothing can be sent to it, since none of its endpoints can be dialed.
@@ -41,6 +43,7 @@ impl PeerInfo {
             groups: Vec::new(),
             zocp: false,
             extended: false,
+            channels: false,
             evasive: false,
             unreachable: false,
             key: None,

@@ -6,6 +6,8 @@
 
 pub use zocp_zre::Header;
 
+pub use crate::channel::Request as WireRequest;
 pub use crate::kinds;
 pub use crate::permit::{PendingOperation, Permit, Setting};
+pub use crate::tickets::Tickets;
 pub use crate::trace::{Direction, TraceEvent, TraceHook, TraceSink, TracedMessage};

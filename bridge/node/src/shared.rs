@@ -1,13 +1,15 @@
 //! What all handles of a node share with its actor.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use zocp_zmtp::PublicKey;
+use zocp_zmtp::{KeyPair, Limits, PublicKey};
 use zocp_zre::PeerId;
 
 use crate::actor::Actor;
+use crate::channel::Channels;
 use crate::command::Command;
 use crate::credit::SendCredits;
 use crate::traffic::Traffic;
@@ -27,7 +29,18 @@ pub(crate) struct Shared {
     /// All others.
     pub(crate) requests: Commands,
     pub(crate) credits: Arc<SendCredits>,
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) channel_context: ChannelContext,
     pub(crate) traffic: Arc<Traffic>,
     /// Cancelled to end the node.
     pub(crate) stop: CancellationToken,
+}
+
+/// What opening a channel needs of the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct ChannelContext {
+    pub(crate) keys: Option<KeyPair>,
+    pub(crate) limits: Limits,
+    pub(crate) handshake_max: Duration,
+    pub(crate) silence_max: Duration,
 }

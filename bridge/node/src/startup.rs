@@ -14,6 +14,7 @@ use zocp_zre::{Endpoint, GroupName, HEADER_BRIDGE, IdHash, PeerId, Times, Zre};
 
 use crate::actor::{Actor, Parts, Queues};
 use crate::beacon::{Beacons, Datagram, Failure};
+use crate::channel::{Channels, HEADER_CHANNEL};
 use crate::clock;
 use crate::command::COMMANDS_MAX;
 use crate::config::{BeaconMode, Config, ZOCP_GROUP};
@@ -23,7 +24,7 @@ use crate::gossip::{self, GossipParts};
 use crate::interfaces::{Network, Selection, Watch, choose, describe};
 use crate::ports::Ports;
 use crate::security::{HEADER_KEY, Security};
-use crate::shared::{Commands, Shared};
+use crate::shared::{ChannelContext, Commands, Shared};
 use crate::traffic::Traffic;
 
 /// Why a node could not start. Nothing is left behind.
@@ -99,6 +100,8 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     let (events, event_queue) = mpsc::channel(EVENT_BATCHES_MAX);
     let credits = Arc::new(SendCredits::new(config.limits.outgoing_whispers_max, hash));
     let stop = CancellationToken::new();
+    let channels = Arc::new(Channels::new(stop.clone()));
+    let channel_context = channel_context(&config);
     let parts = Parts {
         id,
         zre,
@@ -108,6 +111,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         networks,
         inputs,
         credits: Arc::clone(&credits),
+        channels: Arc::clone(&channels),
         traffic: Arc::clone(&traffic),
         stop: stop.clone(),
         hash,
@@ -139,6 +143,8 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         commands,
         requests,
         credits,
+        channels,
+        channel_context,
         traffic,
         stop,
     };
@@ -184,6 +190,16 @@ async fn gossip_parts(
         silence_max: config.silence_max,
         stop,
     }))
+}
+
+fn channel_context(config: &Config) -> ChannelContext {
+    let security = config.security.as_ref();
+    ChannelContext {
+        keys: security.map(|security| security.keys.clone()),
+        limits: config.limits.zmtp.clone(),
+        handshake_max: config.limits.handshake_max,
+        silence_max: config.silence_max,
+    }
 }
 
 fn selection(config: &Config) -> Selection {
@@ -276,6 +292,8 @@ fn zre_config(
     let mut headers = vec![(String::from("X-ZOCP"), String::from("1"))];
     if config.extended {
         headers.push((String::from(HEADER_BRIDGE), String::from("1")));
+        // protocol.md §9.1
+        headers.push((String::from(HEADER_CHANNEL), String::from("1")));
     }
     if let Some(security) = &config.security {
         let key = security.keys.public().to_string();

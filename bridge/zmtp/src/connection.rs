@@ -65,6 +65,14 @@ pub enum Event {
     },
     /// A complete message.
     Message(Message),
+    /// The peer sends no more messages on this connection (END). Only connections that are channels of this project
+    /// have a use for it; others ignore it.
+    End,
+    /// The peer takes no more and sends no more (RESET): what is under way is lost.
+    Reset {
+        /// Why, at most 255 octets, those outside of printable ASCII escaped.
+        why: String,
+    },
 }
 
 /// How far the connection is.
@@ -173,6 +181,33 @@ impl Connection {
         Ok(())
     }
 
+    /// Tells the peer that no more messages follow: [`Event::End`] there. The caller sends none afterwards.
+    pub fn send_end(&mut self) -> Result<(), SendError> {
+        self.send_command(&command::end())
+    }
+
+    /// Tells the peer that nothing more is taken or sent: [`Event::Reset`] there. At most 255 octets of `why` are sent.
+    pub fn send_reset(&mut self, why: &str) -> Result<(), SendError> {
+        self.send_command(&command::reset(why))
+    }
+
+    fn send_command(&mut self, body: &[u8]) -> Result<(), SendError> {
+        match &mut self.stage {
+            Stage::Traffic(None) => {
+                let out = self.output.reserve(frame::frame_len(body.len()));
+                frame::encode(FrameKind::Command, body, out);
+                Ok(())
+            }
+            Stage::Traffic(Some(session)) => {
+                let len = frame::frame_len(body.len() + curve::SEALED_LEN_MIN);
+                let out = self.output.reserve(len);
+                Ok(session.seal(FrameKind::Command, body, out)?)
+            }
+            Stage::Greeting(..) | Stage::Handshake(_) => Err(SendError::NotReady),
+            Stage::Failed => Err(SendError::Failed),
+        }
+    }
+
     /// Accepts the peer of [`Event::PeerKey`]: [`Event::Ready`] follows. `false` if there is nothing to
     /// decide (any more).
     pub fn accept(&mut self) -> bool {
@@ -266,7 +301,7 @@ impl Connection {
             }
             Stage::Traffic(Some(_)) => self.handle_sealed(),
             Stage::Traffic(None) => {
-                let Some(pong) = answer(self.decoder.command())? else {
+                let Some(pong) = answer(self.decoder.command(), &mut self.events)? else {
                     return Ok(());
                 };
                 self.output.push_pong(|out| {
@@ -285,7 +320,7 @@ impl Connection {
         };
         let (kind, body) = session.open(self.decoder.sealed())?;
         if kind == FrameKind::Command {
-            let Some(pong) = answer(&self.decoder.command()[body])? else {
+            let Some(pong) = answer(&self.decoder.command()[body], &mut self.events)? else {
                 return Ok(());
             };
             let seal = |out: &mut Vec<u8>| session.seal(FrameKind::Command, &pong, out);
@@ -397,12 +432,22 @@ impl Connection {
 }
 
 /// The body of the answer to a command between messages, if there is to be one.
-fn answer(body: &[u8]) -> Result<Option<Pong>, Error> {
+fn answer(body: &[u8], events: &mut VecDeque<Event>) -> Result<Option<Pong>, Error> {
     match Command::parse(body)? {
         Command::Refused(refusal) => Err(refusal.into()),
         Command::Ready(_) => Err(Misbehaved::ReadyTwice.into()),
         // protocol.md §2.5
         Command::Ping { context } => Ok(Some(command::pong(context))),
+        // protocol.md §9.5
+        Command::End => {
+            events.push_back(Event::End);
+            Ok(None)
+        }
+        Command::Reset(refusal) => {
+            let why = refusal.into_text();
+            events.push_back(Event::Reset { why });
+            Ok(None)
+        }
         Command::Other(..) => Ok(None),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Octets are written by hand here and not with the code under test, but for [`ready_pair`].
 
+mod channel;
 mod curve;
 mod handshake;
 mod memory;

@@ -18,6 +18,7 @@ use std::sync::OnceLock;
 
 pub mod bus_messages;
 mod bus_octets;
+pub mod channel;
 pub mod config;
 pub mod dbus_header;
 pub mod dbus_mutation;
@@ -60,6 +61,7 @@ pub type Run = fn(&[u8]);
 /// Every target by its name.
 pub const TARGETS: &[(&str, Run)] = &[
     ("bus_messages", bus_messages::run),
+    ("channel", channel::run),
     ("config", config::run),
     ("dbus_header", dbus_header::run),
     ("dbus_mutation", dbus_mutation::run),

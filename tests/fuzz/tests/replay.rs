@@ -32,6 +32,7 @@ macro_rules! replays {
 
 replays! {
     what_was_found_for_messages_on_the_bus_holds: "bus_messages";
+    what_was_found_for_channels_holds: "channel";
     what_was_found_for_the_configuration_holds: "config";
     what_was_found_for_headers_holds: "dbus_header";
     what_was_found_for_changed_messages_holds: "dbus_mutation";

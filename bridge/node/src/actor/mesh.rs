@@ -18,6 +18,7 @@ use zocp_zre::{
 
 use super::keys::name_refused;
 use super::{Actor, Link};
+use crate::channel::{HEADER_CHANNEL, request_in};
 use crate::config::ZOCP_GROUP;
 use crate::connection::Input;
 use crate::event::Event;
@@ -188,6 +189,7 @@ impl Actor {
         match event {
             Zre::Entered { peer, .. } => {
                 self.credits.open(peer);
+                self.channels.enter(peer);
                 self.traffic.enter(peer);
                 if let Some(info) = self.info(peer) {
                     let kind = PeerKind {
@@ -280,7 +282,10 @@ impl Actor {
     }
 
     fn whispered(&mut self, now: Instant, peer: PeerId, content: Content) {
-        if !self.is_zocp(now, peer, &content) {
+        if let Some(request) = request_in(&content) {
+            let request = self.channels.received(peer, request);
+            self.events.extend(request.map(Event::ChannelRequested));
+        } else if !self.is_zocp(now, peer, &content) {
             self.events.push(Event::Whispered { peer, content });
         }
     }
@@ -307,6 +312,7 @@ impl Actor {
 
     fn forget(&mut self, peer: PeerId) {
         self.credits.close(peer);
+        self.channels.leave(peer);
         // Dropping the senders tells those who wait that the peer is gone.
         self.pings.remove(&peer);
     }
@@ -338,6 +344,7 @@ pub(super) fn describe(peer: PeerView<'_>) -> PeerInfo {
         groups: peer.groups().iter().map(ToString::to_string).collect(),
         zocp: peer.headers().value("X-ZOCP").is_some(),
         extended: peer.headers().value(HEADER_BRIDGE) == Some("1"),
+        channels: peer.headers().value(HEADER_CHANNEL) == Some("1"),
         evasive: peer.is_evasive(),
         unreachable: peer.is_unreachable(),
         key: peer.key().and_then(public_key),

@@ -79,7 +79,7 @@ impl Actor {
         Ok(answered)
     }
 
-    pub(super) fn info(&self, peer: PeerId) -> Option<PeerInfo> {
+    pub(crate) fn info(&self, peer: PeerId) -> Option<PeerInfo> {
         self.zre.peer(peer).map(describe)
     }
 }

@@ -99,6 +99,18 @@ async fn dial_until_closed(
     }
 }
 
+/// Opens the connection of a channel: its codec has the ticket as its identity.
+pub(crate) async fn open_channel(
+    endpoint: &str,
+    mut codec: Connection,
+    handshake_max: Duration,
+    silence_max: Duration,
+) -> io::Result<(TcpStream, Connection)> {
+    let connected = timeout(handshake_max, connect(endpoint, &mut codec, silence_max));
+    let stream = connected.await.unwrap_or_else(|_| Err(too_slow()))?;
+    Ok((stream, codec))
+}
+
 async fn connect(
     endpoint: &str,
     codec: &mut Connection,

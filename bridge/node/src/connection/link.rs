@@ -20,6 +20,7 @@ use super::{ConnectionContext, Input};
 use crate::clock;
 use crate::handshakes::HandshakeSlot;
 use crate::security;
+use crate::tickets::{Arrival, Ticket};
 use crate::traffic_kinds::Rejection;
 
 /// Serves one link until it closes. `slot` is freed when the handshake is over.
@@ -54,6 +55,18 @@ pub(crate) async fn run_link(
     }) else {
         return;
     };
+    if let Some(ticket) = Ticket::from_routing_id(&identity) {
+        // protocol.md §9.3
+        if !context
+            .tickets
+            .arrive(ticket, key, Arrival { stream, codec })
+        {
+            let why = || String::from("a ticket that is not good, or not any more");
+            let traffic = &context.traffic;
+            traffic.reject(Rejection::Identity, Some(remote), why);
+        }
+        return;
+    }
     context
         .report(Input::LinkReady {
             link,

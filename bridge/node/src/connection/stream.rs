@@ -70,7 +70,7 @@ pub(crate) async fn write_out(stream: &TcpStream, codec: &mut Connection) -> io:
 }
 
 /// Reads without waiting; `None` when there is nothing to read.
-pub(super) fn try_read(stream: &TcpStream, scratch: &mut [u8]) -> io::Result<Option<usize>> {
+pub(crate) fn try_read(stream: &TcpStream, scratch: &mut [u8]) -> io::Result<Option<usize>> {
     match stream.try_read(scratch) {
         Ok(0) => Err(closed_by_peer()),
         Ok(len) => Ok(Some(len)),
@@ -79,7 +79,7 @@ pub(super) fn try_read(stream: &TcpStream, scratch: &mut [u8]) -> io::Result<Opt
     }
 }
 
-pub(super) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+pub(crate) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.resize(READ_LEN, 0);
         read(scratch)

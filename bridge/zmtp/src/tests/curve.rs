@@ -66,14 +66,14 @@ fn greet(client: &mut Connection, server: &mut Connection) {
 }
 
 /// Takes all that waits to be written.
-fn take(from: &mut Connection) -> Vec<u8> {
+pub(super) fn take(from: &mut Connection) -> Vec<u8> {
     let octets = from.output().to_vec();
     from.consume_output(octets.len());
     octets
 }
 
 /// Two ends whose handshake is over, their events polled and their outputs written.
-fn met(limits: &Limits) -> (Connection, Connection) {
+pub(super) fn met(limits: &Limits) -> (Connection, Connection) {
     let (mut client, mut server) = (client(limits), server(limits));
     for _ in 0..3 {
         server.handle_input(&take(&mut client)).unwrap();

@@ -64,6 +64,7 @@ async fn link(link: LinkId, inputs: &mpsc::Sender<Input>, messages: usize) -> Jo
         silence_max: SOON,
         keys: None,
         traffic: Arc::new(Traffic::new(zocp_zre::IdHash::new(1))),
+        tickets: Default::default(),
         old: AddressLogThrottle::default(),
     };
     tokio::spawn(async move {

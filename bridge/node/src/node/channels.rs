@@ -1,0 +1,205 @@
+//! Channels to other nodes.
+
+use std::io;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use zocp_model::Value;
+use zocp_zre::PeerId;
+
+use super::Node;
+use crate::channel::{Carried, Channel, ChannelRequest, ChannelSlot, LocalEnd, Request};
+use crate::connection::open_channel;
+use crate::error::{NodeError, RemoteError};
+use crate::peer::PeerInfo;
+use crate::security::{dealer, node_key};
+use crate::tickets::{Arrival, TICKET_TIME_MAX, Ticket};
+
+/// A channel that a peer is to open with a ticket. Dropping it withdraws the ticket.
+#[derive(Debug)]
+pub struct OfferedChannel {
+    node: Node,
+    peer: PeerId,
+    ticket: Ticket,
+    slot: Option<ChannelSlot>,
+    arrived: oneshot::Receiver<Arrival>,
+}
+
+impl OfferedChannel {
+    /// The ticket, for a message to the peer.
+    #[must_use]
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// Waits until the peer has opened the channel.
+    ///
+    /// # Errors
+    /// `Timeout` when it did not within [`TICKET_TIME_MAX`]; `NodeGone`.
+    pub async fn opened(mut self) -> Result<Channel, NodeError> {
+        match timeout(TICKET_TIME_MAX, &mut self.arrived).await {
+            Ok(Ok(arrival)) => self.channel(arrival),
+            Ok(Err(_)) => Err(NodeError::NodeGone(self.peer)),
+            Err(_) => Err(NodeError::Timeout),
+        }
+    }
+
+    fn channel(&mut self, arrival: Arrival) -> Result<Channel, NodeError> {
+        let gone = NodeError::NodeGone(self.peer);
+        let slot = self.slot.take().ok_or(gone)?;
+        Ok(Channel::new(self.peer, arrival.stream, arrival.codec, slot))
+    }
+}
+
+impl Drop for OfferedChannel {
+    fn drop(&mut self) {
+        self.node.shared.channels.tickets.withdraw(self.ticket);
+    }
+}
+
+/// # Channels
+///
+/// A [`Channel`] is a pipe beside the messages to one peer, with its own flow control: for what is too much for
+/// messages. Only nodes that send the header `X-ZOCP-CHANNEL` have them ([`PeerInfo::channels`]).
+impl Node {
+    /// Asks a peer for a channel; the peer gets [`Event::ChannelRequested`](crate::Event::ChannelRequested) with
+    /// `purpose`.
+    ///
+    /// # Errors
+    /// `NoChannels`; `Remote` with the peer's refusal; `Timeout`; `Busy` when the peer has too many channels;
+    /// `NodeGone`; `Unreachable`; `Closed`.
+    pub async fn request_channel(
+        &self,
+        peer: PeerId,
+        purpose: Value,
+    ) -> Result<Channel, NodeError> {
+        let mut offered = self.offer_channel(peer).await?;
+        let mut pending = self.shared.channels.ask(peer);
+        let open = Request::Open {
+            id: pending.id,
+            ticket: offered.ticket,
+            purpose,
+        };
+        self.whisper(peer, open.write()).await?;
+        let gone = NodeError::NodeGone(peer);
+        let answer = async {
+            // Cancel-safe: both only wait.
+            tokio::select! {
+                arrived = &mut offered.arrived => arrived.map_err(|_| gone.clone()),
+                refused = &mut pending.refused => {
+                    Err(refused.map_or_else(|_| gone.clone(), NodeError::Remote))
+                }
+            }
+        };
+        let arrival = timeout(TICKET_TIME_MAX, answer).await;
+        let arrival = arrival.unwrap_or(Err(NodeError::Timeout))?;
+        offered.channel(arrival)
+    }
+
+    /// Gives the peer the channel that it asks for.
+    ///
+    /// # Errors
+    /// `NodeGone`; `Busy` when the peer has too many channels; `Unreachable` when the peer does not take it (any
+    /// more); `Closed`.
+    pub async fn accept_channel(&self, request: &ChannelRequest) -> Result<Channel, NodeError> {
+        self.open_channel(request.peer, request.ticket).await
+    }
+
+    /// Refuses the channel that a peer asks for.
+    ///
+    /// # Errors
+    /// `NodeGone`; `Unreachable`; `Closed`.
+    pub async fn refuse_channel(
+        &self,
+        request: &ChannelRequest,
+        error: RemoteError,
+    ) -> Result<(), NodeError> {
+        let id = request.id;
+        let refused = Request::Refused { id, error };
+        self.whisper(request.peer, refused.write()).await
+    }
+
+    /// Lets a peer open a channel: it needs the ticket, once and within [`TICKET_TIME_MAX`].
+    ///
+    /// # Errors
+    /// `NoChannels`; `Busy` when the peer has too many channels; `NodeGone`; `Closed`.
+    pub async fn offer_channel(&self, peer: PeerId) -> Result<OfferedChannel, NodeError> {
+        let info = self.with_channels(peer).await?;
+        let channels = &self.shared.channels;
+        let slot = channels.slots.take(peer)?;
+        let mut octets = [0; 16];
+        getrandom::fill(&mut octets).map_err(|_| NodeError::Busy)?;
+        let ticket = Ticket::new(octets);
+        let arrived = channels.tickets.issue(ticket, (peer, info.key));
+        Ok(OfferedChannel {
+            node: self.clone(),
+            peer,
+            ticket,
+            slot: Some(slot),
+            arrived: arrived.ok_or(NodeError::Busy)?,
+        })
+    }
+
+    /// Opens a channel with a ticket that a peer gave.
+    ///
+    /// # Errors
+    /// `NoChannels`; `Busy` when the peer has too many channels; `NodeGone`; `Unreachable` when the peer does not
+    /// take it (any more); `Closed`.
+    pub async fn open_channel(&self, peer: PeerId, ticket: Ticket) -> Result<Channel, NodeError> {
+        let info = self.with_channels(peer).await?;
+        let slot = self.shared.channels.slots.take(peer)?;
+        let context = &self.shared.channel_context;
+        let key = info.key.map(node_key);
+        let identity = ticket.routing_id();
+        let lost = |error: io::Error| {
+            tracing::info!(peer = %peer.short(), %error, "a channel could not be opened");
+            NodeError::Unreachable(peer)
+        };
+        let codec = dealer(
+            context.keys.as_ref(),
+            key,
+            &identity,
+            context.limits.clone(),
+        );
+        let codec = codec.map_err(lost)?;
+        let endpoint = info.endpoint.trim_start_matches("tcp://").to_owned();
+        let opening = open_channel(&endpoint, codec, context.handshake_max, context.silence_max);
+        // Cancel-safe: the connection is closed when the peer leaves.
+        let (stream, codec) = tokio::select! {
+            opened = opening => opened.map_err(lost)?,
+            () = slot.gone().cancelled() => return Err(NodeError::NodeGone(peer)),
+        };
+        Ok(Channel::new(peer, stream, codec, slot))
+    }
+
+    /// Carries a channel to and from a descriptor, until both directions are over; then the descriptor is closed.
+    /// Dropping the future does not stop it.
+    ///
+    /// # Errors
+    /// No thread could be started.
+    pub fn carry(
+        &self,
+        channel: Channel,
+        local: LocalEnd,
+    ) -> io::Result<impl Future<Output = Option<Carried>> + Send + 'static> {
+        let carried = self.shared.channels.carry(channel, local)?;
+        // `None` when the node has ended.
+        Ok(async move { carried.await.ok() })
+    }
+
+    /// How many channels a peer has, with those that are being opened.
+    #[must_use]
+    pub fn channels(&self, peer: PeerId) -> usize {
+        self.shared.channels.slots.count(peer)
+    }
+
+    /// A peer that knows channels.
+    async fn with_channels(&self, peer: PeerId) -> Result<PeerInfo, NodeError> {
+        let info = self.request(move |actor, _| actor.info(peer)).await?;
+        let info = info.ok_or(NodeError::NodeGone(peer))?;
+        match info.channels {
+            true => Ok(info),
+            false => Err(NodeError::NoChannels),
+        }
+    }
+}
