@@ -60,6 +60,8 @@ fn each_command_says_what_it_takes() {
         "tree",
         "get",
         "set",
+        "stream",
+        "streams",
         "call",
         "publish",
         "watch",

@@ -17,6 +17,7 @@ mod midi;
 mod osc;
 mod scene;
 mod service;
+mod stream;
 mod until;
 
 use std::{collections::HashMap, ffi::OsString, path::PathBuf};
@@ -35,6 +36,7 @@ pub(crate) use midi::MidiArgs;
 pub(crate) use osc::{OscArgs, OscFace};
 pub(crate) use scene::{SceneCommand, SceneParts, Switch};
 pub(crate) use service::{ServiceArgs, ServiceCommand};
+pub(crate) use stream::{OfferArgs, StreamArgs};
 pub(crate) use until::Until;
 
 /// Puts a zero-configuration mesh of machines on the D-Bus of every one of them.
@@ -127,16 +129,25 @@ pub(crate) enum Command {
         #[arg(allow_hyphen_values = true)]
         arg: Vec<String>,
     },
-    /// Publish a value on the mesh, and print what arrives, until Ctrl-C
+    /// List the streams of a node, or of all
+    #[command(after_help = examples::STREAMS)]
+    Streams {
+        /// Its name, its label, or the beginning of its UUID
+        node: Option<String>,
+    },
+    /// Open a stream of a node: a source to stdout, a sink from stdin, or for a command
+    Stream(StreamArgs),
+    /// Publish a value on the mesh and print what arrives, or offer a stream, until Ctrl-C
     ///
     /// The bridge shows it as its own, as long as this runs. When the bridge is started anew, it is published again.
     #[command(after_help = examples::PUBLISH)]
     Publish {
         /// Its name
-        name: String,
+        #[arg(required_unless_present_any = ["source", "sink"])]
+        name: Option<String>,
         /// Its value; `-` sets each line of stdin, until its end
-        #[arg(allow_hyphen_values = true)]
-        value: String,
+        #[arg(allow_hyphen_values = true, required_unless_present_any = ["source", "sink"])]
+        value: Option<String>,
         /// Letters of r (read), w (others may set it), e (it emits), s (it senses); re by default
         #[arg(long)]
         access: Option<String>,
@@ -158,6 +169,8 @@ pub(crate) enum Command {
         /// Leave it there, with its last value, also after the bridge is started anew
         #[arg(long)]
         lasting: bool,
+        #[command(flatten)]
+        offer: OfferArgs,
     },
     /// Take a lasting value away that was published on this bridge
     #[command(after_help = examples::UNPUBLISH)]

@@ -89,10 +89,15 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
             step,
             object,
             lasting,
+            offer,
         } => {
+            if let Some(stream) = offer.stream() {
+                let object = object.as_deref();
+                return command::offer::run(bus, &offer, stream, object).await;
+            }
             let publish = command::publish::Publish {
-                name,
-                value,
+                name: name.unwrap_or_default(),
+                value: value.unwrap_or_default(),
                 access,
                 hint,
                 bounds: [("Min", min), ("Max", max), ("Step", step)],
@@ -102,6 +107,8 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
             command::publish::run(&output, bus, &publish).await
         }
         Command::Unpublish { name } => command::publish::undo(bus, &name).await,
+        Command::Streams { node } => command::streams::run(&output, bus, node.as_deref()).await,
+        Command::Stream(args) => command::stream::run(bus, args).await,
         Command::Watch { node, name, until } => {
             command::watch::run(&output, bus, (node, name), until).await
         }

@@ -247,6 +247,11 @@ impl ObjectView {
         }
     }
 
+    /// A plain entry.
+    pub(crate) fn data(&self, name: &str) -> Option<&Value> {
+        self.data.get(name)
+    }
+
     /// The raw name of a member.
     pub(crate) fn raw_name(&self, member: &str) -> String {
         let known = self

@@ -71,6 +71,8 @@ pub const OBJECT_INTERFACE: &str = "org.z25.Zocp1.Object";
 pub const VALUES_INTERFACE: &str = "org.z25.Zocp1.Values";
 /// The events of an object of a mirrored node: a signal for each capability that emits.
 pub const SIGNALS_INTERFACE: &str = "org.z25.Zocp1.Signals";
+/// The streams of an object of a mirrored node.
+pub const STREAMS_INTERFACE: &str = "org.z25.Zocp1.Streams";
 /// The methods of an object of a mirrored node.
 pub const METHODS_INTERFACE: &str = "org.z25.Zocp1.Methods";
 
@@ -100,6 +102,8 @@ pub const VIEWS_XML: &str = include_str!("../org.z25.Zocp1.Views.xml");
 pub const WIRE_XML: &str = include_str!("../org.z25.Zocp1.Wire.xml");
 /// The documented introspection data of [`OBJECT_INTERFACE`].
 pub const OBJECT_XML: &str = include_str!("../org.z25.Zocp1.Object.xml");
+/// The documented introspection data of [`STREAMS_INTERFACE`].
+pub const STREAMS_XML: &str = include_str!("../org.z25.Zocp1.Streams.xml");
 /// The rule by which the members of [`VALUES_INTERFACE`] are made.
 pub const VALUES_XML: &str = include_str!("../org.z25.Zocp1.Values.xml");
 /// The rule by which the members of [`SIGNALS_INTERFACE`] are made.

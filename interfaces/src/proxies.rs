@@ -157,7 +157,15 @@ pub trait Local {
         member: &str,
         options: HashMap<&str, zbus::Variant<'_>>,
     ) -> zbus::Result<()>;
-    /// Takes a value or a method back.
+    /// Offers a stream, as long as the caller is on the bus.
+    #[zbus(allow_interactive_auth)]
+    fn publish_stream(
+        &self,
+        name: &str,
+        direction: &str,
+        options: HashMap<&str, zbus::Variant<'_>>,
+    ) -> zbus::Result<()>;
+    /// Takes a value, a method or a stream back.
     #[zbus(allow_interactive_auth)]
     fn unpublish(&self, name: &str) -> zbus::Result<()>;
 }

@@ -23,7 +23,13 @@ pub(super) const CALL: &str = "Examples:
   zocp call lamp blink 3";
 pub(super) const PUBLISH: &str = "Examples:
   zocp publish fader 0.5 --access rwe --min 0 --max 1
-  zocp publish load - --hint flt                         # each line of stdin is a value";
+  zocp publish load - --hint flt                         # each line of stdin is a value
+  zocp publish --source cam --endpoint tcp://0.0.0.0:5005 --type video/mp2t
+  zocp publish --source log -- journalctl --follow
+  zocp publish --sink speaker -- aplay -f cd";
+pub(super) const STREAMS: &str = "Examples:
+  zocp streams
+  zocp streams stage --json";
 pub(super) const UNPUBLISH: &str = "Examples:
   zocp unpublish fader";
 pub(super) const WATCH: &str = "Examples:

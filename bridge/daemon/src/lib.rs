@@ -31,6 +31,7 @@ pub mod monitor;
 mod node_error;
 pub mod run;
 mod statistics;
+mod streams;
 #[cfg(test)]
 mod tests;
 pub mod trust;

@@ -18,6 +18,7 @@ pub(crate) fn refusal(error: NodeError, node: &str, what: &str) -> Refusal {
         NodeError::NodeGone(_) => Refusal::NodeGone(node.to_owned()),
         NodeError::Busy => Refusal::Busy(format!("{node}: the send queue is full")),
         NodeError::Timeout => Refusal::Timeout(format!("{node} did not answer")),
+        NodeError::NoChannels => Refusal::NotSupported(format!("{node} does not relay streams")),
         NodeError::NotSupported => Refusal::NotSupported(format!("{node} does not support calls")),
         NodeError::Remote(remote) => Refusal::Remote {
             error: remote.name,

@@ -24,11 +24,12 @@ use std::{
 
 use zbus::Variant;
 use zocp_interfaces::{
-    METHODS_INTERFACE, OBJECT_INTERFACE, OBJECT_XML, SIGNALS_INTERFACE, VALUES_INTERFACE,
+    METHODS_INTERFACE, OBJECT_INTERFACE, OBJECT_XML, SIGNALS_INTERFACE, STREAMS_INTERFACE,
+    STREAMS_XML, VALUES_INTERFACE,
 };
 use zocp_node::{
     CapPath, Capability, ObjectPath, Value,
-    model::{Change, Tree},
+    model::{Change, Tree, stream::Direction},
 };
 
 use self::metadata::{Members, ObjectMetadata, SharedMetadata, Side};
@@ -52,8 +53,8 @@ pub(crate) struct View {
     objects: BTreeMap<ObjectPath, Shown>,
     /// The same by their paths on the bus.
     by_bus_path: HashMap<Arc<str>, ObjectPath>,
-    /// The members of `org.z25.Zocp1.Object`, without values.
-    shape: Interface,
+    /// The fixed interfaces, without values.
+    shape: Shapes,
 }
 
 /// An object on the bus.
@@ -73,7 +74,7 @@ impl View {
         side: Side,
         root: &'static str,
         table: ObjectTable,
-        shape: Interface,
+        shape: Shapes,
     ) -> Self {
         let mut view = Self {
             name: name.to_owned(),
@@ -154,6 +155,9 @@ impl View {
                 } => {
                     if let Some(metadata) = self.metadata(object) {
                         metadata::lock(&metadata).note(name, value.as_ref());
+                    }
+                    if Direction::ALL.iter().any(|it| it.key() == name) {
+                        touched.entry(object.clone()).or_default();
                     }
                     noted.insert(object);
                 }
@@ -352,23 +356,36 @@ impl View {
                 .or_else(kept)
                 .filter(|value| value.value_signature() == known.kind.signature())
         });
+        let streams = metadata.streams(&self.shape.streams);
         let kind = Text::new(&metadata.kind).into_string();
         drop(metadata);
         let name = Text::new(path.name().unwrap_or(&self.name)).into_string();
-        let shape = &self.shape;
+        let shape = &self.shape.object;
         log(self
             .table
-            .with(|objects| put(objects, shown, shape, &name, &kind, members)));
+            .with(|objects| put(objects, shown, shape, &name, &kind, (members, streams))));
     }
 }
 
-/// The members of `org.z25.Zocp1.Object`, for [`View::new`].
-pub(crate) fn shape() -> Result<Interface, XmlError> {
-    let declared = parse_interfaces(OBJECT_XML)?;
-    declared
-        .into_iter()
-        .find(|interface| &**interface.name() == OBJECT_INTERFACE)
-        .ok_or_else(|| XmlError::Misplaced("node".to_owned()))
+/// The interfaces of objects whose members are always the same, without values.
+#[derive(Debug, Clone)]
+pub(crate) struct Shapes {
+    object: Interface,
+    streams: Interface,
+}
+
+/// The fixed interfaces, for [`View::new`].
+pub(crate) fn shape() -> Result<Shapes, XmlError> {
+    let declared = |xml, name| {
+        let mut declared = parse_interfaces(xml)?.into_iter();
+        declared
+            .find(|interface| &**interface.name() == name)
+            .ok_or_else(|| XmlError::Misplaced("node".to_owned()))
+    };
+    Ok(Shapes {
+        object: declared(OBJECT_XML, OBJECT_INTERFACE)?,
+        streams: declared(STREAMS_XML, STREAMS_INTERFACE)?,
+    })
 }
 
 /// A value that a capability took.
@@ -390,7 +407,7 @@ fn put(
     shape: &Interface,
     name: &str,
     kind: &str,
-    members: Members,
+    (members, streams): (Members, Interface),
 ) -> Result<(), TableError> {
     let path = &shown.path;
     let mut changed = Vec::new();
@@ -400,7 +417,7 @@ fn put(
         objects.set(path, OBJECT_INTERFACE, "Type", kind.to_owned())?;
         put_computed(objects, shown)?;
     }
-    for interface in [members.values, members.signals, members.methods] {
+    for interface in [members.values, members.signals, members.methods, streams] {
         let old = objects.interface(path, interface.name());
         let is_alike = old.is_some_and(|old| old.is_shaped_like(&interface));
         if is_alike {
@@ -411,6 +428,7 @@ fn put(
             let gone: &str = match &**interface.name() {
                 VALUES_INTERFACE => VALUES_INTERFACE,
                 SIGNALS_INTERFACE => SIGNALS_INTERFACE,
+                STREAMS_INTERFACE => STREAMS_INTERFACE,
                 _ => METHODS_INTERFACE,
             };
             objects.remove(path, [gone]);

@@ -82,9 +82,9 @@ pub enum Refusal {
     /// A limit is reached.
     #[error("{0}")]
     LimitsExceeded(String),
-    /// File descriptors cannot be sent over the mesh.
-    #[error("file descriptors cannot travel over the mesh")]
-    NoFileDescriptors,
+    /// A file descriptor of this kind cannot be sent over the mesh, or none may be.
+    #[error("{0} cannot travel over the mesh")]
+    NoFileDescriptors(String),
     /// The node answered with an error of its own.
     #[error("{message}")]
     Remote {
@@ -136,7 +136,7 @@ impl Refusal {
             Self::NotReadable(_) | Self::AccessDenied(_) => ErrorKind::AccessDenied,
             Self::AuthorizationRequired(_) => ErrorKind::AuthorizationRequired,
             Self::ServiceUnknown(_) => ErrorKind::ServiceUnknown,
-            Self::NoFileDescriptors => ErrorKind::NoFileDescriptors,
+            Self::NoFileDescriptors(_) => ErrorKind::NoFileDescriptors,
             Self::NodeGone(_) => ErrorKind::NodeGone,
             Self::Busy(_) => ErrorKind::Busy,
             Self::Timeout(_) => ErrorKind::Timeout,
@@ -243,7 +243,7 @@ mod tests {
             Refusal::InvalidArgs(String::new()),
             Refusal::NotReadable(String::new()),
             Refusal::TooLarge { max: 1 },
-            Refusal::NoFileDescriptors,
+            Refusal::NoFileDescriptors(String::new()),
             Refusal::ServiceUnknown(String::new()),
             Refusal::Busy(String::new()),
         ] {

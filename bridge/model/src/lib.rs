@@ -39,6 +39,7 @@ mod method;
 mod model;
 mod object;
 mod path;
+pub mod stream;
 mod tree;
 
 pub use serde_json::{Map, Value, json};

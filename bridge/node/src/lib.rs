@@ -97,8 +97,8 @@ mod traffic_kinds;
 
 pub use call::{Call, CallResult};
 pub use channel::{
-    Carried, Channel, ChannelError, ChannelRequest, HEADER_CHANNEL, LocalEnd, LocalKind, PIECE_MAX,
-    Received,
+    Carried, Channel, ChannelError, ChannelRequest, DescriptorKind, HEADER_CHANNEL, LocalEnd,
+    LocalKind, PIECE_MAX, Received,
 };
 pub use config::{BeaconMode, Config, Limits};
 pub use counts::{Counts, Kind, Tally};

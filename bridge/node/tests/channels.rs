@@ -210,7 +210,9 @@ async fn packets_in_a_stream_are_framed_as_in_rfc_4571() {
     let (ours, mut program) = UnixStream::pair().unwrap();
     let (far, holder) = LocalEnd::pair(true).unwrap();
     let _carried = [
-        pair.lamp.carry(there, LocalEnd::rtp(ours.into())).unwrap(),
+        pair.lamp
+            .carry(there, LocalEnd::packets(ours.into()).unwrap())
+            .unwrap(),
         pair.desk.carry(here, far).unwrap(),
     ];
     let exchanged = tokio::task::spawn_blocking(move || {

@@ -239,6 +239,17 @@ pub struct Grant {
     pub learn: bool,
     /// How long a call waits for its reply; `None`: as long as its caller waits.
     pub timeout: Option<Duration>,
+    /// The kinds of file descriptors that messages may bring, in both directions.
+    pub descriptors: Descriptors,
+}
+
+/// Kinds of file descriptors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Descriptors {
+    /// Ends of pipes and FIFOs.
+    pub pipe: bool,
+    /// Connected sockets.
+    pub socket: bool,
 }
 
 impl Grant {
@@ -329,6 +340,8 @@ impl Grant {
         self.call.extend_from_slice(&other.call);
         self.broadcast.extend_from_slice(&other.broadcast);
         self.call_back.extend_from_slice(&other.call_back);
+        self.descriptors.pipe |= other.descriptors.pipe;
+        self.descriptors.socket |= other.descriptors.socket;
     }
 }
 

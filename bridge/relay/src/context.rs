@@ -3,7 +3,9 @@
 use tokio_util::task::TaskTracker;
 use zocp_dbus::server::BusContext;
 
-use crate::{limits::Limits, metrics::Metrics, own_names::OwnNames, watch::Watch};
+use crate::{
+    descriptors::Porter, limits::Limits, metrics::Metrics, own_names::OwnNames, watch::Watch,
+};
 
 /// See the [module](self).
 #[derive(Debug, Clone)]
@@ -14,4 +16,5 @@ pub(crate) struct Context {
     pub(crate) own_names: OwnNames,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    pub(crate) porter: Porter,
 }

@@ -9,6 +9,7 @@
 
 mod context;
 mod deadlines;
+mod descriptors;
 pub mod export;
 mod import;
 mod limits;

@@ -11,6 +11,8 @@ pub(crate) struct Remote {
     pub(crate) name: String,
     /// What it has proved, on a secure mesh.
     pub(crate) key: Option<PublicKey>,
+    /// Whether it knows channels, and so descriptors.
+    pub(crate) channels: bool,
 }
 
 impl Remote {
@@ -20,6 +22,7 @@ impl Remote {
             uuid: info.id.to_string(),
             name: info.name.clone(),
             key: info.key,
+            channels: info.channels,
         }
     }
 

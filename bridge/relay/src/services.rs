@@ -26,6 +26,7 @@ pub use crate::import::{ImportView, ImportViews, ViewScope, ViewService};
 pub use crate::limits::ServiceLimits;
 use crate::{
     context::Context,
+    descriptors::{Porter, split},
     export::Exporter,
     import::Importer,
     limits::Limits,
@@ -36,6 +37,7 @@ use crate::{
     schema::SERVICES,
     transport::{
         Control, FRAGMENT_TAG, PacketError, Reassembly, Stream, TAG, Waiting, is_ours, read,
+        read_with,
     },
     watch::Watch,
 };
@@ -94,6 +96,10 @@ impl Services {
             own_names: own_names.clone(),
             limits,
             metrics: Metrics::default(),
+            porter: Porter {
+                node: node.clone(),
+                tasks: tasks.clone(),
+            },
         };
         let exporter = Exporter::new(node.clone(), context.clone(), export, stop.clone());
         let importer = Importer::new(context.clone(), import);
@@ -168,7 +174,7 @@ impl Services {
             Event::Whispered { peer, content } if is_ours(content) => {
                 if let Some(link) = self.links.get(peer).cloned() {
                     let reassembly = self.reassemblies.entry(*peer).or_default();
-                    let packet = packet(&link, reassembly, content);
+                    let packet = packet(&link, &self.context.porter, reassembly, content);
                     self.receive(&link, packet).await;
                 }
                 return true;
@@ -358,6 +364,7 @@ fn is_call_back(packet: &Message) -> bool {
 /// What a whisper brings, when it is whole.
 fn packet(
     link: &Link,
+    porter: &Porter,
     reassembly: &mut Reassembly,
     content: &Content,
 ) -> Result<Option<Message>, PacketError> {
@@ -366,13 +373,24 @@ fn packet(
     };
     let max = link.limits.now().packet_len_max;
     if **tag == *TAG {
-        return read(octets, max).map(Some);
+        return whole(link, porter, octets, max).map(Some);
     }
     debug_assert_eq!(&**tag, FRAGMENT_TAG, "that is what `is_ours` lets through");
     match reassembly.add(octets, max)? {
-        Some(whole) => read(&whole, max).map(Some),
+        Some(octets) => whole(link, porter, &octets, max).map(Some),
         None => Ok(None),
     }
+}
+
+/// A whole packet, with its descriptors.
+fn whole(link: &Link, porter: &Porter, octets: &[u8], max: usize) -> Result<Message, PacketError> {
+    let (message, notes) = split(octets).ok_or(PacketError::Descriptors)?;
+    if notes.is_empty() {
+        return read(message, max);
+    }
+    let arrived = porter.arrive(&link.remote, &notes);
+    let fds = arrived.map_err(|_| PacketError::Descriptors)?;
+    read_with(message, fds, max)
 }
 
 fn is_of_services(change: &Change) -> bool {

@@ -119,6 +119,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("fish", "fish"),
     ("g++", "g++"),
     ("gdbus", "libglib2.0-bin"),
+    ("gst-launch-1.0", "gstreamer1.0-tools"),
     ("ip", "iproute2"),
     ("jack_connect", "jackd2"),
     ("jack_midi_dump", "jackd2"),
@@ -145,6 +146,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("tmux", "tmux"),
     ("tshark", "tshark"),
     ("setpriv", "util-linux"),
+    ("socat", "socat"),
+    ("sox", "sox"),
     ("unshare", "util-linux"),
     ("zsh", "zsh"),
 ];

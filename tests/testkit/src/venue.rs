@@ -35,6 +35,18 @@ impl Venue {
         }
     }
 
+    /// Two machines whose bridges run.
+    #[must_use]
+    pub fn of(stage: (Bridge, Host), foh: (Bridge, Host), zocp: &str) -> Self {
+        Self {
+            stage: stage.0,
+            stage_host: stage.1,
+            foh: foh.0,
+            foh_host: foh.1,
+            zocp: zocp.to_owned(),
+        }
+    }
+
     /// Starts the bridge on stage once more, after its end.
     ///
     /// # Panics

@@ -17,7 +17,8 @@ use serde::{
 
 use super::{ConfigError, invalid, limits::positive};
 use zocp_policy::{
-    ExportPolicy, ExportRule, Grant, ImportName, ImportRule, Members, Peers, ServicePattern,
+    Descriptors, ExportPolicy, ExportRule, Grant, ImportName, ImportRule, Members, Peers,
+    ServicePattern,
 };
 
 /// One `[[export]]`: lets peers use a service of this bus.
@@ -44,6 +45,9 @@ pub struct ExportConfig {
     pub call_back: Vec<String>,
     /// Seconds until a call is answered with an error. Default: it waits as long as its caller does.
     pub timeout: Option<f64>,
+    /// The kinds of file descriptors that messages may bring: "pipe", "socket". Default: none.
+    #[serde(default)]
+    pub descriptors: Vec<DescriptorConfig>,
     /// The names or UUIDs of the peers. Default: every peer.
     #[serde(default, deserialize_with = "peers_texts")]
     pub peers: Vec<String>,
@@ -78,12 +82,49 @@ pub struct ImportConfig {
     pub cache: Option<bool>,
     /// Seconds until a call is answered with an error. Default: it waits as long as its caller does.
     pub timeout: Option<f64>,
+    /// The kinds of file descriptors that messages may bring: "pipe", "socket". Default: none.
+    #[serde(default)]
+    pub descriptors: Vec<DescriptorConfig>,
     /// Whether a service that does not run, and that a call would start, has its name here. Default: unless it is a
     /// player.
     pub activate: Option<bool>,
     /// What the Identity of a player is here, with "{identity}" (what it is there), "{node}", "{service}" and
     /// "{tail}". Default: what it is there.
     pub identity: Option<String>,
+}
+
+/// A kind of file descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DescriptorConfig {
+    /// Ends of pipes and FIFOs.
+    Pipe,
+    /// Connected sockets.
+    Socket,
+}
+
+impl DescriptorConfig {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Pipe => "pipe",
+            Self::Socket => "socket",
+        }
+    }
+}
+
+fn descriptors(kinds: &[DescriptorConfig]) -> Descriptors {
+    Descriptors {
+        pipe: kinds.contains(&DescriptorConfig::Pipe),
+        socket: kinds.contains(&DescriptorConfig::Socket),
+    }
+}
+
+fn write_descriptors(f: &mut Formatter<'_>, kinds: &[DescriptorConfig]) -> fmt::Result {
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+    write!(f, ", descriptors = {names:?}")
 }
 
 /// On one line, as it would be written in the file.
@@ -105,6 +146,7 @@ impl Display for ExportConfig {
                 write!(f, ", {key} = {texts:?}")?;
             }
         }
+        write_descriptors(f, &self.descriptors)?;
         match self.timeout {
             Some(timeout) => write!(f, ", timeout = {timeout}"),
             None => Ok(()),
@@ -140,6 +182,7 @@ impl Display for ImportConfig {
         if let Some(identity) = &self.identity {
             write!(f, ", identity = {identity:?}")?;
         }
+        write_descriptors(f, &self.descriptors)?;
         match self.timeout {
             Some(timeout) => write!(f, ", timeout = {timeout}"),
             None => Ok(()),
@@ -181,6 +224,7 @@ impl ExportConfig {
             call_back: members("export.call_back", &self.call_back)?,
             learn: self.learn,
             timeout: timeout("export.timeout", self.timeout)?,
+            descriptors: descriptors(&self.descriptors),
         };
         if !grant.may_see() && !grant.learn {
             let reason = format!(
@@ -222,6 +266,7 @@ impl ImportConfig {
                 )?,
                 call_back: members("import.call_back", &self.call_back)?,
                 timeout: timeout("import.timeout", self.timeout)?,
+                descriptors: descriptors(&self.descriptors),
             },
             cache: self.cache.unwrap_or(true),
             activate: self.activate,

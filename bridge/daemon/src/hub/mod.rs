@@ -25,8 +25,9 @@ use zbus::Variant;
 use zocp_interfaces::{
     BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, BRIDGE_XML, EXPORTER_INTERFACE, EXPORTER_XML,
     LOCAL_INTERFACE, LOCAL_PATH, LOCAL_XML, METHODS_INTERFACE, MONITOR_INTERFACE, MONITOR_XML,
-    PEER_INTERFACE, PEER_XML, PEERS_PATH, STATISTICS_INTERFACE, STATISTICS_XML, TRUST_INTERFACE,
-    TRUST_XML, VIEW_INTERFACE, VIEW_XML, VIEWS_INTERFACE, VIEWS_XML, WIRE_INTERFACE,
+    PEER_INTERFACE, PEER_XML, PEERS_PATH, STATISTICS_INTERFACE, STATISTICS_XML, STREAMS_INTERFACE,
+    TRUST_INTERFACE, TRUST_XML, VIEW_INTERFACE, VIEW_XML, VIEWS_INTERFACE, VIEWS_XML,
+    WIRE_INTERFACE,
 };
 use zocp_node::{Event, Network, Node, PeerId, PeerInfo, PublicKey};
 
@@ -214,6 +215,7 @@ impl Hub {
         interfaces.register(VIEW_INTERFACE, parts.views);
         interfaces.register(LOCAL_INTERFACE, local.clone());
         interfaces.register(METHODS_INTERFACE, local.clone());
+        interfaces.register(STREAMS_INTERFACE, local.clone());
         let handler = HubHandler {
             interfaces,
             local: local.clone(),
@@ -222,6 +224,7 @@ impl Hub {
             site: site.clone(),
             table: table.clone(),
             names: vec![Arc::from(BRIDGE_NAME)],
+            takes_descriptors: Some("PublishStream"),
             after: None,
             on_presence: Box::new(on_presence),
         };

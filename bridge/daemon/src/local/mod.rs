@@ -22,6 +22,7 @@ mod place;
 mod registry;
 mod requests;
 mod set_queue;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -151,6 +152,7 @@ impl Local {
                 self.view().emit(path, value);
             }
             Event::Called(call) => self.called(call.clone()),
+            Event::ChannelRequested(request) => self.requested(request.clone()),
             Event::Marked(number) => self.shared.marks.passed(*number),
             _ => {}
         }
@@ -294,6 +296,7 @@ impl Local {
             let gone = match kind {
                 Kind::Capability => node.unpublish(path.clone()).await,
                 Kind::Method => node.unpublish_method(path.clone()).await,
+                Kind::Stream(direction) => self.withdraw_stream(path, *direction).await,
             };
             if let Err(error) = gone {
                 tracing::debug!(%path, %error, "was gone already");

@@ -230,7 +230,7 @@ fn declared(key: &str, list: &Variant<'_>) -> Result<Vec<Argument>, Refusal> {
 }
 
 /// A name in an object, which is the root where none is said.
-fn located(name: String, object: Option<&str>) -> Result<CapPath, Refusal> {
+pub(super) fn located(name: String, object: Option<&str>) -> Result<CapPath, Refusal> {
     if name.is_empty() {
         return Err(Refusal::InvalidArgs("a name is not empty".to_owned()));
     }
@@ -244,7 +244,9 @@ fn located(name: String, object: Option<&str>) -> Result<CapPath, Refusal> {
 }
 
 /// The entries of `a{sv}`.
-fn entries<'a>(options: &'a Variant<'_>) -> Result<Vec<(&'a str, &'a Variant<'a>)>, Refusal> {
+pub(super) fn entries<'a>(
+    options: &'a Variant<'_>,
+) -> Result<Vec<(&'a str, &'a Variant<'a>)>, Refusal> {
     let Variant::Dict(options) = options else {
         return Err(undeclared());
     };
@@ -255,14 +257,14 @@ fn entries<'a>(options: &'a Variant<'_>) -> Result<Vec<(&'a str, &'a Variant<'a>
     entries.collect()
 }
 
-fn text(given: &Variant<'_>) -> Result<String, Refusal> {
+pub(super) fn text(given: &Variant<'_>) -> Result<String, Refusal> {
     match given {
         Variant::Str(text) => Ok(text.to_string()),
         _ => Err(undeclared()),
     }
 }
 
-fn unknown(key: &str, value: &Variant<'_>) -> Refusal {
+pub(super) fn unknown(key: &str, value: &Variant<'_>) -> Refusal {
     let signature = value.value_signature();
     Refusal::InvalidArgs(format!(
         "\"{key}\" of type \"{signature}\" is no option, or not of its type"
@@ -270,7 +272,7 @@ fn unknown(key: &str, value: &Variant<'_>) -> Refusal {
 }
 
 /// The table has checked that they are.
-fn undeclared() -> Refusal {
+pub(super) fn undeclared() -> Refusal {
     Refusal::InvalidArgs("the arguments are not of the declared types".to_owned())
 }
 

@@ -8,13 +8,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use zocp_node::{CapPath, Capability, ObjectPath, Value};
+use zocp_node::{CapPath, Capability, ObjectPath, Value, model::stream::Direction};
 
 use super::{
     document::{LastingValues, SavedValue},
     methods::Target,
     place::{Kind, Place},
 };
+use crate::streams::offers::Offer;
 use zocp_dbus::errors::Refusal;
 use zocp_relay::schema::SERVICES;
 
@@ -43,6 +44,8 @@ pub(super) enum What {
     Capability { lasting: Option<Box<Capability>> },
     /// A method, and who does it.
     Method(Arc<Target>),
+    /// A stream, and where it is.
+    Stream(Arc<Offer>),
 }
 
 #[derive(Debug)]
@@ -56,7 +59,7 @@ impl Publication {
     fn lasting(&self) -> Option<&Capability> {
         match &self.what {
             What::Capability { lasting } => lasting.as_deref(),
-            What::Method(_) => None,
+            What::Method(_) | What::Stream(_) => None,
         }
     }
 }
@@ -96,12 +99,12 @@ impl Registry {
     fn admit_one_more(&self, program: &str) -> Result<(), Refusal> {
         let all = self.limits.publications_max;
         if self.published.len() >= all {
-            let text = format!("{all} values and methods are published");
+            let text = format!("{all} values, methods and streams are published");
             return Err(Refusal::LimitsExceeded(text));
         }
         let own = self.limits.publications_per_program_max;
         if self.of(program).count() >= own {
-            let text = format!("{program} publishes {own} values and methods");
+            let text = format!("{program} publishes {own} values, methods and streams");
             return Err(Refusal::LimitsExceeded(text));
         }
         Ok(())
@@ -152,8 +155,8 @@ impl Registry {
     /// What is published under a text: at the root by its raw name, else by its dotted path.
     fn named(&self, name: &str) -> Vec<Place> {
         let at = |path: &CapPath| {
-            let kinds = [Kind::Capability, Kind::Method].into_iter();
-            kinds
+            Kind::ALL
+                .into_iter()
                 .map(|kind| Place::new(kind, path.clone()))
                 .filter(|place| self.published.contains_key(place))
                 .collect::<Vec<_>>()
@@ -189,8 +192,24 @@ impl Registry {
     pub(super) fn target(&self, place: &Place) -> Option<Arc<Target>> {
         match &self.published.get(place)?.what {
             What::Method(target) => Some(target.clone()),
-            What::Capability { .. } => None,
+            What::Capability { .. } | What::Stream(_) => None,
         }
+    }
+
+    /// Where a stream is.
+    pub(super) fn offer(&self, path: &CapPath, direction: Direction) -> Option<Arc<Offer>> {
+        let place = Place::new(Kind::Stream(direction), path.clone());
+        match &self.published.get(&place)?.what {
+            What::Stream(offer) => Some(offer.clone()),
+            What::Capability { .. } | What::Method(_) => None,
+        }
+    }
+
+    /// Whether an object has streams of this direction.
+    pub(super) fn has_streams(&self, object: &ObjectPath, direction: Direction) -> bool {
+        let is_one =
+            |place: &&Place| place.path.object == *object && place.kind == Kind::Stream(direction);
+        self.published.keys().any(|place| is_one(&place))
     }
 
     /// A value is another one now. Whether it is lasting.

@@ -5,6 +5,8 @@
 
 use std::future::Future;
 
+use crate::streams::{self, Acquired, Wanted};
+use zocp_dbus::errors::Refusal;
 use zocp_node::{CapPath, Node, NodeError, ObjectPath, PeerId, Value};
 
 /// Commands towards remote nodes.
@@ -25,6 +27,14 @@ pub trait Commands: Clone + Send + Sync + 'static {
         method: &str,
         arguments: Vec<Value>,
     ) -> impl Future<Output = Result<Vec<Value>, NodeError>> + Send;
+
+    /// Opens a stream of the node of this name.
+    fn acquire(
+        &self,
+        peer: PeerId,
+        name: &str,
+        wanted: Wanted,
+    ) -> impl Future<Output = Result<Acquired, Refusal>> + Send;
 }
 
 impl Commands for Node {
@@ -40,5 +50,9 @@ impl Commands for Node {
         arguments: Vec<Value>,
     ) -> Result<Vec<Value>, NodeError> {
         Self::call(self, peer, object.capability(method), arguments).await
+    }
+
+    async fn acquire(&self, peer: PeerId, name: &str, wanted: Wanted) -> Result<Acquired, Refusal> {
+        streams::acquire(self, peer, name, wanted).await
     }
 }

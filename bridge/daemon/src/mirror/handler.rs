@@ -7,11 +7,14 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
-use zocp_interfaces::VALUES_INTERFACE;
+use tokio_util::task::TaskTracker;
+use zbus::Variant;
+use zocp_interfaces::{STREAMS_INTERFACE, VALUES_INTERFACE};
 use zocp_node::{CapPath, ObjectPath, Value, model};
 
 use super::{Mirror, commands::Commands};
 use crate::node_error::refusal;
+use crate::streams::{Options, Wanted, released};
 use crate::view::{
     inbound::{arguments, results, wanted},
     metadata::{self, CapabilityMetadata},
@@ -26,10 +29,14 @@ use zocp_dbus::{
 pub(super) struct NodeHandler<C> {
     pub(super) mirror: Arc<Mirror>,
     pub(super) commands: C,
+    pub(super) tasks: TaskTracker,
 }
 
 impl<C: Commands> ObjectHandler for NodeHandler<C> {
     async fn call(&self, call: CallRequest) -> Answer {
+        if &*call.interface == STREAMS_INTERFACE {
+            return self.acquire(&call).await;
+        }
         let (object, name, method) = self.method(&call)?;
         let arguments = arguments(&method, &call.arguments)?;
         let what = format!("{object}{}{name}", if object.is_root() { "" } else { "." });
@@ -59,6 +66,37 @@ impl<C: Commands> ObjectHandler for NodeHandler<C> {
 }
 
 impl<C: Commands> NodeHandler<C> {
+    /// Opens a stream for a program.
+    async fn acquire(&self, call: &CallRequest) -> Answer {
+        let name = call.text(0)?;
+        let options = Options::understand(call.arguments.get(1))?;
+        let wanted = self.stream(call, name, options)?;
+        let acquired = self
+            .commands
+            .acquire(self.mirror.peer, &self.mirror.name, wanted);
+        let acquired = match timeout(ANSWER_DEADLINE, acquired).await {
+            Ok(acquired) => acquired?,
+            Err(_) => return Err(Refusal::Timeout(format!("{name}: no way answers in time"))),
+        };
+        if let Some(over) = acquired.over {
+            let (table, path) = (self.mirror.table.clone(), call.path.clone());
+            let name = name.to_owned();
+            self.tasks.spawn(async move {
+                if let Some(carried) = over.await {
+                    released(&table, &path, &name, &carried);
+                }
+            });
+        }
+        Ok(vec![Variant::Fd(acquired.fd.into()), acquired.info])
+    }
+
+    fn stream(&self, call: &CallRequest, name: &str, options: Options) -> Result<Wanted, Refusal> {
+        let unknown = || Refusal::InvalidArgs(format!("{} has no stream \"{name}\"", call.path));
+        let (object, shared) = self.mirror.view().at(&call.path).ok_or_else(unknown)?;
+        let metadata = metadata::lock(&shared);
+        Wanted::of(&object, &metadata, name, options).ok_or_else(unknown)
+    }
+
     async fn within<T>(
         &self,
         answer: impl Future<Output = Result<T, zocp_node::NodeError>>,

@@ -33,9 +33,8 @@ use zocp_node::{Event, PeerId, PeerInfo};
 
 pub use self::commands::Commands;
 use self::handler::NodeHandler;
-use crate::view::{View, metadata::Side, shape};
+use crate::view::{Shapes, View, metadata::Side, shape};
 use zocp_dbus::{
-    interface::Interface,
     introspection::XmlError,
     server::{BusContext, ObjectTable, Presence, Server, ServerOptions},
 };
@@ -46,8 +45,8 @@ pub struct Mirrors<C> {
     tasks: TaskTracker,
     site: BusContext,
     commands: C,
-    /// The members of `org.z25.Zocp1.Object`.
-    shape: Interface,
+    /// The fixed interfaces.
+    shape: Shapes,
     mirrors: HashMap<PeerId, Arc<Mirror>>,
     directory: Directory,
     /// Labels whose names are being given back.
@@ -267,12 +266,14 @@ impl<C: Commands> Opener<C> {
             site: self.site.clone(),
             table: mirror.table.clone(),
             names: vec![bus_name(&mirror.label())],
+            takes_descriptors: None,
             after,
             on_presence: Box::new(move |presence| names.tell(peer, &presence)),
         };
         let handler = NodeHandler {
             mirror: mirror.clone(),
             commands: self.commands.clone(),
+            tasks: self.tasks.clone(),
         };
         *stage = Stage::Open(Server::spawn(&self.tasks, options, handler));
     }

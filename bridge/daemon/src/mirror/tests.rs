@@ -53,6 +53,16 @@ impl FakeNode {
 }
 
 impl Commands for FakeNode {
+    async fn acquire(
+        &self,
+        _: PeerId,
+        name: &str,
+        _: crate::streams::Wanted,
+    ) -> Result<crate::streams::Acquired, zocp_dbus::errors::Refusal> {
+        let text = format!("{name} has no streams");
+        Err(zocp_dbus::errors::Refusal::NotSupported(text))
+    }
+
     async fn set(&self, peer: PeerId, path: CapPath, value: Value) -> Result<(), NodeError> {
         if self.is_gone.load(Ordering::Relaxed) {
             return Err(NodeError::NodeGone(peer));

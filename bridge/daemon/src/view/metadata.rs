@@ -15,10 +15,15 @@ use std::{
 };
 
 use zbus::{Dict, Signature, Variant};
-use zocp_interfaces::{METHODS_INTERFACE, SIGNALS_INTERFACE, VALUES_INTERFACE, annotations};
+use zocp_interfaces::{
+    METHODS_INTERFACE, SIGNALS_INTERFACE, STREAMS_INTERFACE, VALUES_INTERFACE, annotations,
+};
 use zocp_node::{
     Capability, Value,
-    model::{self, Info, Object},
+    model::{
+        self, Info, Object,
+        stream::{self, Direction, Stream},
+    },
 };
 
 use zocp_dbus::{
@@ -293,6 +298,27 @@ impl ObjectMetadata {
         members
     }
 
+    /// The stream of a direction and a name.
+    pub(crate) fn stream(&self, direction: Direction, name: &str) -> Option<Stream> {
+        let mut streams = stream::entries(self.data.get(direction.key()));
+        streams.find(|(it, ..)| *it == name).map(|it| it.2)
+    }
+
+    /// `org.z25.Zocp1.Streams`, made of `shape`; empty if there are none.
+    pub(super) fn streams(&self, shape: &Interface) -> Interface {
+        let [sources, sinks] = Direction::ALL.map(|it| self.data.get(it.key()));
+        let has_some = |entry| stream::entries(entry).next().is_some();
+        if !has_some(sources) && !has_some(sinks) {
+            return Interface::new(STREAMS_INTERFACE);
+        }
+        let shown = shape.clone().with("Sources", streams_shown(sources));
+        let shown = shown.and_then(|shown| shown.with("Sinks", streams_shown(sinks)));
+        shown.unwrap_or_else(|error| {
+            tracing::error!(%error, "the streams of an object do not fit");
+            Interface::new(STREAMS_INTERFACE)
+        })
+    }
+
     /// The property `Capabilities` of `org.z25.Zocp1.Object`.
     pub(super) fn capabilities_shown(&self) -> Variant<'static> {
         let inner = zbus::signature!("a{sv}");
@@ -314,6 +340,20 @@ impl ObjectMetadata {
                 .map(|(name, value)| (name.as_str(), types::natural(value))),
         )
     }
+}
+
+/// The property `Sources` or `Sinks`.
+fn streams_shown(entry: Option<&Value>) -> Variant<'static> {
+    let inner = zbus::signature!("a{sv}");
+    let mut dict = Dict::new(&Signature::Str, &inner);
+    for (name, entry, _) in stream::entries(entry) {
+        let entries = entry.as_object().into_iter().flatten();
+        let shown = entries.map(|(name, value)| (name.as_str(), types::natural(value)));
+        if let Err(error) = dict.append(Variant::from(Text::new(name)), types::dictionary(shown)) {
+            tracing::error!(%error, "a stream has lost its type");
+        }
+    }
+    Variant::Dict(dict)
 }
 
 fn property(member: &Arc<str>, known: &CapabilityMetadata) -> Property {

@@ -131,7 +131,8 @@ impl BusConnection {
 
     /// Queues a message.
     pub fn push(&self, message: impl Into<Octets>) {
-        self.lock().push(message.into().into_bytes());
+        let (octets, holder) = message.into().into_parts();
+        self.lock().push_with(octets, holder);
         self.nudge();
     }
 

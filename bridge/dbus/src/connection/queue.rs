@@ -2,11 +2,17 @@
 //!
 //! Model: encoded messages in order, and how many octets of the first one are written. A write passes as many messages
 //! as possible to the kernel in one system call.
-//! Invariants: QUEUE-1. A partly written message is continued before anything else is written.
+//! Invariants: QUEUE-2. The descriptors of a message are sent with its first octet. QUEUE-1. A partly written message is continued before anything else is written.
 
-use std::{collections::VecDeque, io, io::IoSlice};
+use std::{
+    collections::VecDeque,
+    io,
+    io::IoSlice,
+    os::fd::{AsFd, BorrowedFd},
+};
 
 use bytes::Bytes;
+use zbus::Message;
 
 use super::socket::Socket;
 
@@ -14,6 +20,10 @@ use super::socket::Socket;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     messages: VecDeque<Bytes>,
+    /// The messages that have descriptors, each with how many octets were ever queued before it.
+    holders: VecDeque<(u64, Message)>,
+    /// Octets that were ever queued, and ever written.
+    totals: (u64, u64),
     /// How many octets of the first message are written.
     written: usize,
     /// The size of all messages, with their overhead.
@@ -30,6 +40,15 @@ pub(super) enum Written {
 
 impl Queue {
     pub(super) fn push(&mut self, message: Bytes) {
+        self.push_with(message, None);
+    }
+
+    /// Queues a message whose descriptors another message has.
+    pub(super) fn push_with(&mut self, message: Bytes, holder: Option<Message>) {
+        if let Some(holder) = holder {
+            self.holders.push_back((self.totals.0, holder));
+        }
+        self.totals.0 += message.len() as u64;
         self.octets += message.len() + OVERHEAD;
         self.messages.push_back(message);
     }
@@ -46,7 +65,45 @@ impl Queue {
 
     /// Writes as much as the socket accepts.
     pub(super) fn write(&mut self, socket: &Socket) -> io::Result<Written> {
+        while let Some((at, holder)) = self.holders.front() {
+            // Descriptors are sent with the first octet of a write, so their message must begin one.
+            let before = usize::try_from(at - self.totals.1).unwrap_or(usize::MAX);
+            if before == 0 {
+                let fds: Vec<BorrowedFd<'_>> =
+                    holder.data().fds().iter().map(AsFd::as_fd).collect();
+                let first = self.messages.front().map(|first| IoSlice::new(first));
+                let Some(len) = socket.try_write_with(first.as_slice(), &fds)? else {
+                    return Ok(Written::Some);
+                };
+                self.holders.pop_front();
+                self.advance(len);
+            } else if self.write_up_to(before, |slices| socket.try_write(slices))? == Written::Some
+            {
+                return Ok(Written::Some);
+            }
+        }
         self.write_by(|slices| socket.try_write(slices))
+    }
+
+    /// Writes the messages within the first octets that wait, as much as the socket accepts.
+    fn write_up_to(
+        &mut self,
+        mut octets: usize,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<Option<usize>>,
+    ) -> io::Result<Written> {
+        while octets > 0 {
+            let Some(first) = self.messages.front() else {
+                break;
+            };
+            match write(&[IoSlice::new(&first[self.written..])])? {
+                Some(len) => {
+                    self.advance(len);
+                    octets = octets.saturating_sub(len);
+                }
+                None => return Ok(Written::Some),
+            }
+        }
+        Ok(Written::All)
     }
 
     fn write_by(
@@ -71,6 +128,7 @@ impl Queue {
 
     fn advance(&mut self, len: usize) {
         self.written += len;
+        self.totals.1 += len as u64;
         while let Some(first) = self.messages.front()
             && first.len() <= self.written
         {

@@ -29,6 +29,7 @@ use zbus::{
         socket::{ReadHalf, Split, WriteHalf},
     },
     export::async_trait::async_trait,
+    message::Type,
     names::UniqueName,
 };
 
@@ -51,6 +52,8 @@ use crate::{
 pub enum Descriptors {
     /// They stay with their messages.
     Keep,
+    /// They stay with calls of this method, and are closed where other messages bring them.
+    Of(&'static str),
     /// They are closed: no method takes descriptors, and queued messages would hold them open.
     Close,
 }
@@ -193,7 +196,7 @@ impl ReadHalf for Reader {
             }
             match self.incoming.next() {
                 Some(Inbound::Message(message)) => {
-                    self.current = Some(Current::new(message, self.descriptors)?);
+                    self.current = Some(Current::new(message, self.descriptors));
                 }
                 Some(Inbound::Unreadable(call, refusal)) => self.refuse(&call, &refusal).await?,
                 None => read_into(&self.socket, &mut self.incoming)
@@ -224,23 +227,31 @@ impl Reader {
 }
 
 impl Current {
-    fn new(message: Message, descriptors: Descriptors) -> io::Result<Self> {
+    fn new(message: Message, descriptors: Descriptors) -> Self {
         let kept = match descriptors {
             Descriptors::Keep => message.data().fds(),
-            Descriptors::Close => &[],
+            Descriptors::Of(method) if is_call_of(&message, method) => message.data().fds(),
+            Descriptors::Of(_) | Descriptors::Close => &[],
         };
         let copied = kept.iter().map(|fd| fd.as_fd().try_clone_to_owned());
-        let descriptors: Vec<OwnedFd> = copied.collect::<io::Result<_>>()?;
+        // Where the table of descriptors is full, the call fails for its types; the connection does not.
+        let descriptors: Vec<OwnedFd> = copied.collect::<io::Result<_>>().unwrap_or_default();
         let closed = descriptors
             .is_empty()
             .then(|| without_descriptors(&message));
-        Ok(Self {
+        Self {
             octets: closed
                 .flatten()
                 .map_or_else(|| octets(message), Bytes::from),
             descriptors,
-        })
+        }
     }
+}
+
+fn is_call_of(message: &Message, method: &str) -> bool {
+    let header = message.header();
+    let member = header.member().map(|member| member.as_str());
+    message.message_type() == Type::MethodCall && member == Some(method)
 }
 
 /// The half to which zbus writes.

@@ -100,21 +100,46 @@ pub async fn send_all(connection: &Connection, messages: Vec<Outgoing>) -> zbus:
 }
 
 /// The octets of a message that every bus accepts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Octets(Bytes);
+#[derive(Debug, Clone)]
+pub struct Octets {
+    octets: Bytes,
+    /// Has the descriptors that belong to it, if there are any.
+    holder: Option<Message>,
+}
+
+impl PartialEq for Octets {
+    fn eq(&self, other: &Self) -> bool {
+        self.octets == other.octets
+    }
+}
+
+impl Eq for Octets {}
 
 impl Octets {
     /// Wraps the octets of a message whose header was checked by zbus, and whose body was checked by a bus or
     /// [`zbus::message::Body::validate`]. The caller must say in a comment why that is so.
     #[must_use]
     pub fn of_checked(octets: Bytes) -> Self {
-        Self(octets)
+        let holder = None;
+        Self { octets, holder }
+    }
+
+    /// The same with the descriptors of another message, as many as the header of this one declares.
+    #[must_use]
+    pub fn with_descriptors_of(mut self, other: &Message) -> Self {
+        self.holder = (!other.data().fds().is_empty()).then(|| other.clone());
+        self
     }
 
     /// The octets, as they are sent over the mesh.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        self.0
+        self.octets
+    }
+
+    /// The octets, and the message that has their descriptors.
+    pub(crate) fn into_parts(self) -> (Bytes, Option<Message>) {
+        (self.octets, self.holder)
     }
 }
 
@@ -122,7 +147,7 @@ impl Deref for Octets {
     type Target = Bytes;
 
     fn deref(&self) -> &Bytes {
-        &self.0
+        &self.octets
     }
 }
 
@@ -135,7 +160,9 @@ impl From<Outgoing> for Octets {
                 self.0.data().bytes()
             }
         }
-        Self(Bytes::from_owner(MessageOwner(message.0)))
+        let holder = (!message.data().fds().is_empty()).then(|| message.0.clone());
+        let octets = Bytes::from_owner(MessageOwner(message.0));
+        Self { octets, holder }
     }
 }
 

@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn an_error_of_a_remote_is_not_counted() {
         let report = Report::default();
-        report.refused(&Refusal::NoFileDescriptors, None);
+        report.refused(&Refusal::NoFileDescriptors("a file".into()), None);
         let broken = Refusal::Remote {
             error: "org.example.Broken".to_owned(),
             message: String::new(),

@@ -339,6 +339,8 @@ pub struct ServerOptions {
     pub names: Vec<Arc<str>>,
     /// The name is requested only after this is cancelled, because an earlier connection still owns it.
     pub after: Option<CancellationToken>,
+    /// The method whose calls may bring file descriptors; those of all other messages are closed when they arrive.
+    pub takes_descriptors: Option<&'static str>,
     /// Called with each change of presence; must be short.
     pub on_presence: Box<dyn Fn(Presence) + Send + Sync>,
 }

@@ -79,7 +79,11 @@ pub(super) async fn run<O: ObjectHandler>(
 
 async fn connect(options: &ServerOptions) -> zbus::Result<MessageStream> {
     let report = options.site.report.clone();
-    let ready = ready(&options.site.address, Descriptors::Close, report).await?;
+    let descriptors = match options.takes_descriptors {
+        Some(method) => Descriptors::Of(method),
+        None => Descriptors::Close,
+    };
+    let ready = ready(&options.site.address, descriptors, report).await?;
     ready.stream().await
 }
 

@@ -89,6 +89,7 @@ impl Fixture {
             site,
             table: table.clone(),
             names: names.iter().map(|name| (*name).into()).collect(),
+            takes_descriptors: None,
             after,
             on_presence: Box::new(move |presence| {
                 told.send_replace(presence);

@@ -28,6 +28,8 @@ use super::registration::register;
 pub struct LocalEnd {
     fd: OwnedFd,
     kind: LocalKind,
+    /// Others go on using what is behind it.
+    is_shared: bool,
 }
 
 /// How a descriptor is read and written.
@@ -56,14 +58,34 @@ impl LocalEnd {
             SocketType::DGRAM | SocketType::SEQPACKET => LocalKind::Packets,
             _ => return Err(io::ErrorKind::Unsupported.into()),
         };
-        Ok(Self { fd, kind })
+        Ok(Self::new(fd, kind))
     }
 
-    /// A connected socket of octets with packets in it as in RFC 4571.
+    /// A connected socket for packets: in a stream of octets each has its length before it, as in RFC 4571.
+    ///
+    /// # Errors
+    /// It is no socket, or one of another type.
+    pub fn packets(fd: OwnedFd) -> io::Result<Self> {
+        let mut local = Self::socket(fd)?;
+        if local.kind == LocalKind::Stream {
+            local.kind = LocalKind::Rtp;
+        }
+        Ok(local)
+    }
+
+    /// The same, which others go on using: the end of what comes does not shut it down.
     #[must_use]
-    pub const fn rtp(fd: OwnedFd) -> Self {
-        let kind = LocalKind::Rtp;
-        Self { fd, kind }
+    pub fn shared(mut self) -> Self {
+        self.is_shared = true;
+        self
+    }
+
+    const fn new(fd: OwnedFd, kind: LocalKind) -> Self {
+        Self {
+            fd,
+            kind,
+            is_shared: false,
+        }
     }
 
     /// An end of a pipe that others have too: `kind` says which end.
@@ -78,7 +100,7 @@ impl LocalEnd {
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
         let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, rustix::fs::Mode::empty())?;
-        Ok(Self { fd, kind })
+        Ok(Self::new(fd, kind))
     }
 
     /// A new pair of sockets: the one that is carried, and the one to hand over. With packets, their limits are kept.
@@ -92,7 +114,7 @@ impl LocalEnd {
         };
         let flags = SocketFlags::CLOEXEC;
         let (fd, other) = socketpair(AddressFamily::UNIX, socket_type, flags, None)?;
-        Ok((Self { fd, kind }, other))
+        Ok((Self::new(fd, kind), other))
     }
 
     /// A new pipe: the end that is carried, of this kind, and the other one to hand over.
@@ -107,7 +129,7 @@ impl LocalEnd {
         };
         // The two ends have a description each.
         rustix::io::ioctl_fionbio(&fd, true)?;
-        Ok((Self { fd, kind }, other))
+        Ok((Self::new(fd, kind), other))
     }
 
     /// How it is read and written.
@@ -124,6 +146,7 @@ impl LocalEnd {
         };
         Ok(Registered {
             kind: self.kind,
+            is_shared: self.is_shared,
             fd: register(self.fd, interest)?,
         })
     }
@@ -133,6 +156,7 @@ impl LocalEnd {
 #[derive(Debug)]
 pub(super) struct Registered {
     pub(super) kind: LocalKind,
+    is_shared: bool,
     fd: AsyncFd<OwnedFd>,
 }
 
@@ -253,7 +277,8 @@ impl Registered {
 
     /// Ends the writing: whoever reads sees the end.
     pub(super) fn end_write(&self) {
-        if !matches!(self.kind, LocalKind::PipeReader | LocalKind::PipeWriter) {
+        let is_pipe = matches!(self.kind, LocalKind::PipeReader | LocalKind::PipeWriter);
+        if !is_pipe && !self.is_shared {
             // An error means that it is closed already.
             let _ = shutdown(self.fd.get_ref(), Shutdown::Write);
         }

@@ -3,7 +3,7 @@
 //! Model: a channel is a further connection to the mailbox of a peer, opened with a ticket (`tickets.rs`) that the peer
 //! gave in a message. It has its own flow control, that of TCP, and its own end in each direction, so what is much or
 //! slow does not delay messages. [`Channels`] has what all channels of a node share. `request` asks a peer for a
-//! channel, `pipe` is one, `slots` counts them, `local` is a descriptor of this machine, and `carry` connects the two.
+//! channel, `pipe` is one, `slots` counts them, `kind` and `local` are descriptors of this machine, and `carry` connects the two.
 //! Invariants: CHANNELS-1. A channel is carried by a thread of its own for all channels, so that bulk does not hold up
 //! what the program's threads do. CHANNELS-2. When a peer leaves, its channels, its tickets and the requests to it end.
 //! Limits: those of `slots`, `tickets`, `pipe` and `request`.
@@ -11,6 +11,7 @@
 //! Spec: docs/reference/protocol.md §9
 
 mod carry;
+mod kind;
 mod local;
 mod pipe;
 mod registration;
@@ -29,6 +30,7 @@ use tracing::debug;
 use zocp_zre::PeerId;
 
 pub use self::carry::Carried;
+pub use self::kind::DescriptorKind;
 pub use self::local::{LocalEnd, LocalKind};
 pub use self::pipe::{Channel, ChannelError, PIECE_MAX, Received};
 pub(crate) use self::request::request_in;

@@ -5,6 +5,7 @@ use std::io;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use zocp_model::Value;
+use zocp_zmtp::PublicKey;
 use zocp_zre::PeerId;
 
 use super::Node;
@@ -125,12 +126,25 @@ impl Node {
     /// `NoChannels`; `Busy` when the peer has too many channels; `NodeGone`; `Closed`.
     pub async fn offer_channel(&self, peer: PeerId) -> Result<OfferedChannel, NodeError> {
         let info = self.with_channels(peer).await?;
+        self.try_offer_channel(peer, info.key)
+    }
+
+    /// As [`offer_channel`](Self::offer_channel), to a peer that knows channels and has this key.
+    ///
+    /// # Errors
+    /// `Busy`; `NodeGone`.
+    #[doc(hidden)]
+    pub fn try_offer_channel(
+        &self,
+        peer: PeerId,
+        key: Option<PublicKey>,
+    ) -> Result<OfferedChannel, NodeError> {
         let channels = &self.shared.channels;
         let slot = channels.slots.take(peer)?;
         let mut octets = [0; 16];
         getrandom::fill(&mut octets).map_err(|_| NodeError::Busy)?;
         let ticket = Ticket::new(octets);
-        let arrived = channels.tickets.issue(ticket, (peer, info.key));
+        let arrived = channels.tickets.issue(ticket, (peer, key));
         Ok(OfferedChannel {
             node: self.clone(),
             peer,

@@ -130,6 +130,14 @@ impl Node {
         self.request(|actor, _| actor.peers()).await
     }
 
+    /// What is known of a peer; `None` if it is not present.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn peer(&self, peer: PeerId) -> Result<Option<PeerInfo>, NodeError> {
+        self.request(move |actor, _| actor.info(peer)).await
+    }
+
     /// The groups that this node is in.
     ///
     /// # Errors

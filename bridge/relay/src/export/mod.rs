@@ -86,6 +86,7 @@ impl Exporter {
             policy,
             context.limits.now(),
             context.bus.message_len_max(),
+            Arc::new(context.porter.clone()),
         );
         let watch = context.watch.clone();
         Self {

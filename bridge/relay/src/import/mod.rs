@@ -90,7 +90,9 @@ enum Reading {
 
 impl Importer {
     pub(crate) fn new(context: Context, rules: Vec<ImportRule>) -> Self {
-        let state = State::new(rules, context.limits.now(), context.bus.message_len_max());
+        let departures = Arc::new(context.porter.clone());
+        let max = context.bus.message_len_max();
+        let state = State::new(rules, context.limits.now(), max, departures);
         let own = Place {
             site: context.bus.clone(),
             watch: context.watch.clone(),

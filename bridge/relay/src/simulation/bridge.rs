@@ -18,6 +18,7 @@ use super::{
     program::Program,
     rules::{NAMES, POLICIES, PROGRAMS, SERVICES, TAKEN_LEN, import_rules, limits, policy},
 };
+use crate::descriptors::NoDepartures;
 use crate::{
     export::state::{self as export, Barrier, CallerId},
     import::{
@@ -95,13 +96,14 @@ impl Bridge {
             id,
             bus,
             programs: Default::default(),
-            import: import::State::new(import_rules(), limits(), TAKEN_LEN),
+            import: import::State::new(import_rules(), limits(), TAKEN_LEN, Arc::new(NoDepartures)),
             export: export::State::new(
                 NAMES[number],
                 own_names.clone(),
                 policy(0),
                 limits(),
                 TAKEN_LEN,
+                Arc::new(NoDepartures),
             ),
             own_names,
             peers: BTreeMap::new(),
@@ -167,6 +169,7 @@ impl Bridge {
             uuid: id.to_string(),
             name: NAMES[number].to_owned(),
             key: None,
+            channels: false,
         });
         self.export.handle_peer(remote.clone());
         self.import.handle_peer(remote, NAMES[number].into());

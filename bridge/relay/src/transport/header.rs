@@ -71,6 +71,11 @@ impl<'a> Heading<'a> {
         octets.number(self.serial.get());
         octets.number(0);
         self.fields(&mut octets, signature_of(data, is_big));
+        let descriptors = like.data().fds().len();
+        if let Ok(count @ 1..) = u32::try_from(descriptors) {
+            octets.field(UNIX_FDS, b'u');
+            octets.number(count);
+        }
         let fields_len = octets.buffer.len() - FIELDS_AT;
         octets.put_len(fields_len)?;
         octets.align(8);
@@ -79,7 +84,7 @@ impl<'a> Heading<'a> {
         }
         octets.buffer.extend_from_slice(body);
         #[expect(clippy::disallowed_methods, reason = "HEADING-1 and HEADING-2")]
-        Ok(Octets::of_checked(octets.buffer.into()))
+        Ok(Octets::of_checked(octets.buffer.into()).with_descriptors_of(like))
     }
 
     fn fields(&self, octets: &mut Writer, signature: &[u8]) {
@@ -239,3 +244,4 @@ const REPLY_SERIAL: u8 = 5;
 const DESTINATION: u8 = 6;
 const SENDER: u8 = 7;
 const SIGNATURE: u8 = 8;
+const UNIX_FDS: u8 = 9;

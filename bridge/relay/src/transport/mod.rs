@@ -21,7 +21,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, os::fd::OwnedFd};
 
 use bytes::Bytes;
 use zbus::{
@@ -68,8 +68,8 @@ pub enum PacketError {
     /// A whisper with our tag and the wrong number of frames.
     #[error("a packet has two frames, not {0}")]
     Frames(usize),
-    /// It names descriptors, which cannot travel.
-    #[error("a packet with file descriptors")]
+    /// It has other descriptors than it declares, or notes of them that cannot be read.
+    #[error("a packet with other file descriptors than it declares")]
     Descriptors,
 }
 
@@ -84,7 +84,8 @@ pub fn is_ours(content: &Content) -> bool {
 /// What is kept of a call until its reply comes: all of it, or of a long one the header.
 #[must_use]
 pub fn kept(call: &Message) -> Message {
-    if call.body().len() <= KEPT_LEN_MAX {
+    // A descriptor that is kept is one that is not closed.
+    if call.body().len() <= KEPT_LEN_MAX && !has_descriptors(call) {
         return call.clone();
     }
     without_body(call).unwrap_or_else(|| call.clone())
@@ -117,6 +118,18 @@ pub fn has_descriptors(message: &Message) -> bool {
 /// # Errors
 /// See [`PacketError`].
 pub fn read(octets: &[u8], max: usize) -> Result<Message, PacketError> {
+    read_with(octets, Vec::new(), max)
+}
+
+/// As [`read`], with the descriptors that belong to the packet.
+///
+/// # Errors
+/// See [`PacketError`].
+pub(crate) fn read_with(
+    octets: &[u8],
+    mut descriptors: Vec<OwnedFd>,
+    max: usize,
+) -> Result<Message, PacketError> {
     if octets.len() > max {
         return Err(PacketError::TooLong {
             len: octets.len(),
@@ -124,8 +137,10 @@ pub fn read(octets: &[u8], max: usize) -> Result<Message, PacketError> {
             waiting: waiting_for(octets),
         });
     }
-    let message = received(octets.to_vec(), &mut Vec::new())?;
-    if has_descriptors(&message) {
+    let count = descriptors.len();
+    let message = received(octets.to_vec(), &mut descriptors)?;
+    let declared = message.header().unix_fds().unwrap_or(0) as usize;
+    if declared != count || message.data().fds().len() != count {
         return Err(PacketError::Descriptors);
     }
     Ok(message)

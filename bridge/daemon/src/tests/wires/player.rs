@@ -68,6 +68,7 @@ impl Player {
             site: site.clone(),
             table: table.clone(),
             names: vec![Arc::from(SERVICE)],
+            takes_descriptors: None,
             after: None,
             on_presence: Box::new(move |told| {
                 named.try_send(told).ok();

@@ -75,6 +75,7 @@ impl Stage {
             site,
             table,
             names: vec![NAME.into()],
+            takes_descriptors: None,
             after: None,
             on_presence: Box::new(move |told| presence.try_send(told).unwrap()),
         };
@@ -216,9 +217,10 @@ fn declared() -> Vec<Interface> {
         .collect()
 }
 
-/// Methods that need no authorization: they read, remove objects of the caller itself, or send a message to peers, which
+/// Methods that need no authorization: they read, open what a node offers to all, remove objects of the caller itself, or send a message to peers, which
 /// the policy of the bus restricts to a group.
-const HARMLESS: [&str; 8] = [
+const HARMLESS: [&str; 9] = [
+    "Acquire",
     "FindNode",
     "Learned",
     "Origin",

@@ -63,7 +63,7 @@ impl State {
         now: Instant,
     ) -> Result<(), Refusal> {
         if has_descriptors(call) {
-            return Err(Refusal::NoFileDescriptors);
+            return Err(Refusal::NoFileDescriptors("a file descriptor".to_owned()));
         }
         let max = self.limits.message_len_max();
         if call.data().len() > max {

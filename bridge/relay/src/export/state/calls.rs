@@ -12,6 +12,7 @@ use zocp_node::PeerId;
 
 use super::{Barrier, Caller, CallerId, Knows, Output, State, caller::Pending};
 use crate::{
+    descriptors::{check, with_notes},
     export::record::Note,
     transport::{
         Stream, has_descriptors, local_call, outgoing_reply, outgoing_signal, wants_reply,
@@ -67,6 +68,7 @@ impl State {
         if !is_allowed {
             return Err(self.denied(peer, service, &method));
         }
+        check(packet, grant.descriptors)?;
         let service = self.offers.name(service).ok_or_else(|| is_gone(service))?;
         let id = self.caller(peer, caller)?;
         let Some(caller) = self.callers.get_mut(&id) else {
@@ -248,15 +250,20 @@ impl State {
             return;
         };
         let max = self.limits.message_len_max();
-        let error = if has_descriptors(reply) {
-            Refusal::NoFileDescriptors
-        } else if reply.data().len() > max {
-            Refusal::TooLarge { max }
-        } else {
-            match outgoing_reply(reply, &caller.name, pending.id) {
-                Ok(packet) => return caller.hold(pending.service, packet),
-                Err(error) => Refusal::Failed(format!("the answer: {error}")),
+        let known = self.peers.get(&caller.peer);
+        let granted = self.offers.granted(&pending.service, caller.peer);
+        let allowed = granted.map(|grant| grant.descriptors).unwrap_or_default();
+        let packet = match (outgoing_reply(reply, &caller.name, pending.id), known) {
+            _ if reply.data().len() > max => Err(Refusal::TooLarge { max }),
+            (Err(error), _) => Err(Refusal::Failed(format!("the answer: {error}"))),
+            (Ok(packet), Some(known)) => {
+                with_notes(packet, reply, &*self.departures, (&known.remote, allowed))
             }
+            (Ok(packet), None) => Ok(packet),
+        };
+        let error = match packet {
+            Ok(packet) => return caller.hold(pending.service, packet),
+            Err(error) => error,
         };
         let refused = caller.refuse(&pending, error);
         self.output.push_back(refused);

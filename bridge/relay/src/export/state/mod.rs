@@ -46,6 +46,7 @@ use self::{
     origin::Origin,
     rules::Rules,
 };
+use crate::descriptors::Departures;
 use crate::{
     deadlines::Deadlines,
     limits::ServiceLimits,
@@ -148,6 +149,7 @@ pub(crate) type Knows<'a> = dyn Fn(&str, &Member<'_>, &str) -> Option<bool> + 'a
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct State {
+    departures: Arc<dyn Departures>,
     /// Of our node.
     name: String,
     own_names: OwnNames,
@@ -185,8 +187,10 @@ impl State {
         policy: ExportPolicy,
         limits: ServiceLimits,
         message_len_max: usize,
+        departures: Arc<dyn Departures>,
     ) -> Self {
         Self {
+            departures,
             name: name.to_owned(),
             own_names,
             limits,

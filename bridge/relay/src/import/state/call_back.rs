@@ -111,7 +111,7 @@ impl State {
         let (peer, stream) = (import.peer, Stream::Caller(call.caller));
         let max = self.limits.message_len_max();
         let error = if has_descriptors(reply) {
-            Refusal::NoFileDescriptors
+            Refusal::NoFileDescriptors("a file descriptor".to_owned())
         } else if reply.data().len() > max {
             Refusal::TooLarge { max }
         } else {

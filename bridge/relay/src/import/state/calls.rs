@@ -17,7 +17,8 @@ use super::{
     import::{Question, Request},
     naming::BUS,
 };
-use crate::transport::{Stream, has_descriptors, kept, outgoing_call, wants_reply};
+use crate::descriptors::with_notes;
+use crate::transport::{Stream, kept, outgoing_call, wants_reply};
 use zocp_dbus::{errors::Refusal, message::Outgoing};
 use zocp_policy::{Member, Passage};
 
@@ -117,9 +118,6 @@ impl State {
         method: &Member<'_>,
         now: Instant,
     ) -> Result<(), Refusal> {
-        if has_descriptors(call) {
-            return Err(Refusal::NoFileDescriptors);
-        }
         let max = self.limits.message_len_max();
         if call.data().len() > max {
             return Err(Refusal::TooLarge { max });
@@ -131,8 +129,11 @@ impl State {
         let caller = self.caller(id, sender)?;
         let import = self.imports.get_mut(&id).ok_or_else(is_gone)?;
         if !wants_reply(call) {
+            let peer = self.peers.get(&import.peer).ok_or_else(is_gone)?;
             let packet = outgoing_call(call, &import.service, passage.interface(), NonZeroU32::MIN)
                 .map_err(|error| Refusal::Failed(error.to_string()))?;
+            let allowed = import.rule.grant.descriptors;
+            let packet = with_notes(packet, call, &*self.departures, (&peer.remote, allowed))?;
             import.pass(call, now);
             self.output.push_back(Output::Call {
                 peer: import.peer,
@@ -217,9 +218,12 @@ impl State {
         let number = peer.requests.open(request, &self.limits, &peer.remote.name);
         let packet = number.and_then(|number| {
             let packet = outgoing_call(call, &import.service, interface, number);
-            let packet = packet.map_err(|error| {
+            let to = (&*peer.remote, import.rule.grant.descriptors);
+            let packet = packet
+                .map_err(|error| Refusal::Failed(error.to_string()))
+                .and_then(|packet| with_notes(packet, call, &*self.departures, to));
+            let packet = packet.inspect_err(|_| {
                 peer.requests.close(number);
-                Refusal::Failed(error.to_string())
             });
             Ok((number, packet?))
         });

@@ -43,6 +43,7 @@ pub(crate) use self::buses::{BusId, OWN_BUS};
 pub use self::buses::{ViewScope, ViewService};
 use self::import::{Import, Request, Subscription};
 use super::announcement::Export;
+use crate::descriptors::Departures;
 use crate::{
     limits::ServiceLimits,
     refusal_log::RefusalLog,
@@ -101,6 +102,7 @@ pub(crate) enum Output {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct State {
+    departures: Arc<dyn Departures>,
     rules: Vec<ImportRule>,
     limits: ServiceLimits,
     /// The longest message that the bus takes.
@@ -151,8 +153,10 @@ impl State {
         rules: Vec<ImportRule>,
         limits: ServiceLimits,
         message_len_max: usize,
+        departures: Arc<dyn Departures>,
     ) -> Self {
         Self {
+            departures,
             rules,
             limits,
             message_len_max,

@@ -9,6 +9,7 @@ use zbus::Message;
 use zocp_node::PeerId;
 
 use super::{Output, State, import::Request};
+use crate::descriptors::check;
 use crate::transport::{local_reply, local_signal};
 use zocp_dbus::{errors::Refusal, message::Octets};
 use zocp_policy::Member;
@@ -49,6 +50,10 @@ impl State {
                 let presented = import.presented_reply(&call, packet);
                 let reply = local_reply(presented.as_deref().unwrap_or(packet), &call);
                 let max = self.message_len_max;
+                if let Err(error) = check(packet, import.rule.grant.descriptors) {
+                    let refused = Output::RefuseCall(id, call, error);
+                    return self.output.push_back(refused);
+                }
                 let output = match reply {
                     Ok(reply) if reply.len() <= max => {
                         if let Some(question) = question {

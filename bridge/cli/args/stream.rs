@@ -1,0 +1,69 @@
+//! The flags of streams.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Which stream, and what to do with it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  zocp stream stage cam > cam.bin                            what comes, as it comes
+  zocp stream stage cam -- ffplay -i pipe:3                  a program that gets it as descriptor 3
+  zocp stream stage cam -- gst-launch-1.0 fdsrc fd=3 ! fakesink
+  zocp stream stage speaker < sound.pcm                      a sink takes standard input")]
+pub(crate) struct StreamArgs {
+    /// The node: its name, its label, or the beginning of its UUID
+    pub(crate) node: String,
+    /// The stream: its name, or with the objects before it, `cam.picture`
+    pub(crate) name: String,
+    /// How: direct (a socket to the node), multicast or relay (over the mesh); by default what leads there
+    #[arg(long, value_parser = ["direct", "multicast", "relay"])]
+    pub(crate) way: Option<String>,
+    /// Which, where a source and a sink have the name; by default the source
+    #[arg(long, value_parser = ["source", "sink"])]
+    pub(crate) direction: Option<String>,
+    /// Run this with the stream as descriptor 3, in place of zocp
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// A stream to be offered.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OfferArgs {
+    /// Offer a source of this name instead of a value
+    #[arg(long, value_name = "STREAM", conflicts_with_all = ["sink", "name"])]
+    source: Option<String>,
+    /// Offer a sink of this name instead of a value
+    #[arg(long, value_name = "STREAM", conflicts_with = "name")]
+    sink: Option<String>,
+    /// Where the stream is: tcp://ADDRESS:PORT, udp://ADDRESS:PORT or unix:PATH; may be given several times
+    #[arg(long, value_name = "ENDPOINT", conflicts_with = "command")]
+    pub(crate) endpoint: Vec<String>,
+    /// octets, packets or rtp; by default what the endpoint has
+    #[arg(long, value_parser = ["octets", "packets", "rtp"])]
+    pub(crate) framing: Option<String>,
+    /// What the stream is, such as video/VP8
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+    /// A file with its description (SDP)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sdp: Option<PathBuf>,
+    /// The longest packet
+    #[arg(long, value_name = "OCTETS")]
+    pub(crate) mtu: Option<u32>,
+    /// What travels is encrypted by those who send and receive it
+    #[arg(long)]
+    pub(crate) srtp: bool,
+    /// Offer what this program writes to standard output, or for a sink reads from standard input; it has the
+    /// stream as descriptor 3, too. Its end is the end
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+impl OfferArgs {
+    /// The name and the direction, if a stream is offered.
+    pub(crate) fn stream(&self) -> Option<(&str, &'static str)> {
+        let source = self.source.as_deref().map(|name| (name, "source"));
+        source.or_else(|| self.sink.as_deref().map(|name| (name, "sink")))
+    }
+}
