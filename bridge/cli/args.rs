@@ -25,9 +25,14 @@ use std::{collections::HashMap, ffi::OsString, path::PathBuf};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use clap_complete::{Shell, engine::ArgValueCandidates};
 use zbus::Variant;
-use zocp_daemon::config::{Beacon, BusConfig, Config, ExportConfig, MeshConfig, StateConfig};
+use zocp_daemon::config::{
+    Beacon, BusConfig, Config, ConfigError, ExportConfig, MeshConfig, StateConfig,
+};
 
-use crate::{complete, exit::EXIT_TABLE};
+use crate::{
+    complete,
+    exit::{EXIT_TABLE, Exit, Failure},
+};
 
 pub(crate) use dmx::DmxArgs;
 pub(crate) use exec::{EXEC_EXAMPLES, ExecArgs};
@@ -542,6 +547,18 @@ impl BridgeArgs {
             export: self.export.into_iter().map(ExportConfig::talk).collect(),
             ..Config::default()
         }
+    }
+}
+
+/// What is wrong with what a flag or its variable said, by the flag's name too.
+pub(crate) fn of_flag(error: ConfigError) -> Failure {
+    match error {
+        ConfigError::Invalid { key, reason } => {
+            let flag = flag_of(key).map(|flag| format!(" ({flag})"));
+            let text = format!("{key}{}: {reason}", flag.unwrap_or_default());
+            Failure::new(Exit::Usage, text)
+        }
+        error => error.into(),
     }
 }
 

@@ -15,10 +15,11 @@ use std::{
     future::Future,
     io::{Error, Write},
     path::Path,
+    sync::OnceLock,
     time::Duration,
 };
 
-use clap::{ArgMatches, Command, CommandFactory};
+use clap::{ArgMatches, Command};
 use clap_complete::{
     CompletionCandidate,
     env::{CompleteEnv, Elvish, EnvCompleter, Fish, Powershell, Shells, Zsh},
@@ -28,11 +29,15 @@ use zbus::{fdo::DBusProxy, names::BusName};
 use zocp_client::text::is_steering;
 use zocp_interfaces::{BRIDGE_NAME, NODE_NAME_PREFIX};
 
-use crate::{args::Args, client::Client, exit::Failure, scene::Scenes, view::PeerView};
+use crate::{client::Client, exit::Failure, keys, methods::names, scene::Scenes, view::PeerView};
+
+/// What `zocp` takes. The candidates that its arguments name are here, so the arguments are told, not imported.
+static COMMAND: OnceLock<fn() -> Command> = OnceLock::new();
 
 /// Answers the shell and ends, if one asks.
-pub(crate) fn answer_shell() {
-    CompleteEnv::with_factory(Args::command)
+pub(crate) fn answer_shell(command: fn() -> Command) {
+    COMMAND.get_or_init(|| command);
+    CompleteEnv::with_factory(command)
         .var(VARIABLE)
         .shells(Shells(SHELLS))
         .complete();
@@ -109,7 +114,7 @@ pub(crate) fn methods() -> Vec<CompletionCandidate> {
     ask(async |client, line| {
         let peer = client.node(&line.word("node")).await?;
         let tree = client.tree(&peer.bus_name).await?;
-        let names = crate::command::call::names(&client, &tree).await?;
+        let names = names(&client, &tree).await?;
         Ok(names
             .into_iter()
             .map(|name| (name, String::new()))
@@ -191,7 +196,7 @@ pub(crate) fn services() -> Vec<CompletionCandidate> {
 
 /// The fingerprints that the bridge knows.
 pub(crate) fn fingerprints() -> Vec<CompletionCandidate> {
-    ask(async |client, _| crate::command::trust::fingerprints(&client).await)
+    ask(async |client, _| keys::fingerprints(&client).await)
 }
 
 /// The scenes of this user; they need no bridge.
@@ -285,7 +290,7 @@ impl Line {
             .get(index)
             .map(|word| word.to_string_lossy().into_owned());
         words.truncate(index);
-        let command = Args::command().ignore_errors(true);
+        let command = COMMAND.get()?().ignore_errors(true);
         Some(Self {
             matches: command.try_get_matches_from(words).ok()?,
             current: current.unwrap_or_default(),

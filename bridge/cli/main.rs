@@ -19,6 +19,8 @@ mod client;
 mod command;
 mod complete;
 mod exit;
+mod keys;
+mod methods;
 mod near;
 mod notify;
 mod output;
@@ -28,7 +30,7 @@ mod wiring;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
 use zocp_client::value;
@@ -40,7 +42,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    complete::answer_shell();
+    complete::answer_shell(Args::command);
     let args = Args::parse();
     start_log(&args.common);
     let runtime = match tokio::runtime::Builder::new_current_thread()
@@ -93,7 +95,8 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         } => {
             if let Some(stream) = offer.stream() {
                 let object = object.as_deref();
-                return command::offer::run(bus, &offer, stream, object).await;
+                let offered = command::offer::run(bus, &offer, stream, object).await;
+                return offered.map(|()| ExitCode::SUCCESS);
             }
             let publish = command::publish::Publish {
                 name: name.unwrap_or_default(),
@@ -144,7 +147,8 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Key(command) => command::key::run(&output, &command),
         Command::Trust { who, yes } => command::trust::run(&output, bus, who.as_deref(), yes).await,
         Command::Distrust { who } => command::trust::undo(&output, bus, &who).await,
-        Command::Completions { shell } => command::completions::run(&output, shell),
+        Command::Completions { shell } => complete::script(&shell.to_string())
+            .and_then(|script| command::completions::run(&output, &script)),
         Command::Service(command) => command::service::run(&output, &command),
         Command::Man { directory } => command::man::run(&output, directory.as_deref()),
     };

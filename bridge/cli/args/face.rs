@@ -5,10 +5,8 @@ use std::{env, ffi::OsString, path::PathBuf};
 use zocp_daemon::config;
 use zocp_faces::{Allow, MeshOptions};
 
-use crate::{
-    command::bridge::of_flag,
-    exit::{Exit, Failure},
-};
+use super::of_flag;
+use crate::exit::{Exit, Failure};
 
 /// The node of a face.
 #[derive(Debug, clap::Args)]

@@ -20,7 +20,7 @@ use zocp_node::{Network, PublicKey, StartError};
 
 use self::reading::Reading;
 use crate::{
-    args::{BridgeArgs, flag_of},
+    args::{BridgeArgs, of_flag},
     exit::{Exit, Failure},
     notify::notify,
 };
@@ -116,18 +116,6 @@ fn listed(networks: &[Network]) -> String {
     match list.collect::<Vec<_>>().join(", ") {
         none if none.is_empty() => String::from("no network"),
         list => list,
-    }
-}
-
-/// What is wrong with what a flag or its variable said, by the flag's name too.
-pub(crate) fn of_flag(error: ConfigError) -> Failure {
-    match error {
-        ConfigError::Invalid { key, reason } => {
-            let flag = flag_of(key).map(|flag| format!(" ({flag})"));
-            let text = format!("{key}{}: {reason}", flag.unwrap_or_default());
-            Failure::new(Exit::Usage, text)
-        }
-        error => error.into(),
     }
 }
 

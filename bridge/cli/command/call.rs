@@ -4,17 +4,15 @@
 //! exactly these types.
 
 use serde_json::Value;
-use zbus::{Connection, Signature, Variant, fdo::IntrospectableProxy, wire::StructureBuilder};
-use zocp_dbus::{
-    interface::{Argument, Method},
-    introspection::parse_interfaces,
-};
+use zbus::{Connection, Signature, Variant, wire::StructureBuilder};
+use zocp_dbus::interface::{Argument, Method};
 use zocp_interfaces::METHODS_INTERFACE;
 use zocp_mapping::{convert::as_wanted, label::unlabel, types::as_type};
 
 use crate::{
     client::Client,
     exit::{Exit, Failure},
+    methods::methods,
     near::suggestion,
     output::Output,
     value::{fields, parse, plain, to_json},
@@ -78,34 +76,6 @@ async fn find(client: &Client, tree: &NodeView, wanted: &str) -> Result<(String,
         None if names.is_empty() => failure.hint("it offers no method at all"),
         None => failure.hint(format!("it has {}", names.join(", "))),
     })
-}
-
-/// The methods of a node, as one would write them.
-pub(crate) async fn names(client: &Client, tree: &NodeView) -> Result<Vec<String>, Failure> {
-    let mut names = Vec::new();
-    for (place, object) in tree.places() {
-        for method in methods(client, &tree.bus_name, &object.path).await? {
-            let raw = unlabel(&method.name).unwrap_or_else(|| method.name.to_string());
-            let dot = if place.is_empty() { "" } else { "." };
-            names.push(format!("{place}{dot}{raw}"));
-        }
-    }
-    Ok(names)
-}
-
-async fn methods(client: &Client, bus_name: &str, path: &str) -> Result<Vec<Method>, Failure> {
-    let object = IntrospectableProxy::builder(&client.connection)
-        .destination(bus_name)
-        .path(path)
-        .build()
-        .await?;
-    let xml = object.introspect().await?;
-    let interfaces = parse_interfaces(&xml)
-        .map_err(|error| Failure::new(Exit::Failure, format!("{path}: {error}")))?;
-    let offered = interfaces
-        .into_iter()
-        .find(|interface| &**interface.name() == METHODS_INTERFACE);
-    Ok(offered.map_or_else(Vec::new, |interface| interface.methods().to_vec()))
 }
 
 /// The texts as values of the types that the method takes.

@@ -1,9 +1,9 @@
 //! `zocp completions SHELL`: what a shell needs to complete our command line.
+//!
+//! Not here: what that is, see `complete`.
 
-use clap_complete::Shell;
+use crate::{exit::Failure, output::Output};
 
-use crate::{complete::script, exit::Failure, output::Output};
-
-pub(crate) fn run(output: &Output, shell: Shell) -> Result<(), Failure> {
-    Ok(output.text(&script(&shell.to_string())?)?)
+pub(crate) fn run(output: &Output, script: &str) -> Result<(), Failure> {
+    Ok(output.text(script)?)
 }

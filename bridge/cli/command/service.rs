@@ -2,7 +2,7 @@
 //!
 //! Model: a [`Plan`] is files with their texts and commands that make the system read them. The texts are those of
 //! `dbus-policy/`, with the path of this program. `--dry-run` prints the plan, else it is carried out.
-//! Invariants: SERVICE-1. what a package has installed is left to the package. SERVICE-2. `remove` takes away the files
+//! Invariants: UNITFILE-1. what a package has installed is left to the package. UNITFILE-2. `remove` takes away the files
 //! of `install` and no other; the user `zocp` and the state of the bridge stay.
 
 use std::{

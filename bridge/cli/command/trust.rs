@@ -4,17 +4,15 @@
 //! the bridge is the whole key whose fingerprint was shown, so nothing can come between comparing and
 //! trusting.
 
-mod keys;
-
 use std::io::{self, BufRead};
 
 use serde_json::json;
 use zocp_interfaces::TrustProxy;
 
-use self::keys::{KeyView, Keys, State, fingerprint_of};
 use crate::{
     client::Client,
     exit::{Exit, Failure},
+    keys::{KeyView, Keys, State, described, fingerprint_of},
     output::{Output, printable, table},
 };
 
@@ -59,14 +57,6 @@ pub(crate) async fn undo(output: &Output, bus: Option<String>, who: &str) -> Res
     told(output, &key, "distrusted", lasting)
 }
 
-/// Every fingerprint that the bridge knows, with who has it.
-pub(crate) async fn fingerprints(client: &Client) -> Result<Vec<(String, String)>, Failure> {
-    let keys = client.keys().await?.all.into_iter();
-    Ok(keys
-        .map(|key| (key.fingerprint.clone(), described(&key)))
-        .collect())
-}
-
 fn told(output: &Output, key: &str, state: &str, lasting: bool) -> Result<(), Failure> {
     if !lasting {
         eprintln!("zocp: until the bridge ends: it has no directory for what outlives it");
@@ -103,23 +93,6 @@ fn compare(found: &KeyView, own: &str) -> Result<(), Failure> {
     }
     let failure = Failure::new(Exit::Failure, "it is not trusted");
     Err(failure.hint("after comparing, answer y, or say --yes"))
-}
-
-/// Who a key may be, in a few words.
-fn described(key: &KeyView) -> String {
-    let name = match key.name.as_str() {
-        "" => String::from("a node"),
-        name => format!("\"{name}\""),
-    };
-    match key.state {
-        State::Trusted => format!("{name}, which is trusted already ({})", key.source),
-        State::Distrusted => format!("{name}, which was distrusted"),
-        State::Stranger => format!(
-            "a stranger, heard {} times from {}, {:.0} s ago",
-            key.times, key.address, key.silent
-        ),
-        State::Unheard => String::from("a key of which nothing was heard yet"),
-    }
 }
 
 fn list(output: &Output, keys: &Keys) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 //!
 //! Model: OSC 1.0 puts the length of a packet before it, OSC 1.1 marks its ends as SLIP does. A [`Deframer`] learns from
 //! the first octet which of the two a stream has: a length begins with a zero, since no packet is that long.
-//! Invariants: STREAM-1. However the octets are cut, the packets are the same. STREAM-2. No more than one packet is kept.
+//! Invariants: OSCSTREAM-1. However the octets are cut, the packets are the same. OSCSTREAM-2. No more than one packet is kept.
 //! Limits: [`PACKET_LEN_MAX`]; a longer packet ends the stream.
 //! Spec: OSC 1.0; OSC 1.1; RFC 1055.
 

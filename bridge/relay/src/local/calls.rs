@@ -17,7 +17,7 @@ impl State {
     /// Passes a call of a program of the view on.
     pub(super) fn pass_on(&mut self, name: &Arc<str>, call: &Message) -> Result<(), Refusal> {
         if has_descriptors(call) {
-            return Err(Refusal::NoFileDescriptors);
+            return Err(no_descriptors());
         }
         let header = call.header();
         let Some(sender) = header.sender().map(|name| name.as_str()) else {
@@ -73,7 +73,7 @@ impl State {
         };
         let service = self.services.get(&pending.service);
         let local = match has_descriptors(reply) {
-            true => Err(Refusal::NoFileDescriptors),
+            true => Err(no_descriptors()),
             false => local_reply(reply, &pending.call)
                 .map_err(|error| Refusal::Failed(format!("the answer: {error}"))),
         };
@@ -126,7 +126,7 @@ impl State {
             })
             .ok_or_else(not_called)?;
         if has_descriptors(call) {
-            return Err(Refusal::NoFileDescriptors);
+            return Err(no_descriptors());
         }
         if service.calls_back.len() >= self.calls_max {
             let text = format!("{} calls wait for programs", service.calls_back.len());
@@ -167,9 +167,13 @@ impl State {
         };
         let own = &caller.connection.bus;
         match local_reply(reply, &call.call) {
-            _ if has_descriptors(reply) => own.refuse(&call.call, &Refusal::NoFileDescriptors),
+            _ if has_descriptors(reply) => own.refuse(&call.call, &no_descriptors()),
             Ok(octets) => own.push(octets),
             Err(error) => own.refuse(&call.call, &Refusal::Failed(error.to_string())),
         }
     }
+}
+
+fn no_descriptors() -> Refusal {
+    Refusal::NoFileDescriptors("a file descriptor".to_owned())
 }

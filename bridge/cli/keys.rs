@@ -14,31 +14,31 @@ use crate::{
 
 /// Every key of which the bridge knows something.
 #[derive(Debug)]
-pub(super) struct Keys {
-    pub(super) key: String,
-    pub(super) fingerprint: String,
-    pub(super) first_use: bool,
-    pub(super) all: Vec<KeyView>,
+pub(crate) struct Keys {
+    pub(crate) key: String,
+    pub(crate) fingerprint: String,
+    pub(crate) first_use: bool,
+    pub(crate) all: Vec<KeyView>,
 }
 
 /// A key, and what is known of who has it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct KeyView {
-    pub(super) key: String,
-    pub(super) fingerprint: String,
-    pub(super) state: State,
+pub(crate) struct KeyView {
+    pub(crate) key: String,
+    pub(crate) fingerprint: String,
+    pub(crate) state: State,
     /// By whose word it is trusted.
-    pub(super) source: String,
+    pub(crate) source: String,
     /// What its node calls itself; empty where that is not known.
-    pub(super) name: String,
-    pub(super) uuid: String,
-    pub(super) address: String,
-    pub(super) times: u64,
-    pub(super) silent: f64,
+    pub(crate) name: String,
+    pub(crate) uuid: String,
+    pub(crate) address: String,
+    pub(crate) times: u64,
+    pub(crate) silent: f64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     Trusted,
     Distrusted,
     Stranger,
@@ -49,7 +49,7 @@ pub(super) enum State {
 
 impl Client {
     /// The keys of a secure mesh.
-    pub(super) async fn keys(&self) -> Result<Keys, Failure> {
+    pub(crate) async fn keys(&self) -> Result<Keys, Failure> {
         self.bridge().await?;
         let bridge = TrustProxy::new(&self.connection).await?;
         let key = bridge.key().await?;
@@ -94,7 +94,7 @@ impl Client {
 
 impl Client {
     /// Whether a node with this key is present.
-    pub(super) async fn is_here(&self, key: &str) -> Result<bool, Failure> {
+    pub(crate) async fn is_here(&self, key: &str) -> Result<bool, Failure> {
         let objects = self.managed(BRIDGE_NAME, BRIDGE_PATH).await?;
         Ok(objects
             .values()
@@ -105,7 +105,7 @@ impl Client {
 
 impl Keys {
     /// The one key that a text means.
-    pub(super) fn find(&self, text: &str) -> Result<KeyView, Failure> {
+    pub(crate) fn find(&self, text: &str) -> Result<KeyView, Failure> {
         if text.parse::<PublicKey>().is_ok() {
             let known = self.all.iter().find(|it| it.key == text);
             return Ok(known
@@ -136,7 +136,7 @@ impl Keys {
         }
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let of = |state| {
             let such = self.all.iter().filter(move |it| it.state == state);
             such.map(KeyView::to_json).collect::<Vec<_>>()
@@ -221,7 +221,7 @@ impl KeyView {
 }
 
 /// The beginning of a key, as people compare it; empty for what is none.
-pub(super) fn fingerprint_of(key: &str) -> String {
+pub(crate) fn fingerprint_of(key: &str) -> String {
     let key = key.parse::<PublicKey>();
     key.map_or_else(|_| String::new(), |key| key.fingerprint())
 }
@@ -229,6 +229,31 @@ pub(super) fn fingerprint_of(key: &str) -> String {
 /// Hexadecimal digits as they are compared.
 fn digits(text: &str) -> String {
     text.replace('-', "").to_lowercase()
+}
+
+/// Every fingerprint that the bridge knows, with who has it.
+pub(crate) async fn fingerprints(client: &Client) -> Result<Vec<(String, String)>, Failure> {
+    let keys = client.keys().await?.all.into_iter();
+    Ok(keys
+        .map(|key| (key.fingerprint.clone(), described(&key)))
+        .collect())
+}
+
+/// Who a key may be, in a few words.
+pub(crate) fn described(key: &KeyView) -> String {
+    let name = match key.name.as_str() {
+        "" => String::from("a node"),
+        name => format!("\"{name}\""),
+    };
+    match key.state {
+        State::Trusted => format!("{name}, which is trusted already ({})", key.source),
+        State::Distrusted => format!("{name}, which was distrusted"),
+        State::Stranger => format!(
+            "a stranger, heard {} times from {}, {:.0} s ago",
+            key.times, key.address, key.silent
+        ),
+        State::Unheard => String::from("a key of which nothing was heard yet"),
+    }
 }
 
 #[cfg(test)]
