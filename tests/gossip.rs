@@ -1,5 +1,7 @@
 //! Nodes that find each other by gossip, without beacons, also through CZMQ's own, which is that of zyre.
 
+#![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
+
 use serde_json::{Value as Json, json};
 use zocp_testkit::{Bridge, Host, Lab, Program, in_time, isolated};
 
@@ -132,7 +134,7 @@ fn gossip_that_cannot_be_is_said_at_the_start() {
     isolated(async |lab: Lab| {
         let desk = lab.host("desk").await;
         let start = async |mesh: &str| {
-            let config = lab.file("bridge.toml", &format!("[mesh]\n{mesh}\n"));
+            let config = lab.file("bridge.toml", format!("[mesh]\n{mesh}\n"));
             let bridge = desk
                 .command(ZOCP)
                 .args(["bridge", "--bus", "embedded", "--config", &config]);
