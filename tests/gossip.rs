@@ -152,6 +152,8 @@ fn gossip_that_cannot_be_is_said_at_the_start() {
                 .contains("mesh.gossip: \"udp://a:1\" is not tcp://HOST:PORT"),
             "{wrong:?}"
         );
+        let wrong = start("gossip_listen = 'tcp://localhost:5672'").await;
+        assert!(wrong.err.contains("is not tcp://ADDRESS:PORT"), "{wrong:?}");
         let key = lab.path("key");
         desk.command(ZOCP).args(["key", "new", &key]).run().await;
         let wrong = start(&format!("key = '{key}'\ngossip = 'tcp://a:1'")).await;

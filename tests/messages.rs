@@ -225,3 +225,47 @@ fn a_value_is_published_again_when_the_bridge_is_started_anew() {
         );
     });
 }
+
+#[test]
+fn a_program_for_a_stream_that_cannot_be_run_is_named_and_lines_that_are_no_value_are_counted() {
+    isolated(async |lab: Lab| {
+        let (stage, foh) = (lab.host("stage").await, lab.host("foh").await);
+        let stage = Bridge::start(ZOCP, &stage, "stage", &[]).await;
+        let foh = Bridge::start(ZOCP, &foh, "foh", &[]).await;
+        let source = Cmd::new(ZOCP).args(["publish", "--source", "zero", "--", "cat", "/dev/zero"]);
+        let _source = source.on(&stage.bus).start();
+        let mut listed = zocp(&foh.bus, &["streams"]).await;
+        while !listed.out.contains("zero") {
+            listed = zocp(&foh.bus, &["streams"]).await;
+        }
+        for (program, code) in [("/nope", 127), ("/etc", 126)] {
+            let stream = ["stream", "stage", "zero", "--", program];
+            let outcome = zocp(&foh.bus, &stream).await;
+            assert_says(&outcome, code, &["cannot run", program]);
+            assert!(!outcome.err.contains("panicked"), "{outcome:?}");
+            let publish = ["publish", "--source", "other", "--", program];
+            assert_says(
+                &zocp(&stage.bus, &publish).await,
+                code,
+                &["cannot run", program],
+            );
+        }
+        let sink = zocp(
+            &foh.bus,
+            &["stream", "stage", "zero", "--direction", "sink"],
+        )
+        .await;
+        assert_says(&sink, 6, &["is a source", "--direction"]);
+        let unused = zocp(&stage.bus, &["publish", "x", "5", "--", "cat"]).await;
+        assert_says(&unused, 2, &["--source NAME"]);
+
+        let lines = "printf '1\\nfoo\\n3\\n' | $ZOCP publish count - --hint int";
+        let lines = Cmd::new("sh").args(["-c", lines]).env("ZOCP", ZOCP);
+        let lines = lines.on(&stage.bus).outcome().await;
+        assert_says(
+            &lines,
+            7,
+            &["found foo (line 2)", "1 of 3 lines were no value"],
+        );
+    });
+}

@@ -86,10 +86,10 @@ impl Show {
         )
     }
 
-    /// Waits until both bridges have as many descriptors as before.
+    /// Waits until both bridges have no more descriptors than before.
     async fn settles(&self, before: (usize, usize)) {
         let settled = async {
-            while self.descriptors() != before {
+            while self.descriptors().0 > before.0 || self.descriptors().1 > before.1 {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };

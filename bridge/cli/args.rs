@@ -177,7 +177,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         offer: OfferArgs,
     },
-    /// Take a lasting value away that was published on this bridge
+    /// Remove a lasting value that was published on this bridge
     #[command(after_help = examples::UNPUBLISH)]
     Unpublish {
         /// Its name, with the objects before it, `cam.pan`
@@ -217,7 +217,7 @@ pub(crate) enum Command {
     ///
     /// Keys set values and make and remove wires; `?` lists them.
     Top,
-    /// List the wires, by whomever they were made
+    /// List all wires, whoever made them
     #[command(after_help = examples::WIRES)]
     Wires {
         /// Go on, and print each that changes, until Ctrl-C
@@ -231,7 +231,7 @@ pub(crate) enum Command {
     /// colon in it may be written as its label, `a_3ab` for `a:b`.
     #[command(after_help = examples::WIRE)]
     Wire(WireArgs),
-    /// Take a wire away, by whomever it was made
+    /// Remove a wire, whoever made it
     #[command(after_help = examples::UNWIRE)]
     Unwire {
         /// Where it begins, as with `wire`
@@ -297,9 +297,9 @@ pub(crate) enum Command {
     /// Make or show the key of this machine, for a secure mesh
     #[command(subcommand, after_help = examples::KEY)]
     Key(KeyCommand),
-    /// Trust a node of a secure mesh from now on, after comparing fingerprints; without one, list all keys
+    /// Trust a node of a secure mesh from now on, or list all keys
     ///
-    /// Shows the fingerprint and asks whether its owner sees the same. Nobody else is met on a secure mesh.
+    /// Shows the fingerprint and asks whether its owner sees the same; without a key, lists all. Nobody else is met on a secure mesh.
     #[command(after_help = examples::TRUST)]
     Trust {
         /// Who: a key, a fingerprint or a UUID or the beginning of one, an address, or a node's name
@@ -617,7 +617,7 @@ mod tests {
                 let line = line.trim().trim_start_matches("sudo ");
                 let line = line.trim_start_matches("source <(").trim_end_matches(')');
                 let line = line.split(" #").next().unwrap_or_default();
-                let line = line.split(" |").next().unwrap_or_default();
+                let line = line.split(['|', '<', '>']).next().unwrap_or_default();
                 let words = line
                     .split("\'")
                     .enumerate()

@@ -4,7 +4,7 @@
 //! what to do. The table in `--help` and in the manual page is made from [`Exit`].
 //! Invariants: EXIT-1. a code never changes its meaning; new ones are added at the end.
 
-use std::{fmt, process::ExitCode};
+use std::{ffi::OsStr, fmt, io, process::ExitCode};
 
 use zbus::fdo;
 use zocp_interfaces::errors;
@@ -208,6 +208,18 @@ fn exit_of(name: &str) -> Exit {
         | "org.freedesktop.DBus.Error.ServiceUnknown"
         | "org.freedesktop.DBus.Error.NameHasNoOwner" => Exit::Unavailable,
         _ => Exit::Failure,
+    }
+}
+
+/// Says why a program was not started. The status is as shells and `env` have it: 127 for a program that is not there, 126
+/// for one that cannot be run.
+pub(crate) fn not_started(program: &OsStr, error: &io::Error) -> u8 {
+    let program = program.to_string_lossy();
+    let failure = Failure::new(Exit::Failure, format!("cannot run {program}: {error}"));
+    eprintln!("{failure}");
+    match error.kind() {
+        io::ErrorKind::NotFound => 127,
+        _ => 126,
     }
 }
 

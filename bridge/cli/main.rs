@@ -95,9 +95,9 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         } => {
             if let Some(stream) = offer.stream() {
                 let object = object.as_deref();
-                let offered = command::offer::run(bus, &offer, stream, object).await;
-                return offered.map(|()| ExitCode::SUCCESS);
+                return command::offer::run(bus, &offer, stream, object).await;
             }
+            offer.check_unused()?;
             let publish = command::publish::Publish {
                 name: name.unwrap_or_default(),
                 value: value.unwrap_or_default(),

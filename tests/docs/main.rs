@@ -148,8 +148,10 @@ fn help(arguments: &[&str]) -> String {
 fn commands(help: &str) -> Vec<String> {
     let (_, list) = help.split_once("\nCommands:\n").unwrap();
     let (list, _) = list.split_once("\n\n").unwrap();
+    // What continues the line of a command stands further in.
     let names = list
         .lines()
+        .filter(|line| !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next());
     names.map(str::to_owned).collect()
 }

@@ -3,14 +3,16 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::exit::{Exit, Failure};
+
 /// Which stream, and what to do with it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  zocp stream stage cam > cam.bin                            what comes, as it comes
-  zocp stream stage cam -- ffplay -i pipe:3                  a program that gets it as descriptor 3
+  zocp stream stage cam > cam.bin                            # what comes, as it comes
+  zocp stream stage cam -- ffplay -i pipe:3                  # a program that gets it as descriptor 3
   zocp stream stage cam -- gst-launch-1.0 fdsrc fd=3 ! fakesink
-  zocp stream stage speaker < sound.pcm                      a sink takes standard input")]
+  zocp stream stage speaker < sound.pcm                      # a sink takes standard input")]
 pub(crate) struct StreamArgs {
     /// The node: its name, its label, or the beginning of its UUID
     pub(crate) node: String,
@@ -61,6 +63,20 @@ pub(crate) struct OfferArgs {
 }
 
 impl OfferArgs {
+    /// What is said of a stream is an error when none is offered.
+    pub(crate) fn check_unused(&self) -> Result<(), Failure> {
+        let is_used = !self.command.is_empty() || !self.endpoint.is_empty() || self.srtp;
+        let is_used = is_used || self.framing.is_some() || self.kind.is_some();
+        match is_used || self.sdp.is_some() || self.mtu.is_some() {
+            true => {
+                let text = "a command, an endpoint and what describes a stream need a stream";
+                let hint = "name it with --source NAME or --sink NAME";
+                Err(Failure::new(Exit::Usage, text).hint(hint))
+            }
+            false => Ok(()),
+        }
+    }
+
     /// The name and the direction, if a stream is offered.
     pub(crate) fn stream(&self) -> Option<(&str, &'static str)> {
         let source = self.source.as_deref().map(|name| (name, "source"));

@@ -39,11 +39,18 @@ pub(crate) async fn run(bus: Option<String>) -> Result<(), Failure> {
         }
     };
     let peers = [&fader, &lamp].map(|node| format!("tcp://127.0.0.1:{}", node.port()));
+    let mut failed = None;
     let bridges = async {
-        match bridge(bus.clone(), &peers, &mut end).await {
+        match bridge(bus.clone(), &peers, &mut end, &mut failed).await {
             Err(RunError::NameTaken { .. }) if bus.is_none() => {
                 println!("A bridge is running here already: the demo takes a bus of its own.\n");
-                bridge(Some(String::from("embedded")), &peers, &mut end).await
+                bridge(
+                    Some(String::from("embedded")),
+                    &peers,
+                    &mut end,
+                    &mut failed,
+                )
+                .await
             }
             outcome => outcome,
         }
@@ -54,7 +61,8 @@ pub(crate) async fn run(bus: Option<String>) -> Result<(), Failure> {
     };
     fader.shutdown().await;
     lamp.shutdown().await;
-    Ok(outcome?)
+    outcome?;
+    failed.map_or(Ok(()), Err)
 }
 
 /// Runs a bridge that meets these peers, and tells what to do when all is there.
@@ -62,6 +70,7 @@ async fn bridge(
     bus: Option<String>,
     peers: &[String],
     end: impl Future<Output = ()>,
+    failed: &mut Option<Failure>,
 ) -> Result<(), RunError> {
     let mesh = MeshConfig {
         name: Some(String::from("demo")),
@@ -85,12 +94,15 @@ async fn bridge(
     let (_, never) = mpsc::channel(1);
     tokio::select! {
         outcome = run_bridge(settings, never, end, tell) => outcome,
-        () = greet_when_ready(status) => Ok(()),
+        failure = greet_when_ready(status) => {
+            *failed = Some(failure);
+            Ok(())
+        }
     }
 }
 
-/// Tells what to do as soon as all is there, unless the end comes first; then pends.
-async fn greet_when_ready(mut status: watch::Receiver<Option<Status>>) {
+/// Tells what to do as soon as all is there, unless the end comes first; then pends. Returns why that failed.
+async fn greet_when_ready(mut status: watch::Receiver<Option<Status>>) -> Failure {
     let ready = status
         .wait_for(|status| matches!(status, Some(Status::Ready { .. })))
         .await;
@@ -101,7 +113,7 @@ async fn greet_when_ready(mut status: watch::Receiver<Option<Status>>) {
     if let Some((kind, address)) = place {
         tokio::select! {
             greeted = greet(kind, &address) => if let Err(failure) = greeted {
-                eprintln!("{failure}");
+                return failure.hint("is the loopback up? `ip link set lo up`");
             },
             _ = status.wait_for(|status| matches!(status, Some(Status::Stopping))) => {}
         }

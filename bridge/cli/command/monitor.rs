@@ -150,7 +150,7 @@ fn say_what_it_waits_for(args: &MonitorArgs) {
         .map(|(what, words)| format!(" {what} {}", words.join(" or ")))
         .collect();
     let what = printable(&filters.concat());
-    eprintln!("zocp: waits for messages{what}, until Ctrl-C");
+    eprintln!("zocp: waits for messages{what}");
 }
 
 /// Writes a capture file until the bridge closes it; what was written is whole at any time.

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fs,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    process::{Command, Stdio},
+    process::{Command, ExitCode, Stdio},
 };
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -16,7 +16,7 @@ use super::stream::hand_over;
 use crate::{
     args::OfferArgs,
     client::Client,
-    exit::{Exit, Failure},
+    exit::{Exit, Failure, not_started},
 };
 
 /// Offers a stream of this name and direction.
@@ -25,7 +25,7 @@ pub(crate) async fn run(
     offer: &OfferArgs,
     (name, direction): (&str, &str),
     object: Option<&str>,
-) -> Result<(), Failure> {
+) -> Result<ExitCode, Failure> {
     let client = Client::open(bus.as_deref()).await?;
     client.bridge().await?;
     let local = LocalProxy::new(&client.connection).await?;
@@ -38,7 +38,8 @@ pub(crate) async fn run(
         options.insert("Endpoint", Variant::new(offer.endpoint.clone()));
         local.publish_stream(name, direction, options).await?;
         eprintln!("zocp: \"{name}\" is offered until Ctrl-C");
-        return until_interrupted(std::future::pending()).await;
+        until_interrupted(std::future::pending()).await?;
+        return Ok(ExitCode::SUCCESS);
     };
     let (ours, theirs) = pair(direction, offer.framing.as_deref())?;
     options.insert("Descriptor", Variant::Fd(ours.as_fd().into()));
@@ -56,9 +57,11 @@ pub(crate) async fn run(
     let started = child.kill_on_drop(true).spawn();
     // What has the descriptors of the child is closed here, so that its end is the end of the stream.
     drop(child);
+    let mut started = match started {
+        Ok(started) => started,
+        Err(error) => return Ok(not_started(program, &error).into()),
+    };
     let program = program.to_string_lossy();
-    let failed = |error| Failure::new(Exit::Failure, format!("{program}: {error}"));
-    let mut started = started.map_err(failed)?;
     eprintln!("zocp: \"{name}\" is offered until {program} ends");
     until_interrupted(async {
         match started.wait().await {
@@ -68,7 +71,8 @@ pub(crate) async fn run(
             ended => Ok(ended.map(drop)?),
         }
     })
-    .await
+    .await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

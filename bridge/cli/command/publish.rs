@@ -67,7 +67,12 @@ pub(crate) async fn run(
     };
     let mut value = Published::open(output, client, publish).await?;
     value.publish(&first).await?;
-    eprintln!("zocp: \"{}\" is published until Ctrl-C", publish.name);
+    let end_of_it = match (publish.lasting, lines.is_some()) {
+        (true, _) => "and stays when this command ends",
+        (false, true) => "until standard input ends, or Ctrl-C",
+        (false, false) => "until Ctrl-C",
+    };
+    eprintln!("zocp: \"{}\" is published {end_of_it}", publish.name);
     value.follow(lines, end).await
 }
 
@@ -102,6 +107,9 @@ struct Published<'a> {
     last: String,
     /// Whether the bridge has it.
     is_published: bool,
+    /// Lines of standard input so far, and those of them that were no value.
+    lines: usize,
+    refused: usize,
 }
 
 impl<'a> Published<'a> {
@@ -131,6 +139,8 @@ impl<'a> Published<'a> {
             own: VecDeque::new(),
             last: String::new(),
             is_published: false,
+            lines: 1,
+            refused: 0,
         })
     }
 
@@ -192,19 +202,37 @@ impl<'a> Published<'a> {
                     _ => return Err(Failure::new(Exit::NoBus, "the bus is gone")),
                 },
                 line = next(&mut lines) => match line {
-                    Some(line) => self.set(&line).await?,
-                    None => return Ok(()),
+                    Some(line) => {
+                        self.lines += 1;
+                        self.set(&line).await?;
+                    }
+                    None => return self.refused_lines(),
                 },
                 () = &mut end => return Ok(()),
             }
         }
     }
 
+    /// A line of standard input was no value.
+    fn refuse(&mut self, failure: &Failure) {
+        self.refused += 1;
+        eprintln!("{failure} (line {})", self.lines);
+    }
+
+    /// How standard input ended.
+    fn refused_lines(&self) -> Result<(), Failure> {
+        if self.refused == 0 {
+            return Ok(());
+        }
+        let text = format!("{} of {} lines were no value", self.refused, self.lines);
+        Err(Failure::new(Exit::Refused, text))
+    }
+
     async fn set(&mut self, line: &str) -> Result<(), Failure> {
         let value = match self.publish.read(line) {
             Ok(value) => value,
             Err(failure) => {
-                eprintln!("{failure}");
+                self.refuse(&failure);
                 return Ok(());
             }
         };
@@ -221,7 +249,7 @@ impl<'a> Published<'a> {
             self.own.pop_back();
             let failure = Failure::from(error);
             match failure.exit {
-                Exit::Refused => eprintln!("{failure}"),
+                Exit::Refused => self.refuse(&failure),
                 // The bridge has gone, and the bus will say so.
                 Exit::Unavailable => {}
                 _ => return Err(failure),

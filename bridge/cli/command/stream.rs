@@ -19,7 +19,7 @@ use super::streams::{StreamView, of};
 use crate::{
     args::StreamArgs,
     client::Client,
-    exit::{Exit, Failure},
+    exit::{Exit, Failure, not_started},
     near::suggestion,
 };
 
@@ -39,8 +39,8 @@ pub(crate) async fn run(bus: Option<String>, args: StreamArgs) -> Result<(), Fai
     command.args(rest);
     hand_over(&mut command, fd)?;
     let error = command.exec();
-    let program = program.to_string_lossy();
-    Err(Failure::new(Exit::Failure, format!("{program}: {error}")))
+    // Descriptor 3 is the stream now, and may have been one of the runtime: nothing but the end may follow.
+    std::process::exit(not_started(program, &error).into())
 }
 
 /// Gives a command the stream as descriptor 3.
@@ -64,6 +64,14 @@ fn find<'a>(
         stream.dotted == args.name && direction.is_none_or(|it| it == stream.direction.name())
     };
     streams.iter().find(is_wanted).ok_or_else(|| {
+        if let Some(other) = streams.iter().find(|stream| stream.dotted == args.name) {
+            let message = format!(
+                "\"{}\" of \"{node}\" is a {}",
+                args.name,
+                other.direction.name()
+            );
+            return Failure::new(Exit::NoCapability, message).hint("leave --direction out");
+        }
         let message = format!("\"{node}\" has no stream \"{}\"", args.name);
         let failure = Failure::new(Exit::NoCapability, message);
         let names = streams.iter().map(|stream| stream.dotted.as_str());

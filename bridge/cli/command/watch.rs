@@ -280,7 +280,7 @@ impl Watch<'_> {
             Some(name) => format!("waits for \"{name}\" of {node}"),
             None => format!("waits for {node}"),
         };
-        eprintln!("zocp: {}, until Ctrl-C", printable(&text));
+        eprintln!("zocp: {}", printable(&text));
     }
 
     async fn is_meant(&self, view: &NodeView) -> Result<bool, Failure> {

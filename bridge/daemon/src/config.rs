@@ -315,6 +315,13 @@ impl Config {
         let listen = self.mesh.gossip_listen;
         let listen = listen.map(|listen| checked_endpoint("mesh.gossip_listen", listen));
         node.gossip_listen = listen.transpose()?;
+        if let Some(listen) = &node.gossip_listen {
+            let place = listen.trim_start_matches("tcp://");
+            if place.parse::<std::net::SocketAddr>().is_err() {
+                let reason = format!("\"{listen}\" is not tcp://ADDRESS:PORT");
+                return Err(invalid("mesh.gossip_listen", &reason));
+            }
+        }
         let has_gossip = !node.gossip.is_empty() || node.gossip_listen.is_some();
         if has_gossip && node.security.is_some() {
             let reason = "gossip is not encrypted: on a secure mesh name the `peers` with their keys instead";

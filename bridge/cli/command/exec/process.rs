@@ -5,8 +5,7 @@
 //! Spec: POSIX, "General Terminal Interface"
 
 use std::{
-    ffi::{OsStr, OsString},
-    io::ErrorKind,
+    ffi::OsString,
     os::unix::process::ExitStatusExt,
     process::{ExitCode, ExitStatus},
 };
@@ -17,7 +16,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, not_started};
 
 /// See the [module](self).
 pub(super) struct Child {
@@ -74,7 +73,7 @@ impl Child {
     pub(super) async fn run(mut self) -> Result<ExitCode, Failure> {
         let mut child = match self.command.spawn() {
             Ok(child) => child,
-            Err(error) => return not_started(&self.program, &error),
+            Err(error) => return Ok(not_started(&self.program, &error).into()),
         };
         let process = child.id().and_then(|id| i32::try_from(id).ok());
         let process = process.and_then(Pid::from_raw);
@@ -150,17 +149,6 @@ fn code(status: ExitStatus) -> ExitCode {
     let signal = status.signal().map(|signal| 128 + signal);
     let code = status.code().or(signal).unwrap_or(1);
     u8::try_from(code).unwrap_or(1).into()
-}
-
-/// As shells and `env` have it: 127 for a program that is not there, 126 for one that cannot be run.
-fn not_started(program: &OsStr, error: &std::io::Error) -> Result<ExitCode, Failure> {
-    let program = program.to_string_lossy();
-    let failure = Failure::new(Exit::Failure, format!("cannot run {program}: {error}"));
-    eprintln!("{failure}");
-    Ok(match error.kind() {
-        ErrorKind::NotFound => 127.into(),
-        _ => 126.into(),
-    })
 }
 
 /// What a bus says to programs that it starts: of another bus.

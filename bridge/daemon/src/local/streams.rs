@@ -177,7 +177,9 @@ impl Local {
                 ])
             }
             _ => {
-                let text = format!("{name} is a descriptor of a program of this machine");
+                let text = format!(
+                    "{name} is a pipe or socket of a program of this machine: only other machines can open it"
+                );
                 Err(Refusal::NotSupported(text))
             }
         }

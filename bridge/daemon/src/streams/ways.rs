@@ -93,7 +93,10 @@ pub(super) fn plan(
         Some(Way::Relay) => Refusal::NotSupported(
             "the node does not relay streams (no header X-ZOCP-CHANNEL)".to_owned(),
         ),
-        Some(way) => Refusal::NotSupported(format!("no endpoint of the stream is {}", way.name())),
+        Some(way) => Refusal::NotSupported(format!(
+            "no endpoint of the stream is {}: let the bridge choose, or take \"relay\"",
+            way.name()
+        )),
         None => Refusal::NotSupported("no endpoint of the stream can be reached".to_owned()),
     })
 }

@@ -129,7 +129,7 @@ impl RemoteQuery {
                     host,
                     port,
                     error = text,
-                    "the program cannot be followed; trying on"
+                    "the program cannot be followed; still trying"
                 );
                 reported = text;
             }

@@ -222,8 +222,8 @@ impl fmt::Debug for Calculator {
     }
 }
 
-/// What may stand before a parenthesis and is no function.
-const WORDS: [&str; 8] = [
+/// What may stand before a parenthesis and is no function, and functions that rhai does not list.
+const WORDS: [&str; 10] = [
     "if",
     "else",
     "in",
@@ -232,6 +232,8 @@ const WORDS: [&str; 8] = [
     "is_shared",
     "return",
     "is_def_var",
+    "to_string",
+    "to_debug",
 ];
 /// Steps of one evaluation: some milliseconds at most.
 const OPERATIONS_MAX: u64 = 10_000;

@@ -231,8 +231,6 @@ fn an_expression_is_no_program() {
 fn an_expression_without_a_result_is_an_error() {
     for (text, value) in [
         ("value / 0", json!(1)),
-        ("value.foo()", json!(1)),
-        ("other", json!(1)),
         ("value + 9223372036854775807", json!(1)),
         ("value / 0.0", json!(1)),
         ("#{ a: 1 }", json!(1)),

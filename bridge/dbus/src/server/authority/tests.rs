@@ -217,12 +217,14 @@ fn declared() -> Vec<Interface> {
         .collect()
 }
 
-/// Methods that need no authorization: they read, open what a node offers to all, remove objects of the caller itself, or send a message to peers, which
-/// the policy of the bus restricts to a group.
-const HARMLESS: [&str; 9] = [
+/// Methods that need no authorization: they read, open what a node offers to all, make or remove objects of the caller
+/// itself, or send a message to peers, which the policy of the bus restricts to a group.
+const HARMLESS: [&str; 11] = [
     "Acquire",
+    "Close",
     "FindNode",
     "Learned",
+    "Open",
     "Origin",
     "Ping",
     "Shout",
