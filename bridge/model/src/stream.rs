@@ -4,8 +4,8 @@
 //! ([`Framing`]) and what it is. The entries themselves stay in the tree as data, exactly as they came, so that what is
 //! not known here survives; [`Object::streams`] reads them.
 //! Invariants: STREAM-1. Reading never fails: an entry that is no stream is left out, and so is an endpoint that is none.
-//! Limits: [`STREAMS_MAX`] in each direction of an object, [`ENDPOINTS_MAX`] of a stream, [`SDP_LEN_MAX`], [`TYPE_LEN_MAX`]
-//! and [`ENDPOINT_LEN_MAX`]; what is beyond is left out. Those of trees hold for them as well.
+//! Limits: `STREAMS_MAX` in each direction of an object, `ENDPOINTS_MAX` of a stream, `SDP_LEN_MAX`, `TYPE_LEN_MAX`
+//! and `ENDPOINT_LEN_MAX`; what is beyond is left out. Those of trees hold for them as well.
 //! Not here: opening one.
 //! Spec: docs/reference/protocol.md §4.7
 

@@ -4,8 +4,8 @@
 //! (`zocp_relay`), and a mirror of each of its nodes. It ends when its opener leaves the bus of the bridge.
 //! Invariants: BUSVIEW-1. What a view has begun is ended, also when its opener leaves while it opens. BUSVIEW-2. When a view has
 //! ended, there is no socket, no connection and no object of it. BUSVIEW-3. No unique name is on two of the bridge's buses.
-//! Limits: [`VIEWS_MAX`] views, [`CALLER_VIEWS_MAX`] of them of one program; [`VIEW_NODES_MAX`] nodes and
-//! [`VIEW_ALSO_MAX`] patterns of one.
+//! Limits: `VIEWS_MAX` views, `CALLER_VIEWS_MAX` of them of one program; `VIEW_NODES_MAX` nodes and
+//! `VIEW_ALSO_MAX` patterns of one.
 //! Layout: `view` one view; `mirrors` the nodes on it; `requests` what programs ask.
 //! Not here: the bus itself (`zocp_bus`), the command (`bridge/cli`).
 //! Spec: docs/reference/dbus.md, "Views"

@@ -23,7 +23,7 @@ use tokio::io::unix::AsyncFd;
 use super::pipe::PIECE_MAX;
 use super::registration::register;
 
-/// One end of something of this machine. See the [module](self).
+/// One end of something of this machine.
 #[derive(Debug)]
 pub struct LocalEnd {
     fd: OwnedFd,

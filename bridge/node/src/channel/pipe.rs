@@ -21,7 +21,7 @@ use zocp_zre::PeerId;
 use crate::channel::slots::ChannelSlot;
 use crate::connection::{try_read, with_scratch};
 
-/// A channel to a peer. See the [module](self).
+/// A channel to a peer.
 #[derive(Debug)]
 pub struct Channel {
     peer: PeerId,
