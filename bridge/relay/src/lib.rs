@@ -7,6 +7,7 @@
 //! Spec: docs/reference/protocol.md §7
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+mod barrier;
 mod context;
 mod deadlines;
 mod descriptors;

@@ -12,11 +12,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
 
-use super::{
-    Exporter,
-    state::{Barrier, CallerId},
-};
-use crate::{link::Link, watch::Watch};
+use super::{Exporter, state::CallerId};
+use crate::{barrier::WatchBarrier, link::Link};
 use zocp_dbus::{
     connection::{BusConnection, Ended, Handler, connect, run},
     errors::Refusal,
@@ -103,7 +100,7 @@ impl Handler for CallerHandler<'_> {
     }
 
     fn turn(&mut self) -> Option<Instant> {
-        let barrier = Signals {
+        let barrier = WatchBarrier {
             watch: &self.exporter.shared.context.watch,
             bus: self.bus,
         };
@@ -118,26 +115,5 @@ impl Handler for CallerHandler<'_> {
         }
         let link = self.link.clone();
         Some(Box::pin(async move { link.scheduler.capacity().await }))
-    }
-}
-
-/// What is known of signals, which come on the connection of the watch.
-struct Signals<'a> {
-    watch: &'a Watch,
-    /// Is looked at again when a barrier is passed.
-    bus: &'a BusConnection,
-}
-
-impl Barrier for Signals<'_> {
-    fn is_level(&self) -> bool {
-        self.watch.is_level()
-    }
-
-    fn raise(&self) -> u64 {
-        self.watch.barrier(self.bus)
-    }
-
-    fn is_passed(&self, number: u64) -> bool {
-        self.watch.is_passed(number)
     }
 }

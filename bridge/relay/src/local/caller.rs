@@ -1,7 +1,7 @@
 //! A program of a view that calls local services.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     num::NonZeroU32,
     sync::Arc,
 };
@@ -9,17 +9,19 @@ use std::{
 use zbus::Message;
 use zocp_dbus::message::Octets;
 
-use super::{barrier::Barrier, connection::Connection, service::Service};
+use super::{connection::Connection, service::Service};
+use crate::{
+    barrier::{Barrier, Ordered},
+    serials::Serials,
+};
 
 /// A program of the view.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Caller {
     pub(super) connection: Connection,
     pub(super) pending: HashMap<NonZeroU32, Pending>,
-    pub(super) held: VecDeque<(u64, Held)>,
-    /// What came since the last barrier was raised.
-    pub(super) fresh: Vec<Held>,
-    pub(super) serial: u32,
+    pub(super) held: Ordered<Held>,
+    pub(super) serials: Serials,
     pub(super) called: HashSet<Arc<str>>,
 }
 
@@ -36,42 +38,35 @@ pub(super) struct Held {
     pub(super) octets: Octets,
 }
 
+impl Default for Caller {
+    fn default() -> Self {
+        Self {
+            connection: Connection::default(),
+            pending: HashMap::new(),
+            held: Ordered::default(),
+            serials: Serials::beside_the_bus(),
+            called: HashSet::new(),
+        }
+    }
+}
+
 impl Caller {
     pub(super) fn release(&mut self, barrier: &dyn Barrier, services: &HashMap<Arc<str>, Service>) {
-        if self.held.is_empty() && !self.fresh.is_empty() && barrier.is_level() {
-            for held in self.fresh.drain(..) {
-                held.pass(services);
-            }
-        }
-        if !self.fresh.is_empty() {
-            let number = barrier.raise();
-            let fresh = self.fresh.drain(..).map(|held| (number, held));
-            self.held.extend(fresh);
-        }
-        while let Some((number, _)) = self.held.front()
-            && barrier.is_passed(*number)
-            && let Some((_, held)) = self.held.pop_front()
-        {
+        for held in self.held.take(barrier) {
             held.pass(services);
         }
     }
 
     /// Nothing comes any more that would have to be waited for.
     pub(super) fn release_all(&mut self, services: &HashMap<Arc<str>, Service>) {
-        let held = self.held.drain(..).map(|(_, held)| held);
-        for held in held.chain(self.fresh.drain(..)) {
+        for held in self.held.take_where(|_| true) {
             held.pass(services);
         }
     }
 
     /// The same, of one service.
     pub(super) fn release_of(&mut self, name: &Arc<str>, service: &Service) {
-        let (its, others): (VecDeque<_>, _) = std::mem::take(&mut self.held)
-            .into_iter()
-            .partition(|(_, held)| held.service == *name);
-        self.held = others;
-        let fresh = self.fresh.extract_if(.., |held| held.service == *name);
-        for held in its.into_iter().map(|(_, held)| held).chain(fresh) {
+        for held in self.held.take_where(|held| held.service == *name) {
             service.connection.bus.push(held.octets);
         }
     }
@@ -84,16 +79,3 @@ impl Held {
         }
     }
 }
-
-/// The next number of a call.
-pub(super) fn next(serial: &mut u32) -> NonZeroU32 {
-    loop {
-        // Above those of calls of the bus, which are numbered for all connections together.
-        *serial = serial.wrapping_add(1) | SERIAL_BIT;
-        if let Some(serial) = NonZeroU32::new(*serial) {
-            return serial;
-        }
-    }
-}
-
-const SERIAL_BIT: u32 = 1 << 31;

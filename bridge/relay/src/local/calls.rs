@@ -7,7 +7,7 @@ use zocp_dbus::errors::Refusal;
 
 use super::{
     LOCAL_CALLERS_MAX,
-    caller::{Caller, Held, Pending, next},
+    caller::{Caller, Held, Pending},
     service::CallBack,
     state::{Action, BUS, State},
 };
@@ -46,7 +46,7 @@ impl State {
             let text = "the bus of the bridge takes no more".to_owned();
             return Err(Refusal::Busy(text));
         }
-        let serial = next(&mut caller.serial);
+        let serial = caller.serials.next();
         let octets = local_call(call, name, None, serial)
             .map_err(|error| Refusal::Failed(error.to_string()))?;
         let flags = call.primary_header().flags();
@@ -80,7 +80,7 @@ impl State {
         match (local, service) {
             (Ok(octets), _) => {
                 let service = pending.service;
-                caller.fresh.push(Held { service, octets });
+                caller.held.push(Held { service, octets });
             }
             (Err(error), Some(service)) => {
                 service.connection.bus.refuse(&pending.call, &error);
@@ -107,7 +107,7 @@ impl State {
         match directed_signal(signal, program) {
             Ok(octets) => {
                 let service = service.clone();
-                caller.fresh.push(Held { service, octets });
+                caller.held.push(Held { service, octets });
             }
             Err(error) => tracing::debug!(%error, "a signal is dropped"),
         }
@@ -132,7 +132,7 @@ impl State {
             let text = format!("{} calls wait for programs", service.calls_back.len());
             return Err(Refusal::Busy(text));
         }
-        let serial = next(&mut service.serial);
+        let serial = service.serials.next();
         let octets = local_call(call, program, None, serial)
             .map_err(|error| Refusal::Failed(error.to_string()))?;
         let flags = call.primary_header().flags();

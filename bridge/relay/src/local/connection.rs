@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use zbus::Message;
 use zocp_dbus::connection::{Backoff, BusConnection, Ended, Handler, connect, run};
 
-use super::{LocalServices, barrier::Barrier};
-use crate::watch::Watch;
+use super::LocalServices;
+use crate::barrier::WatchBarrier;
 
 /// What waits to be written on a connection, and its end.
 #[derive(Debug, Clone, Default)]
@@ -99,32 +99,12 @@ impl Handler for CallerHandler<'_> {
     }
 
     fn turn(&mut self) -> Option<Instant> {
-        let barrier = Signals {
+        let barrier = WatchBarrier {
             watch: &self.services.shared.own_watch,
             bus: self.bus,
         };
         self.services
             .input(|state| state.handle_turn(self.caller, &barrier));
         None
-    }
-}
-
-/// What is known of signals, which come on the connection of the watch.
-struct Signals<'a> {
-    watch: &'a Watch,
-    bus: &'a BusConnection,
-}
-
-impl Barrier for Signals<'_> {
-    fn is_level(&self) -> bool {
-        self.watch.is_level()
-    }
-
-    fn raise(&self) -> u64 {
-        self.watch.barrier(self.bus)
-    }
-
-    fn is_passed(&self, number: u64) -> bool {
-        self.watch.is_passed(number)
     }
 }

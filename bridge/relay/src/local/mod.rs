@@ -11,7 +11,6 @@
 //! Not here: services of other machines (`crate::import`).
 //! Spec: docs/reference/dbus.md, "Views"
 
-mod barrier;
 mod caller;
 mod calls;
 mod connection;

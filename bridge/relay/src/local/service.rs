@@ -5,6 +5,7 @@ use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 use zbus::Message;
 
 use super::connection::Connection;
+use crate::serials::Serials;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -12,7 +13,7 @@ pub(super) struct Service {
     pub(super) connection: Connection,
     /// On the own bus.
     pub(super) owner: Option<Box<str>>,
-    pub(super) serial: u32,
+    pub(super) serials: Serials,
     /// The call that asked for the name, until it is ours.
     pub(super) question: Option<NonZeroU32>,
     pub(super) is_named: bool,

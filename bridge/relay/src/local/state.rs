@@ -18,10 +18,12 @@ use zocp_dbus::{
 };
 use zocp_policy::ServicePattern;
 
-use super::{
-    LOCAL_SERVICES_MAX, barrier::Barrier, caller::Caller, connection::Connection, service::Service,
+use super::{LOCAL_SERVICES_MAX, caller::Caller, connection::Connection, service::Service};
+use crate::{
+    barrier::Barrier,
+    serials::Serials,
+    transport::{has_descriptors, local_signal},
 };
-use crate::transport::{has_descriptors, local_signal};
 
 /// What is to be done, beside sending.
 #[derive(Debug)]
@@ -264,7 +266,7 @@ impl State {
         let service = Service {
             connection: Connection::default(),
             owner: owner.map(Into::into),
-            serial: 0,
+            serials: Serials::beside_the_bus(),
             question: None,
             is_named: false,
             calls_back: HashMap::new(),

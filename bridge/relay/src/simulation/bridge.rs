@@ -18,9 +18,10 @@ use super::{
     program::Program,
     rules::{NAMES, POLICIES, PROGRAMS, SERVICES, TAKEN_LEN, import_rules, limits, policy},
 };
+use crate::barrier::Barrier;
 use crate::descriptors::NoDepartures;
 use crate::{
-    export::state::{self as export, Barrier, CallerId},
+    export::state::{self as export, CallerId},
     import::{
         announcement::{Announcement, Export},
         state::{self as import, ImportId, OWN_BUS},

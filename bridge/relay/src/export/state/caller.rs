@@ -17,8 +17,9 @@ use tokio::time::Instant;
 use zbus::Message;
 use zocp_node::PeerId;
 
-use super::{Barrier, CallerId, Output};
+use super::{CallerId, Output};
 use crate::{
+    barrier::{Barrier, Ordered},
     deadlines::Deadlines,
     requests::{Half, Request},
     serials::Serials,
@@ -40,9 +41,7 @@ pub(super) struct Caller {
     /// What services asked of the caller: the numbers of the requests.
     pub(super) calls_back: HashSet<NonZeroU32>,
     pub(super) call_back_deadlines: Deadlines<NonZeroU32>,
-    held: VecDeque<(u64, Held)>,
-    /// What came since the last barrier was raised.
-    fresh: Vec<Held>,
+    held: Ordered<Held>,
     serials: Serials,
 }
 
@@ -86,8 +85,7 @@ impl Caller {
             called: HashSet::new(),
             calls_back: HashSet::new(),
             call_back_deadlines: Deadlines::default(),
-            held: VecDeque::new(),
-            fresh: Vec::new(),
+            held: Ordered::default(),
             serials: Serials::default(),
         }
     }
@@ -120,34 +118,19 @@ impl Caller {
 
     /// Has a packet go out behind what a service emitted before.
     pub(super) fn hold(&mut self, service: Arc<str>, packet: Bytes) {
-        self.fresh.push(Held { service, packet });
+        self.held.push(Held { service, packet });
     }
 
     /// Lets go what is behind all that was emitted before it.
     pub(super) fn release(&mut self, barrier: &dyn Barrier, output: &mut VecDeque<Output>) {
-        if self.held.is_empty() && !self.fresh.is_empty() && barrier.is_level() {
-            let fresh = std::mem::take(&mut self.fresh);
-            output.extend(fresh.into_iter().map(|held| self.passed(held)));
-        }
-        if !self.fresh.is_empty() {
-            let number = barrier.raise();
-            let fresh = self.fresh.drain(..).map(|held| (number, held));
-            self.held.extend(fresh);
-        }
-        while let Some((number, _)) = self.held.front()
-            && barrier.is_passed(*number)
-            && let Some((_, held)) = self.held.pop_front()
-        {
-            output.push_back(self.passed(held));
-        }
+        let taken = self.held.take(barrier).into_iter();
+        output.extend(taken.map(|held| self.passed(held)));
     }
 
     /// Lets go of all: the connection is gone, so nothing comes any more that would have to be waited for.
     pub(super) fn release_all(&mut self, output: &mut VecDeque<Output>) {
-        let held = std::mem::take(&mut self.held).into_iter();
-        let fresh = std::mem::take(&mut self.fresh);
-        let all = held.map(|(_, held)| held).chain(fresh);
-        output.extend(all.map(|held| self.passed(held)));
+        let taken = self.held.take_where(|_| true).into_iter();
+        output.extend(taken.map(|held| self.passed(held)));
     }
 
     fn passed(&self, held: Held) -> Output {

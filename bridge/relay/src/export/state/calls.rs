@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use zbus::{Message, message::Type};
 use zocp_node::PeerId;
 
-use super::{Barrier, Caller, CallerId, Knows, Output, State, caller::Pending};
+use super::{Caller, CallerId, Knows, Output, State, caller::Pending};
 use crate::{
+    barrier::Barrier,
     descriptors::{check, with_notes},
     export::record::Note,
     transport::{

@@ -131,18 +131,6 @@ pub(crate) enum Output {
     OffersChanged,
 }
 
-/// What is known of signals that the bus has sent on another connection (EXPORT-5).
-pub(crate) trait Barrier {
-    /// Whether all that was sent is handled; `false` where that is not known.
-    fn is_level(&self) -> bool;
-
-    /// Begins to wait until all that was sent up to now is handled; the number of the wait.
-    fn raise(&self) -> u64;
-
-    /// Whether a wait is over.
-    fn is_passed(&self, number: u64) -> bool;
-}
-
 /// Whether an interface of an object of a service has a method, where that is known.
 pub(crate) type Knows<'a> = dyn Fn(&str, &Member<'_>, &str) -> Option<bool> + 'a;
 
