@@ -1,10 +1,14 @@
 //! Announcement of changes and events on the bus.
 //!
-//! Model: additions, removals and events are queued when they happen; changed properties are marked and announced
-//! together by [`Objects::flush_changes`].
+//! Model: additions, removals and events are queued when they happen; changed members and properties are marked and
+//! announced together by [`Objects::flush_changes`].
 //! Invariants: OBJECTS-3, OBJECTS-4 and OBJECTS-5 of the table.
 
-use std::{collections::BTreeMap, mem, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::Arc,
+};
 
 use zbus::{Message, ObjectPath, Variant};
 
@@ -18,8 +22,11 @@ use crate::{
 };
 
 impl Objects {
-    /// Announces all changes of properties, one `PropertiesChanged` for each object and interface.
+    /// Announces all changes of members, then those of properties, one `PropertiesChanged` for each object and interface.
     pub fn flush_changes(&mut self) {
+        for (path, interfaces) in mem::take(&mut self.reshaped) {
+            self.flush_members(&path, interfaces);
+        }
         for (path, interface) in mem::take(&mut self.dirty) {
             self.flush_interface(&path, &interface);
         }
@@ -42,6 +49,9 @@ impl Objects {
             .ok_or_else(|| no_interface(path, interface))?;
         if found.signal(signal).is_none() {
             return Err(TableError::NoSignal(signal.to_owned()));
+        }
+        if let Some((path, interfaces)) = self.reshaped.remove_entry(path) {
+            self.flush_members(&path, interfaces);
         }
         if self.announcing {
             let message = with_arguments(Message::signal(path, interface, signal), arguments);
@@ -102,6 +112,16 @@ impl Objects {
         self.push_signal(message);
     }
 
+    /// Announces interfaces of an object whose members changed, with all values.
+    fn flush_members(&mut self, path: &str, interfaces: BTreeSet<Arc<str>>) {
+        let interfaces: Vec<Arc<str>> = interfaces.into_iter().collect();
+        self.announce_removed(path, &interfaces);
+        self.announce_added(path, &interfaces);
+        for interface in &interfaces {
+            self.clear_slots(path, interface);
+        }
+    }
+
     fn flush_interface(&mut self, path: &str, interface: &str) {
         let Some(found) = self
             .objects
@@ -143,16 +163,19 @@ impl Objects {
     }
 
     pub(super) fn clear_dirty(&mut self) {
+        self.reshaped.clear();
         for (path, interface) in mem::take(&mut self.dirty) {
-            if let Some(object) = self.objects.get_mut(&path)
-                && let Some(interface) = object.interfaces.get_mut(&interface)
-            {
-                interface
-                    .slots
-                    .iter_mut()
-                    .for_each(|slot| slot.dirty = false);
-                interface.dirty = false;
-            }
+            self.clear_slots(&path, &interface);
+        }
+    }
+
+    /// Nothing of an interface is to be announced any more.
+    fn clear_slots(&mut self, path: &str, interface: &str) {
+        let object = self.objects.get_mut(path);
+        if let Some(interface) = object.and_then(|object| object.interfaces.get_mut(interface)) {
+            let slots = &mut interface.slots;
+            slots.iter_mut().for_each(|slot| slot.dirty = false);
+            interface.dirty = false;
         }
     }
 

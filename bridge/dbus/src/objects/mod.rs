@@ -7,9 +7,11 @@
 //! Invariants:
 //! OBJECTS-1. Every path that is an object or above one answers `Introspect`, `Peer` and `Properties`.
 //! OBJECTS-2. A method call gets exactly one reply, or none if it expects none.
-//! OBJECTS-3. `InterfacesAdded` contains all readable properties; objects are removed from the leaves to the root.
-//! OBJECTS-4. [`Objects::flush_changes`] announces property changes with the current values; all changes of one
-//!     interface are in one `PropertiesChanged`.
+//! OBJECTS-3. `InterfacesAdded` contains all readable properties; objects are removed from the leaves to the root. A new
+//!     interface and a removed one are announced at once.
+//! OBJECTS-4. [`Objects::flush_changes`] announces changes of members and of properties with the current values: all
+//!     changes of members of one interface are one `InterfacesRemoved` and one `InterfacesAdded`, all others are in one
+//!     `PropertiesChanged`. A signal of an object comes after the announcement of the members that it has.
 //! OBJECTS-5. No message is larger than the bus accepts, because the bus would close the connection. Such a reply
 //!     becomes an error, such a `PropertiesChanged` contains only names, and any other such signal is left out and
 //!     logged.
@@ -25,7 +27,12 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, collections::BTreeMap, mem, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::Arc,
+};
 
 use zbus::{ObjectPath, Signature, Variant};
 
@@ -68,6 +75,8 @@ pub struct Objects {
     report: Report,
     /// Interfaces with changed slots, in the order of their first change.
     dirty: Vec<(Arc<str>, Arc<str>)>,
+    /// Interfaces whose members changed, by object.
+    reshaped: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     announcing: bool,
     message_len_max: usize,
     outgoing: Vec<Outgoing>,
@@ -98,6 +107,7 @@ impl Objects {
             machine_id,
             report: Report::default(),
             dirty: Vec::new(),
+            reshaped: BTreeMap::new(),
             announcing: false,
             message_len_max: MESSAGE_LEN_MAX,
             outgoing: Vec::new(),
@@ -154,7 +164,7 @@ impl Objects {
 
     /// Adds interfaces to an object, which is created if needed, and announces them together.
     ///
-    /// An existing interface of the same name is removed first, which announces a change of its members.
+    /// An existing interface of the same name is replaced; [`Objects::flush_changes`] announces that.
     ///
     /// # Errors
     ///
@@ -165,9 +175,8 @@ impl Objects {
         interfaces: impl IntoIterator<Item = Interface>,
     ) -> Result<(), TableError> {
         let interfaces: Vec<Interface> = interfaces.into_iter().collect();
-        let names: Vec<Arc<str>> = interfaces.iter().map(|one| one.name().clone()).collect();
         let object = self.object_at(path)?;
-        let mut replaced = Vec::new();
+        let (mut added, mut replaced) = (Vec::new(), Vec::new());
         for mut interface in interfaces {
             // An added interface is announced with all values.
             interface
@@ -176,12 +185,18 @@ impl Objects {
                 .for_each(|slot| slot.dirty = false);
             interface.dirty = false;
             let name = interface.name().clone();
-            if object.interfaces.insert(name.clone(), interface).is_some() {
-                replaced.push(name);
+            match object.interfaces.insert(name.clone(), interface) {
+                Some(_) => replaced.push(name),
+                None => added.push(name),
             }
         }
-        self.announce_removed(path, &replaced);
-        self.announce_added(path, &names);
+        if self.announcing && !replaced.is_empty() {
+            self.reshaped
+                .entry(path.into())
+                .or_default()
+                .extend(replaced);
+        }
+        self.announce_added(path, &added);
         Ok(())
     }
 
@@ -196,6 +211,9 @@ impl Objects {
             .filter_map(|name| object.interfaces.remove_entry(name))
             .map(|(name, _)| name)
             .collect();
+        if let Some(reshaped) = self.reshaped.get_mut(path) {
+            reshaped.retain(|name| !removed.contains(name));
+        }
         self.announce_removed(path, &removed);
         self.forget_if_empty(path);
     }
@@ -210,6 +228,7 @@ impl Objects {
                 continue;
             };
             let removed: Vec<Arc<str>> = mem::take(&mut object.interfaces).into_keys().collect();
+            self.reshaped.remove(&path);
             self.announce_removed(&path, &removed);
             self.objects.remove(&path);
         }
@@ -293,7 +312,7 @@ impl Objects {
     /// Whether [`Objects::flush_changes`] would announce anything.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || !self.reshaped.is_empty()
     }
 
     /// Queues a call; returns `false` if no bus is connected or the call is too long for it.
