@@ -30,7 +30,7 @@ far() { DBUS_SESSION_BUS_ADDRESS=unix:path=$dir/far ip netns exec far "$@"; }
 near "$ZOCP" bridge --name near --state "$dir/near-state" 2>"$dir/near.log" &
 far "$ZOCP" bridge --name far --state "$dir/far-state" 2>"$dir/far.log" &
 head -c "${megabytes}M" /dev/zero >"$dir/octets"
-far socat -U TCP-LISTEN:5005,reuseaddr,fork OPEN:"$dir/octets,rdonly" &
+far socat -b 131072 -U TCP-LISTEN:5005,reuseaddr,fork OPEN:"$dir/octets,rdonly" &
 far gdbus wait --address "unix:path=$dir/far" org.z25.Zocp1
 far "$ZOCP" publish --source zeros --endpoint tcp://0.0.0.0:5005 2>/dev/null &
 for ((tries = 0; ; tries++)); do
@@ -47,7 +47,7 @@ seconds() {
   awk -v begin="$begin" -v end="$EPOCHREALTIME" 'BEGIN {print end - begin}'
 }
 for ((round = 0; round < rounds; round++)); do
-  seconds socat -u TCP:10.9.0.2:5005 - >>"$dir/bare"
+  seconds socat -b 131072 -u TCP:10.9.0.2:5005 - >>"$dir/bare"
   near seconds "$ZOCP" stream far zeros --way direct >>"$dir/direct"
   near seconds "$ZOCP" stream far zeros --way relay >>"$dir/relay"
 done

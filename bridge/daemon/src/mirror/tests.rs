@@ -384,16 +384,24 @@ async fn a_change_of_type_is_told_by_removal_and_addition() {
     let mut seen = play.signals().await;
     play.change(json!({"count": {"value": 6}})).await;
     play.change(json!({"count": {"value": "six"}})).await;
-    play.change(json!({"objects": {"lens": {"type": "lens", "f": {"value": 1, "access": "r"}}}}))
-        .await;
-    play.change(json!({"count": {"subscribers": [["cc", null]]}}))
-        .await;
-    play.change(json!({"objects": {"lens": null}})).await;
+    // Changes of members are announced after a while; a new object and a removed one at once.
     let mut members = Vec::new();
     while members
         .last()
         .is_none_or(|last| last != "InterfacesRemoved /lens")
     {
+        if members
+            .last()
+            .is_some_and(|last| last == "InterfacesAdded ")
+        {
+            play.change(
+                json!({"objects": {"lens": {"type": "lens", "f": {"value": 1, "access": "r"}}}}),
+            )
+            .await;
+            play.change(json!({"count": {"subscribers": [["cc", null]]}}))
+                .await;
+            play.change(json!({"objects": {"lens": null}})).await;
+        }
         let message = soon(seen.next()).await.unwrap().unwrap();
         let header = message.header();
         let object = match header.member().unwrap().as_str() {
@@ -475,8 +483,9 @@ async fn a_type_holds_and_what_is_lost_is_marked() {
     assert_eq!(emitted, [2, 7, 0, 1, 3]);
     let is_marked = marks.last().is_some_and(|marked| *marked);
     assert!(!is_marked, "the last values are as the node wrote them");
-    // `level` became `v`, its property and its signal, and `bang` got its own type. Nothing else changed.
-    assert_eq!(retyped, 2);
+    // `level` became `v`, its property and its signal, and `bang` got its own type, which is announced together or one
+    // after the other. Nothing else changed.
+    assert!((1..=2).contains(&retyped), "{retyped}");
     let low = Variant::Variant(Box::new(Variant::F64(0.25)));
     assert_eq!(
         play.get(PATH, "level").await,

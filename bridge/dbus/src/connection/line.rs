@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    os::fd::AsFd,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -15,7 +16,7 @@ use zocp_bus::{Attached, RawMessage};
 use super::{
     error::ConnectError,
     incoming::Incoming,
-    queue::{Queue, Written},
+    queue::{Queue, Waiting, Written},
     reading::poll_read_into,
     socket::Socket,
 };
@@ -33,11 +34,10 @@ impl Line {
         match self {
             Self::Socket(socket) => queue.write(socket),
             Self::Within(bus) => {
-                let messages = queue.take();
+                let messages = queue.take().into_iter().map(raw);
+                let messages = messages.collect::<io::Result<Vec<_>>>()?;
                 if !messages.is_empty() {
-                    let messages = messages.into_iter();
-                    bus.send(messages.map(|octets| RawMessage::new(octets, None)))
-                        .map_err(io::Error::other)?;
+                    bus.send(messages.into_iter()).map_err(io::Error::other)?;
                 }
                 Ok(Written::All)
             }
@@ -63,6 +63,16 @@ impl Line {
             Self::Within(bus) => poll_take(bus, incoming, context),
         }
     }
+}
+
+/// A message with its descriptors, as a bus within the process takes it.
+fn raw(message: Waiting) -> io::Result<RawMessage> {
+    let fds = message.holder.as_ref().map(|holder| holder.data().fds());
+    let copies = fds.map(|fds| {
+        let copies = fds.iter().map(|fd| fd.as_fd().try_clone_to_owned());
+        copies.collect::<io::Result<_>>()
+    });
+    Ok(RawMessage::new(message.octets, copies.transpose()?))
 }
 
 fn poll_take(

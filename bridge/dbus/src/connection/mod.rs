@@ -132,7 +132,7 @@ impl BusConnection {
     /// Queues a message.
     pub fn push(&self, message: impl Into<Octets>) {
         let (octets, holder) = message.into().into_parts();
-        self.lock().push_with(octets, holder);
+        self.lock().push(octets, holder);
         self.nudge();
     }
 

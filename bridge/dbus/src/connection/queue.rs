@@ -2,7 +2,8 @@
 //!
 //! Model: encoded messages in order, and how many octets of the first one are written. A write passes as many messages
 //! as possible to the kernel in one system call.
-//! Invariants: QUEUE-2. The descriptors of a message are sent with its first octet. QUEUE-1. A partly written message is continued before anything else is written.
+//! Invariants: QUEUE-1. A partly written message is continued before anything else is written. QUEUE-2. The descriptors of
+//! a message are sent with its first octet.
 
 use std::{
     collections::VecDeque,
@@ -19,15 +20,19 @@ use super::socket::Socket;
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    messages: VecDeque<Bytes>,
-    /// The messages that have descriptors, each with how many octets were ever queued before it.
-    holders: VecDeque<(u64, Message)>,
-    /// Octets that were ever queued, and ever written.
-    totals: (u64, u64),
+    messages: VecDeque<Waiting>,
     /// How many octets of the first message are written.
     written: usize,
     /// The size of all messages, with their overhead.
     octets: usize,
+}
+
+/// A message that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) octets: Bytes,
+    /// The message whose descriptors go with it, until they are sent.
+    pub(super) holder: Option<Message>,
 }
 
 /// The result of a write.
@@ -39,18 +44,10 @@ pub(super) enum Written {
 }
 
 impl Queue {
-    pub(super) fn push(&mut self, message: Bytes) {
-        self.push_with(message, None);
-    }
-
-    /// Queues a message whose descriptors another message has.
-    pub(super) fn push_with(&mut self, message: Bytes, holder: Option<Message>) {
-        if let Some(holder) = holder {
-            self.holders.push_back((self.totals.0, holder));
-        }
-        self.totals.0 += message.len() as u64;
-        self.octets += message.len() + OVERHEAD;
-        self.messages.push_back(message);
+    /// Queues an encoded message, whose descriptors `holder` has.
+    pub(super) fn push(&mut self, octets: Bytes, holder: Option<Message>) {
+        self.octets += octets.len() + OVERHEAD;
+        self.messages.push_back(Waiting { octets, holder });
     }
 
     /// The size of all messages, with their overhead.
@@ -59,66 +56,39 @@ impl Queue {
     }
 
     /// Takes all messages, of which none may be partly written.
-    pub(super) fn take(&mut self) -> VecDeque<Bytes> {
+    pub(super) fn take(&mut self) -> VecDeque<Waiting> {
         std::mem::take(self).messages
     }
 
     /// Writes as much as the socket accepts.
     pub(super) fn write(&mut self, socket: &Socket) -> io::Result<Written> {
-        while let Some((at, holder)) = self.holders.front() {
-            // Descriptors are sent with the first octet of a write, so their message must begin one.
-            let before = usize::try_from(at - self.totals.1).unwrap_or(usize::MAX);
-            if before == 0 {
-                let fds: Vec<BorrowedFd<'_>> =
-                    holder.data().fds().iter().map(AsFd::as_fd).collect();
-                let first = self.messages.front().map(|first| IoSlice::new(first));
-                let Some(len) = socket.try_write_with(first.as_slice(), &fds)? else {
-                    return Ok(Written::Some);
-                };
-                self.holders.pop_front();
-                self.advance(len);
-            } else if self.write_up_to(before, |slices| socket.try_write(slices))? == Written::Some
-            {
-                return Ok(Written::Some);
+        self.write_by(|slices, holder| match holder {
+            None => socket.try_write(slices),
+            Some(holder) => {
+                let fds = holder.data().fds().iter();
+                let fds: Vec<BorrowedFd<'_>> = fds.map(AsFd::as_fd).collect();
+                socket.try_write_with(slices, &fds)
             }
-        }
-        self.write_by(|slices| socket.try_write(slices))
-    }
-
-    /// Writes the messages within the first octets that wait, as much as the socket accepts.
-    fn write_up_to(
-        &mut self,
-        mut octets: usize,
-        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<Option<usize>>,
-    ) -> io::Result<Written> {
-        while octets > 0 {
-            let Some(first) = self.messages.front() else {
-                break;
-            };
-            match write(&[IoSlice::new(&first[self.written..])])? {
-                Some(len) => {
-                    self.advance(len);
-                    octets = octets.saturating_sub(len);
-                }
-                None => return Ok(Written::Some),
-            }
-        }
-        Ok(Written::All)
+        })
     }
 
     fn write_by(
         &mut self,
-        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<Option<usize>>,
+        mut write: impl FnMut(&[IoSlice<'_>], Option<&Message>) -> io::Result<Option<usize>>,
     ) -> io::Result<Written> {
-        while !self.messages.is_empty() {
+        while let Some(first) = self.messages.front() {
             let mut slices = [IoSlice::new(&[]); AT_ONCE_MAX];
             let mut count = 0;
             for (slice, message) in slices.iter_mut().zip(&self.messages) {
+                // Descriptors are sent with the first octet of a write, so their message must begin one.
+                if count > 0 && message.holder.is_some() {
+                    break;
+                }
                 let from = if count == 0 { self.written } else { 0 };
-                *slice = IoSlice::new(&message[from..]);
+                *slice = IoSlice::new(&message.octets[from..]);
                 count += 1;
             }
-            match write(&slices[..count])? {
+            match write(&slices[..count], first.holder.as_ref())? {
                 Some(len) => self.advance(len),
                 None => return Ok(Written::Some),
             }
@@ -128,13 +98,19 @@ impl Queue {
 
     fn advance(&mut self, len: usize) {
         self.written += len;
-        self.totals.1 += len as u64;
-        while let Some(first) = self.messages.front()
-            && first.len() <= self.written
-        {
-            self.written -= first.len();
-            self.octets -= first.len() + OVERHEAD;
+        while let Some(first) = self.messages.front_mut() {
+            // They were sent with the first octet.
+            first.holder = None;
+            let octets = first.octets.len();
+            if octets > self.written {
+                return;
+            }
+            self.written -= octets;
+            self.octets -= octets + OVERHEAD;
             self.messages.pop_front();
+            if self.written == 0 {
+                return;
+            }
         }
     }
 }
@@ -152,7 +128,7 @@ mod tests {
     fn trickle(queue: &mut Queue, max: usize) -> (Vec<u8>, usize) {
         let (mut taken, mut pauses, mut turn) = (Vec::new(), 0, 0);
         loop {
-            let written = queue.write_by(|slices| {
+            let written = queue.write_by(|slices, _| {
                 turn += 1;
                 if turn % 3 == 0 {
                     return Ok(None);
@@ -179,7 +155,7 @@ mod tests {
             let mut queue = Queue::default();
             messages
                 .iter()
-                .for_each(|message| queue.push(message.clone()));
+                .for_each(|message| queue.push(message.clone(), None));
             assert!(queue.octets() > all.len());
             let (taken, pauses) = trickle(&mut queue, max);
             assert!(taken == all, "in writes of {max}");
@@ -190,9 +166,9 @@ mod tests {
     #[test]
     fn what_waits_goes_out_in_one_write() {
         let mut queue = Queue::default();
-        (0..AT_ONCE_MAX).for_each(|_| queue.push(Bytes::from_static(b"message")));
+        (0..AT_ONCE_MAX).for_each(|_| queue.push(Bytes::from_static(b"message"), None));
         let mut writes = 0;
-        let written = queue.write_by(|slices| {
+        let written = queue.write_by(|slices, _| {
             writes += 1;
             Ok(Some(slices.iter().map(|slice| slice.len()).sum()))
         });
@@ -202,8 +178,8 @@ mod tests {
     #[test]
     fn an_error_ends_the_writing() {
         let mut queue = Queue::default();
-        queue.push(Bytes::from_static(b"message"));
-        let written = queue.write_by(|_| Err(io::ErrorKind::BrokenPipe.into()));
+        queue.push(Bytes::from_static(b"message"), None);
+        let written = queue.write_by(|_, _| Err(io::ErrorKind::BrokenPipe.into()));
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 }

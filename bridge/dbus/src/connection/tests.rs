@@ -438,6 +438,28 @@ async fn a_connection_within_the_process_is_one_like_any_other() {
         };
         attached.recorder.first(is_it).await;
     }
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let signal = Message::signal("/", "org.a.B", "WithPipe").destination(client_name.clone());
+    attached.connection.push(
+        Outgoing::build(signal, &zbus::Fd::from(std::os::fd::OwnedFd::from(reader))).unwrap(),
+    );
+    let message = loop {
+        let message = soon(told.next()).await.unwrap().unwrap();
+        if message
+            .header()
+            .member()
+            .is_some_and(|name| name == "WithPipe")
+        {
+            break message;
+        }
+    };
+    std::io::Write::write_all(&mut writer, b"octets").unwrap();
+    drop(writer);
+    let received: zbus::OwnedFd = message.body().deserialize().unwrap();
+    let mut file = std::fs::File::from(std::os::fd::OwnedFd::from(received));
+    let mut octets = String::new();
+    std::io::Read::read_to_string(&mut file, &mut octets).unwrap();
+    assert_eq!(octets, "octets");
     drop(bus);
     assert!(matches!(
         soon(attached.event_loop).await.unwrap(),

@@ -13,8 +13,7 @@ mod tests;
 
 use std::{
     io,
-    io::IoSlice,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     sync::Arc,
     time::Duration,
 };
@@ -303,22 +302,8 @@ impl Output {
     async fn write(&self, messages: &[Message]) -> io::Result<()> {
         let mut queue = self.queue.lock().await;
         for message in messages {
-            let fds = message.data().fds();
-            if fds.is_empty() {
-                queue.push(octets(message.clone()));
-                continue;
-            }
-            // Descriptors are sent with the first octet of a write, so their message must begin a write.
-            self.drain(&mut queue).await?;
-            let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
-            let mut whole = octets(message.clone());
-            let len = loop {
-                match self.socket.try_write_with(&[IoSlice::new(&whole)], &fds)? {
-                    Some(len) => break len,
-                    None => self.socket.writable().await?,
-                }
-            };
-            queue.push(whole.split_off(len));
+            let holder = (!message.data().fds().is_empty()).then(|| message.clone());
+            queue.push(octets(message.clone()), holder);
         }
         self.drain(&mut queue).await
     }
