@@ -5,13 +5,14 @@
 //! Invariants:
 //! VIEW-1. Locks are taken in the order view, table, metadata. What a table computes on demand takes metadata only.
 //! VIEW-2. Each object of the node has an object on the bus, and no others are there but the root.
-//! VIEW-3. A change of members is announced as removal and addition of the interface; a change of a value as a change of
-//!     its property alone. How the type of a member changes as values come is `zocp_mapping::types::member`.
+//! VIEW-3. A change of members is announced as removal and addition of the interface, changes within a short time as one; a
+//!     change of a value as a change of its property alone. How the type of a member changes as values come is `zocp_mapping::types::member`.
 //! Not here: connections (`zocp_dbus::server`), which node (`crate::mirror` for remote ones, `crate::local` for
 //! our own).
 //! Spec: docs/reference/dbus.md, "A mirrored node".
 
 pub(crate) mod inbound;
+mod members;
 pub(crate) mod metadata;
 #[cfg(test)]
 mod tests;
@@ -24,8 +25,8 @@ use std::{
 
 use zbus::Variant;
 use zocp_interfaces::{
-    METHODS_INTERFACE, OBJECT_INTERFACE, OBJECT_XML, SIGNALS_INTERFACE, STREAMS_INTERFACE,
-    STREAMS_XML, VALUES_INTERFACE,
+    OBJECT_INTERFACE, OBJECT_XML, SIGNALS_INTERFACE, STREAMS_INTERFACE, STREAMS_XML,
+    VALUES_INTERFACE,
 };
 use zocp_node::{
     CapPath, Capability, ObjectPath, Value,
@@ -131,11 +132,10 @@ impl View {
                     self.follow_description(path, capability, &mut touched);
                 }
                 Change::CapabilityRemoved { path } => {
-                    if let Some(metadata) = self.metadata(&path.object) {
-                        metadata::lock(&metadata).capabilities.remove(&path.name);
+                    if let Some(fresh) = touched.get_mut(&path.object) {
+                        fresh.remove(&path.name);
                     }
-                    let fresh = touched.entry(path.object.clone()).or_default();
-                    fresh.remove(&path.name);
+                    self.follow_removal(path);
                 }
                 Change::Value { path, value } => self.follow_value(path, value, &mut touched),
                 Change::Method {
@@ -178,8 +178,11 @@ impl View {
             return;
         };
         if !taken.is_alike {
-            let fresh = Fresh::from([(path.name.clone(), taken.shown.clone())]);
-            self.rebuild(&path.object, fresh);
+            let mut touched = BTreeMap::new();
+            self.follow_members(path, taken.shown.clone(), &mut touched);
+            for (path, fresh) in touched {
+                self.rebuild(&path, fresh);
+            }
         } else if taken.is_marked_anew {
             self.retell_capabilities(&path.object);
         }
@@ -211,9 +214,7 @@ impl View {
         };
         let described = metadata::lock(&object.metadata).describe(&path.name, capability);
         if !described.is_alike || touched.contains_key(&path.object) {
-            let fresh = touched.entry(path.object.clone()).or_default();
-            fresh.insert(path.name.clone(), described.shown);
-            return;
+            return self.follow_members(path, described.shown, touched);
         }
         log(self.table.with(|objects| {
             if let Some(member) = described.property {
@@ -234,9 +235,7 @@ impl View {
             return;
         };
         if !taken.is_alike || touched.contains_key(&path.object) {
-            let fresh = touched.entry(path.object.clone()).or_default();
-            fresh.insert(path.name.clone(), taken.shown);
-            return;
+            return self.follow_members(path, taken.shown, touched);
         }
         if let (Some(member), true) = (taken.member, taken.is_property) {
             log(self.table.with(|objects| {
@@ -425,13 +424,7 @@ fn put(
         } else if !interface.is_empty() {
             changed.push(interface);
         } else {
-            let gone: &str = match &**interface.name() {
-                VALUES_INTERFACE => VALUES_INTERFACE,
-                SIGNALS_INTERFACE => SIGNALS_INTERFACE,
-                STREAMS_INTERFACE => STREAMS_INTERFACE,
-                _ => METHODS_INTERFACE,
-            };
-            objects.remove(path, [gone]);
+            objects.remove(path, [&**interface.name()]);
         }
     }
     if changed.is_empty() {

@@ -25,6 +25,11 @@ impl OwnNames {
         self.names().contains(name)
     }
 
+    /// Whether a connection of ours has a name that begins so.
+    pub(crate) fn has_prefix(&self, prefix: &str) -> bool {
+        self.names().iter().any(|name| name.starts_with(prefix))
+    }
+
     /// The bus said that the connection is gone, and before that, that all its names are.
     pub(crate) fn remove(&self, name: &str) {
         self.names().remove(name);

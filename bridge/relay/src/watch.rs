@@ -21,7 +21,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Message, message::Type};
 
 use crate::{lock::lock, own_names::OwnNames};
-use zocp_dbus::connection::{Backoff, BusConnection, Ended, Handler, ReadBarrier, connect, run};
+use zocp_dbus::connection::{
+    BUS_NAME, Backoff, BusConnection, Ended, Handler, ReadBarrier, connect, run,
+};
 use zocp_dbus::errors::Refusal;
 use zocp_dbus::message::Outgoing;
 
@@ -294,7 +296,7 @@ impl WatchHandler<'_> {
         let header = message.header();
         let from_bus = header
             .sender()
-            .is_some_and(|name| name.as_str() == "org.freedesktop.DBus");
+            .is_some_and(|name| name.as_str() == BUS_NAME);
         if !from_bus {
             return self.listener.signal(message);
         }

@@ -25,7 +25,9 @@ use super::{
     Local,
     place::{Kind, Place},
 };
-use zocp_dbus::{errors::Refusal, message::with_arguments, server::ObjectTable};
+use zocp_dbus::{
+    connection::BUS_NAME, errors::Refusal, message::with_arguments, server::ObjectTable,
+};
 use zocp_mapping::{convert, types};
 
 /// A method of a program.
@@ -86,7 +88,8 @@ impl Target {
     /// Its own error, unless the bus answered in its place.
     fn failed(&self, answer: &Message) -> Refusal {
         let header = answer.header();
-        if header.sender().is_some_and(|sender| *sender == BUS) {
+        // The bus replies in place of programs that are gone.
+        if header.sender().is_some_and(|sender| *sender == BUS_NAME) {
             return self.gone();
         }
         let name = header.error_name().map(ToString::to_string);
@@ -186,5 +189,3 @@ fn illegal(error: impl Display) -> Refusal {
 
 /// Below the customary 25 s of D-Bus clients.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
-/// The bus replies in place of programs that are gone.
-const BUS: &str = "org.freedesktop.DBus";

@@ -54,7 +54,11 @@ impl Publication {
             Refusal::InvalidArgs(format!("\"{direction}\" is neither source nor sink"))
         })?;
         let (mut endpoints, mut descriptor, mut framing, mut object) = (None, None, None, None);
-        let mut entry = Map::new();
+        // What an earlier description had is not to be left in it.
+        let mut entry: Map<String, Value> = OPTIONAL
+            .map(|name| (name.to_owned(), Value::Null))
+            .into_iter()
+            .collect();
         for (key, value) in entries(options)? {
             match (key, value) {
                 ("Endpoint", list) => endpoints = Some(read_endpoints(list)?),
@@ -117,13 +121,9 @@ impl Local {
         let node = &self.shared.node;
         let (name, object) = (path.name.to_string(), path.object.clone());
         let work = async move {
-            let entries = |value: Value| {
-                let streams = Map::from_iter([(name.clone(), value)]);
-                vec![(direction.key().to_owned(), Value::Object(streams))]
-            };
-            // What an earlier description had is not to be left in it.
-            node.describe(object.clone(), entries(Value::Null)).await?;
-            node.describe(object, entries(Value::Object(entry))).await
+            let streams = Map::from_iter([(name, Value::Object(entry))]);
+            let entries = vec![(direction.key().to_owned(), Value::Object(streams))];
+            node.describe(object, entries).await
         };
         self.put(program, place, What::Stream(Arc::new(offer)), work)
             .await
@@ -170,10 +170,11 @@ impl Local {
         let offer = self.registry().offer(&wanted.path, wanted.direction);
         match offer.as_deref() {
             Some(Offer::Endpoints { endpoints, framing }) => {
-                let fd = offers::connect(endpoints, *framing, wanted.direction).await?;
+                let connected = offers::connect(endpoints, *framing, wanted.direction).await;
+                let (fd, has_packets) = connected?;
                 Ok(vec![
                     Variant::Fd(fd.into()),
-                    streams::described_here(&wanted.stream),
+                    streams::described_here(&wanted.stream, has_packets),
                 ])
             }
             _ => {
@@ -185,6 +186,9 @@ impl Local {
         }
     }
 }
+
+/// What an entry need not have.
+const OPTIONAL: [&str; 5] = ["type", "sdp", "mtu", "srtp", "endpoint"];
 
 fn set(entry: &mut Map<String, Value>, name: &str, value: impl Into<Value>) {
     entry.insert(name.to_owned(), value.into());

@@ -23,6 +23,27 @@ pub(super) struct Filter {
     pub(super) beacons: bool,
 }
 
+fn wrong(key: &str) -> Refusal {
+    let text = format!("\"{key}\" is not an option of a watcher, or has the wrong type");
+    Refusal::InvalidArgs(text)
+}
+
+/// The words of an option. They are compared with each event.
+fn words(key: &str, value: &Variant<'_>) -> Result<Vec<String>, Refusal> {
+    let words = strings(value).ok_or_else(|| wrong(key))?;
+    if words.len() > WORDS_MAX {
+        let text = format!(
+            "\"{key}\" has {} words; it may have {WORDS_MAX}",
+            words.len()
+        );
+        return Err(Refusal::InvalidArgs(text));
+    }
+    Ok(words)
+}
+
+/// Words of one option of a watcher.
+const WORDS_MAX: usize = 256;
+
 /// The form of the events that a watcher reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Format {
@@ -46,10 +67,6 @@ pub(super) struct Subject<'a> {
 
 impl Filter {
     pub(super) fn read(options: Option<&Variant<'_>>) -> Result<Self, Refusal> {
-        let wrong = |key: &str| {
-            let text = format!("\"{key}\" is not an option of a watcher, or has the wrong type");
-            Refusal::InvalidArgs(text)
-        };
         let no_dictionary =
             || Refusal::InvalidArgs("the options must be a dictionary a{sv}".to_owned());
         let Some(Variant::Dict(options)) = options else {
@@ -70,16 +87,12 @@ impl Filter {
                     };
                     filter.format = *format.ok_or_else(unknown)?;
                 }
-                ("peers", value) => {
-                    filter.peers = strings(value).ok_or_else(|| wrong(key.as_str()))?
-                }
+                ("peers", value) => filter.peers = words(key.as_str(), value)?,
                 ("verbs", value) => {
-                    let verbs = strings(value).ok_or_else(|| wrong(key.as_str()))?;
+                    let verbs = words(key.as_str(), value)?;
                     filter.verbs = verbs.iter().map(|verb| verb.to_uppercase()).collect();
                 }
-                ("services", value) => {
-                    filter.services = strings(value).ok_or_else(|| wrong(key.as_str()))?;
-                }
+                ("services", value) => filter.services = words(key.as_str(), value)?,
                 ("beacons", Variant::Bool(beacons)) => filter.beacons = *beacons,
                 (key, _) => return Err(wrong(key)),
             }
@@ -144,6 +157,7 @@ mod tests {
             ("beacons", Variant::new("yes")),
             ("format", Variant::new("xml")),
             ("peers", Variant::new(vec![1u32])),
+            ("verbs", Variant::new(vec!["SIG"; WORDS_MAX + 1])),
         ] {
             assert!(matches!(
                 filter(&[(key, value)]),

@@ -20,7 +20,7 @@ use zbus::Variant;
 use zocp_dbus::{errors::Refusal, message::Text, server::ObjectTable};
 use zocp_interfaces::STREAMS_INTERFACE;
 use zocp_mapping::types;
-use zocp_node::model::stream::{Direction, Endpoint, Framing, Stream};
+use zocp_node::model::stream::{Direction, Stream};
 use zocp_node::{CapPath, Carried, LocalEnd, Node, ObjectPath, PeerId, Value};
 
 pub(crate) use self::ways::Way;
@@ -108,7 +108,7 @@ impl Options {
 
 fn unknown(key: &str, text: &str) -> Refusal {
     let known = "Way is direct, multicast or relay, and Direction is source or sink";
-    Refusal::InvalidArgs(format!("\"{key}\" \"{text}\" is no option: {known}"))
+    Refusal::InvalidArgs(format!("\"{key}\" = \"{text}\" is not an option: {known}"))
 }
 
 /// Opens a stream of a peer, whose name is `name`.
@@ -198,10 +198,8 @@ pub(crate) fn released(table: &ObjectTable, path: &str, name: &str, carried: &Ca
 }
 
 /// What a program is told of a stream of its own machine.
-pub(crate) fn described_here(stream: &Stream) -> Variant<'static> {
-    let is_packet = matches!(stream.endpoints.first(), Some(Endpoint::Udp(_)))
-        || stream.framing == Framing::Packets;
-    told(stream, is_packet, Way::Direct)
+pub(crate) fn described_here(stream: &Stream, has_packets: bool) -> Variant<'static> {
+    told(stream, has_packets, Way::Direct)
 }
 
 /// What the program is told of it.

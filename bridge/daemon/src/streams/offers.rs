@@ -114,7 +114,7 @@ impl Offer {
     async fn open(&self, direction: Direction) -> Result<(LocalEnd, Option<Hold>), Refusal> {
         match self {
             Self::Endpoints { endpoints, framing } => {
-                let fd = connect(endpoints, *framing, direction).await?;
+                let (fd, _) = connect(endpoints, *framing, direction).await?;
                 let local = match framing.has_packets() {
                     true => LocalEnd::packets(fd),
                     false => LocalEnd::socket(fd),
@@ -124,7 +124,7 @@ impl Offer {
             }
             Self::Descriptor(offered) => {
                 if offered.is_held.swap(true, Ordering::AcqRel) {
-                    let text = "another program holds the stream, which one can hold at a time";
+                    let text = "another program holds the stream, and only one can at a time";
                     return Err(Refusal::Busy(text.to_owned()));
                 }
                 let hold = Hold(offered.clone());
@@ -136,7 +136,7 @@ impl Offer {
     }
 }
 
-/// A socket that is connected to the first endpoint of this machine that answers.
+/// A socket that is connected to the first endpoint of this machine that answers, and whether it has packets.
 ///
 /// # Errors
 /// `Failed`, with the reason of the last one.
@@ -144,7 +144,7 @@ pub(crate) async fn connect(
     endpoints: &[Endpoint],
     framing: Framing,
     direction: Direction,
-) -> Result<OwnedFd, Refusal> {
+) -> Result<(OwnedFd, bool), Refusal> {
     let mut failure = "it has no endpoint on its own machine".to_owned();
     for endpoint in endpoints {
         let connected = match endpoint {
@@ -157,7 +157,14 @@ pub(crate) async fn connect(
             Endpoint::Unix(path) => sockets::unix(path, framing == Framing::Packets),
         };
         match connected {
-            Ok(fd) => return Ok(fd),
+            Ok(fd) => {
+                let has_packets = match endpoint {
+                    Endpoint::Tcp(_) => false,
+                    Endpoint::Udp(_) => true,
+                    Endpoint::Unix(_) => framing == Framing::Packets,
+                };
+                return Ok((fd, has_packets));
+            }
             Err(error) => failure = format!("{endpoint}: {error}"),
         }
     }

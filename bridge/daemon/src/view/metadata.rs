@@ -137,6 +137,16 @@ impl CapabilityMetadata {
         let access = &self.info.access;
         access.emit || (self.side == Side::Local && access.sense)
     }
+
+    /// What it is on the bus.
+    pub(super) fn members(&self) -> (Option<Property>, Option<Signal>) {
+        let Some(member) = &self.member else {
+            return (None, None);
+        };
+        let property = self.is_property().then(|| property(member, self));
+        let signal = self.is_signal().then(|| signal(member, self));
+        (property, signal)
+    }
 }
 
 impl ObjectMetadata {
@@ -276,20 +286,15 @@ impl ObjectMetadata {
             methods: Interface::new(METHODS_INTERFACE),
         };
         for (name, known) in &self.capabilities {
-            let Some(member) = &known.member else {
-                continue;
-            };
-            if known.is_property() {
+            let (property, signal) = known.members();
+            if let Some(property) = property {
                 let content = value(name, known).map_or(Content::Missing, Content::Plain);
-                if let Err(error) = members
-                    .values
-                    .add_property(property(member, known), content)
-                {
+                if let Err(error) = members.values.add_property(property, content) {
                     tracing::error!(%error, "a value has lost its type");
                 }
             }
-            if known.is_signal() {
-                members.signals.add_signal(signal(member, known));
+            if let Some(signal) = signal {
+                members.signals.add_signal(signal);
             }
         }
         for (name, declared) in &self.methods {

@@ -20,6 +20,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
+use futures_util::future::join_all;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::Variant;
 use zocp_dbus::{
@@ -144,9 +145,7 @@ impl Views {
     pub(crate) async fn close(&self) {
         self.shared.stop.cancel();
         let all: Vec<u32> = self.open().keys().copied().collect();
-        for number in all {
-            self.close_one(number).await;
-        }
+        self.close_all(all).await;
     }
 
     /// Opens a view.
@@ -249,9 +248,11 @@ impl Views {
 
     /// A program is gone, and with it its views.
     async fn close_of(&self, opener: &str) {
-        for number in self.numbers_of(opener) {
-            self.close_one(number).await;
-        }
+        self.close_all(self.numbers_of(opener)).await;
+    }
+
+    async fn close_all(&self, numbers: Vec<u32>) {
+        join_all(numbers.into_iter().map(|number| self.close_one(number))).await;
     }
 
     fn numbers_of(&self, opener: &str) -> Vec<u32> {
@@ -263,7 +264,11 @@ impl Views {
     async fn close_one(&self, number: u32) {
         let entry = self.open().remove(&number);
         if let Some(view) = entry.and_then(|entry| entry.view) {
-            self.clone().end(number, view).await;
+            // Not in place: who asked for it may leave meanwhile.
+            let ended = self.shared.tasks.spawn(self.clone().end(number, view));
+            if let Err(error) = ended.await {
+                tracing::error!(%error, "a view was not ended");
+            }
         }
     }
 

@@ -104,7 +104,7 @@ pub async fn attach(bus: &Handle) -> Result<Connected, ConnectError> {
 }
 
 fn hello() -> Result<Outgoing, ConnectError> {
-    bus_call("Hello", &())
+    bus_call("Hello", &(), None)
         .ok_or_else(|| ConnectError::Refused("cannot build the call of Hello".to_owned()))
 }
 

@@ -37,7 +37,7 @@ impl Line {
                 let messages = queue.take().into_iter().map(raw);
                 let messages = messages.collect::<io::Result<Vec<_>>>()?;
                 if !messages.is_empty() {
-                    bus.send(messages.into_iter()).map_err(io::Error::other)?;
+                    bus.send(messages).map_err(io::Error::other)?;
                 }
                 Ok(Written::All)
             }

@@ -79,18 +79,26 @@ struct Shared {
     report: Report,
 }
 
-/// Builds a call of a method of the bus. If that fails, logs the error and returns `None`.
-pub fn bus_call<B>(member: &'static str, body: &B) -> Option<Outgoing>
+/// Builds a call of a method of the bus, with this serial or with the next one of zbus. If that fails, logs the error and
+/// returns `None`.
+pub fn bus_call<B>(member: &'static str, body: &B, serial: Option<NonZeroU32>) -> Option<Outgoing>
 where
     B: serde::Serialize + zbus::DynamicType,
 {
     let call = Message::method_call("/org/freedesktop/DBus", member)
-        .destination("org.freedesktop.DBus")
-        .interface("org.freedesktop.DBus");
+        .destination(BUS_NAME)
+        .interface(BUS_NAME);
+    let call = match serial {
+        Some(serial) => call.serial(serial),
+        None => call,
+    };
     Outgoing::build(call, body)
         .inspect_err(|error| tracing::error!(%error, member, "cannot build a call to the bus"))
         .ok()
 }
+
+/// The name of the bus itself.
+pub const BUS_NAME: &str = "org.freedesktop.DBus";
 
 /// Waits until `holds` returns true, and calls it again after each notification. Cancel safe.
 pub async fn until(notice: &Notify, holds: impl Fn() -> bool) {
@@ -118,6 +126,12 @@ impl BusConnection {
         }
     }
 
+    /// What counts its error replies.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.shared.report
+    }
+
     /// A serial for a message whose reply the caller expects. Messages of [`ask_bus`](Self::ask_bus) take their serials
     /// from zbus and may collide with these, so a connection must use only one of the two.
     pub fn serial(&self) -> NonZeroU32 {
@@ -141,7 +155,7 @@ impl BusConnection {
     where
         B: serde::Serialize + zbus::DynamicType,
     {
-        let call = bus_call(member, body)?;
+        let call = bus_call(member, body, None)?;
         let serial = call.serial();
         self.push(call);
         Some(serial)

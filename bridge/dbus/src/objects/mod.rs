@@ -200,6 +200,26 @@ impl Objects {
         Ok(())
     }
 
+    /// Changes the members of an interface in place, where the object has it; [`Objects::flush_changes`] announces that. An
+    /// interface that is left without members is removed.
+    pub fn reshape(&mut self, path: &str, interface: &str, edit: impl FnOnce(&mut Interface)) {
+        let object = entry_mut(&mut self.objects, path);
+        let Some((path_key, object)) = object else {
+            return;
+        };
+        let Some((name, found)) = entry_mut(&mut object.interfaces, interface) else {
+            return;
+        };
+        edit(found);
+        if found.is_empty() {
+            return self.remove(path, [interface]);
+        }
+        if self.announcing {
+            let reshaped = self.reshaped.entry(path_key.clone()).or_default();
+            reshaped.insert(name.clone());
+        }
+    }
+
     /// Removes interfaces from an object and announces that together. Missing ones are ignored. An object without
     /// interfaces that is not a manager is removed.
     pub fn remove<'a>(&mut self, path: &str, interfaces: impl IntoIterator<Item = &'a str>) {

@@ -118,7 +118,7 @@ async fn decision(
 
 /// The user of a connection, according to the bus.
 async fn user(table: &ObjectTable, caller: &str) -> Option<u32> {
-    let question = bus_call("GetConnectionUnixUser", &caller)?;
+    let question = bus_call("GetConnectionUnixUser", &caller, None)?;
     let answer = timeout(ANSWER_MAX, table.ask(question)).await.ok()??;
     answer.body().deserialize().ok()
 }

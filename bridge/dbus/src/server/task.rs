@@ -542,7 +542,7 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
     where
         B: serde::Serialize + zbus::DynamicType,
     {
-        let call = bus_call(member, body)?;
+        let call = bus_call(member, body, None)?;
         let serial = call.serial();
         self.options.table.lock().push_raw(call);
         Some(serial)

@@ -14,7 +14,7 @@ use zbus::Message;
 use zocp_dbus::{connection::until, server::BusContext};
 
 use super::{
-    Importer, Place,
+    Importer, Place, Shared,
     state::{BusId, ViewScope, ViewService},
 };
 use crate::{
@@ -44,30 +44,38 @@ impl ImportViews {
         Self { importer }
     }
 
-    /// A number that no other view has: no unique name of its bus is one of another bus of ours, if the bus has the number
-    /// after it.
+    /// A number that no other view has, nor the bus that we are on, which may be a view of another bridge: no unique name of
+    /// its bus is one of another bus of ours, if the bus has the number after it.
     #[must_use]
     pub fn next_number(&self) -> u32 {
-        self.importer.shared.views.fetch_add(1, Ordering::Relaxed) + 1
+        let Shared { context, views, .. } = &*self.importer.shared;
+        loop {
+            let number = views.fetch_add(1, Ordering::Relaxed) + 1;
+            if !context.own_names.has_prefix(&format!(":{}.", number + 1)) {
+                return number;
+            }
+        }
     }
 
     /// Shows services of nodes on a bus with this number.
     #[must_use]
     pub fn open(&self, number: u32, site: BusContext, scope: ViewScope) -> ImportView {
+        let watch = Watch::new();
         let local = (!scope.reserved.is_empty()).then(|| {
             let context = &self.importer.shared.context;
-            LocalServices::start(context, site.clone(), scope.reserved.clone())
+            let place = (site.clone(), watch.clone());
+            LocalServices::start(context, place, scope.reserved.clone())
         });
         let view = ImportView {
             importer: self.importer.clone(),
             bus: BusId(number),
-            local,
+            local: local.clone(),
             stop: CancellationToken::new(),
         };
-        let watch = Watch::new();
         let listener = ViewListener {
             importer: self.importer.clone(),
             bus: view.bus,
+            local,
         };
         watch.start(
             &self.importer.shared.context.tasks,
@@ -124,6 +132,16 @@ impl ImportView {
 struct ViewListener {
     importer: Importer,
     bus: BusId,
+    local: Option<LocalServices>,
+}
+
+impl ViewListener {
+    fn program_gone(&self, program: &str) {
+        self.importer.program_gone(program);
+        if let Some(local) = &self.local {
+            local.program_gone(program);
+        }
+    }
 }
 
 impl Listener for ViewListener {
@@ -136,7 +154,7 @@ impl Listener for ViewListener {
 
     fn owner_changed(&self, name: &str, _: Option<&str>, new: Option<&str>) {
         if new.is_none() && name.starts_with(':') {
-            self.importer.program_gone(name);
+            self.program_gone(name);
         }
     }
 
@@ -144,7 +162,7 @@ impl Listener for ViewListener {
         if let Question::Program(program) = question
             && matches!(answer.body().deserialize(), Ok(false))
         {
-            self.importer.program_gone(&program);
+            self.program_gone(&program);
         }
     }
 

@@ -38,19 +38,17 @@ pub(super) struct Held {
     pub(super) octets: Octets,
 }
 
-impl Default for Caller {
-    fn default() -> Self {
+impl Caller {
+    pub(super) fn new(connection: Connection) -> Self {
         Self {
-            connection: Connection::default(),
+            connection,
             pending: HashMap::new(),
             held: Ordered::default(),
-            serials: Serials::beside_the_bus(),
+            serials: Serials::default(),
             called: HashSet::new(),
         }
     }
-}
 
-impl Caller {
     pub(super) fn release(&mut self, barrier: &dyn Barrier, services: &HashMap<Arc<str>, Service>) {
         for held in self.held.take(barrier) {
             held.pass(services);

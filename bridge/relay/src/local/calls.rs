@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use zbus::{Message, message::Flags};
-use zocp_dbus::errors::Refusal;
+use zbus::Message;
+use zocp_dbus::{connection::BUS_NAME, errors::Refusal};
 
 use super::{
     LOCAL_CALLERS_MAX,
     caller::{Caller, Held, Pending},
     service::CallBack,
-    state::{Action, BUS, State},
+    state::{Action, State},
 };
-use crate::transport::{directed_signal, has_descriptors, kept, local_call, local_reply};
+use crate::transport::{
+    directed_signal, has_descriptors, kept, local_call, local_reply, wants_reply,
+};
 
 impl State {
     /// Passes a call of a program of the view on.
@@ -30,7 +32,7 @@ impl State {
                 let text = format!("{count} programs of this view call local services");
                 return Err(Refusal::LimitsExceeded(text));
             }
-            let caller = Caller::default();
+            let caller = Caller::new(self.connections.another());
             self.actions
                 .push(Action::Call(program.clone(), caller.connection.clone()));
             self.callers.insert(program.clone(), caller);
@@ -49,8 +51,7 @@ impl State {
         let serial = caller.serials.next();
         let octets = local_call(call, name, None, serial)
             .map_err(|error| Refusal::Failed(error.to_string()))?;
-        let flags = call.primary_header().flags();
-        if !flags.contains(Flags::NO_REPLY_EXPECTED) {
+        if wants_reply(call) {
             let pending = Pending {
                 service: name.clone(),
                 call: kept(call),
@@ -135,8 +136,7 @@ impl State {
         let serial = service.serials.next();
         let octets = local_call(call, program, None, serial)
             .map_err(|error| Refusal::Failed(error.to_string()))?;
-        let flags = call.primary_header().flags();
-        if !flags.contains(Flags::NO_REPLY_EXPECTED) {
+        if wants_reply(call) {
             let call = CallBack {
                 caller: program.clone(),
                 call: kept(call),
@@ -154,7 +154,9 @@ impl State {
         else {
             return;
         };
-        let is_of_bus = header.sender().is_some_and(|name| name.as_str() == BUS);
+        let is_of_bus = header
+            .sender()
+            .is_some_and(|name| name.as_str() == BUS_NAME);
         if is_of_bus && service.question.take_if(|it| *it == serial).is_some() {
             service.is_named = true;
             return;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
-use zocp_dbus::connection::{Backoff, BusConnection, Ended, Handler, connect, run};
+use zocp_dbus::{
+    connection::{Backoff, BusConnection, Ended, Handler, connect, run},
+    report::Report,
+};
 
 use super::LocalServices;
 use crate::barrier::WatchBarrier;
@@ -15,6 +18,23 @@ use crate::barrier::WatchBarrier;
 pub(super) struct Connection {
     pub(super) bus: BusConnection,
     pub(super) stop: CancellationToken,
+}
+
+impl Connection {
+    pub(super) fn new(report: Report) -> Self {
+        Self {
+            bus: BusConnection::new(report),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Another one, which ends with this one at the latest.
+    pub(super) fn another(&self) -> Self {
+        Self {
+            bus: BusConnection::new(self.bus.report().clone()),
+            stop: self.stop.child_token(),
+        }
+    }
 }
 
 /// Keeps a service on the view's bus.
@@ -27,12 +47,14 @@ pub(super) fn serve(services: &LocalServices, name: Arc<str>, connection: Connec
         while !stop.is_cancelled() {
             match services.shared.view.connect().await {
                 Ok(connected) => {
+                    backoff.reset();
                     services.input(|state| state.handle_served(&name));
                     let mut handler = ServiceHandler {
                         services: &services,
                         name: &name,
                     };
                     if let Ended::Failed(reason) = run(bus, connected, &mut handler, stop).await {
+                        services.input(|state| state.handle_unserved(&name, &reason));
                         tracing::debug!(name = &*name, reason, "off the bus of a view");
                     }
                 }

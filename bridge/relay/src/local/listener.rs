@@ -1,4 +1,4 @@
-//! What the connections that watch the two buses say.
+//! What the connection that watches the bus of the bridge says.
 
 use futures_util::future::BoxFuture;
 use zbus::Message;
@@ -8,9 +8,6 @@ use crate::watch::{Listener, Question};
 
 /// The bus of the bridge, with the services.
 pub(super) struct OwnBus(pub(super) LocalServices);
-
-/// The bus of the view, with the programs that call.
-pub(super) struct ViewBus(pub(super) LocalServices);
 
 impl Listener for OwnBus {
     fn connected(&self) {
@@ -52,31 +49,5 @@ impl Listener for OwnBus {
             let room: BoxFuture<'static, ()> = Box::pin(async move { connection.room().await });
             room
         })
-    }
-}
-
-impl Listener for ViewBus {
-    fn connected(&self) {}
-
-    fn lost(&self) {}
-
-    fn owner_changed(&self, name: &str, _: Option<&str>, new: Option<&str>) {
-        if new.is_none() && name.starts_with(':') {
-            self.0.input(|state| state.handle_program_gone(name));
-        }
-    }
-
-    fn answered(&self, question: Question, answer: &Message) {
-        if let Question::Program(program) = question
-            && matches!(answer.body().deserialize(), Ok(false))
-        {
-            self.0.input(|state| state.handle_program_gone(&program));
-        }
-    }
-
-    fn signal(&self, _: &Message) {}
-
-    fn busy(&self) -> Option<BoxFuture<'static, ()>> {
-        None
     }
 }

@@ -26,10 +26,11 @@ use zocp_dbus::{connection::until, server::BusContext};
 use zocp_policy::ServicePattern;
 
 use self::{
-    listener::{OwnBus, ViewBus},
+    connection::Connection,
+    listener::OwnBus,
     state::{Action, State},
 };
-use crate::{context::Context, lock::lock, own_names::OwnNames, watch::Watch};
+use crate::{context::Context, lock::lock, watch::Watch};
 
 /// Local services of one view. Clones are the same. See the [module](self).
 #[derive(Debug, Clone)]
@@ -49,37 +50,46 @@ struct Shared {
 }
 
 impl LocalServices {
-    /// Lets in what the patterns match.
-    pub(crate) fn start(context: &Context, view: BusContext, names: Vec<ServicePattern>) -> Self {
+    /// Lets in what the patterns match. The view's bus comes with the connection that watches it, whose listener says which
+    /// programs leave ([`LocalServices::program_gone`]).
+    pub(crate) fn start(
+        context: &Context,
+        (view, view_watch): (BusContext, Watch),
+        names: Vec<ServicePattern>,
+    ) -> Self {
         let max = context.limits.now().caller_calls_max;
+        let connections = Connection::new(view.report().clone());
+        let stop = connections.stop.clone();
         let services = Self {
             shared: Arc::new(Shared {
                 context: context.clone(),
-                view: view.clone(),
+                view,
                 own_watch: Watch::new(),
-                view_watch: Watch::new(),
-                state: Mutex::new(State::new(names, max)),
+                view_watch,
+                state: Mutex::new(State::new(
+                    names,
+                    context.own_names.clone(),
+                    connections,
+                    max,
+                )),
                 changed: Notify::new(),
-                stop: CancellationToken::new(),
+                stop,
             }),
         };
         let Shared {
-            own_watch,
-            view_watch,
-            stop,
-            ..
+            own_watch, stop, ..
         } = &*services.shared;
         let own_bus = Arc::new(OwnBus(services.clone()));
         let address = context.bus.address().clone();
         let own_names = context.own_names.clone();
         own_watch.start(&context.tasks, address, own_names, own_bus, stop.clone());
         own_watch.want();
-        let view_bus = Arc::new(ViewBus(services.clone()));
-        let address = view.address().clone();
-        let no_names = OwnNames::default();
-        view_watch.start(&context.tasks, address, no_names, view_bus, stop.clone());
-        view_watch.want();
         services
+    }
+
+    /// A program has left the view.
+    pub(crate) fn program_gone(&self, program: &str) {
+        self.input(|state| state.handle_program_gone(program));
     }
 
     /// Waits until all that is on the own bus now is on the view's. Cancel safe.

@@ -13,14 +13,16 @@ use std::{
 
 use zbus::{Message, message::Type};
 use zocp_dbus::{
-    connection::{BusConnection, bus_call},
+    connection::{BUS_NAME, BusConnection, bus_call},
     errors::Refusal,
 };
+use zocp_interfaces::NODE_NAME_PREFIX;
 use zocp_policy::ServicePattern;
 
 use super::{LOCAL_SERVICES_MAX, caller::Caller, connection::Connection, service::Service};
 use crate::{
     barrier::Barrier,
+    own_names::OwnNames,
     serials::Serials,
     transport::{has_descriptors, local_signal},
 };
@@ -44,6 +46,10 @@ pub(super) enum Action {
 #[derive(Debug)]
 pub(super) struct State {
     patterns: Vec<ServicePattern>,
+    /// Our own connections to the own bus: what they own is in the view already, or is to be let in there by its node.
+    own_names: OwnNames,
+    /// What makes the connections of services and programs.
+    pub(super) connections: Connection,
     pub(super) calls_max: usize,
     pub(super) services: HashMap<Arc<str>, Service>,
     activatable: HashSet<String>,
@@ -61,9 +67,17 @@ struct Unknown {
 }
 
 impl State {
-    pub(super) fn new(patterns: Vec<ServicePattern>, calls_max: usize) -> Self {
+    /// Connections are made like `connections`, and end with it.
+    pub(super) fn new(
+        patterns: Vec<ServicePattern>,
+        own_names: OwnNames,
+        connections: Connection,
+        calls_max: usize,
+    ) -> Self {
         Self {
             patterns,
+            own_names,
+            connections,
             calls_max,
             services: HashMap::new(),
             activatable: HashSet::new(),
@@ -110,6 +124,7 @@ impl State {
     /// The own bus is lost: what was on it is not known any more.
     pub(super) fn handle_own_bus_lost(&mut self) {
         self.activatable.clear();
+        self.unknown.owners.clear();
         let names: Vec<Arc<str>> = self.services.keys().cloned().collect();
         for name in names {
             self.drop_service(&name);
@@ -141,6 +156,7 @@ impl State {
             return;
         }
         let name: Arc<str> = name.into();
+        let owner = owner.filter(|owner| !self.own_names.has(owner));
         if owner.is_some() || self.activatable.contains(&*name) {
             self.show(&name, owner);
         } else {
@@ -154,10 +170,24 @@ impl State {
             return;
         };
         service.is_named = false;
+        let serial = service.serials.next();
         // Without flags: in the queue behind its owner.
-        if let Some(call) = bus_call("RequestName", &(&**name, 0u32)) {
-            service.question = Some(call.serial());
+        if let Some(call) = bus_call("RequestName", &(&**name, 0u32), Some(serial)) {
+            service.question = Some(serial);
             service.connection.bus.push(call);
+        }
+    }
+
+    /// A service's connection to the view's bus is lost: no program there will answer its calls.
+    pub(super) fn handle_unserved(&mut self, name: &Arc<str>, reason: &str) {
+        let Some(service) = self.services.get_mut(name) else {
+            return;
+        };
+        for (_, call) in service.calls_back.drain() {
+            if let Some(caller) = self.callers.get(&call.caller) {
+                let error = Refusal::Failed(format!("the bus of the view: {reason}"));
+                caller.connection.bus.refuse(&call.call, &error);
+            }
         }
     }
 
@@ -227,14 +257,17 @@ impl State {
             return;
         }
         let services = self.services.values();
-        let owned = services.filter(|service| service.owner.as_deref() == Some(sender));
-        // One connection of the own bus is as many as it has names.
+        let mut owned = services.filter(|service| service.owner.as_deref() == Some(sender));
+        let Some(first) = owned.next() else { return };
+        let signal = match local_signal(signal) {
+            Ok(signal) => signal,
+            Err(error) => return tracing::debug!(%error, "a signal is dropped"),
+        };
+        // Each name of the sender is a connection of its own in the view.
         for service in owned {
-            match local_signal(signal) {
-                Ok(signal) => service.connection.bus.push(signal),
-                Err(error) => tracing::debug!(%error, "a signal is dropped"),
-            }
+            service.connection.bus.push(signal.clone());
         }
+        first.connection.bus.push(signal);
     }
 
     /// Lets go of what is behind all that was emitted before it.
@@ -245,7 +278,9 @@ impl State {
     }
 
     fn is_let_in(&self, name: &str) -> bool {
-        name != BUS && self.patterns.iter().any(|pattern| pattern.matches(name))
+        // The nodes of the mesh are in the view themselves.
+        let is_ours = name == BUS_NAME || name.starts_with(NODE_NAME_PREFIX);
+        !is_ours && self.patterns.iter().any(|pattern| pattern.matches(name))
     }
 
     /// A service is on the own bus, or can be started.
@@ -264,9 +299,9 @@ impl State {
             return;
         }
         let service = Service {
-            connection: Connection::default(),
+            connection: self.connections.another(),
             owner: owner.map(Into::into),
-            serials: Serials::beside_the_bus(),
+            serials: Serials::default(),
             question: None,
             is_named: false,
             calls_back: HashMap::new(),
@@ -294,8 +329,6 @@ impl State {
     }
 }
 
-pub(super) const BUS: &str = "org.freedesktop.DBus";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,10 +339,25 @@ mod tests {
         call.build(&()).expect("a call")
     }
 
+    fn state(pattern: ServicePattern) -> State {
+        State::new(vec![pattern], OwnNames::default(), Connection::default(), 2)
+    }
+
+    #[test]
+    fn what_is_ours_on_the_own_bus_is_not_let_in() {
+        let mut state = state(ServicePattern::parse("org.*").expect("a pattern"));
+        state.own_names.add(":1.8".into());
+        state.handle_owner("org.example.Imported", Some(":1.8"));
+        state.handle_owner("org.z25.Zocp1.Node.lamp", Some(":1.9"));
+        state.handle_owner("org.example.Local", Some(":1.7"));
+        let names: Vec<&str> = state.services.keys().map(|name| &**name).collect();
+        assert_eq!(names, ["org.example.Local"]);
+    }
+
     #[test]
     fn there_are_no_more_services_and_callers_than_a_view_may_have() {
         let pattern = ServicePattern::parse("org.example.*").expect("a pattern");
-        let mut state = State::new(vec![pattern], 2);
+        let mut state = state(pattern);
         for number in 0..=LOCAL_SERVICES_MAX {
             let name = format!("org.example.N{number}");
             state.handle_owner(&name, Some(":1.7"));
@@ -337,7 +385,7 @@ mod tests {
     #[test]
     fn a_call_ends_with_its_service_and_a_service_that_can_be_started_stays() {
         let pattern = ServicePattern::parse("org.example.*").expect("a pattern");
-        let mut state = State::new(vec![pattern], 2);
+        let mut state = state(pattern);
         state.handle_names(&["org.example.Starts".to_owned()], true);
         for name in ["org.example.Starts", "org.example.Runs"] {
             state.handle_owner(name, Some(":1.7"));

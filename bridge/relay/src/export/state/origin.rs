@@ -17,7 +17,7 @@ use zbus::{
 use zocp_interfaces::{BRIDGE_NAME, IMPORT_INTERFACE, IMPORT_PATH};
 
 use super::{Output, State};
-use zocp_dbus::message::Outgoing;
+use zocp_dbus::{connection::BUS_NAME, message::Outgoing};
 
 /// A name whose owner was asked whether it is a bridge.
 #[derive(Debug)]
@@ -181,7 +181,7 @@ fn is_origin(answer: &Message) -> bool {
 /// Names of the bus and of bridges, which nobody offers.
 fn is_bridge_name(name: &str) -> bool {
     let below = name.strip_prefix(BRIDGE_NAME);
-    name == "org.freedesktop.DBus"
+    name == BUS_NAME
         || name.starts_with(':')
         || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -15,11 +15,10 @@ use zocp_node::PeerId;
 use super::{
     Caller, ImportId, Output, State,
     import::{Question, Request},
-    naming::BUS,
 };
 use crate::descriptors::with_notes;
 use crate::transport::{Stream, kept, outgoing_call, wants_reply};
-use zocp_dbus::{errors::Refusal, message::Outgoing};
+use zocp_dbus::{connection::BUS_NAME, errors::Refusal, message::Outgoing};
 use zocp_policy::{Member, Passage};
 
 impl State {
@@ -370,7 +369,9 @@ fn is_gone() -> Refusal {
 }
 
 fn is_of_bus(header: &Header<'_>) -> bool {
-    header.sender().is_some_and(|name| name.as_str() == BUS)
+    header
+        .sender()
+        .is_some_and(|name| name.as_str() == BUS_NAME)
 }
 
 /// How long a reply to what is asked for memory alone is waited for; without one it is not known.

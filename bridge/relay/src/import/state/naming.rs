@@ -8,7 +8,7 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use zbus::Message;
 
-use zocp_dbus::message::Outgoing;
+use zocp_dbus::{connection::bus_call, message::Outgoing};
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Naming {
     /// Lets go of a name that it had before, now that it has the wanted one.
     pub(super) fn release(&mut self, serial: NonZeroU32) -> Option<Outgoing> {
         let former = self.former.pop()?;
-        bus_call("ReleaseName", &&*former, serial)
+        bus_call("ReleaseName", &&*former, Some(serial))
     }
 
     pub(super) fn has_former(&self) -> bool {
@@ -107,26 +107,9 @@ impl Naming {
         self.question = Some(serial);
         // Without flags: in the queue behind its owner.
         let body = (self.asked.as_deref()?, 0u32);
-        bus_call("RequestName", &body, serial)
+        bus_call("RequestName", &body, Some(serial))
     }
 }
-
-/// A call of the bus; `None`, with a line in the log, if it cannot be made.
-fn bus_call<B>(member: &'static str, body: &B, serial: NonZeroU32) -> Option<Outgoing>
-where
-    B: serde::Serialize + zbus::DynamicType,
-{
-    let call = Message::method_call("/org/freedesktop/DBus", member)
-        .destination(BUS)
-        .interface(BUS)
-        .serial(serial);
-    Outgoing::build(call, body)
-        .inspect_err(|error| tracing::error!(%error, member, "a call to the bus cannot be made"))
-        .ok()
-}
-
-/// The name of the bus itself.
-pub(super) const BUS: &str = "org.freedesktop.DBus";
 
 const PRIMARY_OWNER: u32 = 1;
 const IN_QUEUE: u32 = 2;
