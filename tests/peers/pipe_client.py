@@ -4,10 +4,15 @@ import hashlib
 import os
 import socket
 import sys
+import tempfile
 import threading
 
 import dbus
+import dbus.service
+from dbus.mainloop.glib import DBusGMainLoop
+from gi.repository import GLib
 
+DBusGMainLoop(set_as_default=True)
 bus = dbus.SessionBus()
 pipes = dbus.Interface(bus.get_object(sys.argv[1], "/pipes"), "org.example.Pipes")
 what = sys.argv[2]
@@ -60,6 +65,54 @@ def echo(kind, sizes):
     assert ours.recv(1) == b""
 
 
+def files():
+    octets = os.urandom(20_000_000)
+    with tempfile.TemporaryFile() as file:
+        file.write(octets)
+        file.flush()
+        # What follows a file waits for it.
+        opened = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY)
+        os.lseek(opened, 1000, os.SEEK_SET)
+        pipes.Store(dbus.types.UnixFd(opened), ignore_reply=True)
+        assert pipes.Stored() == hashlib.sha256(octets[1000:]).hexdigest()
+        assert os.lseek(opened, 0, os.SEEK_CUR) == 1000
+        os.close(opened)
+        try:
+            pipes.Store(dbus.types.UnixFd(file.fileno()))
+            sys.exit("a file that can be written was not refused")
+        except dbus.DBusException as error:
+            assert "opened for writing" in error.get_dbus_message(), error
+    fd, wanted = pipes.Document(dbus.UInt32(100))
+    fd = fd.take()
+    try:
+        os.pwrite(fd, b"x", 0)
+        sys.exit("the copy can be written")
+    except PermissionError:
+        pass
+    with os.fdopen(fd, "rb") as file:
+        assert hashlib.sha256(file.read()).hexdigest() == wanted
+
+
+def lent():
+    class Taker(dbus.service.Object):
+        @dbus.service.method("org.example.Taker", "h", "s")
+        def Take(self, fd):
+            with os.fdopen(fd.take(), "rb") as file:
+                return file.read().decode()
+
+    Taker(bus, "/taker")
+    loop = GLib.MainLoop()
+    answers = []
+
+    def done(answer):
+        answers.append(str(answer))
+        loop.quit()
+
+    pipes.Lend(reply_handler=done, error_handler=done)
+    loop.run()
+    assert answers == ["lent"], answers
+
+
 if what == "send":
     send(1600)
 elif what == "receive":
@@ -79,6 +132,10 @@ elif what == "refused":
             sys.exit(f"{path} was not refused")
         except dbus.DBusException as error:
             print(error.get_dbus_name(), error.get_dbus_message(), flush=True)
+elif what == "files":
+    files()
+elif what == "lent":
+    lent()
 elif what == "hold":
     fd = pipes.Inhibit("show")
     print("held", flush=True)

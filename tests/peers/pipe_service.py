@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A service whose methods pass pipes and sockets: pipe_service.py NAME"""
+import fcntl
 import hashlib
 import os
 import socket
@@ -66,6 +67,40 @@ class Pipes(dbus.service.Object):
             print("echo is over", flush=True)
 
         threading.Thread(target=echo, daemon=True).start()
+
+    @dbus.service.method(INTERFACE, "h", "")
+    def Store(self, fd):
+        """Keeps what is in a file, from where it is."""
+        with os.fdopen(fd.take(), "rb") as file:
+            self.stored = file.read()
+
+    @dbus.service.method(INTERFACE, "", "s")
+    def Stored(self):
+        """The checksum of what was stored."""
+        return hashlib.sha256(self.stored).hexdigest()
+
+    @dbus.service.method(INTERFACE, "u", "hs")
+    def Document(self, blocks):
+        """A file with so many blocks of 64 KiB, and their checksum."""
+        octets = b"".join(block(number) for number in range(blocks))
+        fd = os.memfd_create("document", os.MFD_ALLOW_SEALING)
+        os.write(fd, octets)
+        os.lseek(fd, 0, os.SEEK_SET)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+        document = dbus.types.UnixFd(fd)
+        os.close(fd)
+        return document, hashlib.sha256(octets).hexdigest()
+
+    @dbus.service.method(INTERFACE, "", "s", sender_keyword="caller", async_callbacks=("done", "failed"))
+    def Lend(self, caller, done, failed):
+        """Gives the caller a pipe by a call of it; its answer."""
+        reader, writer = os.pipe()
+        os.write(writer, b"lent")
+        os.close(writer)
+        fd = dbus.types.UnixFd(reader)
+        os.close(reader)
+        taker = dbus.Interface(bus.get_object(caller, "/taker", introspect=False), "org.example.Taker")
+        taker.Take(fd, reply_handler=done, error_handler=failed)
 
     @dbus.service.method(INTERFACE, "s", "h")
     def Inhibit(self, why):

@@ -250,6 +250,8 @@ pub struct Descriptors {
     pub pipe: bool,
     /// Connected sockets.
     pub socket: bool,
+    /// Regular files that were opened for reading, and sealed memory; they are copied.
+    pub file: bool,
 }
 
 impl Grant {
@@ -342,6 +344,7 @@ impl Grant {
         self.call_back.extend_from_slice(&other.call_back);
         self.descriptors.pipe |= other.descriptors.pipe;
         self.descriptors.socket |= other.descriptors.socket;
+        self.descriptors.file |= other.descriptors.file;
     }
 }
 

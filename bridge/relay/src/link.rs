@@ -11,6 +11,7 @@ use zocp_node::{Node, PeerInfo};
 
 use crate::{
     context::Context,
+    descriptors::WaitingPackets,
     limits::Limits,
     metrics::Meter,
     remote::Remote,
@@ -30,6 +31,8 @@ pub(crate) struct Link {
     pub(crate) limits: Limits,
     pub(crate) report: Report,
     pub(crate) meter: Meter,
+    /// What came and waits for its files.
+    pub(crate) waiting: WaitingPackets,
     /// Cancelled when the peer leaves.
     pub(crate) gone: CancellationToken,
 }
@@ -52,6 +55,7 @@ impl Link {
             limits: limits.clone(),
             report: context.bus.report().clone(),
             meter,
+            waiting: WaitingPackets::default(),
             gone,
         })
     }

@@ -1,7 +1,7 @@
 //! Services of one bus on another: the two halves together.
 //!
 //! Model: [`Services`] follows the node's events. It has a link for each peer that speaks our additions, reads the packets
-//! that come over it, and gives calls to the exporter, replies and signals to the importer.
+//! that come over it, and gives calls to the exporter, replies and signals to the importer (`router`).
 //! Invariants: RELAY-1. Packets of all peers are handled one after the other, in the order in which the node received them,
 //! so that no packet of a peer overtakes another one of it.
 //! Limits: while the bus connection that a packet goes out on is full, no further event is taken from the node, so nothing
@@ -9,6 +9,7 @@
 //! Spec: docs/reference/protocol.md §7
 
 mod listener;
+mod router;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,33 +18,26 @@ use std::{
 
 use crate::metrics::Metrics;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use zbus::{Message, message::Type};
-use zocp_node::{Content, Event, Node, PeerId, model::Change};
+use zocp_node::{Event, Node, PeerId, model::Change};
 use zocp_policy::{ExportPolicy, ImportRule};
 
-use self::listener::CompositeListener;
+use self::{listener::CompositeListener, router::Router};
 pub use crate::import::{ImportView, ImportViews, ViewScope, ViewService};
 pub use crate::limits::ServiceLimits;
 use crate::{
     context::Context,
-    descriptors::{Porter, split},
+    descriptors::Porter,
     export::Exporter,
     import::Importer,
     limits::Limits,
     link::Link,
     own_names::OwnNames,
     programs::Programs,
-    requests::Half,
     schema::SERVICES,
-    transport::{
-        Control, FRAGMENT_TAG, PacketError, Reassembly, Stream, TAG, Waiting, is_ours, read,
-        read_with,
-    },
+    transport::{Reassembly, is_ours},
     watch::Watch,
 };
-use zocp_dbus::{
-    connection::BusConnection, errors::Refusal, message::received::Unreadable, server::BusContext,
-};
+use zocp_dbus::server::BusContext;
 use zocp_mapping::directory::Relabelled;
 
 /// The settings of services. They can be changed while the bridge runs.
@@ -62,6 +56,7 @@ pub struct ServiceSettings {
 pub struct Services {
     node: Node,
     context: Context,
+    router: Router,
     exporter: Exporter,
     importer: Importer,
     programs: Programs,
@@ -96,10 +91,7 @@ impl Services {
             own_names: own_names.clone(),
             limits,
             metrics: Metrics::default(),
-            porter: Porter {
-                node: node.clone(),
-                tasks: tasks.clone(),
-            },
+            porter: Porter::new(node.clone(), tasks.clone()),
         };
         let exporter = Exporter::new(node.clone(), context.clone(), export, stop.clone());
         let importer = Importer::new(context.clone(), import);
@@ -118,9 +110,16 @@ impl Services {
             listener,
             stop.clone(),
         );
+        let router = Router {
+            exporter: exporter.clone(),
+            importer: importer.clone(),
+            porter: context.porter.clone(),
+            tasks: tasks.clone(),
+        };
         Self {
             node,
             context,
+            router,
             exporter,
             importer,
             programs,
@@ -174,8 +173,7 @@ impl Services {
             Event::Whispered { peer, content } if is_ours(content) => {
                 if let Some(link) = self.links.get(peer).cloned() {
                     let reassembly = self.reassemblies.entry(*peer).or_default();
-                    let packet = packet(&link, &self.context.porter, reassembly, content);
-                    self.receive(&link, packet).await;
+                    self.router.receive(&link, reassembly, content).await;
                 }
                 return true;
             }
@@ -247,150 +245,6 @@ impl Services {
         self.exporter.reload(export, limits);
         self.importer.reload(import, limits);
     }
-
-    fn control(&self, link: &Arc<Link>, packet: &Message) {
-        match Control::read(packet) {
-            Some(Control::Revised(service)) => self.importer.revised(link.remote.id, &service),
-            Some(control) => {
-                let id = packet.primary_header().serial_num();
-                self.exporter.control(link.remote.id, control, id);
-            }
-            None => tracing::debug!(peer = link.remote.name, "an unknown message to the bridge"),
-        }
-    }
-
-    /// A packet comes, or one that cannot be taken.
-    async fn receive(&self, link: &Arc<Link>, packet: Result<Option<Message>, PacketError>) {
-        match packet {
-            Ok(Some(packet)) => {
-                let kind = packet.message_type();
-                link.meter.received(kind.into(), packet.data().len());
-                self.route(link, &packet).await;
-            }
-            Ok(None) => {}
-            Err(error) => {
-                if let Some(left_out) = link.report.log(&link.remote.uuid) {
-                    tracing::warn!(peer = link.remote.name, %error, left_out, "packets are dropped");
-                }
-                match error {
-                    PacketError::TooLong { max, waiting, .. } => {
-                        self.handle_dropped(link, waiting, max)
-                    }
-                    PacketError::Malformed(unreadable) => {
-                        self.handle_unreadable(link, &unreadable).await
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    /// A packet is dropped: who waits for a reply because of it gets an error.
-    fn handle_dropped(&self, link: &Arc<Link>, waiting: Option<Waiting>, max: usize) {
-        match waiting {
-            Some(Waiting::Sender(id)) => {
-                // Nothing of the same caller has to be in front of it.
-                let stream = Stream::Replies("".into(), "".into());
-                link.refuse(stream, id, &Refusal::TooLarge { max });
-            }
-            Some(Waiting::Receiver(id)) => match Half::of(id) {
-                Half::Import => self.importer.long_reply(link.remote.id, id, max),
-                Half::Export => self.exporter.long_reply(link.remote.id, id, max),
-            },
-            None => {}
-        }
-    }
-
-    /// Who waits for a reply to a packet, or for this one as a reply, gets the error that it cannot be read.
-    async fn handle_unreadable(&self, link: &Arc<Link>, packet: &Unreadable) {
-        if let Some(answer) = packet.answer() {
-            return self.route(link, &answer).await;
-        }
-        let Some(call) = packet.call() else { return };
-        let header = call.header();
-        if let (Some(caller), Some(destination)) = (header.sender(), header.destination()) {
-            let stream = match is_call_back(&call) {
-                true => Stream::Caller(destination.as_str().into()),
-                false => Stream::Replies(destination.as_str().into(), caller.as_str().into()),
-            };
-            let id = call.primary_header().serial_num();
-            link.refuse(stream, id, &Refusal::InvalidArgs(packet.to_string()));
-        }
-    }
-
-    async fn route(&self, link: &Arc<Link>, packet: &Message) {
-        let full = match packet.message_type() {
-            Type::MethodCall if packet.header().destination().is_none() => {
-                self.control(link, packet);
-                Vec::new()
-            }
-            Type::MethodCall if is_call_back(packet) => {
-                self.importer.call_back(link.remote.id, packet)
-            }
-            Type::MethodCall => {
-                self.exporter.call(link.remote.id, packet);
-                Vec::new()
-            }
-            Type::MethodReturn | Type::Error => self.reply(link, packet),
-            Type::Signal => self.importer.signal(link.remote.id, packet),
-        };
-        for connection in full {
-            connection.room().await;
-        }
-    }
-
-    /// The connections that a reply from a peer goes out on and that are full.
-    fn reply(&self, link: &Arc<Link>, packet: &Message) -> Vec<BusConnection> {
-        let Some(id) = packet.header().reply_serial() else {
-            return Vec::new();
-        };
-        match Half::of(id) {
-            Half::Import => self.importer.reply(link.remote.id, packet, id),
-            Half::Export => {
-                let written = self.exporter.reply(link.remote.id, packet, id);
-                written.into_iter().collect()
-            }
-        }
-    }
-}
-
-/// Whether a call is a service's for one that called it: services have names, callers unique ones.
-fn is_call_back(packet: &Message) -> bool {
-    let header = packet.header();
-    let destination = header.destination().map(|name| name.as_str());
-    destination.is_some_and(|name| name.starts_with(':'))
-}
-
-/// What a whisper brings, when it is whole.
-fn packet(
-    link: &Link,
-    porter: &Porter,
-    reassembly: &mut Reassembly,
-    content: &Content,
-) -> Result<Option<Message>, PacketError> {
-    let [tag, octets] = &content[..] else {
-        return Err(PacketError::Frames(content.len()));
-    };
-    let max = link.limits.now().packet_len_max;
-    if **tag == *TAG {
-        return whole(link, porter, octets, max).map(Some);
-    }
-    debug_assert_eq!(&**tag, FRAGMENT_TAG, "that is what `is_ours` lets through");
-    match reassembly.add(octets, max)? {
-        Some(octets) => whole(link, porter, &octets, max).map(Some),
-        None => Ok(None),
-    }
-}
-
-/// A whole packet, with its descriptors.
-fn whole(link: &Link, porter: &Porter, octets: &[u8], max: usize) -> Result<Message, PacketError> {
-    let (message, notes) = split(octets).ok_or(PacketError::Descriptors)?;
-    if notes.is_empty() {
-        return read(message, max);
-    }
-    let arrived = porter.arrive(&link.remote, &notes);
-    let fds = arrived.map_err(|_| PacketError::Descriptors)?;
-    read_with(message, fds, max)
 }
 
 fn is_of_services(change: &Change) -> bool {

@@ -45,7 +45,7 @@ pub struct ExportConfig {
     pub call_back: Vec<String>,
     /// Seconds until a call is answered with an error. Default: it waits as long as its caller does.
     pub timeout: Option<f64>,
-    /// The kinds of file descriptors that messages may bring: "pipe", "socket". Default: none.
+    /// The kinds of file descriptors that messages may bring: "pipe", "socket", "file". Default: none.
     #[serde(default)]
     pub descriptors: Vec<DescriptorConfig>,
     /// The names or UUIDs of the peers. Default: every peer.
@@ -82,7 +82,7 @@ pub struct ImportConfig {
     pub cache: Option<bool>,
     /// Seconds until a call is answered with an error. Default: it waits as long as its caller does.
     pub timeout: Option<f64>,
-    /// The kinds of file descriptors that messages may bring: "pipe", "socket". Default: none.
+    /// The kinds of file descriptors that messages may bring: "pipe", "socket", "file". Default: none.
     #[serde(default)]
     pub descriptors: Vec<DescriptorConfig>,
     /// Whether a service that does not run, and that a call would start, has its name here. Default: unless it is a
@@ -101,6 +101,8 @@ pub enum DescriptorConfig {
     Pipe,
     /// Connected sockets.
     Socket,
+    /// Files that were opened for reading.
+    File,
 }
 
 impl DescriptorConfig {
@@ -108,6 +110,7 @@ impl DescriptorConfig {
         match self {
             Self::Pipe => "pipe",
             Self::Socket => "socket",
+            Self::File => "file",
         }
     }
 }
@@ -116,6 +119,7 @@ fn descriptors(kinds: &[DescriptorConfig]) -> Descriptors {
     Descriptors {
         pipe: kinds.contains(&DescriptorConfig::Pipe),
         socket: kinds.contains(&DescriptorConfig::Socket),
+        file: kinds.contains(&DescriptorConfig::File),
     }
 }
 

@@ -8,7 +8,7 @@
 //! is held. CONNECTIONINCOMING-4. A malformed message does not end the connection and loses no reply: a malformed call is
 //! answered with an error, a malformed reply becomes an error reply, and any other malformed message is dropped. A bus
 //! may forward such messages, because it checks less than zbus does.
-//! Limits: [`MESSAGE_LEN_MAX`], as in the specification; a longer message is a protocol error. [`DESCRIPTORS_MAX`] file
+//! Limits: [`MESSAGE_LEN_MAX`](crate::message::received::MESSAGE_LEN_MAX), as in the specification; a longer message is a protocol error. [`DESCRIPTORS_MAX`] file
 //! descriptors of one message.
 
 use std::{collections::VecDeque, io, os::fd::OwnedFd};
@@ -17,7 +17,10 @@ use zbus::Message;
 use zocp_bus::RawMessage;
 
 use super::socket::DESCRIPTORS_MAX;
-use crate::{errors::Refusal, message::received::received};
+use crate::{
+    errors::Refusal,
+    message::received::{HEAD_LEN, message_len, received},
+};
 
 /// The decoder. See the [module](self).
 #[derive(Debug, Default)]
@@ -120,34 +123,6 @@ impl Incoming {
         }
     }
 }
-
-/// The length of the message that begins with these octets; `None` if its fixed header is incomplete.
-fn message_len(octets: &[u8]) -> zbus::Result<Option<usize>> {
-    let Some(head) = octets.first_chunk::<HEAD_LEN>() else {
-        return Ok(None);
-    };
-    let number = |at: usize| {
-        let octets = [head[at], head[at + 1], head[at + 2], head[at + 3]];
-        let number = match head[0] {
-            b'B' => u32::from_be_bytes(octets),
-            _ => u32::from_le_bytes(octets),
-        };
-        u64::from(number)
-    };
-    if ![b'l', b'B'].contains(&head[0]) {
-        return Err(zbus::Error::IncorrectEndian);
-    }
-    // The fixed header, the padded header fields, and the body.
-    let len = HEAD_LEN as u64 + number(12).next_multiple_of(8) + number(4);
-    match usize::try_from(len) {
-        Ok(len) if len <= MESSAGE_LEN_MAX => Ok(Some(len)),
-        _ => Err(zbus::Error::ExcessData),
-    }
-}
-
-/// Octets of the fixed header, which contains the lengths of the rest, and the length of the header fields.
-const HEAD_LEN: usize = 16;
-const MESSAGE_LEN_MAX: usize = 128 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -262,9 +262,9 @@ impl Exporter {
         Some(inner.connections.get(&written)?.bus().clone())
     }
 
-    /// Such a reply is longer than the `max` octets that are taken.
-    pub(crate) fn long_reply(&self, peer: PeerId, id: NonZeroU32, max: usize) {
-        self.input(|state| state.handle_long_reply(peer, id, max));
+    /// Such a reply cannot be taken: the service gets this error.
+    pub(crate) fn lost_reply(&self, peer: PeerId, id: NonZeroU32, error: Refusal) {
+        self.input(|state| state.handle_lost_reply(peer, id, error));
     }
 }
 

@@ -40,7 +40,7 @@ pub use self::{
 use crate::{
     context::Context, limits::ServiceLimits, link::Link, lock::lock, transport::Busy, watch::Watch,
 };
-use zocp_dbus::{connection::BusConnection, server::BusContext};
+use zocp_dbus::{connection::BusConnection, errors::Refusal, server::BusContext};
 use zocp_policy::ImportRule;
 
 /// The importing half. Clones are the same.
@@ -213,9 +213,9 @@ impl Importer {
         self.input_of_peer(|state| state.handle_reply(peer, id, packet, Instant::now()))
     }
 
-    /// A reply from a peer is longer than the `max` octets that are taken.
-    pub(crate) fn long_reply(&self, peer: PeerId, id: NonZeroU32, max: usize) {
-        self.input(|state| state.handle_long_reply(peer, id, max));
+    /// A reply from a peer cannot be taken: who waits for it gets this error.
+    pub(crate) fn lost_reply(&self, peer: PeerId, id: NonZeroU32, error: Refusal) {
+        self.input(|state| state.handle_lost_reply(peer, id, error));
     }
 
     /// A signal from a peer. The connections that it goes out on and that are full.

@@ -21,7 +21,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{num::NonZeroU32, os::fd::OwnedFd};
+use std::{io, num::NonZeroU32, os::fd::OwnedFd};
 
 use bytes::Bytes;
 use zbus::{
@@ -70,7 +70,18 @@ pub enum PacketError {
     Frames(usize),
     /// It has other descriptors than it declares, or notes of them that cannot be read.
     #[error("a packet with other file descriptors than it declares")]
-    Descriptors,
+    Descriptors {
+        /// Who waits for a reply because of it.
+        waiting: Option<Waiting>,
+    },
+    /// The descriptors for it cannot be made here.
+    #[error("file descriptors for a packet: {error}")]
+    NoDescriptors {
+        /// Why.
+        error: io::Error,
+        /// Who waits for a reply because of it.
+        waiting: Option<Waiting>,
+    },
 }
 
 /// Whether a whisper is a packet or a fragment of one.
@@ -141,7 +152,8 @@ pub(crate) fn read_with(
     let message = received(octets.to_vec(), &mut descriptors)?;
     let declared = message.header().unix_fds().unwrap_or(0) as usize;
     if declared != count || message.data().fds().len() != count {
-        return Err(PacketError::Descriptors);
+        let waiting = waiting_for(octets);
+        return Err(PacketError::Descriptors { waiting });
     }
     Ok(message)
 }

@@ -28,6 +28,33 @@ use zbus::{
 use self::fields::{FIELDS_AT, Fields, is_big};
 pub use self::unreadable::Unreadable;
 
+/// The length of the message that begins with these octets; `None` if its fixed header is incomplete.
+///
+/// # Errors
+/// These octets begin no message, or one that is longer than [`MESSAGE_LEN_MAX`].
+pub fn message_len(octets: &[u8]) -> zbus::Result<Option<usize>> {
+    let Some(head) = octets.first_chunk::<HEAD_LEN>() else {
+        return Ok(None);
+    };
+    let number = |at: usize| {
+        let octets = [head[at], head[at + 1], head[at + 2], head[at + 3]];
+        let number = match head[0] {
+            b'B' => u32::from_be_bytes(octets),
+            _ => u32::from_le_bytes(octets),
+        };
+        u64::from(number)
+    };
+    if ![b'l', b'B'].contains(&head[0]) {
+        return Err(zbus::Error::IncorrectEndian);
+    }
+    // The fixed header, the padded header fields, and the body.
+    let len = HEAD_LEN as u64 + number(12).next_multiple_of(8) + number(4);
+    match usize::try_from(len) {
+        Ok(len) if len <= MESSAGE_LEN_MAX => Ok(Some(len)),
+        _ => Err(zbus::Error::ExcessData),
+    }
+}
+
 /// Decodes a message. It takes as many file descriptors from the front of `descriptors` as its header declares.
 ///
 /// # Errors
@@ -109,6 +136,11 @@ fn without(octets: &[u8], is_left_out: impl Fn(u8) -> bool) -> Option<Vec<u8>> {
 
 /// The last field code that the specification defines.
 const UNIX_FDS: u8 = 9;
+
+/// Octets of the fixed header, which contains the lengths of the rest, and the length of the header fields.
+pub const HEAD_LEN: usize = 16;
+/// Octets of a message. D-Bus specification, "Message Format"
+pub const MESSAGE_LEN_MAX: usize = 128 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -14,8 +14,9 @@ use zocp_node::PeerId;
 
 use super::{CallerId, Output, State, caller::CallBack};
 use crate::{
+    descriptors::{check, with_notes},
     export::{identity, record::Note},
-    transport::{has_descriptors, kept, local_reply, outgoing_call_back, wants_reply},
+    transport::{kept, local_reply, outgoing_call_back, wants_reply},
 };
 use zocp_dbus::{errors::Refusal, message::Outgoing};
 use zocp_policy::Member;
@@ -62,9 +63,6 @@ impl State {
         method: &Member<'_>,
         now: Instant,
     ) -> Result<(), Refusal> {
-        if has_descriptors(call) {
-            return Err(Refusal::NoFileDescriptors("a file descriptor".to_owned()));
-        }
         let max = self.limits.message_len_max();
         if call.data().len() > max {
             return Err(Refusal::TooLarge { max });
@@ -88,6 +86,8 @@ impl State {
         if !is_allowed {
             return Err(self.denied(peer, &service, method));
         }
+        let allowed = grant.descriptors;
+        check(call, allowed)?;
         let number = match wants_reply(call) {
             false => None,
             true => Some(self.open_call_back(id, call, grant.timeout, now)?),
@@ -100,13 +100,18 @@ impl State {
             passage.interface(),
             number.unwrap_or(NonZeroU32::MIN),
         );
+        let known = self.peers.get(&peer).ok_or_else(not_called)?;
+        let packet = packet.map_err(|error| Refusal::Failed(error.to_string()));
+        let packet = packet.and_then(|packet| {
+            with_notes(packet, call, &*self.departures, (&known.remote, allowed))
+        });
         match packet {
             Ok(packet) => caller.hold(service, packet),
             Err(error) => {
                 if let Some(number) = number {
                     self.close_call_back(peer, number);
                 }
-                return Err(Refusal::Failed(error.to_string()));
+                return Err(error);
             }
         }
         Ok(())
@@ -159,6 +164,16 @@ impl State {
             return;
         };
         let max = self.message_len_max;
+        let granted = self.callers.get(&caller).and_then(|it| {
+            let sender = call.header().sender().map(|name| name.to_string())?;
+            let (service, _) = self.service_of(caller, &sender)?;
+            self.offers.granted(&service, it.peer)
+        });
+        let allowed = granted.map(|grant| grant.descriptors).unwrap_or_default();
+        if let Err(error) = check(packet, allowed) {
+            let refused = Output::RefuseCall(caller, call, error);
+            return self.output.push_back(refused);
+        }
         let output = match local_reply(packet, &call) {
             Ok(reply) if reply.len() <= max => Output::Write(caller, reply),
             Ok(_) => Output::RefuseCall(caller, call, Refusal::TooLarge { max }),
@@ -170,10 +185,9 @@ impl State {
         self.output.push_back(output);
     }
 
-    /// Such a reply is longer than the `max` octets that are taken.
-    pub(crate) fn handle_long_reply(&mut self, peer: PeerId, number: NonZeroU32, max: usize) {
+    /// Such a reply cannot be taken: the service gets this error.
+    pub(crate) fn handle_lost_reply(&mut self, peer: PeerId, number: NonZeroU32, error: Refusal) {
         if let Some(CallBack { caller, call }) = self.close_call_back(peer, number) {
-            let error = Refusal::TooLarge { max };
             self.output
                 .push_back(Output::RefuseCall(caller, call, error));
         }

@@ -14,7 +14,10 @@ use zbus::Message;
 use zocp_node::PeerId;
 
 use super::{ImportId, Output, State, import::CallBack};
-use crate::transport::{Stream, has_descriptors, local_call, outgoing_reply, wants_reply};
+use crate::{
+    descriptors::{check, with_notes},
+    transport::{Stream, local_call, outgoing_reply, wants_reply},
+};
 use zocp_dbus::errors::Refusal;
 use zocp_policy::Member;
 
@@ -71,6 +74,7 @@ impl State {
             Self::log_denied(&mut self.denied, &known.remote, import, &method);
             return Err(Refusal::AccessDenied(text));
         }
+        check(packet, import.rule.grant.descriptors)?;
         let serial = import.next_serial();
         let call = local_call(packet, &caller, passage.interface(), serial)
             .map_err(|error| Refusal::Failed(error.to_string()))?;
@@ -110,28 +114,32 @@ impl State {
         };
         let (peer, stream) = (import.peer, Stream::Caller(call.caller));
         let max = self.limits.message_len_max();
-        let error = if has_descriptors(reply) {
-            Refusal::NoFileDescriptors("a file descriptor".to_owned())
-        } else if reply.data().len() > max {
-            Refusal::TooLarge { max }
-        } else {
-            match outgoing_reply(reply, &import.service, call.id) {
-                Ok(packet) => {
-                    return self.output.push_back(Output::Send {
-                        peer,
-                        stream,
-                        packet,
-                    });
-                }
-                Err(error) => Refusal::Failed(format!("the answer: {error}")),
+        let allowed = import.rule.grant.descriptors;
+        let packet = match (
+            outgoing_reply(reply, &import.service, call.id),
+            self.peers.get(&peer),
+        ) {
+            _ if reply.data().len() > max => Err(Refusal::TooLarge { max }),
+            (Err(error), _) => Err(Refusal::Failed(format!("the answer: {error}"))),
+            (Ok(packet), Some(known)) => {
+                with_notes(packet, reply, &*self.departures, (&known.remote, allowed))
             }
+            (Ok(_), None) => return,
         };
-        self.output.push_back(Output::RefusePeer {
-            peer,
-            stream,
-            id: call.id,
-            error,
-        });
+        let output = match packet {
+            Ok(packet) => Output::Send {
+                peer,
+                stream,
+                packet,
+            },
+            Err(error) => Output::RefusePeer {
+                peer,
+                stream,
+                id: call.id,
+                error,
+            },
+        };
+        self.output.push_back(output);
     }
 
     /// No program here will reply any more.

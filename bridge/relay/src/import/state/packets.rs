@@ -47,13 +47,16 @@ impl State {
                 let Some(import) = self.imports.get_mut(&id) else {
                     return;
                 };
-                let presented = import.presented_reply(&call, packet);
-                let reply = local_reply(presented.as_deref().unwrap_or(packet), &call);
-                let max = self.message_len_max;
                 if let Err(error) = check(packet, import.rule.grant.descriptors) {
+                    if let Some(question) = question {
+                        import.forget(&question.key);
+                    }
                     let refused = Output::RefuseCall(id, call, error);
                     return self.output.push_back(refused);
                 }
+                let presented = import.presented_reply(&call, packet);
+                let reply = local_reply(presented.as_deref().unwrap_or(packet), &call);
+                let max = self.message_len_max;
                 let output = match reply {
                     Ok(reply) if reply.len() <= max => {
                         if let Some(question) = question {
@@ -72,15 +75,14 @@ impl State {
         }
     }
 
-    /// A reply from a peer is longer than the `max` octets that are taken: who waits for it gets an error.
-    pub(crate) fn handle_long_reply(&mut self, peer: PeerId, number: NonZeroU32, max: usize) {
+    /// A reply from a peer cannot be taken: who waits for it gets this error.
+    pub(crate) fn handle_lost_reply(&mut self, peer: PeerId, number: NonZeroU32, error: Refusal) {
         let known = self.peers.get_mut(&peer);
         let Some(request) = known.and_then(|known| known.requests.close(number)) else {
             return;
         };
         match request {
             Request::Call { import, call, .. } => {
-                let error = Refusal::TooLarge { max };
                 self.output
                     .push_back(Output::RefuseCall(import, call, error));
             }

@@ -1,0 +1,287 @@
+//! Descriptors of messages between bridges.
+//!
+//! Model: a message that brings descriptors travels with a note of each, behind it in its packet: what it is, and a ticket.
+//! The sending bridge carries each descriptor to the channel that is opened with its ticket. The receiving bridge makes a
+//! pipe or a pair of sockets for each note at once, gives one end with the message to its bus, in the message's turn, and
+//! carries the other; what is written before the channel is open waits in the kernel. A file is copied first.
+//! Layout: `notes` writes and reads the notes, `files` copies files, `waiting` keeps messages until their files are there.
+//! Invariants: RELAYDESCRIPTOR-1. A message arrives with as many descriptors as its header declares, or not at all.
+//! RELAYDESCRIPTOR-2. What a program passes goes on as it is: it is neither shut down nor made non-blocking before its
+//! channel ends.
+//! Limits: [`DESCRIPTORS_MAX`] of one message; those of channels, and of files.
+//! Not here: who may send which (`zocp_policy`).
+//! Spec: docs/reference/protocol.md §9.8
+
+mod files;
+mod notes;
+mod waiting;
+
+use std::{
+    fmt, io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+use zbus::Message;
+use zocp_dbus::errors::Refusal;
+use zocp_node::{Channel, DescriptorKind, LocalEnd, LocalKind, Node, NodeError};
+use zocp_policy::Descriptors;
+
+use self::{
+    files::FileLimits,
+    notes::{Note, NoteKind},
+};
+pub(crate) use self::{
+    notes::{Notes, split},
+    waiting::{Admitted, Packet, WaitingPackets},
+};
+use crate::{remote::Remote, transport::has_descriptors};
+
+/// What makes notes of the descriptors of a message to a peer. A trait, so that the states need no mesh.
+pub(crate) trait Departures: fmt::Debug + Send + Sync {
+    /// Takes the descriptors of a message over; the octets that go behind it in its packet.
+    ///
+    /// # Errors
+    /// `NoFileDescriptors` for a kind that is not allowed or cannot travel; `Busy`.
+    fn depart(
+        &self,
+        peer: &Remote,
+        message: &Message,
+        allowed: Descriptors,
+    ) -> Result<Vec<u8>, Refusal>;
+}
+
+/// Carries descriptors over channels of this node.
+#[derive(Debug, Clone)]
+pub(crate) struct Porter {
+    node: Node,
+    tasks: TaskTracker,
+    files: FileLimits,
+}
+
+impl Porter {
+    pub(crate) fn new(node: Node, tasks: TaskTracker) -> Self {
+        Self {
+            node,
+            tasks,
+            files: FileLimits::default(),
+        }
+    }
+}
+
+/// A packet with the notes of the descriptors of its message; it is unchanged if there are none.
+///
+/// # Errors
+/// As [`Departures::depart`].
+pub(crate) fn with_notes(
+    packet: Bytes,
+    message: &Message,
+    departures: &dyn Departures,
+    (peer, allowed): (&Remote, Descriptors),
+) -> Result<Bytes, Refusal> {
+    if !has_descriptors(message) {
+        return Ok(packet);
+    }
+    let notes = departures.depart(peer, message, allowed)?;
+    Ok([&packet[..], &notes].concat().into())
+}
+
+/// Whether all descriptors of a message are of kinds that are allowed.
+///
+/// # Errors
+/// `NoFileDescriptors`, with the kind of the first that is not.
+pub(crate) fn check(message: &Message, allowed: Descriptors) -> Result<(), Refusal> {
+    for fd in message.data().fds() {
+        kind(fd, allowed)?;
+    }
+    Ok(())
+}
+
+fn kind(fd: &impl AsFd, allowed: Descriptors) -> Result<DescriptorKind, Refusal> {
+    let kind =
+        DescriptorKind::of(&fd.as_fd()).map_err(|error| Refusal::Failed(error.to_string()))?;
+    let is_allowed = match kind {
+        DescriptorKind::PipeReader | DescriptorKind::PipeWriter => allowed.pipe,
+        DescriptorKind::StreamSocket | DescriptorKind::PacketSocket => allowed.socket,
+        DescriptorKind::File => allowed.file,
+        DescriptorKind::Other(_) => false,
+    };
+    match is_allowed {
+        true => Ok(kind),
+        false => Err(Refusal::NoFileDescriptors(kind.name().to_owned())),
+    }
+}
+
+/// A descriptor of a program, as it is sent.
+enum Sent {
+    Carried(LocalEnd),
+    File(OwnedFd),
+}
+
+impl Sent {
+    /// # Errors
+    /// It cannot be opened anew, or no descriptors are left.
+    fn new(fd: &impl AsFd, kind: &DescriptorKind) -> io::Result<(NoteKind, Self)> {
+        let copy = fd.as_fd().try_clone_to_owned()?;
+        let carried = |local: io::Result<LocalEnd>| local.map(Self::Carried);
+        Ok(match kind {
+            DescriptorKind::PipeReader => {
+                let local = LocalEnd::pipe(&copy, LocalKind::PipeReader);
+                (NoteKind::PipeReader, carried(local)?)
+            }
+            DescriptorKind::PipeWriter => {
+                let local = LocalEnd::pipe(&copy, LocalKind::PipeWriter);
+                (NoteKind::PipeWriter, carried(local)?)
+            }
+            DescriptorKind::StreamSocket => (NoteKind::Stream, carried(LocalEnd::socket(copy))?),
+            DescriptorKind::PacketSocket => (NoteKind::Packets, carried(LocalEnd::socket(copy))?),
+            DescriptorKind::File => (NoteKind::File(files::position(&copy)), Self::File(copy)),
+            DescriptorKind::Other(_) => return Err(io::ErrorKind::Unsupported.into()),
+        })
+    }
+}
+
+impl Departures for Porter {
+    fn depart(
+        &self,
+        peer: &Remote,
+        message: &Message,
+        allowed: Descriptors,
+    ) -> Result<Vec<u8>, Refusal> {
+        if !peer.channels {
+            let text = format!(
+                "a file descriptor for {}, which knows no channels,",
+                peer.name
+            );
+            return Err(Refusal::NoFileDescriptors(text));
+        }
+        let fds = message.data().fds();
+        if fds.len() > DESCRIPTORS_MAX {
+            let text = format!("more than {DESCRIPTORS_MAX} file descriptors");
+            return Err(Refusal::NoFileDescriptors(text));
+        }
+        // All kinds are looked at before a channel is offered for any.
+        let kinds = fds.iter().map(|fd| kind(fd, allowed));
+        let kinds = kinds.collect::<Result<Vec<_>, Refusal>>()?;
+        let notes = fds.iter().zip(&kinds).map(|(fd, kind)| {
+            let failed = |error: io::Error| Refusal::Failed(error.to_string());
+            let (kind, sent) = Sent::new(fd, kind).map_err(failed)?;
+            let offered = self.node.try_offer_channel(peer.id, peer.key);
+            let offered = offered.map_err(|error| refused(&error, peer))?;
+            let ticket = offered.ticket();
+            let porter = self.clone();
+            self.tasks.spawn(async move {
+                match (offered.opened().await, sent) {
+                    (Ok(channel), Sent::File(file)) => {
+                        if let Err(error) = files::send(channel, file, &porter.files).await {
+                            tracing::info!(%error, "a file was not sent");
+                        }
+                    }
+                    (channel, Sent::Carried(local)) => porter.carry(channel, local).await,
+                    (Err(error), Sent::File(_)) => {
+                        tracing::info!(%error, "a file was not taken over");
+                    }
+                }
+            });
+            Ok(Note { kind, ticket })
+        });
+        Ok(notes::write(&notes.collect::<Result<Vec<_>, Refusal>>()?))
+    }
+}
+
+/// What a peer sent with a message: the descriptors for it, of which files are still being filled.
+#[derive(Debug, Default)]
+pub(crate) struct Arrived {
+    pub(crate) fds: Vec<OwnedFd>,
+    pub(crate) files: Vec<JoinHandle<Result<(), Refusal>>>,
+}
+
+impl Porter {
+    /// The descriptors of a message that a peer sent with these notes.
+    ///
+    /// # Errors
+    /// The table of descriptors is full.
+    pub(crate) fn arrive(&self, peer: &Remote, notes: &Notes) -> io::Result<Arrived> {
+        let made: io::Result<Vec<_>> = notes.0.iter().map(|note| made(note.kind)).collect();
+        let mut arrived = Arrived::default();
+        for (note, (received, fd)) in notes.0.iter().zip(made?) {
+            arrived.fds.push(fd);
+            let (porter, peer, ticket) = (self.clone(), peer.id, note.ticket);
+            match received {
+                Made::Carried(local) => {
+                    self.tasks.spawn(async move {
+                        let channel = porter.node.open_channel(peer, ticket).await;
+                        porter.carry(channel, local).await;
+                    });
+                }
+                Made::File(file, position) => {
+                    let filled = self.tasks.spawn(async move {
+                        let not_copied =
+                            |why: String| Refusal::Failed(format!("a file was not copied: {why}"));
+                        let channel = porter.node.open_channel(peer, ticket).await;
+                        let channel = channel.map_err(|error| not_copied(error.to_string()))?;
+                        let filled = files::fill(channel, (file, position), &porter.files).await;
+                        filled.map_err(|error| not_copied(error.to_string()))
+                    });
+                    arrived.files.push(filled);
+                }
+            }
+        }
+        Ok(arrived)
+    }
+
+    async fn carry(&self, channel: Result<Channel, NodeError>, local: LocalEnd) {
+        match channel.map(|channel| self.node.carry(channel, local)) {
+            Ok(Ok(carried)) => {
+                carried.await;
+            }
+            Ok(Err(error)) => tracing::error!(%error, "a descriptor cannot be carried"),
+            Err(error) => tracing::info!(%error, "a descriptor was not taken over"),
+        }
+    }
+}
+
+/// What this bridge keeps of a descriptor that it made for a program.
+enum Made {
+    Carried(LocalEnd),
+    /// A file to be filled, and the position that it is to have.
+    File(OwnedFd, u64),
+}
+
+fn made(kind: NoteKind) -> io::Result<(Made, OwnedFd)> {
+    let (local, fd) = match kind {
+        NoteKind::PipeReader => LocalEnd::new_pipe(LocalKind::PipeWriter)?,
+        NoteKind::PipeWriter => LocalEnd::new_pipe(LocalKind::PipeReader)?,
+        NoteKind::Stream => LocalEnd::pair(false)?,
+        NoteKind::Packets => LocalEnd::pair(true)?,
+        NoteKind::File(position) => {
+            let file = files::empty()?;
+            return Ok((Made::File(file.try_clone()?, position), file));
+        }
+    };
+    Ok((Made::Carried(local), fd))
+}
+
+fn refused(error: &NodeError, peer: &Remote) -> Refusal {
+    match error {
+        NodeError::Busy => Refusal::Busy(format!("{} has too many channels", peer.name)),
+        _ => Refusal::NodeGone(peer.name.clone()),
+    }
+}
+
+/// Descriptors of one message, as a bus allows them.
+const DESCRIPTORS_MAX: usize = 16;
+
+/// For simulations, in which there are no channels.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Debug)]
+pub(crate) struct NoDepartures;
+
+#[cfg(any(test, feature = "testing"))]
+impl Departures for NoDepartures {
+    fn depart(&self, _: &Remote, _: &Message, _: Descriptors) -> Result<Vec<u8>, Refusal> {
+        Err(Refusal::NoFileDescriptors("a file descriptor".to_owned()))
+    }
+}
