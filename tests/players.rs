@@ -147,3 +147,87 @@ fn a_player_says_whose_it_is_where_the_import_wants_that() {
         }
     });
 }
+
+/// The smallest picture: one grey point.
+const PICTURE: &[u8] =
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0\x3a\x7e\x9b\x55\
+\0\0\0\x0aIDAT\x78\x9c\x63\x68\0\0\0\x82\0\x81\xbb\x05\x80\x2e\0\0\0\0IEND\xae\x42\x60\x82";
+
+#[test]
+fn the_cover_of_a_record_on_stage_opens_at_front_of_house() {
+    isolated(async |lab: Lab| {
+        let venue = Venue::open(&lab, ZOCP, PLAYERS, "").await;
+        let cover = lab.file("cover.png", PICTURE);
+        let _mpv = play(&lab, &venue).await;
+        let art = async |bus: &Bus, player: &str| {
+            let art = ["-p", player, "metadata", "mpris:artUrl"];
+            playerctl(bus, &art).run().await.trim_end().to_owned()
+        };
+        becomes(&venue.foh.bus, "stage", "Playing").await;
+        let there = art(&venue.stage.bus, "mpv").await;
+        assert_eq!(there, format!("file://{cover}"));
+        // Twice: the second answer is one from memory.
+        for _ in 0..2 {
+            let here = art(&venue.foh.bus, "stage").await;
+            assert_ne!(here, there);
+            let path = here.strip_prefix("file://").expect("a file");
+            assert_eq!(std::fs::read(path).expect("the copy"), PICTURE);
+        }
+    });
+}
+
+#[test]
+fn what_is_no_picture_keeps_its_name() {
+    isolated(async |lab: Lab| keeps_its_name(&lab, "", b"root:x:0:0:root").await);
+}
+
+#[test]
+fn files_keep_their_names_where_a_rule_says_so() {
+    const IMPORT: &str = "[[import]]\nservice = 'org.mpris.MediaPlayer2.*'\nfiles = false\n";
+    isolated(async |lab: Lab| keeps_its_name(&lab, IMPORT, PICTURE).await);
+}
+
+async fn keeps_its_name(lab: &Lab, imports: &str, cover: &[u8]) {
+    let venue = Venue::open(lab, ZOCP, PLAYERS, imports).await;
+    let cover = lab.file("cover.png", cover);
+    let _mpv = play(lab, &venue).await;
+    becomes(&venue.foh.bus, "stage", "Playing").await;
+    let art = ["-p", "stage", "metadata", "mpris:artUrl"];
+    let art = playerctl(&venue.foh.bus, &art).run().await;
+    assert_eq!(art.trim_end(), format!("file://{cover}"));
+}
+
+#[test]
+fn the_icon_of_a_notification_is_shown_on_the_other_machine() {
+    const SERVICE: &str = "org.freedesktop.Notifications";
+    const EXPORT: &str = "[[export]]\nservice = 'org.freedesktop.Notifications'\ntalk = true\n";
+    isolated(async |lab: Lab| {
+        let venue = Venue::open(&lab, ZOCP, EXPORT, "").await;
+        let mock = Cmd::python("dbusmock").args(["-m", "dbusmock", "--session"]);
+        let mock = mock.args(["--template", "notification_daemon"]);
+        let daemon = mock.on(&venue.stage.bus).label("notifications").start();
+        venue.stage.bus.appears(SERVICE).await;
+        let foh = &venue.foh.bus;
+        foh.appears("org.freedesktop.Notifications.stage").await;
+        let icon = lab.file("icon.png", PICTURE);
+        let send = [
+            "exec",
+            "stage",
+            "--",
+            "notify-send",
+            "-i",
+            &icon,
+            "a summary",
+        ];
+        Cmd::new(ZOCP).args(send).on(foh).run().await;
+        let said = daemon.says("a summary").await;
+        let names = said.split('"').filter(|text| text.ends_with(".png"));
+        let names: Vec<&str> = names.collect();
+        assert!(!names.is_empty(), "{said}");
+        for name in names {
+            assert_ne!(name, icon);
+            let path = name.strip_prefix("file://").unwrap_or(name);
+            assert_eq!(std::fs::read(path).expect("the copy"), PICTURE);
+        }
+    });
+}

@@ -288,7 +288,7 @@ impl<T: FnMut(Status)> Bridge<T> {
                 self.views.handle(&event).await;
                 self.hub.handle(&event).await;
                 self.leave(peer).await;
-            } else if let Event::Whispered { .. } = event {
+            } else if let Event::Whispered { .. } | Event::ChannelRequested(_) = event {
                 if !self.follow_services(&event).await {
                     self.hub.handle(&event).await;
                 }

@@ -509,8 +509,12 @@ pub struct ImportRule {
     pub activate: Option<bool>,
     /// The value that replaces the `Identity` of a media player.
     pub identity: Option<Box<str>>,
+    /// Whether files that messages name are copied; `None`: those of media players and notifications.
+    pub files: Option<bool>,
 }
 
+/// The bus name of the service that shows notifications.
+pub const NOTIFICATIONS: &str = "org.freedesktop.Notifications";
 /// The prefix of the bus names of media players.
 pub const PLAYERS: &str = "org.mpris.MediaPlayer2.";
 
@@ -522,6 +526,13 @@ impl ImportRule {
     pub fn activates(rule: Option<&Self>, service: &str) -> bool {
         let said = rule.and_then(|rule| rule.activate);
         said.unwrap_or_else(|| !service.starts_with(PLAYERS))
+    }
+
+    /// Whether files that messages of a service name are copied, as far as its interface is known to name files.
+    #[must_use]
+    pub fn copies_files(rule: Option<&Self>, service: &str) -> bool {
+        let said = rule.and_then(|rule| rule.files);
+        said.unwrap_or_else(|| service.starts_with(PLAYERS) || service == NOTIFICATIONS)
     }
 }
 

@@ -18,6 +18,7 @@ mod link;
 mod local;
 mod lock;
 pub mod metrics;
+mod named;
 mod own_names;
 pub mod programs;
 mod refusal_log;
@@ -28,5 +29,7 @@ mod serials;
 pub mod services;
 #[cfg(any(test, feature = "testing"))]
 pub mod simulation;
+#[cfg(test)]
+mod test_nodes;
 pub mod transport;
 mod watch;

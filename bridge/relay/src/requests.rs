@@ -107,6 +107,11 @@ impl<R: Request> Requests<R> {
         Some(request)
     }
 
+    /// A request that is open.
+    pub(crate) fn get(&self, id: NonZeroU32) -> Option<&R> {
+        self.open.get(&id)
+    }
+
     /// Whether a request is open.
     pub(crate) fn is_open(&self, id: NonZeroU32) -> bool {
         self.open.contains_key(&id)

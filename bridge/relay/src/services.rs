@@ -31,6 +31,7 @@ use crate::{
     import::Importer,
     limits::Limits,
     link::Link,
+    named,
     own_names::OwnNames,
     programs::Programs,
     schema::SERVICES,
@@ -158,6 +159,7 @@ impl Services {
             Event::Exited { peer, .. } => {
                 self.exporter.plain_peer(*peer, false);
                 self.reassemblies.remove(peer);
+                self.context.porter.named.forget(*peer);
                 if let Some(link) = self.links.remove(peer) {
                     self.exporter.peer_gone(*peer);
                     self.importer.peer_gone(*peer);
@@ -169,6 +171,15 @@ impl Services {
             }
             Event::Changed { peer, changes } if changes.iter().any(is_of_services) => {
                 self.importer.tree_changed(*peer, &self.node);
+            }
+            Event::ChannelRequested(request) => {
+                let Some(name) = named::wanted(request) else {
+                    return false;
+                };
+                let files = self.context.porter.named.clone();
+                let serving = named::serve(self.node.clone(), files, request.clone(), name);
+                self.context.tasks.spawn(serving);
+                return true;
             }
             Event::Whispered { peer, content } if is_ours(content) => {
                 if let Some(link) = self.links.get(peer).cloned() {

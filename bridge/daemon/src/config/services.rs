@@ -91,6 +91,9 @@ pub struct ImportConfig {
     /// What the Identity of a player is here, with "{identity}" (what it is there), "{node}", "{service}" and
     /// "{tail}". Default: what it is there.
     pub identity: Option<String>,
+    /// Whether pictures that messages name are copied to the other machine: cover art of players, icons of
+    /// notifications. Default: for these two, yes.
+    pub files: Option<bool>,
 }
 
 /// A kind of file descriptor.
@@ -178,7 +181,11 @@ impl Display for ImportConfig {
         if !self.call_back.is_empty() {
             write!(f, ", call_back = {:?}", self.call_back)?;
         }
-        for (key, is_said) in [("cache", self.cache), ("activate", self.activate)] {
+        for (key, is_said) in [
+            ("cache", self.cache),
+            ("activate", self.activate),
+            ("files", self.files),
+        ] {
             if let Some(is_said) = is_said {
                 write!(f, ", {key} = {is_said}")?;
             }
@@ -275,6 +282,7 @@ impl ImportConfig {
             cache: self.cache.unwrap_or(true),
             activate: self.activate,
             identity: self.identity.map(identity).transpose()?,
+            files: self.files,
         })
     }
 }

@@ -171,29 +171,14 @@ const FILE_TIME_MAX: Duration = Duration::from_secs(120);
 mod tests {
     use std::io::Read;
 
-    use zocp_node::{BeaconMode, Config, Event, Events, Node};
+    use zocp_node::Node;
 
     use super::*;
-
-    async fn node(name: &str) -> (Node, Events) {
-        let config = Config::new(name).with_loopback();
-        Node::start(config.with_beacon(BeaconMode::Off))
-            .await
-            .unwrap()
-    }
-
-    async fn entered(events: &mut Events) {
-        while !matches!(events.next().await, Some(Event::Entered(_))) {}
-    }
+    use crate::test_nodes::two_nodes;
 
     /// Both ends of a channel between two nodes, which live as long as the nodes do.
     async fn channel() -> (Channel, Channel, [Node; 2]) {
-        let (lamp, mut at_lamp) = node("lamp").await;
-        let (desk, mut at_desk) = node("desk").await;
-        let endpoint = format!("tcp://127.0.0.1:{}", lamp.port());
-        desk.connect(&endpoint).await.unwrap();
-        entered(&mut at_lamp).await;
-        entered(&mut at_desk).await;
+        let [(lamp, _), (desk, _)] = two_nodes().await;
         let offered = desk.offer_channel(lamp.id()).await.unwrap();
         let opening = lamp.open_channel(desk.id(), offered.ticket());
         let (there, here) = tokio::join!(offered.opened(), opening);

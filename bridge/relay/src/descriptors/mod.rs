@@ -35,9 +35,13 @@ use self::{
 };
 pub(crate) use self::{
     notes::{Notes, split},
-    waiting::{Admitted, Packet, WaitingPackets},
+    waiting::{Admitted, Named, Packet, WaitingPackets},
 };
-use crate::{remote::Remote, transport::has_descriptors};
+use crate::{
+    named::{Form, NamedFiles, files_in},
+    remote::Remote,
+    transport::has_descriptors,
+};
 
 /// What makes notes of the descriptors of a message to a peer. A trait, so that the states need no mesh.
 pub(crate) trait Departures: fmt::Debug + Send + Sync {
@@ -51,14 +55,19 @@ pub(crate) trait Departures: fmt::Debug + Send + Sync {
         message: &Message,
         allowed: Descriptors,
     ) -> Result<Vec<u8>, Refusal>;
+
+    /// The peer may ask for the files that a message to it names.
+    fn announce(&self, _: &Remote, _: &Message) {}
 }
 
 /// Carries descriptors over channels of this node.
 #[derive(Debug, Clone)]
 pub(crate) struct Porter {
-    node: Node,
+    pub(crate) node: Node,
     tasks: TaskTracker,
     files: FileLimits,
+    /// The files that messages name.
+    pub(crate) named: NamedFiles,
 }
 
 impl Porter {
@@ -67,6 +76,7 @@ impl Porter {
             node,
             tasks,
             files: FileLimits::default(),
+            named: NamedFiles::default(),
         }
     }
 }
@@ -188,6 +198,15 @@ impl Departures for Porter {
             Ok(Note { kind, ticket })
         });
         Ok(notes::write(&notes.collect::<Result<Vec<_>, Refusal>>()?))
+    }
+
+    fn announce(&self, peer: &Remote, message: &Message) {
+        if let Some(form) = Form::of(message).filter(|_| peer.channels) {
+            let files = files_in(form, message);
+            if !files.is_empty() {
+                self.named.announce(peer.id, files);
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
-//! Packets whose files are still being copied, and what is behind them.
+//! Packets whose files, or files that they name, are still being copied, and what is behind them.
 //!
 //! Model: the packets of one caller keep their order: while one waits for its files, those behind it that name the same caller,
-//! as their sender or as their destination, wait too. All others go on.
+//! as their sender or as their destination, wait too. A signal to all has those of its subscription wait. All others go on.
 //! Limits: [`WAITING_MAX`] packets of one caller. If there are more, the files are given up: who waits for their message gets
 //! an error, and the others go on.
 //! Not here: who takes the packets out (`crate::services`).
@@ -11,19 +11,29 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use futures_util::future::join_all;
 use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
 use zocp_dbus::{connection::until, errors::Refusal};
 
-use crate::lock::lock;
+use crate::{
+    lock::lock,
+    named::{Form, Renamed, renamed},
+};
 
 /// A packet, with the files that it waits for.
 #[derive(Debug)]
 pub(crate) struct Packet {
     pub(crate) message: Message,
+    /// Those that it brings. It is lost without them.
     pub(crate) files: Vec<JoinHandle<Result<(), Refusal>>>,
+    /// Those that it names. It keeps the names of what is not copied.
+    pub(crate) named: Option<Named>,
 }
+
+/// Files that a message names, as they are being copied.
+pub(crate) type Named = (Form, Vec<JoinHandle<Option<Renamed>>>);
 
 /// The packets of one peer that wait. See the [module](self).
 #[derive(Debug, Default)]
@@ -50,33 +60,52 @@ pub(crate) enum Admitted {
 }
 
 impl Packet {
-    /// Waits until all files are copied.
-    ///
-    /// # Errors
-    /// One was not.
-    async fn filled(files: Vec<JoinHandle<Result<(), Refusal>>>) -> Result<(), Refusal> {
-        for file in files {
-            let filled = file.await;
-            filled
-                .map_err(|error| Refusal::Failed(format!("a file was not copied: {error}")))??;
-        }
-        Ok(())
+    fn waits(&self) -> bool {
+        !self.files.is_empty() || self.named.is_some()
     }
+
+    /// Waits until all files are copied; the message, or an error if one that it brings was not.
+    async fn ready(self, given_up: &CancellationToken) -> (Message, Result<(), Refusal>) {
+        let Self {
+            message,
+            files,
+            named,
+        } = self;
+        let filled = tokio::select! {
+            filled = filled(files) => filled,
+            () = given_up.cancelled() => {
+                let text = "a file was not copied: too many messages waited behind it";
+                Err(Refusal::LimitsExceeded(text.to_owned()))
+            }
+        };
+        let Some((form, named)) = named.filter(|_| filled.is_ok()) else {
+            return (message, filled);
+        };
+        let copies = tokio::select! {
+            copies = join_all(named) => copies,
+            () = given_up.cancelled() => Vec::new(),
+        };
+        let copies: Vec<Renamed> = copies.into_iter().flatten().flatten().collect();
+        let renamed = renamed(form, &message, &copies);
+        (renamed.unwrap_or(message), Ok(()))
+    }
+}
+
+async fn filled(files: Vec<JoinHandle<Result<(), Refusal>>>) -> Result<(), Refusal> {
+    for file in files {
+        let filled = file.await;
+        filled.map_err(|error| Refusal::Failed(format!("a file was not copied: {error}")))??;
+    }
+    Ok(())
 }
 
 impl WaitingPackets {
     /// Takes a packet. Waits while its caller has too many.
     pub(crate) async fn admit(&self, packet: Packet) -> Admitted {
-        let header = packet.message.header();
-        let names = [
-            header.sender().map(|name| name.as_str()),
-            header.destination().map(|name| name.as_str()),
-        ];
-        let names = names.map(|name| name.filter(|name| name.starts_with(':')));
-        let Some(caller) = names.into_iter().flatten().next().map(Arc::<str>::from) else {
+        if !packet.waits() && self.lock().is_empty() {
             return Admitted::Now(packet.message);
-        };
-        drop(header);
+        }
+        let caller = whose(&packet.message);
         until(&self.taken, || !self.is_full(&caller)).await;
         let mut callers = self.lock();
         match callers.get_mut(&caller) {
@@ -84,7 +113,7 @@ impl WaitingPackets {
                 queue.packets.push_back(packet);
                 Admitted::Behind
             }
-            None if packet.files.is_empty() => Admitted::Now(packet.message),
+            None if !packet.waits() => Admitted::Now(packet.message),
             None => {
                 let queue = callers.entry(caller.clone()).or_default();
                 queue.packets.push_back(packet);
@@ -96,7 +125,7 @@ impl WaitingPackets {
     /// The next packet of a caller, when its files are copied, or with the reason why they are not; `None` when there are no
     /// more.
     pub(crate) async fn next(&self, caller: &str) -> Option<(Message, Result<(), Refusal>)> {
-        let (Packet { message, files }, given_up) = {
+        let (packet, given_up) = {
             let mut callers = self.lock();
             let queue = callers.get_mut(caller)?;
             let given_up = queue.given_up.clone();
@@ -107,14 +136,7 @@ impl WaitingPackets {
             (packet, given_up)
         };
         self.taken.notify_waiters();
-        let filled = tokio::select! {
-            filled = Packet::filled(files) => filled,
-            () = given_up.cancelled() => {
-                let text = "a file was not copied: too many messages waited behind it";
-                Err(Refusal::LimitsExceeded(text.to_owned()))
-            }
-        };
-        Some((message, filled))
+        Some(packet.ready(&given_up).await)
     }
 
     /// Whether a caller has as many as there may be; then its files are given up.
@@ -129,6 +151,23 @@ impl WaitingPackets {
     /// Plain data, whole between the steps of each method.
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Queue>> {
         lock(&self.callers)
+    }
+}
+
+/// What has its packets in order: the caller, or the subscription of a signal to all.
+fn whose(message: &Message) -> Arc<str> {
+    let header = message.header();
+    let names = [
+        header.sender().map(|name| name.as_str()),
+        header.destination().map(|name| name.as_str()),
+    ];
+    let mut names = names.into_iter().flatten();
+    match names.find(|name| name.starts_with(':')) {
+        Some(caller) => caller.into(),
+        None => header
+            .reply_serial()
+            .map_or_else(String::new, |number| number.to_string())
+            .into(),
     }
 }
 
@@ -150,6 +189,7 @@ mod tests {
         Packet {
             message: call(sender, member),
             files: Vec::new(),
+            named: None,
         }
     }
 
@@ -159,7 +199,12 @@ mod tests {
             copied.await.map_err(|_| Refusal::Failed("no".to_owned()))
         })];
         let message = call(":1.7", member);
-        (Packet { message, files }, done)
+        let packet = Packet {
+            message,
+            files,
+            named: None,
+        };
+        (packet, done)
     }
 
     fn member(message: &Message) -> String {

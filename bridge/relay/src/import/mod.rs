@@ -218,6 +218,11 @@ impl Importer {
         self.input(|state| state.handle_lost_reply(peer, id, error));
     }
 
+    /// Whether the files that a reply or a signal from a peer names are wanted here.
+    pub(crate) fn wants_files(&self, peer: PeerId, packet: &Message) -> bool {
+        self.lock().state.wants_files(peer, packet)
+    }
+
     /// A signal from a peer. The connections that it goes out on and that are full.
     pub(crate) fn signal(&self, peer: PeerId, packet: &Message) -> Vec<BusConnection> {
         self.input_of_peer(|state| state.handle_signal(peer, packet))

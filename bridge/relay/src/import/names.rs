@@ -71,6 +71,7 @@ mod tests {
             cache: true,
             activate: None,
             identity: None,
+            files: None,
         }
     }
 

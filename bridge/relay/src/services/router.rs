@@ -11,10 +11,11 @@ use zocp_dbus::{connection::BusConnection, errors::Refusal, message::received::U
 use zocp_node::Content;
 
 use crate::{
-    descriptors::{Admitted, Packet, Porter, split},
+    descriptors::{Admitted, Named, Packet, Porter, split},
     export::Exporter,
     import::Importer,
     link::Link,
+    named::{Form, fetch, files_in},
     requests::Half,
     transport::{
         Control, FRAGMENT_TAG, PacketError, Reassembly, Stream, TAG, Waiting, read, read_with,
@@ -91,8 +92,10 @@ impl Router {
         let split = split(octets).ok_or_else(|| PacketError::Descriptors { waiting: waiting() });
         let (message, notes) = split?;
         if notes.is_empty() {
+            let message = read(message, max)?;
             return Ok(Packet {
-                message: read(message, max)?,
+                named: self.named(link, &message),
+                message,
                 files: Vec::new(),
             });
         }
@@ -104,7 +107,29 @@ impl Router {
         Ok(Packet {
             message: read_with(message, arrived.fds, max)?,
             files: arrived.files,
+            named: None,
         })
+    }
+
+    /// Has the files copied that a message names, if they are wanted here.
+    fn named(&self, link: &Link, message: &Message) -> Option<Named> {
+        let form = Form::of(message).filter(|_| link.remote.channels)?;
+        let peer = link.remote.id;
+        let is_wanted = match form {
+            Form::Notify => true,
+            Form::Value | Form::Values | Form::Changed => self.importer.wants_files(peer, message),
+        };
+        let files = files_in(form, message);
+        if !is_wanted || files.is_empty() {
+            return None;
+        }
+        // What the service says by itself may be a new file of the same name.
+        let is_news = matches!(form, Form::Changed | Form::Notify);
+        let copies = files.into_iter().map(|name| {
+            let Porter { node, named, .. } = self.porter.clone();
+            self.tasks.spawn(fetch(node, named, (peer, name), is_news))
+        });
+        Some((form, copies.collect()))
     }
 
     async fn admit(&self, link: &Arc<Link>, packet: Packet) {

@@ -31,6 +31,7 @@ pub(super) fn import_rules() -> Vec<ImportRule> {
         cache: false,
         activate: None,
         identity: None,
+        files: None,
     }]
 }
 

@@ -347,6 +347,24 @@ fn signal_like(
 /// Octets of a call's body that is kept with it while it waits.
 const KEPT_LEN_MAX: usize = 1 << 10;
 
+/// A message with the header of one and the body of another; `None` if it would be too long.
+pub(crate) fn with_body(message: &Message, body: &Message) -> Option<Message> {
+    let (header, primary) = (message.header(), message.primary_header());
+    let heading = Heading {
+        flags: primary.flags(),
+        path: header.path().map(|it| it.as_str()),
+        interface: header.interface().map(|it| it.as_str()),
+        member: header.member().map(|it| it.as_str()),
+        error_name: header.error_name().map(|it| it.as_str()),
+        reply_serial: header.reply_serial(),
+        destination: header.destination().map(|it| it.as_str()),
+        sender: header.sender().map(|it| it.as_str()),
+        ..Heading::new(message.message_type(), primary.serial_num())
+    };
+    let octets = heading.around(body).ok()?.into_bytes();
+    received(octets.to_vec(), &mut Vec::new()).ok()
+}
+
 /// Whether the sender of a call waits for its reply.
 pub(crate) fn wants_reply(call: &Message) -> bool {
     let flags = call.primary_header().flags();

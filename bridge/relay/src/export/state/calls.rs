@@ -20,7 +20,7 @@ use crate::{
     },
 };
 use zocp_dbus::errors::Refusal;
-use zocp_policy::{Grant, Member};
+use zocp_policy::{Grant, Member, PLAYERS};
 
 impl State {
     /// A call from a peer for a service of ours.
@@ -254,6 +254,9 @@ impl State {
         let known = self.peers.get(&caller.peer);
         let granted = self.offers.granted(&pending.service, caller.peer);
         let allowed = granted.map(|grant| grant.descriptors).unwrap_or_default();
+        if let Some(known) = known.filter(|_| pending.service.starts_with(PLAYERS)) {
+            self.departures.announce(&known.remote, reply);
+        }
         let packet = match (outgoing_reply(reply, &caller.name, pending.id), known) {
             _ if reply.data().len() > max => Err(Refusal::TooLarge { max }),
             (Err(error), _) => Err(Refusal::Failed(format!("the answer: {error}"))),

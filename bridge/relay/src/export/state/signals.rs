@@ -7,7 +7,7 @@ use crate::{
     export::record::Note,
     transport::{Stream, has_descriptors, outgoing_signal},
 };
-use zocp_policy::Member;
+use zocp_policy::{Member, PLAYERS};
 
 impl State {
     /// A broadcast goes to each peer that subscribed to a service of its sender and may receive it.
@@ -36,6 +36,11 @@ impl State {
             }
             if !is_allowed {
                 continue;
+            }
+            if service.starts_with(PLAYERS)
+                && let Some(peer) = self.peers.get(&subscription.peer)
+            {
+                self.departures.announce(&peer.remote, message);
             }
             match outgoing_signal(message, subscription.id, None) {
                 Ok(packet) => self.output.push_back(Output::Send {

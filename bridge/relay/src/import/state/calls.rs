@@ -122,6 +122,12 @@ impl State {
             return Err(Refusal::TooLarge { max });
         }
         let passage = self.passage(id, method)?;
+        if let Some(import) = self.imports.get(&id)
+            && import.rule.files
+            && let Some(peer) = self.peers.get(&import.peer)
+        {
+            self.departures.announce(&peer.remote, call);
+        }
         let Some(sender) = header.sender().map(|sender| sender.as_str()) else {
             return Err(Refusal::Failed("a call without a sender".to_owned()));
         };

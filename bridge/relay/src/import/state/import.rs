@@ -39,6 +39,8 @@ pub(super) struct Rule {
     pub(super) text: Box<str>,
     pub(super) grant: Grant,
     pub(super) cache: bool,
+    /// Whether the files that it names are copied here, and those that programs here name to it are copied there.
+    pub(super) files: bool,
     /// What the `Identity` of a player is, with what it is there to be put in.
     pub(super) identity: Option<Box<str>>,
 }

@@ -5,14 +5,14 @@
 use std::num::NonZeroU32;
 
 use tokio::time::Instant;
-use zbus::Message;
+use zbus::{Message, message::Type};
 use zocp_node::PeerId;
 
-use super::{Output, State, import::Request};
+use super::{ImportId, Output, State, import::Request};
 use crate::descriptors::check;
 use crate::transport::{local_reply, local_signal};
 use zocp_dbus::{errors::Refusal, message::Octets};
-use zocp_policy::Member;
+use zocp_policy::{Member, PLAYERS};
 
 impl State {
     /// A peer replies to the request of this number.
@@ -94,6 +94,25 @@ impl State {
             // A reply to a subscription is never that long.
             Request::Subscribe(_) => {}
         }
+    }
+
+    /// Whether the files that a reply or a signal from a peer names are wanted here.
+    pub(crate) fn wants_files(&self, peer: PeerId, packet: &Message) -> bool {
+        let (Some(known), Some(number)) = (self.peers.get(&peer), packet.header().reply_serial())
+        else {
+            return false;
+        };
+        let wants = |import: ImportId| {
+            let import = self.imports.get(&import);
+            import.is_some_and(|it| it.rule.files && it.service.starts_with(PLAYERS))
+        };
+        if packet.message_type() != Type::Signal {
+            let import = known.requests.get(number).and_then(Request::import);
+            return import.is_some_and(wants);
+        }
+        let service = known.by_subscription.get(&number);
+        let subscription = service.and_then(|service| known.services.get(service));
+        subscription.is_some_and(|subscription| subscription.imports().any(wants))
     }
 
     /// A signal from a peer (IMPORT-3).

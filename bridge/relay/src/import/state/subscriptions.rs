@@ -383,6 +383,7 @@ fn settled(rule: Option<&ImportRule>, service: &str, runs: bool, remote: &Remote
             .into(),
         grant: rule.map_or_else(Grant::of_import, |rule| rule.grant.clone()),
         cache: rule.is_none_or(|rule| rule.cache),
+        files: ImportRule::copies_files(rule, service),
         identity: rule.and_then(|rule| identity::template(rule, service, &remote.name)),
     })
 }
