@@ -29,7 +29,7 @@ use tracing::warn;
 use zocp_zmtp::{Connection, KeyPair, Message, PublicKey};
 use zocp_zre::{DialEnd, DialId, LinkId};
 
-pub(crate) use self::dial::{open_channel, run_dial};
+pub(crate) use self::dial::{open, run_dial};
 pub(crate) use self::link::run_link;
 pub(crate) use self::stream::{prepare, read_into, shake_hands, try_read, with_scratch, write_out};
 use crate::clock;

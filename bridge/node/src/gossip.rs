@@ -1,8 +1,8 @@
 //! Gossip over TCP: the connections, time and names around the core (`zocp_zre::gossip`).
 //!
 //! Model: one task owns the core. A task for each connection shakes hands, hands over what it reads and writes what the core
-//! sends. What the core knows is said to the node's actor when it is new and each [`INTRODUCE_INTERVAL`], so that a peer
-//! that was lost is met again as it would be by its beacons.
+//! sends. The node's actor is told of an entry when it is new, and of all that the core knows each
+//! [`INTRODUCE_INTERVAL`], so that a peer that was lost is met again.
 //! Limits: [`CONNECTIONS_MAX`] connections that were accepted, further ones are closed at once; [`OUTGOING_MAX`] messages
 //! wait for a connection, which is closed with one more; [`FRAME_LEN_MAX`] octets of a message.
 //! Not here: secure meshes, on which gossip is refused: it is not encrypted.
@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use zocp_zre::gossip::{ENTRIES_MAX, Gossip, GossipEnd, GossipOutput, PING_INTERV
 use zocp_zre::{Endpoint, PeerId};
 
 use crate::command::run_on;
-use crate::connection::{prepare, read_into, shake_hands, write_out};
+use crate::connection::{open, prepare, read_into, shake_hands, write_out};
 use crate::shared::Commands;
 
 /// What the task of the gossip needs.
@@ -74,9 +74,16 @@ pub(crate) async fn run(parts: GossipParts) {
     };
     let tasks = TaskTracker::new();
     let mut next = 0;
+    let token = parts.stop.child_token();
     for server in parts.servers {
-        tasks.spawn(keep(server, next, context.clone()));
+        let (number, context, token) = (next, context.clone(), token.clone());
         next += 1;
+        tasks.spawn(async move {
+            tokio::select! {
+                () = token.cancelled() => {}
+                () = keep(server, number, context) => {}
+            }
+        });
     }
     let clients = tasks.len();
     let mut running = Running {
@@ -89,7 +96,6 @@ pub(crate) async fn run(parts: GossipParts) {
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut introductions = interval(INTRODUCE_INTERVAL);
     introductions.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let token = parts.stop.child_token();
     loop {
         // Each branch is cancel safe.
         tokio::select! {
@@ -110,12 +116,10 @@ pub(crate) async fn run(parts: GossipParts) {
                 });
             }
             _ = pings.tick() => running.core.handle_ping_time(),
-            _ = introductions.tick() => running.introduce().await,
+            _ = introductions.tick() => running.introduce_all().await,
         }
-        running.flush();
-        if running.core.take_news() {
-            running.introduce().await;
-        }
+        let news = running.flush();
+        running.introduce(news).await;
     }
 }
 
@@ -143,7 +147,9 @@ impl Running {
         }
     }
 
-    fn flush(&mut self) {
+    /// Gives what is to be sent to the connections; returns the peers that are new.
+    fn flush(&mut self) -> Vec<(PeerId, Endpoint)> {
+        let mut news = Vec::new();
         while let Some(output) = self.core.poll_output() {
             match output {
                 GossipOutput::Send(to, octets) => {
@@ -160,18 +166,20 @@ impl Running {
                 GossipOutput::Close(connection) => {
                     self.outgoing.remove(&connection);
                 }
+                GossipOutput::New(id, endpoint) => news.push((id, endpoint)),
             }
         }
+        news
     }
 
-    /// Tells the actor all that is known.
-    async fn introduce(&self) {
-        let entries = self.core.entries().filter_map(|(id, endpoint)| {
-            // The key of a secure mesh behind it is not for this one.
-            let is_clear = !endpoint.contains('|');
-            Some((id, endpoint.parse().ok().filter(|_| is_clear)?))
-        });
-        let entries: Vec<(PeerId, Endpoint)> = entries.collect();
+    async fn introduce_all(&self) {
+        let entries = self.core.entries();
+        let entries = entries.map(|(id, endpoint)| (id, endpoint.clone()));
+        self.introduce(entries.collect()).await;
+    }
+
+    /// Tells the actor of peers.
+    async fn introduce(&self, entries: Vec<(PeerId, Endpoint)>) {
         if entries.is_empty() {
             return;
         }
@@ -185,15 +193,22 @@ impl Running {
     }
 }
 
-/// Connects to a server, and again whenever that ends, until its receiver is gone.
+/// Connects to a server, and again whenever that ends.
 async fn keep(server: Endpoint, number: u64, context: Context) {
     let mut reported = false;
-    while !context.inputs.is_closed() {
-        match dial(&server, number, &context).await {
-            Ok(()) => reported = false,
-            Err(error) if reported => debug!(%server, %error, "no gossip with it"),
+    loop {
+        let address = format!("{}:{}", server.host(), server.port());
+        let codec = Connection::dealer(b"", limits());
+        match open(&address, codec, HANDSHAKE_MAX, context.silence_max).await {
+            Ok((stream, codec)) => {
+                reported = false;
+                info!(%server, "connected to a gossip server");
+                let ended = serve(stream, codec, (number, GossipEnd::Client), &context).await;
+                debug!(%server, ?ended, "the connection to a gossip server ended");
+            }
+            Err(error) if reported => debug!(%server, %error, "no connection to a gossip server"),
             Err(error) => {
-                warn!(%server, %error, "no gossip with it; trying again");
+                warn!(%server, %error, "cannot connect to the gossip server; trying again every second");
                 reported = true;
             }
         }
@@ -202,35 +217,30 @@ async fn keep(server: Endpoint, number: u64, context: Context) {
     }
 }
 
-async fn dial(server: &Endpoint, number: u64, context: &Context) -> io::Result<()> {
-    let mut addresses = lookup_host((server.host(), server.port())).await?;
-    let unknown = || io::Error::new(io::ErrorKind::NotFound, "no such host");
-    let address = addresses.next().ok_or_else(unknown)?;
-    let connecting = timeout(HANDSHAKE_MAX, TcpStream::connect(address));
-    let stream = connecting.await.map_err(|_| io::ErrorKind::TimedOut)??;
-    let codec = Connection::dealer(b"", limits());
-    serve(stream, codec, (number, GossipEnd::Client), context).await
-}
-
-async fn admit(stream: TcpStream, remote: SocketAddr, number: u64, context: Context) {
-    let codec = Connection::router(limits());
-    let ended = serve(stream, codec, (number, GossipEnd::Server), &context).await;
+async fn admit(mut stream: TcpStream, remote: SocketAddr, number: u64, context: Context) {
+    let mut codec = Connection::router(limits());
+    let greeted = async {
+        prepare(&stream, context.silence_max)?;
+        let shaking = timeout(HANDSHAKE_MAX, shake_hands(&mut stream, &mut codec));
+        shaking.await.map_err(|_| io::ErrorKind::TimedOut)?
+    };
+    let ended = match greeted.await {
+        Ok(_) => serve(stream, codec, (number, GossipEnd::Server), &context).await,
+        Err(error) => Err(error),
+    };
     if let Err(error) = ended {
         debug!(%remote, %error, "a connection of the gossip ended");
     }
     context.inputs.send(Input::Closed(number)).await.ok();
 }
 
-/// Serves a connection until either end closes it.
+/// Serves a connection whose handshake is complete, until either end closes it.
 async fn serve(
     mut stream: TcpStream,
     mut codec: Connection,
     (number, end): (u64, GossipEnd),
     context: &Context,
 ) -> io::Result<()> {
-    prepare(&stream, context.silence_max)?;
-    let shaking = timeout(HANDSHAKE_MAX, shake_hands(&mut stream, &mut codec));
-    shaking.await.map_err(|_| io::ErrorKind::TimedOut)??;
     let (outgoing, mut queue) = mpsc::channel(OUTGOING_MAX);
     let local = stream.local_addr()?;
     let opened = Input::Opened {
@@ -242,21 +252,10 @@ async fn serve(
     if context.inputs.send(opened).await.is_err() {
         return Ok(());
     }
-    if end == GossipEnd::Client {
-        info!(server = %stream.peer_addr()?, "gossip begins");
-    }
     loop {
-        // Each branch is cancel safe.
-        tokio::select! {
-            read = read_into(&mut stream, &mut codec) => read?,
-            message = queue.recv() => {
-                // The core closed it.
-                let Some(message) = message else { return Ok(()) };
-                codec.send(&[&message]).map_err(io::Error::other)?;
-            }
-        }
         let writing = timeout(HANDSHAKE_MAX, write_out(&stream, &mut codec));
         writing.await.map_err(|_| io::ErrorKind::TimedOut)??;
+        // A message may have come together with the end of the handshake.
         while let Some(event) = codec.poll_event() {
             if let Event::Message(message) = event {
                 let frames = message.frames().map(|frame| frame.to_vec()).collect();
@@ -264,6 +263,15 @@ async fn serve(
                 if context.inputs.send(message).await.is_err() {
                     return Ok(());
                 }
+            }
+        }
+        // Each branch is cancel safe.
+        tokio::select! {
+            read = read_into(&mut stream, &mut codec) => read?,
+            message = queue.recv() => {
+                // The core closed it.
+                let Some(message) = message else { return Ok(()) };
+                codec.send(&[&message]).map_err(io::Error::other)?;
             }
         }
     }
@@ -296,7 +304,7 @@ fn limits() -> Limits {
 
 /// Connections that were accepted.
 const CONNECTIONS_MAX: usize = 256;
-/// Messages that wait for one connection: all that is known, twice.
+/// Messages that wait for one connection: twice the entries that are kept.
 const OUTGOING_MAX: usize = 2 * ENTRIES_MAX;
 /// Inputs that wait for the task.
 const INPUTS_MAX: usize = 64;
@@ -308,3 +316,6 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(1);
 /// How often the actor is told all that is known.
 const INTRODUCE_INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,19 @@
 //! Gossip: peers that tell each other which nodes there are, where no beacon reaches. Without I/O.
 //!
 //! Model: zyre's gossip, which is CZMQ's `zgossip`. A node connects to one that listens (DEALER to ROUTER), says HELLO and
-//! publishes its identity with its endpoint; each passes on what is new to all others. [`Gossip`] keeps, for each
-//! connection, what came through it, and [`Gossip::entries`] is what all of them say. The protocol takes nothing back: here
-//! an entry ends with the connection that it came through.
+//! publishes its identity with its endpoint; each passes on what is new to all others. [`Gossip`] keeps each entry, an
+//! identity with an endpoint, together with the connections that it came through. The protocol takes nothing back: here
+//! an entry ends with the last connection that it came through.
 //! Invariants: GOSSIP-1. What came through a connection is never sent back through it. GOSSIP-2. A message that cannot be
-//! read ends its connection and changes nothing.
-//! Limits: [`ENTRIES_MAX`] entries of one connection, further ones are ignored; [`VALUE_LEN_MAX`] octets of an endpoint.
+//! read ends its connection and changes nothing. GOSSIP-3. An entry is passed on once, when the first connection brings
+//! it, so that nothing circulates where connections form a ring.
+//! Limits: [`ENTRIES_MAX`] entries of all connections, and [`ENDPOINTS_MAX`] of one peer through one connection; further
+//! ones are ignored, since what replaced another would circulate in a ring. [`VALUE_LEN_MAX`] octets of an endpoint.
 //! Spec: docs/reference/protocol.md §1.11; CZMQ `zgossip_msg`, version 1.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::PeerId;
+use crate::{Endpoint, PeerId};
 
 /// Which end of a connection this node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub enum GossipOutput {
     Send(GossipConnection, Vec<u8>),
     /// End a connection whose other end does not speak the protocol.
     Close(GossipConnection),
+    /// A peer is told of that may be connected to, and was not before.
+    New(PeerId, Endpoint),
 }
 
 /// See the [module](self).
@@ -39,9 +43,8 @@ pub enum GossipOutput {
 pub struct Gossip {
     id: PeerId,
     connections: BTreeMap<GossipConnection, Connection>,
+    entries: BTreeMap<(PeerId, String), Entry>,
     outputs: VecDeque<GossipOutput>,
-    /// Whether there is an entry that was not there when this was looked at.
-    has_news: bool,
 }
 
 #[derive(Debug)]
@@ -51,7 +54,15 @@ struct Connection {
     is_greeted: bool,
     /// This node's endpoint, as the other end reaches it.
     own: String,
-    entries: BTreeMap<PeerId, String>,
+}
+
+/// What is known of a peer's being somewhere.
+#[derive(Debug)]
+struct Entry {
+    /// Where to connect; none if the text is none, or has the key of a secure mesh behind it, which is not this one.
+    endpoint: Option<Endpoint>,
+    /// The connections that it came through; never empty.
+    from: BTreeSet<GossipConnection>,
 }
 
 /// A message.
@@ -71,8 +82,8 @@ impl Gossip {
         Self {
             id,
             connections: BTreeMap::new(),
+            entries: BTreeMap::new(),
             outputs: VecDeque::new(),
-            has_news: false,
         }
     }
 
@@ -82,7 +93,6 @@ impl Gossip {
             end,
             is_greeted: false,
             own,
-            entries: BTreeMap::new(),
         };
         self.connections.insert(connection, opened);
         if end == GossipEnd::Client {
@@ -93,7 +103,7 @@ impl Gossip {
 
     /// A connection has ended, and what came through it with it.
     pub fn handle_closed(&mut self, connection: GossipConnection) {
-        self.connections.remove(&connection);
+        self.remove(connection);
     }
 
     /// A message came; its frames.
@@ -137,16 +147,10 @@ impl Gossip {
         }
     }
 
-    /// The peers that are told of, with their endpoints; a peer may have several.
-    pub fn entries(&self) -> impl Iterator<Item = (PeerId, &str)> {
-        let connections = self.connections.values();
-        let entries = connections.flat_map(|known| &known.entries);
-        entries.map(|(id, endpoint)| (*id, endpoint.as_str()))
-    }
-
-    /// Whether there are new entries since this was asked last.
-    pub fn take_news(&mut self) -> bool {
-        std::mem::take(&mut self.has_news)
+    /// The peers that are told of and may be connected to, with their endpoints; a peer may have several.
+    pub fn entries(&self) -> impl Iterator<Item = (PeerId, &Endpoint)> {
+        let entries = self.entries.iter();
+        entries.filter_map(|((id, _), entry)| Some((*id, entry.endpoint.as_ref()?)))
     }
 
     /// What is to be done next.
@@ -154,31 +158,45 @@ impl Gossip {
         self.outputs.pop_front()
     }
 
-    fn publish(&mut self, from: GossipConnection, key: &str, value: String) {
+    fn publish(&mut self, origin: GossipConnection, key: &str, value: String) {
         // What is no peer is nothing that this node passes on.
         let Some(id) = key.parse().ok().filter(|id| *id != self.id) else {
             return;
         };
-        let Some(known) = self.connections.get_mut(&from) else {
-            return;
-        };
-        let is_new = known.entries.get(&id) != Some(&value);
-        let has_room = known.entries.len() < ENTRIES_MAX || known.entries.contains_key(&id);
-        if !is_new || !has_room || value.len() > VALUE_LEN_MAX {
+        if value.len() > VALUE_LEN_MAX || !self.has_room(origin, id) {
             return;
         }
-        known.entries.insert(id, value.clone());
-        self.has_news = true;
-        // GOSSIP-1.
+        let place = (id, value);
+        if let Some(entry) = self.entries.get_mut(&place) {
+            // GOSSIP-3: all others have been sent it, or sent it themselves.
+            entry.from.insert(origin);
+            return;
+        }
+        if self.entries.len() >= ENTRIES_MAX {
+            return;
+        }
+        let is_clear = !place.1.contains('|');
+        let endpoint: Option<Endpoint> = place.1.parse().ok().filter(|_| is_clear);
+        if let Some(endpoint) = endpoint.clone() {
+            self.outputs.push_back(GossipOutput::New(id, endpoint));
+        }
+        let message = Message::Publish(key.to_owned(), place.1.clone());
+        let from = BTreeSet::from([origin]);
+        self.entries.insert(place, Entry { endpoint, from });
         let others = self.connections.iter();
-        let others = others.filter(|(other, known)| {
-            **other != from && known.is_greeted && known.entries.get(&id) != Some(&value)
-        });
-        let others: Vec<GossipConnection> = others.map(|(other, _)| *other).collect();
-        let message = Message::Publish(key.to_owned(), value);
-        for other in others {
+        // GOSSIP-1.
+        let others = others.filter(|(other, known)| **other != origin && known.is_greeted);
+        for other in others.map(|(other, _)| *other).collect::<Vec<_>>() {
             self.send(other, &message);
         }
+    }
+
+    /// Whether a connection may tell of one more endpoint of a peer.
+    fn has_room(&self, connection: GossipConnection, id: PeerId) -> bool {
+        let of_peer = self.entries.range((id, String::new())..);
+        let of_peer = of_peer.take_while(|((other, _), _)| *other == id);
+        let told = of_peer.filter(|(_, entry)| entry.from.contains(&connection));
+        told.count() < ENDPOINTS_MAX
     }
 
     /// Publishes this node and all that it knows from elsewhere.
@@ -187,15 +205,22 @@ impl Gossip {
             return;
         };
         known.is_greeted = true;
-        let own = (self.id, known.own.clone());
-        let others = self.connections.iter().filter(|(other, _)| **other != to);
-        let others = others.flat_map(|(_, known)| &known.entries);
-        let mut all: BTreeMap<PeerId, String> =
-            others.map(|(id, value)| (*id, value.clone())).collect();
-        all.insert(own.0, own.1);
-        for (id, value) in all {
-            self.send(to, &Message::Publish(key_of(id), value));
+        let mut all = vec![Message::Publish(key_of(self.id), known.own.clone())];
+        // GOSSIP-1.
+        let others = self.entries.iter();
+        let others = others.filter(|(_, entry)| !entry.from.contains(&to));
+        all.extend(others.map(|((id, value), _)| Message::Publish(key_of(*id), value.clone())));
+        for message in all {
+            self.send(to, &message);
         }
+    }
+
+    fn remove(&mut self, connection: GossipConnection) {
+        self.connections.remove(&connection);
+        self.entries.retain(|_, entry| {
+            entry.from.remove(&connection);
+            !entry.from.is_empty()
+        });
     }
 
     fn send(&mut self, to: GossipConnection, message: &Message) {
@@ -204,7 +229,7 @@ impl Gossip {
     }
 
     fn close(&mut self, connection: GossipConnection) {
-        self.connections.remove(&connection);
+        self.remove(connection);
         self.outputs.push_back(GossipOutput::Close(connection));
     }
 }
@@ -262,183 +287,14 @@ fn decode(octets: &[u8]) -> Option<Message> {
 
 const SIGNATURE: [u8; 2] = [0xaa, 0xa0];
 const VERSION: u8 = 1;
-/// Peers that one connection tells of.
+/// Endpoints of peers that all connections tell of.
 pub const ENTRIES_MAX: usize = 4096;
+/// Endpoints of one peer that one connection tells of: as many as networks on which it may be.
+const ENDPOINTS_MAX: usize = 4;
 /// Octets of an endpoint, with a key.
 pub const VALUE_LEN_MAX: usize = 512;
 /// How often a client says that it is there.
 pub const PING_INTERVAL: std::time::Duration = std::time::Duration::from_millis(400);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(number: u8) -> PeerId {
-        PeerId::new([number; 16])
-    }
-
-    fn endpoint(number: u8) -> String {
-        format!("tcp://10.0.0.{number}:5671")
-    }
-
-    /// A hub with nodes around it; connection N of the hub is that of node N.
-    struct Rig {
-        hub: Gossip,
-        nodes: BTreeMap<u8, Gossip>,
-    }
-
-    impl Rig {
-        fn new(numbers: impl IntoIterator<Item = u8>) -> Self {
-            let mut rig = Self {
-                hub: Gossip::new(id(99)),
-                nodes: BTreeMap::new(),
-            };
-            for number in numbers {
-                rig.join(number);
-            }
-            rig
-        }
-
-        fn join(&mut self, number: u8) {
-            let mut node = Gossip::new(id(number));
-            self.hub
-                .handle_opened(u64::from(number), GossipEnd::Server, endpoint(99));
-            node.handle_opened(0, GossipEnd::Client, endpoint(number));
-            self.nodes.insert(number, node);
-            self.settle();
-        }
-
-        fn settle(&mut self) {
-            loop {
-                let mut is_quiet = true;
-                for (number, node) in &mut self.nodes {
-                    while let Some(output) = node.poll_output() {
-                        let GossipOutput::Send(_, octets) = output else {
-                            panic!("{output:?}")
-                        };
-                        self.hub.handle_message(u64::from(*number), &[&octets]);
-                        is_quiet = false;
-                    }
-                }
-                while let Some(output) = self.hub.poll_output() {
-                    let GossipOutput::Send(to, octets) = output else {
-                        panic!("{output:?}")
-                    };
-                    let node = u8::try_from(to).ok().and_then(|to| self.nodes.get_mut(&to));
-                    if let Some(node) = node {
-                        node.handle_message(0, &[&octets]);
-                    }
-                    is_quiet = false;
-                }
-                if is_quiet {
-                    return;
-                }
-            }
-        }
-    }
-
-    fn known(gossip: &Gossip) -> Vec<(PeerId, String)> {
-        let mut known: Vec<_> = gossip
-            .entries()
-            .map(|(id, it)| (id, it.to_owned()))
-            .collect();
-        known.sort();
-        known
-    }
-
-    #[test]
-    fn all_know_all_through_one_and_what_is_gone_is_forgotten_by_who_heard_it() {
-        let mut rig = Rig::new([1, 2, 3]);
-        let of = |numbers: &[u8]| -> Vec<_> {
-            numbers
-                .iter()
-                .map(|number| (id(*number), endpoint(*number)))
-                .collect()
-        };
-        assert_eq!(known(&rig.hub), of(&[1, 2, 3]));
-        assert_eq!(known(&rig.nodes[&1]), of(&[2, 3, 99]));
-        assert_eq!(
-            known(&rig.nodes[&3]),
-            of(&[1, 2, 99]),
-            "also those before it"
-        );
-        rig.nodes.remove(&2);
-        rig.hub.handle_closed(2);
-        assert_eq!(known(&rig.hub), of(&[1, 3]));
-        rig.join(4);
-        assert_eq!(known(&rig.nodes[&4]), of(&[1, 3, 99]));
-    }
-
-    #[test]
-    fn messages_have_the_octets_of_czmq() {
-        assert_eq!(encode(&Message::Hello), [0xaa, 0xa0, 1, 1]);
-        let publish = Message::Publish("AB".into(), "tcp://a:1".into());
-        let octets = encode(&publish);
-        assert_eq!(
-            octets,
-            b"\xaa\xa0\x02\x01\x02AB\x00\x00\x00\x09tcp://a:1\x00\x00\x00\x00"
-        );
-        assert_eq!(decode(&octets), Some(publish));
-        for cut in 0..octets.len() {
-            assert_eq!(decode(&octets[..cut]), None, "{cut}");
-        }
-    }
-
-    #[test]
-    fn who_does_not_speak_it_is_told_so_and_closed() {
-        let publish = encode(&Message::Publish(key_of(id(7)), endpoint(7)));
-        for odd in [
-            &b""[..],
-            b"\xaa\xa0\x09\x01",
-            b"\xaa\xa0\x01\x02",
-            b"ZRE",
-            &publish,
-        ] {
-            let mut hub = Gossip::new(id(99));
-            hub.handle_opened(1, GossipEnd::Server, endpoint(99));
-            hub.handle_message(1, &[odd]);
-            let invalid = encode(&Message::Invalid);
-            assert_eq!(
-                hub.poll_output(),
-                Some(GossipOutput::Send(1, invalid)),
-                "{odd:?}"
-            );
-            assert_eq!(hub.poll_output(), Some(GossipOutput::Close(1)));
-            assert_eq!(hub.entries().count(), 0);
-        }
-    }
-
-    #[test]
-    fn who_was_forgotten_begins_anew() {
-        let mut node = Gossip::new(id(1));
-        node.handle_opened(0, GossipEnd::Client, endpoint(1));
-        while node.poll_output().is_some() {}
-        node.handle_message(0, &[&encode(&Message::Invalid)]);
-        let hello = encode(&Message::Hello);
-        assert_eq!(node.poll_output(), Some(GossipOutput::Send(0, hello)));
-        assert!(node.poll_output().is_some(), "itself");
-        node.handle_ping_time();
-        let ping = encode(&Message::Ping);
-        assert_eq!(node.poll_output(), Some(GossipOutput::Send(0, ping)));
-    }
-
-    #[test]
-    fn entries_of_a_connection_have_a_bound() {
-        let mut rig = Rig::new([1]);
-        for number in 0..=ENTRIES_MAX {
-            let mut octets = [0; 16];
-            octets[..8].copy_from_slice(&number.to_be_bytes());
-            let publish = Message::Publish(key_of(PeerId::new(octets)), endpoint(1));
-            rig.hub.handle_message(1, &[&encode(&publish)]);
-        }
-        assert_eq!(rig.hub.entries().count(), ENTRIES_MAX);
-        let long = "x".repeat(VALUE_LEN_MAX + 1);
-        let long = Message::Publish(key_of(id(1)), long);
-        rig.hub.handle_message(1, &[&encode(&long)]);
-        assert!(
-            rig.hub
-                .entries()
-                .any(|it| it == (id(1), endpoint(1).as_str()))
-        );
-    }
-}
+mod tests;

@@ -99,8 +99,8 @@ async fn dial_until_closed(
     }
 }
 
-/// Opens the connection of a channel: its codec has the ticket as its identity.
-pub(crate) async fn open_channel(
+/// Opens a connection and shakes hands, within `handshake_max`; a host name is looked up, and each of its addresses tried.
+pub(crate) async fn open(
     endpoint: &str,
     mut codec: Connection,
     handshake_max: Duration,

@@ -10,7 +10,7 @@ use zocp_zre::PeerId;
 
 use super::Node;
 use crate::channel::{Carried, Channel, ChannelRequest, ChannelSlot, LocalEnd, Request};
-use crate::connection::open_channel;
+use crate::connection::open;
 use crate::error::{NodeError, RemoteError};
 use crate::peer::PeerInfo;
 use crate::security::{dealer, node_key};
@@ -177,7 +177,7 @@ impl Node {
         );
         let codec = codec.map_err(lost)?;
         let endpoint = info.endpoint.trim_start_matches("tcp://").to_owned();
-        let opening = open_channel(&endpoint, codec, context.handshake_max, context.silence_max);
+        let opening = open(&endpoint, codec, context.handshake_max, context.silence_max);
         // Cancel-safe: the connection is closed when the peer leaves.
         let (stream, codec) = tokio::select! {
             opened = opening => opened.map_err(lost)?,
@@ -209,7 +209,7 @@ impl Node {
 
     /// A peer that knows channels.
     async fn with_channels(&self, peer: PeerId) -> Result<PeerInfo, NodeError> {
-        let info = self.request(move |actor, _| actor.info(peer)).await?;
+        let info = self.peer(peer).await?;
         let info = info.ok_or(NodeError::NodeGone(peer))?;
         match info.channels {
             true => Ok(info),

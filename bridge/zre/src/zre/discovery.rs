@@ -64,12 +64,24 @@ impl Zre {
         }
     }
 
-    /// Somebody else says which peer is at an endpoint, in a [gossip](crate::gossip): it is met as by its own beacon. To be
-    /// said again as long as it holds. Does nothing on a secure mesh, where each peer says its key itself.
+    /// Somebody else says which peer is at an endpoint, in a [gossip](crate::gossip). It makes a peer known that was not,
+    /// or one more endpoint of one that is; it is no sign of life of a known peer, nor a reason to dial it earlier. To be
+    /// said again as long as it holds, so that a peer that was forgotten is met again. Does nothing on a secure mesh, where
+    /// each peer says its key itself.
     pub fn introduce(&mut self, now: Instant, id: PeerId, endpoint: Endpoint) {
-        let is_other = id != self.config.id && !self.is_own(&endpoint);
-        if is_other && !self.is_secure() && !self.is_shut_down {
-            self.meet(now, id, endpoint, None);
+        // protocol.md §1.11
+        if id == self.config.id || self.is_secure() || self.is_shut_down {
+            return;
+        }
+        if let Some(key) = self.peers.key(id) {
+            return self.told_at(key, endpoint);
+        }
+        let is_nameless = |peer: &Peer| peer.id.is_none() && peer.is_at(&endpoint);
+        let is_taken = |peer: &Peer| peer.id.is_some() && peer.endpoint == endpoint;
+        if let Some(key) = self.peers.find(is_nameless) {
+            self.peers.rename(key, id);
+        } else if self.peers.find(is_taken).is_none() {
+            self.meet_new(now, id, endpoint, None);
         }
     }
 
@@ -182,17 +194,28 @@ impl Zre {
             self.peers.rename(key, id);
             self.alive(now, key);
         } else {
-            let source = endpoint.socket_addr();
-            let by = source.map(|source| source.ip());
-            match self.claim(now, id, endpoint, node_key, Claim::Heard(by)) {
-                Ok(key) => self.attend(now, key),
-                Err(why @ (RejectReason::Full | RejectReason::AddressFull)) => {
-                    if let Some(source) = source {
-                        self.tell_rejected(now, source, why);
-                    }
+            self.meet_new(now, id, endpoint, node_key);
+        }
+    }
+
+    /// Dials a peer that was not known, if the limits allow it.
+    fn meet_new(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        endpoint: Endpoint,
+        node_key: Option<NodeKey>,
+    ) {
+        let source = endpoint.socket_addr();
+        let by = source.map(|source| source.ip());
+        match self.claim(now, id, endpoint, node_key, Claim::Heard(by)) {
+            Ok(key) => self.attend(now, key),
+            Err(why @ (RejectReason::Full | RejectReason::AddressFull)) => {
+                if let Some(source) = source {
+                    self.tell_rejected(now, source, why);
                 }
-                Err(_) => {}
             }
+            Err(_) => {}
         }
     }
 
@@ -243,6 +266,17 @@ impl Zre {
             self.attend(now, key);
         } else if is_new {
             peer.is_elsewhere_too(endpoint);
+        }
+    }
+
+    /// Somebody else told of an endpoint of a known peer: it is tried when the present one fails.
+    fn told_at(&mut self, key: Key, endpoint: Endpoint) {
+        let is_known = self.peers.at(key).is_some_and(|peer| peer.knows(&endpoint));
+        if !is_known && self.is_free_for(key, &endpoint) {
+            let limits = self.config.limits;
+            if let Some(peer) = self.peers.at_mut(key) {
+                peer.remember(endpoint, &limits);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! One rule, one test: a node, and the test in the place of its peers and caller.
 
 mod connections;
+mod introductions;
 mod limits;
 mod meetings;
 mod messages;
