@@ -204,7 +204,7 @@ const MARK: u8 = 2;
 /// How long a ticket can be redeemed: a message and a handshake take less.
 pub const TICKET_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Tickets of one peer that are not redeemed: as many as one message can need, eight times.
+/// Tickets of one peer that are not redeemed: eight messages with 16 descriptors each.
 const TICKETS_PER_PEER_MAX: usize = 128;
 
 #[cfg(test)]

@@ -9,6 +9,8 @@
 use std::io::{PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -112,13 +114,115 @@ async fn a_channel_fails_when_its_peer_leaves() {
     let (mut pair, _events) = open_mesh().await;
     let (there, here) = pair.channel().await;
     let lamp = pair.lamp.clone();
-    drop(there);
     lamp.shutdown().await;
-    let error = here.receive().await.unwrap_err();
+    let error = soon(here.receive()).await.unwrap_err();
+    assert!(matches!(error, ChannelError::Gone), "{error}");
+    // Its end of the connection was open until now.
+    drop(there);
+}
+
+#[tokio::test]
+async fn both_ends_may_send_as_much_as_they_like_at_once() {
+    // Encryption takes its time.
+    for (meshes, pieces) in [(open_mesh().await, 512), (secure_mesh().await, 64)] {
+        let (mut pair, _events) = meshes;
+        let (there, here) = pair.channel().await;
+        let exchange = async |channel: Channel| {
+            let sending = async {
+                for _ in 0..pieces {
+                    channel.send(&[1; PIECE_MAX]).await.unwrap();
+                }
+                channel.end().await.unwrap();
+            };
+            let receiving = async {
+                let mut len = 0;
+                while let Received::Piece(piece) = channel.receive().await.unwrap() {
+                    len += piece.len();
+                }
+                len
+            };
+            tokio::join!(sending, receiving).1
+        };
+        let both = async { tokio::join!(exchange(there), exchange(here)) };
+        let received = timeout(Duration::from_secs(60), both)
+            .await
+            .expect("in time");
+        assert_eq!(received, (pieces * PIECE_MAX, pieces * PIECE_MAX));
+    }
+}
+
+#[tokio::test]
+async fn why_a_local_end_failed_arrives_behind_all_that_it_had_sent() {
+    let (mut pair, _events) = open_mesh().await;
+    let (there, here) = pair.channel().await;
+    let (ours, mut program) = UnixStream::pair().unwrap();
+    let local = LocalEnd::packets(ours.into()).unwrap();
+    let at_lamp = pair.lamp.carry(there, local).unwrap();
+    let (filled, is_filled) = tokio::sync::oneshot::channel();
+    let writing = tokio::task::spawn_blocking(move || {
+        let packet = [&1000_u16.to_be_bytes()[..], &[1; 1000]].concat();
+        let mut packets = 0;
+        program
+            .set_write_timeout(Some(Duration::from_secs(1)))
+            .unwrap();
+        // Until nothing more is taken anywhere.
+        while program.write_all(&packet).is_ok() {
+            packets += 1;
+        }
+        filled.send(()).unwrap();
+        // The end, or a reset: the local end is closed.
+        let _ = program.read(&mut [0; 1]);
+        packets
+    });
+    is_filled.await.unwrap();
+    // Too long for its framing.
+    here.send(&[0; 70_000]).await.unwrap();
+    let packets = soon(writing).await.unwrap();
+    let mut received = 0;
+    let error = loop {
+        match soon(here.receive()).await {
+            Ok(piece) => assert_eq!(piece, Received::Piece(vec![1; 1000].into())),
+            Err(error) => break error,
+        }
+        received += 1;
+    };
     assert!(
-        matches!(error, ChannelError::Gone | ChannelError::Lost(_)),
+        matches!(&error, ChannelError::Reset(why) if why.contains("a packet of more than")),
         "{error}"
     );
+    assert!(
+        received > 0 && received <= packets,
+        "{received} of {packets}"
+    );
+    drop(here);
+    let at_lamp = soon(at_lamp).await;
+    assert!(
+        matches!(at_lamp, Some(Carried::FailedHere(_))),
+        "{at_lamp:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_reads_no_more_and_still_writes_holds_nobody_up_and_learns_of_a_reset() {
+    let (mut pair, _events) = open_mesh().await;
+    let (there, here) = pair.channel().await;
+    let (near, program) = LocalEnd::pair(false).unwrap();
+    let at_lamp = pair.lamp.carry(there, near).unwrap();
+    let mut program = UnixStream::from(program);
+    program.shutdown(std::net::Shutdown::Read).unwrap();
+    let sending = async {
+        for _ in 0..256 {
+            here.send(&[0; PIECE_MAX]).await.unwrap();
+        }
+    };
+    soon(sending).await;
+    program.write_all(b"still").unwrap();
+    assert_eq!(
+        soon(here.receive()).await.unwrap(),
+        Received::Piece("still".into())
+    );
+    here.reset("enough");
+    assert_eq!(soon(at_lamp).await.unwrap().why(), "the other end: enough");
 }
 
 #[tokio::test]
@@ -168,7 +272,7 @@ async fn the_writer_of_a_pipe_that_nobody_reads_any_more_gets_to_know() {
     drop(reader);
     assert!(matches!(soon(at_desk).await, Some(Carried::ClosedHere)));
     let why = soon(at_lamp).await.unwrap().why();
-    assert_eq!(why, "closed");
+    assert_eq!(why, "the other end: closed");
     assert_eq!(
         writer.write(b"x").unwrap_err().kind(),
         std::io::ErrorKind::BrokenPipe
@@ -201,6 +305,89 @@ async fn packets_keep_their_limits_and_an_empty_one_is_one() {
         (program, holder)
     });
     drop(exchanged.await.unwrap());
+}
+
+#[tokio::test]
+async fn an_empty_packet_of_who_has_closed_already_is_not_taken_for_the_end() {
+    let (mut pair, _events) = open_mesh().await;
+    let (there, here) = pair.channel().await;
+    let (near, program) = LocalEnd::pair(true).unwrap();
+    for packet in [&b"one"[..], b"", b"", b"three"] {
+        rustix::net::send(&program, packet, rustix::net::SendFlags::empty()).unwrap();
+    }
+    drop(program);
+    let _carried = pair.lamp.carry(there, near).unwrap();
+    for packet in ["one", "", "", "three"] {
+        assert_eq!(
+            soon(here.receive()).await.unwrap(),
+            Received::Piece(packet.into())
+        );
+    }
+    assert_eq!(soon(here.receive()).await.unwrap(), Received::End);
+}
+
+#[tokio::test]
+async fn a_socket_that_gets_credentials_with_each_read_is_carried() {
+    let (mut pair, _events) = open_mesh().await;
+    for packets in [false, true] {
+        let (there, here) = pair.channel().await;
+        let (ours, program) = match packets {
+            false => UnixStream::pair()
+                .map(|(a, b)| (OwnedFd::from(a), OwnedFd::from(b)))
+                .unwrap(),
+            true => {
+                let pair = std::os::unix::net::UnixDatagram::pair();
+                pair.map(|(a, b)| (OwnedFd::from(a), OwnedFd::from(b)))
+                    .unwrap()
+            }
+        };
+        rustix::net::sockopt::set_socket_passcred(&ours, true).unwrap();
+        let _carried = pair
+            .lamp
+            .carry(there, LocalEnd::socket(ours).unwrap())
+            .unwrap();
+        rustix::net::send(&program, b"octets", rustix::net::SendFlags::empty()).unwrap();
+        assert_eq!(
+            soon(here.receive()).await.unwrap(),
+            Received::Piece("octets".into())
+        );
+    }
+}
+
+#[tokio::test]
+async fn datagrams_that_nobody_takes_are_lost_and_end_nothing() {
+    use tokio::net::UdpSocket;
+    let (mut pair, _events) = open_mesh().await;
+    let (there, here) = pair.channel().await;
+    let ours = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let theirs = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (near, far) = (ours.local_addr().unwrap(), theirs.local_addr().unwrap());
+    ours.connect(far).unwrap();
+    drop(theirs);
+    let _carried = pair
+        .lamp
+        .carry(there, LocalEnd::socket(ours.into()).unwrap())
+        .unwrap();
+    for _ in 0..16 {
+        here.send(b"to nobody").await.unwrap();
+    }
+    let theirs = UdpSocket::bind(far).await.unwrap();
+    let mut buffer = [0; 64];
+    let arriving = async {
+        loop {
+            here.send(b"to somebody").await.unwrap();
+            let once = timeout(Duration::from_millis(100), theirs.recv(&mut buffer)).await;
+            if once.is_ok_and(|received| received.unwrap() == b"to somebody".len()) {
+                return;
+            }
+        }
+    };
+    soon(arriving).await;
+    theirs.send_to(b"back", near).await.unwrap();
+    assert_eq!(
+        soon(here.receive()).await.unwrap(),
+        Received::Piece("back".into())
+    );
 }
 
 #[tokio::test]
@@ -254,9 +441,14 @@ async fn a_descriptor_inside_of_a_socket_ends_its_carrying() {
 async fn a_slow_reader_holds_up_its_own_channel_alone() {
     let (mut pair, _events) = open_mesh().await;
     let (slow, _not_read) = pair.channel().await;
-    let filling = tokio::spawn(async move {
-        loop {
-            slow.send(&[0; 65_536]).await.unwrap();
+    let filled = Arc::new(AtomicUsize::new(0));
+    let filling = tokio::spawn({
+        let filled = Arc::clone(&filled);
+        async move {
+            loop {
+                slow.send(&[0; 65_536]).await.unwrap();
+                filled.fetch_add(1, Ordering::Relaxed);
+            }
         }
     });
     let (there, here) = pair.channel().await;
@@ -275,6 +467,9 @@ async fn a_slow_reader_holds_up_its_own_channel_alone() {
     sending.await.unwrap();
     pair.desk.ping(pair.lamp.id()).await.unwrap();
     assert!(!filling.is_finished());
+    // Only as much as buffers hold: far less than the other channel has carried meanwhile.
+    let filled = filled.load(Ordering::Relaxed);
+    assert!(filled > 0 && filled < 192, "{filled} pieces");
     filling.abort();
 }
 

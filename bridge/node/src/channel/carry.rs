@@ -1,7 +1,8 @@
 //! Carries a channel to and from a local end, until both directions are over.
 //!
 //! Model: two loops in one task, one for each direction. The end of one direction ends that direction at the other
-//! machine; a local end that takes no more, or fails, resets the channel when what it wrote before is sent.
+//! machine; a local end that takes no more, or fails, resets the channel when what it wrote before is sent. The other end
+//! has [`CLOSE_TIME_MAX`] to take that.
 //! Invariants: CARRY-1. The local end is closed when the carrying returns. CARRY-2. A slow end holds up its own channel
 //! and nothing else: nothing is read that cannot be written.
 //! Limits: those of `pipe`; a packet in RFC 4571 framing is at most 64 KiB.
@@ -9,9 +10,13 @@
 
 use std::io;
 use std::pin::pin;
+use std::time::Duration;
 
-use super::local::{LocalEnd, LocalKind, Read, Registered};
+use tokio::time::timeout;
+
+use super::local::{LocalEnd, LocalKind};
 use super::pipe::{Channel, ChannelError, Received};
+use super::registered::{Read, Registered};
 use crate::connection::with_scratch;
 
 /// How a carried channel came to its end.
@@ -36,7 +41,7 @@ impl Carried {
             Self::Ended => "ended".to_owned(),
             Self::ClosedHere => "closed".to_owned(),
             Self::FailedHere(error) => error.to_string(),
-            Self::Failed(ChannelError::Reset(why)) => why.clone(),
+            Self::Failed(ChannelError::Reset(why)) => format!("the other end: {why}"),
             Self::Failed(error) => error.to_string(),
         }
     }
@@ -60,7 +65,7 @@ pub(super) async fn carry(channel: Channel, local: LocalEnd) -> Carried {
     let local = match local.register() {
         Ok(local) => local,
         Err(error) => {
-            channel.reset(&error.to_string());
+            close(&channel, &error.to_string()).await;
             return Carried::FailedHere(error);
         }
     };
@@ -68,19 +73,18 @@ pub(super) async fn carry(channel: Channel, local: LocalEnd) -> Carried {
         Ok(Inward::Ended) => Carried::Ended,
         Ok(Inward::Closed) => {
             drop(local);
-            channel.reset("closed");
-            drain(&channel).await;
+            close(&channel, "closed").await;
             Carried::ClosedHere
         }
         Err(Stop::Local(error)) => {
             drop(local);
-            channel.reset(&error.to_string());
+            close(&channel, &error.to_string()).await;
             Carried::FailedHere(error)
         }
         Err(Stop::Channel(error)) => {
             drop(local);
             if let ChannelError::Malformed(_) = error {
-                channel.reset("malformed");
+                close(&channel, "malformed").await;
             }
             Carried::Failed(error)
         }
@@ -98,18 +102,25 @@ async fn both(channel: &Channel, local: &Registered) -> Result<Inward, Stop> {
             return inward.await;
         }
     };
-    if let Inward::Closed = inward {
-        outward.await?;
-        return Ok(inward);
-    }
-    // The other end may still reset the channel, as when nobody reads there any more. Cancel-safe: it only waits.
+    // The other end may still reset the channel, as when nobody reads there any more. Cancel-safe: what is lost is what
+    // nobody takes.
     tokio::select! {
         biased;
         ended = outward => ended.map(|()| inward),
-        received = channel.receive() => Err(Stop::Channel(match received {
-            Ok(_) => ChannelError::Malformed("a piece behind the end".to_owned()),
-            Err(error) => error,
-        })),
+        error = failure(channel, &inward) => Err(Stop::Channel(error)),
+    }
+}
+
+/// Waits until the channel fails, when nothing more is taken from it.
+async fn failure(channel: &Channel, inward: &Inward) -> ChannelError {
+    let mut may_send = matches!(inward, Inward::Closed);
+    loop {
+        match channel.receive().await {
+            Ok(Received::Piece(_)) if may_send => {}
+            Ok(Received::End) if may_send => may_send = false,
+            Ok(_) => return ChannelError::Malformed("a piece behind the end".to_owned()),
+            Err(error) => return error,
+        }
     }
 }
 
@@ -191,9 +202,14 @@ async fn inward(channel: &Channel, local: &Registered) -> Result<Inward, Stop> {
     }
 }
 
-/// Takes what still comes, so that closing the socket does not discard what the other end has not read yet.
-async fn drain(channel: &Channel) {
-    while channel.receive().await.is_ok() {}
+/// Resets the channel, and takes what still comes until the other end closes it, so that closing the socket here does not
+/// discard what the other end has not read yet.
+async fn close(channel: &Channel, why: &str) {
+    channel.reset(why);
+    let reading = async { while channel.receive().await.is_ok() {} };
+    let closing = async { tokio::join!(channel.flush(0), reading) };
+    // The other end may be gone, or take nothing.
+    let _ = timeout(CLOSE_TIME_MAX, closing).await;
 }
 
 fn is_closed(error: &io::Error) -> bool {
@@ -202,3 +218,6 @@ fn is_closed(error: &io::Error) -> bool {
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
     )
 }
+
+/// For the other end to take a reset, and to close the connection.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);

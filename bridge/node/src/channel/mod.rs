@@ -3,7 +3,8 @@
 //! Model: a channel is a further connection to the mailbox of a peer, opened with a ticket (`tickets.rs`) that the peer
 //! gave in a message. It has its own flow control, that of TCP, and its own end in each direction, so what is much or
 //! slow does not delay messages. [`Channels`] has what all channels of a node share. `request` asks a peer for a
-//! channel, `pipe` is one, `slots` counts them, `kind` and `local` are descriptors of this machine, and `carry` connects the two.
+//! channel, `pipe` is one, `slots` counts them, `kind` and `local` are descriptors of this machine, `registered` reads
+//! and writes those, and `carry` connects the two.
 //! Invariants: CHANNELS-1. A channel is carried by a thread of its own for all channels, so that bulk does not hold up
 //! what the program's threads do. CHANNELS-2. When a peer leaves, its channels, its tickets and the requests to it end.
 //! Limits: those of `slots`, `tickets`, `pipe` and `request`.
@@ -14,12 +15,13 @@ mod carry;
 mod kind;
 mod local;
 mod pipe;
+mod registered;
 mod registration;
 mod request;
 mod slots;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
 use bytes::Bytes;
@@ -48,7 +50,7 @@ pub(crate) struct Channels {
     pub(crate) slots: ChannelSlots,
     pub(crate) tickets: TicketTable,
     asked: Mutex<Asked>,
-    carrier: OnceLock<Handle>,
+    carrier: Mutex<Option<Handle>>,
     stop: CancellationToken,
 }
 
@@ -74,7 +76,7 @@ impl Channels {
             slots: ChannelSlots::default(),
             tickets: TicketTable::default(),
             asked: Mutex::default(),
-            carrier: OnceLock::new(),
+            carrier: Mutex::default(),
             stop,
         }
     }
@@ -155,17 +157,18 @@ impl Channels {
     }
 
     /// The runtime that carries channels: its thread starts with the first one, and ends with the node.
-    fn carrier(&self) -> io::Result<&Handle> {
-        if let Some(carrier) = self.carrier.get() {
-            return Ok(carrier);
+    fn carrier(&self) -> io::Result<Handle> {
+        let mut carrier = self.carrier.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(carrier) = &*carrier {
+            return Ok(carrier.clone());
         }
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let stop = self.stop.clone();
         let run = move || runtime.block_on(stop.cancelled());
         thread::Builder::new().name("channels".into()).spawn(run)?;
-        // A second one that was made at the same time ends with the node, without any work.
-        Ok(self.carrier.get_or_init(|| handle))
+        *carrier = Some(handle.clone());
+        Ok(handle)
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked> {

@@ -56,7 +56,7 @@ pub enum ChannelError {
     #[error("the connection is lost: {0}")]
     Lost(#[source] io::Error),
     /// The other end sent what is not in the protocol.
-    #[error("the other end sent what no channel has: {0}")]
+    #[error("the other end sent something that is not part of the channel protocol: {0}")]
     Malformed(String),
     /// The caller's fault: a piece is too long. Nothing was sent.
     #[error("a piece of {len} octets, {PIECE_MAX} are allowed")]
@@ -113,10 +113,10 @@ impl Channel {
 
     /// Says that nothing more is taken or sent, as far as the socket takes it at once. The channel is over.
     pub fn reset(&self, why: &str) {
-        let mut codec = self.codec();
-        if codec.send_reset(why).is_ok() {
+        let queued = self.codec().send_reset(why);
+        if queued.is_ok() {
             // The other end sees the end of the connection in any case.
-            let _ = write_some(&self.stream, &mut codec);
+            let _ = self.write_some();
         }
     }
 
@@ -129,9 +129,17 @@ impl Channel {
             if let Some(received) = self.next()? {
                 return Ok(received);
             }
-            // What the codec answers by itself; seldom there is anything.
-            self.flush(QUEUED_MAX).await?;
-            self.until_gone(self.stream.readable()).await?;
+            // Never waits for writing alone: if both ends did, neither would read.
+            let left = self.write_some()?;
+            // Cancel-safe: all only wait.
+            tokio::select! {
+                ready = self.stream.readable() => ready.map_err(ChannelError::Lost)?,
+                ready = self.stream.writable(), if left > 0 => {
+                    ready.map_err(ChannelError::Lost)?;
+                    continue;
+                }
+                () = self.gone.cancelled() => return Err(ChannelError::Gone),
+            }
             with_scratch(|scratch| match try_read(&self.stream, scratch) {
                 Ok(Some(len)) => self.codec().handle_input(&scratch[..len]).map_err(lost),
                 Ok(None) => Ok(()),
@@ -155,23 +163,28 @@ impl Channel {
     /// Writes until at most `rest` octets wait.
     pub(crate) async fn flush(&self, rest: usize) -> Result<(), ChannelError> {
         loop {
-            let left = write_some(&self.stream, &mut self.codec()).map_err(ChannelError::Lost)?;
-            if left <= rest {
+            if self.write_some()? <= rest {
                 return Ok(());
             }
-            self.until_gone(self.stream.writable()).await?;
+            // Cancel-safe: both only wait.
+            tokio::select! {
+                ready = self.stream.writable() => ready.map_err(ChannelError::Lost)?,
+                () = self.gone.cancelled() => return Err(ChannelError::Gone),
+            }
         }
     }
 
-    async fn until_gone(
-        &self,
-        ready: impl Future<Output = io::Result<()>>,
-    ) -> Result<(), ChannelError> {
-        // Cancel-safe: both only wait.
-        tokio::select! {
-            ready = ready => ready.map_err(ChannelError::Lost),
-            () = self.gone.cancelled() => Err(ChannelError::Gone),
+    /// Writes what the socket takes at once; the octets that are left.
+    fn write_some(&self) -> Result<usize, ChannelError> {
+        let mut codec = self.codec();
+        while codec.output_len() > 0 {
+            match self.stream.try_write(codec.output()) {
+                Ok(len) => codec.consume_output(len),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(ChannelError::Lost(error)),
+            }
         }
+        Ok(codec.output_len())
     }
 
     /// What has come already.
@@ -191,18 +204,6 @@ impl Channel {
     fn codec(&self) -> MutexGuard<'_, Connection> {
         self.codec.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Writes what the socket takes at once; the octets that are left.
-fn write_some(stream: &TcpStream, codec: &mut Connection) -> io::Result<usize> {
-    while codec.output_len() > 0 {
-        match stream.try_write(codec.output()) {
-            Ok(len) => codec.consume_output(len),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(codec.output_len())
 }
 
 fn lost(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ChannelError {
