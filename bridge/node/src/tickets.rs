@@ -3,7 +3,7 @@
 //! Model: a [`Ticket`] is 16 random octets that this node gives to one peer in a message. The peer opens a further
 //! connection to the mailbox whose identity is the ticket; the first connection that shows it takes what was issued with
 //! it, the [claim](Tickets::redeem).
-//! Invariants: TICKET-1. A ticket is redeemed at most once, and not later than [`TICKET_TIME_MAX`] after it was issued.
+//! Invariants: TICKET-1. A ticket is redeemed at most once, and not later than the time that was set when it was issued.
 //! TICKET-2. On a secure mesh only a connection that proved the key of the ticket's peer redeems it. TICKET-3. When a
 //! peer leaves, none of its tickets can be redeemed any more.
 //! Limits: [`TICKETS_PER_PEER_MAX`] for each peer that are not redeemed; a further one is not issued (`Busy`).
@@ -106,10 +106,10 @@ impl<T> Default for Tickets<T> {
 }
 
 impl<T> Tickets<T> {
-    /// Issues a ticket to a peer; `false` if it has too many already, or the ticket is there.
+    /// Issues a ticket to a peer that is good until then; `false` if it has too many already, or the ticket is there.
     pub fn issue(
         &mut self,
-        now: Instant,
+        (now, until): (Instant, Instant),
         ticket: Ticket,
         (peer, key): (PeerId, Option<PublicKey>),
         claim: T,
@@ -119,7 +119,6 @@ impl<T> Tickets<T> {
         if of_peer >= TICKETS_PER_PEER_MAX || self.issued.contains_key(&ticket) {
             return false;
         }
-        let until = now + TICKET_TIME_MAX;
         let issued = Issued {
             peer,
             key,
@@ -160,14 +159,16 @@ impl<T> Tickets<T> {
 }
 
 impl TicketTable {
-    /// Issues a ticket; the receiver gets the connection that shows it.
+    /// Issues a ticket that is good for this long; the receiver gets the connection that shows it.
     pub(crate) fn issue(
         &self,
         ticket: Ticket,
         to: (PeerId, Option<PublicKey>),
+        time_max: Duration,
     ) -> Option<oneshot::Receiver<Arrival>> {
         let (claim, arrived) = oneshot::channel();
-        self.with(|tickets| tickets.issue(clock::now(), ticket, to, claim))
+        let now = clock::now();
+        self.with(|tickets| tickets.issue((now, now + time_max), ticket, to, claim))
             .then_some(arrived)
     }
 
@@ -201,7 +202,7 @@ impl TicketTable {
 /// The first octet of a ticket as an identity. Nodes have 1.
 const MARK: u8 = 2;
 
-/// How long a ticket can be redeemed: a message and a handshake take less.
+/// How long a ticket of a request can be redeemed: a message and a handshake take less.
 pub const TICKET_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Tickets of one peer that are not redeemed: eight messages with 16 descriptors each.
@@ -219,11 +220,15 @@ mod tests {
         Some(zocp_zmtp::KeyPair::from_secret(&[number; 32]).public())
     }
 
+    fn for_request(now: Instant) -> (Instant, Instant) {
+        (now, now + TICKET_TIME_MAX)
+    }
+
     #[test]
     fn a_ticket_is_good_once() {
         let (mut tickets, now) = (Tickets::default(), clock::now());
-        assert!(tickets.issue(now, FIRST, (LAMP, None), "claim"));
-        assert!(!tickets.issue(now, FIRST, (LAMP, None), "again"));
+        assert!(tickets.issue(for_request(now), FIRST, (LAMP, None), "claim"));
+        assert!(!tickets.issue(for_request(now), FIRST, (LAMP, None), "again"));
         assert_eq!(tickets.redeem(now, FIRST, None), Some("claim"));
         assert_eq!(tickets.redeem(now, FIRST, None), None);
     }
@@ -231,7 +236,7 @@ mod tests {
     #[test]
     fn a_ticket_is_good_for_five_seconds() {
         let (mut tickets, now) = (Tickets::default(), clock::now());
-        assert!(tickets.issue(now, FIRST, (LAMP, None), ()));
+        assert!(tickets.issue(for_request(now), FIRST, (LAMP, None), ()));
         let late = now + TICKET_TIME_MAX;
         assert!(tickets.admits(late - Duration::from_millis(1), FIRST, None));
         assert!(!tickets.admits(late, FIRST, None));
@@ -239,9 +244,21 @@ mod tests {
     }
 
     #[test]
+    fn a_ticket_is_good_for_as_long_as_was_set() {
+        let (mut tickets, now) = (Tickets::default(), clock::now());
+        let until = now + Duration::from_secs(60);
+        assert!(tickets.issue((now, until), FIRST, (LAMP, None), ()));
+        let second = Ticket::new([8; 16]);
+        assert!(tickets.issue(for_request(now), second, (LAMP, None), ()));
+        let late = until - Duration::from_millis(1);
+        assert_eq!(tickets.redeem(late, second, None), None);
+        assert_eq!(tickets.redeem(late, FIRST, None), Some(()));
+    }
+
+    #[test]
     fn a_ticket_is_for_one_key() {
         let (mut tickets, now) = (Tickets::default(), clock::now());
-        assert!(tickets.issue(now, FIRST, (LAMP, key(1)), ()));
+        assert!(tickets.issue(for_request(now), FIRST, (LAMP, key(1)), ()));
         assert_eq!(tickets.redeem(now, FIRST, key(2)), None);
         assert_eq!(tickets.redeem(now, FIRST, None), None);
         assert_eq!(tickets.redeem(now, FIRST, key(1)), Some(()));
@@ -251,8 +268,8 @@ mod tests {
     fn the_tickets_of_who_leaves_are_void_and_those_of_others_are_not() {
         let (mut tickets, now) = (Tickets::default(), clock::now());
         let second = Ticket::new([8; 16]);
-        assert!(tickets.issue(now, FIRST, (LAMP, None), ()));
-        assert!(tickets.issue(now, second, (DESK, None), ()));
+        assert!(tickets.issue(for_request(now), FIRST, (LAMP, None), ()));
+        assert!(tickets.issue(for_request(now), second, (DESK, None), ()));
         tickets.forget(LAMP);
         assert_eq!(tickets.redeem(now, FIRST, None), None);
         assert_eq!(tickets.redeem(now, second, None), Some(()));
@@ -267,12 +284,12 @@ mod tests {
             Ticket::new(octets)
         };
         for number in 0..TICKETS_PER_PEER_MAX {
-            assert!(tickets.issue(now, ticket(number), (LAMP, None), ()));
+            assert!(tickets.issue(for_request(now), ticket(number), (LAMP, None), ()));
         }
-        assert!(!tickets.issue(now, FIRST, (LAMP, None), ()));
-        assert!(tickets.issue(now, FIRST, (DESK, None), ()));
+        assert!(!tickets.issue(for_request(now), FIRST, (LAMP, None), ()));
+        assert!(tickets.issue(for_request(now), FIRST, (DESK, None), ()));
         let later = now + TICKET_TIME_MAX;
-        assert!(tickets.issue(later, ticket(1 << 20), (LAMP, None), ()));
+        assert!(tickets.issue(for_request(later), ticket(1 << 20), (LAMP, None), ()));
     }
 
     #[test]

@@ -77,12 +77,15 @@ impl Book {
         match *operation {
             Operation::Issue { ticket, peer } => {
                 let peer_id = PeerId::new([peer; 16]);
-                if self
-                    .tickets
-                    .issue(now, named(ticket), (peer_id, None), ticket)
-                {
-                    self.known.retain(|(known, ..)| *known != ticket);
-                    self.known.push((ticket, peer, now + TICKET_TIME_MAX));
+                self.known.retain(|(.., until)| *until > now);
+                let of_peer = self.known.iter().filter(|(_, of, _)| *of == peer);
+                let is_there = self.known.iter().any(|(known, ..)| *known == ticket);
+                let until = now + TICKET_TIME_MAX;
+                let to = (peer_id, None);
+                let is_issued = self.tickets.issue((now, until), named(ticket), to, ticket);
+                assert_eq!(is_issued, of_peer.count() < 128 && !is_there);
+                if is_issued {
+                    self.known.push((ticket, peer, until));
                 }
             }
             Operation::Redeem { ticket } => {

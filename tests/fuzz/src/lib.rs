@@ -45,6 +45,7 @@ pub mod zocp_json;
 pub mod zocp_message;
 pub mod zocp_operations;
 pub mod zre_frame;
+pub mod zre_gossip;
 pub mod zre_operations;
 
 /// Prints what a target does, where `ZOCP_FUZZ_SHOW` is set: what an input means is seldom seen in its octets.
@@ -82,5 +83,6 @@ pub const TARGETS: &[(&str, Run)] = &[
     ("zocp_message", zocp_message::run),
     ("zocp_operations", zocp_operations::run),
     ("zre_frame", zre_frame::run),
+    ("zre_gossip", zre_gossip::run),
     ("zre_operations", zre_operations::run),
 ];

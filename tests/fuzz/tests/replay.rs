@@ -53,6 +53,7 @@ replays! {
     what_was_found_for_messages_of_zocp_holds: "zocp_message";
     what_was_found_for_operations_of_zocp_holds: "zocp_operations";
     what_was_found_for_frames_of_zre_holds: "zre_frame";
+    what_was_found_for_gossip_holds: "zre_gossip";
     what_was_found_for_operations_of_zre_holds: "zre_operations";
 }
 

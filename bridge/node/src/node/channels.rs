@@ -1,6 +1,7 @@
 //! Channels to other nodes.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -23,6 +24,7 @@ pub struct OfferedChannel {
     peer: PeerId,
     ticket: Ticket,
     slot: Option<ChannelSlot>,
+    time_max: Duration,
     arrived: oneshot::Receiver<Arrival>,
 }
 
@@ -36,9 +38,9 @@ impl OfferedChannel {
     /// Waits until the peer has opened the channel.
     ///
     /// # Errors
-    /// `Timeout` when it did not within [`TICKET_TIME_MAX`]; `NodeGone`.
+    /// `Timeout` when it did not as long as the ticket is good; `NodeGone`.
     pub async fn opened(mut self) -> Result<Channel, NodeError> {
-        match timeout(TICKET_TIME_MAX, &mut self.arrived).await {
+        match timeout(self.time_max, &mut self.arrived).await {
             Ok(Ok(arrival)) => self.channel(arrival),
             Ok(Err(_)) => Err(NodeError::NodeGone(self.peer)),
             Err(_) => Err(NodeError::Timeout),
@@ -126,10 +128,11 @@ impl Node {
     /// `NoChannels`; `Busy` when the peer has too many channels; `NodeGone`; `Closed`.
     pub async fn offer_channel(&self, peer: PeerId) -> Result<OfferedChannel, NodeError> {
         let info = self.with_channels(peer).await?;
-        self.try_offer_channel(peer, info.key)
+        self.try_offer_channel(peer, info.key, TICKET_TIME_MAX)
     }
 
-    /// As [`offer_channel`](Self::offer_channel), to a peer that knows channels and has this key.
+    /// As [`offer_channel`](Self::offer_channel), to a peer that knows channels and has this key. The ticket is good for
+    /// `time_max`.
     ///
     /// # Errors
     /// `Busy`; `NodeGone`.
@@ -138,18 +141,20 @@ impl Node {
         &self,
         peer: PeerId,
         key: Option<PublicKey>,
+        time_max: Duration,
     ) -> Result<OfferedChannel, NodeError> {
         let channels = &self.shared.channels;
         let slot = channels.slots.take(peer)?;
         let mut octets = [0; 16];
         getrandom::fill(&mut octets).map_err(|_| NodeError::Busy)?;
         let ticket = Ticket::new(octets);
-        let arrived = channels.tickets.issue(ticket, (peer, key));
+        let arrived = channels.tickets.issue(ticket, (peer, key), time_max);
         Ok(OfferedChannel {
             node: self.clone(),
             peer,
             ticket,
             slot: Some(slot),
+            time_max,
             arrived: arrived.ok_or(NodeError::Busy)?,
         })
     }

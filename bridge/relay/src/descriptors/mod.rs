@@ -19,6 +19,7 @@ mod waiting;
 use std::{
     fmt, io,
     os::fd::{AsFd, OwnedFd},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -178,7 +179,9 @@ impl Departures for Porter {
         let notes = fds.iter().zip(&kinds).map(|(fd, kind)| {
             let failed = |error: io::Error| Refusal::Failed(error.to_string());
             let (kind, sent) = Sent::new(fd, kind).map_err(failed)?;
-            let offered = self.node.try_offer_channel(peer.id, peer.key);
+            let offered = self
+                .node
+                .try_offer_channel(peer.id, peer.key, NOTE_TIME_MAX);
             let offered = offered.map_err(|error| refused(&error, peer))?;
             let ticket = offered.ticket();
             let porter = self.clone();
@@ -292,6 +295,8 @@ fn refused(error: &NodeError, peer: &Remote) -> Refusal {
 
 /// Descriptors of one message, as a bus allows them.
 const DESCRIPTORS_MAX: usize = 16;
+/// How long a ticket of a note can be redeemed: its message may wait in the queues of both bridges, behind others.
+const NOTE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// For simulations, in which there are no channels.
 #[cfg(any(test, feature = "testing"))]
