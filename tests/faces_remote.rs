@@ -39,7 +39,7 @@ fn a_synthesizer_of_python_is_a_node_as_it_describes_itself_and_again_when_it_wa
         let bridge = Bridge::start(ZOCP, &desk, "desk", &[]).await;
         // The face is there first, and waits.
         let face = face(&foh, "synth", &format!("http://{address}:8080"));
-        face.says("the program cannot be followed").await;
+        face.says("the OSCQuery server cannot be read").await;
         let mut first = synth(&studio, &address).await;
         bridge.bus.appears("org.z25.Zocp1.Node.synth").await;
         let node = bridge.bus.node("synth");
@@ -58,7 +58,7 @@ fn a_synthesizer_of_python_is_a_node_as_it_describes_itself_and_again_when_it_wa
         node.child("reverb").becomes("mix", 0.25).await;
 
         drop(first);
-        face.says("the program cannot be followed").await;
+        face.says("the OSCQuery server cannot be read").await;
         // What is set meanwhile is sent when it is here again.
         zocp(&["set", "synth", "filter.cutoff", "0.375"])
             .run()

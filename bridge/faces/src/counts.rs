@@ -28,7 +28,12 @@ pub(crate) struct Counts {
 impl Counts {
     /// Something was refused.
     pub(crate) fn refuse(&mut self, reason: &str) {
-        self.refused += 1;
+        self.refuse_all(1, reason);
+    }
+
+    /// So many things were refused for the same reason.
+    pub(crate) fn refuse_all(&mut self, count: u64, reason: &str) {
+        self.refused += count;
         let shown = reason.chars().filter(|one| !one.is_control());
         self.reason = shown.take(TEXT_LEN_MAX / 4).collect();
         tracing::debug!(reason = %self.reason, "refused");

@@ -28,7 +28,8 @@ pub struct DmxOptions {
     pub patch: PathBuf,
     /// To whom it is sent; none: multicast, or who asks for it.
     pub send: Vec<Ipv4Addr>,
-    /// From whom packets are taken beside this machine; none: every host on the networks of the mesh.
+    /// From whom packets are taken; none: every host on the networks of the mesh, and this machine. With it, those of the
+    /// networks that it names and of 127.0.0.0/8 are accepted: name this machine's own network too if a program here sends.
     pub allow: Allow,
 }
 

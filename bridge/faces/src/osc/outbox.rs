@@ -8,7 +8,7 @@
 //! Limits: [`STATES_MAX`] states and [`EVENTS_MAX`] events wait; further ones are dropped and counted.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,8 +19,10 @@ use super::packet::{Arg, Message};
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     /// What waits. Nothing where it was taken back.
-    queue: Vec<Option<(Arc<str>, Vec<Arg>)>>,
-    /// Where in the queue each state is.
+    queue: VecDeque<Option<(Arc<str>, Vec<Arg>)>>,
+    /// How much was taken from the front of the queue.
+    taken: usize,
+    /// Where in the queue each state is, counted with what was taken.
     places: HashMap<Arc<str>, usize>,
     events: usize,
     touched: HashMap<Arc<str>, Touched>,
@@ -51,10 +53,11 @@ impl Outbox {
             return;
         }
         if let Some(place) = self.places.get(address) {
-            self.queue[*place] = Some((Arc::clone(address), args));
+            self.queue[*place - self.taken] = Some((Arc::clone(address), args));
         } else if self.places.len() < STATES_MAX {
-            self.places.insert(Arc::clone(address), self.queue.len());
-            self.queue.push(Some((Arc::clone(address), args)));
+            let place = self.taken + self.queue.len();
+            self.places.insert(Arc::clone(address), place);
+            self.queue.push_back(Some((Arc::clone(address), args)));
         } else {
             self.dropped += 1;
         }
@@ -83,13 +86,13 @@ impl Outbox {
             return;
         }
         self.events += 1;
-        self.queue.push(Some((Arc::clone(address), args)));
+        self.queue.push_back(Some((Arc::clone(address), args)));
     }
 
     /// The destination has sent this itself.
     pub(crate) fn touched(&mut self, now: Instant, address: &Arc<str>, sent: Vec<Arg>) {
         if let Some(place) = self.places.remove(address) {
-            self.queue[place] = None;
+            self.queue[place - self.taken] = None;
         }
         if self.touched.len() >= STATES_MAX && !self.touched.contains_key(address) {
             return;
@@ -112,29 +115,54 @@ impl Outbox {
             self.held.remove(&(touched.until, address));
         }
         if let Some(place) = self.places.remove(address) {
-            self.queue[place] = None;
+            self.queue[place - self.taken] = None;
         }
     }
 
     /// What is to be sent now; empty before the tick.
     pub(crate) fn take(&mut self, now: Instant) -> Vec<Message> {
+        let mut messages = Vec::new();
+        self.take_while(now, |message| {
+            messages.push(message.clone());
+            true
+        });
+        messages
+    }
+
+    /// Gives what is to be sent now for as long as it is taken; the rest waits. Nothing before the tick. Returns how much
+    /// was taken.
+    pub(crate) fn take_while(
+        &mut self,
+        now: Instant,
+        mut put: impl FnMut(&Message) -> bool,
+    ) -> u64 {
         if self.next.is_some_and(|next| next > now) {
-            return Vec::new();
+            return 0;
         }
         self.release(now);
-        self.places.clear();
-        self.events = 0;
-        let waiting = self.queue.drain(..).flatten();
-        let messages: Vec<Message> = waiting
-            .map(|(address, args)| Message {
-                address: address.to_string(),
-                args,
-            })
-            .collect();
-        if !messages.is_empty() {
+        let mut count = 0;
+        while let Some(first) = self.queue.pop_front() {
+            if let Some((address, args)) = first {
+                let message = Message {
+                    address: address.to_string(),
+                    args,
+                };
+                if !put(&message) {
+                    self.queue.push_front(Some((address, message.args)));
+                    break;
+                }
+                count += 1;
+                match self.places.get(&address) {
+                    Some(place) if *place == self.taken => drop(self.places.remove(&address)),
+                    _ => self.events -= 1,
+                }
+            }
+            self.taken += 1;
+        }
+        if count > 0 {
             self.next = Some(now + TICK);
         }
-        messages
+        count
     }
 
     /// What was held back long enough is queued, if it is news to the destination.

@@ -9,6 +9,11 @@
 //! Not here: framing in streams, see `stream`; patterns, see `pattern`; what arguments mean, see `types`.
 //! Spec: OSC 1.0, and the types of OSC 1.1.
 
+mod packing;
+
+pub(crate) use self::packing::Packing;
+pub use self::packing::packets;
+
 /// One argument of a message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Arg {
@@ -299,47 +304,6 @@ pub fn encode(message: &Message, packet: &mut Vec<u8>) {
             Arg::Bool(_) | Arg::Nil | Arg::Impulse | Arg::ArrayBegin | Arg::ArrayEnd => {}
         }
     }
-}
-
-/// Messages as packets: a single one as it is, several as bundles of at most `len_max` octets that take effect at
-/// once. A message that is longer alone has a packet of its own.
-pub fn packets<'a>(
-    messages: impl IntoIterator<Item = &'a Message>,
-    len_max: usize,
-) -> Vec<Vec<u8>> {
-    let mut packets = Vec::new();
-    let mut elements: Vec<Vec<u8>> = Vec::new();
-    let mut len = HEADER_LEN;
-    for message in messages {
-        let mut element = Vec::new();
-        encode(message, &mut element);
-        if len + 4 + element.len() > len_max && !elements.is_empty() {
-            packets.push(packet_of(&mut elements));
-            len = HEADER_LEN;
-        }
-        len += 4 + element.len();
-        elements.push(element);
-    }
-    if !elements.is_empty() {
-        packets.push(packet_of(&mut elements));
-    }
-    packets
-}
-
-fn packet_of(elements: &mut Vec<Vec<u8>>) -> Vec<u8> {
-    if elements.len() == 1
-        && let Some(only) = elements.pop()
-    {
-        return only;
-    }
-    let mut packet = BUNDLE.to_vec();
-    packet.extend(AT_ONCE.to_be_bytes());
-    for element in elements.drain(..) {
-        let len = u32::try_from(element.len()).unwrap_or(u32::MAX);
-        packet.extend(len.to_be_bytes());
-        packet.extend(element);
-    }
-    packet
 }
 
 fn put_text(packet: &mut Vec<u8>, text: &str) {

@@ -2,11 +2,7 @@
 //!
 //! Model: as in `run`. What was learned is written to a file a second later, as a whole and in the place of the old one.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, path::PathBuf, time::Instant};
 
 use tokio::{
     sync::mpsc,
@@ -162,11 +158,13 @@ impl Running {
         tokio::pin!(shutdown);
         let mut buffer = vec![0; PACKET_LEN_MAX];
         let jobs = self.worker.jobs.clone();
+        let through = self.through.clone();
         let mut seconds = interval(COUNTS_INTERVAL);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_full = self.flush().await;
             let deadline = self.deadline(is_full);
+            let is_blocked = self.is_here && !self.takes();
             // Each branch is cancel-safe: receiving, and sleeping.
             tokio::select! {
                 () = &mut shutdown => {
@@ -175,11 +173,12 @@ impl Running {
                 }
                 received = self.senders.main.recv_from(&mut buffer) => self.datagrams(received, &mut buffer),
                 event = events.next() => self.event(event.ok_or(FaceError::Ended)?),
-                Some(input) = self.described.recv() => self.described(input).await?,
+                Some(input) = self.described.recv() => self.described(input).await,
                 place = jobs.reserve(), if is_full => {
                     // There is a place now: it is taken when what is due is handed over.
                     drop(place);
                 }
+                place = through.reserve(), if is_blocked => drop(place),
                 () = sleep_until(deadline.into()) => {}
                 _ = seconds.tick() => self.second().await,
             }
@@ -193,25 +192,27 @@ impl Running {
         }
     }
 
-    async fn described(&mut self, input: RemoteInput) -> Result<(), FaceError> {
+    async fn described(&mut self, input: RemoteInput) {
+        let was_here = self.is_here;
         match input {
             RemoteInput::Here(None) => (self.remote, self.is_here) = (None, true),
             RemoteInput::Here(Some(remote)) => {
-                self.is_here = true;
-                self.remote = Some(self.senders.add(0, &remote.to_string()).await?);
-            }
-            RemoteInput::Tree(methods, left_out, says_changes) => {
-                if left_out > 0 {
-                    let reason = format!("{left_out} addresses that no capability can be");
-                    self.program.counts.refuse(&reason);
+                match self.senders.add(0, &remote.to_string()).await {
+                    Ok(remote) => (self.remote, self.is_here) = (Some(remote), true),
+                    Err(error) => {
+                        tracing::warn!(%remote, %error, "the program cannot be sent anything");
+                        (self.remote, self.is_here) = (None, false);
+                    }
                 }
-                self.program.described(now(), methods, says_changes);
             }
+            RemoteInput::Tree(description) => self.program.described(now(), description),
             RemoteInput::Packet(octets) => self.program.packet(now(), &octets),
             // Its values stay as they are until it is here again.
             RemoteInput::Gone => (self.remote, self.is_here) = (None, false),
         }
-        Ok(())
+        if self.is_here && !was_here {
+            self.program.here(now());
+        }
     }
 
     fn datagrams(&mut self, received: std::io::Result<(usize, SocketAddr)>, buffer: &mut [u8]) {
@@ -265,28 +266,25 @@ impl Running {
 
     /// What the program is to be sent, if it takes something: else the newest values wait.
     fn packets(&mut self, now: Now) -> Vec<Vec<u8>> {
+        let packets_max = match self.remote {
+            Some(_) => usize::MAX,
+            None => self.through.capacity(),
+        };
         match self.takes() {
-            true => self.program.packets(now, DATAGRAM_LEN),
+            true => self.program.packets(now, DATAGRAM_LEN, packets_max),
             false => Vec::new(),
         }
     }
 
+    /// Whether the program takes something now.
     fn takes(&self) -> bool {
-        self.is_here && (self.remote.is_some() || self.through.capacity() == PACKETS_MAX)
+        self.is_here && (self.remote.is_some() || self.through.capacity() > 0)
     }
 
     fn deadline(&self, is_full: bool) -> Instant {
         let now = now();
-        let (program, node) = self.program.poll_timeout(now);
+        let (program, node) = self.program.poll_timeout(now, self.takes());
         let node = node.filter(|_| !is_full);
-        let pause = match self.is_here {
-            true => TAKING_PAUSE,
-            false => IDLE,
-        };
-        let program = program.map(|due| match self.takes() {
-            true => due,
-            false => due.max(now.instant + pause),
-        });
         let due = program.into_iter().chain(node).min();
         due.unwrap_or(now.instant + IDLE)
     }
@@ -306,6 +304,3 @@ impl Running {
         }
     }
 }
-
-/// Before a program that takes nothing more is looked at again.
-const TAKING_PAUSE: Duration = Duration::from_millis(2);

@@ -8,7 +8,13 @@
 //! Not here: what a tree means, see `remote_tree`.
 //! Spec: OSCQuery proposal; RFC 6455, RFC 9110.
 
-use std::{collections::HashSet, io, net::SocketAddr, str::FromStr, time::Duration};
+use std::{
+    collections::HashSet,
+    io,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
 
 use futures_util::{SinkExt, StreamExt, future::OptionFuture};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -19,14 +25,17 @@ use tokio::{
     net::{TcpStream, lookup_host},
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, interval, sleep, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{self, Message, protocol::WebSocketConfig},
 };
 
-use super::remote_tree::{Host, Method, entries, host, is_change};
+use super::{
+    program::Description,
+    remote_tree::{Host, entries, host, is_change},
+};
 
 /// The address of a server, `http://HOST[:PORT]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,8 +78,8 @@ impl FromStr for QueryUrl {
 pub(crate) enum RemoteInput {
     /// The program is here: where it takes OSC with datagrams; `None`: through the client.
     Here(Option<SocketAddr>),
-    /// What it has; how many methods were left out; whether it says what changes.
-    Tree(Vec<Method>, u64, bool),
+    /// What it has.
+    Tree(Description),
     /// OSC that it sent.
     Packet(Vec<u8>),
     /// The program is gone.
@@ -129,7 +138,7 @@ impl RemoteQuery {
                     host,
                     port,
                     error = text,
-                    "the program cannot be followed; still trying"
+                    "the OSCQuery server cannot be read; trying again every second"
                 );
                 reported = text;
             }
@@ -141,24 +150,35 @@ impl RemoteQuery {
         &mut self,
         reported: &mut String,
     ) -> Result<std::convert::Infallible, RemoteError> {
-        let info = self.get("/?HOST_INFO").await?;
+        let (info, answered) = self.get("/?HOST_INFO").await?;
         let host = host(&info, self.url.port);
-        let osc = self.osc(&host).await?;
-        let mut socket = self.socket(&host).await?;
+        let osc = self.osc(&host, answered).await;
+        let mut socket = self.socket(&host, answered).await?;
         self.hand_over(RemoteInput::Here(osc)).await?;
         let mut listened = HashSet::new();
         self.read(&mut socket, &mut listened).await?;
-        tracing::info!(name = host.name, "the program is followed");
+        tracing::info!(name = host.name, "connected to the OSCQuery server");
         reported.clear();
         // Without a WebSocket nothing says what changes.
         let mut due = socket.is_none().then(|| Instant::now() + POLL_INTERVAL);
         let mut pings = interval(PING_INTERVAL);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_answered = true;
         loop {
             let has_socket = socket.is_some();
             let next: OptionFuture<_> = socket.as_mut().map(StreamExt::next).into();
             tokio::select! {
-                // Each is cancel safe: what is not taken stays in the socket, the channel or the interval.
+                // Each is cancel safe: what is not taken stays in the socket, the channel or the interval. A message comes
+                // before a ping, which asks whether one came; what comes before it is seldom.
+                biased;
+                packet = self.packets.recv() => {
+                    let packet = packet.ok_or(RemoteError::Ended)?;
+                    send(&mut socket, Message::binary(packet)).await?;
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    due = socket.is_none().then(|| Instant::now() + POLL_INTERVAL);
+                    self.read(&mut socket, &mut listened).await?;
+                }
                 Some(message) = next => {
                     is_answered = true;
                     match message.ok_or(RemoteError::Closed)?? {
@@ -170,14 +190,6 @@ impl RemoteQuery {
                         }
                         _ => {}
                     }
-                }
-                packet = self.packets.recv() => {
-                    let packet = packet.ok_or(RemoteError::Ended)?;
-                    send(&mut socket, Message::binary(packet)).await?;
-                }
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    due = socket.is_none().then(|| Instant::now() + POLL_INTERVAL);
-                    self.read(&mut socket, &mut listened).await?;
                 }
                 _ = pings.tick(), if has_socket => {
                     if !is_answered {
@@ -191,48 +203,20 @@ impl RemoteQuery {
     }
 
     /// Where the program takes OSC with datagrams.
-    async fn osc(&self, host: &Host) -> Result<Option<SocketAddr>, RemoteError> {
-        let Some((name, port)) = &host.osc else {
-            return Ok(None);
-        };
-        Ok(Some(self.resolve(name.as_deref(), *port).await?))
+    async fn osc(&self, host: &Host, answered: IpAddr) -> Option<SocketAddr> {
+        let (name, port) = host.osc.as_ref()?;
+        let places = resolve(name.as_deref(), *port, answered).await;
+        let alike = places.iter().find(|it| it.is_ipv4() == answered.is_ipv4());
+        alike.or_else(|| places.first()).copied()
     }
 
-    /// An address that the program says; one of its own loopback, or of none, means where it answered.
-    async fn resolve(&self, said: Option<&str>, port: u16) -> Result<SocketAddr, RemoteError> {
-        let answered = self.address(&self.url.host, self.url.port).await?.ip();
-        let ip = match said {
-            None => answered,
-            Some(said) => {
-                let ip = self
-                    .address(said, port)
-                    .await
-                    .map_or(answered, |it| it.ip());
-                let is_elsewhere =
-                    ip.is_unspecified() || (ip.is_loopback() && !answered.is_loopback());
-                if is_elsewhere { answered } else { ip }
-            }
-        };
-        Ok(SocketAddr::new(ip, port))
-    }
-
-    async fn address(&self, host: &str, port: u16) -> Result<SocketAddr, RemoteError> {
-        let place = match host.contains(':') && !host.starts_with('[') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
-        };
-        let mut found = lookup_host(place).await?;
-        let unknown = || io::Error::new(io::ErrorKind::NotFound, "no such host");
-        Ok(found.next().ok_or_else(unknown)?)
-    }
-
-    async fn socket(&self, host: &Host) -> Result<Option<Socket>, RemoteError> {
+    async fn socket(&self, host: &Host, answered: IpAddr) -> Result<Option<Socket>, RemoteError> {
         let Some((name, port)) = &host.web_socket else {
             return Ok(None);
         };
-        let address = self.resolve(name.as_deref(), *port).await?;
         let opened = timeout(ANSWER_MAX, async {
-            let stream = TcpStream::connect(address).await?;
+            let places = resolve(name.as_deref(), *port, answered).await;
+            let stream = TcpStream::connect(&places[..]).await?;
             stream.set_nodelay(true)?;
             let mut config = WebSocketConfig::default();
             config.max_message_size = Some(MESSAGE_LEN_MAX);
@@ -250,9 +234,10 @@ impl RemoteQuery {
         socket: &mut Option<Socket>,
         listened: &mut HashSet<String>,
     ) -> Result<(), RemoteError> {
-        let tree = self.get("/").await?;
+        let asked = Instant::now().into_std();
+        let (tree, _) = self.get("/").await?;
         let (methods, left_out) = entries(&tree);
-        if socket.is_some() {
+        if let Some(socket) = socket {
             let addresses: HashSet<String> =
                 methods.iter().map(|it| it.entry.address.clone()).collect();
             for (command, address) in addresses
@@ -265,12 +250,18 @@ impl RemoteQuery {
                 )
             {
                 let text = json!({"COMMAND": command, "DATA": address}).to_string();
-                send(socket, Message::text(text)).await?;
+                in_time(socket.feed(Message::text(text))).await?;
             }
+            in_time(socket.flush()).await?;
             *listened = addresses;
         }
-        let tree = RemoteInput::Tree(methods, left_out, socket.is_some());
-        self.hand_over(tree).await
+        let description = Description {
+            methods,
+            left_out,
+            says_changes: socket.is_some(),
+            asked,
+        };
+        self.hand_over(RemoteInput::Tree(description)).await
     }
 
     async fn hand_over(&self, input: RemoteInput) -> Result<(), RemoteError> {
@@ -280,14 +271,16 @@ impl RemoteQuery {
             .map_err(|_| RemoteError::Ended)
     }
 
-    async fn get(&self, path: &str) -> Result<Value, RemoteError> {
+    /// What the server answers, and from which address.
+    async fn get(&self, path: &str) -> Result<(Value, IpAddr), RemoteError> {
         let answer = timeout(ANSWER_MAX, self.ask(path));
         answer.await.map_err(|_| RemoteError::Late)?
     }
 
-    async fn ask(&self, path: &str) -> Result<Value, RemoteError> {
+    async fn ask(&self, path: &str) -> Result<(Value, IpAddr), RemoteError> {
         let QueryUrl { host, port } = &self.url;
-        let stream = TcpStream::connect(self.address(host, *port).await?).await?;
+        let stream = TcpStream::connect(format!("{host}:{port}")).await?;
+        let answered = stream.peer_addr()?.ip();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let request = Request::get(path).header(header::HOST, format!("{host}:{port}"));
         let request = request
@@ -302,7 +295,27 @@ impl RemoteQuery {
         }
         let body = Limited::new(response.into_body(), BODY_LEN_MAX).collect();
         let body = body.await.map_err(|_| RemoteError::Body)?;
-        Ok(serde_json::from_slice(&body.to_bytes())?)
+        Ok((serde_json::from_slice(&body.to_bytes())?, answered))
+    }
+}
+
+/// The addresses that a program says; one of its own loopback, or of none, means where it answered.
+async fn resolve(said: Option<&str>, port: u16, answered: IpAddr) -> Vec<SocketAddr> {
+    let said = said.map(|host| host.trim_start_matches('[').trim_end_matches(']'));
+    let found = match said {
+        Some(host) => lookup_host((host, port)).await.ok(),
+        None => None,
+    };
+    let is_elsewhere =
+        |ip: IpAddr| ip.is_unspecified() || (ip.is_loopback() && !answered.is_loopback());
+    let found = found.into_iter().flatten().map(|it| match it.ip() {
+        ip if is_elsewhere(ip) => SocketAddr::new(answered, port),
+        _ => it,
+    });
+    let found: Vec<SocketAddr> = found.collect();
+    match found.is_empty() {
+        true => vec![SocketAddr::new(answered, port)],
+        false => found,
     }
 }
 
@@ -310,8 +323,15 @@ async fn send(socket: &mut Option<Socket>, message: Message) -> Result<(), Remot
     let Some(socket) = socket else {
         return Ok(());
     };
-    let sent = timeout(ANSWER_MAX, socket.send(message));
-    Ok(sent.await.map_err(|_| RemoteError::Late)??)
+    in_time(socket.send(message)).await
+}
+
+/// Waits for a WebSocket to take something.
+async fn in_time(
+    taken: impl Future<Output = Result<(), tungstenite::Error>>,
+) -> Result<(), RemoteError> {
+    let taken = timeout(ANSWER_MAX, taken).await;
+    Ok(taken.map_err(|_| RemoteError::Late)??)
 }
 
 /// Octets of an answer.

@@ -1,13 +1,18 @@
 //! What another program's OSCQuery server says, as entries of a map.
 //!
-//! Model: [`host`] reads HOST_INFO, [`entries`] a description with all that is below it, [`notice`] a text of its
-//! WebSocket. A method whose type no capability has is left out and counted.
-//! Limits: [`ENTRIES_MAX`] methods; further ones are left out and counted. The text was bounded before it was read.
+//! Model: [`host`] reads HOST_INFO, [`entries`] a description with all that is below it, and [`is_change`] reads a text
+//! of its WebSocket. A method whose type no capability has is left out.
+//! Limits: [`ENTRIES_MAX`] methods; further ones are left out. The text was bounded before it was read.
 //! Spec: OSCQuery proposal (Vidvox, 2018), docs/reference/osc.md, "A foreign tree"
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::map::{Direction, ENTRIES_MAX, Entry, is_address};
+use super::{
+    map::{Direction, ENTRIES_MAX, Entry, is_address},
+    types::vector_hint,
+};
 
 /// What a server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +55,9 @@ pub(crate) fn host(info: &Value, port: u16) -> Host {
     }
 }
 
-/// The methods of a description, and how many were left out.
-pub(crate) fn entries(description: &Value) -> (Vec<Method>, u64) {
-    let (mut methods, mut left_out) = (Vec::new(), 0);
+/// The methods of a description, and the addresses of those that were left out.
+pub(crate) fn entries(description: &Value) -> (Vec<Method>, BTreeSet<String>) {
+    let (mut methods, mut left_out) = (Vec::new(), BTreeSet::new());
     let mut open = vec![description];
     while let Some(node) = open.pop() {
         if let Some(Value::Object(contents)) = node.get("CONTENTS") {
@@ -64,7 +69,10 @@ pub(crate) fn entries(description: &Value) -> (Vec<Method>, u64) {
         }
         match method(node, kind) {
             Some(method) if methods.len() < ENTRIES_MAX => methods.push(method),
-            _ => left_out += 1,
+            _ => {
+                let address = node.get("FULL_PATH").and_then(Value::as_str);
+                left_out.insert(address.unwrap_or_default().to_owned());
+            }
         }
     }
     methods.sort_by(|one: &Method, other| one.entry.address.cmp(&other.entry.address));
@@ -111,16 +119,14 @@ fn method(node: &Value, kind: &str) -> Option<Method> {
 fn hint(tags: &str) -> Option<String> {
     let tags: String = tags.chars().filter(|tag| !"[]".contains(*tag)).collect();
     let is_number = |tag: char| "ihfd".contains(tag);
-    Some(match tags.as_str() {
-        "i" | "h" => "int".to_owned(),
-        "f" | "d" => "flt".to_owned(),
-        "T" | "F" | "I" | "N" => "bool".to_owned(),
-        "s" | "S" | "c" => "string".to_owned(),
-        many if (2..100).contains(&many.len()) && many.chars().all(is_number) => {
-            format!("vec{}f", many.len())
-        }
-        _ => return None,
-    })
+    match tags.as_str() {
+        "i" | "h" => Some("int".to_owned()),
+        "f" | "d" => Some("flt".to_owned()),
+        "T" | "F" | "I" | "N" => Some("bool".to_owned()),
+        "s" | "S" | "c" => Some("string".to_owned()),
+        many if many.chars().all(is_number) => vector_hint(many.len()),
+        _ => None,
+    }
 }
 
 /// Whether a text of the WebSocket says that the tree is another one now.
@@ -150,7 +156,10 @@ mod tests {
             }},
         }});
         let (methods, left_out) = entries(&description);
-        assert_eq!(left_out, 2);
+        assert_eq!(
+            left_out,
+            ["/voice/*", "/voice/blob"].map(str::to_owned).into()
+        );
         let of = |method: &Method| {
             let entry = &method.entry;
             (
@@ -210,7 +219,7 @@ mod tests {
         };
         let contents: serde_json::Map<_, _> = (0..=ENTRIES_MAX).map(one).collect();
         let (methods, left_out) = entries(&json!({"CONTENTS": contents}));
-        assert_eq!((methods.len(), left_out), (ENTRIES_MAX, 1));
+        assert_eq!((methods.len(), left_out.len()), (ENTRIES_MAX, 1));
     }
 
     #[test]

@@ -173,6 +173,11 @@ fn color_of(parts: &[Value]) -> Option<[u8; 4]> {
     Some(color)
 }
 
+/// The `typeHint` of a vector; `None` where there is none.
+pub(crate) fn vector_hint(count: usize) -> Option<String> {
+    (1..100).contains(&count).then(|| format!("vec{count}f"))
+}
+
 fn hundredth(part: u8) -> f64 {
     (f64::from(part) / 255.0 * 10_000.0).round() / 10_000.0
 }

@@ -61,7 +61,7 @@ pub(crate) async fn run_link(
             .tickets
             .arrive(ticket, key, Arrival { stream, codec })
         {
-            let why = || String::from("a ticket that is not good, or not any more");
+            let why = || String::from("its ticket is unknown, used or expired");
             let traffic = &context.traffic;
             traffic.reject(Rejection::Identity, Some(remote), why);
         }

@@ -199,6 +199,32 @@ fn different_patterns_have_a_bound_in_a_second() {
 }
 
 #[test]
+fn what_the_patterns_of_a_packet_match_has_a_bound() {
+    let mut rig = Rig::new();
+    let (wide, name) = (peer(2), "wide".to_owned());
+    rig.face
+        .mesh(rig.now, MeshEvent::Entered { peer: wide, name });
+    let one = json!({"value": 0, "typeHint": "int", "access": "rwe"});
+    let all = (0..100).map(|number| (format!("c{number}"), one.clone()));
+    let tree = Box::new(tree(Value::Object(all.collect())));
+    rig.face.mesh(rig.now, MeshEvent::Tree { peer: wide, tree });
+    let one = Message {
+        address: "/wide/*".to_owned(),
+        args: vec![Arg::Int(1)],
+    };
+    let mut send = |count: usize| {
+        let messages = vec![one.clone(); count];
+        let packets = packet::packets(&messages, 65_000);
+        assert_eq!(packets.len(), 1);
+        rig.face.packet(rig.now, from(TABLET), &packets[0]);
+        rig.face.counts.refused
+    };
+    let taken = MATCHES_MAX / 100;
+    assert_eq!(send(taken + 3), 3);
+    assert_eq!(send(taken), 3, "another packet");
+}
+
+#[test]
 fn a_bundle_waits_for_its_time_and_is_applied_as_a_whole() {
     let mut rig = Rig::new();
     let later = rig.now.clock + (1 << 32);
