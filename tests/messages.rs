@@ -257,7 +257,7 @@ fn a_program_for_a_stream_that_cannot_be_run_is_named_and_lines_that_are_no_valu
         .await;
         assert_says(&sink, 6, &["is a source", "--direction"]);
         let unused = zocp(&stage.bus, &["publish", "x", "5", "--", "cat"]).await;
-        assert_says(&unused, 2, &["--source NAME"]);
+        assert_says(&unused, 2, &["--source"]);
 
         let lines = "printf '1\\nfoo\\n3\\n' | $ZOCP publish count - --hint int";
         let lines = Cmd::new("sh").args(["-c", lines]).env("ZOCP", ZOCP);
@@ -265,7 +265,7 @@ fn a_program_for_a_stream_that_cannot_be_run_is_named_and_lines_that_are_no_valu
         assert_says(
             &lines,
             7,
-            &["found foo (line 2)", "1 of 3 lines were no value"],
+            &["found foo (line 2)", "1 of 3 lines were refused"],
         );
     });
 }

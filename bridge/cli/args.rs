@@ -15,6 +15,7 @@ mod face;
 mod look;
 mod midi;
 mod osc;
+mod publish;
 mod scene;
 mod service;
 mod stream;
@@ -39,6 +40,7 @@ pub(crate) use exec::{EXEC_EXAMPLES, ExecArgs};
 pub(crate) use look::{RoleArg, WebArgs};
 pub(crate) use midi::MidiArgs;
 pub(crate) use osc::{OscArgs, OscFace};
+pub(crate) use publish::PublishArgs;
 pub(crate) use scene::{SceneCommand, SceneParts, Switch};
 pub(crate) use service::{ServiceArgs, ServiceCommand};
 pub(crate) use stream::{OfferArgs, StreamArgs};
@@ -146,37 +148,7 @@ pub(crate) enum Command {
     ///
     /// The bridge shows it as its own, as long as this runs. When the bridge is started anew, it is published again.
     #[command(after_help = examples::PUBLISH)]
-    Publish {
-        /// Its name
-        #[arg(required_unless_present_any = ["source", "sink"])]
-        name: Option<String>,
-        /// Its value; `-` sets each line of stdin, until its end
-        #[arg(allow_hyphen_values = true, required_unless_present_any = ["source", "sink"])]
-        value: Option<String>,
-        /// Letters of r (read), w (others may set it), e (it emits), s (it senses); re by default
-        #[arg(long)]
-        access: Option<String>,
-        /// Its typeHint, for instance int, percent or vec3f; by default what the value looks like
-        #[arg(long)]
-        hint: Option<String>,
-        /// The smallest value
-        #[arg(long, allow_hyphen_values = true)]
-        min: Option<f64>,
-        /// The largest value
-        #[arg(long, allow_hyphen_values = true)]
-        max: Option<f64>,
-        /// The step between values
-        #[arg(long)]
-        step: Option<f64>,
-        /// The object that it is in, `cam.pan`
-        #[arg(long, value_name = "PATH")]
-        object: Option<String>,
-        /// Leave it there, with its last value, also after the bridge is started anew
-        #[arg(long)]
-        lasting: bool,
-        #[command(flatten)]
-        offer: OfferArgs,
-    },
+    Publish(PublishArgs),
     /// Remove a lasting value that was published on this bridge
     #[command(after_help = examples::UNPUBLISH)]
     Unpublish {

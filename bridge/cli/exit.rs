@@ -88,6 +88,12 @@ impl Failure {
         &self.message
     }
 
+    /// Adds to what is wrong.
+    pub(crate) fn behind(mut self, more: &str) -> Self {
+        self.message.push_str(more);
+        self
+    }
+
     /// Adds what the user can do.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -8,7 +8,8 @@
 //! # Layout
 //!
 //! - [`args`], [`exit`], [`output`]: in and out
-//! - [`client`]: the bridge and its nodes as a client finds them; [`view`]: what it found; [`wiring`]: wires
+//! - [`client`]: the bridge and its nodes as a client finds them; [`view`]: what it found; [`wiring`]: wires;
+//!   [`listener`]: signals that a command waits for
 //! - [`scene`]: files with values and wires
 //! - [`value`]: D-Bus values as text and JSON, and back; [`near`]: names that may have been meant
 //! - [`complete`]: completion of command lines by the running bridge
@@ -20,6 +21,7 @@ mod command;
 mod complete;
 mod exit;
 mod keys;
+mod listener;
 mod methods;
 mod near;
 mod notify;
@@ -81,33 +83,12 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Call { node, method, arg } => {
             command::call::run(&output, bus, &node, &method, &arg).await
         }
-        Command::Publish {
-            name,
-            value,
-            access,
-            hint,
-            min,
-            max,
-            step,
-            object,
-            lasting,
-            offer,
-        } => {
-            if let Some(stream) = offer.stream() {
-                let object = object.as_deref();
-                return command::offer::run(bus, &offer, stream, object).await;
+        Command::Publish(args) => {
+            if let Some(stream) = args.offer.stream() {
+                let object = args.object.as_deref();
+                return command::offer::run(bus, &args.offer, stream, object).await;
             }
-            offer.check_unused()?;
-            let publish = command::publish::Publish {
-                name: name.unwrap_or_default(),
-                value: value.unwrap_or_default(),
-                access,
-                hint,
-                bounds: [("Min", min), ("Max", max), ("Step", step)],
-                object,
-                lasting,
-            };
-            command::publish::run(&output, bus, &publish).await
+            command::publish::run(&output, bus, &args).await
         }
         Command::Unpublish { name } => command::publish::undo(bus, &name).await,
         Command::Streams { node } => command::streams::run(&output, bus, node.as_deref()).await,

@@ -1,9 +1,8 @@
 //! The flags of streams.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
-use crate::exit::{Exit, Failure};
+use zocp_node::model::stream::{Direction, Endpoint};
 
 /// Which stream, and what to do with it.
 #[derive(Debug, clap::Args)]
@@ -33,53 +32,44 @@ pub(crate) struct StreamArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct OfferArgs {
     /// Offer a source of this name instead of a value
-    #[arg(long, value_name = "STREAM", conflicts_with_all = ["sink", "name"])]
+    #[arg(long, value_name = "STREAM", group = "stream", conflicts_with = "name")]
     source: Option<String>,
     /// Offer a sink of this name instead of a value
-    #[arg(long, value_name = "STREAM", conflicts_with = "name")]
+    #[arg(long, value_name = "STREAM", group = "stream", conflicts_with = "name")]
     sink: Option<String>,
     /// Where the stream is: tcp://ADDRESS:PORT, udp://ADDRESS:PORT or unix:PATH; may be given several times
-    #[arg(long, value_name = "ENDPOINT", conflicts_with = "command")]
-    pub(crate) endpoint: Vec<String>,
+    #[arg(
+        long,
+        value_name = "ENDPOINT",
+        requires = "stream",
+        conflicts_with = "command"
+    )]
+    pub(crate) endpoint: Vec<Endpoint>,
     /// octets, packets or rtp; by default what the endpoint has
-    #[arg(long, value_parser = ["octets", "packets", "rtp"])]
+    #[arg(long, value_parser = ["octets", "packets", "rtp"], requires = "stream")]
     pub(crate) framing: Option<String>,
     /// What the stream is, such as video/VP8
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", requires = "stream")]
     pub(crate) kind: Option<String>,
     /// A file with its description (SDP)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "stream")]
     pub(crate) sdp: Option<PathBuf>,
     /// The longest packet
-    #[arg(long, value_name = "OCTETS")]
+    #[arg(long, value_name = "OCTETS", requires = "stream")]
     pub(crate) mtu: Option<u32>,
     /// What travels is encrypted by those who send and receive it
-    #[arg(long)]
+    #[arg(long, requires = "stream")]
     pub(crate) srtp: bool,
     /// Offer what this program writes to standard output, or for a sink reads from standard input; it has the
     /// stream as descriptor 3, too. Its end is the end
-    #[arg(last = true, value_name = "CMD")]
+    #[arg(last = true, value_name = "CMD", requires = "stream")]
     pub(crate) command: Vec<OsString>,
 }
 
 impl OfferArgs {
-    /// What is said of a stream is an error when none is offered.
-    pub(crate) fn check_unused(&self) -> Result<(), Failure> {
-        let is_used = !self.command.is_empty() || !self.endpoint.is_empty() || self.srtp;
-        let is_used = is_used || self.framing.is_some() || self.kind.is_some();
-        match is_used || self.sdp.is_some() || self.mtu.is_some() {
-            true => {
-                let text = "a command, an endpoint and what describes a stream need a stream";
-                let hint = "name it with --source NAME or --sink NAME";
-                Err(Failure::new(Exit::Usage, text).hint(hint))
-            }
-            false => Ok(()),
-        }
-    }
-
     /// The name and the direction, if a stream is offered.
-    pub(crate) fn stream(&self) -> Option<(&str, &'static str)> {
-        let source = self.source.as_deref().map(|name| (name, "source"));
-        source.or_else(|| self.sink.as_deref().map(|name| (name, "sink")))
+    pub(crate) fn stream(&self) -> Option<(&str, Direction)> {
+        let source = self.source.as_deref().map(|name| (name, Direction::Source));
+        source.or_else(|| self.sink.as_deref().map(|name| (name, Direction::Sink)))
     }
 }

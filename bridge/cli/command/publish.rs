@@ -3,13 +3,14 @@
 //! Model: the bridge shows what a program publishes as long as the program stays on the bus, so this one
 //! stays. What others set, and what arrives, is printed, a line each; with `-` each line of stdin is set, and
 //! the end of stdin is the end. When the bridge ends, this one waits for the next one and publishes its value again.
-//! Invariants: PUBLISH-1. what we set ourselves is not printed. PUBLISH-2. a line that is refused is told, and the next
-//! one is taken.
+//! Invariants: PUBLISH-1. what we set ourselves is not printed. PUBLISH-2. the first line is published, or its
+//! refusal is the end; a later one that is refused is told, and the next one is taken.
 //! Limits: [`LINES_MAX`] lines are read ahead.
 
 use std::{
     collections::{HashMap, VecDeque},
     io::BufRead,
+    pin::{Pin, pin},
 };
 
 use futures_util::StreamExt;
@@ -27,37 +28,30 @@ use zocp_node::model::TypeHint;
 
 use super::bridge::end_signals;
 use crate::{
+    args::PublishArgs,
     client::Client,
     exit::{Exit, Failure},
+    listener::{bridge_rule, new_bridge},
     output::Output,
     value::{fields, parse, plain, to_json},
 };
 
-/// What is published, as the command line says it.
-#[derive(Debug)]
-pub(crate) struct Publish {
-    pub(crate) name: String,
-    pub(crate) value: String,
-    pub(crate) access: Option<String>,
-    pub(crate) hint: Option<String>,
-    pub(crate) bounds: [(&'static str, Option<f64>); 3],
-    pub(crate) object: Option<String>,
-    pub(crate) lasting: bool,
-}
-
 pub(crate) async fn run(
     output: &Output,
     bus: Option<String>,
-    publish: &Publish,
+    publish: &PublishArgs,
 ) -> Result<(), Failure> {
     // From here on Ctrl-C is our end, before anything is said about it.
-    let end = end_signals(&[])?;
+    let mut end = pin!(end_signals(&[])?);
     let client = Client::open(bus.as_deref()).await?;
     client.bridge().await?;
-    let mut lines = (publish.value == STDIN).then(read_lines);
+    let mut lines = (publish.value() == STDIN).then(read_lines);
     let first = match &mut lines {
-        Some(lines) => lines.recv().await,
-        None => Some(publish.value.clone()),
+        Some(lines) => tokio::select! {
+            line = lines.recv() => line,
+            () = &mut end => return Ok(()),
+        },
+        None => Some(publish.value().to_owned()),
     };
     let Some(first) = first else {
         return Err(Failure::new(
@@ -72,7 +66,7 @@ pub(crate) async fn run(
         (false, true) => "until standard input ends, or Ctrl-C",
         (false, false) => "until Ctrl-C",
     };
-    eprintln!("zocp: \"{}\" is published {end_of_it}", publish.name);
+    eprintln!("zocp: \"{}\" is published {end_of_it}", publish.name());
     value.follow(lines, end).await
 }
 
@@ -97,7 +91,7 @@ pub(crate) async fn undo(bus: Option<String>, name: &str) -> Result<(), Failure>
 /// A value on the mesh.
 struct Published<'a> {
     output: &'a Output,
-    publish: &'a Publish,
+    publish: &'a PublishArgs,
     client: Client,
     properties: PropertiesProxy<'static>,
     heard: MessageStream,
@@ -107,7 +101,7 @@ struct Published<'a> {
     last: String,
     /// Whether the bridge has it.
     is_published: bool,
-    /// Lines of standard input so far, and those of them that were no value.
+    /// Lines of standard input so far, and those of them that were refused.
     lines: usize,
     refused: usize,
 }
@@ -116,7 +110,7 @@ impl<'a> Published<'a> {
     async fn open(
         output: &'a Output,
         client: Client,
-        publish: &'a Publish,
+        publish: &'a PublishArgs,
     ) -> Result<Self, Failure> {
         let path = publish.path();
         let bus = DBusProxy::new(&client.connection).await?;
@@ -148,7 +142,7 @@ impl<'a> Published<'a> {
         let value = self.publish.read(text)?;
         let local = LocalProxy::new(&self.client.connection).await?;
         let options = self.publish.options();
-        local.publish(&self.publish.name, &value, options).await?;
+        local.publish(self.publish.name(), &value, options).await?;
         text.clone_into(&mut self.last);
         self.own.clear();
         self.is_published = true;
@@ -157,17 +151,9 @@ impl<'a> Published<'a> {
 
     /// The bridge has come or gone, if a message says so.
     async fn follow_bridge(&mut self, message: &Message) -> Result<(), Failure> {
-        let header = message.header();
-        if header
-            .member()
-            .is_none_or(|member| *member != "NameOwnerChanged")
-        {
+        let Some(owner) = new_bridge(message)? else {
             return Ok(());
-        }
-        let (name, _, owner): (String, String, String) = message.body().deserialize()?;
-        if name != BRIDGE_NAME {
-            return Ok(());
-        }
+        };
         if self.is_published {
             self.is_published = false;
             eprintln!("zocp: the bridge has ended: the value is published again when there is one");
@@ -177,7 +163,7 @@ impl<'a> Published<'a> {
         }
         let value = self.last.clone();
         match self.publish(&value).await {
-            Ok(()) => eprintln!("zocp: \"{}\" is published again", self.publish.name),
+            Ok(()) => eprintln!("zocp: \"{}\" is published again", self.publish.name()),
             // It has gone again, and the bus will say so.
             Err(failure) if failure.exit == Exit::Unavailable => {}
             Err(failure) => return Err(failure),
@@ -188,9 +174,8 @@ impl<'a> Published<'a> {
     async fn follow(
         &mut self,
         mut lines: Option<mpsc::Receiver<String>>,
-        end: impl Future<Output = ()>,
+        mut end: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), Failure> {
-        let mut end = std::pin::pin!(end);
         loop {
             // Cancel safe: messages and lines stay in their queues.
             tokio::select! {
@@ -213,7 +198,7 @@ impl<'a> Published<'a> {
         }
     }
 
-    /// A line of standard input was no value.
+    /// A line of standard input was refused.
     fn refuse(&mut self, failure: &Failure) {
         self.refused += 1;
         eprintln!("{failure} (line {})", self.lines);
@@ -224,7 +209,7 @@ impl<'a> Published<'a> {
         if self.refused == 0 {
             return Ok(());
         }
-        let text = format!("{} of {} lines were no value", self.refused, self.lines);
+        let text = format!("{} of {} lines were refused", self.refused, self.lines);
         Err(Failure::new(Exit::Refused, text))
     }
 
@@ -242,7 +227,7 @@ impl<'a> Published<'a> {
         }
         self.own.push_back(to_json(&value));
         let interface = InterfaceName::from_static_str_unchecked(VALUES_INTERFACE);
-        let member = label(&self.publish.name);
+        let member = label(self.publish.name());
         // The bridge tells what is heard of it before it answers.
         let outcome = self.properties.set(interface, &member, &value).await;
         if let Err(error) = outcome {
@@ -268,7 +253,7 @@ impl<'a> Published<'a> {
         }
         self.last = plain(&value);
         if self.output.json {
-            let line = json!({ "name": self.publish.name, "value": value });
+            let line = json!({ "name": self.publish.name(), "value": value });
             self.output.json_line(&line.to_string())?;
         } else {
             self.output.plain_value(&plain(&value))?;
@@ -277,7 +262,7 @@ impl<'a> Published<'a> {
     }
 }
 
-impl Publish {
+impl PublishArgs {
     fn path(&self) -> String {
         let inside = self.object.iter().flat_map(|object| object.split('.'));
         let labels = inside.filter(|name| !name.is_empty()).map(label);
@@ -294,14 +279,10 @@ impl Publish {
 
     fn rules(&self, path: &str) -> Vec<String> {
         let from = format!("type='signal',sender='{BRIDGE_NAME}',path='{path}'");
-        let bridge = format!(
-            "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',\
-             arg0='{BRIDGE_NAME}'"
-        );
         vec![
-            bridge,
+            bridge_rule(),
             if self.is_signal() {
-                let member = label(&self.name);
+                let member = label(self.name());
                 format!("{from},interface='{SIGNALS_INTERFACE}',member='{member}'")
             } else {
                 format!("{from},interface='{PROPERTIES}',arg0='{VALUES_INTERFACE}'")
@@ -314,7 +295,7 @@ impl Publish {
         let hint = self.hint.as_deref().map(TypeHint::parse);
         let signature = hint.and_then(types::hinted).unwrap_or(Signature::Variant);
         let value = parse(text, &signature).map_err(|reason| {
-            Failure::new(Exit::Refused, format!("\"{}\": {reason}", self.name))
+            Failure::new(Exit::Refused, format!("\"{}\": {reason}", self.name()))
         })?;
         Ok(match value {
             Variant::Variant(inner) => *inner,
@@ -331,7 +312,7 @@ impl Publish {
         ] {
             options.extend(text.iter().map(|text| (name, Variant::new(text.clone()))));
         }
-        for (name, bound) in self.bounds {
+        for (name, bound) in [("Min", self.min), ("Max", self.max), ("Step", self.step)] {
             options.extend(bound.map(|bound| (name, Variant::F64(bound))));
         }
         if self.lasting {
@@ -347,7 +328,7 @@ impl Publish {
         }
         let header = message.header();
         let is = |interface: &str| header.interface().is_some_and(|name| *name == *interface);
-        let member = label(&self.name);
+        let member = label(self.name());
         if is(SIGNALS_INTERFACE) && header.member().is_some_and(|name| *name == *member) {
             let is_structure = matches!(message.body().signature(), Signature::Structure(_));
             let values = fields(message, is_structure)?;

@@ -3,18 +3,15 @@
 //! Model: with `--watch` one connection listens, and whatever it hears of wires, all are read again and
 //! those that are others now are printed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, pin::pin};
 
-use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio::time::sleep;
-use zbus::{MessageStream, fdo::DBusProxy};
-use zocp_interfaces::{BRIDGE_NAME, BRIDGE_PATH, WIRES_PATH};
 
-use super::wire::reason;
+use super::{bridge::end_signals, wire::reason};
 use crate::{
     client::Client,
-    exit::{Exit, Failure},
+    exit::Failure,
+    listener::{Listener, objects_rule, wires_rule},
     output::{Output, printable},
     wiring::WireView,
 };
@@ -92,40 +89,22 @@ fn wrapped(text: &str) -> Vec<String> {
 }
 
 async fn follow(output: &Output, client: &Client) -> Result<(), Failure> {
+    // One future for all rounds: a signal while wires are read is not missed.
+    let mut ended = pin!(end_signals(&[])?);
     client.bridge().await?;
-    let listener = client.again().await?;
-    let mut stream = MessageStream::from(&listener.connection);
-    let dbus = DBusProxy::new(&listener.connection).await?;
-    for rule in rules() {
-        dbus.add_match_rule(rule.as_str().try_into()?).await?;
-    }
+    let mut listener = Listener::new(client, &[wires_rule(), objects_rule()]).await?;
     let mut known = BTreeMap::new();
     loop {
-        known = tell(output, known, client.wires().await?)?;
         tokio::select! {
-            // Cancel safe: a message is taken from the stream's queue, or stays in it.
-            message = stream.next() => if message.transpose()?.is_none() {
-                return Err(Failure::new(Exit::NoBus, "the bus is gone"));
-            },
-            interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
+            () = &mut ended => return Ok(()),
+            wires = client.wires() => known = tell(output, known, wires?)?,
         }
-        // What comes together is read together.
-        sleep(TOGETHER).await;
-        while let Some(Some(_)) = futures_util::FutureExt::now_or_never(stream.next()) {}
+        // Wires tell of each value: what comes together is read together.
+        tokio::select! {
+            () = &mut ended => return Ok(()),
+            changed = listener.change(|_| true) => changed?,
+        }
     }
-}
-
-fn rules() -> [String; 2] {
-    [
-        format!(
-            "type='signal',sender='{BRIDGE_NAME}',path_namespace='{WIRES_PATH}',\
-             interface='org.freedesktop.DBus.Properties'"
-        ),
-        format!(
-            "type='signal',sender='{BRIDGE_NAME}',path='{BRIDGE_PATH}',\
-             interface='org.freedesktop.DBus.ObjectManager'"
-        ),
-    ]
 }
 
 /// Prints what is new, another, or gone.
@@ -201,8 +180,6 @@ const HEADING: &str = "FROM -> TO";
 const ENDS_MAX: usize = 58;
 /// Columns of a terminal.
 const WIDTH_MAX: usize = 80;
-/// Wires tell of values at most as often.
-const TOGETHER: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

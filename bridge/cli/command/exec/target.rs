@@ -1,43 +1,48 @@
 //! The nodes that are meant, and what is to be done where they export nothing that we may see.
 
-use std::time::Duration;
-
-use futures_util::StreamExt;
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
-use zbus::{MatchRule, MessageStream, message::Type};
-use zocp_interfaces::BRIDGE_NAME;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     args::ExecArgs,
     client::Client,
     exit::{Exit, Failure},
+    listener::{Listener, objects_rule, peers_rule},
     view::PeerView,
 };
 
 /// The nodes, as the bridge takes them. Waits for those that are not there yet, as long as is said.
 pub(super) async fn find(client: &Client, args: &ExecArgs) -> Result<Vec<String>, Failure> {
     client.bridge().await?;
-    let deadline = Instant::now() + args.timeout.unwrap_or(Duration::ZERO);
+    let Some(timeout) = args.timeout else {
+        return look(client, &args.nodes).await;
+    };
+    // None where it is beyond what a clock has.
+    let deadline = Instant::now().checked_add(timeout);
     // Before the first look, so that no change after it is missed.
-    let rule = MatchRule::builder()
-        .msg_type(Type::Signal)
-        .sender(BRIDGE_NAME)
-        .build()?;
-    let mut changes = MessageStream::for_match_rule(rule, &client.connection, None).await?;
+    let mut listener = Listener::new(client, &[peers_rule(), objects_rule()]).await?;
     loop {
         let failure = match look(client, &args.nodes).await {
             Ok(nodes) => return Ok(nodes),
             Err(failure) => failure,
         };
-        if !matches!(failure.exit, Exit::NoNode | Exit::Unavailable) || args.timeout.is_none() {
+        if !matches!(failure.exit, Exit::NoNode | Exit::Unavailable) {
             return Err(failure);
         }
-        match timeout_at(deadline, changes.next()).await {
-            Ok(Some(_)) => {}
-            Ok(None) => return Err(Failure::new(Exit::NoBus, "the bus is gone")),
-            Err(_) => return Err(failure),
+        tokio::select! {
+            changed = listener.change(|_| true) => changed?,
+            () = until(deadline) => {
+                return Err(failure.behind(&format!(", after {} s", timeout.as_secs_f64())));
+            }
         }
+    }
+}
+
+/// Done at this time; never without one.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,7 +4,7 @@
 //! What is missing is made, as soon as its nodes are here; with `--exclusive` what is not in the scene is removed, whoever
 //! made it. A scene may name a node by its UUID or its label where the bridge shows its name: so a wire that was made here
 //! is known by its object path, and another one by its ends as they are written.
-//! Limits: compared at most every [`TOGETHER`], and every [`AGAIN`] while something is missing; each wire is made at most
+//! Limits: compared once for changes that come together, and every [`AGAIN`] while something is missing; each wire is made at most
 //! every [`AGAIN`]. A problem is printed once, and again when it changes.
 
 use std::{
@@ -13,18 +13,16 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep};
-use zbus::{Message, MessageStream, OwnedObjectPath, OwnedVariant, fdo::DBusProxy};
-use zocp_interfaces::{
-    BRIDGE_NAME, BRIDGE_PATH, PEER_INTERFACE, PEERS_PATH, WIRE_INTERFACE, WIRES_PATH, WireProxy,
-};
+use zbus::{Message, OwnedObjectPath, OwnedVariant};
+use zocp_interfaces::{PEER_INTERFACE, WIRE_INTERFACE, WireProxy};
 
 use super::load::{problem, rewire};
 use crate::{
     client::Client,
     command::bridge::end_signals,
-    exit::{Exit, Failure},
+    exit::Failure,
+    listener::{Listener, objects_rule, peers_rule, wires_rule},
     output::{Output, printable},
     scene::{Scene, SceneWire},
     wiring::WireView,
@@ -36,12 +34,8 @@ pub(super) async fn hold(
     scene: &Scene,
     is_exclusive: bool,
 ) -> Result<(), Failure> {
-    let listener = client.again().await?;
-    let mut stream = MessageStream::from(&listener.connection);
-    let dbus = DBusProxy::new(&listener.connection).await?;
-    for rule in rules() {
-        dbus.add_match_rule(rule.as_str().try_into()?).await?;
-    }
+    let rules = [peers_rule(), wires_rule(), objects_rule()];
+    let mut listener = Listener::new(client, &rules).await?;
     let mut holder = Holder {
         output,
         client,
@@ -57,32 +51,10 @@ pub(super) async fn hold(
             compared = holder.compare(scene, is_exclusive) => compared?,
         };
         // A present node may not have sent its tree yet, and nothing announces when it does.
-        let again = (!is_whole).then_some(AGAIN);
         tokio::select! {
             () = &mut ended => return Ok(()),
-            changed = change(&mut stream, again) => changed?,
-        }
-        // Changes that come together are compared once.
-        tokio::select! {
-            () = &mut ended => return Ok(()),
-            () = sleep(TOGETHER) => {}
-        }
-        while let Some(Some(_)) = stream.next().now_or_never() {}
-    }
-}
-
-/// Waits until something changed that a comparison looks at, or until `again` is over. Cancel safe: what is read and does
-/// not matter is not missed.
-async fn change(stream: &mut MessageStream, again: Option<Duration>) -> Result<(), Failure> {
-    let mut over = pin!(sleep(again.unwrap_or(Duration::MAX)));
-    loop {
-        tokio::select! {
-            message = stream.next() => match message.transpose()? {
-                Some(message) if matters(&message) => return Ok(()),
-                Some(_) => {}
-                None => return Err(Failure::new(Exit::NoBus, "the bus is gone")),
-            },
-            () = &mut over, if again.is_some() => return Ok(()),
+            changed = listener.change(matters) => changed?,
+            () = sleep(AGAIN), if !is_whole => {}
         }
     }
 }
@@ -214,16 +186,5 @@ fn name(wire: &SceneWire) -> String {
     format!("{} -> {}", wire.from, wire.to)
 }
 
-fn rules() -> [String; 3] {
-    let from = format!("type='signal',sender='{BRIDGE_NAME}'");
-    let properties = "interface='org.freedesktop.DBus.Properties'";
-    [
-        format!("{from},path_namespace='{PEERS_PATH}',{properties}"),
-        format!("{from},path_namespace='{WIRES_PATH}',{properties}"),
-        format!("{from},path='{BRIDGE_PATH}',interface='org.freedesktop.DBus.ObjectManager'"),
-    ]
-}
-
 const UNKNOWN_OBJECT: &str = "org.freedesktop.DBus.Error.UnknownObject";
-const TOGETHER: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_secs(1);
