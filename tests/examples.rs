@@ -1,18 +1,9 @@
 //! The examples that users copy: they do what they say, with the nodes of the demo.
 
-use zocp_testkit::{Bus, Cmd, Lab, Program, isolated};
+use zocp_testkit::{Cmd, Lab, demo, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
-
-/// A bus with the demo on it.
-async fn demo() -> (Bus, Program) {
-    let bus = Bus::start("session").await;
-    let demo = Cmd::new(ZOCP).arg("demo").on(&bus).start();
-    bus.appears("org.z25.Zocp1.Node.fader").await;
-    bus.appears("org.z25.Zocp1.Node.lamp").await;
-    (bus, demo)
-}
 
 /// Reads, is refused, and follows three signals.
 fn assert_followed(out: &str) {
@@ -33,7 +24,7 @@ fn assert_followed(out: &str) {
 
 /// Runs an example beside the demo.
 async fn run(follow: Cmd) {
-    let (bus, _demo) = demo().await;
+    let (bus, _demo) = demo(ZOCP).await;
     assert_followed(&follow.arg("3").on(&bus).run().await);
 }
 

@@ -108,6 +108,19 @@ impl Stage {
     }
 }
 
+/// A lamp with these values, a desk with a fader, and a bridge that has met both.
+async fn with_lamp_and_desk(lab: &Lab, values: &[(&str, Value)]) -> (Stage, Node, Node) {
+    let (lamp, at_lamp) = node("lamp", values).await;
+    let (desk, at_desk) = node("desk", &[("x", json!(0.3))]).await;
+    tokio::spawn(read(at_lamp));
+    tokio::spawn(read(at_desk));
+    let stage = Stage::start(lab, &[&lamp, &desk]).await;
+    for name in ["lamp", "desk"] {
+        stage.bus.appears(&format!("{NODES}{name}")).await;
+    }
+    (stage, lamp, desk)
+}
+
 fn endpoint(node: &Node) -> String {
     format!("tcp://127.0.0.1:{}", node.port())
 }
@@ -261,14 +274,8 @@ fn a_fade_ends_on_the_very_values_and_stays_where_it_is_interrupted() {
 #[test]
 fn a_scene_that_is_held_is_wired_again_and_with_exclusive_nothing_else_is() {
     isolated(async |lab: Lab| {
-        let (lamp, at_lamp) = node("lamp", &[("a", json!(0.1)), ("b", json!(0.2))]).await;
-        let (desk, at_desk) = node("desk", &[("x", json!(0.3))]).await;
-        tokio::spawn(read(at_lamp));
-        tokio::spawn(read(at_desk));
-        let stage = Stage::start(&lab, &[&lamp, &desk]).await;
-        for name in ["lamp", "desk"] {
-            stage.bus.appears(&format!("{NODES}{name}")).await;
-        }
+        let (stage, _lamp, _desk) =
+            with_lamp_and_desk(&lab, &[("a", json!(0.1)), ("b", json!(0.2))]).await;
         let zocp = |args: &[&str]| stage.bus.command(ZOCP).args(args);
         zocp(&["wire", "desk:x", "lamp:a"]).run().await;
         stage.scene(&["save", "x"]).run().await;
@@ -290,14 +297,8 @@ fn a_scene_that_is_held_is_wired_again_and_with_exclusive_nothing_else_is() {
 #[test]
 fn a_held_wire_that_the_scene_writes_with_a_uuid_is_made_once_and_a_refused_one_is_told_as_such() {
     isolated(async |lab: Lab| {
-        let (lamp, at_lamp) = node("lamp", &[("a", json!(0.1)), ("text", json!("day"))]).await;
-        let (desk, at_desk) = node("desk", &[("x", json!(0.3))]).await;
-        tokio::spawn(read(at_lamp));
-        tokio::spawn(read(at_desk));
-        let stage = Stage::start(&lab, &[&lamp, &desk]).await;
-        for name in ["lamp", "desk"] {
-            stage.bus.appears(&format!("{NODES}{name}")).await;
-        }
+        let (stage, lamp, desk) =
+            with_lamp_and_desk(&lab, &[("a", json!(0.1)), ("text", json!("day"))]).await;
         let zocp = |args: &[&str]| stage.bus.command(ZOCP).args(args);
         zocp(&["wire", "desk:x", "lamp:a"]).run().await;
         stage.scene(&["save", "x"]).run().await;

@@ -1,60 +1,18 @@
 //! `zocp exec` in a terminal: what its keys do, and a shell with job control in it.
 
-use zocp_testkit::{Cmd, Lab, Venue, in_time, isolated};
+use zocp_testkit::{Lab, Terminal, Venue, isolated};
 
 use super::{EXAMPLES, LAMP, LAMP_THERE, ZOCP};
 
-/// A shell in a terminal of tmux, on the bus of front of house.
-struct Terminal {
-    socket: String,
-}
-
-impl Terminal {
-    async fn start(lab: &Lab, venue: &Venue) -> Self {
-        let terminal = Self {
-            socket: lab.path("tmux"),
-        };
-        let shell = format!(
-            "DBUS_SESSION_BUS_ADDRESS='{}' PS1='outer> ' bash --norc --noprofile",
-            venue.foh.bus.address()
-        );
-        let new = [
-            "-f",
-            "/dev/null",
-            "new-session",
-            "-d",
-            "-x",
-            "120",
-            "-y",
-            "40",
-        ];
-        terminal.tmux(&[&new[..], &[&shell]].concat()).await;
-        terminal.shows("outer>").await;
-        terminal
-    }
-
-    async fn tmux(&self, args: &[&str]) -> String {
-        let tmux = Cmd::new("tmux").args(["-S", &self.socket]);
-        tmux.env("TERM", "xterm-256color").args(args).run().await
-    }
-
-    async fn keys(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys"], keys].concat()).await;
-    }
-
-    /// Waits until the screen has this; the screen.
-    async fn shows(&self, wanted: &str) -> String {
-        in_time(wanted, async {
-            loop {
-                let screen = self.tmux(&["capture-pane", "-p"]).await;
-                if screen.contains(wanted) {
-                    return screen;
-                }
-                tokio::task::yield_now().await;
-            }
-        })
-        .await
-    }
+/// A shell in a terminal, on the bus of front of house.
+async fn shell(lab: &Lab, venue: &Venue) -> Terminal {
+    let shell = format!(
+        "DBUS_SESSION_BUS_ADDRESS='{}' PS1='outer> ' bash --norc --noprofile",
+        venue.foh.bus.address()
+    );
+    let terminal = Terminal::start(lab, "shell", (120, 40), &shell).await;
+    terminal.shows("outer>").await;
+    terminal
 }
 
 #[test]
@@ -63,7 +21,7 @@ fn the_keys_of_a_terminal_interrupt_stop_and_continue_the_program_once() {
         let venue = Venue::open(&lab, ZOCP, EXAMPLES, "").await;
         let _lamp = venue.stage.bus.serve("lamp_service.py", LAMP).await;
         venue.foh.bus.appears(LAMP_THERE).await;
-        let terminal = Terminal::start(&lab, &venue).await;
+        let terminal = shell(&lab, &venue).await;
         let script = "n=0; trap 'n=$((n+1)); echo int-$n' INT; trap 'echo end-$n; exit 4' TERM; \
                       echo is-ready; while :; do sleep 0.05; done";
         let script = lab.file("script.sh", script);
@@ -89,7 +47,7 @@ fn a_shell_in_the_view_has_job_control_and_gives_the_terminal_back() {
         let venue = Venue::open(&lab, ZOCP, EXAMPLES, "").await;
         let _lamp = venue.stage.bus.serve("lamp_service.py", LAMP).await;
         venue.foh.bus.appears(LAMP_THERE).await;
-        let terminal = Terminal::start(&lab, &venue).await;
+        let terminal = shell(&lab, &venue).await;
         let rc = lab.file("rc", "PS1='inner> '\n");
         let command = format!("{ZOCP} exec stage -- bash --rcfile {rc}; echo status-$?");
         terminal.keys(&[&command, "Enter"]).await;

@@ -1,70 +1,24 @@
 //! `zocp top` in a terminal of tmux.
 
 use serde_json::json;
-use zocp_testkit::{Bus, Cmd, Lab, in_time, isolated};
+use zocp_testkit::{Bus, Lab, Terminal, isolated};
 
 use super::{ZOCP, with_node};
 
-/// A terminal of tmux, in which `zocp top` runs.
-struct Terminal {
-    socket: String,
+/// `zocp top` in a terminal of this size.
+async fn top(lab: &Lab, bus: &Bus, size: (u16, u16), more: &str) -> Terminal {
+    let command = format!(
+        "{more} {ZOCP} --bus '{}' top; echo ended $?; sleep 60",
+        bus.address()
+    );
+    Terminal::start(lab, &size.0.to_string(), size, &command).await
 }
 
-impl Terminal {
-    async fn start(lab: &Lab, bus: &Bus, size: (u16, u16), more: &str) -> Self {
-        let terminal = Self {
-            socket: lab.path(&format!("tmux-{}", size.0)),
-        };
-        let (width, height) = (size.0.to_string(), size.1.to_string());
-        let command = format!(
-            "{more} {ZOCP} --bus '{}' top; echo ended $?; sleep 60",
-            bus.address()
-        );
-        terminal
-            .tmux(&[
-                "-f",
-                "/dev/null",
-                "new-session",
-                "-d",
-                "-x",
-                &width,
-                "-y",
-                &height,
-                &command,
-            ])
-            .await;
-        terminal
-    }
-
-    async fn tmux(&self, args: &[&str]) -> String {
-        let tmux = Cmd::new("tmux").args(["-S", &self.socket]);
-        tmux.env("TERM", "xterm-256color").args(args).run().await
-    }
-
-    async fn keys(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys"], keys].concat()).await;
-    }
-
-    /// Waits until the screen has all of these; the screen.
-    async fn shows(&self, wanted: &[&str]) -> String {
-        in_time(&format!("{wanted:?}"), async {
-            loop {
-                let screen = self.tmux(&["capture-pane", "-p"]).await;
-                if wanted.iter().all(|it| screen.contains(it)) {
-                    return screen;
-                }
-                tokio::task::yield_now().await;
-            }
-        })
-        .await
-    }
-
-    /// What the terminal was sent for colours.
-    async fn colours(&self) -> bool {
-        let screen = self.tmux(&["capture-pane", "-p", "-e"]).await;
-        let cyan = ["36m", "36;", "38;5;6m", "38;5;14m"];
-        cyan.iter().any(|it| screen.contains(it))
-    }
+/// Whether it was sent colours.
+async fn has_colours(terminal: &Terminal) -> bool {
+    let screen = terminal.tmux(&["capture-pane", "-p", "-e"]).await;
+    let cyan = ["36m", "36;", "38;5;6m", "38;5;14m"];
+    cyan.iter().any(|it| screen.contains(it))
 }
 
 #[test]
@@ -81,49 +35,51 @@ fn top_shows_sets_and_wires_in_a_terminal_of_any_size() {
         ];
         let _fader = bus.command(ZOCP).args(publish).start();
 
-        let small = Terminal::start(&lab, &bus, (80, 24), "").await;
+        let small = top(&lab, &bus, (80, 24), "").await;
         let screen = small
-            .shows(&["lamp", "dim", "fader", "0.25", "evil\u{fffd}[2J\u{fffd}"])
+            .shows_all(&["lamp", "dim", "fader", "0.25", "evil\u{fffd}[2J\u{fffd}"])
             .await;
         assert_eq!(screen.lines().count(), 24, "{screen}");
-        assert!(small.colours().await);
+        assert!(has_colours(&small).await);
         // The first line that can be chosen is the lamp's dim.
         small.keys(&["Enter", "BSpace", "42", "Enter"]).await;
-        small.shows(&["lamp/dim is set", "42"]).await;
+        small.shows_all(&["lamp/dim is set", "42"]).await;
         let got = bus.command(ZOCP).args(["get", "lamp", "dim"]).run().await;
         assert_eq!(got, "42\n");
         small.keys(&["/", "fader", "Enter", "w"]).await;
-        small.shows(&["now choose where the wire ends"]).await;
+        small.shows_all(&["now choose where the wire ends"]).await;
         small.keys(&["Escape"]).await;
-        small.shows(&["lamp", "dim"]).await;
+        small.shows_all(&["lamp", "dim"]).await;
         small.keys(&["g", "w"]).await;
-        small.shows(&["is wired"]).await;
+        small.shows_all(&["is wired"]).await;
         small.keys(&["Tab"]).await;
-        small.shows(&["foh:fader", "lamp:dim"]).await;
+        small.shows_all(&["foh:fader", "lamp:dim"]).await;
         small.keys(&["d"]).await;
-        small.shows(&["there are no wires"]).await;
+        small.shows_all(&["there are no wires"]).await;
         small.keys(&["?"]).await;
-        small.shows(&["next page: values, wires, traffic"]).await;
+        small
+            .shows_all(&["next page: values, wires, traffic"])
+            .await;
         // Escape and a letter that come together are one key to a terminal.
         small.keys(&["Escape"]).await;
-        small.shows(&["there are no wires; press 1"]).await;
+        small.shows_all(&["there are no wires; press 1"]).await;
         small.keys(&["3"]).await;
-        small.shows(&["received", "HELLO"]).await;
+        small.shows_all(&["received", "HELLO"]).await;
         small.keys(&["1"]).await;
         small.tmux(&["resize-window", "-x", "40", "-y", "10"]).await;
-        small.shows(&["lamp", "dim"]).await;
+        small.shows_all(&["lamp", "dim"]).await;
         small.keys(&["q"]).await;
-        small.shows(&["ended 0"]).await;
+        small.shows_all(&["ended 0"]).await;
 
-        let large = Terminal::start(&lab, &bus, (200, 60), "NO_COLOR=1").await;
+        let large = top(&lab, &bus, (200, 60), "NO_COLOR=1").await;
         large
-            .shows(&["1 values", "3 traffic", "lamp", "0.0..1.0"])
+            .shows_all(&["1 values", "3 traffic", "lamp", "0.0..1.0"])
             .await;
-        assert!(!large.colours().await);
+        assert!(!has_colours(&large).await);
         node.shutdown().await;
         let piped = bus.command(ZOCP).arg("top").outcome().await;
         assert_eq!(piped.status.code(), Some(2), "{piped:?}");
         large.keys(&["C-c"]).await;
-        large.shows(&["ended 0"]).await;
+        large.shows_all(&["ended 0"]).await;
     });
 }
