@@ -5,152 +5,100 @@
 use std::time::{Duration, Instant};
 
 use zocp_node::{Access, BeaconMode, Capability, Config, Node};
-use zocp_testkit::{Bus, Cmd, Lab, Program, in_time, isolated};
+use zocp_testkit::{Bus, Cmd, Lab, Terminal, demo, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 
-/// A shell in a terminal of tmux, which has read the script.
-struct Shell {
-    socket: String,
-}
-
-impl Shell {
-    async fn start(lab: &Lab, bus: &Bus, shell: &str) -> Self {
-        let directory = ZOCP.rsplit_once('/').map_or("", |(directory, _)| directory);
-        let this = Self {
-            socket: lab.path(&format!("tmux-{shell}")),
-        };
-        let (start, read) = match shell {
-            "bash" => (
-                "bash --norc --noprofile -i",
-                "source <(zocp completions bash)",
-            ),
-            "zsh" => (
-                "zsh -f -i",
-                "autoload -U compinit; compinit -u -D; source <(zocp completions zsh)",
-            ),
-            _ => ("fish --no-config -i", "zocp completions fish | source"),
-        };
-        let command = format!(
-            "PATH='{directory}':$PATH DBUS_SESSION_BUS_ADDRESS='{}' HOME='{}' {start}",
-            bus.address(),
-            lab.path("home")
-        );
-        let session = [
-            "-f",
-            "/dev/null",
-            "new-session",
-            "-d",
-            "-x",
-            "120",
-            "-y",
-            "40",
-        ];
-        this.tmux(&[&session[..], &[&command]].concat()).await;
-        this.line(&format!("{read}; echo rea''dy")).await;
-        this.shows("ready").await;
-        this
-    }
-
-    async fn tmux(&self, args: &[&str]) -> String {
-        let tmux = Cmd::new("tmux").args(["-S", &self.socket]);
-        tmux.env("TERM", "xterm-256color").args(args).run().await
-    }
-
-    async fn types(&self, text: &str) {
-        self.tmux(&["send-keys", "-l", text]).await;
-    }
-
-    async fn presses(&self, key: &str) {
-        self.tmux(&["send-keys", key]).await;
-    }
-
-    async fn line(&self, text: &str) {
-        self.types(text).await;
-        self.presses("Enter").await;
-    }
-
-    /// Waits until the screen has a text; the screen.
-    async fn shows(&self, wanted: &str) -> String {
-        self.becomes(&format!("{wanted:?}"), |screen| screen.contains(wanted))
-            .await
-    }
-
-    async fn becomes(&self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
-        in_time(what, async {
-            loop {
-                let screen = self.tmux(&["capture-pane", "-p", "-J"]).await;
-                if is_it(&screen) {
-                    return screen;
-                }
-                tokio::task::yield_now().await;
-            }
-        })
-        .await
-    }
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        let tmux = std::process::Command::new("tmux")
-            .args(["-S", &self.socket, "kill-server"])
-            .status();
-        drop(tmux);
-    }
-}
-
-/// A bus with the demo on it.
-async fn demo() -> (Bus, Program) {
-    let bus = Bus::start("session").await;
-    let demo = Cmd::new(ZOCP).arg("demo").on(&bus).start();
-    bus.appears("org.z25.Zocp1.Node.fader").await;
-    bus.appears("org.z25.Zocp1.Node.lamp").await;
-    (bus, demo)
+/// A shell in a terminal, which has read the script.
+async fn shell(lab: &Lab, bus: &Bus, shell: &str) -> Terminal {
+    let directory = ZOCP.rsplit_once('/').map_or("", |(directory, _)| directory);
+    let (start, read) = match shell {
+        "bash" => (
+            "bash --norc --noprofile -i",
+            "source <(zocp completions bash)",
+        ),
+        "zsh" => (
+            "zsh -f -i",
+            "autoload -U compinit; compinit -u -D; source <(zocp completions zsh)",
+        ),
+        _ => ("fish --no-config -i", "zocp completions fish | source"),
+    };
+    let command = format!(
+        "PATH='{directory}':$PATH DBUS_SESSION_BUS_ADDRESS='{}' HOME='{}' {start}",
+        bus.address(),
+        lab.path("home")
+    );
+    let terminal = Terminal::start(lab, shell, (120, 40), &command).await;
+    terminal.line(&format!("{read}; echo rea''dy")).await;
+    terminal.shows("ready").await;
+    terminal
 }
 
 /// Tab completes commands, nodes, capabilities, methods, ends of wires; and nothing when the bridge is gone.
 async fn completes(lab: &Lab, name: &str) {
-    let (bus, mut demo) = demo().await;
-    let shell = Shell::start(lab, &bus, name).await;
+    let (bus, mut demo) = demo(ZOCP).await;
+    let shell = shell(lab, &bus, name).await;
     // A node and its capability. What runs then is what was completed.
     shell.types("zocp get lam").await;
-    shell.presses("Tab").await;
+    shell.keys(&["Tab"]).await;
     shell.shows("zocp get lamp ").await;
     shell.types("labe").await;
-    shell.presses("Tab").await;
+    shell.keys(&["Tab"]).await;
     shell.shows("zocp get lamp label").await;
-    shell.presses("Enter").await;
+    shell.keys(&["Enter"]).await;
     shell.shows("\nfront of house").await;
     shell.types("zocp call lamp bli").await;
-    shell.presses("Tab").await;
+    shell.keys(&["Tab"]).await;
     shell.shows("zocp call lamp blink ").await;
     shell.line("1").await;
     shell.shows("\ntrue").await;
     // Ends of a wire, in which there are colons; then the wire.
     shell.types("zocp wire fader:le").await;
-    shell.presses("Tab").await;
+    shell.keys(&["Tab"]).await;
     shell.shows("zocp wire fader:level ").await;
     shell.types("lamp:br").await;
-    shell.presses("Tab").await;
+    shell.keys(&["Tab"]).await;
     shell.shows("zocp wire fader:level lamp:brightness").await;
     shell.line("; echo wi''red").await;
     shell.shows("\nwired").await;
     shell.types("zocp unwire fad").await;
-    shell.presses("Tab").await;
+    shell.keys(&["Tab"]).await;
     shell.shows("zocp unwire fader:level ").await;
     shell.types("lam").await;
-    shell.presses("Tab").await;
+    shell.keys(&["Tab"]).await;
     shell.shows("zocp unwire fader:level lamp:brightness").await;
     shell.line("; echo un''wired").await;
     shell.shows("\nunwired").await;
     let wires = Cmd::new(ZOCP).arg("wires").on(&bus).outcome().await;
     assert!(wires.err.contains("there are no wires"), "{wires:?}");
 
+    // What this bridge offers and publishes.
+    let offer = [
+        "publish",
+        "--source",
+        "camera",
+        "--endpoint",
+        "tcp://127.0.0.1:5005",
+    ];
+    let offer = Cmd::new(ZOCP).args(offer).on(&bus).start();
+    offer.says("is offered").await;
+    let publish = ["publish", "master", "0.5"];
+    let publish = Cmd::new(ZOCP).args(publish).on(&bus).start();
+    publish.says("is published").await;
+    shell.types("zocp stream demo cam").await;
+    shell.keys(&["Tab"]).await;
+    shell.shows("zocp stream demo camera").await;
+    shell.keys(&["C-c"]).await;
+    shell.types("zocp unpublish mas").await;
+    shell.keys(&["Tab"]).await;
+    shell.shows("zocp unpublish master").await;
+    shell.keys(&["C-c"]).await;
+
     demo.interrupt();
     assert!(demo.ended().await.success());
-    shell.presses("C-l").await;
+    shell.keys(&["C-l"]).await;
     shell.types("zocp get lam").await;
-    shell.presses("Tab").await;
+    shell.keys(&["Tab"]).await;
     shell.types("xyz").await;
     let screen = shell.shows("xyz").await;
     assert!(screen.contains("zocp get lamxyz"), "{screen}");

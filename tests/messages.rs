@@ -4,18 +4,9 @@
 //! The nodes are those of the demo. Texts of the policy of a system bus and of polkit are tested in `bridge/cli/exit.rs`.
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
-use zocp_testkit::{Bridge, Bus, Cmd, Lab, Outcome, Program, isolated};
+use zocp_testkit::{Bridge, Bus, Cmd, Lab, Outcome, demo, in_time, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
-
-/// A bus with the demo on it.
-async fn demo() -> (Bus, Program) {
-    let bus = Bus::start("session").await;
-    let demo = Cmd::new(ZOCP).arg("demo").on(&bus).start();
-    bus.appears("org.z25.Zocp1.Node.fader").await;
-    bus.appears("org.z25.Zocp1.Node.lamp").await;
-    (bus, demo)
-}
 
 async fn zocp(bus: &Bus, args: &[&str]) -> Outcome {
     Cmd::new(ZOCP).args(args).on(bus).outcome().await
@@ -32,7 +23,7 @@ fn assert_says(outcome: &Outcome, code: i32, texts: &[&str]) {
 #[test]
 fn a_wire_that_cannot_be_meant_is_refused_at_once_with_what_to_write() {
     isolated(async |_: Lab| {
-        let (bus, _demo) = demo().await;
+        let (bus, _demo) = demo(ZOCP).await;
         let wire = async |from: &str, to: &str, options: &[&str]| {
             zocp(&bus, &[&["wire", from, to], options].concat()).await
         };
@@ -76,7 +67,7 @@ fn a_wire_that_cannot_be_meant_is_refused_at_once_with_what_to_write() {
 #[test]
 fn a_wire_between_ranges_that_do_not_meet_is_warned_of() {
     isolated(async |_: Lab| {
-        let (bus, _demo) = demo().await;
+        let (bus, _demo) = demo(ZOCP).await;
         let percent = "publish master 0.5 --access re --min 0 --max 100";
         let percent = Cmd::new(ZOCP).args(percent.split(' ')).on(&bus).start();
         percent.says("is published").await;
@@ -91,7 +82,7 @@ fn a_wire_between_ranges_that_do_not_meet_is_warned_of() {
 #[test]
 fn what_waits_says_what_it_waits_for() {
     isolated(async |_: Lab| {
-        let (bus, _demo) = demo().await;
+        let (bus, _demo) = demo(ZOCP).await;
         let mut watch = Cmd::new(ZOCP).args(["watch", "nosuch"]).on(&bus).start();
         watch.says("waits for a node \"nosuch\"").await;
         watch.interrupt();
@@ -118,7 +109,7 @@ fn an_empty_mesh_is_told_of() {
 #[test]
 fn what_differs_from_a_scene_is_counted_in_words() {
     isolated(async |lab: Lab| {
-        let (bus, _demo) = demo().await;
+        let (bus, _demo) = demo(ZOCP).await;
         let home = lab.path("state");
         let scene = async |args: &[&str]| {
             let scene = Cmd::new(ZOCP).arg("scene").args(args);
@@ -137,7 +128,7 @@ fn what_differs_from_a_scene_is_counted_in_words() {
 #[test]
 fn what_the_bridge_itself_publishes_is_shown_like_that_of_nodes() {
     isolated(async |_: Lab| {
-        let (bus, _demo) = demo().await;
+        let (bus, _demo) = demo(ZOCP).await;
         let publish = Cmd::new(ZOCP).args(["publish", "master", "0.5", "--access", "rwe"]);
         let publish = publish.on(&bus).start();
         publish.says("is published").await;
@@ -172,7 +163,7 @@ fn what_the_bridge_itself_publishes_is_shown_like_that_of_nodes() {
 #[test]
 fn watching_ends_by_itself_when_enough_came_or_the_time_is_up() {
     isolated(async |_: Lab| {
-        let (bus, _demo) = demo().await;
+        let (bus, _demo) = demo(ZOCP).await;
         let three = zocp(&bus, &["watch", "fader", "-n", "3"]).await;
         let values = three.out.lines().filter(|line| line.contains("level"));
         assert_eq!(values.count(), 3, "{three:?}");
@@ -182,6 +173,10 @@ fn watching_ends_by_itself_when_enough_came_or_the_time_is_up() {
         assert!(timed.status.success() && !timed.out.is_empty(), "{timed:?}");
         let events = zocp(&bus, &["monitor", "-n", "2"]).await;
         assert_eq!(events.out.lines().count(), 2, "{events:?}");
+        // Nothing says this, so all that was asked for is missing.
+        let none = ["monitor", "--verb", "nosuch", "-n", "3", "--for", "0.3"];
+        let some = zocp(&bus, &none).await;
+        assert_says(&some, 8, &["the time is up: 3 of the lines"]);
         assert!(events.err.contains("waits for messages"), "{events:?}");
     });
 }
@@ -196,6 +191,19 @@ fn a_value_is_published_again_when_the_bridge_is_started_anew() {
         let publish = Cmd::new(ZOCP).args(["publish", "fader", "0.5", "--access", "rw"]);
         let publish = publish.on(&bus).start();
         publish.says("is published until").await;
+        let offer = [
+            "publish",
+            "--source",
+            "cam",
+            "--endpoint",
+            "tcp://127.0.0.1:5005",
+        ];
+        let offer = Cmd::new(ZOCP).args(offer).on(&bus).start();
+        offer.says("is offered until").await;
+        // The pipe of a command ends with the bridge.
+        let piped = ["publish", "--source", "zero", "--", "sleep", "1000"];
+        let mut piped = Cmd::new(ZOCP).args(piped).on(&bus).start();
+        piped.says("is offered until").await;
         assert!(
             zocp(&bus, &["set", "stage", "fader", "0.75"])
                 .await
@@ -209,6 +217,15 @@ fn a_value_is_published_again_when_the_bridge_is_started_anew() {
         publish.says("the bridge has ended").await;
         let _bridge = start().await;
         publish.says("is published again").await;
+        offer.says("\"cam\" is offered again").await;
+        assert!(
+            zocp(&bus, &["streams"])
+                .await
+                .out
+                .contains("tcp://127.0.0.1:5005")
+        );
+        piped.says("the bridge has ended").await;
+        assert_eq!(piped.ended().await.code(), Some(4));
         assert_eq!(zocp(&bus, &["get", "stage", "fader"]).await.out, "0.75\n");
         // One that stays is taken away by name.
         let lasting = Cmd::new(ZOCP).args(["publish", "cue", "1", "--lasting"]);
@@ -227,6 +244,18 @@ fn a_value_is_published_again_when_the_bridge_is_started_anew() {
 }
 
 #[test]
+fn ctrl_c_ends_a_publisher_that_waits_for_its_first_line() {
+    isolated(async |_: Lab| {
+        let (bus, _demo) = demo(ZOCP).await;
+        let publish = Cmd::new(ZOCP).args(["-vv", "publish", "own", "-"]);
+        let mut publish = publish.env("ZOCP_LOG", "zocp=debug").on(&bus).start();
+        publish.says("waits for the first line").await;
+        publish.interrupt();
+        assert!(publish.ended().await.success());
+    });
+}
+
+#[test]
 fn a_program_for_a_stream_that_cannot_be_run_is_named_and_lines_that_are_no_value_are_counted() {
     isolated(async |lab: Lab| {
         let (stage, foh) = (lab.host("stage").await, lab.host("foh").await);
@@ -234,10 +263,12 @@ fn a_program_for_a_stream_that_cannot_be_run_is_named_and_lines_that_are_no_valu
         let foh = Bridge::start(ZOCP, &foh, "foh", &[]).await;
         let source = Cmd::new(ZOCP).args(["publish", "--source", "zero", "--", "cat", "/dev/zero"]);
         let _source = source.on(&stage.bus).start();
-        let mut listed = zocp(&foh.bus, &["streams"]).await;
-        while !listed.out.contains("zero") {
-            listed = zocp(&foh.bus, &["streams"]).await;
-        }
+        let none = zocp(&foh.bus, &["streams", "foh"]).await;
+        assert_says(&none, 0, &["there are no streams of \"foh\""]);
+        in_time("the stream in the list", async {
+            while !zocp(&foh.bus, &["streams"]).await.out.contains("zero") {}
+        })
+        .await;
         for (program, code) in [("/nope", 127), ("/etc", 126)] {
             let stream = ["stream", "stage", "zero", "--", program];
             let outcome = zocp(&foh.bus, &stream).await;

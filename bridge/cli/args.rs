@@ -8,43 +8,44 @@
     reason = "help texts name parts of addresses in angle brackets"
 )]
 
+mod bridge;
 mod dmx;
 mod examples;
 mod exec;
+mod export;
 mod face;
 mod look;
 mod midi;
+mod monitor;
 mod osc;
 mod publish;
 mod scene;
 mod service;
 mod stream;
 mod until;
+mod wire;
 
-use std::{collections::HashMap, ffi::OsString, path::PathBuf};
+use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::{Shell, engine::ArgValueCandidates};
-use zbus::Variant;
-use zocp_daemon::config::{
-    Beacon, BusConfig, Config, ConfigError, ExportConfig, MeshConfig, StateConfig,
-};
 
-use crate::{
-    complete,
-    exit::{EXIT_TABLE, Exit, Failure},
-};
+use crate::{complete, exit::EXIT_TABLE};
 
+pub(crate) use bridge::{BridgeArgs, of_flag};
 pub(crate) use dmx::DmxArgs;
-pub(crate) use exec::{EXEC_EXAMPLES, ExecArgs};
+pub(crate) use exec::ExecArgs;
+pub(crate) use export::ExportArgs;
 pub(crate) use look::{RoleArg, WebArgs};
 pub(crate) use midi::MidiArgs;
+pub(crate) use monitor::{DoctorArgs, MonitorArgs};
 pub(crate) use osc::{OscArgs, OscFace};
 pub(crate) use publish::PublishArgs;
 pub(crate) use scene::{SceneCommand, SceneParts, Switch};
 pub(crate) use service::{ServiceArgs, ServiceCommand};
 pub(crate) use stream::{OfferArgs, StreamArgs};
 pub(crate) use until::Until;
+pub(crate) use wire::WireArgs;
 
 /// Puts a zero-configuration mesh of machines on the D-Bus of every one of them.
 ///
@@ -63,7 +64,8 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options of all commands")]
 pub(crate) struct Common {
-    /// Print JSON: one value, of `watch` one value a line
+    /// Print JSON: one value; `watch`, `publish`, `monitor` and `wires --watch` print one value on each
+    /// line
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// The bus: session, system, embedded or a D-Bus address; by default the session bus, or an
@@ -140,9 +142,11 @@ pub(crate) enum Command {
     #[command(after_help = examples::STREAMS)]
     Streams {
         /// Its name, its label, or the beginning of its UUID
+        #[arg(add = ArgValueCandidates::new(complete::nodes))]
         node: Option<String>,
     },
     /// Open a stream of a node: a source to stdout, a sink from stdin, or for a command
+    #[command(after_help = examples::STREAM)]
     Stream(StreamArgs),
     /// Publish a value on the mesh and print what arrives, or offer a stream, until Ctrl-C
     ///
@@ -153,6 +157,7 @@ pub(crate) enum Command {
     #[command(after_help = examples::UNPUBLISH)]
     Unpublish {
         /// Its name, with the objects before it, `cam.pan`
+        #[arg(add = ArgValueCandidates::new(complete::own_names))]
         name: String,
     },
     /// Print values and signals as they come, until Ctrl-C
@@ -184,10 +189,12 @@ pub(crate) enum Command {
     ///
     /// Prints its address, with a token that lets its holder in: live values with plots, controls, wires to draw
     /// and to remove, scenes, services, and what is wrong. It listens on this machine alone unless told otherwise.
+    #[command(after_help = examples::WEB)]
     Web(WebArgs),
     /// Show the mesh in the terminal: nodes, values, wires, traffic
     ///
     /// Keys set values and make and remove wires; `?` lists them.
+    #[command(after_help = examples::TOP)]
     Top,
     /// List all wires, whoever made them
     #[command(after_help = examples::WIRES)]
@@ -220,51 +227,32 @@ pub(crate) enum Command {
     ///
     /// Lasting exports are in the configuration, as `[[export]]`.
     #[command(after_help = examples::EXPORT)]
-    Export {
-        /// Its name, org.example.Name, or org.example.* for all below it
-        #[arg(add = ArgValueCandidates::new(complete::services))]
-        service: String,
-        /// Only these methods: interface.member@/path, where the member may be *; all by default
-        #[arg(long, value_name = "RULE")]
-        call: Vec<String>,
-        /// Only these signals, written the same way; none with --call, else all by default
-        #[arg(long, value_name = "RULE")]
-        broadcast: Vec<String>,
-        /// Nothing but to know of it, to introspect and to ping it
-        #[arg(long)]
-        see: bool,
-        /// Record what is asked, and print at the end the rules that allow exactly that
-        ///
-        /// Without --see, --call and --broadcast everything is allowed meanwhile; with them only that, and
-        /// what is refused is recorded too.
-        #[arg(long)]
-        learn: bool,
-        /// Only this peer, by name, UUID or key (key:…); every peer by default
-        #[arg(long, value_name = "PEER", add = ArgValueCandidates::new(complete::nodes))]
-        peer: Vec<String>,
-    },
+    Export(ExportArgs),
     /// Run a program on the services of other machines, under their own names
     ///
     /// The program runs here, on a bus where each service that the nodes export to us has its original name, and each
     /// node its name org.z25.Zocp1.Node.<label>. What the program owns itself stays on that bus, which ends with it.
     /// The exit status is that of the program, 128 and the number of the signal that ended it, 127 when it is not
     /// there, and 126 when it cannot be run.
-    #[command(after_help = EXEC_EXAMPLES)]
+    #[command(after_help = examples::EXEC)]
     Exec(ExecArgs),
     /// Show the mesh to programs that speak OSC, or such a program to the mesh, until Ctrl-C
     ///
     /// Each capability has the address /<node>/<objects>/<capability>: messages to it set it, and its values go to
     /// each --send. With --publish a program is a node: what it sends are emitters, what it takes are sensors. Either
     /// is a node of its own and needs no bridge.
+    #[command(after_help = examples::OSC)]
     Osc(OscArgs),
     /// Show the channels of a DMX universe as a node, with sACN or Art-Net, until Ctrl-C
     ///
     /// The patch names channels of fixtures, and says whether the mesh sets them, for lamps, or a desk does, for the mesh.
+    #[command(after_help = examples::DMX)]
     Dmx(DmxArgs),
     /// Show a MIDI device, or a program, at JACK as a node, until Ctrl-C
     ///
     /// What is moved and played is learned as emitters; what is set, or arrives over a wire, is sent back to motors and
     /// lights. Connect its ports with jack_connect or a patch bay.
+    #[command(after_help = examples::MIDI)]
     Midi(MidiArgs),
     /// Make or show the key of this machine, for a secure mesh
     #[command(subcommand, after_help = examples::KEY)]
@@ -311,116 +299,6 @@ pub(crate) enum Command {
     },
 }
 
-/// What the doctor looks at.
-#[derive(Debug, clap::Args)]
-pub(crate) struct DoctorArgs {
-    /// The configuration of the bridge; by default that which it would read here
-    #[arg(long, value_name = "FILE", env = "ZOCP_CONFIG")]
-    pub(crate) config: Option<PathBuf>,
-}
-
-/// What of all that happens is shown.
-#[derive(Debug, clap::Args)]
-pub(crate) struct MonitorArgs {
-    /// Only what concerns this peer, by its name or UUID; may be given several times
-    #[arg(long, value_name = "NODE", add = ArgValueCandidates::new(complete::nodes))]
-    pub(crate) peer: Vec<String>,
-    /// Only messages that say this: SIG, SET, call, signal; may be given several times
-    #[arg(long, value_name = "VERB")]
-    pub(crate) verb: Vec<String>,
-    /// Only D-Bus messages of this service; may be given several times
-    #[arg(long, value_name = "SERVICE", add = ArgValueCandidates::new(complete::services))]
-    pub(crate) service: Vec<String>,
-    /// The beacons of others, too
-    #[arg(long)]
-    pub(crate) beacons: bool,
-    /// Write a capture file, pcapng, which Wireshark opens; - for standard output
-    #[arg(long, value_name = "FILE")]
-    pub(crate) write: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) until: Until,
-}
-
-/// What a wire is made with.
-#[derive(Debug, clap::Args)]
-pub(crate) struct WireArgs {
-    /// Where it begins: an emitter, or a property or signal of a service
-    #[arg(add = ArgValueCandidates::new(complete::ends))]
-    pub(crate) from: String,
-    /// Where it ends: a sensor or what can be set, or a property or method of a service
-    #[arg(add = ArgValueCandidates::new(complete::ends))]
-    pub(crate) to: String,
-    /// From one range to another, 0..1=0..255, or `ends` for the ranges of the two ends
-    #[arg(
-        long,
-        value_name = "FIRST..LAST=FIRST..LAST",
-        allow_hyphen_values = true
-    )]
-    pub(crate) scale: Option<String>,
-    /// Keep the value in the range that it goes to
-    #[arg(long)]
-    pub(crate) clamp: bool,
-    /// Turn the range that it goes to around
-    #[arg(long)]
-    invert: bool,
-    /// Let pass nothing but a trigger, each time the value rises to this (with --invert: falls below)
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    pub(crate) threshold: Option<f64>,
-    /// Compute the value first, such as `if value > 3 { 1 } else { 0 }`
-    #[arg(long, value_name = "EXPRESSION", allow_hyphen_values = true)]
-    pub(crate) expr: Option<String>,
-    /// Deliver each value, in order, however slow the target is: for events (the default for methods, and for
-    /// what cannot be read)
-    #[arg(long, conflicts_with = "latest")]
-    every: bool,
-    /// Deliver the newest value when the target is slower than the source: for states (the default for
-    /// properties, and for what can be read)
-    #[arg(long)]
-    latest: bool,
-    /// Hand over the value that the source has when the wire is made; without this a state is handed over
-    #[arg(
-        long,
-        value_name = "true|false",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        hide_possible_values = true
-    )]
-    initial: Option<bool>,
-    /// Keep the wire when the bridge ends; its ends need not be here yet
-    #[arg(long)]
-    pub(crate) lasting: bool,
-}
-
-impl WireArgs {
-    /// As the bridge takes them.
-    pub(crate) fn options(&self) -> HashMap<&'static str, Variant<'static>> {
-        let text = |text: &Option<String>| text.clone().map(Variant::new);
-        let truth = |truth: bool| truth.then(|| Variant::new(true));
-        let options = [
-            ("Scale", text(&self.scale)),
-            ("Clamp", truth(self.clamp)),
-            ("Invert", truth(self.invert)),
-            ("Threshold", self.threshold.map(Variant::new)),
-            ("Expression", text(&self.expr)),
-            (
-                "Deliver",
-                self.every.then(|| Variant::new("every".to_owned())),
-            ),
-            (
-                "Deliver",
-                self.latest.then(|| Variant::new("latest".to_owned())),
-            ),
-            ("Initial", self.initial.map(Variant::new)),
-            ("Lasting", truth(self.lasting)),
-        ];
-        let given = options
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value?)));
-        given.collect()
-    }
-}
-
 /// What to do with a key.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
@@ -434,137 +312,6 @@ pub(crate) enum KeyCommand {
         /// The file
         file: PathBuf,
     },
-}
-
-/// What the bridge takes.
-#[derive(Debug, clap::Args)]
-pub(crate) struct BridgeArgs {
-    /// The name of the bridge on the mesh; the host's name by default
-    #[arg(long, env = "ZOCP_NAME", hide_env_values = true)]
-    name: Option<String>,
-    /// A network interface to use, by name or address; every usable one by default
-    #[arg(
-        long,
-        value_name = "INTERFACE",
-        env = "ZOCP_INTERFACE",
-        value_delimiter = ',',
-        add = ArgValueCandidates::new(complete::interfaces)
-    )]
-    #[arg(hide_env_values = true)]
-    interface: Option<Vec<String>>,
-    /// How peers are found; broadcast by default
-    #[arg(long, env = "ZOCP_BEACON", value_enum, hide_env_values = true)]
-    beacon: Option<BeaconArg>,
-    /// The UDP port of the beacons; 5670 by default
-    #[arg(long, env = "ZOCP_PORT", hide_env_values = true)]
-    port: Option<u16>,
-    /// The TCP port for peers, or a range such as 49152-49160, of which the first that is free is taken; the
-    /// system chooses by default
-    #[arg(
-        long,
-        value_name = "PORT",
-        env = "ZOCP_MAILBOX_PORT",
-        hide_env_values = true
-    )]
-    mailbox_port: Option<String>,
-    /// A peer to meet without beacons, tcp://HOST:PORT
-    #[arg(
-        long,
-        value_name = "ENDPOINT",
-        env = "ZOCP_PEER",
-        value_delimiter = ','
-    )]
-    #[arg(hide_env_values = true)]
-    peer: Option<Vec<String>>,
-    /// A service of this bus that every peer may use, org.example.Name or org.example.*
-    #[arg(
-        long,
-        value_name = "SERVICE",
-        env = "ZOCP_EXPORT",
-        value_delimiter = ','
-    )]
-    #[arg(hide_env_values = true)]
-    export: Vec<String>,
-    /// The configuration file; by default $XDG_CONFIG_HOME/zocp/bridge.toml, else
-    /// /etc/zocp/bridge.toml
-    #[arg(long, value_name = "FILE", env = "ZOCP_CONFIG", hide_env_values = true)]
-    pub(crate) config: Option<PathBuf>,
-    /// The directory for what outlives the bridge; by default $XDG_STATE_HOME/zocp; '' for none
-    #[arg(
-        long,
-        value_name = "DIRECTORY",
-        env = "ZOCP_STATE",
-        hide_env_values = true
-    )]
-    state: Option<OsString>,
-}
-
-impl BridgeArgs {
-    /// What flags and environment say, to be laid over the file.
-    pub(crate) fn into_config(self, bus: Option<String>) -> Config {
-        Config {
-            mesh: MeshConfig {
-                name: self.name,
-                interface: self.interface,
-                beacon: self.beacon.map(Beacon::from),
-                port: self.port,
-                mailbox_port: self.mailbox_port,
-                peers: self.peer,
-                ..MeshConfig::default()
-            },
-            bus: BusConfig { address: bus },
-            state: StateConfig {
-                directory: self.state.map(PathBuf::from),
-            },
-            export: self.export.into_iter().map(ExportConfig::talk).collect(),
-            ..Config::default()
-        }
-    }
-}
-
-/// What is wrong with what a flag or its variable said, by the flag's name too.
-pub(crate) fn of_flag(error: ConfigError) -> Failure {
-    match error {
-        ConfigError::Invalid { key, reason } => {
-            let flag = flag_of(key).map(|flag| format!(" ({flag})"));
-            let text = format!("{key}{}: {reason}", flag.unwrap_or_default());
-            Failure::new(Exit::Usage, text)
-        }
-        error => error.into(),
-    }
-}
-
-/// The flag that says the same as a key of the configuration.
-pub(crate) fn flag_of(key: &str) -> Option<&'static str> {
-    Some(match key {
-        "mesh.name" => "--name",
-        "mesh.port" => "--port",
-        "mesh.mailbox_port" => "--mailbox-port",
-        "mesh.peers" => "--peer",
-        "bus.address" => "--bus",
-        _ => return None,
-    })
-}
-
-/// How peers are found.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum BeaconArg {
-    /// A datagram each second to each network's broadcast address
-    Broadcast,
-    /// A datagram each second to the group 225.25.25.25
-    Multicast,
-    /// Only configured peers, and those that greet
-    Off,
-}
-
-impl From<BeaconArg> for Beacon {
-    fn from(beacon: BeaconArg) -> Self {
-        match beacon {
-            BeaconArg::Broadcast => Self::Broadcast,
-            BeaconArg::Multicast => Self::Multicast,
-            BeaconArg::Off => Self::Off,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -584,7 +331,12 @@ mod tests {
         let mut read = 0;
         for command in Args::command().get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string);
-            let help = help.unwrap_or_default().replace("\\\n", "");
+            let help = help.unwrap_or_default();
+            let name = command.get_name();
+            assert!(help.starts_with("Examples:\n"), "{name} has no examples");
+            let long = help.lines().find(|line| line.chars().count() > 80);
+            assert_eq!(long, None, "{name}: a line of more than 80 columns");
+            let help = help.replace("\\\n", "");
             for line in help.lines().filter(|line| line.contains("zocp ")) {
                 let line = line.trim().trim_start_matches("sudo ");
                 let line = line.trim_start_matches("source <(").trim_end_matches(')');
@@ -625,7 +377,7 @@ mod tests {
         assert_eq!(config.mesh.name.as_deref(), Some("a"));
         assert_eq!(config.mesh.peers.unwrap(), ["tcp://h:1", "tcp://h:2"]);
         assert_eq!(config.mesh.interface.unwrap(), ["lo"]);
-        assert_eq!(config.mesh.beacon, Some(Beacon::Off));
+        assert!(config.mesh.beacon.is_some());
         assert_eq!(config.bus.address.as_deref(), Some("system"));
         assert_eq!(config.mesh.port, None);
         let exported: Vec<&str> = config.export.iter().map(|it| &*it.service).collect();

@@ -103,6 +103,14 @@ impl Client {
         Ok(peers)
     }
 
+    /// Every peer that is a node, by name, and the bridge behind them.
+    pub(crate) async fn nodes(&self) -> Result<Vec<PeerView>, Failure> {
+        let mut nodes = self.peers().await?;
+        nodes.retain(|peer| !peer.bus_name.is_empty());
+        nodes.push(self.own().await?);
+        Ok(nodes)
+    }
+
     /// The node that is meant: by its name, its label, or the beginning of its UUID.
     pub(crate) async fn node(&self, text: &str) -> Result<PeerView, Failure> {
         let peers = self.peers().await?;

@@ -29,7 +29,15 @@ use zbus::{fdo::DBusProxy, names::BusName};
 use zocp_client::text::is_steering;
 use zocp_interfaces::{BRIDGE_NAME, NODE_NAME_PREFIX};
 
-use crate::{client::Client, exit::Failure, keys, methods::names, scene::Scenes, view::PeerView};
+use crate::{
+    client::Client,
+    exit::Failure,
+    keys,
+    methods::names,
+    scene::Scenes,
+    streams::streams_of,
+    view::{CapabilityView, NodeView, PeerView},
+};
 
 /// What `zocp` takes. The candidates that its arguments name are here, so the arguments are told, not imported.
 static COMMAND: OnceLock<fn() -> Command> = OnceLock::new();
@@ -60,7 +68,7 @@ pub(crate) fn script(shell: &str) -> Result<String, Failure> {
 
 /// The nodes, and this bridge as one.
 pub(crate) fn nodes() -> Vec<CompletionCandidate> {
-    ask(async |client, _| Ok(named(&all_nodes(&client).await?)))
+    ask(async |client, _| Ok(named(&client.nodes().await?)))
 }
 
 /// The capabilities of the node that the words name.
@@ -68,20 +76,36 @@ pub(crate) fn capabilities() -> Vec<CompletionCandidate> {
     ask(async |client, line| {
         let peer = client.node(&line.word("node")).await?;
         let tree = client.tree(&peer.bus_name).await?;
-        let names = tree.all_names().into_iter().filter_map(|name| {
-            let (_, capability) = tree.find(&name)?;
-            let value = capability
-                .value
-                .as_ref()
-                .map(|(value, _)| value.to_string());
-            let help = format!(
-                "{} {}",
-                value.unwrap_or_default(),
-                capability.described("access")
-            );
-            Some((name, help))
-        });
-        Ok(names.collect())
+        Ok(with_values(&tree))
+    })
+}
+
+/// What is published on this bridge.
+pub(crate) fn own_names() -> Vec<CompletionCandidate> {
+    ask(async |client, _| Ok(with_values(&client.tree(BRIDGE_NAME).await?)))
+}
+
+/// The capabilities of a node, each with its value and access.
+fn with_values(tree: &NodeView) -> Named {
+    let named = tree.named().into_iter();
+    let with_value = |(name, capability): (String, &CapabilityView)| {
+        let value = capability.value.as_ref();
+        let value = value.map(|(value, _)| value.to_string());
+        let access = capability.described("access");
+        (name, format!("{} {access}", value.unwrap_or_default()))
+    };
+    named.map(with_value).collect()
+}
+
+/// The streams of the node that the words name.
+pub(crate) fn streams() -> Vec<CompletionCandidate> {
+    ask(async |client, line| {
+        let peer = client.node(&line.word("node")).await?;
+        let tree = client.tree(&peer.bus_name).await?;
+        let of = streams_of(&peer.name, &tree).into_iter();
+        Ok(of
+            .map(|stream| (stream.dotted, stream.direction.name().to_owned()))
+            .collect())
     })
 }
 
@@ -133,7 +157,7 @@ pub(crate) fn ends() -> Vec<CompletionCandidate> {
                 .map(|(name, help)| (format!("dbus:{name}:/"), help))
                 .collect());
         }
-        let nodes = all_nodes(&client).await?;
+        let nodes = client.nodes().await?;
         let begin = line.current.split(':').next().unwrap_or_default();
         let nodes: Vec<(String, String)> = named(&nodes)
             .into_iter()
@@ -160,12 +184,9 @@ pub(crate) fn ends() -> Vec<CompletionCandidate> {
         };
         let peer = client.node(node).await?;
         let tree = client.tree(&peer.bus_name).await?;
-        let ends = tree.all_names().into_iter().map(|name| {
-            let access = tree.find(&name).map(|(_, found)| found.described("access"));
-            (
-                format!("{node}:{name}"),
-                access.unwrap_or_default().to_owned(),
-            )
+        let ends = tree.named().into_iter().map(|(name, capability)| {
+            let access = capability.described("access").to_owned();
+            (format!("{node}:{name}"), access)
         });
         Ok(ends.collect())
     })
@@ -348,13 +369,6 @@ fn candidates(names: Named) -> Vec<CompletionCandidate> {
             CompletionCandidate::new(name).help(help.map(Into::into))
         })
         .collect()
-}
-
-async fn all_nodes(client: &Client) -> Result<Vec<PeerView>, Failure> {
-    let mut peers = client.peers().await?;
-    peers.retain(|peer| !peer.bus_name.is_empty());
-    peers.push(client.own().await?);
-    Ok(peers)
 }
 
 /// Each by its name, or by its label where another has the name.

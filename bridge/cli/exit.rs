@@ -185,7 +185,7 @@ fn denied(name: &str, text: &str) -> Option<Failure> {
         format!("polkit does not let you do that: {}", printable(action)),
     );
     Some(failure.hint(format!(
-        "run it with sudo, or let a group do it with a rule for {} in /etc/polkit-1/rules.d, see `man zocp`",
+        "run it with sudo, or let a group do it with a rule for {} in /etc/polkit-1/rules.d, see docs/how-to/polkit.md",
         printable(action)
     )))
 }

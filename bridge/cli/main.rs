@@ -11,6 +11,7 @@
 //! - [`client`]: the bridge and its nodes as a client finds them; [`view`]: what it found; [`wiring`]: wires;
 //!   [`listener`]: signals that a command waits for
 //! - [`scene`]: files with values and wires
+//! - [`streams`]: the streams of nodes
 //! - [`value`]: D-Bus values as text and JSON, and back; [`near`]: names that may have been meant
 //! - [`complete`]: completion of command lines by the running bridge
 //! - [`notify`]: what is told to a service manager
@@ -27,6 +28,7 @@ mod near;
 mod notify;
 mod output;
 mod scene;
+mod streams;
 mod view;
 mod wiring;
 
@@ -96,24 +98,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Watch { node, name, until } => {
             command::watch::run(&output, bus, (node, name), until).await
         }
-        Command::Export {
-            service,
-            call,
-            broadcast,
-            see,
-            learn,
-            peer,
-        } => {
-            let export = command::export::Export {
-                service,
-                call,
-                broadcast,
-                see,
-                learn,
-                peers: peer,
-            };
-            command::export::run(&output, bus, &export).await
-        }
+        Command::Export(args) => command::export::run(&output, bus, &args).await,
         Command::Doctor(args) => command::doctor::run(&output, bus, args).await,
         Command::Monitor(args) => command::monitor::run(&output, bus, &args).await,
         Command::Web(args) => Box::pin(command::web::run(&output, bus, args)).await,

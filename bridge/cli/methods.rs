@@ -14,11 +14,10 @@ use crate::{
 /// The methods of a node, as one would write them.
 pub(crate) async fn names(client: &Client, tree: &NodeView) -> Result<Vec<String>, Failure> {
     let mut names = Vec::new();
-    for (place, object) in tree.places() {
+    for (labels, object) in tree.places() {
         for method in methods(client, &tree.bus_name, &object.path).await? {
             let raw = unlabel(&method.name).unwrap_or_else(|| method.name.to_string());
-            let dot = if place.is_empty() { "" } else { "." };
-            names.push(format!("{place}{dot}{raw}"));
+            names.push(tree.dotted(labels, &raw));
         }
     }
     Ok(names)

@@ -10,7 +10,7 @@ mod fade;
 mod identity;
 mod selection;
 
-pub(crate) use fade::{between, duration, is_same, time};
+pub(crate) use fade::{between, is_same};
 pub(crate) use identity::{Identity, resolve};
 pub(crate) use selection::Selection;
 

@@ -115,17 +115,14 @@ impl NodeView {
             .map_or("", |root| root.name.as_str())
     }
 
-    /// The objects, the root first, with the raw names on the way to each.
-    pub(crate) fn places(&self) -> Vec<(String, &ObjectView)> {
-        let mut all: Vec<_> = self.objects.iter().collect();
+    /// The objects, the root first, with the labels on the way to each.
+    pub(crate) fn places(&self) -> Vec<(&[String], &ObjectView)> {
+        let objects = self.objects.iter();
+        let mut all: Vec<_> = objects
+            .map(|(labels, object)| (&labels[..], object))
+            .collect();
         all.sort_by_key(|(labels, _)| labels.len());
-        let name = |labels: &[String]| match labels.split_last() {
-            Some((_, above)) => self.dotted(above, &self.objects[labels].name),
-            None => String::new(),
-        };
-        all.into_iter()
-            .map(|(labels, object)| (name(labels), object))
-            .collect()
+        all
     }
 
     /// The capability that is meant: by its raw name or its label, those of inner objects with the
@@ -135,7 +132,7 @@ impl NodeView {
         all.sort_by_key(|(labels, ..)| labels.len());
         all.into_iter()
             .find(|(labels, _, capability)| {
-                self.names(labels, capability)
+                self.names(labels, &capability.name, &capability.member)
                     .iter()
                     .any(|name| name == wanted)
             })
@@ -144,10 +141,7 @@ impl NodeView {
 
     /// The names by which capabilities can be meant, as people would write them.
     pub(crate) fn all_names(&self) -> Vec<String> {
-        self.capabilities()
-            .into_iter()
-            .filter_map(|(labels, _, capability)| self.names(labels, capability).into_iter().next())
-            .collect()
+        self.named().into_iter().map(|(name, _)| name).collect()
     }
 
     /// Whether it has nothing but its root, and that is empty.
@@ -155,18 +149,26 @@ impl NodeView {
         self.objects.len() <= 1 && self.capabilities().is_empty()
     }
 
-    /// The values that can be read, by the names that people would write.
-    pub(crate) fn values(&self) -> Vec<(String, Value)> {
+    /// The capabilities, by the names that people would write.
+    pub(crate) fn named(&self) -> Vec<(String, &CapabilityView)> {
         self.capabilities()
             .into_iter()
-            .filter_map(|(labels, _, capability)| {
+            .map(|(labels, _, capability)| (self.dotted(labels, &capability.name), capability))
+            .collect()
+    }
+
+    /// The values that can be read, by the names that people would write.
+    pub(crate) fn values(&self) -> Vec<(String, Value)> {
+        let named = self.named().into_iter();
+        named
+            .filter_map(|(name, capability)| {
                 let (value, _) = capability.value.as_ref()?;
-                Some((self.dotted(labels, &capability.name), value.clone()))
+                Some((name, value.clone()))
             })
             .collect()
     }
 
-    /// The name of a capability with the raw names of the objects before it.
+    /// The name of something with the raw names of the objects before it.
     pub(crate) fn dotted(&self, labels: &[String], name: &str) -> String {
         let mut parts: Vec<&str> = Vec::new();
         for depth in 1..=labels.len() {
@@ -177,13 +179,10 @@ impl NodeView {
         parts.join(".")
     }
 
-    fn names(&self, labels: &[String], capability: &CapabilityView) -> [String; 3] {
-        let member = [labels, std::slice::from_ref(&capability.member)].concat();
-        [
-            self.dotted(labels, &capability.name),
-            member.join("."),
-            member.join("/"),
-        ]
+    /// How a member of an object may be meant: by raw names, or by labels.
+    pub(crate) fn names(&self, labels: &[String], raw: &str, label: &str) -> [String; 3] {
+        let member = [labels, &[label.to_owned()]].concat();
+        [self.dotted(labels, raw), member.join("."), member.join("/")]
     }
 
     fn capabilities(&self) -> Vec<(&Vec<String>, &ObjectView, &CapabilityView)> {

@@ -18,7 +18,7 @@ use std::{
 
 use zocp_daemon::config::Config;
 use zocp_mapping::label::label;
-use zocp_testkit::{Bridge, Bus, Cmd, Lab, isolated};
+use zocp_testkit::{Bridge, Cmd, Lab, demo, isolated};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
@@ -464,10 +464,7 @@ fn the_labels_and_the_errors_of_the_reference_are_the_programs() {
 #[test]
 fn what_commands_print_as_json_is_what_the_schema_says() {
     isolated(async |lab: Lab| {
-        let bus = Bus::start("session").await;
-        let _demo = Cmd::new(ZOCP).arg("demo").on(&bus).start();
-        bus.appears("org.z25.Zocp1.Node.fader").await;
-        bus.appears("org.z25.Zocp1.Node.lamp").await;
+        let (bus, _demo) = demo(ZOCP).await;
         let mut publish = Cmd::new(ZOCP).args(["publish", "own", "1.5", "--json"]);
         publish = publish.args(["--access", "rwe"]);
         let publish = publish.on(&bus).start();

@@ -2,9 +2,9 @@
 
 use std::{ffi::OsString, time::Duration};
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap_complete::engine::ArgValueCandidates;
 
+use super::{export::service_pattern, until::time};
 use crate::complete;
 
 /// What runs where.
@@ -16,30 +16,15 @@ pub(crate) struct ExecArgs {
     pub(crate) nodes: Vec<String>,
     /// Let a service of this machine in under its own name, for instance org.freedesktop.Notifications, or
     /// org.freedesktop.portal.* for that name and all below it; may be repeated
-    #[arg(long, value_name = "SERVICE")]
+    #[arg(long, value_name = "SERVICE", value_parser = service_pattern, add = ArgValueCandidates::new(complete::services))]
     pub(crate) also: Vec<String>,
     /// Have the program find the bus as the system bus, instead of as the session bus
     #[arg(long)]
     pub(crate) system: bool,
-    /// Wait this many seconds for a node that is not there yet, or exports nothing yet
-    #[arg(long, value_name = "SECONDS", value_parser = OsStringValueParser::new().try_map(seconds))]
+    /// Wait so long, 5 or 1.5s or 2m, for a node that is not there yet, or exports nothing yet
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) timeout: Option<Duration>,
     /// The program, with its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
-}
-
-/// The examples behind the help.
-pub(crate) const EXEC_EXAMPLES: &str = "\
-Examples:
-  zocp exec stage -- playerctl status            # the players of stage, under their own names
-  zocp exec stage -- busctl --user list          # what is on the bus
-  zocp exec stage --system -- nmcli device       # programs that use the system bus
-  zocp exec stage --also org.freedesktop.Notifications -- bash   # every program in this shell
-  zocp exec stage foh --timeout 30 -- ./show.py  # two nodes, which may come later";
-
-fn seconds(text: OsString) -> Result<Duration, String> {
-    let number = text.to_str().and_then(|text| text.parse::<f64>().ok());
-    let seconds = number.and_then(|number| Duration::try_from_secs_f64(number).ok());
-    seconds.ok_or_else(|| "must be a number of seconds, such as 10 or 0.5".to_owned())
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::{Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 
-use crate::{complete, scene::duration};
+use super::until::time;
+use crate::complete;
 
 /// What is done with scenes.
 #[derive(Debug, Subcommand)]
@@ -33,7 +34,7 @@ pub(crate) enum SceneCommand {
         ///
         /// Each is set at most 25 times a second, all together 1000 times. They end on the very values of the
         /// scene. Ctrl-C leaves everything where it is by then.
-        #[arg(long, value_name = "TIME", value_parser = duration)]
+        #[arg(long, value_name = "TIME", value_parser = fade_time)]
         over: Option<Duration>,
         /// When values that have none between them are switched in a fade: text, truth, lists
         #[arg(long, value_enum, default_value = "start", requires = "over")]
@@ -83,4 +84,25 @@ pub(crate) enum Switch {
     Start,
     /// When everything has arrived
     End,
+}
+
+/// How long a fade takes.
+fn fade_time(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        time if time <= OVER_MAX => Ok(time),
+        _ => Err("a fade takes an hour at most".to_owned()),
+    }
+}
+
+const OVER_MAX: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fade_takes_an_hour_at_most() {
+        assert_eq!(fade_time("60m"), Ok(OVER_MAX));
+        assert!(fade_time("61m").is_err());
+    }
 }

@@ -2,20 +2,19 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
+use clap_complete::engine::ArgValueCandidates;
 use zocp_node::model::stream::{Direction, Endpoint};
+
+use crate::complete;
 
 /// Which stream, and what to do with it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  zocp stream stage cam > cam.bin                            # what comes, as it comes
-  zocp stream stage cam -- ffplay -i pipe:3                  # a program that gets it as descriptor 3
-  zocp stream stage cam -- gst-launch-1.0 fdsrc fd=3 ! fakesink
-  zocp stream stage speaker < sound.pcm                      # a sink takes standard input")]
 pub(crate) struct StreamArgs {
     /// The node: its name, its label, or the beginning of its UUID
+    #[arg(add = ArgValueCandidates::new(complete::nodes))]
     pub(crate) node: String,
     /// The stream: its name, or with the objects before it, `cam.picture`
+    #[arg(add = ArgValueCandidates::new(complete::streams))]
     pub(crate) name: String,
     /// How: direct (a socket to the node), multicast or relay (over the mesh); by default what leads there
     #[arg(long, value_parser = ["direct", "multicast", "relay"])]

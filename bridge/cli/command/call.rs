@@ -49,24 +49,17 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// The method that is meant: by its raw name or its label, in an object behind its dotted path. The root
-/// goes first.
+/// The method that is meant, named as capabilities are. The root goes first.
 async fn find(client: &Client, tree: &NodeView, wanted: &str) -> Result<(String, Method), Failure> {
     let mut names = Vec::new();
-    for (place, object) in tree.places() {
-        let inside = if place.is_empty() {
-            Some(wanted)
-        } else {
-            let rest = wanted.strip_prefix(&place);
-            rest.and_then(|rest| rest.strip_prefix(['.', '/']))
-        };
+    for (labels, object) in tree.places() {
         for method in methods(client, &tree.bus_name, &object.path).await? {
             let raw = unlabel(&method.name).unwrap_or_else(|| method.name.to_string());
-            if inside.is_some_and(|name| name == raw || *name == *method.name) {
+            let meant = tree.names(labels, &raw, &method.name);
+            if meant.iter().any(|name| name == wanted) {
                 return Ok((object.path.clone(), method));
             }
-            let dot = if place.is_empty() { "" } else { "." };
-            names.push(format!("{place}{dot}{raw}"));
+            names.extend(meant.into_iter().next());
         }
     }
     let message = format!("\"{}\" has no method \"{wanted}\"", tree.name());
@@ -87,7 +80,8 @@ fn arguments(
     let inputs = &method.inputs;
     if inputs.len() != texts.len() {
         let (expected, found) = (inputs.len(), texts.len());
-        let message = format!("\"{name}\" takes {expected} arguments, not {found}");
+        let plural = if expected == 1 { "" } else { "s" };
+        let message = format!("\"{name}\" takes {expected} argument{plural}, not {found}");
         return Err(Failure::new(Exit::Refused, message).hint(usage(name, inputs)));
     }
     let arguments = inputs.iter().zip(texts).map(|(input, text)| {
@@ -180,5 +174,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(wrong.contains("takes 2 arguments, not 0"), "{wrong}");
+        let wrong = arguments("blink", &method(&["x"]), &[]).unwrap_err();
+        assert!(wrong.to_string().contains("takes 1 argument, not 0"));
     }
 }

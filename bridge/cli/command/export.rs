@@ -6,35 +6,23 @@
 
 mod learned;
 
-use std::collections::HashMap;
-
 use futures_util::StreamExt;
-use zbus::{MessageStream, Variant, fdo::DBusProxy};
+use zbus::{MessageStream, fdo::DBusProxy};
 use zocp_interfaces::ExporterProxy;
 
 use self::learned::Learned;
 use super::bridge::end_signals;
 use crate::{
+    args::ExportArgs,
     client::Client,
     exit::{Exit, Failure},
     output::Output,
 };
 
-/// What is exported, and how.
-#[derive(Debug)]
-pub(crate) struct Export {
-    pub(crate) service: String,
-    pub(crate) call: Vec<String>,
-    pub(crate) broadcast: Vec<String>,
-    pub(crate) see: bool,
-    pub(crate) learn: bool,
-    pub(crate) peers: Vec<String>,
-}
-
 pub(crate) async fn run(
     output: &Output,
     bus: Option<String>,
-    export: &Export,
+    export: &ExportArgs,
 ) -> Result<(), Failure> {
     let client = Client::open(bus.as_deref()).await?;
     client.bridge().await?;
@@ -58,28 +46,6 @@ pub(crate) async fn run(
         Learned::new(asked, is_complete).print(output)?;
     }
     Ok(())
-}
-
-impl Export {
-    /// Everything, unless something is named.
-    fn rules(&self) -> HashMap<&'static str, Variant<'_>> {
-        let list = |texts: &[String]| Variant::new(texts.to_vec());
-        let mut rules = HashMap::new();
-        if !self.see && self.call.is_empty() && self.broadcast.is_empty() {
-            rules.insert("talk", Variant::new(true));
-        } else {
-            rules.insert("see", Variant::new(self.see));
-            rules.insert("call", list(&self.call));
-            rules.insert("broadcast", list(&self.broadcast));
-        }
-        if self.learn {
-            rules.insert("learn", Variant::new(true));
-        }
-        if !self.peers.is_empty() {
-            rules.insert("peers", list(&self.peers));
-        }
-        rules
-    }
 }
 
 /// Whether a service of this name, or one that a name with `*` means, is on the bus or can be started by it.

@@ -42,12 +42,7 @@ fn all() -> Command {
 fn whole() -> Result<Vec<u8>, Failure> {
     let command = all();
     let mut page = Vec::new();
-    let man = Man::new(command.clone());
-    man.render_title(&mut page)?;
-    man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
-    man.render_description_section(&mut page)?;
-    man.render_options_section(&mut page)?;
+    head(&mut page, command.clone())?;
     for subcommand in command.get_subcommands() {
         let name = subcommand.get_name().to_uppercase();
         section(&mut page, &format!("ZOCP {name}"), subcommand)?;
@@ -59,15 +54,13 @@ fn whole() -> Result<Vec<u8>, Failure> {
 /// The page of a command.
 fn of_command(command: &Command) -> Result<Vec<u8>, Failure> {
     let mut page = Vec::new();
-    let man = Man::new(without_common(command));
-    man.render_title(&mut page)?;
-    man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
-    man.render_description_section(&mut page)?;
-    man.render_options_section(&mut page)?;
+    head(&mut page, without_common(command))?;
     for subcommand in command.get_subcommands() {
         let name = subcommand.get_name().to_uppercase();
         section(&mut page, &name, subcommand)?;
+    }
+    if let Some(examples) = examples(command) {
+        page.extend_from_slice(format!(".SH EXAMPLES\n{examples}").as_bytes());
     }
     page.extend_from_slice(
         b".SH \"OPTIONS OF ALL COMMANDS\"\n--json, --bus, --verbose: see\n.BR zocp (1).\n",
@@ -77,12 +70,36 @@ fn of_command(command: &Command) -> Result<Vec<u8>, Failure> {
     Ok(page)
 }
 
+/// What stands at the beginning of each page.
+fn head(page: &mut Vec<u8>, command: Command) -> Result<(), Failure> {
+    let man = Man::new(command);
+    man.render_title(page)?;
+    man.render_name_section(page)?;
+    man.render_synopsis_section(page)?;
+    man.render_description_section(page)?;
+    man.render_options_section(page)?;
+    Ok(())
+}
+
+/// The examples of a command, as they are written.
+fn examples(command: &Command) -> Option<String> {
+    let help = command.get_after_help()?.to_string();
+    let lines = help.strip_prefix("Examples:\n")?.lines();
+    // A backslash, a dash, and what begins with a dot or an apostrophe mean something to man.
+    let lines = lines.map(|line| line.replace('\\', "\\e").replace('-', "\\-"));
+    let text: String = lines.map(|line| format!("\\&{line}\n")).collect();
+    Some(format!(".nf\n{text}.fi\n"))
+}
+
 fn section(page: &mut Vec<u8>, heading: &str, command: &Command) -> Result<(), Failure> {
     page.extend_from_slice(format!(".SH \"{heading}\"\n").as_bytes());
     let section = Man::new(without_common(command));
     section.render_synopsis_section(page)?;
     section.render_description_section(page)?;
     section.render_options_section(page)?;
+    if let Some(examples) = examples(command) {
+        page.extend_from_slice(format!(".PP\nExamples:\n.PP\n{examples}").as_bytes());
+    }
     Ok(())
 }
 

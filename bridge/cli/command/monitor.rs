@@ -34,10 +34,16 @@ pub(crate) async fn run(
     bus: Option<String>,
     args: &MonitorArgs,
 ) -> Result<(), Failure> {
+    let write = args.write.as_deref();
+    // A capture on standard output leaves no room for lines.
+    let has_lines = write.is_none_or(|file| file != Path::new("-"));
+    if !has_lines && args.until.count.is_some() {
+        let text = "-n counts lines, and --write - leaves none";
+        return Err(Failure::new(Exit::Usage, text).hint("end it with --for, or write to a file"));
+    }
     let client = Client::open(bus.as_deref()).await?;
     client.bridge().await?;
     let monitor = MonitorProxy::new(&client.connection).await?;
-    let write = args.write.as_deref();
     let mut until = args.until;
     let mut interrupt = signal(SignalKind::interrupt())?;
     // Who reads JSON has said what it waits for.
@@ -45,8 +51,7 @@ pub(crate) async fn run(
         say_what_it_waits_for(args);
     }
     let shown = async {
-        // A capture on standard output leaves no room for lines.
-        if write.is_some_and(|file| file == Path::new("-")) {
+        if !has_lines {
             return std::future::pending().await;
         }
         let events = open(&monitor, args, "json").await?;
@@ -64,7 +69,7 @@ pub(crate) async fn run(
             Shown::All => {}
         },
         ended = written => ended?,
-        () = args.until.time_is_up() => return args.until.at_end_of_time(),
+        () = args.until.time_is_up() => return until.at_end_of_time(),
         _ = interrupt.recv() => return Ok(()),
     }
     Err(Failure::new(Exit::NoBridge, "the bridge has ended"))

@@ -46,6 +46,9 @@ pub(crate) async fn run(
     let client = Client::open(bus.as_deref()).await?;
     client.bridge().await?;
     let mut lines = (publish.value() == STDIN).then(read_lines);
+    if lines.is_some() {
+        tracing::debug!("waits for the first line");
+    }
     let first = match &mut lines {
         Some(lines) => tokio::select! {
             line = lines.recv() => line,

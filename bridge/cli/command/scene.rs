@@ -86,6 +86,9 @@ fn list(output: &Output, scenes: &Scenes) -> Result<(), Failure> {
     if output.json {
         return Ok(output.value(&Value::from(names))?);
     }
+    if names.is_empty() {
+        eprintln!("zocp: there are no scenes; `zocp scene save NAME` makes one");
+    }
     for name in names {
         output.line(&printable(&name))?;
     }
@@ -95,10 +98,7 @@ fn list(output: &Output, scenes: &Scenes) -> Result<(), Failure> {
 /// What is so now, of all nodes and of the bridge itself.
 async fn take(client: &Client) -> Result<Scene, Failure> {
     let mut scene = Scene::default();
-    let mut peers = client.peers().await?;
-    peers.retain(|peer| !peer.bus_name.is_empty());
-    peers.push(client.own().await?);
-    for peer in peers {
+    for peer in client.nodes().await? {
         let tree = client.tree(&peer.bus_name).await?;
         scene.nodes.push(SceneNode {
             name: peer.name,

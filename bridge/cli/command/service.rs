@@ -30,11 +30,11 @@ pub(crate) fn run(output: &Output, command: &ServiceCommand) -> Result<(), Failu
         (false, false) => places.session().undone(SESSION_END),
         (true, false) => places.system_files().undone(SYSTEM_END),
     };
+    refuse_packaged(args)?;
     if args.dry_run {
         return plan.show(output);
     }
-    refuse_packaged(args)?;
-    plan.carry_out()
+    plan.carry_out(args.system)
 }
 
 /// Files and the commands that make the system read them.
@@ -80,16 +80,16 @@ impl Plan {
         Ok(())
     }
 
-    fn carry_out(&self) -> Result<(), Failure> {
+    fn carry_out(&self, is_system: bool) -> Result<(), Failure> {
         for command in &self.before {
             // What does not run cannot be stopped.
-            run_command(command).ok();
+            run_command(command, is_system).ok();
         }
         for (path, text) in &self.files {
             let failed = |error: std::io::Error| {
                 let failure = Failure::new(Exit::Failure, format!("{}: {error}", path.display()));
                 match error.kind() {
-                    ErrorKind::PermissionDenied => {
+                    ErrorKind::PermissionDenied if is_system => {
                         failure.hint("run it as root: sudo zocp service … --system")
                     }
                     _ => failure,
@@ -112,11 +112,11 @@ impl Plan {
         }
         self.after
             .iter()
-            .try_for_each(|command| run_command(command))
+            .try_for_each(|command| run_command(command, is_system))
     }
 }
 
-fn run_command(line: &str) -> Result<(), Failure> {
+fn run_command(line: &str, is_system: bool) -> Result<(), Failure> {
     let mut words = line.split(' ');
     let program = words.next().unwrap_or_default();
     eprintln!("zocp: {line}");
@@ -125,8 +125,10 @@ fn run_command(line: &str) -> Result<(), Failure> {
         Ok(status) => Err(Failure::new(Exit::Failure, format!("`{line}`: {status}"))),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let failure = Failure::new(Exit::Failure, format!("there is no {program} here"));
-            Err(failure
-                .hint("without systemd, start `zocp bridge` with the session by other means"))
+            let with = if is_system { "machine" } else { "session" };
+            Err(failure.hint(format!(
+                "without systemd, start `zocp bridge` with the {with} by other means"
+            )))
         }
         Err(error) => Err(Failure::new(Exit::Failure, format!("{program}: {error}"))),
     }
@@ -135,30 +137,31 @@ fn run_command(line: &str) -> Result<(), Failure> {
 /// What the files contain that differs from machine to machine, and where they go.
 #[derive(Debug)]
 struct Places {
-    program: PathBuf,
+    program: String,
     config: PathBuf,
     data: PathBuf,
 }
 
 impl Places {
     fn here() -> Result<Self, Failure> {
-        let home = |variable: &str, below: &str| {
-            let set = env::var_os(variable).filter(|path| Path::new(path).is_absolute());
-            match set {
-                Some(path) => PathBuf::from(path),
-                None => PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(below),
-            }
+        let place = |variable: &str| env::var_os(variable).map(PathBuf::from);
+        let home = place("HOME").filter(|path| path.is_absolute());
+        let below = |variable: &str, below: &str| {
+            let set = place(variable).filter(|path| path.is_absolute());
+            let set = set.or_else(|| Some(home.as_ref()?.join(below)));
+            let text = format!("neither {variable} nor HOME is set");
+            set.ok_or_else(|| Failure::new(Exit::Usage, text))
         };
         Ok(Self {
-            program: env::current_exe()?,
-            config: home("XDG_CONFIG_HOME", ".config"),
-            data: home("XDG_DATA_HOME", ".local/share"),
+            program: program(&env::current_exe()?)?,
+            config: below("XDG_CONFIG_HOME", ".config")?,
+            data: below("XDG_DATA_HOME", ".local/share")?,
         })
     }
 
     /// A text of `dbus-policy/` with this program in it.
     fn text(&self, text: &str) -> Option<String> {
-        Some(text.replace("/usr/bin/zocp", &self.program.display().to_string()))
+        Some(text.replace("/usr/bin/zocp", &self.program))
     }
 
     fn session(&self) -> Plan {
@@ -180,9 +183,9 @@ impl Places {
     fn system(&self) -> Result<Plan, Failure> {
         let is_home = ["/home", "/root", "/run/user"]
             .iter()
-            .any(|home| self.program.starts_with(home));
+            .any(|home| Path::new(&self.program).starts_with(home));
         if is_home {
-            let program = self.program.display();
+            let program = &self.program;
             let text = format!(
                 "{program} is in a home directory, which a service of the system does not see"
             );
@@ -219,6 +222,21 @@ impl Places {
             ],
         }
     }
+}
+
+/// This program as it is written into files of systemd, which breaks a line at spaces and replaces what follows a %.
+fn program(path: &Path) -> Result<String, Failure> {
+    let text = path.to_str().filter(|text| {
+        let is_special = |c: char| c.is_whitespace() || c.is_control() || "%\"'\\".contains(c);
+        !text.contains(is_special)
+    });
+    text.map(str::to_owned).ok_or_else(|| {
+        let text = format!(
+            "{}: systemd does not take a path with spaces or %",
+            path.display()
+        );
+        Failure::new(Exit::Usage, text).hint("install it elsewhere")
+    })
 }
 
 /// A package brings the same files, in the places of packages.
@@ -260,7 +278,7 @@ mod tests {
 
     fn places(program: &str) -> Places {
         Places {
-            program: PathBuf::from(program),
+            program: program.to_owned(),
             config: PathBuf::from("/c"),
             data: PathBuf::from("/d"),
         }
@@ -287,6 +305,16 @@ mod tests {
         let undone = places.session().undone(SESSION_END);
         assert_eq!(paths(&undone), paths(&places.session()));
         assert!(undone.files.iter().all(|(_, text)| text.is_none()));
+    }
+
+    #[test]
+    fn a_path_that_systemd_would_read_otherwise_is_refused() {
+        assert_eq!(program(Path::new("/opt/zocp")).unwrap(), "/opt/zocp");
+        for path in ["/my programs/zocp", "/opt/100%/zocp"] {
+            let failure = program(Path::new(path)).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.to_string().contains(path), "{failure}");
+        }
     }
 
     #[test]

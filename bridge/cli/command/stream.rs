@@ -13,21 +13,21 @@ use std::{
 use command_fds::{CommandFdExt, FdMapping};
 use zbus::{OwnedVariant, Variant};
 use zocp_interfaces::STREAMS_INTERFACE;
-use zocp_node::model::stream::Direction;
+use zocp_node::{PIECE_MAX, model::stream::Direction};
 
-use super::streams::{StreamView, of};
 use crate::{
     args::StreamArgs,
     client::Client,
     exit::{Exit, Failure, not_started},
     near::suggestion,
+    streams::{StreamView, streams_of},
 };
 
 pub(crate) async fn run(bus: Option<String>, args: StreamArgs) -> Result<(), Failure> {
     let client = Client::open(bus.as_deref()).await?;
     let peer = client.node(&args.node).await?;
     let tree = client.tree(&peer.bus_name).await?;
-    let streams = of(&peer.name, &tree);
+    let streams = streams_of(&peer.name, &tree);
     let stream = find(&streams, &args, &peer.name)?;
     let fd = acquire(&client, &peer.bus_name, stream, &args).await?;
     let Some((program, rest)) = args.command.split_first() else {
@@ -104,7 +104,7 @@ async fn acquire(
 fn copy(fd: OwnedFd, direction: Direction) -> io::Result<()> {
     // Each read takes a packet, where it is one of packets.
     let mut stream = std::fs::File::from(fd);
-    let mut octets = vec![0; PACKET_LEN];
+    let mut octets = vec![0; PIECE_MAX];
     let copied = match direction {
         Direction::Source => pass(&mut stream, &mut io::stdout().lock(), &mut octets),
         Direction::Sink => pass(&mut io::stdin().lock(), &mut stream, &mut octets),
@@ -132,5 +132,3 @@ fn pass(from: &mut impl Read, to: &mut impl Write, octets: &mut [u8]) -> io::Res
 
 /// Where a command has its stream.
 const DESCRIPTOR: i32 = 3;
-/// The longest packet that a channel carries.
-const PACKET_LEN: usize = 128 << 10;

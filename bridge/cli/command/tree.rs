@@ -26,9 +26,7 @@ pub(crate) async fn run(
     }
     let mut trees = Vec::new();
     let mut is_empty = true;
-    let mut peers = client.peers().await?;
-    peers.push(client.own().await?);
-    for peer in peers {
+    for peer in client.nodes().await? {
         match present(&client, &peer).await? {
             Some(tree) if output.json => trees.push(tree.to_json()),
             Some(tree) => output.text(&drawn(output, &peer, &tree))?,
@@ -45,11 +43,8 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// The tree of a peer that is a node; `None` as well when it went between two questions.
+/// The tree of a node; `None` when it went between two questions.
 async fn present(client: &Client, peer: &PeerView) -> Result<Option<NodeView>, Failure> {
-    if peer.bus_name.is_empty() {
-        return Ok(None);
-    }
     match client.tree(&peer.bus_name).await {
         // A bridge that publishes nothing and exports nothing has nothing to show.
         Ok(tree) if peer.is_own && tree.is_empty() => Ok(None),

@@ -38,7 +38,7 @@ pub(crate) async fn run(
     // A node that is here trusts us already.
     if !client.is_here(&key).await? {
         eprintln!(
-            "zocp: waits until the other end trusts this bridge: `zocp trust {}` there",
+            "zocp: not connected yet; if the other end does not trust this bridge: `zocp trust {}` there",
             keys.fingerprint
         );
     }

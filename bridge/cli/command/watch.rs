@@ -73,35 +73,26 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// What the listener asks the bus for.
+/// What the listener asks the bus for: of the bridge as a node, and of the mirrored ones.
 fn rules() -> [String; 8] {
     let names = NODE_NAME_PREFIX.trim_end_matches('.');
+    let [a, b, c, d] = rules_of(&format!("arg0='{BRIDGE_NAME}'"), LOCAL_PATH, BRIDGE_PATH);
+    let [e, f, g, h] = rules_of(&format!("arg0namespace='{names}'"), NODE_PATH, NODE_PATH);
+    [a, b, c, d, e, f, g, h]
+}
+
+/// The owners of names, what the objects below a path emit, and the objects that a manager adds.
+fn rules_of(owner: &str, below: &str, manager: &str) -> [String; 4] {
     [
-        format!(
-            "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',\
-             arg0='{BRIDGE_NAME}'"
-        ),
-        format!("type='signal',interface='{SIGNALS_INTERFACE}',path_namespace='{LOCAL_PATH}'"),
+        format!("type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',{owner}"),
+        format!("type='signal',interface='{SIGNALS_INTERFACE}',path_namespace='{below}'"),
         format!(
             "type='signal',interface='org.freedesktop.DBus.Properties',\
-             path_namespace='{LOCAL_PATH}',arg0='{VALUES_INTERFACE}'"
+             path_namespace='{below}',arg0='{VALUES_INTERFACE}'"
         ),
         format!(
             "type='signal',interface='org.freedesktop.DBus.ObjectManager',\
-             member='InterfacesAdded',path='{BRIDGE_PATH}'"
-        ),
-        format!(
-            "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',\
-             arg0namespace='{names}'"
-        ),
-        format!("type='signal',interface='{SIGNALS_INTERFACE}',path_namespace='{NODE_PATH}'"),
-        format!(
-            "type='signal',interface='org.freedesktop.DBus.Properties',\
-             path_namespace='{NODE_PATH}',arg0='{VALUES_INTERFACE}'"
-        ),
-        format!(
-            "type='signal',interface='org.freedesktop.DBus.ObjectManager',\
-             member='InterfacesAdded',path='{NODE_PATH}'"
+             member='InterfacesAdded',path='{manager}'"
         ),
     ]
 }
@@ -246,12 +237,14 @@ impl Watch<'_> {
             return Ok(());
         };
         let (path, _): (OwnedObjectPath, crate::view::Interfaces) = message.body().deserialize()?;
+        // The bridge's manager adds peers and wires as well, which are nothing of a node.
+        let Some(labels) = labels(&known.bus_name, path.as_str()) else {
+            return Ok(());
+        };
         let Ok(view) = self.client.tree(&known.bus_name).await else {
             return Ok(());
         };
-        if let Some(labels) = labels(&view.bus_name, path.as_str()) {
-            self.tell_object(&view, &labels)?;
-        }
+        self.tell_object(&view, &labels)?;
         self.nodes.insert(owner, Arc::new(view));
         Ok(())
     }

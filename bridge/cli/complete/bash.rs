@@ -87,5 +87,7 @@ const SCRIPT: &str = r#"_zocp() {
         compopt -o nospace
     fi
 }
-complete -o bashdefault -o default -o nosort -F _zocp zocp
+# `nosort` is of bash 4.4.
+complete -o bashdefault -o default -o nosort -F _zocp zocp 2>/dev/null ||
+    complete -o bashdefault -o default -F _zocp zocp
 "#;

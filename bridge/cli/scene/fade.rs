@@ -3,8 +3,6 @@
 //! Model: numbers, and lists of as many numbers, have values between them; whole numbers whole ones. Everything else
 //! has none, and is switched.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 /// The value at a part, from 0 to 1, of the way. `None` where there is nothing between.
@@ -52,29 +50,6 @@ pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
         _ => one == other,
     }
 }
-
-/// Reads how long a fade takes: `5s`, `500ms`, `2m`, or seconds.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    match time(text)? {
-        time if time <= OVER_MAX => Ok(time),
-        _ => Err("a fade takes an hour at most".to_owned()),
-    }
-}
-
-/// A time as people write it: `5`, `5s`, `500ms` or `2m`.
-pub(crate) fn time(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("", 1.0)];
-    let unit = units
-        .iter()
-        .find_map(|(name, seconds)| Some((text.strip_suffix(name)?, seconds)));
-    let seconds = unit.and_then(|(number, seconds)| Some(number.parse::<f64>().ok()? * seconds));
-    match seconds.map(Duration::try_from_secs_f64) {
-        Some(Ok(time)) => Ok(time),
-        _ => Err("write a time such as 5s, 500ms or 2m".to_owned()),
-    }
-}
-
-const OVER_MAX: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests {
@@ -128,16 +103,5 @@ mod tests {
             &json!(9_007_199_254_740_992_i64)
         ));
         assert!(!is_same(&json!("5"), &json!(5)));
-    }
-
-    #[test]
-    fn times_are_read() {
-        assert_eq!(duration("5s"), Ok(Duration::from_secs(5)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("1.5"), Ok(Duration::from_millis(1500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for text in ["", "s", "-1s", "NaN", "inf", "61m", "5h", "five", "1e300s"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
     }
 }

@@ -35,6 +35,7 @@ pub use services::{ExportConfig, ImportConfig, ImportNameConfig};
 
 use crate::local;
 use zocp_dbus::bus::BusChoice;
+pub use zocp_policy::ServicePattern;
 use zocp_relay::services::ServiceSettings;
 use zocp_state::StateDir;
 use zocp_wires as wires;

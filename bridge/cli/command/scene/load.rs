@@ -42,9 +42,7 @@ pub(super) async fn load(
 
 /// What there is to be set, and what is not there to be.
 async fn plan<'a>(client: &'a Client, scene: &Scene) -> Result<(Targets<'a>, Vec<Part>), Failure> {
-    let mut peers = client.peers().await?;
-    peers.retain(|peer| !peer.bus_name.is_empty());
-    peers.push(client.own().await?);
+    let peers = client.nodes().await?;
     let present: Vec<Identity<'_>> = peers
         .iter()
         .map(|peer| Identity {
