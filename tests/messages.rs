@@ -244,6 +244,26 @@ fn a_value_is_published_again_when_the_bridge_is_started_anew() {
 }
 
 #[test]
+fn a_value_that_a_wire_sets_again_is_told_with_the_wire() {
+    isolated(async |lab: Lab| {
+        let (bus, _demo) = demo(ZOCP).await;
+        let state = lab.path("state");
+        let scene = async |args: &[&str]| {
+            let zocp = Cmd::new(ZOCP).arg("scene").args(args).on(&bus);
+            zocp.env("XDG_STATE_HOME", &state).outcome().await
+        };
+        assert_says(&scene(&["list"]).await, 0, &["there are no scenes"]);
+        assert!(scene(&["save", "evening"]).await.status.success());
+        let wire = ["wire", "fader:level", "lamp:brightness"];
+        assert!(zocp(&bus, &wire).await.status.success());
+        let loaded = scene(&["load", "evening", "lamp:brightness"]).await;
+        assert_eq!(loaded.status.code(), Some(11), "{loaded:?}");
+        let told = "does not keep it; fader:level -> lamp:brightness sets it";
+        assert!(loaded.out.contains(told), "{loaded:?}");
+    });
+}
+
+#[test]
 fn ctrl_c_ends_a_publisher_that_waits_for_its_first_line() {
     isolated(async |_: Lab| {
         let (bus, _demo) = demo(ZOCP).await;

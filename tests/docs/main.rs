@@ -7,6 +7,7 @@
     reason = "a test's helpers fail like the test"
 )]
 
+mod json;
 mod limits;
 
 use std::{
@@ -18,7 +19,7 @@ use std::{
 
 use zocp_daemon::config::Config;
 use zocp_mapping::label::label;
-use zocp_testkit::{Bridge, Cmd, Lab, demo, isolated};
+use zocp_testkit::{Bridge, Lab, isolated};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
@@ -459,75 +460,6 @@ fn the_labels_and_the_errors_of_the_reference_are_the_programs() {
         );
     }
 }
-
-/// Each command with `--json` beside the demo, and its definition in the schema.
-#[test]
-fn what_commands_print_as_json_is_what_the_schema_says() {
-    isolated(async |lab: Lab| {
-        let (bus, _demo) = demo(ZOCP).await;
-        let mut publish = Cmd::new(ZOCP).args(["publish", "own", "1.5", "--json"]);
-        publish = publish.args(["--access", "rwe"]);
-        let publish = publish.on(&bus).start();
-        publish.says("is published").await;
-        let home = lab.path("state");
-        let key = lab.path("key");
-        let mut seen = Vec::new();
-        for (definition, line) in [
-            ("wire", "wire fader:level lamp:brightness --scale ends"),
-            ("list", "list"),
-            ("tree", "tree"),
-            ("tree NODE", "tree lamp"),
-            ("get NODE", "get lamp"),
-            ("get NODE NAME", "get lamp colour"),
-            ("set", "set lamp on true"),
-            ("call", "call lamp blink 1"),
-            ("wires", "wires"),
-            ("watch", "watch -n 9"),
-            ("monitor", "monitor -n 5"),
-            ("doctor", "doctor"),
-            ("key", &format!("key new {key}")),
-            ("set", "scene save evening lamp"),
-            ("set", "set lamp label other"),
-            ("scene list", "scene list"),
-            ("scene diff", "scene diff evening lamp:label"),
-            ("scene load", "scene load evening lamp:label"),
-        ] {
-            let zocp = Cmd::new(ZOCP).arg("--json").args(line.split(' '));
-            let outcome = zocp.env("XDG_STATE_HOME", &home).on(&bus).outcome().await;
-            assert!(outcome.status.code() != Some(2), "{line}: {outcome:?}");
-            if line != "scene save evening lamp" {
-                seen.push((definition, outcome.out));
-            }
-        }
-        let set = Cmd::new(ZOCP).args(["set", "demo", "own", "2.5"]).on(&bus);
-        assert!(set.outcome().await.status.success());
-        seen.push(("publish", publish.says("2.5").await));
-        let seen = lab.file("seen.json", serde_json::to_string(&seen).unwrap());
-        let check = Cmd::python("jsonschema").args(["-c", CHECK, &seen]);
-        check
-            .arg(format!("{ROOT}/docs/reference/json-schema.json"))
-            .run()
-            .await;
-    });
-}
-
-/// Each text as the values in it, by its definition.
-const CHECK: &str = r##"
-import json, sys, jsonschema
-seen = json.load(open(sys.argv[1]))
-schema = json.load(open(sys.argv[2]))
-jsonschema.Draft202012Validator.check_schema(schema)
-for definition, text in seen:
-    text, values = text.strip(), []
-    while text:
-        value, end = json.JSONDecoder().raw_decode(text)
-        values.append(value)
-        text = text[end:].strip()
-    assert values, f"{definition}: nothing is printed"
-    for value in values:
-        wanted = {"$ref": "#/$defs/" + definition.replace(" ", "%20"), "$defs": schema["$defs"]}
-        jsonschema.Draft202012Validator(wanted).validate(value)
-"##;
 
 #[test]
 fn the_evening_of_the_tutorial_goes_as_it_says() {

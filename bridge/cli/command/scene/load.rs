@@ -26,7 +26,11 @@ pub(super) async fn load(
     if let Some((over, switch)) = fade {
         fading::fade(&targets, over, switch).await?;
     }
-    parts.extend(passes::restore(&targets).await);
+    let kept = passes::restore(&targets).await;
+    if !kept.is_empty() {
+        let wires = client.wires().await?;
+        parts.extend(kept.into_iter().map(|part| driven(part, &wires)));
+    }
     for wire in &scene.wires {
         let what = || format!("{} -> {}", wire.from, wire.to);
         match rewire(client, wire).await {
@@ -38,6 +42,15 @@ pub(super) async fn load(
         }
     }
     Ok(parts)
+}
+
+/// Says which wire sets a value that did not stay.
+fn driven(mut part: Part, wires: &[WireView]) -> Part {
+    let is_it = |wire: &&WireView| wire.to == part.what && wire.state == "active";
+    if let Some(wire) = wires.iter().find(is_it) {
+        part.problem = format!("{}; {} -> {} sets it", part.problem, wire.from, wire.to);
+    }
+    part
 }
 
 /// What there is to be set, and what is not there to be.
