@@ -4,15 +4,18 @@
 //! functions that ask nobody. A finding is good, a warning, a problem, or unknown where nothing can be said.
 //! Invariants: DOCTOR-1. nothing is changed, here or at the bridge. DOCTOR-2. a fact that cannot be had spoils no other
 //! finding. DOCTOR-3. the exit code tells of problems alone.
-//! Layout: `finding` is what is said, `holder` finds who has a port, `machine` looks at this machine, `bridge` at the running bridge, `probe` tries
-//! what can be tried, `reach` says what that means.
+//! Layout: `finding` is what is said, `holder` finds who has a port, `machine` looks at this machine, `firewall` at what
+//! its firewalls let in, `bridge` at the running bridge, `probe` tries what can be tried, `reach` says what that means,
+//! `run` asks other programs.
 
 mod bridge;
 mod finding;
+mod firewall;
 mod holder;
 mod machine;
 mod probe;
 mod reach;
+mod run;
 
 use rustix::process::getuid;
 use serde_json::Value;

@@ -1,19 +1,17 @@
 //! What can be seen of this machine without a bridge: configuration, interfaces, firewall, clock.
 //!
-//! Limits: the rules of a firewall are seen by root alone, and only as far as they are plain; what the bridge
-//! hears of its own beacons says more (`bridge`).
+//! Not here: what firewalls say (`firewall`).
 
 use std::{
     fs,
     net::IpAddr,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
 use zocp_daemon::config::{Config, ConfigError, Settings, search_path};
 
-use super::{finding::Finding, holder::holders, probe};
+use super::{finding::Finding, firewall::Firewall, holder::holders, probe, run::printed};
 
 /// Facts of this machine.
 #[derive(Debug)]
@@ -23,13 +21,14 @@ pub(super) struct Machine {
     settings: Result<Settings, ConfigError>,
     /// The names of the network interfaces that are there.
     interfaces: Vec<String>,
-    /// The rules of the firewall, as its program prints them.
-    rules: Option<String>,
+    firewall: Firewall,
     /// Whether the port of the beacons is another program's alone.
     is_port_taken: bool,
     /// Who has it, as far as one may see.
     port_holders: Vec<String>,
     now: SystemTime,
+    /// Whether the clock follows others, by NTP; `None` where nobody says so.
+    is_synchronized: Option<bool>,
 }
 
 impl Machine {
@@ -50,10 +49,11 @@ impl Machine {
             file,
             settings: config.and_then(Config::check),
             interfaces,
-            rules: rules(),
+            firewall: Firewall::look(),
             is_port_taken: false,
             port_holders: Vec::new(),
             now: SystemTime::now(),
+            is_synchronized: is_synchronized(),
         };
         machine.is_port_taken = probe::is_taken(machine.beacon_port());
         if machine.is_port_taken {
@@ -86,7 +86,7 @@ impl Machine {
     pub(super) fn findings(&self) -> Vec<Finding> {
         let mut findings = vec![self.configuration()];
         findings.extend(self.interfaces());
-        findings.push(self.firewall());
+        findings.push(self.firewall.finding(self.beacon_port()));
         findings.extend(self.port());
         findings.push(self.clock());
         findings
@@ -135,24 +135,6 @@ impl Machine {
         }
     }
 
-    fn firewall(&self) -> Finding {
-        let port = self.beacon_port();
-        let Some(rules) = &self.rules else {
-            return Finding::unknown("firewall", "its rules are not to be seen; root sees them");
-        };
-        if let Some(rule) = rules.lines().find(|line| drops(line, port)) {
-            let found = format!("a rule drops what the mesh may need: {}", rule.trim());
-            return Finding::warning("firewall", found).advice(opening(port));
-        }
-        let keeps_out = rules.lines().any(is_closed);
-        if !keeps_out || rules.contains(&port.to_string()) {
-            return Finding::good("firewall", "no rule that keeps everything out");
-        }
-        let found =
-            format!("what comes in is dropped unless a rule lets it, and none names {port}");
-        Finding::warning("firewall", found).advice(opening(port))
-    }
-
     fn port(&self) -> Option<Finding> {
         let port = self.beacon_port();
         let holder = match &self.port_holders[..] {
@@ -176,39 +158,26 @@ impl Machine {
             return Finding::warning("clock", "it is behind the age of this program")
                 .advice(advice);
         }
-        Finding::good("clock", "it may be right")
+        match self.is_synchronized {
+            Some(true) => Finding::good("clock", "it follows others (NTP)"),
+            Some(false) => Finding::warning("clock", "it does not follow others: NTP is off, or no server answers")
+                .advice(
+                    "`timedatectl set-ntp true`: with clocks that differ, times in logs and captures cannot be compared, \
+                     and bundles of OSC come at the wrong time",
+                ),
+            None => Finding::good("clock", "it may be right"),
+        }
     }
 }
 
-/// How ports are opened with what firewalls usually have.
-pub(super) fn opening(port: u16) -> String {
-    format!(
-        "let UDP port {port} and TCP from the nodes' network in: `ufw allow {port}/udp`, `firewall-cmd \
-         --add-port={port}/udp`, and for TCP all of the network, `ufw allow from 10.0.0.0/24`: the port of a \
-         node is another at each start"
-    )
-}
-
-/// Whether a line of rules drops whatever comes in and is not named.
-fn is_closed(line: &str) -> bool {
-    let line = line.trim();
-    let nft = line.contains("hook input") && line.contains("policy drop");
-    nft || line == "-P INPUT DROP" || line == "-A INPUT -j DROP" || line == "-A INPUT -j REJECT"
-}
-
-/// Whether a line of rules drops beacons, or TCP to more ports than one.
-fn drops(line: &str, port: u16) -> bool {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let has = |word: &str| words.contains(&word);
-    let has_verdict = ["drop", "reject", "DROP", "REJECT"].into_iter().any(has);
-    let mut after = words.iter().skip_while(|word| !word.ends_with("dport"));
-    let ports = after.nth(1).map(|word| word.trim_matches(['{', '}', ',']));
-    let is_of_many = match ports.and_then(|ports| ports.split_once(['-', ':'])) {
-        Some((_, last)) => last.parse::<u16>().is_ok_and(|last| last >= EPHEMERAL),
-        None => ports.is_none(),
-    };
-    let is_beacon = has("udp") && has(&port.to_string());
-    has_verdict && (is_beacon || (has("tcp") && is_of_many))
+/// What systemd says of the clock.
+fn is_synchronized() -> Option<bool> {
+    let show = ["show", "--property=NTPSynchronized", "--value"];
+    match printed("timedatectl", &show).ok()?.trim() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
 }
 
 fn is_of_key(error: &ConfigError) -> bool {
@@ -220,31 +189,8 @@ fn is_of_key(error: &ConfigError) -> bool {
     }
 }
 
-/// The rules as `nft` or `iptables` prints them; `None` where neither does.
-fn rules() -> Option<String> {
-    let print = |program: &str, arguments: &[&str]| {
-        let place = ["/usr/sbin", "/sbin", "/usr/bin"]
-            .iter()
-            .map(|place| Path::new(place).join(program))
-            .find(|file| file.exists())?;
-        let mut command = Command::new(place);
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null());
-        let printed = command
-            .output()
-            .ok()
-            .filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&printed.stdout).into_owned())
-    };
-    print("nft", &["list", "ruleset"]).or_else(|| print("iptables", &["-S", "INPUT"]))
-}
-
 /// 36/ZRE.
 const BEACON_PORT: u16 = 5670;
-/// Where Linux begins to give ports to who names none, as nodes do.
-const EPHEMERAL: u16 = 32_768;
 /// The beginning of 2025: no machine that has this program was set before.
 const RELEASED: Duration = Duration::from_secs(1_735_689_600);
 
@@ -252,16 +198,17 @@ const RELEASED: Duration = Duration::from_secs(1_735_689_600);
 mod tests {
     use super::{super::finding::Verdict, *};
 
-    fn machine(config: &str, rules: Option<&str>) -> Machine {
+    fn machine(config: &str) -> Machine {
         let config = Config::parse(config).unwrap();
         Machine {
             file: None,
             settings: config.check(),
             interfaces: vec!["eth0".to_owned(), "lo".to_owned()],
-            rules: rules.map(str::to_owned),
+            firewall: Firewall::with_rules(""),
             is_port_taken: false,
             port_holders: Vec::new(),
             now: SystemTime::UNIX_EPOCH + RELEASED * 2,
+            is_synchronized: Some(true),
         }
     }
 
@@ -277,70 +224,40 @@ mod tests {
     fn a_machine_as_it_should_be_is_good() {
         let good = |check| (check, Verdict::Good);
         assert_eq!(
-            verdicts(&machine("", Some(""))),
+            verdicts(&machine("")),
             [good("configuration"), good("firewall"), good("clock")]
         );
     }
 
     #[test]
+    fn a_clock_that_follows_nobody_is_warned_of() {
+        let mut alone = machine("");
+        alone.is_synchronized = Some(false);
+        assert!(verdicts(&alone).contains(&("clock", Verdict::Warning)));
+        alone.is_synchronized = None;
+        assert!(verdicts(&alone).contains(&("clock", Verdict::Good)));
+    }
+
+    #[test]
     fn an_interface_that_is_not_there_is_a_problem() {
-        let named = machine("[mesh]\ninterface = ['wlan7', '10.0.0.1']", Some(""));
+        let named = machine("[mesh]\ninterface = ['wlan7', '10.0.0.1']");
         assert!(verdicts(&named).contains(&("interface", Verdict::Problem)));
-        let named = machine("[mesh]\ninterface = ['eth0']", Some(""));
+        let named = machine("[mesh]\ninterface = ['eth0']");
         assert!(verdicts(&named).contains(&("interface", Verdict::Good)));
     }
 
     #[test]
     fn a_key_that_cannot_be_read_is_told_as_that() {
-        let keyed = machine("[mesh]\nkey = '/nonexistent/key'", Some(""));
+        let keyed = machine("[mesh]\nkey = '/nonexistent/key'");
         assert!(verdicts(&keyed).contains(&("key", Verdict::Problem)));
-        let slip = machine("[mesh]\nport = 0", Some(""));
+        let slip = machine("[mesh]\nport = 0");
         assert!(verdicts(&slip).contains(&("configuration", Verdict::Problem)));
     }
 
     #[test]
     fn a_port_that_another_program_has_for_itself_is_a_problem() {
-        let mut taken = machine("", Some(""));
+        let mut taken = machine("");
         taken.is_port_taken = true;
         assert!(verdicts(&taken).contains(&("port", Verdict::Problem)));
-    }
-
-    #[test]
-    fn a_rule_that_drops_beacons_or_tcp_is_warned_of() {
-        for rule in [
-            "udp dport 5670 drop",
-            "-A INPUT -p udp -m udp --dport 5670 -j DROP",
-            "tcp dport 1024-65535 ct state new drop",
-            "oif != \"lo\" tcp flags syn / syn,ack drop",
-            "-A OUTPUT -p tcp -j REJECT",
-        ] {
-            assert!(
-                verdicts(&machine("", Some(rule))).contains(&("firewall", Verdict::Warning)),
-                "{rule}"
-            );
-        }
-        for rule in [
-            "tcp dport 25 drop",
-            "udp dport 5353 drop",
-            "udp dport 5670 accept",
-            "tcp dport 1-1023 reject",
-            "-A INPUT -p tcp -m tcp --dport 25 -j DROP",
-        ] {
-            assert!(
-                verdicts(&machine("", Some(rule))).contains(&("firewall", Verdict::Good)),
-                "{rule}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_firewall_that_drops_what_it_does_not_name_is_warned_of() {
-        let nft = "chain input {\n type filter hook input priority 0; policy drop;\n tcp dport 22 accept\n}";
-        assert!(verdicts(&machine("", Some(nft))).contains(&("firewall", Verdict::Warning)));
-        let opened = format!("{nft}\nudp dport 5670 accept");
-        assert!(verdicts(&machine("", Some(&opened))).contains(&("firewall", Verdict::Good)));
-        assert!(verdicts(&machine("", None)).contains(&("firewall", Verdict::Unknown)));
-        let iptables = "-P INPUT DROP\n-A INPUT -i lo -j ACCEPT";
-        assert!(verdicts(&machine("", Some(iptables))).contains(&("firewall", Verdict::Warning)));
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     bridge::Bridge,
     finding::Finding,
-    machine::opening,
+    firewall::opening,
     probe::{Answer, Dialed},
 };
 
