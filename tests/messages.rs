@@ -4,7 +4,7 @@
 //! The nodes are those of the demo. Texts of the policy of a system bus and of polkit are tested in `bridge/cli/exit.rs`.
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
-use zocp_testkit::{Bridge, Bus, Cmd, Lab, Outcome, demo, in_time, isolated};
+use zocp_testkit::{Bridge, Bus, Cmd, Lab, Outcome, Venue, demo, in_time, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 
@@ -260,6 +260,28 @@ fn a_value_that_a_wire_sets_again_is_told_with_the_wire() {
         assert_eq!(loaded.status.code(), Some(11), "{loaded:?}");
         let told = "does not keep it; fader:level -> lamp:brightness sets it";
         assert!(loaded.out.contains(told), "{loaded:?}");
+    });
+}
+
+#[test]
+fn the_tree_names_a_service_of_another_machine_as_one_types_it_here() {
+    isolated(async |lab: Lab| {
+        let rules = "[[export]]\nservice = 'org.example.Lamp'\ntalk = true\n";
+        let venue = Venue::open(&lab, ZOCP, rules, "").await;
+        let lamp = "org.example.Lamp";
+        let _lamp = venue.stage.bus.serve("lamp_service.py", lamp).await;
+        venue.foh.bus.appears("org.example.Lamp.stage").await;
+        let tree = zocp(&venue.foh.bus, &["tree", "stage"]).await;
+        let told = "org.example.Lamp.stage  org.example.Lamp there";
+        assert!(tree.out.contains(told), "{tree:?}");
+        let json = zocp(&venue.foh.bus, &["--json", "tree", "stage"]).await;
+        assert!(json.out.contains("\"here\": \"org.example.Lamp.stage\""));
+        // Where it is, it is a service like any other.
+        let own = zocp(&venue.stage.bus, &["tree", "stage"]).await;
+        assert!(
+            own.out.contains("org.example.Lamp  dbus-service"),
+            "{own:?}"
+        );
     });
 }
 

@@ -1,4 +1,6 @@
 //! `zocp tree [NODE]`: the objects and capabilities of a node, or of all.
+//!
+//! A service of another machine has the name that it has on the bus here, with the one that it has there behind it.
 
 use serde_json::Value;
 
@@ -19,7 +21,7 @@ pub(crate) async fn run(
         let peer = client.node(node).await?;
         let tree = client.tree(&peer.bus_name).await?;
         return if output.json {
-            Ok(output.value(&tree.to_json())?)
+            Ok(output.value(&with_names(&peer, tree.to_json()))?)
         } else {
             Ok(output.text(&drawn(output, &peer, &tree))?)
         };
@@ -28,7 +30,7 @@ pub(crate) async fn run(
     let mut is_empty = true;
     for peer in client.nodes().await? {
         match present(&client, &peer).await? {
-            Some(tree) if output.json => trees.push(tree.to_json()),
+            Some(tree) if output.json => trees.push(with_names(&peer, tree.to_json())),
             Some(tree) => output.text(&drawn(output, &peer, &tree))?,
             None => continue,
         }
@@ -71,7 +73,7 @@ fn drawn(output: &Output, peer: &PeerView, tree: &NodeView) -> String {
             continue;
         };
         if !place.labels.is_empty() {
-            text.push_str(&heading(output, object, &place));
+            text.push_str(&heading(output, peer, object, &place));
         }
         let children = children(tree, &place);
         text.push_str(&capabilities(output, object, &place, children.is_empty()));
@@ -118,13 +120,41 @@ fn children(tree: &NodeView, place: &Place) -> Vec<Place> {
     children
 }
 
-fn heading(output: &Output, object: &ObjectView, place: &Place) -> String {
-    let kind = match object.kind.as_str() {
-        "" => String::new(),
-        kind => output.dim(&format!("  {}", printable(kind))),
+fn heading(output: &Output, peer: &PeerView, object: &ObjectView, place: &Place) -> String {
+    let is_service = object.kind == SERVICE;
+    let (name, behind) = match here(peer, &object.name) {
+        Some(here) if is_service => (here, format!("{} there", object.name)),
+        None if is_service && !peer.is_own => {
+            (&*object.name, "a service, not on this bus".to_owned())
+        }
+        _ => (&*object.name, object.kind.clone()),
     };
-    let name = output.bold(&printable(&object.name));
-    format!("{}{} {name}{kind}\n", place.indent, branch(place.is_last))
+    let behind = match behind.as_str() {
+        "" => String::new(),
+        behind => output.dim(&format!("  {}", printable(behind))),
+    };
+    let name = output.bold(&printable(name));
+    format!("{}{} {name}{behind}\n", place.indent, branch(place.is_last))
+}
+
+/// The name on this bus of a service of a peer.
+fn here<'p>(peer: &'p PeerView, service: &str) -> Option<&'p str> {
+    peer.properties.get("services")?.get(service)?.as_str()
+}
+
+/// The tree as JSON, with the name here of each service.
+fn with_names(peer: &PeerView, mut tree: Value) -> Value {
+    let services = tree.pointer_mut("/objects/services/objects");
+    let services = services
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flatten();
+    for (_, service) in services {
+        if let Some(here) = service["name"].as_str().and_then(|name| here(peer, name)) {
+            service["here"] = Value::from(here);
+        }
+    }
+    tree
 }
 
 fn capabilities(output: &Output, object: &ObjectView, place: &Place, is_end: bool) -> String {
@@ -184,5 +214,7 @@ fn shortened(text: String) -> String {
     text.chars().take(VALUE_LEN_MAX - 1).chain(['…']).collect()
 }
 
+/// The type of objects that are services, by docs/reference/protocol.md §7.
+const SERVICE: &str = "dbus-service";
 /// A longer value is for `zocp get`.
 const VALUE_LEN_MAX: usize = 40;
