@@ -315,6 +315,12 @@ fn a_link_that_is_cut_ends_a_relayed_stream_at_both_ends() {
         show.venue.stage_host.link(0).unplug().await;
         show.venue.foh.bus.vanishes(STAGE).await;
         reader.says("over").await;
+        // The source is free again, for the next one.
+        show.venue.stage_host.link(0).replug().await;
+        show.venue.foh.bus.appears(STAGE).await;
+        show.shown("tick").await;
+        let reader = show.at_foh("$ZOCP stream stage tick").start();
+        reader.says("tick").await;
     });
 }
 

@@ -1,6 +1,6 @@
 //! Who has which name in a view, and from when to when.
 
-use zocp_testkit::{Bridge, Lab, Venue, isolated};
+use zocp_testkit::{Bridge, Lab, Venue, in_time, isolated};
 
 use super::{
     EXAMPLES, LAMP, ZOCP,
@@ -51,10 +51,9 @@ fn the_node_that_is_named_first_has_the_name_and_the_next_one_when_it_is_gone() 
         mark(&venue.stage, 0.75).await;
         // From one to the other, so that there is always somebody.
         view.becomes("org.example.Lamp.balcony", true).await;
-        while level(&view, LAMP).await == 0.5 {
-            // It gives the name back when it has the other one.
-            tokio::task::yield_now().await;
-        }
+        // It gives the name back when it has the other one.
+        let back = async { while level(&view, LAMP).await == 0.5 {} };
+        in_time("the first lamp to have its name", back).await;
         assert_eq!(levels().await, (0.75, 0.5));
     });
 }
@@ -83,11 +82,14 @@ fn of_two_nodes_with_one_name_the_first_has_the_names() {
             let its = names.filter(|name| name.starts_with("org.example.Lamp.stage_"));
             its.map(str::to_owned).next()
         };
-        let second = loop {
-            if let Some(name) = services().await {
-                break name;
+        let appears = async {
+            loop {
+                if let Some(name) = services().await {
+                    break name;
+                }
             }
         };
+        let second = in_time("the service of the second stage", appears).await;
         view.becomes(&second, true).await;
         assert_eq!(level(&view, LAMP).await, 0.25);
         assert_eq!(level(&view, &second).await, 0.5);
