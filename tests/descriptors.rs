@@ -74,6 +74,45 @@ fn files_are_copied_and_what_follows_them_waits() {
     });
 }
 
+/// What each client says.
+const SAID: [&str; 4] = [
+    "a pipe was read",
+    "a file was read",
+    "a pipe came",
+    "a packet came back",
+];
+
+async fn assert_said(lab: &Lab, client: Cmd) {
+    let (venue, _service) = open(lab, ALL_KINDS).await;
+    let said = client.arg(THERE).on(&venue.foh.bus).run().await;
+    assert_eq!(said.lines().collect::<Vec<_>>(), SAID);
+}
+
+#[test]
+fn dasbus_passes_descriptors_to_a_service_of_another_machine() {
+    isolated(async |lab: Lab| {
+        let client = Cmd::python("dasbus").arg("tests/clients/pipes_dasbus.py");
+        assert_said(&lab, client).await;
+    });
+}
+
+#[test]
+fn dbus_fast_passes_descriptors_to_a_service_of_another_machine() {
+    isolated(async |lab: Lab| {
+        let client = Cmd::pypi_python().arg("tests/clients/pipes_dbus_fast.py");
+        assert_said(&lab, client).await;
+    });
+}
+
+#[test]
+fn sd_bus_passes_descriptors_to_a_service_of_another_machine() {
+    isolated(async |lab: Lab| {
+        let program = lab.path("pipes_sd_bus");
+        Cmd::cc("tests/clients/pipes_sd_bus.c", &program).await;
+        assert_said(&lab, Cmd::new(&program)).await;
+    });
+}
+
 #[test]
 fn a_service_passes_a_pipe_to_its_caller_by_a_call() {
     isolated(async |lab: Lab| {
