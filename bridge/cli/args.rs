@@ -22,6 +22,8 @@ mod publish;
 mod scene;
 mod service;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod until;
 mod wire;
 
@@ -312,76 +314,4 @@ pub(crate) enum KeyCommand {
         /// The file
         file: PathBuf,
     },
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Args::command().debug_assert();
-    }
-
-    /// Every line `  zocp …` at the end of a help, without what is behind it.
-    #[test]
-    fn the_examples_of_the_help_are_command_lines() {
-        let mut read = 0;
-        for command in Args::command().get_subcommands() {
-            let help = command.get_after_help().map(ToString::to_string);
-            let help = help.unwrap_or_default();
-            let name = command.get_name();
-            assert!(help.starts_with("Examples:\n"), "{name} has no examples");
-            let long = help.lines().find(|line| line.chars().count() > 80);
-            assert_eq!(long, None, "{name}: a line of more than 80 columns");
-            let help = help.replace("\\\n", "");
-            for line in help.lines().filter(|line| line.contains("zocp ")) {
-                let line = line.trim().trim_start_matches("sudo ");
-                let line = line.trim_start_matches("source <(").trim_end_matches(')');
-                let line = line.split(" #").next().unwrap_or_default();
-                let line = line.split(['|', '<', '>']).next().unwrap_or_default();
-                let words = line
-                    .split("\'")
-                    .enumerate()
-                    .flat_map(|(at, part)| match at % 2 {
-                        0 => part.split_whitespace().collect(),
-                        _ => vec![part],
-                    });
-                let words: Vec<&str> = words.collect();
-                if let Err(error) = Args::try_parse_from(&words) {
-                    panic!("{line}: {error}");
-                }
-                read += 1;
-            }
-        }
-        assert!(read > 40, "{read} examples are read");
-    }
-
-    #[test]
-    fn a_negative_number_is_a_value() {
-        let args = Args::try_parse_from(["zocp", "set", "lamp", "level", "-0.5"]).unwrap();
-        assert!(matches!(args.command, Command::Set { value, .. } if value == "-0.5"));
-    }
-
-    #[test]
-    fn flags_of_the_bridge_become_configuration() {
-        let line = "zocp bridge --name a --peer tcp://h:1 --peer tcp://h:2 --interface lo --beacon off \
-             --export org.a.B --export org.c.*";
-        let args = Args::try_parse_from(line.split(' ')).unwrap();
-        let Command::Bridge(bridge) = args.command else {
-            panic!("not the bridge")
-        };
-        let config = bridge.into_config(Some(String::from("system")));
-        assert_eq!(config.mesh.name.as_deref(), Some("a"));
-        assert_eq!(config.mesh.peers.unwrap(), ["tcp://h:1", "tcp://h:2"]);
-        assert_eq!(config.mesh.interface.unwrap(), ["lo"]);
-        assert!(config.mesh.beacon.is_some());
-        assert_eq!(config.bus.address.as_deref(), Some("system"));
-        assert_eq!(config.mesh.port, None);
-        let exported: Vec<&str> = config.export.iter().map(|it| &*it.service).collect();
-        assert_eq!(exported, ["org.a.B", "org.c.*"]);
-        assert!(config.export.iter().all(|it| it.talk));
-    }
 }

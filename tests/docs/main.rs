@@ -9,6 +9,7 @@
 
 mod json;
 mod limits;
+mod transcripts;
 
 use std::{
     collections::BTreeSet,
