@@ -485,6 +485,9 @@ fn on_a_secure_mesh_it_is_met_with_its_key_and_without_one_it_sees_nobody() {
             .command(ZOCP)
             .args(["osc", "--name", "stranger"])
             .start();
+        // A bridge without keys sees it.
+        let open = Bridge::start(ZOCP, &lab.host("open").await, "open", &[]).await;
+        open.bus.appears("org.z25.Zocp1.Node.stranger").await;
         bridge.bus.appears("org.z25.Zocp1.Node.osc").await;
         bridge.bus.appears("org.z25.Zocp1.Node.lamp").await;
         let url = "osc.udp://127.0.0.1:9000";

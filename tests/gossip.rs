@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
 use serde_json::{Value as Json, json};
-use zocp_testkit::{Bridge, Host, Lab, Program, in_time, isolated};
+use zocp_testkit::{Bridge, Host, Lab, Program, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 const CZMQ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/czmq_gossip.py");
@@ -32,19 +32,12 @@ async fn is_told(czmq: &Program, endpoint: &str) {
     czmq.says_like(endpoint, pick).await;
 }
 
-/// Waits until a bridge shows a peer of this name.
+/// Waits until a bridge shows a node of this name.
 async fn present(bridge: &Bridge, name: &str) {
-    in_time(&format!("{name} to be met"), async {
-        loop {
-            let list = bridge.bus.command(ZOCP).args(["list", "--json"]);
-            let list: Json = serde_json::from_str(&list.run().await).expect("JSON");
-            let mut peers = list.as_array().expect("a list").iter();
-            if peers.any(|peer| peer["name"] == json!(name)) {
-                return;
-            }
-        }
-    })
-    .await;
+    bridge
+        .bus
+        .appears(&format!("org.z25.Zocp1.Node.{name}"))
+        .await;
 }
 
 #[test]

@@ -17,7 +17,10 @@ use zocp_interfaces::{
     VALUES_INTERFACE, WIRE_INTERFACE,
 };
 
-use super::{Whom, json, peer_label, wire_number};
+use super::{
+    schedule::Whom,
+    signals::{json, peer_label, wire_number},
+};
 use crate::{
     method::methods,
     model::OWN_LABEL,
