@@ -157,7 +157,7 @@ const PLAYER: &str = "org.mpris.MediaPlayer2.Player";
 const METADATA: &str = "Metadata";
 const ART: &str = "mpris:artUrl";
 /// Octets of a body that is looked at.
-const BODY_LEN_MAX: usize = 256 << 10;
+const BODY_LEN_MAX: usize = 64 << 10;
 /// Files that one message names.
 const FILES_MAX: usize = 4;
 

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use zbus::{Message, message::Type};
 use zocp_dbus::{connection::BusConnection, errors::Refusal, message::received::Unreadable};
 use zocp_node::Content;
+use zocp_policy::NOTIFICATIONS;
 
 use crate::{
     descriptors::{Admitted, Named, Packet, Porter, split},
@@ -116,7 +117,11 @@ impl Router {
         let form = Form::of(message).filter(|_| link.remote.channels)?;
         let peer = link.remote.id;
         let is_wanted = match form {
-            Form::Notify => true,
+            Form::Notify => {
+                let header = message.header();
+                let service = header.destination().map(|name| name.as_str());
+                service == Some(NOTIFICATIONS)
+            }
             Form::Value | Form::Values | Form::Changed => self.importer.wants_files(peer, message),
         };
         let files = files_in(form, message);
