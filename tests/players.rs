@@ -1,6 +1,6 @@
 //! A player of another machine: mpv on stage, `playerctl` at front of house.
 
-use zocp_testkit::{Bus, Cmd, Lab, Program, Venue, isolated};
+use zocp_testkit::{Bus, Cmd, Lab, Program, Venue, isolated, silence};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 const PLAYERS: &str = "[[export]]\nservice = 'org.mpris.MediaPlayer2.*'\ntalk = true\n";
@@ -10,7 +10,7 @@ const PLUGIN: &str = "/usr/lib/mpv-mpris/mpris.so";
 
 /// mpv plays on stage, and front of house sees it.
 async fn play(lab: &Lab, venue: &Venue) -> Program {
-    let tone = lab.file("tone.wav", tone());
+    let tone = lab.file("tone.wav", silence());
     let mpv = venue.stage_host.command("mpv").needs(PLUGIN);
     let mpv = mpv
         .args(["--no-config", "--ao=null", "--vo=null", "--video=no"])
@@ -21,20 +21,6 @@ async fn play(lab: &Lab, venue: &Venue) -> Program {
     venue.stage.bus.appears(HERE).await;
     venue.foh.bus.appears(THERE).await;
     mpv
-}
-
-/// A minute of silence: PCM of 8000 octets a second.
-fn tone() -> Vec<u8> {
-    const RATE: u32 = 8000;
-    const LENGTH: u32 = 60 * RATE;
-    let mut wave = b"RIFF".to_vec();
-    wave.extend((36 + LENGTH).to_le_bytes());
-    wave.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    wave.extend([RATE.to_le_bytes(), RATE.to_le_bytes()].concat());
-    wave.extend(b"\x01\0\x08\0data");
-    wave.extend(LENGTH.to_le_bytes());
-    wave.resize(wave.len() + LENGTH as usize, 0x80);
-    wave
 }
 
 fn playerctl(bus: &Bus, args: &[&str]) -> Cmd {
