@@ -9,6 +9,7 @@
 
 mod json;
 mod limits;
+mod machines;
 mod transcripts;
 
 use std::{
@@ -20,7 +21,6 @@ use std::{
 
 use zocp_daemon::config::Config;
 use zocp_mapping::label::label;
-use zocp_testkit::{Bridge, Lab, isolated};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
@@ -460,28 +460,4 @@ fn the_labels_and_the_errors_of_the_reference_are_the_programs() {
             "{name} is missing"
         );
     }
-}
-
-#[test]
-fn the_evening_of_the_tutorial_goes_as_it_says() {
-    isolated(async |lab: Lab| {
-        let (pi, laptop) = (lab.host("pi").await, lab.host("laptop").await);
-        let bridge = Bridge::start(ZOCP, &laptop, "laptop", &[]).await;
-        let python = std::env::var("ZOCP_TEST_PYTHON")
-            .unwrap_or_else(|_| format!("{ROOT}/target/venv/bin/python"));
-        let lamp = pi
-            .command(&python)
-            .arg(format!("{ROOT}/docs/tutorial/lamp.py"));
-        let mut lamp = lamp.label("lamp").start();
-        bridge.bus.appears("org.z25.Zocp1.Node.lamp").await;
-        let on_bus = bridge.bus.node("lamp");
-        on_bus.set("brightness", 0.75).await.unwrap();
-        lamp.says("brightness 0.75 ##############################")
-            .await;
-        assert!(on_bus.set("brightness", 2.0).await.is_err());
-        lamp.tell("0.5").await;
-        on_bus.becomes("fader", 0.5).await;
-        lamp.kill().await;
-        bridge.bus.vanishes("org.z25.Zocp1.Node.lamp").await;
-    });
 }

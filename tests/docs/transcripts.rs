@@ -4,18 +4,18 @@
 //! whatever else it prints. The transcripts of a page are run in their order, beside one demo.
 //! Not here: whether command lines of other blocks can be meant (`bridge/cli/args/tests.rs`).
 
-use zocp_testkit::{Bus, Cmd, Lab, demo, isolated};
+use zocp_testkit::{Bus, Cmd, Lab, Program, demo, isolated};
 
 use super::{ZOCP, read};
 
 /// A command, and what the page says that it prints.
-struct Step<'p> {
-    command: &'p str,
-    printed: Vec<&'p str>,
+pub(super) struct Step<'p> {
+    pub(super) command: &'p str,
+    pub(super) printed: Vec<&'p str>,
 }
 
 /// The transcripts of a page, one behind the other.
-fn steps(page: &str) -> Vec<Step<'_>> {
+pub(super) fn steps(page: &str) -> Vec<Step<'_>> {
     let mut steps: Vec<Step<'_>> = Vec::new();
     let (mut is_code, mut is_transcript) = (false, false);
     for line in page.lines() {
@@ -33,13 +33,19 @@ fn steps(page: &str) -> Vec<Step<'_>> {
 }
 
 /// A line with `#` for each number, where it has what moves: the fader, times, unique names.
-fn steady(line: &str) -> String {
+pub(super) fn steady(line: &str) -> String {
     // The lamp blinks for some time.
     if line.starts_with(".on ") {
         let line = line.replace("false", "true");
         return line.split_whitespace().collect::<Vec<_>>().join(" ");
     }
-    let moves = ["level", "time", "is owned by", ".brightness"];
+    // `watch` begins each line with the time.
+    if let Some((time, rest)) = line.split_once("  ")
+        && time.chars().all(|c| c.is_ascii_digit() || ":.".contains(c))
+    {
+        return rest.to_owned();
+    }
+    let moves = ["level", "time", "is owned by", ".brightness", "tcp://"];
     if !moves.iter().any(|word| line.contains(word)) {
         return line.to_owned();
     }
@@ -56,24 +62,34 @@ fn steady(line: &str) -> String {
     steady
 }
 
-async fn assert_goes_so(bus: &Bus, page: &str, step: &Step<'_>) {
+/// Lines of a shell on this bus, which finds `zocp`.
+pub(super) fn shell(bus: &Bus, lines: &str) -> Cmd {
+    let directory = ZOCP.rsplit_once('/').map_or("", |(directory, _)| directory);
+    let path = std::env::var("PATH").unwrap_or_default();
+    let shell = Cmd::new("bash").args(["-c", lines]).on(bus);
+    shell.env("PATH", format!("{directory}:{path}"))
+}
+
+/// Waits until a program says a line of a page.
+pub(super) async fn says(program: &Program, line: &str) {
+    let wanted = steady(line);
+    let is_it = |line: &str| (steady(line) == wanted).then_some(());
+    program.says_like(line, is_it).await;
+}
+
+pub(super) async fn assert_goes_so(bus: &Bus, page: &str, step: &Step<'_>) {
     let mut printed = step.printed.clone();
     let is_open = printed.last() == Some(&"…");
     if is_open {
         printed.pop();
     }
     let wanted: Vec<String> = printed.iter().map(|line| steady(line)).collect();
-    let line = format!("{{ {}; }} 2>&1", step.command);
-    let directory = ZOCP.rsplit_once('/').map_or("", |(directory, _)| directory);
-    let path = std::env::var("PATH").unwrap_or_default();
-    let shell = Cmd::new("bash").args(["-c", &line]).on(bus);
-    let shell = shell.env("PATH", format!("{directory}:{path}"));
+    let shell = shell(bus, &format!("{{ {}; }} 2>&1", step.command));
     // It goes on until somebody ends it.
     if step.command.starts_with("gdbus monitor") {
-        let shell = shell.start();
-        for wanted in &wanted {
-            let is_it = |line: &str| (steady(line) == *wanted).then_some(());
-            shell.says_like(wanted, is_it).await;
+        let program = shell.start();
+        for line in &printed {
+            says(&program, line).await;
         }
         return;
     }
