@@ -286,6 +286,22 @@ fn the_tree_names_a_service_of_another_machine_as_one_types_it_here() {
 }
 
 #[test]
+fn wires_are_followed_until_ctrl_c_while_they_bring_values() {
+    isolated(async |_: Lab| {
+        let (bus, _demo) = demo(ZOCP).await;
+        let mut watch = Cmd::new(ZOCP).args(["wires", "--watch"]).on(&bus).start();
+        let wire = ["wire", "fader:level", "lamp:brightness"];
+        assert!(zocp(&bus, &wire).await.status.success());
+        // Each value is a change of the wire.
+        for _ in 0..3 {
+            watch.says("fader:level -> lamp:brightness").await;
+        }
+        watch.interrupt();
+        assert!(watch.ended().await.success());
+    });
+}
+
+#[test]
 fn ctrl_c_ends_a_publisher_that_waits_for_its_first_line() {
     isolated(async |_: Lab| {
         let (bus, _demo) = demo(ZOCP).await;
