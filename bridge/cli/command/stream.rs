@@ -5,12 +5,17 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
     io::{self, Read, Write},
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt,
+    },
     process::Command,
 };
 
 use command_fds::{CommandFdExt, FdMapping};
+use rustix::net::SocketType;
 use zbus::{OwnedVariant, Variant};
 use zocp_interfaces::STREAMS_INTERFACE;
 use zocp_node::{PIECE_MAX, model::stream::Direction};
@@ -102,12 +107,20 @@ async fn acquire(
 }
 
 fn copy(fd: OwnedFd, direction: Direction) -> io::Result<()> {
-    // Each read takes a packet, where it is one of packets.
-    let mut stream = std::fs::File::from(fd);
-    let mut octets = vec![0; PIECE_MAX];
-    let copied = match direction {
-        Direction::Source => pass(&mut stream, &mut io::stdout().lock(), &mut octets),
-        Direction::Sink => pass(&mut io::stdin().lock(), &mut stream, &mut octets),
+    let standard = match direction {
+        Direction::Source => io::stdout().as_fd().try_clone_to_owned()?,
+        Direction::Sink => io::stdin().as_fd().try_clone_to_owned()?,
+    };
+    let is_spliced = is_pipe(&standard) && is_stream(&fd);
+    let (mut stream, mut standard) = (File::from(fd), File::from(standard));
+    let (from, to) = match direction {
+        Direction::Source => (&mut stream, &mut standard),
+        Direction::Sink => (&mut standard, &mut stream),
+    };
+    let copied = match is_spliced {
+        // The kernel moves the octets from one to the other.
+        true => io::copy(from, to).map(drop),
+        false => pass(from, to),
     };
     match copied {
         // Whoever reads has enough.
@@ -116,14 +129,29 @@ fn copy(fd: OwnedFd, direction: Direction) -> io::Result<()> {
     }
 }
 
-fn pass(from: &mut impl Read, to: &mut impl Write, octets: &mut [u8]) -> io::Result<()> {
+/// Whether it is a pipe, which is made long enough for several pieces if the system allows that.
+fn is_pipe(fd: &OwnedFd) -> bool {
+    // Only a pipe has a size.
+    if rustix::pipe::fcntl_getpipe_size(fd).is_err() {
+        return false;
+    }
+    let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE_LEN);
+    true
+}
+
+/// Whether it is without limits of packets.
+fn is_stream(fd: &OwnedFd) -> bool {
+    let socket_type = rustix::net::sockopt::socket_type(fd);
+    socket_type.is_ok_and(|it| it == SocketType::STREAM) || socket_type.is_err()
+}
+
+fn pass(from: &mut File, to: &mut File) -> io::Result<()> {
+    // Each read takes a packet, where it is one of packets.
+    let mut octets = vec![0; PIECE_MAX];
     loop {
-        match from.read(octets) {
+        match from.read(&mut octets) {
             Ok(0) => return Ok(()),
-            Ok(len) => {
-                to.write_all(&octets[..len])?;
-                to.flush()?;
-            }
+            Ok(len) => to.write_all(&octets[..len])?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -132,3 +160,5 @@ fn pass(from: &mut impl Read, to: &mut impl Write, octets: &mut [u8]) -> io::Res
 
 /// Where a command has its stream.
 const DESCRIPTOR: i32 = 3;
+/// How long a pipe is made.
+const PIPE_LEN: usize = 1 << 20;

@@ -181,6 +181,30 @@ impl Connection {
         Ok(())
     }
 
+    /// As [`Connection::send`] of one frame. Where nothing waits and nothing is encrypted, the header and the frame are
+    /// offered to `write`, which says how many of their octets it took; only the rest is copied.
+    pub fn send_through(
+        &mut self,
+        frame: &[u8],
+        write: impl FnOnce([&[u8]; 2]) -> usize,
+    ) -> Result<(), SendError> {
+        let is_plain = matches!(self.stage, Stage::Traffic(None));
+        if !is_plain || self.output_len() > 0 {
+            return self.send(&[frame]);
+        }
+        self.admit(&[frame])?;
+        let mut header = Vec::with_capacity(frame::LONG_SIZE);
+        frame::encode_header(FrameKind::Last, frame.len(), &mut header);
+        let taken = write([&header, frame]);
+        let of_frame = taken.saturating_sub(header.len());
+        let header = header.get(taken..).unwrap_or_default();
+        let body = frame.get(of_frame..).unwrap_or_default();
+        let out = self.output.reserve(header.len() + body.len());
+        out.extend_from_slice(header);
+        out.extend_from_slice(body);
+        Ok(())
+    }
+
     /// Tells the peer that no more messages follow: [`Event::End`] there. The caller sends none afterwards.
     pub fn send_end(&mut self) -> Result<(), SendError> {
         self.send_command(&command::end())

@@ -62,7 +62,7 @@ enum Inward {
 
 /// See the [module](self).
 pub(super) async fn carry(channel: Channel, local: LocalEnd) -> Carried {
-    let local = match local.register() {
+    let local = match Registered::new(local) {
         Ok(local) => local,
         Err(error) => {
             close(&channel, &error.to_string()).await;

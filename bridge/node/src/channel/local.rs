@@ -11,18 +11,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::fs::OFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt};
-use tokio::io::Interest;
-
-use super::registered::Registered;
-use super::registration::register;
-
 /// One end of something of this machine.
 #[derive(Debug)]
 pub struct LocalEnd {
-    fd: OwnedFd,
-    kind: LocalKind,
+    pub(super) fd: OwnedFd,
+    pub(super) kind: LocalKind,
     /// See [`LocalEnd::shared`].
-    is_shared: bool,
+    pub(super) is_shared: bool,
 }
 
 /// How a descriptor is read and written.
@@ -129,28 +124,6 @@ impl LocalEnd {
     #[must_use]
     pub const fn kind(&self) -> LocalKind {
         self.kind
-    }
-
-    pub(super) fn register(self) -> io::Result<Registered> {
-        let interest = match self.kind {
-            LocalKind::PipeReader => Interest::READABLE,
-            LocalKind::PipeWriter => Interest::WRITABLE,
-            _ => Interest::READABLE | Interest::WRITABLE,
-        };
-        let (is_unix, is_datagram) = match self.kind.is_pipe() {
-            true => (false, false),
-            false => (
-                sockopt::socket_domain(&self.fd)? == AddressFamily::UNIX,
-                sockopt::socket_type(&self.fd)? == SocketType::DGRAM,
-            ),
-        };
-        Ok(Registered {
-            kind: self.kind,
-            is_shared: self.is_shared,
-            is_unix,
-            is_datagram,
-            fd: register(self.fd, interest)?,
-        })
     }
 }
 

@@ -9,7 +9,7 @@
 //! one read brought waits to be received, and nothing is read before it is taken, so TCP holds the sender back.
 //! Spec: docs/reference/protocol.md §9.4, §9.5
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -155,9 +155,14 @@ impl Channel {
         Ok(Self { stream, ..self })
     }
 
-    /// Puts a piece into the output without waiting.
+    /// Writes a piece, or what the socket does not take at once into the output, without waiting.
     pub(crate) fn queue(&self, piece: &[u8]) -> Result<(), ChannelError> {
-        self.codec().send(&[piece]).map_err(lost)
+        let write = |parts: [&[u8]; 2]| {
+            let parts = parts.map(IoSlice::new);
+            // An error is met again when the rest is written.
+            self.stream.try_write_vectored(&parts).unwrap_or_default()
+        };
+        self.codec().send_through(piece, write).map_err(lost)
     }
 
     /// Writes until at most `rest` octets wait.

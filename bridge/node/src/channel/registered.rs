@@ -12,25 +12,26 @@ use std::os::fd::OwnedFd;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, Shutdown,
-    recvmsg, send, shutdown,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags,
+    Shutdown, SocketType, recvmsg, send, shutdown, sockopt,
 };
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::local::LocalKind;
+use super::local::{LocalEnd, LocalKind};
 use super::pipe::PIECE_MAX;
+use super::registration::register;
 
 /// A local end that a runtime watches.
 #[derive(Debug)]
 pub(super) struct Registered {
     pub(super) kind: LocalKind,
-    pub(super) is_shared: bool,
+    is_shared: bool,
     /// Whether it is a socket of `AF_UNIX`, inside of which descriptors may come.
-    pub(super) is_unix: bool,
+    is_unix: bool,
     /// Whether it is a socket of datagrams, which has no end.
-    pub(super) is_datagram: bool,
-    pub(super) fd: AsyncFd<OwnedFd>,
+    is_datagram: bool,
+    fd: AsyncFd<OwnedFd>,
 }
 
 /// What a read brought.
@@ -41,6 +42,34 @@ pub(super) enum Read {
 }
 
 impl Registered {
+    /// Has the present runtime watch a local end.
+    pub(super) fn new(local: LocalEnd) -> io::Result<Self> {
+        let LocalEnd {
+            fd,
+            kind,
+            is_shared,
+        } = local;
+        let interest = match kind {
+            LocalKind::PipeReader => Interest::READABLE,
+            LocalKind::PipeWriter => Interest::WRITABLE,
+            _ => Interest::READABLE | Interest::WRITABLE,
+        };
+        let (is_unix, is_datagram) = match kind.is_pipe() {
+            true => (false, false),
+            false => (
+                sockopt::socket_domain(&fd)? == AddressFamily::UNIX,
+                sockopt::socket_type(&fd)? == SocketType::DGRAM,
+            ),
+        };
+        Ok(Self {
+            kind,
+            is_shared,
+            is_unix,
+            is_datagram,
+            fd: register(fd, interest)?,
+        })
+    }
+
     pub(super) fn reads(&self) -> bool {
         self.kind != LocalKind::PipeWriter
     }

@@ -233,6 +233,29 @@ fn what_is_sent_arrives() {
 }
 
 #[test]
+fn of_a_frame_that_is_offered_what_is_not_taken_waits() {
+    for body in [&[5; 300][..], b"short", b""] {
+        let wire = message(&[body]);
+        for taken in 0..=wire.len() {
+            let (mut dealer, _) = ready_pair(&Limits::default());
+            let offered = |parts: [&[u8]; 2]| {
+                assert_eq!(parts.concat(), wire);
+                taken
+            };
+            dealer.send_through(body, offered).unwrap();
+            assert_eq!(dealer.output(), &wire[taken..]);
+        }
+    }
+    let (mut dealer, _) = ready_pair(&Limits::default());
+    dealer.send(&[b"first"]).unwrap();
+    dealer
+        .send_through(b"second", |_| panic!("something waits"))
+        .unwrap();
+    let wire = [message(&[b"first"]), message(&[b"second"])].concat();
+    assert_eq!(dealer.output(), wire);
+}
+
+#[test]
 fn what_goes_over_a_limit_is_not_sent() {
     let (mut dealer, _) = ready_pair(&small());
     let refused = [
