@@ -92,6 +92,15 @@ struct Link {
     peer: PeerId,
     /// The local and the remote address.
     ends: (SocketAddr, SocketAddr),
+    way: LinkWay,
+}
+
+/// Who sends on a connection that a peer opened.
+enum LinkWay {
+    /// The peer. The task of the link waits for the number of a dial, to become one.
+    Peer(oneshot::Sender<DialId>),
+    /// Both; this node by this dial.
+    Both(DialId),
 }
 
 /// What an actor is made of.

@@ -44,6 +44,9 @@ pub struct Config {
     /// Endpoints (`tcp://host:port`) of peers to connect to without beacons; on a secure mesh with their keys
     /// (`tcp://host:port|key`).
     pub peers: Vec<String>,
+    /// Endpoints of peers, with their keys (`tcp://host:port|key`), that are to answer on the connection that this node
+    /// opens, since they cannot open one to it: nodes of another site. Only on a secure mesh. The keys are trusted.
+    pub links: Vec<String>,
     /// Endpoints (`tcp://host:port`) of nodes with which to exchange who is there, as zyre's gossip does, where no beacon
     /// reaches. Not on a secure mesh.
     pub gossip: Vec<String>,
@@ -125,6 +128,13 @@ impl Config {
         self
     }
 
+    /// The same with peers that answer on the connection that this node opens, by their endpoints and keys.
+    #[must_use]
+    pub fn with_links<S: Into<String>>(mut self, endpoints: impl IntoIterator<Item = S>) -> Self {
+        self.links = endpoints.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// The same that exchanges with these nodes, by their endpoints, who is there.
     #[must_use]
     pub fn with_gossip<S: Into<String>>(mut self, endpoints: impl IntoIterator<Item = S>) -> Self {
@@ -202,6 +212,7 @@ impl Default for Config {
             mailbox_ports: None,
             security: None,
             peers: Vec::new(),
+            links: Vec::new(),
             gossip: Vec::new(),
             gossip_listen: None,
             groups: Vec::new(),

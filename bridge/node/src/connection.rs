@@ -3,10 +3,11 @@
 //! Model: a *link* is a connection that a peer opened; this node is its ROUTER, and receives all that the peer sends
 //! there (`link.rs`). A *dial* is a connection that this node opened; it is the DEALER, and sends everything there
 //! (`dial.rs`). The task of a link owns its socket and codec. The task of a dial connects and shakes hands, then gives
-//! the codec to the actor, which writes, and only reads and waits from then on.
+//! the codec to the actor, which writes, and only reads and waits from then on. A link over which this node is to send
+//! too becomes a dial: its task gives the codec to the actor and does what the task of a dial does.
 //! Invariants: TCP-1. The messages of a link reach the actor in order, between `LinkReady` and `LinkClosed`. TCP-2. The
 //! task of a connection ends when its token is cancelled or its socket closes; a dial reports that once, and so does a
-//! link whose handshake was complete. TCP-3. A link has at most `BATCHES_MAX` batches in the actor's queue, so a peer
+//! link whose handshake was complete; a link that has become a dial reports as a dial. TCP-3. A connection has at most `BATCHES_MAX` batches in the actor's queue, so a peer
 //! that sends without end delays others by as much, not by the whole queue.
 //! Limits: one read is at most `READ_LEN` octets, so a batch is bounded; the actor's queue is bounded, and when it is
 //! full nothing is read, so that TCP holds the peer back. Handshakes have a deadline.
@@ -49,6 +50,8 @@ pub(crate) enum Input {
         /// On a secure mesh, the key that the peer proved to have.
         key: Option<PublicKey>,
         token: CancellationToken,
+        /// Has the task give its writing half to the actor: then the link is also a dial, with this number.
+        turn: oneshot::Sender<DialId>,
     },
     /// On a secure mesh: a peer proved that it has a key, and waits for the decision.
     Authorize {
@@ -66,15 +69,20 @@ pub(crate) enum Input {
     LinkProgressed { link: LinkId },
     /// A link is closed.
     LinkClosed { link: LinkId, why: String },
-    /// A dial has completed its handshake.
+    /// A dial has completed its handshake, or a link has become one.
     DialReady {
         dial: DialId,
         local: SocketAddr,
         remote: SocketAddr,
         outgoing: Box<Outgoing>,
     },
-    /// Octets that the peer sent on a dial: PINGs of ZMTP, and nothing else.
-    DialOctets { dial: DialId, octets: Vec<u8> },
+    /// Octets that the peer sent on a dial: PINGs of ZMTP, and messages where both nodes send on it.
+    DialOctets {
+        dial: DialId,
+        octets: Vec<u8>,
+        /// The dial's share of the actor's queue; given back when the actor has handled the octets.
+        share: OwnedSemaphorePermit,
+    },
     /// The socket of a dial was full and takes octets again.
     DialWritable { dial: DialId },
     /// A dial failed, or is closed.
@@ -193,3 +201,6 @@ impl ConnectionContext {
         let _ = self.inputs.send(input).await;
     }
 }
+
+/// Batches of one connection in the actor's queue: one that the actor handles, and one that is ready by then.
+const BATCHES_MAX: usize = 2;

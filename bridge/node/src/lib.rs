@@ -124,5 +124,5 @@ pub use zocp_model::{
 pub use zocp_zmtp::{KeyError, KeyPair, Limits as ZmtpLimits, PublicKey, Z85Error};
 pub use zocp_zre::{
     ConnectError, Content, DecodeError, EndpointError, ExitReason, FirstUse, HelloLimits,
-    Limits as ZreLimits, NameError, PeerId, PeerIdError, SendError,
+    Limits as ZreLimits, NameError, PeerId, PeerIdError, SendError, SharedWay,
 };

@@ -1,7 +1,7 @@
 //! What is known of a peer.
 
 use zocp_zmtp::PublicKey;
-use zocp_zre::PeerId;
+use zocp_zre::{PeerId, SharedWay};
 
 /// A peer as it introduced itself, and its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,9 @@ pub struct PeerInfo {
     pub evasive: bool,
     /// Whether nothing can be sent to it, since none of its endpoints can be dialed.
     pub unreachable: bool,
+    /// Which of the two nodes opened the connection that carries the messages of both, where only one can dial the other;
+    /// `None` if each opened one.
+    pub shared: Option<SharedWay>,
     /// The key that it proved to have: always `Some` on a secure mesh, and never on another.
     pub key: Option<PublicKey>,
 }
@@ -46,6 +49,7 @@ impl PeerInfo {
             channels: false,
             evasive: false,
             unreachable: false,
+            shared: None,
             key: None,
         }
     }

@@ -123,6 +123,11 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
             .connect(clock::now(), endpoint)
             .map_err(|error| StartError::Config(format!("peer {endpoint}: {error}")))?;
     }
+    for link in &config.links {
+        actor
+            .link(clock::now(), link)
+            .map_err(|error| StartError::Config(format!("link {link}: {error}")))?;
+    }
     let gossip = gossip_parts(&config, (id, port), requests.clone(), stop.clone()).await?;
     let queues = Queues {
         commands: command_queue,
@@ -310,6 +315,8 @@ fn zre_config(
         headers,
         groups,
         beacon: config.beacon != BeaconMode::Off,
+        // protocol.md §2.11
+        shares: config.extended,
         security: config.security.as_ref().map(Security::of_core),
         times: Times {
             silence_ping: config.silence_ping,

@@ -22,6 +22,9 @@ pub struct Config {
     pub mailbox_port: u16,
     /// Whether this node sends beacons.
     pub beacon: bool,
+    /// Whether its connections may be shared with peers that can do so too: then its caller carries out
+    /// [`Output::DialOver`](crate::Output::DialOver) and calls [`Zre::dial_message`](crate::Zre::dial_message).
+    pub shares: bool,
     /// A secret random number: it keeps peers from choosing identities that collide in hash tables, and spreads
     /// repeated attempts.
     pub seed: u64,
@@ -44,6 +47,7 @@ impl Config {
             groups: Vec::new(),
             mailbox_port,
             beacon: true,
+            shares: false,
             seed,
             security: None,
             times: Times::default(),
@@ -66,6 +70,9 @@ pub struct Times {
     /// Silence after which a peer is gone, or forgotten if it never was here. As long a peer may take to read
     /// a connection that is to be renewed to its end.
     pub silence_max: Duration,
+    /// The same for a peer with which one connection is shared, if it is shorter: such a connection goes through
+    /// routers that may forget it, and no beacon tells that the peer is there.
+    pub shared_silence_max: Duration,
     /// For a connection to become ready; then the attempt has failed.
     pub dial_timeout: Duration,
     /// Where somebody answers, a connection is ready within this time; after it another endpoint is tried if the peer
@@ -95,6 +102,7 @@ impl Default for Times {
             silence_ping: Duration::from_secs(5),
             ping_interval: Duration::from_secs(1),
             silence_max: Duration::from_secs(30),
+            shared_silence_max: Duration::from_secs(10),
             dial_timeout: Duration::from_secs(5),
             dial_settle: Duration::from_secs(1),
             hello_timeout: Duration::from_secs(3),

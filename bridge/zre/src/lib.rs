@@ -37,6 +37,8 @@
 //! - A connection that follows another is confirmed by a PING before messages are
 //!   entrusted to it, since a ROUTER silently ignores the second of two connections
 //!   with one identity.
+//! - A peer of ours that cannot be dialed is answered on the connection that it opened: the connection is *shared*, see
+//!   `zre/shared.rs`.
 //!
 //! # Security
 //!
@@ -61,6 +63,7 @@ mod peer;
 mod peer_id;
 mod peers;
 mod sequence;
+mod sharing;
 mod slots;
 mod timers;
 mod trust;
@@ -76,9 +79,13 @@ pub use output::{
     ConnectError, Content, DialEnd, DialId, Event, ExitReason, Header, Headers, LinkError, LinkId,
     Output, RejectReason, SendError,
 };
+pub use peer::SharedWay;
 pub use peer_id::{PeerId, PeerIdError};
 pub use trust::{FirstUse, NodeKey, Security, Stranger};
 pub use zre::{PeerView, Zre};
 
 /// The HELLO header of this project's bridges, whose numbers go to 65535.
 pub const HEADER_BRIDGE: &str = "X-ZOCP-DBUS";
+
+/// The HELLO header of a node that also reads messages on the connections that it opened.
+pub const HEADER_LINK: &str = "X-ZOCP-LINK";

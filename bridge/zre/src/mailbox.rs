@@ -20,10 +20,11 @@
 //! Limits: `Limits::{held_messages_max, held_bytes_max, pings_max}`.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::config::{Limits, Times};
-use crate::output::{Content, DialId};
+use crate::output::{Content, DialId, LinkId};
 use crate::sequence::Outbound;
 use crate::{GroupName, SendError};
 
@@ -31,6 +32,10 @@ use crate::{GroupName, SendError};
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     pub(crate) phase: Phase,
+    /// The connection that the peer opened, if this one is shared and goes over it.
+    pub(crate) over: Option<LinkId>,
+    /// The remote address of the connection, once it is ready.
+    pub(crate) remote: Option<SocketAddr>,
     pub(crate) outbound: Outbound,
     /// PINGs without an answer yet, oldest first; answers come in order.
     pub(crate) pings: VecDeque<Ping>,
@@ -110,6 +115,8 @@ impl Mailbox {
                 quiet_until: now,
                 retry_at: now,
             },
+            over: None,
+            remote: None,
             outbound: Outbound::new(),
             pings: VecDeque::new(),
             pings_owed: 0,
@@ -137,6 +144,7 @@ impl Mailbox {
     pub(crate) fn is_closed(&self, now: Instant, times: &Times) -> bool {
         match self.phase {
             Phase::Closed { .. } => true,
+            _ if self.over.is_some() => false,
             Phase::Dialing { until, .. } => now + times.dial_timeout >= until + times.dial_settle,
             Phase::Confirming { .. } | Phase::Open { .. } | Phase::Draining { .. } => false,
         }
@@ -164,6 +172,8 @@ impl Mailbox {
             quiet_until,
             retry_at: retry_at.max(quiet_until),
         };
+        self.over = None;
+        self.remote = None;
         self.outbound = Outbound::new();
         self.pings.clear();
         self.held

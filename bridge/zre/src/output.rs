@@ -15,10 +15,28 @@ use crate::command::DecodeError;
 use crate::trust::{NodeKey, Stranger};
 use crate::{Endpoint, GroupName, PeerId};
 
-/// A connection that a peer opened to our ROUTER, numbered by the caller and
+/// A connection that a peer opened to our ROUTER, numbered by the caller from 0 on and
 /// never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkId(pub u64);
+
+impl LinkId {
+    /// The messages that come on a connection which this node opened. The core makes these ids; no caller sees one.
+    pub(crate) const fn of_dial(dial: DialId) -> Self {
+        Self(Self::OF_DIAL | dial.0)
+    }
+
+    /// The connection which this node opened, if the messages come on one.
+    pub(crate) const fn dial(self) -> Option<DialId> {
+        match self.0 & Self::OF_DIAL {
+            0 => None,
+            _ => Some(DialId(self.0 & !Self::OF_DIAL)),
+        }
+    }
+
+    /// Beyond what a caller can count.
+    const OF_DIAL: u64 = 1 << 63;
+}
 
 /// A connection that the core asked for, from our DEALER to a peer's ROUTER,
 /// numbered by the core and never reused.
@@ -70,6 +88,15 @@ pub enum Output {
         endpoint: Endpoint,
         /// The key that the peer has to prove: always on a secure mesh, and never on another.
         key: Option<NodeKey>,
+    },
+    /// Send on a connection that the peer opened, from now on: report [`Zre::dial_ready`](crate::Zre::dial_ready) when
+    /// messages can be written there. The connection is closed by one [`Self::HangUpDial`] or [`Self::HangUpLink`], and
+    /// its end is reported once, by [`Zre::link_closed`](crate::Zre::link_closed).
+    DialOver {
+        /// The number of the direction to the peer from now on.
+        dial: DialId,
+        /// The peer's connection.
+        link: LinkId,
     },
     /// Send a message: the header is its first frame.
     Send {

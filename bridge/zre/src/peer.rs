@@ -19,7 +19,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
@@ -27,6 +27,7 @@ use crate::config::{Limits, Times};
 use crate::mailbox::{Mailbox, Phase};
 use crate::output::{Headers, LinkId};
 use crate::sequence::Wrap;
+use crate::sharing::Sharing;
 use crate::{Endpoint, GroupName, NodeKey, PeerId};
 
 /// One peer, heard or present.
@@ -46,6 +47,8 @@ pub(crate) struct Peer {
     pub(crate) is_waiting: bool,
     /// The endpoints that a user gave for it; they are dialed until it answers.
     pub(crate) manual: SmallVec<[Endpoint; 1]>,
+    /// Whether it is asked to answer on the connection that this node opens.
+    pub(crate) is_asked_to_share: bool,
     /// The last sign of life.
     pub(crate) heard: Instant,
     /// How much earlier than at `silence_ping` it gets a PING when it is silent; drawn at random.
@@ -75,6 +78,7 @@ pub(crate) struct Presence {
     /// Its count of joins and leaves.
     pub(crate) status: u8,
     pub(crate) wrap: Wrap,
+    pub(crate) sharing: Sharing,
     pub(crate) silence: Silence,
 }
 
@@ -108,6 +112,15 @@ impl Presence {
             successor.is_false |= successor.since <= asked;
         }
     }
+}
+
+/// Which node opened the connection that carries the messages of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SharedWay {
+    /// This node.
+    Ours,
+    /// The peer.
+    Theirs,
 }
 
 /// How long a peer has been silent, in steps.
@@ -156,6 +169,7 @@ impl Peer {
             cause: None,
             is_waiting: false,
             manual: SmallVec::new(),
+            is_asked_to_share: false,
             heard: now,
             spread,
             contender: None,
@@ -167,6 +181,24 @@ impl Peer {
     /// Whether it has sent a HELLO and its connection is open.
     pub(crate) fn is_linked(&self) -> bool {
         self.presence.as_ref().is_some_and(|p| p.link.is_some())
+    }
+
+    /// Whether one connection carries the messages of both nodes, and which of the two opened it.
+    pub(crate) fn shared(&self) -> Option<SharedWay> {
+        let link = self.presence.as_ref()?.link?;
+        match (link.dial(), self.mailbox.over) {
+            (Some(_), _) => Some(SharedWay::Ours),
+            (None, Some(_)) => Some(SharedWay::Theirs),
+            (None, None) => None,
+        }
+    }
+
+    /// How long it may be silent.
+    pub(crate) fn silence_max(&self, times: &Times) -> Duration {
+        match self.shared() {
+            Some(_) => times.silence_max.min(times.shared_silence_max),
+            None => times.silence_max,
+        }
     }
 
     /// Records a sign of life; `true` if it was evasive.
@@ -319,12 +351,13 @@ impl Peer {
     /// When it is gone, or forgotten, if it stays silent. One that is present has had the time to answer first,
     /// also where we were the one who slept. One that a user wants is looked at then and kept.
     pub(crate) fn expires(&self, times: &Times) -> Option<Instant> {
-        let expiry = self.heard + times.silence_max;
+        let silence_max = self.silence_max(times);
+        let expiry = self.heard + silence_max;
         match self.presence.as_ref().map(|presence| presence.silence) {
             None => Some(expiry),
             Some(Silence::None | Silence::Asked(_)) => None,
             Some(Silence::Evasive(asked)) => {
-                let to_answer = times.silence_max.saturating_sub(times.silence_ping);
+                let to_answer = silence_max.saturating_sub(times.silence_ping);
                 Some(expiry.max(asked.first + to_answer))
             }
         }

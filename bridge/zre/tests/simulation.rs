@@ -13,7 +13,9 @@ use bytes::Bytes;
 use mesh::old::{Kind, numbered};
 use mesh::{Node, World};
 use rand::Rng;
-use zocp_zre::{Beacon, Content, Event, ExitReason, HEADER_BRIDGE, PeerId, SendError};
+use zocp_zre::{
+    Beacon, Content, DialEnd, Event, ExitReason, HEADER_BRIDGE, PeerId, SendError, SharedWay,
+};
 
 /// Runs a test for several seeds and says which one failed.
 fn for_seeds(seeds: std::ops::Range<u64>, test: impl Fn(&mut World)) {
@@ -578,5 +580,139 @@ fn old_and_new_peers_live_together_through_resets() {
                 assert_eq!(numbers(&world.take_events(old), id), [7]);
             }
         }
+    });
+}
+
+/// Bridges that can share connections, of which the first is behind a router that lets no connection in.
+fn walled_bridges(world: &mut World, count: usize, end: DialEnd) {
+    for _ in 0..count {
+        let mut config = world.config();
+        config.headers = vec![(HEADER_BRIDGE.into(), "1".into())];
+        config.groups = vec!["ZOCP".try_into().expect("a name")];
+        config.shares = true;
+        world.add(config);
+    }
+    world.walled.insert(0, end);
+}
+
+#[test]
+fn a_node_that_cannot_be_dialed_is_answered_on_its_own_connection_and_nothing_is_lost() {
+    for (seeds, end) in [(90..93, DialEnd::TimedOut), (93..96, DialEnd::Refused)] {
+        for_seeds(seeds, |world| {
+            walled_bridges(world, 5, end);
+            world.run(seconds(3));
+            assert_converged(world);
+            for other in 1..5 {
+                let (first, second) = (world.hosts[0].id, world.hosts[other].id);
+                let way = |world: &mut World, at: usize, of| {
+                    let peer = world.hosts[at].node.ours().peer(of).expect("met");
+                    assert!(!peer.is_unreachable());
+                    peer.shared()
+                };
+                assert_eq!(way(world, 0, second), Some(SharedWay::Ours));
+                assert_eq!(way(world, other, first), Some(SharedWay::Theirs));
+            }
+            let (near, far) = (world.hosts[0].id, world.hosts[1].id);
+            let to = |to: PeerId| {
+                move |node: &mut dyn Node, now| {
+                    (0..70_000_u32).for_each(|n| {
+                        let sent = node.ours().whisper(now, to, numbered(n));
+                        sent.expect("room");
+                    });
+                }
+            };
+            world.with(0, to(far));
+            world.with(1, to(near));
+            world.run(seconds(2));
+            for (at, from) in [(0, far), (1, near)] {
+                let events = world.take_events(at);
+                let expected: Vec<u32> = (0..70_000).collect();
+                assert!(numbers(&events, from) == expected, "at {at}");
+                assert_eq!(exits(&events), [], "at {at}");
+            }
+            world.run(seconds(60));
+            for host in 0..5 {
+                assert_eq!(exits(&world.take_events(host)), [], "{host}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_shared_connection_that_is_cut_is_noticed_in_ten_seconds_and_comes_back() {
+    for_seeds(96..106, |world| {
+        walled_bridges(world, 3, DialEnd::TimedOut);
+        world.run(seconds(3));
+        assert_converged(world);
+        world.cut(0, 1);
+        world.run(millis(10_600));
+        for (at, of) in [(0, 1), (1, 0)] {
+            let id = world.hosts[of].id;
+            assert!(
+                world.hosts[at].node.ours().peer(id).is_none(),
+                "{at} still sees {of}"
+            );
+            let events = world.take_events(at);
+            assert_eq!(exits(&events), [ExitReason::Expired], "{at}");
+        }
+        assert_eq!(exits(&world.take_events(2)), []);
+        world.heal();
+        world.run(seconds(12));
+        assert_converged(world);
+    });
+}
+
+#[test]
+fn whichever_end_of_a_shared_connection_dies_the_other_notices_at_once_and_meets_the_next() {
+    for_seeds(106..112, |world| {
+        walled_bridges(world, 3, DialEnd::Refused);
+        world.run(seconds(2));
+        assert_converged(world);
+        for dead in [0, 1] {
+            world.kill(dead);
+            world.run(millis(50));
+            let id = world.hosts[dead].id;
+            let other = 1 - dead;
+            assert!(world.hosts[other].node.ours().peer(id).is_none());
+            let mut config = world.config();
+            config.headers = vec![(HEADER_BRIDGE.into(), "1".into())];
+            config.groups = vec!["ZOCP".try_into().expect("a name")];
+            config.shares = true;
+            world.restart(dead, config);
+            world.run(seconds(7));
+            assert_converged(world);
+        }
+    });
+}
+
+#[test]
+fn connections_that_break_on_both_sides_of_a_wall_come_back() {
+    for_seeds(112..124, |world| {
+        walled_bridges(world, 4, DialEnd::TimedOut);
+        world.run(seconds(3));
+        for _ in 0..20 {
+            let other = world.rng.random_range(1..4);
+            world.reset(0, other);
+            let pause = world.rng.random_range(1..1500);
+            world.run(millis(pause));
+        }
+        world.run(seconds(12));
+        assert_converged(world);
+    });
+}
+
+#[test]
+fn old_nodes_are_told_nothing_on_the_connections_that_they_opened() {
+    for_seeds(124..127, |world| {
+        walled_bridges(world, 2, DialEnd::TimedOut);
+        for kind in [Kind::Pyre, Kind::Zyre] {
+            let old = world.add_old(kind);
+            world.walled.insert(old, DialEnd::TimedOut);
+        }
+        // A message on such a connection would end this test.
+        world.run(seconds(60));
+        let (first, second) = (world.hosts[0].id, world.hosts[1].id);
+        assert!(world.hosts[0].node.ours().peer(second).is_some());
+        assert!(world.hosts[1].node.ours().peer(first).is_some());
     });
 }

@@ -1,7 +1,9 @@
 //! Counts beacons and messages, and gives them to the trace hook.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
-use zocp_zre::{Content, DialId, Header, LinkId};
+use zocp_zre::{Content, DialId, Header, LinkId, PeerId};
 
 use super::{Actor, Link};
 use crate::beacon::Datagram;
@@ -29,18 +31,37 @@ impl Actor {
     }
 
     pub(super) fn count_received(&self, link: LinkId, header: &[u8], content: &Content) {
-        let Some(Link { peer, ends, .. }) = self.links.get(&link) else {
-            return;
-        };
+        if let Some(Link { peer, ends, .. }) = self.links.get(&link) {
+            self.count_message(*peer, *ends, header, content);
+        }
+    }
+
+    /// Counts what was received on a connection that this node opened. The HELLO of a node that was met by its endpoint
+    /// comes before it is known which one that is, and is not counted.
+    pub(super) fn count_received_on_dial(&self, dial: DialId, header: &[u8], content: &Content) {
+        let peer = self.zre.dialed_peer(dial);
+        let ends = self.dials.get(&dial).and_then(|dial| dial.ends);
+        if let Some((peer, ends)) = peer.zip(ends) {
+            self.count_message(peer, ends, header, content);
+        }
+    }
+
+    fn count_message(
+        &self,
+        peer: PeerId,
+        ends: (SocketAddr, SocketAddr),
+        header: &[u8],
+        content: &Content,
+    ) {
         let verb = Verb::of(header, content);
         let octets = octets_of(header, content);
-        self.traffic.received(*peer, verb, octets);
+        self.traffic.received(peer, verb, octets);
         self.traffic.trace_hook().record(|| {
             TraceEvent::Message(Box::new(TracedMessage {
                 direction: Direction::In,
-                peer: Some(*peer),
+                peer: Some(peer),
                 verb,
-                ends: Some(*ends),
+                ends: Some(ends),
                 header: header.into(),
                 content: content.clone(),
             }))

@@ -1,4 +1,4 @@
-//! The connections that this node opened: everything that it sends goes out here.
+//! The connections on which this node sends: those that it opened, and those of peers that it cannot dial.
 //!
 //! Model: a [`Dial`] is the actor's end of a connection; its task (`connection/dial.rs`) reads and waits. Messages are
 //! queued in the codec and written when the actor settles, so that a burst is one write.
@@ -15,9 +15,10 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
-use zocp_zre::{DialEnd, DialId, Endpoint, NodeKey};
+use zocp_zmtp::Message;
+use zocp_zre::{DialEnd, DialId, Endpoint, LinkId, NodeKey};
 
-use super::Actor;
+use super::{Actor, Link, LinkWay};
 use crate::connection::{Outgoing, run_dial};
 
 /// One connection that this node opened.
@@ -29,6 +30,8 @@ pub(super) struct Dial {
     pub(super) ends: Option<(SocketAddr, SocketAddr)>,
     /// Whether to close it when everything is written.
     closing: bool,
+    /// The connection of the peer that it goes over, if it is not one of its own.
+    over: Option<LinkId>,
 }
 
 impl Dial {
@@ -58,8 +61,39 @@ impl Actor {
                 outgoing: None,
                 ends: None,
                 closing: false,
+                over: None,
             },
         );
+    }
+
+    /// Has the task of a link give its writing half to the actor.
+    pub(super) fn dial_over(&mut self, dial: DialId, link: LinkId) {
+        // If the link is closed, that is reported to the core.
+        let Some(state) = self.links.get_mut(&link) else {
+            return;
+        };
+        let token = state.token.clone();
+        if let LinkWay::Peer(turn) = std::mem::replace(&mut state.way, LinkWay::Both(dial)) {
+            // If the task has ended, its report is on the way.
+            let _ = turn.send(dial);
+        }
+        self.dials.insert(
+            dial,
+            Dial {
+                token,
+                outgoing: None,
+                ends: None,
+                closing: false,
+                over: Some(link),
+            },
+        );
+    }
+
+    /// A link is closed, and the dial that went over it.
+    pub(super) fn forget_dial_over(&mut self, link: &Link) {
+        if let LinkWay::Both(dial) = link.way {
+            self.dials.remove(&dial);
+        }
     }
 
     /// Takes over the writing half of a connection that is ready; `false` if the dial was given up.
@@ -87,7 +121,13 @@ impl Actor {
         };
         debug!(?dial, why, "our connection to a peer is closed");
         state.token.cancel();
-        self.zre.dial_closed(now, dial, end);
+        match state.over {
+            None => self.zre.dial_closed(now, dial, end),
+            Some(link) => {
+                self.links.remove(&link);
+                self.zre.link_closed(now, link);
+            }
+        }
     }
 
     pub(super) fn send(&mut self, now: Instant, dial: DialId, header: &[u8], content: &[Bytes]) {
@@ -147,16 +187,39 @@ impl Actor {
         if let Some(state) = self.dials.get_mut(&dial) {
             state.closing = true;
             self.dirty.push(dial);
+            if let Some(link) = state.over {
+                self.links.remove(&link);
+            }
         }
     }
 
-    /// Handles octets from the peer of a dial: PINGs of ZMTP, which the codec answers. Messages come on links.
+    /// Handles octets from the peer of a dial: PINGs of ZMTP, which the codec answers, and messages of a peer that shares
+    /// the connection.
     pub(super) fn dial_octets(&mut self, now: Instant, dial: DialId, octets: &[u8]) {
         let Some(outgoing) = self.outgoing(dial) else {
             return;
         };
         let outcome = outgoing.codec.handle_input(octets);
-        while outgoing.codec.poll_event().is_some() {}
+        let messages: Vec<Message> = std::iter::from_fn(|| outgoing.codec.poll_event())
+            .filter_map(|event| match event {
+                zocp_zmtp::Event::Message(message) => Some(message),
+                _ => None,
+            })
+            .collect();
+        let is_within_message = outgoing.codec.is_within_message();
+        let over = self.dials.get(&dial).and_then(|state| state.over);
+        if is_within_message && messages.is_empty() {
+            match over {
+                Some(link) => self.zre.link_progressed(now, link),
+                None => self.zre.dial_progressed(now, dial),
+            }
+        }
+        for message in messages {
+            match over {
+                Some(link) => self.link_message(now, link, message),
+                None => self.dial_message(now, dial, message),
+            }
+        }
         match outcome {
             Ok(()) => self.dirty.push(dial),
             Err(error) => self.dial_lost(now, dial, DialEnd::Protocol, &error.to_string()),

@@ -66,6 +66,16 @@ impl Actor {
         met.map_err(|error| Invalid::Connect(error).into())
     }
 
+    /// Connects to the peer at an endpoint with a key, which is trusted from now on; the peer answers on that connection.
+    pub(crate) fn link(&mut self, now: Instant, text: &str) -> Result<(), NodeError> {
+        self.only_secure()?;
+        let (endpoint, key) = split_endpoint(text);
+        let key: PublicKey = key.unwrap_or_default().parse().map_err(Invalid::Key)?;
+        self.zre.trust(node_key(key));
+        let met = self.zre.connect_both_ways(now, endpoint, node_key(key));
+        met.map_err(|error| Invalid::Connect(error).into())
+    }
+
     /// A gossip says which peer is at an endpoint.
     pub(crate) fn introduce(&mut self, now: Instant, id: PeerId, endpoint: Endpoint) {
         self.zre.introduce(now, id, endpoint);

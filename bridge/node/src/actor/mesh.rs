@@ -13,11 +13,11 @@ use tracing::{debug, info, warn};
 use zocp_model::{NodeId, PeerKind};
 use zocp_zmtp::{Message, PublicKey};
 use zocp_zre::{
-    Content, Endpoint, HEADER_BRIDGE, Header, LinkError, LinkId, Output, PeerId, PeerView,
+    Content, DialId, Endpoint, HEADER_BRIDGE, Header, LinkError, LinkId, Output, PeerId, PeerView,
 };
 
 use super::keys::name_refused;
-use super::{Actor, Link};
+use super::{Actor, Link, LinkWay};
 use crate::channel::{HEADER_CHANNEL, request_in};
 use crate::config::ZOCP_GROUP;
 use crate::connection::Input;
@@ -54,10 +54,18 @@ impl Actor {
                 identity,
                 key,
                 token,
+                turn,
             } => match self.link_ready(now, link, (local, remote), &identity, key) {
                 Ok(peer) => {
                     let ends = (local, remote);
-                    self.links.insert(link, Link { token, peer, ends });
+                    let way = LinkWay::Peer(turn);
+                    let state = Link {
+                        token,
+                        peer,
+                        ends,
+                        way,
+                    };
+                    self.links.insert(link, state);
                 }
                 Err((turned, why)) => {
                     self.traffic.reject(turned, Some(remote), || why);
@@ -77,8 +85,9 @@ impl Actor {
             }
             Input::LinkProgressed { link } => self.zre.link_progressed(now, link),
             Input::LinkClosed { link, why } => {
-                if self.links.remove(&link).is_some() {
+                if let Some(state) = self.links.remove(&link) {
                     debug!(?link, why, "a peer's connection is closed");
+                    self.forget_dial_over(&state);
                     self.zre.link_closed(now, link);
                 }
             }
@@ -92,7 +101,14 @@ impl Actor {
                     self.zre.dial_ready(now, dial, local, remote);
                 }
             }
-            Input::DialOctets { dial, octets } => self.dial_octets(now, dial, &octets),
+            Input::DialOctets {
+                dial,
+                octets,
+                share,
+            } => {
+                self.dial_octets(now, dial, &octets);
+                drop(share);
+            }
             Input::DialWritable { dial } => {
                 if let Some(outgoing) = self.outgoing(dial) {
                     outgoing.writable();
@@ -136,20 +152,17 @@ impl Actor {
         PeerId::from_routing_id(identity).ok_or_else(no_node)
     }
 
-    fn link_message(&mut self, now: Instant, link: LinkId, message: Message) {
-        // A whisper has two frames; the second is taken over without a copy.
-        if message.len() == 2 {
-            let header: Header = message.frame(0).unwrap_or_default().into();
-            let content: Content = message.into_frame(1).into_iter().collect();
-            self.count_received(link, &header, &content);
-            self.zre.link_message(now, link, &header, content);
-        } else {
-            let mut frames = message.into_frames();
-            let header = frames.next().unwrap_or_default();
-            let content: Content = frames.collect();
-            self.count_received(link, &header, &content);
-            self.zre.link_message(now, link, &header, content);
-        }
+    pub(super) fn link_message(&mut self, now: Instant, link: LinkId, message: Message) {
+        let (header, content) = parts(message);
+        self.count_received(link, &header, &content);
+        self.zre.link_message(now, link, &header, content);
+    }
+
+    /// A message on a connection that this node opened.
+    pub(super) fn dial_message(&mut self, now: Instant, dial: DialId, message: Message) {
+        let (header, content) = parts(message);
+        self.count_received_on_dial(dial, &header, &content);
+        self.zre.dial_message(now, dial, &header, content);
     }
 
     fn route(&mut self, now: Instant, output: Output) {
@@ -165,6 +178,7 @@ impl Actor {
                 endpoint,
                 key,
             } => self.dial(dial, &endpoint, key),
+            Output::DialOver { dial, link } => self.dial_over(dial, link),
             Output::Send {
                 dial,
                 header,
@@ -176,6 +190,7 @@ impl Actor {
             Output::HangUpDial(dial) => self.hang_up(dial),
             Output::HangUpLink(link) => {
                 if let Some(link) = self.links.remove(&link) {
+                    self.forget_dial_over(&link);
                     link.token.cancel();
                 }
             }
@@ -331,6 +346,18 @@ impl Actor {
     }
 }
 
+/// The header of a message, and its content. A whisper has two frames; the second is taken over without a copy.
+fn parts(message: Message) -> (Header, Content) {
+    if message.len() == 2 {
+        let header = message.frame(0).unwrap_or_default().into();
+        (header, message.into_frame(1).into_iter().collect())
+    } else {
+        let mut frames = message.into_frames();
+        let header = frames.next().unwrap_or_default();
+        ((*header).into(), frames.collect())
+    }
+}
+
 pub(super) fn describe(peer: PeerView<'_>) -> PeerInfo {
     PeerInfo {
         id: peer.id(),
@@ -347,6 +374,7 @@ pub(super) fn describe(peer: PeerView<'_>) -> PeerInfo {
         channels: peer.headers().value(HEADER_CHANNEL) == Some("1"),
         evasive: peer.is_evasive(),
         unreachable: peer.is_unreachable(),
+        shared: peer.shared(),
         key: peer.key().and_then(public_key),
     }
 }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use zocp_zmtp::Connection;
 use zocp_zre::{DialEnd, DialId, NodeKey};
 
 use super::stream::{prepare, shake_hands, too_slow, try_read, with_scratch};
-use super::{ConnectionContext, Input, Outgoing};
+use super::{BATCHES_MAX, ConnectionContext, Input, Outgoing};
 use crate::security;
 
 /// Connects to a peer's mailbox, and serves the reading side until the connection closes.
@@ -59,8 +59,20 @@ async fn dial_until_closed(
         stream = connected => stream.unwrap_or_else(|_| Err(too_slow()))?,
         () = token.cancelled() => return Ok(()),
     };
+    serve_dial(dial, stream, codec, context, token).await
+}
+
+/// Gives the writing half of a connection to the actor, and the octets that come, until the connection closes.
+pub(super) async fn serve_dial(
+    dial: DialId,
+    stream: TcpStream,
+    codec: Connection,
+    context: &ConnectionContext,
+    token: &CancellationToken,
+) -> io::Result<()> {
     let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
     let stream = Arc::new(stream);
+    let shares = Arc::new(Semaphore::new(BATCHES_MAX));
     let full = Arc::new(Notify::new());
     let outgoing = Box::new(Outgoing {
         codec,
@@ -93,8 +105,16 @@ async fn dial_until_closed(
         let octets = with_scratch(|scratch| {
             try_read(&stream, scratch).map(|len| len.map(|len| scratch[..len].to_vec()))
         })?;
-        if let Some(octets) = octets {
-            context.report(Input::DialOctets { dial, octets }).await;
+        // The semaphore is never closed.
+        if let Some(octets) = octets
+            && let Ok(share) = Arc::clone(&shares).acquire_owned().await
+        {
+            let input = Input::DialOctets {
+                dial,
+                octets,
+                share,
+            };
+            context.report(input).await;
         }
     }
 }
@@ -122,7 +142,7 @@ async fn connect(
     Ok(stream)
 }
 
-fn end_of(error: &io::Error) -> DialEnd {
+pub(super) fn end_of(error: &io::Error) -> DialEnd {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => DialEnd::Refused,
         io::ErrorKind::TimedOut => DialEnd::TimedOut,

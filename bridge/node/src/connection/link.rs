@@ -4,19 +4,22 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use zocp_zmtp::{Connection, Event, Message, PublicKey};
-use zocp_zre::LinkId;
+use zocp_zre::{DialEnd, DialId, LinkId};
 
+use super::dial::{end_of, serve_dial};
 use super::stream::{read_into, too_slow, write_out};
-use super::{ConnectionContext, Input};
+use super::{BATCHES_MAX, ConnectionContext, Input};
 use crate::clock;
 use crate::handshakes::HandshakeSlot;
 use crate::security;
@@ -67,6 +70,7 @@ pub(crate) async fn run_link(
         }
         return;
     }
+    let (turn, turned) = oneshot::channel();
     context
         .report(Input::LinkReady {
             link,
@@ -75,20 +79,41 @@ pub(crate) async fn run_link(
             identity,
             key,
             token: token.clone(),
+            turn,
         })
         .await;
-    let why = serve(link, &mut stream, &mut codec, &context, &token).await;
-    context.report(Input::LinkClosed { link, why }).await;
+    match serve(link, &mut stream, &mut codec, &context, &token, turned).await {
+        Served::Closed(why) => context.report(Input::LinkClosed { link, why }).await,
+        Served::Turned(dial) => {
+            let ended = serve_dial(dial, stream, codec, &context, &token).await;
+            let (end, why) = match ended {
+                Ok(()) => (DialEnd::Closed, String::from("closed by us")),
+                Err(error) => (end_of(&error), error.to_string()),
+            };
+            context.report(Input::DialClosed { dial, end, why }).await;
+        }
+    }
 }
 
-/// Reads a link until it closes; returns why it did.
+/// Why a link is no longer read as one.
+enum Served {
+    /// It is closed, for this reason.
+    Closed(String),
+    /// It is a dial from now on.
+    Turned(DialId),
+}
+
+/// Reads a link until it closes, or until the actor wants to write on it.
 async fn serve(
     link: LinkId,
     stream: &mut TcpStream,
     codec: &mut Connection,
     context: &ConnectionContext,
     token: &CancellationToken,
-) -> String {
+    turned: oneshot::Receiver<DialId>,
+) -> Served {
+    let mut turned = pin!(turned.fuse());
+    let mut dial = None;
     let mut ended: Option<io::Error> = None;
     let shares = Arc::new(Semaphore::new(BATCHES_MAX));
     let mut reported_at = clock::now();
@@ -115,7 +140,10 @@ async fn serve(
             context.report(messages).await;
         }
         if let Some(error) = ended {
-            return error.to_string();
+            return Served::Closed(error.to_string());
+        }
+        if let Some(dial) = dial {
+            return Served::Turned(dial);
         }
         let exchange = async {
             read_into(stream, codec).await?;
@@ -123,8 +151,9 @@ async fn serve(
         };
         tokio::select! {
             exchanged = exchange => ended = exchanged.err(),
-            // The exchange is not cancel-safe, which does not matter when the connection ends.
-            () = token.cancelled() => return String::from("closed by us"),
+            // The exchange is cancel-safe: what was read and what is to be written are in the codec.
+            turned = &mut turned => dial = turned.ok(),
+            () = token.cancelled() => return Served::Closed(String::from("closed by us")),
         }
     }
 }
@@ -168,9 +197,6 @@ fn drain(codec: &mut Connection) -> Vec<Message> {
 
 /// The shortest time between two reports that a part of a message came.
 const PROGRESS_EACH: Duration = Duration::from_secs(1);
-
-/// Batches of one link in the actor's queue: one that the actor handles, and one that is ready by then.
-const BATCHES_MAX: usize = 2;
 
 #[cfg(test)]
 mod tests;

@@ -122,6 +122,17 @@ impl Node {
             .await?
     }
 
+    /// Connects to the peer at an endpoint, `tcp://host:port|key`, whose key is trusted from now on. The peer answers on
+    /// the connection that this node opens, so it needs none to this node. Only on a secure mesh.
+    ///
+    /// # Errors
+    /// `Closed`; `Invalid` when `endpoint` is none or has no key, or the mesh is not secure.
+    pub async fn link(&self, endpoint: &str) -> Result<(), NodeError> {
+        let endpoint = endpoint.to_owned();
+        self.request(move |actor, now| actor.link(now, &endpoint))
+            .await?
+    }
+
     /// The peers that are present.
     ///
     /// # Errors

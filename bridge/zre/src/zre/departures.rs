@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::PeerId;
 use crate::output::{Event, ExitReason, LinkId, Output};
 use crate::peers::Key;
+use crate::sharing::Sharing;
 
 use super::Zre;
 
@@ -28,7 +29,9 @@ impl Zre {
             self.part_for_good(now, key, ExitReason::Shutdown);
         }
         let links: Vec<LinkId> = self.links.keys().copied().collect();
-        links.into_iter().for_each(|link| self.hang_up_link(link));
+        links
+            .into_iter()
+            .for_each(|link| self.hang_up_link(now, link));
         self.unhailed.clear();
     }
 
@@ -61,7 +64,12 @@ impl Zre {
         };
         let endpoint = peer.endpoint.clone();
         let contender = peer.contender.take();
-        let successor = self.exit(key, reason);
+        // Such a peer has no endpoint that could be dialed.
+        let after = match peer.presence.as_ref().map(|p| p.sharing) {
+            Some(Sharing::Asks) => After::Forget,
+            _ => after,
+        };
+        let successor = self.exit(now, key, reason);
         match after {
             After::Redial => self.rest(now, key, reason),
             After::Forget => self.forget(now, key),
@@ -99,7 +107,7 @@ impl Zre {
 
     /// Reports that a present peer exited, and closes its link; returns the link that
     /// is next.
-    pub(super) fn exit(&mut self, key: Key, reason: ExitReason) -> Option<LinkId> {
+    pub(super) fn exit(&mut self, now: Instant, key: Key, reason: ExitReason) -> Option<LinkId> {
         let peer = self.peers.at_mut(key)?;
         let id = peer.id?;
         let presence = peer.presence.take()?;
@@ -107,7 +115,7 @@ impl Zre {
             self.remove_member(group, key);
         }
         if let Some(link) = presence.link {
-            self.hang_up_link(link);
+            self.hang_up_link(now, link);
         }
         self.event(Event::Exited {
             peer: id,
@@ -126,13 +134,20 @@ impl Zre {
         };
         for endpoint in peer.manual {
             let first = now + self.backoff(1);
-            self.seek(now, endpoint, peer.key, first);
+            self.seek(now, endpoint, peer.key, first, peer.is_asked_to_share);
         }
     }
 
-    pub(super) fn hang_up_link(&mut self, link: LinkId) {
-        if self.links.remove(&link).is_some() {
-            self.outputs.push_back(Output::HangUpLink(link));
+    pub(super) fn hang_up_link(&mut self, now: Instant, link: LinkId) {
+        let Some(entry) = self.links.remove(&link) else {
+            return;
+        };
+        match link.dial() {
+            Some(dial) => self.shared_ended(now, dial),
+            None => {
+                self.over_closed(now, &entry);
+                self.outputs.push_back(Output::HangUpLink(link));
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::Endpoint;
 use crate::command::{Command, Hello};
 use crate::mailbox::{Asker, Phase, Ping};
-use crate::output::{Content, DialEnd, DialId, Event, ExitReason, Output, RejectReason};
+use crate::output::{Content, DialEnd, DialId, Event, ExitReason, LinkId, Output, RejectReason};
 use crate::peer::Peer;
 use crate::peers::Key;
 
@@ -35,6 +35,9 @@ impl Zre {
         if !matches!(phase, Some(Phase::Dialing { .. })) {
             return;
         }
+        if self.is_over(key) {
+            return self.ready(now, key, dial, (local, remote));
+        }
         if remote.port() == self.config.mailbox_port && remote.ip() == local.ip() {
             return self.dialed_self(now, key, remote);
         }
@@ -46,10 +49,18 @@ impl Zre {
             peer.resolve(remote, &limits);
             peer.mailbox.undialed = 0;
             peer.heard_elsewhere = false;
-            self.say_hello(now, key, dial, local);
-            self.reached(key);
-            self.attend(now, key);
+            self.ready(now, key, dial, (local, remote));
         }
+    }
+
+    /// The connection to a peer takes messages.
+    fn ready(&mut self, now: Instant, key: Key, dial: DialId, ends: (SocketAddr, SocketAddr)) {
+        if let Some(peer) = self.peers.at_mut(key) {
+            peer.mailbox.remote = Some(ends.1);
+        }
+        self.say_hello(now, key, dial, ends.0);
+        self.reached(key);
+        self.attend(now, key);
     }
 
     /// A peer has read a part of what waits for it on a connection, and more waits. So it is alive, although a PING may
@@ -63,10 +74,16 @@ impl Zre {
 
     /// A dial failed, or was closed.
     pub fn dial_closed(&mut self, now: Instant, dial: DialId, end: DialEnd) {
+        let over = |key: &Key| self.peers.at(*key).and_then(|peer| peer.mailbox.over);
+        if let Some(link) = self.dials.get(&dial).and_then(over) {
+            return self.link_closed(now, link);
+        }
         let Some(key) = self.dials.remove(&dial) else {
             return;
         };
         self.release_slot(dial);
+        let carried = LinkId::of_dial(dial);
+        self.forget_link(carried);
         let Some(peer) = self.peers.at_mut(key) else {
             return;
         };
@@ -75,7 +92,10 @@ impl Zre {
         let was_open = matches!(
             peer.mailbox.phase,
             Phase::Open { .. } | Phase::Draining { .. }
-        );
+        ) || peer
+            .presence
+            .as_ref()
+            .is_some_and(|p| p.link == Some(carried));
         // The caller has closed it already.
         peer.mailbox.close(now, now);
         let leaves = peer.presence.as_ref().is_some_and(|p| p.leaving.is_some());
@@ -90,10 +110,14 @@ impl Zre {
 
     /// Dials a peer if it is time, and arms its deadline.
     pub(super) fn attend(&mut self, now: Instant, key: Key) {
-        if self.is_shut_down || self.has_yielded(now, key) {
+        if self.is_shut_down
+            || self.has_shared(now, key)
+            || self.has_merged(key)
+            || self.has_yielded(now, key)
+        {
             return;
         }
-        let until = now + self.config.times.dial_timeout;
+        let until = now + self.dial_time(key);
         if let Some(peer) = self.peers.at_mut(key)
             && let Phase::Closed { retry_at, .. } = peer.mailbox.phase
             && retry_at <= now
@@ -150,6 +174,9 @@ impl Zre {
     /// apply to this one.
     pub(super) fn dial_at(&mut self, now: Instant, key: Key, endpoint: Endpoint) {
         // protocol.md §1.6
+        if self.is_shared(key) {
+            return;
+        }
         self.hang_up_dial(key);
         let limits = self.config.limits;
         if let Some(peer) = self.peers.at_mut(key) {
@@ -197,6 +224,9 @@ impl Zre {
 
     /// An attempt to reach a peer, or to get its HELLO, failed.
     pub(super) fn attempt_failed(&mut self, now: Instant, key: Key) {
+        if self.is_shared(key) {
+            return self.part(now, key, ExitReason::Unreachable);
+        }
         self.hang_up_dial(key);
         let Some(peer) = self.peers.at_mut(key) else {
             return;
@@ -216,6 +246,10 @@ impl Zre {
         self.stop_waiting(key);
         let quiet_until = now + self.config.times.redial_min;
         let retry_at = now + self.backoff(failures);
+        let (quiet_until, retry_at) = match self.shareable(key) {
+            Some(_) => (now, now),
+            None => (quiet_until, retry_at),
+        };
         if let Some(peer) = self.peers.at_mut(key) {
             peer.mailbox.close(quiet_until, retry_at);
         }
@@ -224,17 +258,22 @@ impl Zre {
 
     /// Asks the caller to close a peer's connection, after writing what is queued.
     pub(super) fn hang_up_dial(&mut self, key: Key) {
-        let dial = self.peers.at(key).and_then(|p| p.mailbox.dial());
-        if let Some(dial) = dial
-            && self.dials.remove(&dial).is_some()
-        {
+        let mailbox = self.peers.at(key).map(|peer| &peer.mailbox);
+        let Some((dial, over)) = mailbox.and_then(|it| Some((it.dial()?, it.over))) else {
+            return;
+        };
+        if self.dials.remove(&dial).is_some() {
             self.release_slot(dial);
+            self.forget_link(over.unwrap_or_else(|| LinkId::of_dial(dial)));
             self.outputs.push_back(Output::HangUpDial(dial));
         }
     }
 
     /// Renews the connection to a peer; the messages that wait are kept.
     pub(super) fn redial(&mut self, now: Instant, key: Key) {
+        if self.is_shared(key) {
+            return self.part(now, key, ExitReason::Replaced);
+        }
         self.hang_up_dial(key);
         let quiet_until = now + self.config.times.redial_min;
         if let Some(peer) = self.peers.at_mut(key) {
@@ -308,7 +347,7 @@ impl Zre {
             groups: self.own_groups.iter().map(ToString::to_string).collect(),
             status: self.status,
             name: self.config.name.clone(),
-            headers: self.config.headers.clone(),
+            headers: self.headers_for(key),
         };
         // Or it may be one that we reach by another address just now.
         let is_doubtful = self.peers.find(|p| p.is_nameless_greeted()).is_some();
@@ -364,6 +403,7 @@ impl Zre {
         };
         if let Some(peer) = self.peers.at_mut(other) {
             peer.manual.extend(gone.manual);
+            peer.is_asked_to_share |= gone.is_asked_to_share;
         }
     }
 }

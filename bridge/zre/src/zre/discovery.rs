@@ -92,7 +92,7 @@ impl Zre {
     ///
     /// If the text is no endpoint, or that of this node, or one too many; always on a secure mesh.
     pub fn connect(&mut self, now: Instant, endpoint: &str) -> Result<(), ConnectError> {
-        self.connect_to(now, endpoint, None)
+        self.connect_to(now, endpoint, None, false)
     }
 
     /// The same on a secure mesh, where the peer must prove this key.
@@ -106,7 +106,22 @@ impl Zre {
         endpoint: &str,
         key: NodeKey,
     ) -> Result<(), ConnectError> {
-        self.connect_to(now, endpoint, Some(key))
+        self.connect_to(now, endpoint, Some(key), false)
+    }
+
+    /// The same, and the peer is asked to answer on the connection that this node opens, so that it needs none to this
+    /// node.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect_securely`].
+    pub fn connect_both_ways(
+        &mut self,
+        now: Instant,
+        endpoint: &str,
+        key: NodeKey,
+    ) -> Result<(), ConnectError> {
+        self.connect_to(now, endpoint, Some(key), self.config.shares)
     }
 
     fn connect_to(
@@ -114,6 +129,7 @@ impl Zre {
         now: Instant,
         endpoint: &str,
         key: Option<NodeKey>,
+        both_ways: bool,
     ) -> Result<(), ConnectError> {
         let endpoint: Endpoint = endpoint.parse()?;
         if !self.admits_key(key) {
@@ -134,9 +150,13 @@ impl Zre {
             .peers
             .find(|peer| peer.is_at(&endpoint) && peer.key == key);
         match known.and_then(|key| self.peers.at_mut(key)) {
-            Some(peer) if peer.manual.contains(&endpoint) => {}
-            Some(peer) => peer.manual.push(endpoint),
-            None => self.seek(now, endpoint, key, now),
+            Some(peer) => {
+                peer.is_asked_to_share |= both_ways;
+                if !peer.manual.contains(&endpoint) {
+                    peer.manual.push(endpoint);
+                }
+            }
+            None => self.seek(now, endpoint, key, now, both_ways),
         }
         Ok(())
     }
@@ -166,10 +186,12 @@ impl Zre {
         endpoint: Endpoint,
         key: Option<NodeKey>,
         first: Instant,
+        both_ways: bool,
     ) {
         let spread = self.chance();
         let mut peer = Peer::new(None, key, endpoint.clone(), now, spread);
         peer.manual.push(endpoint);
+        peer.is_asked_to_share = both_ways;
         peer.mailbox.close(now, first);
         let key = self.peers.insert(peer);
         self.attend(now, key);

@@ -17,6 +17,7 @@ use crate::output::{Event, ExitReason, Headers, LinkId, RejectReason};
 use crate::peer::{Peer, Presence, Silence};
 use crate::peers::Key;
 use crate::sequence::{Inbound, Wrap};
+use crate::sharing::Sharing;
 use crate::trust::NodeKey;
 use crate::{Endpoint, GroupName, HEADER_BRIDGE, PeerId};
 
@@ -30,6 +31,8 @@ struct Source<'a> {
     endpoint: Option<&'a Endpoint>,
     /// The key that the connection proved.
     key: Option<NodeKey>,
+    /// Whether the HELLO asks to be answered on its connection.
+    asks: bool,
 }
 
 impl Zre {
@@ -38,15 +41,28 @@ impl Zre {
         if self.takes_name(now, link, &hello.name) {
             return;
         }
+        if link.dial().is_some() {
+            return match self.admit_dialed(link) {
+                Ok(key) => self.enter(now, key, link, hello),
+                Err(why) => self.reject(now, link, why),
+            };
+        }
         let Some(entry) = self.links.get(&link) else {
             return;
         };
         let endpoint = hello.endpoint.parse::<Endpoint>();
-        let endpoint = endpoint.ok().map(|e| e.seen_from(entry.remote));
+        // A peer that asks to be answered there may be anywhere: its endpoint means nothing here, and other peers may
+        // have the same one.
+        let asks = self.says_of_sharing(entry.id, &hello) == Sharing::Asks;
+        let endpoint = match asks {
+            true => Some(entry.remote.into()),
+            false => endpoint.ok().map(|e| e.seen_from(entry.remote)),
+        };
         let source = Source {
             remote: entry.remote,
             endpoint: endpoint.as_ref(),
             key: entry.key,
+            asks,
         };
         match self.admit(now, entry.id, source) {
             Ok(key) => self.enter(now, key, link, hello),
@@ -80,6 +96,10 @@ impl Zre {
         self.prove(now, key, source.key, source.endpoint);
         // The source address of a beacon can be forged; that of a HELLO cannot, since it comes on a connection.
         self.set_cause(key, source.remote.ip());
+        if source.asks {
+            self.is_at_source(key, source);
+            return Ok(key);
+        }
         if let Some(endpoint) = source.endpoint.filter(|it| self.is_free_for(key, it))
             && let Some(peer) = self.peers.at_mut(key)
         {
@@ -95,6 +115,17 @@ impl Zre {
         }
         self.may_be_at_source(key, source);
         Ok(key)
+    }
+
+    /// The endpoint of a peer that asks to be answered on its connection is where that connection comes from, unless it is
+    /// connected elsewhere.
+    fn is_at_source(&mut self, key: Key, source: Source<'_>) {
+        let Some((peer, endpoint)) = self.peers.at_mut(key).zip(source.endpoint) else {
+            return;
+        };
+        if matches!(peer.mailbox.phase, Phase::Closed { .. }) {
+            peer.endpoint = endpoint.clone();
+        }
     }
 
     /// If a HELLO names an endpoint that cannot be dialed, the mailbox may be at the source address.
@@ -122,6 +153,11 @@ impl Zre {
         if let Some(key) = self.peers.find(|p| nameless(p) && is_there(p)) {
             return Some(key);
         }
+        // On a secure mesh the key says who it is.
+        let is_sought = |p: &Peer| nameless(p) && p.key.is_some() && p.is_asked_to_share;
+        if let Some(key) = self.peers.find(is_sought) {
+            return Some(key);
+        }
         let is_greeted = |(_, p): &(Key, &Peer)| nameless(p) && p.is_nameless_greeted();
         let mut greeted = self.peers.iter().filter(is_greeted);
         let (key, peer) = greeted.next()?;
@@ -132,6 +168,7 @@ impl Zre {
     }
 
     fn enter(&mut self, now: Instant, key: Key, link: LinkId, hello: Hello) {
+        let sharing = self.sharing_of(link, &hello);
         let groups = self.names(&hello.groups);
         let headers = Headers::from(hello.headers);
         let former = self.peers.at_mut(key).and_then(|peer| {
@@ -166,10 +203,11 @@ impl Zre {
                     headers,
                     groups,
                     status: hello.status,
+                    sharing,
                     silence: Silence::None,
                 };
                 if is_again {
-                    self.out(key, link);
+                    self.out(now, key, link);
                 }
                 self.welcome(key, presence);
                 if is_again && !awaited {
@@ -184,21 +222,25 @@ impl Zre {
         if let Some(peer) = self.peers.at_mut(key) {
             peer.mailbox.pings_owed = 0;
             peer.mailbox.failures = 0;
+            if sharing == Sharing::Can {
+                peer.mailbox.undialed = 0;
+            }
             peer.mailbox.hurry(now);
         }
+        self.prefer_sharing(now, key);
         self.attend(now, key);
     }
 
     /// A present peer starts again on `link`: it exits first.
-    fn out(&mut self, key: Key, link: LinkId) {
+    fn out(&mut self, now: Instant, key: Key, link: LinkId) {
         if let Some(peer) = self.peers.at_mut(key) {
             peer.mailbox.clear_held();
             if let Some(presence) = peer.presence.as_mut() {
                 presence.link.take_if(|former| *former == link);
             }
         }
-        if let Some(successor) = self.exit(key, ExitReason::Replaced) {
-            self.hang_up_link(successor);
+        if let Some(successor) = self.exit(now, key, ExitReason::Replaced) {
+            self.hang_up_link(now, successor);
         }
     }
 

@@ -166,6 +166,8 @@ impl Zre {
         }
         let of_it = self.links.iter().filter(|(_, link)| link.key == Some(key));
         let links: Vec<LinkId> = of_it.map(|(id, _)| *id).collect();
-        links.into_iter().for_each(|link| self.hang_up_link(link));
+        links
+            .into_iter()
+            .for_each(|link| self.hang_up_link(now, link));
     }
 }

@@ -15,7 +15,7 @@ use std::time::Instant;
 use crate::PeerId;
 use crate::command::{Command, DecodeError, decode};
 use crate::mailbox::Asker;
-use crate::output::{Content, Event, ExitReason, Header, LinkError, LinkId, RejectReason};
+use crate::output::{Content, DialId, Event, ExitReason, Header, LinkError, LinkId, RejectReason};
 use crate::peer::Successor;
 use crate::peers::Key;
 use crate::sequence::{FIRST, Inbound};
@@ -33,6 +33,8 @@ pub(super) struct Link {
     /// The peer whose HELLO was taken on it.
     pub(super) peer: Option<Key>,
     pub(super) inbound: Inbound,
+    /// The connection of this node that goes over it, if it is shared.
+    pub(super) over: Option<DialId>,
     /// Its HELLO and everything that followed, held back until the peer's former link has ended.
     pub(super) parked: Option<Parked>,
 }
@@ -124,6 +126,7 @@ impl Zre {
             key,
             peer: None,
             inbound: Inbound::after_hello(),
+            over: None,
             parked: None,
         };
         self.links.insert(link, entry);
@@ -168,6 +171,7 @@ impl Zre {
         let Some(entry) = self.links.remove(&link) else {
             return;
         };
+        self.over_closed(now, &entry);
         let key = entry.peer.or_else(|| self.peers.key(entry.id));
         let presence = key
             .and_then(|key| self.peers.at_mut(key))
@@ -241,7 +245,7 @@ impl Zre {
         let presence = self.peers.at_mut(key).and_then(|p| p.presence.as_mut());
         let former = presence.and_then(|p| p.successor.replace(successor));
         if let Some(former) = former {
-            self.hang_up_link(former.link);
+            self.hang_up_link(now, former.link);
         }
         if let Some(entry) = self.links.get_mut(&link) {
             entry.parked = Some(Parked::new(raw.0, raw.1));
@@ -276,7 +280,7 @@ impl Zre {
                 return self.reject(now, link, RejectReason::IdentityTaken);
             }
             if let Some(former) = presence.link.take() {
-                self.hang_up_link(former);
+                self.hang_up_link(now, former);
             }
         }
         self.take_over(now, link);
@@ -295,7 +299,7 @@ impl Zre {
         let Some(remote) = self.links.get(&link).map(|entry| entry.remote) else {
             return;
         };
-        self.hang_up_link(link);
+        self.hang_up_link(now, link);
         self.tell_rejected(now, remote, why);
     }
 

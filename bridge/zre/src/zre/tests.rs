@@ -7,6 +7,7 @@ mod meetings;
 mod messages;
 mod operations;
 mod security;
+mod shared;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -75,7 +75,7 @@ impl Zre {
                 return self.reject(now, it.link, RejectReason::IdentityTaken);
             }
             if let Some(former) = former {
-                self.hang_up_link(former);
+                self.hang_up_link(now, former);
             }
             self.take_over(now, it.link);
         }
@@ -136,7 +136,7 @@ impl Zre {
         };
         if entry.peer.is_none() && entry.parked.is_none() {
             let remote = entry.remote;
-            self.hang_up_link(link);
+            self.hang_up_link(now, link);
             self.tell_rejected(now, remote, RejectReason::NotGreeted);
         }
     }

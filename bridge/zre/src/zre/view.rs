@@ -1,7 +1,7 @@
 //! Queries: what the core knows of peers, groups and connections.
 
 use crate::output::{DialId, Headers};
-use crate::peer::{Peer, Presence, Silence};
+use crate::peer::{Peer, Presence, SharedWay, Silence};
 use crate::{Endpoint, GroupName, NodeKey, PeerId};
 
 use super::Zre;
@@ -63,6 +63,12 @@ impl<'a> PeerView<'a> {
     #[must_use]
     pub const fn is_unreachable(&self) -> bool {
         self.presence.is_unreachable
+    }
+
+    /// Which of the two nodes opened the connection that carries the messages of both; `None` if each node opened one.
+    #[must_use]
+    pub fn shared(&self) -> Option<SharedWay> {
+        self.peer.shared()
     }
 
     /// Whether it is silent and has not answered a PING.

@@ -31,6 +31,8 @@ pub(crate) trait Node {
     ) -> Result<(), LinkError>;
     fn link_message(&mut self, now: Instant, link: LinkId, header: &[u8], content: Content);
     fn link_closed(&mut self, now: Instant, link: LinkId);
+    /// A message on a connection that the node opened, which old nodes never get.
+    fn dial_message(&mut self, now: Instant, dial: DialId, header: &[u8], content: Content);
     fn dial_ready(&mut self, now: Instant, dial: DialId, local: SocketAddr, remote: SocketAddr);
     fn dial_closed(&mut self, now: Instant, dial: DialId, end: DialEnd);
     fn timeout(&mut self, now: Instant);
@@ -58,6 +60,9 @@ impl Node for Zre {
     }
     fn link_closed(&mut self, now: Instant, link: LinkId) {
         Self::link_closed(self, now, link);
+    }
+    fn dial_message(&mut self, now: Instant, dial: DialId, header: &[u8], content: Content) {
+        Self::dial_message(self, now, dial, header, content);
     }
     fn dial_ready(&mut self, now: Instant, dial: DialId, local: SocketAddr, remote: SocketAddr) {
         Self::dial_ready(self, now, dial, local, remote);
@@ -91,7 +96,16 @@ pub(crate) struct Host {
     /// Whether the process runs and the cable is in.
     pub(crate) alive: bool,
     wake: Option<Instant>,
-    dials: HashMap<DialId, usize>,
+    dials: HashMap<DialId, Way>,
+}
+
+/// How a host sends to a peer.
+#[derive(Clone, Copy)]
+enum Way {
+    /// On a connection that it opened.
+    Forth(usize),
+    /// On one that the peer opened.
+    Back(usize),
 }
 
 /// What travels on a connection.
@@ -121,6 +135,7 @@ enum Action {
     Refused(usize, DialEnd),
     Forth(usize),
     Back(usize),
+    Turned(usize, DialId),
     Wake(usize),
 }
 
@@ -131,6 +146,8 @@ pub(crate) struct World {
     pub(crate) delay_max: Duration,
     pub(crate) rng: SmallRng,
     cuts: HashSet<(usize, usize)>,
+    /// Hosts behind a router that lets no connection in: the attempt is not answered, or refused.
+    pub(crate) walled: HashMap<usize, DialEnd>,
     /// What waits for hosts that sleep.
     asleep: HashMap<usize, Vec<Action>>,
     connections: Vec<Connection>,
@@ -154,6 +171,7 @@ impl World {
             delay_max: Duration::from_millis(2),
             rng: SmallRng::seed_from_u64(seed),
             cuts: HashSet::new(),
+            walled: HashMap::new(),
             asleep: HashMap::new(),
             connections: Vec::new(),
             queue: BinaryHeap::new(),
@@ -340,7 +358,9 @@ impl World {
     fn taker(&self, action: &Action) -> usize {
         match *action {
             Action::Beacon { to: host, .. } | Action::Wake(host) => host,
-            Action::Connect(number) | Action::Forth(number) => self.connections[number].to,
+            Action::Connect(number) | Action::Forth(number) | Action::Turned(number, _) => {
+                self.connections[number].to
+            }
             Action::Ready(number) | Action::Refused(number, _) | Action::Back(number) => {
                 self.connections[number].from
             }
@@ -376,6 +396,14 @@ impl World {
             }
             Action::Forth(connection) => self.forth(connection),
             Action::Back(connection) => self.back(connection),
+            Action::Turned(connection, dial) => {
+                let Connection { from, to, .. } = self.connections[connection];
+                if self.connections[connection].link_open {
+                    let (local, remote) = (self.hosts[to].addr, self.hosts[from].addr);
+                    let remote = SocketAddr::new(remote.ip(), 50000);
+                    self.with(to, |node, now| node.dial_ready(now, dial, local, remote));
+                }
+            }
             Action::Wake(host) => {
                 if self.hosts[host].alive && self.hosts[host].wake == Some(self.now) {
                     self.hosts[host].wake = None;
@@ -391,6 +419,14 @@ impl World {
             let at = self.now + Duration::from_secs(4);
             self.at(at, Action::Refused(connection, DialEnd::TimedOut));
             return;
+        }
+        if let Some(end) = self.walled.get(&to) {
+            let after = match end {
+                DialEnd::Refused => Duration::from_millis(1),
+                _ => Duration::from_secs(4),
+            };
+            let (at, end) = (self.now + after, *end);
+            return self.at(at, Action::Refused(connection, end));
         }
         let remote = SocketAddr::new(self.hosts[from].addr.ip(), 50000);
         let identity = self.hosts[from].id.routing_id();
@@ -445,12 +481,23 @@ impl World {
             );
             return;
         }
-        if self.connections[connection].back.pop_front().is_some()
-            && std::mem::take(&mut self.connections[connection].dial_open)
-        {
-            self.hosts[from].dials.remove(&dial);
-            let end = DialEnd::Closed;
-            self.with(from, |node, now| node.dial_closed(now, dial, end));
+        let item = self.connections[connection].back.pop_front();
+        if !self.connections[connection].dial_open || !self.hosts[from].alive {
+            return;
+        }
+        match item {
+            Some(Item::Message(header, content)) => {
+                self.with(from, |node, now| {
+                    node.dial_message(now, dial, &header, content)
+                });
+            }
+            Some(Item::Close) => {
+                self.connections[connection].dial_open = false;
+                self.hosts[from].dials.remove(&dial);
+                let end = DialEnd::Closed;
+                self.with(from, |node, now| node.dial_closed(now, dial, end));
+            }
+            None => {}
         }
     }
 
@@ -472,20 +519,28 @@ impl World {
         match output {
             Output::Beacon(octets) => self.broadcast(host, &octets),
             Output::Dial { dial, endpoint, .. } => self.dial(host, dial, &endpoint),
+            Output::DialOver { dial, link } => {
+                let connection = link.0 as usize;
+                self.hosts[host].dials.insert(dial, Way::Back(connection));
+                self.soon(Action::Turned(connection, dial));
+            }
             Output::Send {
                 dial,
                 header,
                 content,
             } => {
-                if let Some(&connection) = self.hosts[host].dials.get(&dial) {
-                    self.post_forth(connection, Item::Message(header, content));
+                let item = Item::Message(header, content);
+                match self.hosts[host].dials.get(&dial) {
+                    Some(&Way::Forth(connection)) => self.post_forth(connection, item),
+                    Some(&Way::Back(connection)) => self.post_back(connection, item),
+                    None => {}
                 }
             }
-            Output::HangUpDial(dial) => {
-                if let Some(connection) = self.hosts[host].dials.remove(&dial) {
-                    self.end_dial(connection);
-                }
-            }
+            Output::HangUpDial(dial) => match self.hosts[host].dials.remove(&dial) {
+                Some(Way::Forth(connection)) => self.end_dial(connection),
+                Some(Way::Back(connection)) => self.end_link(connection),
+                None => {}
+            },
             Output::HangUpLink(LinkId(connection)) => self.end_link(connection as usize),
             Output::Event(event) => self.hosts[host].events.push(event),
             other => panic!("{other:?}"),
@@ -518,7 +573,7 @@ impl World {
             link_open: false,
             dial_open: true,
         });
-        self.hosts[host].dials.insert(dial, connection);
+        self.hosts[host].dials.insert(dial, Way::Forth(connection));
         match to {
             Some(_) => self.soon(Action::Connect(connection)),
             None => self.soon(Action::Refused(connection, DialEnd::Refused)),

@@ -254,6 +254,9 @@ impl Node for OldPeer {
         }
     }
 
+    fn dial_message(&mut self, _: Instant, _: DialId, header: &[u8], _: Content) {
+        panic!("an old node is sent {header:?} on its own connection");
+    }
     fn link_closed(&mut self, _: Instant, link: LinkId) {
         self.links.remove(&link);
     }

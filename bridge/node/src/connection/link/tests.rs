@@ -69,7 +69,8 @@ async fn link(link: LinkId, inputs: &mpsc::Sender<Input>, messages: usize) -> Jo
     };
     tokio::spawn(async move {
         let token = CancellationToken::new();
-        let serving = serve(link, &mut ours, &mut router, &context, &token);
+        let (_turn, turned) = tokio::sync::oneshot::channel();
+        let serving = serve(link, &mut ours, &mut router, &context, &token, turned);
         let sending = async {
             for _ in 0..messages {
                 dealer.send(&[&[7; 100]]).unwrap();

@@ -11,7 +11,10 @@ use crate::mailbox::Phase;
 enum Operation {
     Beacon(u8, u8, bool),
     Open(u8),
-    Hello(u8, u8, u16),
+    Hello(u8, u8, u16, u8),
+    HelloOnDial(u8, u8, bool),
+    SayOnDial(u8, u8, u16),
+    Link(u8),
     Say(u8, u8, u16),
     Junk(u8, Vec<u8>),
     CloseLink(u8),
@@ -31,7 +34,11 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         4 => (few(), few(), any::<bool>()).prop_map(|(a, b, c)| Operation::Beacon(a, b, c)),
         4 => few().prop_map(Operation::Open),
-        4 => (0u8..8, few(), 1u16..3).prop_map(|(a, b, c)| Operation::Hello(a, b, c)),
+        4 => (0u8..8, few(), 1u16..3, 0u8..4)
+            .prop_map(|(a, b, c, d)| Operation::Hello(a, b, c, d)),
+        3 => (0u8..8, few(), any::<bool>()).prop_map(|(a, b, c)| Operation::HelloOnDial(a, b, c)),
+        3 => (0u8..8, 2u8..11, 1u16..6).prop_map(|(a, b, c)| Operation::SayOnDial(a, b, c)),
+        1 => few().prop_map(Operation::Link),
         8 => (0u8..8, 2u8..11, 1u16..6).prop_map(|(a, b, c)| Operation::Say(a, b, c)),
         1 => (0u8..8, prop::collection::vec(any::<u8>(), 0..12))
             .prop_map(|(a, b)| Operation::Junk(a, b)),
@@ -64,12 +71,42 @@ impl Bench {
                 let id = peer_id(peer).routing_id();
                 let link = LinkId(self.links % 8);
                 if !self.zre.links.contains_key(&link) {
-                    let _ = self.zre.link_opened(now, link, peer_addr(peer), &id);
+                    let from = peer_addr(peer);
+                    let _ = match self.zre.is_secure() {
+                        false => self.zre.link_opened(now, link, from, &id),
+                        true => self
+                            .zre
+                            .secure_link_opened(now, link, from, &id, key_of(peer)),
+                    };
                 }
             }
-            Operation::Hello(link, host, sequence) => {
-                let hello = Command::Hello(Box::new(hello_of(peer_addr(host))));
-                self.say_on(LinkId(link.into()), &hello, sequence, Content::new());
+            Operation::Hello(link, host, sequence, sharing) => {
+                let link = LinkId(link.into());
+                let mut hello = hello_of(peer_addr(host));
+                let id = self.zre.links.get(&link).map(|link| link.id);
+                if let Some(id) = id.filter(|_| sharing < 2) {
+                    hello.headers = shares(id, sharing == 1);
+                }
+                let hello = Command::Hello(Box::new(hello));
+                self.say_on(link, &hello, sequence, Content::new());
+            }
+            Operation::HelloOnDial(dial, peer, asks) => {
+                if let Some((dial, host)) = self.some_dial(dial) {
+                    let mut hello = hello_of(host);
+                    hello.headers = shares(peer_id(peer), asks);
+                    let octets = frame(&Command::Hello(Box::new(hello)), 1);
+                    self.zre.dial_message(now, dial, &octets, Content::new());
+                }
+            }
+            Operation::SayOnDial(dial, id, sequence) => {
+                let octets = [0xAA, 0xA1, id, 2, 0, sequence as u8, 1, b'g', 0];
+                if let Some((dial, _)) = self.some_dial(dial) {
+                    self.zre.dial_message(now, dial, &octets, text("x"));
+                }
+            }
+            Operation::Link(host) => {
+                let endpoint = format!("tcp://{}", peer_addr(host));
+                let _ = self.zre.connect_both_ways(now, &endpoint, key_of(host));
             }
             Operation::Say(link, id, sequence) => {
                 let octets = [0xAA, 0xA1, id, 2, 0, sequence as u8, 1, b'g', 0];
@@ -132,6 +169,8 @@ impl Bench {
             if let Some(dial) = peer.mailbox.dial() {
                 assert_eq!(zre.dials.get(&dial), Some(&key));
                 dials += 1;
+                let over = peer.mailbox.over.map(|link| zre.links[&link].over);
+                assert!(over.is_none_or(|over| over == Some(dial)));
             }
             if let Some(id) = peer.id {
                 assert_eq!(zre.peers.key(id), Some(key));
@@ -156,11 +195,40 @@ impl Bench {
         let presences = zre.peers.iter().filter_map(|(_, p)| p.presence.as_ref());
         assert_eq!(members, presences.map(|p| p.groups.len()).sum::<usize>());
         for (id, link) in &zre.links {
+            // SHARED-1, SHARED-2
+            if let Some(dial) = link.over {
+                let peer = zre.peers.at(zre.dials[&dial]).unwrap();
+                assert_eq!(peer.mailbox.over, Some(*id));
+                assert_eq!(peer.presence.as_ref().unwrap().link, Some(*id));
+            }
+            assert!(id.dial().is_none_or(|dial| zre.dials.contains_key(&dial)));
             if let Some(key) = link.peer {
                 let peer = zre.peers.at(key).unwrap();
                 assert_eq!(peer.presence.as_ref().unwrap().link, Some(*id));
             }
         }
+    }
+}
+
+/// What a node of ours says in its HELLO.
+fn shares(id: PeerId, asks: bool) -> Vec<(String, String)> {
+    let value = crate::sharing::value(id, asks);
+    vec![
+        (HEADER_BRIDGE.into(), "1".into()),
+        (crate::HEADER_LINK.into(), value),
+    ]
+}
+
+fn key_of(peer: u8) -> crate::NodeKey {
+    crate::NodeKey::new([peer + 1; 32])
+}
+
+fn run(operations: Vec<Operation>, change: impl FnOnce(&mut Config)) {
+    let mut bench = Bench::with(change);
+    for operation in operations {
+        bench.operate(operation);
+        bench.check();
+        bench.outputs();
     }
 }
 
@@ -171,11 +239,23 @@ proptest! {
     fn invariants_hold_through_any_sequence_of_operations(
         operations in prop::collection::vec(operation(), 1..120),
     ) {
-        let mut bench = Bench::new();
-        for operation in operations {
-            bench.operate(operation);
-            bench.check();
-            bench.outputs();
-        }
+        run(operations, |_| {});
+    }
+
+    #[test]
+    fn invariants_hold_where_connections_are_shared(
+        operations in prop::collection::vec(operation(), 1..120),
+        is_secure in any::<bool>(),
+    ) {
+        run(operations, |config| {
+            config.shares = true;
+            config.security = is_secure.then(|| crate::Security {
+                key: key_of(100),
+                trusted: (0..4).map(key_of).collect(),
+                learned: Vec::new(),
+                barred: Vec::new(),
+                first_use: crate::FirstUse::Refuse,
+            });
+        });
     }
 }
