@@ -18,6 +18,7 @@ mod services;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod venue;
 
 use std::{
     net::SocketAddr,
@@ -32,6 +33,7 @@ pub use difference::Difference;
 use limits::Bounds;
 pub use limits::LimitsConfig;
 pub use services::{ExportConfig, ImportConfig, ImportNameConfig};
+pub use venue::{LinkConfig, VenueConfig};
 
 use crate::local;
 use zocp_dbus::bus::BusChoice;
@@ -54,6 +56,10 @@ pub struct Config {
     /// How services of peers appear on this bus. Default: all, under their customary names.
     #[serde(deserialize_with = "services::import_tables")]
     pub import: Vec<ImportConfig>,
+    /// Where the bridge is.
+    pub venue: VenueConfig,
+    /// Bridges of other venues.
+    pub link: Vec<LinkConfig>,
     /// What outlives the bridge.
     pub state: StateConfig,
     /// Who may read its counters besides the programs on the bus.
@@ -269,6 +275,10 @@ impl Config {
             },
             export: [self.export, below.export].concat(),
             import: [self.import, below.import].concat(),
+            venue: VenueConfig {
+                name: self.venue.name.or(below.venue.name),
+            },
+            link: [self.link, below.link].concat(),
             state: StateConfig {
                 directory: self.state.directory.or(below.state.directory),
             },
@@ -342,6 +352,7 @@ impl Config {
             let reason = format!("{expiry:?} must be more than mesh.evasive, {evasive:?}");
             return Err(invalid("mesh.expiry", &reason));
         }
+        venue::apply(&mut node, self.venue, self.link)?;
         let mut bounds = Bounds {
             node: node.limits.clone(),
             ..Bounds::default()
@@ -350,12 +361,12 @@ impl Config {
         node.limits = bounds.node;
         Ok(Settings {
             bus,
-            node,
             services: ServiceSettings {
-                export: services::exports(self.export)?,
-                import: services::imports(self.import)?,
+                export: services::exports(self.export, node.venue.as_deref())?,
+                import: services::imports(self.import, node.venue.as_deref())?,
                 limits: bounds.services,
             },
+            node,
             local: bounds.local,
             wires: bounds.wires,
             prometheus: self.statistics.prometheus.map(loopback).transpose()?,

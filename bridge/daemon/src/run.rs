@@ -295,7 +295,8 @@ impl<T: FnMut(Status)> Bridge<T> {
             } else {
                 match &event {
                     Event::Entered(info) => {
-                        self.directory.enter(info.id, &info.name);
+                        self.directory
+                            .enter(info.id, &info.name, info.venue.as_deref());
                     }
                     Event::Networks(networks) => self.networks.clone_from(networks),
                     _ => {}

@@ -56,6 +56,7 @@ use crate::traffic::Traffic;
 /// All state of a node.
 pub(crate) struct Actor {
     id: PeerId,
+    venue: Option<String>,
     zre: Zre,
     model: Model,
     beacons: Beacons,
@@ -150,6 +151,7 @@ impl Actor {
         };
         Self {
             id: parts.id,
+            venue: config.venue.clone(),
             zre: parts.zre,
             model: parts.model,
             beacons: parts.beacons,

@@ -47,6 +47,9 @@ pub struct Config {
     /// Endpoints of peers, with their keys (`tcp://host:port|key`), that are to answer on the connection that this node
     /// opens, since they cannot open one to it: nodes of another site. Only on a secure mesh. The keys are trusted.
     pub links: Vec<String>,
+    /// The venue that this node is in, which peers are told (header `X-ZOCP-VENUE`): at most 24 letters, digits and `-`,
+    /// a letter first. Peers of other venues have its name before theirs.
+    pub venue: Option<String>,
     /// Endpoints (`tcp://host:port`) of nodes with which to exchange who is there, as zyre's gossip does, where no beacon
     /// reaches. Not on a secure mesh.
     pub gossip: Vec<String>,
@@ -135,6 +138,13 @@ impl Config {
         self
     }
 
+    /// The same in a venue.
+    #[must_use]
+    pub fn with_venue(mut self, name: impl Into<String>) -> Self {
+        self.venue = Some(name.into());
+        self
+    }
+
     /// The same that exchanges with these nodes, by their endpoints, who is there.
     #[must_use]
     pub fn with_gossip<S: Into<String>>(mut self, endpoints: impl IntoIterator<Item = S>) -> Self {
@@ -213,6 +223,7 @@ impl Default for Config {
             security: None,
             peers: Vec::new(),
             links: Vec::new(),
+            venue: None,
             gossip: Vec::new(),
             gossip_listen: None,
             groups: Vec::new(),

@@ -54,7 +54,8 @@
 //! state: `actor::mesh` routes the outputs of the ZRE core, `actor::dials` writes messages, `actor::keys` handles the
 //! keys of a secure mesh, `actor::model` routes the outputs of the model, `actor::counters` counts. `acceptor` and
 //! `connection` read TCP, `beacon` sends and receives UDP, `interfaces` chooses networks. `handshakes`,
-//! `handshake_limiter`, `quota` and `credit` bound what peers may cost. `tickets` and `channel` are pipes beside the messages. `traffic` counts, `trace` shows messages to one
+//! `handshake_limiter`, `quota` and `credit` bound what peers may cost. `tickets` and `channel` are pipes beside the messages. `venue` names the
+//! peers of other sites. `traffic` counts, `trace` shows messages to one
 //! observer. `config`, `node`, `event` and `error` are what programs see.
 //!
 //! Not here: D-Bus.
@@ -94,6 +95,7 @@ mod tickets;
 mod trace;
 mod traffic;
 mod traffic_kinds;
+mod venue;
 
 pub use call::{Call, CallResult};
 pub use channel::{
@@ -115,6 +117,7 @@ pub use target::{End, IntoCapPath, IntoObjectPath};
 pub use tickets::{TICKET_TIME_MAX, Ticket};
 pub use traffic::{PeerTraffic, Traffic};
 pub use traffic_kinds::{BeaconKind, Departure, Rejection, Verb};
+pub use venue::{VENUE_LEN_MAX, VenueError, check_venue};
 
 pub use bytes::Bytes;
 pub use zocp_model::{

@@ -9,8 +9,11 @@ use zocp_zre::{PeerId, SharedWay};
 pub struct PeerInfo {
     /// Its identity, new each time that it starts.
     pub id: PeerId,
-    /// Its name; two peers may have the same one.
+    /// Its name; two peers may have the same one. That of a peer of another venue has the venue before it:
+    /// `north/stage`.
     pub name: String,
+    /// The venue that it is in, unless that is this node's own.
+    pub venue: Option<String>,
     /// Its mailbox, `tcp://address:port`.
     pub endpoint: String,
     /// Its headers, in its order.
@@ -41,6 +44,7 @@ impl PeerInfo {
         Self {
             id,
             name: name.into(),
+            venue: None,
             endpoint: String::new(),
             headers: Vec::new(),
             groups: Vec::new(),

@@ -26,6 +26,7 @@ use crate::ports::Ports;
 use crate::security::{HEADER_KEY, Security};
 use crate::shared::{ChannelContext, Commands, Shared};
 use crate::traffic::Traffic;
+use crate::venue::{HEADER_VENUE, check_venue};
 
 /// Why a node could not start. Nothing is left behind.
 #[derive(Debug, thiserror::Error)]
@@ -299,6 +300,11 @@ fn zre_config(
         headers.push((String::from(HEADER_BRIDGE), String::from("1")));
         // protocol.md §9.1
         headers.push((String::from(HEADER_CHANNEL), String::from("1")));
+    }
+    if let Some(venue) = &config.venue {
+        check_venue(venue)
+            .map_err(|error| StartError::Config(format!("venue {venue}: {error}")))?;
+        headers.push((String::from(HEADER_VENUE), venue.clone()));
     }
     if let Some(security) = &config.security {
         let key = security.keys.public().to_string();

@@ -17,7 +17,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-pub use self::peers::{Peers, Who};
+pub use self::peers::{Peers, Venues, Who};
 
 /// Selects services: a bus name, a name and all names below it (`org.example.*`), or all (`*`).
 #[derive(Debug, Clone, PartialEq, Eq)]

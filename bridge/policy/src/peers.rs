@@ -12,17 +12,64 @@ use super::RuleError;
 /// The identity of a peer.
 #[derive(Debug, Clone, Copy)]
 pub struct Who<'a> {
-    /// Its name, which it has chosen.
+    /// Its name, which it has chosen; of a peer of another venue, with that before it: `north/stage`.
     pub name: &'a str,
+    /// The venue that it is in, unless that is our own.
+    pub venue: Option<&'a str>,
     /// Its UUID, 32 digits.
     pub uuid: &'a str,
     /// Its key, which it has proved; `None` on an open mesh.
     pub key: Option<PublicKey>,
 }
 
-/// A set of peers; empty matches every peer.
+/// A set of peers: those that are named, all if none is, in some venues.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Peers(Vec<Wanted>);
+pub struct Peers {
+    named: Vec<Wanted>,
+    venues: Venues,
+}
+
+/// A set of venues.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Venues {
+    /// Every venue.
+    #[default]
+    Every,
+    /// The own one alone.
+    Own,
+    /// These, by name, and perhaps the own one.
+    Named {
+        /// Whether our own is among them.
+        own: bool,
+        /// The others.
+        others: Vec<Box<str>>,
+    },
+}
+
+impl Venues {
+    /// Those with these names, of which `own` is that of our own; `*` matches every venue.
+    #[must_use]
+    pub fn named(names: &[String], own: Option<&str>) -> Self {
+        if names.iter().any(|name| name == "*") {
+            return Self::Every;
+        }
+        let is_own = |name: &&String| own == Some(name.as_str());
+        let others = names.iter().filter(|name| !is_own(name));
+        Self::Named {
+            own: names.iter().any(|name| is_own(&name)),
+            others: others.map(|name| name.as_str().into()).collect(),
+        }
+    }
+
+    fn matches(&self, venue: Option<&str>) -> bool {
+        match (self, venue) {
+            (Self::Every, _) | (Self::Own, None) => true,
+            (Self::Own, Some(_)) => false,
+            (Self::Named { own, .. }, None) => *own,
+            (Self::Named { others, .. }, Some(venue)) => others.iter().any(|it| **it == *venue),
+        }
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Wanted {
@@ -45,19 +92,30 @@ impl Peers {
         if texts.iter().any(|text| text == "*") {
             return Ok(Self::default());
         }
-        Ok(Self(wanted))
+        Ok(Self {
+            named: wanted,
+            venues: Venues::Every,
+        })
     }
 
-    /// Whether every peer matches.
+    /// Those of these that are in some venues.
+    #[must_use]
+    pub fn within(mut self, venues: Venues) -> Self {
+        self.venues = venues;
+        self
+    }
+
+    /// Whether every peer of our own venue matches.
     #[must_use]
     pub fn is_everybody(&self) -> bool {
-        self.0.is_empty()
+        self.named.is_empty() && self.venues.matches(None)
     }
 
     /// Whether a peer matches.
     #[must_use]
     pub fn matches(&self, who: Who<'_>) -> bool {
-        self.0.is_empty() || self.0.iter().any(|wanted| wanted.is(who))
+        self.venues.matches(who.venue)
+            && (self.named.is_empty() || self.named.iter().any(|wanted| wanted.is(who)))
     }
 }
 
@@ -103,8 +161,35 @@ mod tests {
     fn who(name: &str, key: Option<PublicKey>) -> Who<'_> {
         Who {
             name,
+            venue: None,
             uuid: "0123",
             key,
+        }
+    }
+
+    #[test]
+    fn a_rule_is_for_the_venues_that_it_names() {
+        let of = |venue| Who {
+            venue,
+            ..who("stage", None)
+        };
+        let within = |venues| Peers::default().within(venues);
+        let named = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            within(Venues::named(&names, Some("south")))
+        };
+        for (peers, own, north) in [
+            (within(Venues::Own), true, false),
+            (within(Venues::Every), true, true),
+            (named(&["*"]), true, true),
+            (named(&["north"]), false, true),
+            (named(&["south"]), true, false),
+            (named(&["south", "north"]), true, true),
+            (named(&["east"]), false, false),
+        ] {
+            assert_eq!(peers.matches(of(None)), own, "{peers:?}");
+            assert_eq!(peers.matches(of(Some("north"))), north, "{peers:?}");
+            assert_eq!(peers.is_everybody(), own);
         }
     }
 

@@ -227,7 +227,12 @@ fn rules_add_up_for_the_peers_that_they_name() {
     let (x, y) = (member("/", "org.a.I", "x"), member("/", "org.a.I", "y"));
     let who = |name, uuid| {
         let key = None;
-        Who { name, uuid, key }
+        Who {
+            name,
+            venue: None,
+            uuid,
+            key,
+        }
     };
     let grant = |name, uuid| policy.grant("org.a.B", who(name, uuid));
     assert!(grant("foh", "9").may_call(&y));

@@ -9,6 +9,8 @@ pub(crate) struct Remote {
     pub(crate) id: PeerId,
     pub(crate) uuid: String,
     pub(crate) name: String,
+    /// Unless it is in our own venue.
+    pub(crate) venue: Option<String>,
     /// What it has proved, on a secure mesh.
     pub(crate) key: Option<PublicKey>,
     /// Whether it knows channels, and so descriptors.
@@ -21,6 +23,7 @@ impl Remote {
             id: info.id,
             uuid: info.id.to_string(),
             name: info.name.clone(),
+            venue: info.venue.clone(),
             key: info.key,
             channels: info.channels,
         }
@@ -30,6 +33,7 @@ impl Remote {
     pub(crate) fn who(&self) -> Who<'_> {
         Who {
             name: &self.name,
+            venue: self.venue.as_deref(),
             uuid: &self.uuid,
             key: self.key,
         }

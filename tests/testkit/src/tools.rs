@@ -150,6 +150,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("tshark", "tshark"),
     ("setpriv", "util-linux"),
     ("socat", "socat"),
+    ("ss", "iproute2"),
     ("sox", "sox"),
     ("unshare", "util-linux"),
     ("zsh", "zsh"),

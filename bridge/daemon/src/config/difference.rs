@@ -35,6 +35,8 @@ impl Difference {
         followed.extend(old.limits.followed(&new.limits));
         let sections = [
             ("[mesh]", fixed(&old.mesh) != fixed(&new.mesh)),
+            ("[venue]", old.venue != new.venue),
+            ("[[link]]", old.link != new.link),
             ("[bus]", old.bus != new.bus),
             ("[state]", old.state != new.state),
             ("[statistics]", old.statistics != new.statistics),

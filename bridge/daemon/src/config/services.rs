@@ -18,7 +18,7 @@ use serde::{
 use super::{ConfigError, invalid, limits::positive};
 use zocp_policy::{
     Descriptors, ExportPolicy, ExportRule, Grant, ImportName, ImportRule, Members, Peers,
-    ServicePattern,
+    ServicePattern, Venues,
 };
 
 /// One `[[export]]`: lets peers use a service of this bus.
@@ -51,6 +51,9 @@ pub struct ExportConfig {
     /// The names or UUIDs of the peers. Default: every peer.
     #[serde(default, deserialize_with = "peers_texts")]
     pub peers: Vec<String>,
+    /// The venues of the peers; "*": every venue. Default: the own one alone.
+    #[serde(default)]
+    pub venues: Option<Vec<String>>,
     /// What peers ask is recorded. Only a program on the bus may want that, so it is no key of the file.
     #[serde(skip)]
     pub learn: bool,
@@ -66,6 +69,9 @@ pub struct ImportConfig {
     /// The name or UUID of the peer. Default: "*", every peer.
     #[serde(default, deserialize_with = "some_peer_text")]
     pub from: Option<String>,
+    /// The venues of the peer. Default: every venue.
+    #[serde(default)]
+    pub venues: Option<Vec<String>>,
     /// The name here, with "{node}", "{service}" and "{tail}" (what "*" matched), or false: not at
     /// all. Default: the customary name.
     pub name: Option<ImportNameConfig>,
@@ -153,6 +159,9 @@ impl Display for ExportConfig {
                 write!(f, ", {key} = {texts:?}")?;
             }
         }
+        if let Some(venues) = &self.venues {
+            write!(f, ", venues = {venues:?}")?;
+        }
         write_descriptors(f, &self.descriptors)?;
         match self.timeout {
             Some(timeout) => write!(f, ", timeout = {timeout}"),
@@ -167,6 +176,9 @@ impl Display for ImportConfig {
         write!(f, "[[import]] service = {:?}", self.service)?;
         if let Some(from) = &self.from {
             write!(f, ", from = {from:?}")?;
+        }
+        if let Some(venues) = &self.venues {
+            write!(f, ", venues = {venues:?}")?;
         }
         match &self.name {
             None => {}
@@ -222,11 +234,11 @@ impl ExportConfig {
         }
     }
 
-    /// The rule that it says.
+    /// The rule that it says, in the venue `own`.
     ///
     /// # Errors
     /// It allows nothing, or names what cannot exist.
-    pub fn check(self) -> Result<ExportRule, ConfigError> {
+    pub fn check(self, own: Option<&str>) -> Result<ExportRule, ConfigError> {
         let grant = Grant {
             see: self.see,
             talk: self.talk,
@@ -246,21 +258,28 @@ impl ExportConfig {
         }
         Ok(ExportRule {
             service: service("export.service", &self.service)?,
-            peers: peers("export.peers", &self.peers)?,
+            peers: peers("export.peers", &self.peers)?.within(match &self.venues {
+                Some(names) => Venues::named(names, own),
+                None => Venues::Own,
+            }),
             grant,
         })
     }
 }
 
 impl ImportConfig {
-    fn check(self) -> Result<ImportRule, ConfigError> {
+    fn check(self, own: Option<&str>) -> Result<ImportRule, ConfigError> {
         let everything = || vec![String::from("*")];
         Ok(ImportRule {
             service: service("import.service", &self.service)?,
             from: peers(
                 "import.from",
                 &[self.from.unwrap_or_else(|| String::from("*"))],
-            )?,
+            )?
+            .within(match &self.venues {
+                Some(names) => Venues::named(names, own),
+                None => Venues::Every,
+            }),
             name: match self.name {
                 None | Some(ImportNameConfig::Wanted(true)) => ImportName::Default,
                 Some(ImportNameConfig::Wanted(false)) => ImportName::Never,
@@ -288,14 +307,20 @@ impl ImportConfig {
 }
 
 /// Checks all `[[export]]`.
-pub(super) fn exports(tables: Vec<ExportConfig>) -> Result<ExportPolicy, ConfigError> {
-    let rules: Result<_, _> = tables.into_iter().map(ExportConfig::check).collect();
+pub(super) fn exports(
+    tables: Vec<ExportConfig>,
+    own: Option<&str>,
+) -> Result<ExportPolicy, ConfigError> {
+    let rules: Result<_, _> = tables.into_iter().map(|table| table.check(own)).collect();
     Ok(ExportPolicy { rules: rules? })
 }
 
 /// Checks all `[[import]]`.
-pub(super) fn imports(tables: Vec<ImportConfig>) -> Result<Vec<ImportRule>, ConfigError> {
-    tables.into_iter().map(ImportConfig::check).collect()
+pub(super) fn imports(
+    tables: Vec<ImportConfig>,
+    own: Option<&str>,
+) -> Result<Vec<ImportRule>, ConfigError> {
+    tables.into_iter().map(|table| table.check(own)).collect()
 }
 
 fn service(key: &'static str, text: &str) -> Result<ServicePattern, ConfigError> {
@@ -317,8 +342,9 @@ fn members(key: &'static str, texts: &[String]) -> Result<Vec<Members>, ConfigEr
 
 /// Only that the words in braces are known; the name itself is known when a service comes.
 fn template(text: String) -> Result<ImportName, ConfigError> {
-    if !is_template(&text, &["{node}", "{service}", "{tail}"]) {
-        let reason = format!("\"{text}\": only {{node}}, {{service}} and {{tail}} are known");
+    if !is_template(&text, &["{node}", "{venue}", "{service}", "{tail}"]) {
+        let reason =
+            format!("\"{text}\": only {{node}}, {{venue}}, {{service}} and {{tail}} are known");
         return Err(invalid("import.name", &reason));
     }
     Ok(ImportName::Template(text.into()))
@@ -385,7 +411,7 @@ struct Meant<T>(T);
 impl<'de> Deserialize<'de> for Meant<ExportConfig> {
     fn deserialize<D: Deserializer<'de>>(table: D) -> Result<Self, D::Error> {
         let table = ExportConfig::deserialize(table)?;
-        table.clone().check().map_err(D::Error::custom)?;
+        table.clone().check(None).map_err(D::Error::custom)?;
         Ok(Self(table))
     }
 }
@@ -393,7 +419,7 @@ impl<'de> Deserialize<'de> for Meant<ExportConfig> {
 impl<'de> Deserialize<'de> for Meant<ImportConfig> {
     fn deserialize<D: Deserializer<'de>>(table: D) -> Result<Self, D::Error> {
         let table = ImportConfig::deserialize(table)?;
-        table.clone().check().map_err(D::Error::custom)?;
+        table.clone().check(None).map_err(D::Error::custom)?;
         Ok(Self(table))
     }
 }

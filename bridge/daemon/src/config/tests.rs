@@ -270,6 +270,7 @@ fn exports_and_imports_become_rules() {
                 "org.mpris.MediaPlayer2.mpv",
                 zocp_policy::Who {
                     name: "x",
+                    venue: None,
                     uuid: "1",
                     key: None,
                 },

@@ -6,7 +6,7 @@ use zocp_dbus::{
     errors::Refusal,
     server::{Answer, CallRequest, InterfaceHandler, ObjectTable, unknown_method},
 };
-use zocp_interfaces::{BRIDGE_INTERFACE, BRIDGE_PATH, PEERS_PATH};
+use zocp_interfaces::{BRIDGE_INTERFACE, BRIDGE_PATH};
 use zocp_mapping::directory::Directory;
 use zocp_node::{Content, Node, NodeError};
 use zocp_wires::Wires;
@@ -57,7 +57,7 @@ impl BridgeHandler {
     fn find_node(&self, text: &str) -> Answer {
         let found = self.directory.find(text);
         let found = found.and_then(|id| self.directory.label_of(id));
-        let path = found.map(|label| format!("{PEERS_PATH}/{label}"));
+        let path = found.map(|label| super::peer_path(&label));
         match path.and_then(|path| ObjectPath::try_from(path).ok()) {
             Some(path) => Ok(vec![Variant::ObjectPath(path)]),
             None => Err(Refusal::NodeGone(format!("\"{text}\""))),

@@ -89,7 +89,7 @@ fn export_rule(service: String, rules: Option<&Variant<'_>>) -> Result<ExportRul
             }
         }
     }
-    let rule = export.check();
+    let rule = export.check(None);
     rule.map_err(|error| Refusal::InvalidArgs(error.to_string()))
 }
 

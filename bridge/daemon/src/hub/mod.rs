@@ -48,7 +48,7 @@ use zocp_dbus::{
     objects::TableError,
     server::{BusContext, Interfaces, ObjectTable, Presence, Server, ServerOptions},
 };
-use zocp_mapping::directory::{Directory, Relabelled};
+use zocp_mapping::directory::{Directory, Relabelled, path_element};
 use zocp_relay::metrics::Metrics;
 use zocp_relay::{export::Exporter, programs::Programs};
 use zocp_state::StateDir;
@@ -289,8 +289,7 @@ impl Hub {
 
     /// A peer has another label: its object moves, with all that it shows.
     pub(crate) fn relabelled(&self, relabelled: &Relabelled) {
-        let [from, to] =
-            [&relabelled.before, &relabelled.label].map(|label| format!("{PEERS_PATH}/{label}"));
+        let [from, to] = [&relabelled.before, &relabelled.label].map(|label| peer_path(label));
         let moved = self.table.with(|objects| {
             // What changed before is told of the old object.
             objects.flush_changes();
@@ -416,8 +415,13 @@ impl Hub {
 
     fn path_of(&self, peer: PeerId) -> Option<String> {
         let label = self.directory.label_of(peer)?;
-        Some(format!("{PEERS_PATH}/{label}"))
+        Some(peer_path(&label))
     }
+}
+
+/// Where the peer with a label is.
+fn peer_path(label: &str) -> String {
+    format!("{PEERS_PATH}/{}", path_element(label))
 }
 
 /// Why the bridge cannot show itself. Our fault; nothing was started.

@@ -137,7 +137,7 @@ impl Play {
     }
 
     async fn show(&mut self, id: PeerId, name: &str) {
-        self.directory.enter(id, name);
+        self.directory.enter(id, name, None);
         self.mirrors.handle(&Event::Entered(info(id, name))).await;
         let tree = Box::new(self.node.tree.lock().unwrap().clone());
         self.mirrors
@@ -748,7 +748,7 @@ async fn a_mirror_that_the_bus_disconnects_is_back_under_its_name_with_what_is_n
 #[tokio::test]
 async fn a_node_that_tells_no_tree_appears_without_and_fills_later() {
     let mut play = Play::new(lamp()).await;
-    play.directory.enter(peer(1), "lamp");
+    play.directory.enter(peer(1), "lamp", None);
     play.mirrors
         .handle(&Event::Entered(info(peer(1), "lamp")))
         .await;

@@ -26,6 +26,7 @@ use crate::peer::PeerInfo;
 use crate::security::{node_key, public_key};
 use crate::trace::TraceEvent;
 use crate::traffic_kinds::{BeaconKind, Rejection};
+use crate::venue;
 
 impl Actor {
     /// Takes the outputs of the cores until none is left, and writes.
@@ -358,10 +359,13 @@ fn parts(message: Message) -> (Header, Content) {
     }
 }
 
-pub(super) fn describe(peer: PeerView<'_>) -> PeerInfo {
+/// What is known of a peer, to a node of the venue `own`.
+pub(super) fn describe(peer: PeerView<'_>, own: Option<&str>) -> PeerInfo {
+    let venue = venue::of_peer(peer.headers(), own);
     PeerInfo {
         id: peer.id(),
-        name: peer.name().to_owned(),
+        name: venue::qualified(venue.as_deref(), peer.name()),
+        venue,
         endpoint: peer.endpoint().to_string(),
         headers: peer
             .headers()

@@ -61,7 +61,8 @@ impl Actor {
     }
 
     pub(crate) fn peers(&self) -> Vec<PeerInfo> {
-        self.zre.peers().map(describe).collect()
+        let own = self.venue.as_deref();
+        self.zre.peers().map(|peer| describe(peer, own)).collect()
     }
 
     pub(crate) fn ping(
@@ -80,7 +81,8 @@ impl Actor {
     }
 
     pub(crate) fn info(&self, peer: PeerId) -> Option<PeerInfo> {
-        self.zre.peer(peer).map(describe)
+        let own = self.venue.as_deref();
+        self.zre.peer(peer).map(|peer| describe(peer, own))
     }
 }
 

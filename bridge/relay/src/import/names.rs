@@ -2,11 +2,13 @@
 //!
 //! Model: the first rule that names service and peer decides; without one, or where it leaves the name
 //! open, it is the customary name: `org.mpris.MediaPlayer2.NODE.PLAYER` for a player, so that
-//! `playerctl -p NODE` finds all players of a node, and `SERVICE.NODE` for every other.
+//! `playerctl -p NODE` finds all players of a node, and `SERVICE.NODE` for every other. NODE is the label of the node:
+//! that of a node of another venue has the venue and a dot before it, so `playerctl -p VENUE` finds all players there.
 //! Spec: docs/reference/dbus.md, "Imported services"
 
 use zbus::names::WellKnownName;
 
+use zocp_mapping::label::label as label_of;
 use zocp_policy::{ImportName, ImportRule, PLAYERS, Who};
 
 /// How a service appears.
@@ -27,11 +29,16 @@ pub(super) fn naming<'r>(
     peer: Who<'_>,
     label: &str,
 ) -> Naming<'r> {
-    let fits = |rule: &&ImportRule| rule.service.matches(service) && rule.from.matches(peer);
+    let fits = |rule: &&ImportRule| {
+        let is_elsewhere = peer.venue.is_some() || !names_venue(rule);
+        is_elsewhere && rule.service.matches(service) && rule.from.matches(peer)
+    };
+    let venue = peer.venue.map(label_of).unwrap_or_default();
     let rule = rules.iter().find(fits);
     let shown = match rule.map(|rule| (&rule.name, rule.service.tail(service))) {
         Some((ImportName::Never, _)) => return Naming::Hidden,
         Some((ImportName::Template(template), tail)) => template
+            .replace(VENUE, &venue)
             .replace("{node}", label)
             .replace("{tail}", tail.unwrap_or_default())
             .replace("{service}", service),
@@ -42,6 +49,13 @@ pub(super) fn naming<'r>(
         Err(_) => Naming::Illegal(shown, rule),
     }
 }
+
+/// Whether a rule gives a name that has the venue in it: then it is for services of other venues.
+fn names_venue(rule: &ImportRule) -> bool {
+    matches!(&rule.name, ImportName::Template(template) if template.contains(VENUE))
+}
+
+const VENUE: &str = "{venue}";
 
 /// The name of a service that no rule gives another one.
 pub(super) fn customary(service: &str, label: &str) -> String {
@@ -58,8 +72,14 @@ mod tests {
 
     const STAGE: Who<'static> = Who {
         name: "stage",
+        venue: None,
         uuid: "0123",
         key: None,
+    };
+    const NORTH: Who<'static> = Who {
+        name: "north-hall/stage",
+        venue: Some("north-hall"),
+        ..STAGE
     };
 
     fn rule(service: &str, from: &str, name: ImportName) -> ImportRule {
@@ -88,6 +108,23 @@ mod tests {
         assert_eq!(name, "org.mpris.MediaPlayer2.stage.vlc.instance7");
         let name = shown(&[], "org.freedesktop.Notifications");
         assert_eq!(name, "org.freedesktop.Notifications.stage");
+    }
+
+    #[test]
+    fn services_of_another_venue_have_its_name_and_a_rule_with_it_is_for_them_alone() {
+        let name = |rules: &[ImportRule], peer, label| match naming(rules, "org.a.B", peer, label) {
+            Naming::Shown(name, _) => name,
+            other => panic!("{other:?}"),
+        };
+        let label = "north_2dhall.stage";
+        assert_eq!(name(&[], NORTH, label), format!("org.a.B.{label}"));
+        let rules = [rule(
+            "*",
+            "*",
+            ImportName::Template("of.{venue}.{service}".into()),
+        )];
+        assert_eq!(name(&rules, NORTH, label), "of.north_2dhall.org.a.B");
+        assert_eq!(name(&rules, STAGE, "stage"), "org.a.B.stage");
     }
 
     #[test]

@@ -169,6 +169,7 @@ impl Bridge {
             id,
             uuid: id.to_string(),
             name: NAMES[number].to_owned(),
+            venue: None,
             key: None,
             channels: false,
         });

@@ -188,7 +188,7 @@ async fn follow(
     let follow = async {
         while let Some(event) = events.next().await {
             if let Event::Entered(info) = &event {
-                directory.enter(info.id, &info.name);
+                directory.enter(info.id, &info.name, info.venue.as_deref());
             }
             hub.handle(&event).await;
         }

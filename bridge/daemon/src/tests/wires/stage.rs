@@ -347,7 +347,7 @@ fn config(name: &str) -> Config {
 async fn follow(mut hub: Hub, wires: Wires, directory: Directory, mut events: Events) {
     while let Some(event) = events.next().await {
         if let Event::Entered(info) = &event {
-            directory.enter(info.id, &info.name);
+            directory.enter(info.id, &info.name, info.venue.as_deref());
         }
         hub.handle(&event).await;
         wires.handle(&event).await;
