@@ -6,18 +6,12 @@
 //! Invariants: COMPLETE-1. where there is no bus or no bridge nothing is said, and no bridge is started. COMPLETE-2. no
 //! name that steers a terminal is offered.
 //! Limits: [`ANSWER_MAX`] for the bridge.
-//! Layout: `bash` is the script and the answer for bash.
+//! Layout: `bash` is the script and the answer for bash; `names_first` keeps options back where names are.
 
 mod bash;
+mod names_first;
 
-use std::{
-    ffi::OsString,
-    future::Future,
-    io::{Error, Write},
-    path::Path,
-    sync::OnceLock,
-    time::Duration,
-};
+use std::{ffi::OsString, future::Future, sync::OnceLock, time::Duration};
 
 use clap::{ArgMatches, Command};
 use clap_complete::{
@@ -29,6 +23,7 @@ use zbus::{fdo::DBusProxy, names::BusName};
 use zocp_client::text::is_steering;
 use zocp_interfaces::{BRIDGE_NAME, NODE_NAME_PREFIX};
 
+use self::names_first::NamesFirst;
 use crate::{
     client::Client,
     exit::Failure,
@@ -235,56 +230,6 @@ pub(crate) fn interfaces() -> Vec<CompletionCandidate> {
     candidates(names.collect())
 }
 
-/// A shell to which options are offered only where no name is, or where one is being written.
-#[derive(Debug)]
-struct NamesFirst<S>(S);
-
-impl<S: EnvCompleter> EnvCompleter for NamesFirst<S> {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn is(&self, name: &str) -> bool {
-        self.0.is(name)
-    }
-
-    fn write_registration(
-        &self,
-        variable: &str,
-        name: &str,
-        bin: &str,
-        completer: &str,
-        to: &mut dyn Write,
-    ) -> Result<(), Error> {
-        self.0
-            .write_registration(variable, name, bin, completer, to)
-    }
-
-    fn write_complete(
-        &self,
-        command: &mut Command,
-        words: Vec<OsString>,
-        directory: Option<&Path>,
-        to: &mut dyn Write,
-    ) -> Result<(), Error> {
-        let is_option = Line::read().is_some_and(|line| line.current.starts_with('-'));
-        if !is_option {
-            *command = without_options(command.clone());
-        }
-        self.0.write_complete(command, words, directory, to)
-    }
-}
-
-/// Options are hidden: what is hidden is offered where there is nothing else.
-fn without_options(command: Command) -> Command {
-    command
-        .mut_args(|arg| {
-            let is_option = !arg.is_positional();
-            arg.hide(is_option)
-        })
-        .mut_subcommands(without_options)
-}
-
 /// A name and a few words about it.
 type Named = Vec<(String, String)>;
 
@@ -398,13 +343,21 @@ async fn services_of(client: &Client) -> Result<Named, Failure> {
     Ok(names.map(|name| (name.to_owned(), String::new())).collect())
 }
 
+/// A shell that asks for names.
+const fn asking<S>(shell: S) -> NamesFirst<S> {
+    NamesFirst {
+        shell,
+        is_option: || Line::read().is_some_and(|line| line.current.starts_with('-')),
+    }
+}
+
 /// The shells that ask.
 const SHELLS: &[&dyn EnvCompleter] = &[
-    &NamesFirst(bash::Bash),
-    &NamesFirst(Elvish),
-    &NamesFirst(Fish),
-    &NamesFirst(Powershell),
-    &NamesFirst(Zsh),
+    &asking(bash::Bash),
+    &asking(Elvish),
+    &asking(Fish),
+    &asking(Powershell),
+    &asking(Zsh),
 ];
 /// Set by the scripts; its value is the shell.
 const VARIABLE: &str = "ZOCP_COMPLETE";
