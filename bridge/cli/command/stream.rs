@@ -15,7 +15,6 @@ use std::{
 };
 
 use command_fds::{CommandFdExt, FdMapping};
-use rustix::net::SocketType;
 use zbus::{OwnedVariant, Variant};
 use zocp_interfaces::STREAMS_INTERFACE;
 use zocp_node::{PIECE_MAX, model::stream::Direction};
@@ -111,38 +110,17 @@ fn copy(fd: OwnedFd, direction: Direction) -> io::Result<()> {
         Direction::Source => io::stdout().as_fd().try_clone_to_owned()?,
         Direction::Sink => io::stdin().as_fd().try_clone_to_owned()?,
     };
-    let is_spliced = is_pipe(&standard) && is_stream(&fd);
     let (mut stream, mut standard) = (File::from(fd), File::from(standard));
-    let (from, to) = match direction {
-        Direction::Source => (&mut stream, &mut standard),
-        Direction::Sink => (&mut standard, &mut stream),
-    };
-    let copied = match is_spliced {
-        // The kernel moves the octets from one to the other.
-        true => io::copy(from, to).map(drop),
-        false => pass(from, to),
+    // Without splice(2): while it waits for a socket, nobody can read the pipe that it writes to.
+    let copied = match direction {
+        Direction::Source => pass(&mut stream, &mut standard),
+        Direction::Sink => pass(&mut standard, &mut stream),
     };
     match copied {
         // Whoever reads has enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         copied => copied,
     }
-}
-
-/// Whether it is a pipe, which is made long enough for several pieces if the system allows that.
-fn is_pipe(fd: &OwnedFd) -> bool {
-    // Only a pipe has a size.
-    if rustix::pipe::fcntl_getpipe_size(fd).is_err() {
-        return false;
-    }
-    let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE_LEN);
-    true
-}
-
-/// Whether it is without limits of packets.
-fn is_stream(fd: &OwnedFd) -> bool {
-    let socket_type = rustix::net::sockopt::socket_type(fd);
-    socket_type.is_ok_and(|it| it == SocketType::STREAM) || socket_type.is_err()
 }
 
 fn pass(from: &mut File, to: &mut File) -> io::Result<()> {
@@ -160,5 +138,3 @@ fn pass(from: &mut File, to: &mut File) -> io::Result<()> {
 
 /// Where a command has its stream.
 const DESCRIPTOR: i32 = 3;
-/// How long a pipe is made.
-const PIPE_LEN: usize = 1 << 20;
