@@ -149,6 +149,21 @@ fn services_and_nodes_of_each_venue_are_in_the_other_over_one_connection() {
         assert_eq!(mesh.len(), 1, "{sockets}");
         assert!(mesh[0].contains(":5671"), "{sockets}");
 
+        let link = venues.south.bus.command(ZOCP).args(["link", "--json"]);
+        let link: Json = serde_json::from_str(&link.run().await).expect("JSON");
+        let shown = |key: &str| link[0][key].as_str().expect("a text").to_owned();
+        assert_eq!(shown("name"), "north/stage", "{link}");
+        assert_eq!(shown("venue"), "north");
+        assert_eq!(shown("way"), "ours");
+        assert!(
+            link[0]["round_trip"]
+                .as_f64()
+                .is_some_and(|time| time > 0.0),
+            "{link}"
+        );
+        let way = venues.north.bus.peer("south_2ffoh");
+        assert_eq!(way.shown("org.z25.Zocp1.Peer", "Way").await, "s \"theirs\"");
+
         // By the names that people write.
         for (bridge, node) in [(&venues.south, "north/stage"), (&venues.north, "south/foh")] {
             let ping = bridge

@@ -97,6 +97,9 @@ pub(crate) enum Command {
     /// List the peers that are present
     #[command(after_help = examples::LIST)]
     List,
+    /// List the links: peers of other venues, and peers with which one connection is shared
+    #[command(after_help = examples::LINK)]
+    Link,
     /// Show the objects and capabilities of a node, or of all
     #[command(after_help = examples::TREE)]
     Tree {

@@ -161,6 +161,7 @@ impl Client {
             endpoint,
             state: String::from("ready"),
             is_own: true,
+            ..PeerView::default()
         })
     }
 

@@ -75,6 +75,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Bridge(args) => Box::pin(command::bridge::run(args, bus)).await,
         Command::Demo => command::demo::run(bus).await,
         Command::List => command::list::run(&output, bus).await,
+        Command::Link => command::link::run(&output, bus).await,
         Command::Tree { node } => command::tree::run(&output, bus, node.as_deref()).await,
         Command::Get { node, name } => {
             command::get::run(&output, bus, &node, name.as_deref()).await

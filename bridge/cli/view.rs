@@ -38,6 +38,10 @@ pub(crate) struct PeerView {
     pub(crate) bus_name: String,
     pub(crate) endpoint: String,
     pub(crate) state: String,
+    /// Unless it is that of the bridge.
+    pub(crate) venue: String,
+    /// Which connections carry its messages.
+    pub(crate) way: String,
     /// Whether it is the bridge itself.
     pub(crate) is_own: bool,
     /// All properties, as JSON.
@@ -56,6 +60,8 @@ impl PeerView {
             bus_name: text(&properties, "BusName"),
             endpoint: text(&properties, "Endpoint"),
             state: text(&properties, "State"),
+            venue: text(&properties, "Venue"),
+            way: text(&properties, "Way"),
             is_own: false,
             properties: properties
                 .iter()

@@ -201,6 +201,12 @@ pub trait Peer {
     /// The peer's D-Bus services that are on this bus: original name to local bus name.
     #[zbus(property)]
     fn services(&self) -> zbus::Result<HashMap<String, String>>;
+    /// The venue that the peer is in; empty if it is that of the bridge.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn venue(&self) -> zbus::Result<String>;
+    /// `separate`, `ours` or `theirs`: which connections carry what goes to the peer and what comes from it.
+    #[zbus(property)]
+    fn way(&self) -> zbus::Result<String>;
     /// `ready`, `evasive` or `unreachable`.
     #[zbus(property)]
     fn state(&self) -> zbus::Result<String>;

@@ -33,6 +33,7 @@ fn what_commands_print_as_json_is_what_the_schema_says() {
         for (definition, line) in [
             ("wire", "wire fader:level lamp:brightness --scale ends"),
             ("list", "list"),
+            ("link", "link"),
             ("tree", "tree"),
             ("tree NODE", "tree lamp"),
             ("get NODE", "get lamp"),

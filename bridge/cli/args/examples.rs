@@ -11,6 +11,9 @@ pub(super) const DEMO: &str = "Examples:
 pub(super) const LIST: &str = "Examples:
   zocp list
   zocp list --json";
+pub(super) const LINK: &str = "Examples:
+  zocp link
+  zocp link --json";
 pub(super) const TREE: &str = "Examples:
   zocp tree
   zocp tree lamp";

@@ -10,6 +10,7 @@ pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod key;
+pub(crate) mod link;
 pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod midi;

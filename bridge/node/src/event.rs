@@ -48,6 +48,11 @@ pub enum Event {
         /// The peer.
         peer: PeerId,
     },
+    /// A peer that is present is sent to on the connection that it opened, from now on ([`PeerInfo::shared`]).
+    Shared {
+        /// The peer.
+        peer: PeerId,
+    },
     /// A peer opened a connection to this node, and none of its own endpoints can be dialed: it can be received from,
     /// but not sent to. When it can be reached it exits and enters again.
     Unreachable {

@@ -192,6 +192,11 @@ pub enum Event {
         /// The endpoints that were dialed.
         endpoints: Vec<Endpoint>,
     },
+    /// A peer that is present is sent to on the connection that it opened, from now on.
+    Shared {
+        /// The peer.
+        peer: PeerId,
+    },
     /// A peer answered [`Zre::ping`](crate::Zre::ping).
     PingAnswered {
         /// The peer.

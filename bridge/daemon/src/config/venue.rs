@@ -4,7 +4,7 @@
 //! in it is trusted by that.
 //! Invariants: VENUE-1. There are links only on a secure mesh, and only from a venue with a name: what is exported to
 //! the own venue alone must not go to a bridge that does not say where it is.
-//! Spec: docs/reference/configuration.md, "`[venue]` and `[[link]]`"
+//! Spec: docs/reference/configuration.md, "`[venue]`", "`[[link]]`"
 
 use serde::Deserialize;
 

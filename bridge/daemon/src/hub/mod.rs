@@ -29,7 +29,7 @@ use zocp_interfaces::{
     TRUST_INTERFACE, TRUST_XML, VIEW_INTERFACE, VIEW_XML, VIEWS_INTERFACE, VIEWS_XML,
     WIRE_INTERFACE,
 };
-use zocp_node::{Event, Network, Node, PeerId, PeerInfo, PublicKey};
+use zocp_node::{Event, Network, Node, PeerId, PeerInfo, PublicKey, SharedWay};
 
 use self::{
     bridge::BridgeHandler, exporter::ExporterHandler, handler::HubHandler, peer::PeerHandler,
@@ -256,6 +256,7 @@ impl Hub {
             Event::Joined { peer, group } => self.joined(*peer, group),
             Event::Left { peer, group } => self.left(*peer, group),
             Event::Evasive { peer } => self.change(*peer, "State", Variant::new("evasive")),
+            Event::Shared { peer } => self.change(*peer, "Way", Variant::new(THEIRS)),
             Event::Unreachable { peer } => self.change(*peer, "State", Variant::new("unreachable")),
             Event::Returned { peer } => self.change(*peer, "State", Variant::new("ready")),
             Event::Networks(networks) => self.moved(networks),
@@ -481,9 +482,22 @@ fn described(peer: Interface, info: &PeerInfo, groups: &[String]) -> Result<Inte
         .with("Groups", Variant::new(groups.to_vec()))?
         .with("Services", Variant::new(BTreeMap::<String, String>::new()))?
         .with("State", "ready")?
+        .with("Venue", info.venue.clone().unwrap_or_default())?
+        .with("Way", way(info))?
         .with("Secure", info.is_secure())?
         .with("Key", key_text(info.key))
 }
+
+/// Which connections carry the messages of a peer and those to it.
+fn way(info: &PeerInfo) -> &'static str {
+    match info.shared {
+        None => "separate",
+        Some(SharedWay::Ours) => "ours",
+        Some(SharedWay::Theirs) => THEIRS,
+    }
+}
+
+const THEIRS: &str = "theirs";
 
 /// Where peers reach us: an address of the first network that is not the loopback, if there is one.
 fn endpoint(networks: &[Network], port: u16) -> String {

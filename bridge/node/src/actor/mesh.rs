@@ -274,6 +274,7 @@ impl Actor {
                     .record(|| TraceEvent::Returned { peer });
                 self.events.push(Event::Returned { peer });
             }
+            Zre::Shared { peer } => self.events.push(Event::Shared { peer }),
             Zre::Unreachable { peer, endpoints } => self.unreachable(peer, &endpoints),
             Zre::PingAnswered { peer, rtt } => self.ping_answered(peer, rtt),
             Zre::Renewed { peer } => self.model.peer_renewed(node_id(peer)),

@@ -58,6 +58,10 @@ impl Zre {
         if let Some(peer) = self.peers.at_mut(key) {
             peer.mailbox.remote = Some(ends.1);
         }
+        let shared = self.peers.at(key).filter(|p| p.mailbox.over.is_some());
+        if let Some(peer) = shared.and_then(|peer| peer.id) {
+            self.event(Event::Shared { peer });
+        }
         self.say_hello(now, key, dial, ends.0);
         self.reached(key);
         self.attend(now, key);
