@@ -3,17 +3,23 @@
 # each on a dbus-daemon of its own, in a network namespace of its own. MINIBRIDGE names a program that only
 # forwards, to be measured beside them: `PROGRAM far --bus BUS --dest NAME --listen ADDRESS` beside the
 # service, `PROGRAM near --bus BUS --dest NAME --connect ADDRESS` on the other bus. VIEW=1 measures a view on it
-# as well (`zocp exec`), and SOCAT=1 two socats that forward the socket of the first bus over TCP. TRACE=1 counts the system
-# calls of both bridges instead (strace), for each of 1000 calls of 16 octets.
+# as well (`zocp exec`), SOCAT=1 two socats that forward the socket of the first bus over TCP, and SSH=1 `ssh -L` of it
+# (as root, with sshd). TRACE=1 counts the system calls of both bridges instead (strace), for each of 1000 calls of 16
+# octets; TRACE=view those of calls through a view. FAIR=1 measures instead how long a call takes while another client
+# has 10,000 under way: on the buses, on the bus of a view, of the bridge itself, and of services through it.
 set -euo pipefail
 cd "$(dirname "$0")"
 cargo build --release --quiet
-(cd ../.. && cargo build --release --quiet)
+(cd ../.. && cargo build --release --quiet && cargo build --release --quiet -p zocp-bus --examples)
 bench=${CARGO_TARGET_DIR:-$PWD/target}/release/zocp-bench
 zocp=${ZOCP:-${CARGO_TARGET_DIR:-$PWD/../../target}/release/zocp}
-export bench zocp VIEW=${VIEW:-} SOCAT=${SOCAT:-} MINIBRIDGE=${MINIBRIDGE:-} TRACE=${TRACE:-}
+examples=${CARGO_TARGET_DIR:-$PWD/../../target}/release/examples
+export bench zocp examples VIEW=${VIEW:-} SOCAT=${SOCAT:-} SSH=${SSH:-} MINIBRIDGE=${MINIBRIDGE:-} TRACE=${TRACE:-} FAIR=${FAIR:-}
+# sshd has users of its own, which a namespace of one user has not.
+namespaces=(--net)
+[ "$(id -u)" = 0 ] || namespaces+=(--user --map-root-user)
 # shellcheck disable=SC2016 # expanded inside
-exec unshare --user --map-root-user --net bash -euc '
+exec unshare "${namespaces[@]}" bash -euc '
   ip link set lo up
   dir=$(mktemp -d)
   trap "kill \$(jobs -p) 2>/dev/null; rm -rf \$dir" EXIT
@@ -39,7 +45,7 @@ exec unshare --user --map-root-user --net bash -euc '
     until [ -s "$dir/near" ]; do pause; done
     targets+=(--target "minibridge|$foh|org.example.Mini")
   fi
-  if [ -n "$VIEW" ]; then
+  if [ -n "$VIEW$FAIR" ] || [ "$TRACE" = view ]; then
     "$zocp" exec --bus "$foh" stage -- sh -c "printenv DBUS_SESSION_BUS_ADDRESS; exec sleep infinity" >"$dir/view" &
     until [ -s "$dir/view" ]; do pause; done
     targets+=(--target "view|$(cat "$dir/view")|org.example.Bench")
@@ -50,12 +56,39 @@ exec unshare --user --map-root-user --net bash -euc '
     until [ -S "$dir/forwarded" ]; do pause; done
     targets+=(--target "socat|unix:path=$dir/forwarded|org.example.Bench")
   fi
+  if [ -n "$SSH" ]; then
+    mkdir -p /run/sshd
+    ssh-keygen -qt ed25519 -N "" -f "$dir/key"
+    /usr/sbin/sshd -Def /dev/null -p 9913 -h "$dir/key" -o ListenAddress=127.0.0.1 -o PidFile=none \
+      -o AuthorizedKeysFile="$dir/key.pub" -o StrictModes=no 2>"$dir/sshd.log" &
+    ssh -NF /dev/null -p 9913 -i "$dir/key" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+      -o ConnectionAttempts=20 -L "$dir/ssh:$dir/stage" 127.0.0.1 2>"$dir/ssh.log" &
+    until [ -S "$dir/ssh" ]; do pause; done
+    targets+=(--target "ssh|unix:path=$dir/ssh|org.example.Bench")
+  fi
+  if [ -n "$FAIR" ]; then
+    "$examples/bus" --address="unix:path=$dir/bus" >/dev/null &
+    until [ -S "$dir/bus" ]; do pause; done
+    dbus=org.freedesktop.DBus view=$(cut -d= -f2 "$dir/view")
+    id="$dbus|/org/freedesktop/DBus|$dbus|GetId"
+    get="/org/example/Bench|$dbus.Properties|Get|org.example.Bench|Value"
+    "$examples/bench" fair "dbus-daemon|$dir/foh|$id" "its services|$dir/foh" \
+      "the bridge on it|$dir/foh|org.z25.Zocp1|/org/z25/Zocp1|$dbus.Peer|Ping" \
+      "Get, from memory|$dir/foh|org.example.Bench.stage|$get" \
+      "our bus|$dir/bus|$id" "its services|$dir/bus" \
+      "bus of a view|$view|$id" "its services|$view" \
+      "Get in it, from memory|$view|org.example.Bench|$get"
+    exit
+  fi
+  call=zocp
+  if [ "$TRACE" = view ]; then call=view; fi
   if [ -z "$TRACE" ]; then "$bench" services "${targets[@]}" "$@"; exit; fi
   strace -fc -o "$dir/exporter" -p "$exporter" 2>/dev/null & tracing=($!)
   strace -fc -o "$dir/importer" -p "$importer" 2>/dev/null & tracing+=($!)
   until grep -q "^TracerPid:.*[1-9]" "/proc/$importer/status"; do pause; done
-  "$bench" services --target "zocp|$foh|org.example.Bench.stage" --only "16 octets" --batches 1 \
-    --calls 1000 >/dev/null
+  for target in "${targets[@]}"; do
+    case $target in "$call|"*) "$bench" services --target "$target" --only "16 octets, µs" --batches 1 --calls 1000 >/dev/null ;; esac
+  done
   kill -INT "${tracing[@]}"; wait "${tracing[@]}" || true
   for bridge in exporter importer; do
     echo "$bridge:"; awk "NR > 2 && \$4 > 100 { printf \"  %-12s %6.2f\n\", \$NF, \$4 / 1021 }" "$dir/$bridge"

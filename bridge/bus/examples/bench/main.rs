@@ -2,13 +2,15 @@
 //!
 //! Model: two threads with a socket each, which write octets that were made before and read answers: what is measured is
 //! the bus. Each round has a batch of each kind on each bus; what is printed are medians of the rounds, and their ratios
-//! to `dbus-daemon` of the same round.
+//! to `dbus-daemon` of the same round. `bench fair` measures one client beside another (`fair`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a benchmark ends at its first error"
 )]
 
+mod client;
+mod fair;
 mod message;
 
 use std::{
@@ -19,10 +21,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use message::{body_len, find_reply_serial, length, message, serial};
+use client::Client;
+use message::{find_reply_serial, message};
 
 fn main() {
     let ours = std::env::args().nth(1).expect("the program of this bus");
+    if ours == "fair" {
+        let targets: Vec<String> = std::env::args().skip(2).collect();
+        return fair::main(&targets);
+    }
     let rounds: usize = std::env::args()
         .nth(2)
         .map_or(15, |rounds| rounds.parse().expect("rounds"));
@@ -264,89 +271,5 @@ impl Rig {
             }
         });
         f64::from(count) / started.elapsed().as_secs_f64() / 1e3
-    }
-}
-
-struct Client {
-    stream: UnixStream,
-    name: String,
-    read: Vec<u8>,
-}
-
-impl Client {
-    fn open(path: &Path) -> Self {
-        let mut stream = UnixStream::connect(path).unwrap();
-        stream
-            .write_all(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")
-            .unwrap();
-        let mut lines = Vec::new();
-        while lines.iter().filter(|octet| **octet == b'\n').count() < 2 {
-            let mut octet = [0];
-            stream.read_exact(&mut octet).unwrap();
-            lines.push(octet[0]);
-        }
-        let mut client = Self {
-            stream,
-            name: String::new(),
-            read: Vec::new(),
-        };
-        client.write(&message(
-            1,
-            1,
-            0,
-            "org.freedesktop.DBus",
-            "org.freedesktop.DBus",
-            "Hello",
-            "",
-        ));
-        // The answer, whose argument is the name, and the signal about it.
-        while client.read.len() < 16 || client.read.len() < length(&client.read) {
-            client.fill();
-        }
-        let len = length(&client.read);
-        let name = &client.read[len - body_len(&client.read) + 4..len - 1];
-        client.name = String::from_utf8(name.to_vec()).unwrap();
-        client.next();
-        client.next();
-        client
-    }
-
-    fn write(&mut self, octets: &[u8]) {
-        self.stream.write_all(octets).unwrap();
-    }
-
-    fn fill(&mut self) {
-        let mut buffer = [0; 64 << 10];
-        let len = self.stream.read(&mut buffer).unwrap();
-        assert!(len > 0, "the bus hung up");
-        self.read.extend_from_slice(&buffer[..len]);
-    }
-
-    /// The serial of the next message, or of the call that it answers.
-    fn next(&mut self) -> u32 {
-        loop {
-            if self.read.len() >= 16 && self.read.len() >= length(&self.read) {
-                let len = length(&self.read);
-                let serial = serial(&self.read);
-                self.read.drain(..len);
-                return serial;
-            }
-            self.fill();
-        }
-    }
-
-    /// The serials of the messages that are there, one at least.
-    fn next_many(&mut self) -> Vec<u32> {
-        let mut serials = Vec::new();
-        while serials.is_empty() {
-            self.fill();
-            let mut at = 0;
-            while self.read.len() - at >= 16 && self.read.len() - at >= length(&self.read[at..]) {
-                serials.push(serial(&self.read[at..]));
-                at += length(&self.read[at..]);
-            }
-            self.read.drain(..at);
-        }
-        serials
     }
 }

@@ -27,6 +27,26 @@ pub(super) fn find_reply_serial(octets: &[u8]) -> usize {
     16 + 8 * places.next().expect("it is an answer").0 + 4
 }
 
+/// The field of a message that says who sent it.
+pub(super) fn sender(octets: &[u8]) -> String {
+    let end = 16 + number(octets, 12);
+    let mut at = 16;
+    // The fields that there are: their types are one letter long.
+    while at < end {
+        let (code, kind) = (octets[at], octets[at + 2]);
+        let len = match kind {
+            b's' | b'o' => 8 + number(octets, at + 4) + 1,
+            b'g' => 4 + usize::from(octets[at + 4]) + 2,
+            _ => 8,
+        };
+        if code == 7 {
+            return String::from_utf8(octets[at + 8..at + len - 1].to_vec()).unwrap();
+        }
+        at = (at + len).next_multiple_of(8);
+    }
+    panic!("it has a sender");
+}
+
 pub(super) fn message(
     kind: u8,
     serial: u32,
@@ -65,12 +85,49 @@ pub(super) fn message(
         body.extend(text.as_bytes());
         body.push(0);
     }
+    finish(kind, serial, &fields, &body)
+}
+
+/// A call with texts as its arguments.
+pub(super) fn call(to: &str, path: &str, interface: &str, member: &str, texts: &[&str]) -> Vec<u8> {
+    let mut fields = Vec::new();
+    for (code, kind, text) in [
+        (1, b'o', path),
+        (2, b's', interface),
+        (3, b's', member),
+        (6, b's', to),
+    ] {
+        fields.resize(usize::next_multiple_of(fields.len(), 8), 0);
+        fields.extend([code, 1, kind, 0]);
+        string(&mut fields, text);
+    }
+    let mut body = Vec::new();
+    if !texts.is_empty() {
+        fields.resize(fields.len().next_multiple_of(8), 0);
+        let len = u8::try_from(texts.len()).unwrap();
+        fields.extend([8, 1, b'g', 0, len]);
+        fields.extend(std::iter::repeat_n(b's', texts.len()).chain([0]));
+    }
+    for text in texts {
+        body.resize(body.len().next_multiple_of(4), 0);
+        string(&mut body, text);
+    }
+    finish(1, 0, &fields, &body)
+}
+
+fn string(octets: &mut Vec<u8>, text: &str) {
+    octets.extend(u32::try_from(text.len()).unwrap().to_le_bytes());
+    octets.extend(text.as_bytes());
+    octets.push(0);
+}
+
+fn finish(kind: u8, serial: u32, fields: &[u8], body: &[u8]) -> Vec<u8> {
     let mut octets = vec![b'l', kind, 0, 1];
     octets.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
     octets.extend(serial.to_le_bytes());
     octets.extend(u32::try_from(fields.len()).unwrap().to_le_bytes());
-    octets.extend(fields);
+    octets.extend_from_slice(fields);
     octets.resize(octets.len().next_multiple_of(8), 0);
-    octets.extend(body);
+    octets.extend_from_slice(body);
     octets
 }

@@ -4,7 +4,6 @@
 //! the messages that announce them, in the order in which both came.
 
 use std::{
-    cell::RefCell,
     collections::VecDeque,
     io::{self, IoSlice},
     os::fd::OwnedFd,
@@ -18,18 +17,16 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Link, PIECE_LEN_MAX, Shared, outbox::SocketLink, socket};
+use super::{
+    Link, PIECE_LEN_MAX, Shared, TURN_LOCAL_MESSAGES_MAX, TURN_MESSAGES_MAX, due::Due,
+    outbox::SocketLink, piece::Piece, socket,
+};
 use crate::{
     ConnectionId,
     auth::Auth,
     core::Bus,
     message::{Incoming, Invalid, Message},
 };
-
-thread_local! {
-    /// What is read into: one for all connections of a thread, since nothing stays there between two turns.
-    static PIECE: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE_LEN_MAX]);
-}
 
 /// Serves a connection until its end.
 pub(super) async fn serve(
@@ -59,7 +56,7 @@ pub(super) async fn serve(
         incoming: Incoming::default(),
         descriptors: VecDeque::new(),
     };
-    connection.take(&rest);
+    connection.take(&rest).await;
     let mut incomplete = Some(permit);
     while incomplete.is_some() {
         if connection.shared.lock().bus.is_complete(id) {
@@ -124,27 +121,23 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Waits for octets and carries out one piece of them; `false` at the end. Cancel safe.
+    /// Waits for octets and carries them out; `false` at the end. Cancelled, what was read is lost, so that is the end too.
     async fn turn(&mut self) -> io::Result<bool> {
         let mut guard = self.fd.readable().await?;
         if self.link.is_closed() {
             return Ok(false);
         }
         let fd = self.fd.get_ref();
-        let (received, room) = match self.incoming.room(&self.shared.limits) {
+        let (received, piece) = match self.incoming.room(&self.shared.limits) {
             Some(mut room) => {
                 let received = socket::receive(fd, room.octets(), &mut self.descriptors)?;
                 room.fill(received.as_ref().map_or(0, |received| received.len));
                 (received, None)
             }
             None => {
-                let mut piece = PIECE.take();
-                piece.resize(PIECE_LEN_MAX, 0);
-                let received = socket::receive(fd, &mut piece, &mut self.descriptors);
-                match received {
-                    Ok(received) => (received, Some(piece)),
-                    Err(error) => return Err(error),
-                }
+                let mut piece = Piece::take();
+                let received = socket::receive(fd, &mut piece.octets, &mut self.descriptors)?;
+                (received, Some(piece))
             }
         };
         let Some(received) = received else {
@@ -153,7 +146,7 @@ impl Connection {
         };
         // SERVER-3.
         let is_drained =
-            room.is_some() && received.len < PIECE_LEN_MAX && !received.has_descriptors;
+            piece.is_some() && received.len < PIECE_LEN_MAX && !received.has_descriptors;
         if is_drained {
             guard.clear_ready();
         }
@@ -161,13 +154,8 @@ impl Connection {
         if received.len == 0 {
             return Ok(false);
         }
-        match room {
-            Some(piece) => {
-                self.take(&piece[..received.len]);
-                PIECE.set(piece);
-            }
-            None => self.take(&[]),
-        }
+        let octets = piece.as_ref().map(|piece| &piece.octets[..received.len]);
+        self.take(octets.unwrap_or_default()).await;
         if !is_drained {
             // It may have more; it is the turn of others.
             tokio::task::yield_now().await;
@@ -175,23 +163,39 @@ impl Connection {
         Ok(!self.link.is_closed())
     }
 
-    /// Carries out what came.
-    fn take(&mut self, mut input: &[u8]) {
-        let (shared, id) = (self.shared.clone(), self.id);
-        shared.carry_out(|bus| {
-            let outcome = self.check_descriptors().and_then(|()| {
-                loop {
-                    match self.next(bus, &mut input) {
-                        Ok(true) => {}
-                        Ok(false) => break Ok(()),
-                        Err(invalid) => break Err(invalid),
-                    }
-                }
-            });
-            if let Err(invalid) = outcome {
-                bus.reject(id, invalid);
+    /// Carries out what came, a few messages in each turn.
+    async fn take(&mut self, mut input: &[u8]) {
+        let shared = self.shared.clone();
+        let mut due = shared.due();
+        while !self.carry_out_some(&mut input, &mut due) {
+            due.pass().await;
+        }
+    }
+
+    /// One turn; whether nothing is left to be carried out.
+    fn carry_out_some(&mut self, input: &mut &[u8], due: &mut Due<'_>) -> bool {
+        for count in 1..=TURN_MESSAGES_MAX {
+            let is_over = due.carry_out(|bus| self.carry_out_one(bus, input));
+            if is_over || input.is_empty() {
+                return true;
             }
-        });
+            if due.is_local() && count >= TURN_LOCAL_MESSAGES_MAX {
+                break;
+            }
+        }
+        false
+    }
+
+    /// Carries out the next message; whether none is there as a whole, or none will be.
+    fn carry_out_one(&mut self, bus: &mut Bus, input: &mut &[u8]) -> bool {
+        let outcome = self.check_descriptors();
+        match outcome.and_then(|()| self.next(bus, input)) {
+            Ok(is_carried_out) => !is_carried_out,
+            Err(invalid) => {
+                bus.reject(self.id, invalid);
+                true
+            }
+        }
     }
 
     /// Carries out the next message; `false` if none is there as a whole.

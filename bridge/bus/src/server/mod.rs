@@ -2,20 +2,22 @@
 //!
 //! Model: [`Shared`] has the bus behind a lock; whoever brings it messages carries them out, takes what comes of them to
 //! the queues of those whom it is for, and, without the lock, writes to each of their sockets once. So a call is read
-//! by one task and written by the same one, and nobody else is woken. A task for each connection reads, a bounded
-//! piece in each turn, so that one that sends without end has a share of the time. Only for a socket that takes nothing
-//! more there is another task, which waits until it does.
+//! by one task and written by the same one, and nobody else is woken. A task for each connection reads a bounded piece,
+//! and carries out a few messages of it in each turn, before it parses the next, so that one that sends without end has
+//! a share of the time. Only for a socket that takes nothing more there is another task, which waits until it does.
 //! Invariants: SERVER-1. what is queued for a connection is written in that order. SERVER-2. no lock is held across an
 //! await; the one of the bus is not held while something is written. SERVER-3. a socket from which less came than there
 //! was room for has nothing more, unless descriptors came with it, since the kernel ends a read behind them.
-//! Limits: [`Limits`]; [`PIECE_LEN_MAX`] octets in a turn.
-//! Layout: `accept`, `connection` reads, `outbox` is what waits for one, `socket` has the system calls, `local` is
-//! connections without a socket.
+//! Limits: [`Limits`]; [`PIECE_LEN_MAX`] octets at once, [`TURN_MESSAGES_MAX`] messages in a turn.
+//! Layout: `accept`, `connection` reads, `piece` is what it reads into, `due` is what is to be written between its turns,
+//! `outbox` is what waits for one, `socket` has the system calls, `local` is connections without a socket.
 
 mod accept;
 mod connection;
+mod due;
 mod local;
 mod outbox;
+mod piece;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -28,10 +30,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use smallvec::SmallVec;
 use tokio::task::JoinHandle;
 
 pub use self::local::{AttachError, Attached};
-use self::{local::LocalLink, outbox::SocketLink};
+use self::{due::Due, local::LocalLink, outbox::SocketLink};
 use crate::{
     Admitted, ConnectionId, Limits,
     core::{Backlog, Bus, Config, Credentials, Output},
@@ -143,6 +146,8 @@ struct Hub {
     bus: Bus,
     links: HashMap<ConnectionId, Link>,
     is_closed: bool,
+    /// How often somebody brought the bus something.
+    turns: u64,
 }
 
 /// The way to one connection.
@@ -196,6 +201,7 @@ impl Shared {
                 bus,
                 links: HashMap::new(),
                 is_closed: false,
+                turns: 0,
             }),
             admitted: config.admitted,
             limits: config.limits,
@@ -227,33 +233,42 @@ impl Shared {
 
     /// Brings the bus something, and has what comes of it written.
     fn carry_out<R>(&self, input: impl FnOnce(&mut Bus) -> R) -> R {
-        let mut touched: Vec<Link> = Vec::new();
-        let result = {
-            let mut hub = self.lock();
-            let result = input(&mut hub.bus);
-            while let Some(output) = hub.bus.poll_output() {
-                match output {
-                    Output::Send { to, message } => {
-                        if let Some(link) = hub.links.get(&to)
-                            && link.push(message)
-                        {
-                            touched.push(link.clone());
-                        }
+        self.due().carry_out(input)
+    }
+
+    /// What is to be written of what comes; it is, when this is dropped.
+    fn due(&self) -> Due<'_> {
+        Due::new(self)
+    }
+
+    /// Brings the bus something and queues what comes of it. Adds the links that are to be flushed; with the number of
+    /// this turn.
+    fn queue<R>(
+        &self,
+        input: impl FnOnce(&mut Bus) -> R,
+        due: &mut SmallVec<[Link; 4]>,
+    ) -> (R, u64) {
+        let mut hub = self.lock();
+        hub.turns += 1;
+        let result = input(&mut hub.bus);
+        while let Some(output) = hub.bus.poll_output() {
+            match output {
+                Output::Send { to, message } => {
+                    if let Some(link) = hub.links.get(&to)
+                        && link.push(message)
+                    {
+                        due.push(link.clone());
                     }
-                    Output::Close { connection, reason } => {
-                        tracing::info!(%reason, "the bus ends the connection {}", connection.unique_name());
-                        if let Some(link) = hub.links.remove(&connection) {
-                            link.close();
-                        }
+                }
+                Output::Close { connection, reason } => {
+                    tracing::info!(%reason, "the bus ends the connection {}", connection.unique_name());
+                    if let Some(link) = hub.links.remove(&connection) {
+                        link.close();
                     }
                 }
             }
-            result
-        };
-        for link in touched {
-            link.flush(&self.runtime);
         }
-        result
+        (result, hub.turns)
     }
 
     /// A connection went.
@@ -288,5 +303,10 @@ fn machine_id() -> Option<String> {
     ids.find(|id| id.len() == 32 && id.bytes().all(|octet| octet.is_ascii_hexdigit()))
 }
 
-/// Octets that are read from a connection in one turn.
+/// Octets that are read from a connection at once.
 const PIECE_LEN_MAX: usize = 32 << 10;
+/// Messages of a piece that are carried out before others have their turns: so few that one call of a client does not
+/// take much longer while another client sends without end.
+const TURN_MESSAGES_MAX: usize = 4;
+/// The same, if one of them is for a connection of this process, which handles them in one go.
+const TURN_LOCAL_MESSAGES_MAX: usize = 2;

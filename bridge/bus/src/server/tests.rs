@@ -291,3 +291,70 @@ fn who_sends_without_end_has_its_turns_and_others_theirs() {
         assert_eq!(other.next().await, "Last");
     });
 }
+
+/// Signals that everybody gets who asked for them, then a call of another client, all there before the bus reads any.
+async fn flood_then_ask(server: &Server, flood: &Socket, count: usize, end: &[u8]) -> Socket {
+    let mut other = Socket::open(server).await;
+    let rule = message(2, Kind::Call, Some(BUS), "AddMatch", "member='Tick'", 0);
+    other.write(&[rule]).await;
+    assert_eq!(other.next().await, "return");
+    let tick = message(3, Kind::Signal, None, "Tick", "", 0);
+    let mut octets = tick.octets().repeat(count);
+    octets.extend(end);
+    assert!(octets.len() < PIECE_LEN_MAX, "it is read at once");
+    assert_eq!(flood.stream.try_write(&octets).unwrap(), octets.len());
+    let ask = message(5, Kind::Call, Some(BUS), "GetId", "", 0);
+    other.stream.try_write(&ask.octets()).unwrap();
+    other
+}
+
+#[test]
+fn a_call_waits_for_a_few_messages_of_what_was_read_of_others() {
+    with_bus(async |server| {
+        let flood = Socket::open(server).await;
+        let mut other = flood_then_ask(server, &flood, 200, &[]).await;
+        let mut before = 0;
+        while other.next().await == "Tick" {
+            before += 1;
+        }
+        assert!(before <= 2 * TURN_MESSAGES_MAX, "{before} go before it");
+        for _ in before..200 {
+            assert_eq!(other.next().await, "Tick");
+        }
+    });
+}
+
+#[test]
+fn what_was_said_before_nonsense_arrives() {
+    with_bus(async |server| {
+        let mut flood = Socket::open(server).await;
+        let mut other = flood_then_ask(server, &flood, 3 * TURN_MESSAGES_MAX, &[0; 16]).await;
+        let mut ticks = 0;
+        for _ in 0..=3 * TURN_MESSAGES_MAX {
+            ticks += usize::from(other.next().await == "Tick");
+        }
+        assert_eq!(ticks, 3 * TURN_MESSAGES_MAX);
+        assert_eq!(flood.stream.read(&mut [0; 16]).await.unwrap_or(0), 0);
+    });
+}
+
+#[test]
+fn a_connection_without_a_socket_hears_others_between_the_messages_of_one() {
+    with_bus(async |server| {
+        let (service, name) = attached(server).await;
+        let (flood, other) = (Socket::open(server).await, Socket::open(server).await);
+        let call = |member| message(3, Kind::Call, Some(&name), member, "", 1);
+        let octets = call("Many").octets().repeat(200);
+        assert!(octets.len() < PIECE_LEN_MAX, "it is read at once");
+        assert_eq!(flood.stream.try_write(&octets).unwrap(), octets.len());
+        other.stream.try_write(&call("One").octets()).unwrap();
+        let mut before = 0;
+        while shown(&service.receive().await.unwrap()) == "Many" {
+            before += 1;
+        }
+        assert!(
+            before <= 2 * TURN_LOCAL_MESSAGES_MAX,
+            "{before} go before it"
+        );
+    });
+}
