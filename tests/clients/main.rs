@@ -1,5 +1,5 @@
 //! Clients of the kind that people write, in every D-Bus library there is, and the tools that they use: at front of
-//! house each says of a service on stage what it says there.
+//! house each says of a service on stage what it says there, on the session bus and in a view (`zocp exec`).
 //!
 //! The programs beside this file are examples too.
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
@@ -36,12 +36,16 @@ async fn lit(lab: &Lab) -> (Venue, Program) {
     (venue, lamp)
 }
 
-/// That a client says the same on both buses.
+/// That a client says the same on both buses, and in a view.
 async fn assert_said(lab: Lab, client: impl Fn() -> Cmd) {
     let (venue, _lamp) = lit(&lab).await;
-    for (bus, name) in [(&venue.stage.bus, HERE), (&venue.foh.bus, THERE)] {
+    let (stage, foh) = (&venue.stage.bus, &venue.foh.bus);
+    for (bus, name) in [(stage, HERE), (foh, THERE)] {
         assert_eq!(run(client(), bus, name).await, SAID, "{name}");
     }
+    let exec = foh.command(ZOCP).args(["exec", "stage", "--"]);
+    let said = run(client().through(exec), foh, HERE).await;
+    assert_eq!(said, SAID, "in a view");
 }
 
 /// The lines that a client says; names in a list have no order.
@@ -98,5 +102,47 @@ fn sd_bus_talks_with_a_service_of_another_machine() {
         let program = lab.path("lamp_sd_bus");
         Cmd::cc(&script("lamp_sd_bus.c"), &program).await;
         assert_said(lab, || Cmd::new(&program)).await;
+    });
+}
+
+#[test]
+fn gdbus_of_glib_talks_with_a_service_of_another_machine() {
+    isolated(async |lab: Lab| {
+        let (source, program) = (script("lamp_gdbus.c"), lab.path("lamp_gdbus"));
+        let glib = ("gio-2.0", "/usr/include/glib-2.0/gio/gio.h");
+        Cmd::compile("cc", &[&source, "-o", &program], glib).await;
+        assert_said(lab, || Cmd::new(&program)).await;
+    });
+}
+
+#[test]
+fn qt_talks_with_a_service_of_another_machine() {
+    const PACKAGE: &str = "/usr/share/qt5/doc/config/exampleurl-qtbase.qdocconf";
+    isolated(async |lab: Lab| {
+        let (source, program) = (script("lamp_qt.cpp"), lab.path("lamp_qt"));
+        let moc = Cmd::new("/usr/lib/qt5/bin/moc").needs(PACKAGE);
+        moc.args(["-o", &lab.path("lamp_qt.moc"), &source])
+            .run()
+            .await;
+        let folder = format!("-I{}", lab.path("."));
+        let args = ["-fPIC", &folder, &source, "-o", &program];
+        Cmd::compile("g++", &args, ("Qt5DBus", PACKAGE)).await;
+        assert_said(lab, || Cmd::new(&program)).await;
+    });
+}
+
+#[test]
+fn perl_talks_with_a_service_of_another_machine() {
+    isolated(async |lab: Lab| {
+        let perl = || Cmd::new("/usr/bin/perl").needs("/usr/share/doc/libnet-dbus-perl");
+        assert_said(lab, || perl().arg(script("lamp_net_dbus.pl"))).await;
+    });
+}
+
+#[test]
+fn ruby_talks_with_a_service_of_another_machine() {
+    isolated(async |lab: Lab| {
+        let ruby = || Cmd::new("/usr/bin/ruby").needs("/usr/share/doc/ruby-dbus");
+        assert_said(lab, || ruby().arg(script("lamp_ruby_dbus.rb"))).await;
     });
 }

@@ -2,6 +2,7 @@
 //! bus and the real bridge on each.
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
+mod desktop;
 mod exec;
 mod life;
 mod local;

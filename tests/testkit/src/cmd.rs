@@ -63,10 +63,20 @@ impl Cmd {
     /// # Panics
     /// When it does not compile without a warning.
     pub async fn cc(source: &str, program: &str) {
-        let flags = Self::new("pkg-config").args(["--cflags", "--libs", "libsystemd"]);
-        let flags = flags.needs("/usr/include/systemd/sd-bus.h").run().await;
-        let cc = Self::new("cc").args(["-Wall", "-Wextra", "-Werror", "-o", program, source]);
-        cc.args(flags.split_whitespace()).that_works().run().await;
+        let header = "/usr/include/systemd/sd-bus.h";
+        Self::compile("cc", &[source, "-o", program], ("libsystemd", header)).await;
+    }
+
+    /// Compiles with a library that pkg-config knows, and a file that the library's package has.
+    ///
+    /// # Panics
+    /// When it does not compile without a warning.
+    pub async fn compile(compiler: &str, args: &[&str], (library, file): (&str, &str)) {
+        let flags = Self::new("pkg-config").args(["--cflags", "--libs", library]);
+        let flags = flags.needs(file).run().await;
+        let compiler = Self::new(compiler).args(["-Wall", "-Wextra", "-Werror"]);
+        let compiler = compiler.args(args).args(flags.split_whitespace());
+        compiler.that_works().run().await;
     }
 
     /// `program` in the network namespace `namespace`.
@@ -118,6 +128,17 @@ impl Cmd {
     #[must_use]
     pub fn on(self, bus: &Bus) -> Self {
         self.env("DBUS_SESSION_BUS_ADDRESS", bus.address())
+    }
+
+    /// Has `starter` start it: its program and arguments are the last arguments of that, its environment is added.
+    #[must_use]
+    pub fn through(self, mut starter: Self) -> Self {
+        let own = self.command.as_std();
+        starter.command.arg(own.get_program()).args(own.get_args());
+        for (name, value) in own.get_envs() {
+            starter.command.env(name, value.unwrap_or_default());
+        }
+        starter
     }
 
     /// The name under which what it says is printed.
