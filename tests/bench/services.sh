@@ -6,7 +6,8 @@
 # as well (`zocp exec`), SOCAT=1 two socats that forward the socket of the first bus over TCP, and SSH=1 `ssh -L` of it
 # (as root, with sshd). TRACE=1 counts the system calls of both bridges instead (strace), for each of 1000 calls of 16
 # octets; TRACE=view those of calls through a view. FAIR=1 measures instead how long a call takes while another client
-# has 10,000 under way: on the buses, on the bus of a view, of the bridge itself, and of services through it.
+# has 10,000 under way: on the buses, on the bus of a view, of the bridge itself, and of services through it. OPEN=1
+# measures how long a program in a view takes to start, and what a view needs of memory.
 set -euo pipefail
 cd "$(dirname "$0")"
 cargo build --release --quiet
@@ -14,7 +15,7 @@ cargo build --release --quiet
 bench=${CARGO_TARGET_DIR:-$PWD/target}/release/zocp-bench
 zocp=${ZOCP:-${CARGO_TARGET_DIR:-$PWD/../../target}/release/zocp}
 examples=${CARGO_TARGET_DIR:-$PWD/../../target}/release/examples
-export bench zocp examples VIEW=${VIEW:-} SOCAT=${SOCAT:-} SSH=${SSH:-} MINIBRIDGE=${MINIBRIDGE:-} TRACE=${TRACE:-} FAIR=${FAIR:-}
+export bench zocp examples VIEW=${VIEW:-} SOCAT=${SOCAT:-} SSH=${SSH:-} MINIBRIDGE=${MINIBRIDGE:-} TRACE=${TRACE:-} FAIR=${FAIR:-} OPEN=${OPEN:-}
 # sshd has users of its own, which a namespace of one user has not.
 namespaces=(--net)
 [ "$(id -u)" = 0 ] || namespaces+=(--user --map-root-user)
@@ -78,6 +79,27 @@ exec unshare "${namespaces[@]}" bash -euc '
       "our bus|$dir/bus|$id" "its services|$dir/bus" \
       "bus of a view|$view|$id" "its services|$view" \
       "Get in it, from memory|$view|org.example.Bench|$get"
+    exit
+  fi
+  if [ -n "$OPEN" ]; then
+    # In milliseconds, the median of 21.
+    time_of() {
+      for _ in {1..21}; do
+        local start=${EPOCHREALTIME/[.,]/}
+        "$@" >/dev/null
+        echo $((${EPOCHREALTIME/[.,]/} - start))
+      done | sort -n | awk "NR == 11 { printf \"%.1f ms\n\", \$1 / 1000 }"
+    }
+    anonymous() { awk "/^Anonymous/ { print \$2 }" "/proc/$importer/smaps_rollup"; }
+    echo "zocp exec stage -- true: $(time_of "$zocp" exec --bus "$foh" stage -- true)"
+    echo "zocp list: $(time_of "$zocp" list --bus "$foh")"
+    echo "busctl call of the same bus: $(time_of busctl --address="$foh" call org.z25.Zocp1 / org.freedesktop.DBus.Peer Ping)"
+    before=$(anonymous) views=60
+    for ((i = 0; i < views; i++)); do
+      "$zocp" exec --bus "$foh" stage -- sh -c "echo open; exec sleep infinity" >>"$dir/open" &
+    done
+    until [ "$(wc -l <"$dir/open")" = "$views" ]; do pause; done
+    echo "memory of the bridge: $before KiB; for a view $((($(anonymous) - before) / views)) KiB more"
     exit
   fi
   call=zocp
