@@ -175,6 +175,7 @@ impl Gossip {
         if self.entries.len() >= ENTRIES_MAX {
             return;
         }
+        // An endpoint with a key (`tcp://…|key`) is that of a node of a secure mesh.
         let is_clear = !place.1.contains('|');
         let endpoint: Option<Endpoint> = place.1.parse().ok().filter(|_| is_clear);
         if let Some(endpoint) = endpoint.clone() {
