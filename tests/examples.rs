@@ -1,4 +1,5 @@
 //! The examples that users copy: they do what they say, with the nodes of the demo.
+#![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
 use zocp_testkit::{Bus, Cmd, Lab, Venue, demo, in_time, isolated, silence};
 

@@ -7,7 +7,7 @@
 //! Invariants: GOSSIP-1. What came through a connection is never sent back through it. GOSSIP-2. A message that cannot be
 //! read ends its connection and changes nothing. GOSSIP-3. An entry is passed on once, when the first connection brings
 //! it, so that nothing circulates where connections form a ring.
-//! Limits: [`ENTRIES_MAX`] entries of all connections, and [`ENDPOINTS_MAX`] of one peer through one connection; further
+//! Limits: [`ENTRIES_MAX`] entries of all connections, and `ENDPOINTS_MAX` of one peer through one connection; further
 //! ones are ignored, since what replaced another would circulate in a ring. [`VALUE_LEN_MAX`] octets of an endpoint.
 //! Spec: docs/reference/protocol.md §1.11; CZMQ `zgossip_msg`, version 1.
 

@@ -1,4 +1,4 @@
-//! How long a call takes while another client has 10,000 calls under way; `tests/bench/fair.sh`.
+//! How long a call takes while another client has 10,000 calls under way; `FAIR=1 tests/bench/services.sh` runs it.
 //!
 //! Model: a *target* is something that can be called on some bus: `LABEL|SOCKET|NAME|PATH|INTERFACE|MEMBER|TEXT…`; with
 //! only `LABEL|SOCKET`, each of the two clients has a service of its own there. One client makes one call after the
