@@ -18,8 +18,8 @@ use tokio::{
 };
 
 use super::{
-    Link, PIECE_LEN_MAX, Shared, TURN_LOCAL_MESSAGES_MAX, TURN_MESSAGES_MAX, due::Due,
-    outbox::SocketLink, piece::Piece, socket,
+    Link, PIECE_LEN_MAX, Shared, TURN_LEN_MAX, TURN_LOCAL_MESSAGES_MAX, TURN_MESSAGES_MAX,
+    due::Due, outbox::SocketLink, piece::Piece, socket,
 };
 use crate::{
     ConnectionId,
@@ -163,27 +163,34 @@ impl Connection {
         Ok(!self.link.is_closed())
     }
 
-    /// Carries out what came, a few messages in each turn.
+    /// Carries out what came: a few messages in each turn, or all in one if that is little, as of a client that waits for
+    /// the replies to its calls.
     async fn take(&mut self, mut input: &[u8]) {
         let shared = self.shared.clone();
         let mut due = shared.due();
-        while !self.carry_out_some(&mut input, &mut due) {
+        let is_short = input.len() <= TURN_LEN_MAX;
+        while !self.carry_out_some(&mut input, &mut due, is_short) {
             due.pass().await;
         }
     }
 
     /// One turn; whether nothing is left to be carried out.
-    fn carry_out_some(&mut self, input: &mut &[u8], due: &mut Due<'_>) -> bool {
-        for count in 1..=TURN_MESSAGES_MAX {
+    fn carry_out_some(&mut self, input: &mut &[u8], due: &mut Due<'_>, is_short: bool) -> bool {
+        let mut count = 0;
+        loop {
             let is_over = due.carry_out(|bus| self.carry_out_one(bus, input));
             if is_over || input.is_empty() {
                 return true;
             }
-            if due.is_local() && count >= TURN_LOCAL_MESSAGES_MAX {
-                break;
+            count += 1;
+            let max = match due.is_local() {
+                true => TURN_LOCAL_MESSAGES_MAX,
+                false => TURN_MESSAGES_MAX,
+            };
+            if count >= max && !is_short {
+                return false;
             }
         }
-        false
     }
 
     /// Carries out the next message; whether none is there as a whole, or none will be.

@@ -49,9 +49,22 @@ type Notify = (
 impl Form {
     /// The form of a message, going by its header; `None` if it names no files.
     pub(crate) fn of(message: &Message) -> Option<Self> {
+        // Most messages are shorter than any of these.
+        if (message.primary_header().body_len() as usize) < ART.len() {
+            return None;
+        }
         let header = message.header();
-        let signature = header.signature().to_string_no_parens();
         let member = header.member().map(|name| name.as_str());
+        let may_name = match message.message_type() {
+            Type::MethodReturn => true,
+            Type::Signal => member == Some("PropertiesChanged"),
+            Type::MethodCall => member == Some("Notify"),
+            Type::Error => false,
+        };
+        if !may_name {
+            return None;
+        }
+        let signature = header.signature().to_string_no_parens();
         let form = match (message.message_type(), &*signature, member) {
             (Type::MethodReturn, "v", _) => Self::Value,
             (Type::MethodReturn, "a{sv}", _) => Self::Values,
