@@ -250,7 +250,8 @@ pub(crate) enum Command {
     Osc(OscArgs),
     /// Show the channels of a DMX universe as a node, with sACN or Art-Net, until Ctrl-C
     ///
-    /// The patch names channels of fixtures, and says whether the mesh sets them, for lamps, or a desk does, for the mesh.
+    /// The patch names channels of fixtures, and says whether the mesh sets them, for lamps, or a desk does, for the
+    /// mesh.
     #[command(after_help = examples::DMX)]
     Dmx(DmxArgs),
     /// Show a MIDI device, or a program, at JACK as a node, until Ctrl-C
@@ -264,7 +265,8 @@ pub(crate) enum Command {
     Key(KeyCommand),
     /// Trust a node of a secure mesh from now on, or list all keys
     ///
-    /// Shows the fingerprint and asks whether its owner sees the same; without a key, lists all. Nobody else is met on a secure mesh.
+    /// Shows the fingerprint and asks whether its owner sees the same; without a key, lists all. Nobody else is met on
+    /// a secure mesh.
     #[command(after_help = examples::TRUST)]
     Trust {
         /// Who: a key, a fingerprint or a UUID or the beginning of one, an address, or a node's name

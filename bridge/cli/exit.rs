@@ -217,8 +217,8 @@ fn exit_of(name: &str) -> Exit {
     }
 }
 
-/// Says why a program was not started. The status is as shells and `env` have it: 127 for a program that is not there, 126
-/// for one that cannot be run.
+/// Says why a program was not started. The status is as shells and `env` have it: 127 for a program that is not there,
+/// 126 for one that cannot be run.
 pub(crate) fn not_started(program: &OsStr, error: &io::Error) -> u8 {
     let program = program.to_string_lossy();
     let failure = Failure::new(Exit::Failure, format!("cannot run {program}: {error}"));

@@ -1,5 +1,5 @@
-//! Views: programs at front of house on a bus that shows the services of the stage under their own names. Two hosts, a real
-//! bus and the real bridge on each.
+//! Views: programs at front of house on a bus that shows the services of the stage under their own names. Two hosts, a
+//! real bus and the real bridge on each.
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
 mod desktop;

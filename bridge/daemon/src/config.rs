@@ -378,8 +378,8 @@ impl Config {
     }
 }
 
-/// What makes the mesh a secure one: the file with the own key, the trusted keys, and whether a key is trusted from its first
-/// use on. None without a key.
+/// What makes the mesh a secure one: the file with the own key, the trusted keys, and whether a key is trusted from its
+/// first use on. None without a key.
 ///
 /// # Errors
 /// When the file has no key, a trusted key is none, or keys are trusted without an own one.

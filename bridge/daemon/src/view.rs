@@ -5,8 +5,10 @@
 //! Invariants:
 //! VIEW-1. Locks are taken in the order view, table, metadata. What a table computes on demand takes metadata only.
 //! VIEW-2. Each object of the node has an object on the bus, and no others are there but the root.
-//! VIEW-3. A change of members is announced as removal and addition of the interface, changes within a short time as one; a
-//!     change of a value as a change of its property alone. How the type of a member changes as values come is `zocp_mapping::types::member`.
+//! VIEW-3. A change of members is announced as removal and addition of the interface, changes within a short time as
+//! one; a
+//!     change of a value as a change of its property alone. How the type of a member changes as values come is
+//! `zocp_mapping::types::member`.
 //! Not here: connections (`zocp_dbus::server`), which node (`crate::mirror` for remote ones, `crate::local` for
 //! our own).
 //! Spec: docs/reference/dbus.md, "A mirrored node".

@@ -7,8 +7,9 @@
 //! too becomes a dial: its task gives the codec to the actor and does what the task of a dial does.
 //! Invariants: TCP-1. The messages of a link reach the actor in order, between `LinkReady` and `LinkClosed`. TCP-2. The
 //! task of a connection ends when its token is cancelled or its socket closes; a dial reports that once, and so does a
-//! link whose handshake was complete; a link that has become a dial reports as a dial. TCP-3. A connection has at most `BATCHES_MAX` batches in the actor's queue, so a peer
-//! that sends without end delays others by as much, not by the whole queue.
+//! link whose handshake was complete; a link that has become a dial reports as a dial. TCP-3. A connection has at most
+//! `BATCHES_MAX` batches in the actor's queue, so a peer that sends without end delays others by as much, not by the
+//! whole queue.
 //! Limits: one read is at most `READ_LEN` octets, so a batch is bounded; the actor's queue is bounded, and when it is
 //! full nothing is read, so that TCP holds the peer back. Handshakes have a deadline.
 //! Spec: 23/ZMTP; 36/ZRE "Interconnection model"; docs/reference/protocol.md §2.1.

@@ -1,7 +1,7 @@
 //! Gossip over TCP: the connections, time and names around the core (`zocp_zre::gossip`).
 //!
-//! Model: one task owns the core. A task for each connection shakes hands, hands over what it reads and writes what the core
-//! sends. The node's actor is told of an entry when it is new, and of all that the core knows each
+//! Model: one task owns the core. A task for each connection shakes hands, hands over what it reads and writes what the
+//! core sends. The node's actor is told of an entry when it is new, and of all that the core knows each
 //! [`INTRODUCE_INTERVAL`], so that a peer that was lost is met again.
 //! Limits: [`CONNECTIONS_MAX`] connections that were accepted, further ones are closed at once; [`OUTGOING_MAX`] messages
 //! wait for a connection, which is closed with one more; [`FRAME_LEN_MAX`] octets of a message.

@@ -54,8 +54,8 @@
 //! state: `actor::mesh` routes the outputs of the ZRE core, `actor::dials` writes messages, `actor::keys` handles the
 //! keys of a secure mesh, `actor::model` routes the outputs of the model, `actor::counters` counts. `acceptor` and
 //! `connection` read TCP, `beacon` sends and receives UDP, `interfaces` chooses networks. `handshakes`,
-//! `handshake_limiter`, `quota` and `credit` bound what peers may cost. `tickets` and `channel` are pipes beside the messages. `venue` names the
-//! peers of other sites. `traffic` counts, `trace` shows messages to one
+//! `handshake_limiter`, `quota` and `credit` bound what peers may cost. `tickets` and `channel` are pipes beside the
+//! messages. `venue` names the peers of other sites. `traffic` counts, `trace` shows messages to one
 //! observer. `config`, `node`, `event` and `error` are what programs see.
 //!
 //! Not here: D-Bus.

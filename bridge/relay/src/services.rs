@@ -1,11 +1,11 @@
 //! Services of one bus on another: the two halves together.
 //!
-//! Model: [`Services`] follows the node's events. It has a link for each peer that speaks our additions, reads the packets
-//! that come over it, and gives calls to the exporter, replies and signals to the importer (`router`).
-//! Invariants: RELAY-1. Packets of all peers are handled one after the other, in the order in which the node received them,
-//! so that no packet of a peer overtakes another one of it.
-//! Limits: while the bus connection that a packet goes out on is full, no further event is taken from the node, so nothing
-//! is lost.
+//! Model: [`Services`] follows the node's events. It has a link for each peer that speaks our additions, reads the
+//! packets that come over it, and gives calls to the exporter, replies and signals to the importer (`router`).
+//! Invariants: RELAY-1. Packets of all peers are handled one after the other, in the order in which the node received
+//! them, so that no packet of a peer overtakes another one of it.
+//! Limits: while the bus connection that a packet goes out on is full, no further event is taken from the node, so
+//! nothing is lost.
 //! Spec: docs/reference/protocol.md §7
 
 mod listener;

@@ -1,9 +1,10 @@
 //! The connection that watches the bus: who owns which name, and the broadcast signals of exported services.
 //!
-//! Model: a [`Watch`] is one connection, made when it is first needed. It asks the bus, and gives a [`Listener`] the answers,
-//! changes of owners, and the signals of services that peers subscribed to.
-//! Invariants: BUSWATCH-1. [`Watch::barrier`] is passed when everything was handled that the bus had for this connection when
-//! the barrier was raised. So a reply that came on another connection is passed on only after the signals before it.
+//! Model: a [`Watch`] is one connection, made when it is first needed. It asks the bus, and gives a [`Listener`] the
+//! answers, changes of owners, and the signals of services that peers subscribed to.
+//! Invariants: BUSWATCH-1. [`Watch::barrier`] is passed when everything was handled that the bus had for this
+//! connection when the barrier was raised. So a reply that came on another connection is passed on only after the
+//! signals before it.
 //! Limits: those of `zocp_dbus::connection`; while a peer that subscribed to signals takes no more, nothing is read.
 
 use std::{
@@ -210,8 +211,8 @@ impl Watch {
         self.shared.passed.load(Ordering::Acquire) >= barrier
     }
 
-    /// Whether everything was handled that the bus had for this connection when a message that has come on another one was
-    /// sent: then that message needs to wait for no barrier. `false` where that is not known.
+    /// Whether everything was handled that the bus had for this connection when a message that has come on another one
+    /// was sent: then that message needs to wait for no barrier. `false` where that is not known.
     pub(crate) fn is_level(&self) -> bool {
         self.read_barrier()
             .as_ref()

@@ -1,7 +1,8 @@
 //! Gossip: peers that tell each other which nodes there are, where no beacon reaches. Without I/O.
 //!
-//! Model: zyre's gossip, which is CZMQ's `zgossip`. A node connects to one that listens (DEALER to ROUTER), says HELLO and
-//! publishes its identity with its endpoint; each passes on what is new to all others. [`Gossip`] keeps each entry, an
+//! Model: zyre's gossip, which is CZMQ's `zgossip`. A node connects to one that listens (DEALER to ROUTER), says HELLO
+//! and publishes its identity with its endpoint; each passes on what is new to all others. [`Gossip`] keeps each entry,
+//! an
 //! identity with an endpoint, together with the connections that it came through. The protocol takes nothing back: here
 //! an entry ends with the last connection that it came through.
 //! Invariants: GOSSIP-1. What came through a connection is never sent back through it. GOSSIP-2. A message that cannot be
@@ -135,7 +136,8 @@ impl Gossip {
         }
     }
 
-    /// Says that this node is there; to be called at least every [`PING_INTERVAL`]. CZMQ forgets who is silent for a second.
+    /// Says that this node is there; to be called at least every [`PING_INTERVAL`]. CZMQ forgets who is silent for a
+    /// second.
     pub fn handle_ping_time(&mut self) {
         let clients = self.connections.iter();
         let clients = clients.filter(|(_, known)| known.end == GossipEnd::Client);

@@ -254,8 +254,8 @@ impl Peer {
         self.alternatives.len() < limits.alternatives_max
     }
 
-    /// Switches to a new endpoint, since the newest is the most likely one. The former one is tried next; if there are too
-    /// many, the oldest is forgotten.
+    /// Switches to a new endpoint, since the newest is the most likely one. The former one is tried next; if there are
+    /// too many, the oldest is forgotten.
     pub(crate) fn move_to(&mut self, endpoint: Endpoint, limits: &Limits) {
         let former = std::mem::replace(&mut self.endpoint, endpoint);
         self.alternatives.insert(0, former);

@@ -2,8 +2,9 @@
 //!
 //! Model: this file has the state. Each file below has one part of `impl Zre`: `discovery` (beacons, and endpoints that a
 //! user gives), `links` (messages from peers), `greeting` (HELLO, and the groups of peers), `dials` (the connections that
-//! this node opens), `shared` (connections that carry the messages of both nodes), `messages` (messages to peers, this node's groups), `departures` (peers that leave),
-//! `address_limits` (what one address may cost), `timeouts` (time), `keys` (the keys of a secure mesh), `view` (queries).
+//! this node opens), `shared` (connections that carry the messages of both nodes), `messages` (messages to peers, this
+//! node's groups), `departures` (peers that leave), `address_limits` (what one address may cost), `timeouts` (time),
+//! `keys` (the keys of a secure mesh), `view` (queries).
 //! Invariants: ZRE-1. `dials` holds exactly the connections of the mailboxes. ZRE-2. A link
 //! with a peer is the `link` of that peer's presence. ZRE-3. `members` holds a peer in
 //! exactly the groups of its presence. ZRE-4. After a change to a peer's phase it is

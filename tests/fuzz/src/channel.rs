@@ -2,7 +2,8 @@
 //!
 //! Input: a request of the wire, or operations on tickets and on the two ends of a channel.
 //! Holds: a request that is read is written, and read again as the same. A ticket is redeemed at most once, by its key,
-//! and not after its time. The pieces of a channel arrive in order, END behind all of them, whatever is sent the other way.
+//! and not after its time. The pieces of a channel arrive in order, END behind all of them, whatever is sent the other
+//! way.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -2,7 +2,8 @@
 //!
 //! Input: operations on the connections of one node.
 //! Holds: what is known is what the open connections have told, up to four endpoints of a peer each. An entry is reported
-//! once while it is known. Nothing is sent over a connection that brought it, nor twice. Who sends something else is closed.
+//! once while it is known. Nothing is sent over a connection that brought it, nor twice. Who sends something else is
+//! closed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

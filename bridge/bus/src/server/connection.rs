@@ -121,7 +121,8 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Waits for octets and carries them out; `false` at the end. Cancelled, what was read is lost, so that is the end too.
+    /// Waits for octets and carries them out; `false` at the end. Cancelled, what was read is lost, so that is the end
+    /// too.
     async fn turn(&mut self) -> io::Result<bool> {
         let mut guard = self.fd.readable().await?;
         if self.link.is_closed() {

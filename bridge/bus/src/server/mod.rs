@@ -307,8 +307,8 @@ fn machine_id() -> Option<String> {
 const PIECE_LEN_MAX: usize = 32 << 10;
 /// Octets that are carried out in one turn, however many messages they are.
 const TURN_LEN_MAX: usize = 4 << 10;
-/// Messages of a longer piece that are carried out before others have their turns: so few that one call of a client does not
-/// take much longer while another client sends without end.
+/// Messages of a longer piece that are carried out before others have their turns: so few that one call of a client
+/// does not take much longer while another client sends without end.
 const TURN_MESSAGES_MAX: usize = 4;
 /// The same, if one of them is for a connection of this process, which handles them in one go.
 const TURN_LOCAL_MESSAGES_MAX: usize = 2;

@@ -1,7 +1,7 @@
 //! What the firewalls of this machine let in, as far as one may see.
 //!
-//! Model: [`Firewall`] is what the programs and files of firewalls say. firewalld tells of its zones, which its rules alone
-//! do not show; of ufw everybody sees whether it is on, and root its rules, among all rules.
+//! Model: [`Firewall`] is what the programs and files of firewalls say. firewalld tells of its zones, which its rules
+//! alone do not show; of ufw everybody sees whether it is on, and root its rules, among all rules.
 //! Limits: rules are understood as far as they are plain; what the bridge hears of its own beacons says more (`bridge`).
 
 use std::fs;

@@ -1,11 +1,12 @@
 //! `zocp scene hold`: the wires of a scene are there for as long as this runs.
 //!
 //! Model: whenever a wire or a peer changes in what matters here, the wires that are there are compared with the scene.
-//! What is missing is made, as soon as its nodes are here; with `--exclusive` what is not in the scene is removed, whoever
-//! made it. A scene may name a node by its UUID or its label where the bridge shows its name: so a wire that was made here
+//! What is missing is made, as soon as its nodes are here; with `--exclusive` what is not in the scene is removed,
+//! whoever made it. A scene may name a node by its UUID or its label where the bridge shows its name: so a wire that
+//! was made here
 //! is known by its object path, and another one by its ends as they are written.
-//! Limits: compared once for changes that come together, and every [`AGAIN`] while something is missing; each wire is made at most
-//! every [`AGAIN`]. A problem is printed once, and again when it changes.
+//! Limits: compared once for changes that come together, and every [`AGAIN`] while something is missing; each wire is
+//! made at most every [`AGAIN`]. A problem is printed once, and again when it changes.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

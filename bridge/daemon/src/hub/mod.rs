@@ -1,9 +1,10 @@
 //! The bridge's own objects: itself, and one for each peer that is present.
 //!
-//! Model: [`Hub`] follows the events of the node about peers in the directory, and keeps a table of objects: `/org/z25/Zocp1` with
-//! `org.z25.Zocp1.Bridge`, and `/org/z25/Zocp1/nodes/LABEL` with `org.z25.Zocp1.Peer` for every peer,
-//! also for those that do not speak ZOCP. Each interface has a handler of its own, which the hub registers. The bridge's own tree is
-//! on the same connection (`crate::local`).
+//! Model: [`Hub`] follows the events of the node about peers in the directory, and keeps a table of objects:
+//! `/org/z25/Zocp1` with `org.z25.Zocp1.Bridge`, and `/org/z25/Zocp1/nodes/LABEL` with `org.z25.Zocp1.Peer` for every
+//! peer,
+//! also for those that do not speak ZOCP. Each interface has a handler of its own, which the hub registers. The
+//! bridge's own tree is on the same connection (`crate::local`).
 //! Invariants: HUB-1. everything but `Ping` is answered from memory, or as soon as the node has taken it.
 //! HUB-2. the declared members are those of `interfaces/*.xml`, from which they are made. HUB-3. signals of a
 //! peer come after its object was announced and before it is taken away.

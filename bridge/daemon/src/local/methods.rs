@@ -2,8 +2,8 @@
 //!
 //! Model: a [`Target`] is a method of a program on its connection. A call, from the mesh or from this bus,
 //! becomes a call of it, from the bridge's own connection; values are converted by what was declared.
-//! Invariants: METHODS-1. every call has one reply: that of the program, its error with its name, or an error of the bridge. METHODS-2. a
-//! reply is of the declared types, or it is an error.
+//! Invariants: METHODS-1. every call has one reply: that of the program, its error with its name, or an error of the
+//! bridge. METHODS-2. a reply is of the declared types, or it is an error.
 //! Limits: [`ANSWER_MAX`] for an answer. How many calls wait is bounded by who calls: `calls_max` for a
 //! peer, `served::PENDING_MAX` for this bus.
 //! Spec: docs/reference/protocol.md §6.3, §6.5

@@ -2,8 +2,9 @@
 //!
 //! Model: an [`Offer`] is where a stream is: endpoints at which a program of this machine listens, or a descriptor that a
 //! program gave. [`serve`] answers one request of a peer: it opens the stream, then the channel, and connects the two.
-//! Invariants: STREAMOFFER-1. A descriptor has one holder at a time; it is free again when the channel of its holder is over,
-//! however that came. STREAMOFFER-2. What the program itself does with its descriptor is not changed: it is not shut down, and
+//! Invariants: STREAMOFFER-1. A descriptor has one holder at a time; it is free again when the channel of its holder is
+//! over, however that came. STREAMOFFER-2. What the program itself does with its descriptor is not changed: it is not
+//! shut down, and
 //! does not become non-blocking.
 //! Spec: docs/reference/protocol.md §9.7
 

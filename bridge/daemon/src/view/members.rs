@@ -1,7 +1,7 @@
 //! The members of one capability, changed in place.
 //!
-//! Model: the interfaces of an object are edited for one capability, so that thousands that come one by one do not have all of
-//! them made anew for each.
+//! Model: the interfaces of an object are edited for one capability, so that thousands that come one by one do not have
+//! all of them made anew for each.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ use zocp_dbus::{
 use super::{Fresh, View, log, metadata};
 
 impl View {
-    /// Has the members of a capability be those of its metadata: in place, or with its whole object, where that is `touched`
-    /// or has no interface for them yet.
+    /// Has the members of a capability be those of its metadata: in place, or with its whole object, where that is
+    /// `touched` or has no interface for them yet.
     pub(super) fn follow_members(
         &self,
         path: &CapPath,

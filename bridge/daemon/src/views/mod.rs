@@ -2,8 +2,9 @@
 //!
 //! Model: [`Views`] has the open views, each of its opener. A view is a bus at a socket, the services of its nodes on it
 //! (`zocp_relay`), and a mirror of each of its nodes. It ends when its opener leaves the bus of the bridge.
-//! Invariants: BUSVIEW-1. What a view has begun is ended, also when its opener leaves while it opens. BUSVIEW-2. When a view has
-//! ended, there is no socket, no connection and no object of it. BUSVIEW-3. No unique name is on two of the bridge's buses.
+//! Invariants: BUSVIEW-1. What a view has begun is ended, also when its opener leaves while it opens. BUSVIEW-2. When a
+//! view has ended, there is no socket, no connection and no object of it. BUSVIEW-3. No unique name is on two of the
+//! bridge's buses.
 //! Limits: `VIEWS_MAX` views, `CALLER_VIEWS_MAX` of them of one program; `VIEW_NODES_MAX` nodes and
 //! `VIEW_ALSO_MAX` patterns of one.
 //! Layout: `view` one view; `mirrors` the nodes on it; `requests` what programs ask.

@@ -10,8 +10,9 @@
 //! stopped, the queued messages are sent before the socket is closed.
 //! Limits: `QUEUED_MAX` octets may wait to be written; above that the socket is not read, and senders wait in
 //! [`BusConnection::room`].
-//! Layout: `handshake` connects; `line` is the way to the bus; `socket` reads and writes; `incoming` decodes and `queue` holds outgoing messages;
-//! `event_loop` serves a connection; `zbus_transport` lets zbus use the same socket code.
+//! Layout: `handshake` connects; `line` is the way to the bus; `socket` reads and writes; `incoming` decodes and
+//! `queue` holds outgoing messages; `event_loop` serves a connection; `zbus_transport` lets zbus use the same socket
+//! code.
 //! Not here: connections that serve a table of objects (`crate::server`).
 
 mod backoff;

@@ -200,8 +200,8 @@ impl Objects {
         Ok(())
     }
 
-    /// Changes the members of an interface in place, where the object has it; [`Objects::flush_changes`] announces that. An
-    /// interface that is left without members is removed.
+    /// Changes the members of an interface in place, where the object has it; [`Objects::flush_changes`] announces
+    /// that. An interface that is left without members is removed.
     pub fn reshape(&mut self, path: &str, interface: &str, edit: impl FnOnce(&mut Interface)) {
         let object = entry_mut(&mut self.objects, path);
         let Some((path_key, object)) = object else {

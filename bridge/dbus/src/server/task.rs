@@ -1,7 +1,8 @@
 //! The task behind a `Server`.
 //!
-//! Model: `disconnected -> connect -> Connected -> (fails) -> disconnected …` until the server is closed. While connected,
-//! one loop reads, answers, awaits the handler and writes. The future of the current write is a field, so that no branch
+//! Model: `disconnected -> connect -> Connected -> (fails) -> disconnected …` until the server is closed. While
+//! connected, one loop reads, answers, awaits the handler and writes. The future of the current write is a field, so
+//! that no branch
 //! of the `select!` can drop it.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};

@@ -29,7 +29,8 @@ pub struct DmxOptions {
     /// To whom it is sent; none: multicast, or who asks for it.
     pub send: Vec<Ipv4Addr>,
     /// From whom packets are taken; none: every host on the networks of the mesh, and this machine. With it, those of the
-    /// networks that it names and of 127.0.0.0/8 are accepted: name this machine's own network too if a program here sends.
+    /// networks that it names and of 127.0.0.0/8 are accepted: name this machine's own network too if a program here
+    /// sends.
     pub allow: Allow,
 }
 

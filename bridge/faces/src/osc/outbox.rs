@@ -63,8 +63,8 @@ impl Outbox {
         }
     }
 
-    /// An event. `is_answer`: it may come from what a destination has sent. Then the destination is not told what it sent,
-    /// and anything else as a state is, when [`HOLD`] is over.
+    /// An event. `is_answer`: it may come from what a destination has sent. Then the destination is not told what it
+    /// sent, and anything else as a state is, when [`HOLD`] is over.
     pub(crate) fn event(
         &mut self,
         now: Instant,

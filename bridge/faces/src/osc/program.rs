@@ -1,9 +1,10 @@
 //! A program that speaks OSC as a node, without sockets and clocks.
 //!
 //! Model: each address that the program sends or takes is a capability, by the [`Map`]; one that is not in it is learned
-//! as an emitter when it is sent first. What the program sends is emitted, and what is set or arrives over a wire is sent to it.
-//! Invariants: OSCPROGRAM-1. The program is not told what it sent, see `outbox`. OSCPROGRAM-2. What is told last of an address is
-//! the value that came last.
+//! as an emitter when it is sent first. What the program sends is emitted, and what is set or arrives over a wire is
+//! sent to it.
+//! Invariants: OSCPROGRAM-1. The program is not told what it sent, see `outbox`. OSCPROGRAM-2. What is told last of an
+//! address is the value that came last.
 //! Layout: `addresses` has what is known, `learning` and `description` make things known.
 //! Limits: those of `addresses`, `sets`, `outbox` and `schedule`.
 

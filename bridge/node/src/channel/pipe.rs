@@ -5,8 +5,8 @@
 //! one direction, [`Channel::reset`] both.
 //! Invariants: CHANNEL-1. What was sent before [`Channel::end`] arrives before it. CHANNEL-2. A channel fails when its
 //! peer leaves.
-//! Limits: [`PIECE_MAX`] octets in one frame; [`QUEUED_MAX`] octets wait to be written, then [`Channel::send`] waits. What
-//! one read brought waits to be received, and nothing is read before it is taken, so TCP holds the sender back.
+//! Limits: [`PIECE_MAX`] octets in one frame; [`QUEUED_MAX`] octets wait to be written, then [`Channel::send`] waits.
+//! What one read brought waits to be received, and nothing is read before it is taken, so TCP holds the sender back.
 //! Spec: docs/reference/protocol.md §9.4, §9.5
 
 use std::io::{self, IoSlice};

@@ -119,7 +119,8 @@ pub(super) async fn serve_dial(
     }
 }
 
-/// Opens a connection and shakes hands, within `handshake_max`; a host name is looked up, and each of its addresses tried.
+/// Opens a connection and shakes hands, within `handshake_max`; a host name is looked up, and each of its addresses
+/// tried.
 pub(crate) async fn open(
     endpoint: &str,
     mut codec: Connection,

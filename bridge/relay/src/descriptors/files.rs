@@ -1,9 +1,9 @@
 //! Files of messages: read on one side, and copied into memory on the other.
 //!
-//! Model: the bridge of the sender reads the whole file and sends it over a channel. The bridge of the receiver has a memfd for
-//! the program from the beginning, fills it, and seals it; its message waits until then (`super::waiting`).
-//! Invariants: RELAYFILE-1. Only threads for that wait for a file system. RELAYFILE-2. The position of the sender's program in
-//! its file does not change; the copy is at the same position.
+//! Model: the bridge of the sender reads the whole file and sends it over a channel. The bridge of the receiver has a
+//! memfd for the program from the beginning, fills it, and seals it; its message waits until then (`super::waiting`).
+//! Invariants: RELAYFILE-1. Only threads for that wait for a file system. RELAYFILE-2. The position of the sender's
+//! program in its file does not change; the copy is at the same position.
 //! Limits: [`FILE_LEN_MAX`] octets of a file, [`FILES_KIB_MAX`] of all that are being copied, [`FILE_TIME_MAX`].
 //! Spec: docs/reference/protocol.md §9.8, memfd_create(2)
 

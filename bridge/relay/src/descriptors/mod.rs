@@ -1,10 +1,12 @@
 //! Descriptors of messages between bridges.
 //!
-//! Model: a message that brings descriptors travels with a note of each, behind it in its packet: what it is, and a ticket.
+//! Model: a message that brings descriptors travels with a note of each, behind it in its packet: what it is, and a
+//! ticket.
 //! The sending bridge carries each descriptor to the channel that is opened with its ticket. The receiving bridge makes a
 //! pipe or a pair of sockets for each note at once, gives one end with the message to its bus, in the message's turn, and
 //! carries the other; what is written before the channel is open waits in the kernel. A file is copied first.
-//! Layout: `notes` writes and reads the notes, `files` copies files, `waiting` keeps messages until their files are there.
+//! Layout: `notes` writes and reads the notes, `files` copies files, `waiting` keeps messages until their files are
+//! there.
 //! Invariants: RELAYDESCRIPTOR-1. A message arrives with as many descriptors as its header declares, or not at all.
 //! RELAYDESCRIPTOR-2. What a program passes goes on as it is: it is neither shut down nor made non-blocking before its
 //! channel ends.

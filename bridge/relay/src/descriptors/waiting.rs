@@ -1,9 +1,10 @@
 //! Packets whose files, or files that they name, are still being copied, and what is behind them.
 //!
-//! Model: the packets of one caller keep their order: while one waits for its files, those behind it that name the same caller,
-//! as their sender or as their destination, wait too. A signal to all has those of its subscription wait. All others go on.
-//! Limits: [`WAITING_MAX`] packets of one caller. If there are more, the files are given up: who waits for their message gets
-//! an error, and the others go on.
+//! Model: the packets of one caller keep their order: while one waits for its files, those behind it that name the same
+//! caller, as their sender or as their destination, wait too. A signal to all has those of its subscription wait. All
+//! others go on.
+//! Limits: [`WAITING_MAX`] packets of one caller. If there are more, the files are given up: who waits for their
+//! message gets an error, and the others go on.
 //! Not here: who takes the packets out (`crate::services`).
 
 use std::{
@@ -122,8 +123,8 @@ impl WaitingPackets {
         }
     }
 
-    /// The next packet of a caller, when its files are copied, or with the reason why they are not; `None` when there are no
-    /// more.
+    /// The next packet of a caller, when its files are copied, or with the reason why they are not; `None` when there
+    /// are no more.
     pub(crate) async fn next(&self, caller: &str) -> Option<(Message, Result<(), Refusal>)> {
         let (packet, given_up) = {
             let mut callers = self.lock();

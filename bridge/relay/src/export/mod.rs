@@ -1,10 +1,11 @@
 //! Services of this bus for callers on others.
 //!
-//! Model: a service that a rule names is *offered* while somebody owns it, or the bus can start it. It is announced in the
-//! node's tree; peers subscribe to it and call it. Each remote caller is a connection of its own. What is decided is in
+//! Model: a service that a rule names is *offered* while somebody owns it, or the bus can start it. It is announced in
+//! the node's tree; peers subscribe to it and call it. Each remote caller is a connection of its own. What is decided
+//! is in
 //! `State`; an [`Exporter`] gives it what happens, and carries out at once what it says.
-//! Layout: `state` decides; `connection` is the connection of a caller; `announcement` keeps the tree; `identity` says who a
-//! caller is; `record` records what is asked.
+//! Layout: `state` decides; `connection` is the connection of a caller; `announcement` keeps the tree; `identity` says
+//! who a caller is; `record` records what is asked.
 //! Limits: those of `state` and `announcement`.
 //! Not here: the rules (`zocp_policy`).
 //! Spec: docs/reference/protocol.md §7
@@ -60,8 +61,8 @@ struct Shared {
 }
 
 /// What is behind the lock. It is held while the state takes one input and while its outputs are put into queues, so that
-/// they are there in the order in which the state gave them; never while something is waited for. The locks of the queues,
-/// of the watch and of the announcer are taken inside it, and it is never taken inside them.
+/// they are there in the order in which the state gave them; never while something is waited for. The locks of the
+/// queues, of the watch and of the announcer are taken inside it, and it is never taken inside them.
 #[derive(Debug)]
 struct Inner {
     state: State,

@@ -2,10 +2,10 @@
 //!
 //! Model: a peer's tree says which services it exports. For each that a rule does not hide, its bridge is asked for the
 //! signals; when it agrees, an import goes on this bus: a connection with a name, which passes calls on and lets replies
-//! and signals in. What is decided is in [`State`]; an [`Importer`] gives it what happens, and carries out at once what it
-//! says.
-//! Layout: `state` decides; `views` are buses of their own; `connection` is the connection of an import; `announcement` reads the tree; `cache` answers
-//! from memory; `names` and `identity` say how a service appears.
+//! and signals in. What is decided is in [`State`]; an [`Importer`] gives it what happens, and carries out at once what
+//! it says.
+//! Layout: `state` decides; `views` are buses of their own; `connection` is the connection of an import; `announcement`
+//! reads the tree; `cache` answers from memory; `names` and `identity` say how a service appears.
 //! Limits: those of `state`.
 //! Spec: docs/reference/protocol.md §7
 
@@ -259,8 +259,8 @@ impl Importer {
         outcome
     }
 
-    /// The same, for something that a peer sent: while a connection that it goes out on is full, nothing more is taken from
-    /// the mesh.
+    /// The same, for something that a peer sent: while a connection that it goes out on is full, nothing more is taken
+    /// from the mesh.
     fn input_of_peer(&self, input: impl FnOnce(&mut State)) -> Vec<BusConnection> {
         let mut inner = self.lock();
         input(&mut inner.state);

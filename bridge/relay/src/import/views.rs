@@ -44,8 +44,8 @@ impl ImportViews {
         Self { importer }
     }
 
-    /// A number that no other view has, nor the bus that we are on, which may be a view of another bridge: no unique name of
-    /// its bus is one of another bus of ours, if the bus has the number after it.
+    /// A number that no other view has, nor the bus that we are on, which may be a view of another bridge: no unique
+    /// name of its bus is one of another bus of ours, if the bus has the number after it.
     #[must_use]
     pub fn next_number(&self) -> u32 {
         let Shared { context, views, .. } = &*self.importer.shared;

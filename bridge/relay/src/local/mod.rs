@@ -1,13 +1,14 @@
 //! Services of the bridge's own bus on the bus of a view, under their own names.
 //!
-//! Model: a [`LocalServices`] follows which of the names that a view lets in are on the own bus. Each is a connection on the
-//! view's bus that owns the name; each program of the view that calls one is a connection on the own bus, so that a service
+//! Model: a [`LocalServices`] follows which of the names that a view lets in are on the own bus. Each is a connection
+//! on the view's bus that owns the name; each program of the view that calls one is a connection on the own bus, so
+//! that a service
 //! sees its clients as it is used to. What is decided is in [`State`]; here are connections and tasks. Replies wait until
 //! the signals that the service emitted before them have passed, which come on the connection that watches the own bus.
 //! Invariants: LOCALSERVICE-1. A name is on the view's bus while it has an owner on the own bus, or can be started there.
 //! LOCALSERVICE-2. When a program leaves the view, or the view ends, its connection on the own bus ends.
-//! Limits: [`LOCAL_SERVICES_MAX`] names, [`LOCAL_CALLERS_MAX`] programs of one view; `caller_calls_max` calls of one program
-//! wait for replies. Messages with descriptors are refused.
+//! Limits: [`LOCAL_SERVICES_MAX`] names, [`LOCAL_CALLERS_MAX`] programs of one view; `caller_calls_max` calls of one
+//! program wait for replies. Messages with descriptors are refused.
 //! Not here: services of other machines (`crate::import`).
 //! Spec: docs/reference/dbus.md, "Views"
 
@@ -50,8 +51,8 @@ struct Shared {
 }
 
 impl LocalServices {
-    /// Lets in what the patterns match. The view's bus comes with the connection that watches it, whose listener says which
-    /// programs leave ([`LocalServices::program_gone`]).
+    /// Lets in what the patterns match. The view's bus comes with the connection that watches it, whose listener says
+    /// which programs leave ([`LocalServices::program_gone`]).
     pub(crate) fn start(
         context: &Context,
         (view, view_watch): (BusContext, Watch),

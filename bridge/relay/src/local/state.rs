@@ -1,10 +1,10 @@
 //! Which local services a view has, and what waits for a reply.
 //!
-//! Model: messages of both buses come in; what is to be sent is put into the queues of the connections, and what else is to
-//! be done is taken as [`Action`]s after each input.
+//! Model: messages of both buses come in; what is to be sent is put into the queues of the connections, and what else
+//! is to be done is taken as [`Action`]s after each input.
 //! Layout: `super::calls` passes calls on, `super::caller` is one program.
-//! Invariants: LOCALSERVICE-3. A call gets one reply: of its service, or an error when the connection of its caller fails or the
-//! service is on the bus no more.
+//! Invariants: LOCALSERVICE-3. A call gets one reply: of its service, or an error when the connection of its caller
+//! fails or the service is on the bus no more.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,10 +1,11 @@
 //! Files that messages name: cover art of players, icons of notifications.
 //!
-//! Model: a bridge remembers which files the messages that it passes to a peer name, in members that are known for that. The
-//! peer's bridge asks for the file by a channel, keeps a copy, and puts the copy's name into the message, which waits for it
+//! Model: a bridge remembers which files the messages that it passes to a peer name, in members that are known for
+//! that. The peer's bridge asks for the file by a channel, keeps a copy, and puts the copy's name into the message,
+//! which waits for it
 //! (`crate::descriptors`). What cannot be copied keeps its name.
-//! Layout: `members` finds names in messages, `place` reads them, `store` has what was named and the copies, `image` tells
-//! pictures.
+//! Layout: `members` finds names in messages, `place` reads them, `store` has what was named and the copies, `image`
+//! tells pictures.
 //! Invariants: NAMEDFILE-1. A peer gets only files that were named to it. NAMEDFILE-2. Only pictures are sent and taken;
 //! symbolic links, devices and FIFOs are not. NAMEDFILE-3. Only threads for that wait for a file system.
 //! Limits: [`PICTURE_LEN_MAX`], [`FETCH_TIME_MAX`]; those of `store`.

@@ -1,10 +1,11 @@
 //! Files that messages named: which ones a peer may ask for, and the copies of those of peers.
 //!
-//! Model: what passed to a peer in a member that names files may be asked for by that peer, and by nobody else. A copy has a name
-//! that follows from its content, so that programs which remember pictures by their names see a new one. Copies are in a
+//! Model: what passed to a peer in a member that names files may be asked for by that peer, and by nobody else. A copy
+//! has a name that follows from its content, so that programs which remember pictures by their names see a new one.
+//! Copies are in a
 //! directory that only this user can enter, which is made for the first one and removed with the bridge.
-//! Limits: [`ANNOUNCED_MAX`] files of a peer, then the oldest ones are forgotten; [`COPIES_MAX`] copies of [`COPIES_LEN_MAX`]
-//! octets, then those that were used longest ago are removed.
+//! Limits: [`ANNOUNCED_MAX`] files of a peer, then the oldest ones are forgotten; [`COPIES_MAX`] copies of
+//! [`COPIES_LEN_MAX`] octets, then those that were used longest ago are removed.
 
 use std::{
     collections::{HashMap, VecDeque},

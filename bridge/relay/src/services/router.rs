@@ -1,7 +1,7 @@
 //! Where packets of peers go: calls to the exporter, replies and signals to the importer.
 //!
-//! Model: a [`Router`] reads what a whisper brings and hands it over in its turn. A packet whose files are still being copied
-//! waits with what is behind it of the same caller (`crate::descriptors`).
+//! Model: a [`Router`] reads what a whisper brings and hands it over in its turn. A packet whose files are still being
+//! copied waits with what is behind it of the same caller (`crate::descriptors`).
 
 use std::sync::Arc;
 

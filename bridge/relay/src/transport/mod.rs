@@ -1,10 +1,12 @@
 //! D-Bus messages between bridges: what is on the mesh, and how it shares a connection.
 //!
 //! Model: a message travels as a *packet*: the D-Bus message with a new header, its body the sender's octets. On the mesh
-//! the header's fields mean: of a call `sender` the caller's unique name on its own bus, `destination` the service, `serial`
-//! the call's number between these two bridges; of a reply `reply_serial` that number and `destination` the caller; of a
-//! signal `reply_serial` the number of the subscription, and `destination` the caller if it is for that one alone. A call of
-//! a service to one that called it has the fields of such a signal. A call without a destination is for the bridge itself
+//! the header's fields mean: of a call `sender` the caller's unique name on its own bus, `destination` the service,
+//! `serial` the call's number between these two bridges; of a reply `reply_serial` that number and `destination` the
+//! caller; of a
+//! signal `reply_serial` the number of the subscription, and `destination` the caller if it is for that one alone. A
+//! call of a service to one that called it has the fields of such a signal. A call without a destination is for the
+//! bridge itself
 //! ([`Control`]).
 //! Invariants: PACKET-1. No header field from the mesh is passed on as it came: each end makes a new header. PACKET-2. No
 //! body reaches a bus before it was checked against its signature. PACKET-3. Packets on one [`Stream`] stay in order.

@@ -150,7 +150,8 @@ impl Zre {
         self.arm(key);
     }
 
-    /// A peer that sent a HELLO on its own connection cannot be dialed. It stays present as long as that connection is open.
+    /// A peer that sent a HELLO on its own connection cannot be dialed. It stays present as long as that connection is
+    /// open.
     fn unreachable(&mut self, key: Key) {
         // protocol.md §1.10
         let Some(peer) = self.peers.at_mut(key).filter(|p| !p.is_unreachable()) else {

@@ -66,8 +66,8 @@ impl Zre {
 
     /// Somebody else says which peer is at an endpoint, in a [gossip](crate::gossip). It makes a peer known that was not,
     /// or one more endpoint of one that is; it is no sign of life of a known peer, nor a reason to dial it earlier. To be
-    /// said again as long as it holds, so that a peer that was forgotten is met again. Does nothing on a secure mesh, where
-    /// each peer says its key itself.
+    /// said again as long as it holds, so that a peer that was forgotten is met again. Does nothing on a secure mesh,
+    /// where each peer says its key itself.
     pub fn introduce(&mut self, now: Instant, id: PeerId, endpoint: Endpoint) {
         // protocol.md §1.11
         if id == self.config.id || self.is_secure() || self.is_shut_down {

@@ -117,8 +117,8 @@ impl Zre {
         Ok(key)
     }
 
-    /// The endpoint of a peer that asks to be answered on its connection is where that connection comes from, unless it is
-    /// connected elsewhere.
+    /// The endpoint of a peer that asks to be answered on its connection is where that connection comes from, unless it
+    /// is connected elsewhere.
     fn is_at_source(&mut self, key: Key, source: Source<'_>) {
         let Some((peer, endpoint)) = self.peers.at_mut(key).zip(source.endpoint) else {
             return;

@@ -14,8 +14,8 @@ use crate::{Endpoint, PeerId};
 use super::Zre;
 
 impl Zre {
-    /// Trusts a key from now on; `false` if it was trusted already or this is no secure mesh. Its node is met when its next
-    /// beacon comes.
+    /// Trusts a key from now on; `false` if it was trusted already or this is no secure mesh. Its node is met when its
+    /// next beacon comes.
     pub fn trust(&mut self, key: NodeKey) -> bool {
         self.trust.as_mut().is_some_and(|trust| trust.add(key))
     }

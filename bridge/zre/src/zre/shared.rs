@@ -2,8 +2,8 @@
 //!
 //! Model: A has opened a connection to B and sent HELLO there. Where both are ours and B cannot dial A, or A asks for it,
 //! B sends everything on that connection too, HELLO first. For B this is a dial *over* a link: its mailbox has
-//! `over`, the link has `over`. For A it is a link with an id of its own ([`LinkId::of_dial`]), so that all rules of links
-//! hold; it exists from B's HELLO on. The HELLO names its node, since a dialed ROUTER does not.
+//! `over`, the link has `over`. For A it is a link with an id of its own ([`LinkId::of_dial`]), so that all rules of
+//! links hold; it exists from B's HELLO on. The HELLO names its node, since a dialed ROUTER does not.
 //! Invariants: SHARED-1. A dial over a link exists only while the link is that of its peer's presence. SHARED-2. A link
 //! of a dial exists only while the dial is in `dials`. SHARED-3. The end of one direction is the end of the other.
 //! Limits: none of its own: a shared connection counts as the link or dial that it was.
@@ -218,8 +218,8 @@ impl Zre {
         true
     }
 
-    /// A peer that is only an endpoint of a user is not dialed while the node that has its key is connected; the wish goes
-    /// to that node.
+    /// A peer that is only an endpoint of a user is not dialed while the node that has its key is connected; the wish
+    /// goes to that node.
     pub(super) fn has_merged(&mut self, key: Key) -> bool {
         let Some(other) = self.namesake(key) else {
             return false;

@@ -1,6 +1,7 @@
 //! What a program describes of itself, in its OSCQuery server.
 //!
-//! Invariants: DESCRIPTION-1. A value that the program was given is not taken for one of its own, nor is what it had before.
+//! Invariants: DESCRIPTION-1. A value that the program was given is not taken for one of its own, nor is what it had
+//! before.
 
 use std::{
     collections::{BTreeSet, HashSet},

@@ -1,8 +1,8 @@
 //! Calls of services to those that called them from another bus.
 //!
 //! Model: what a remote caller's connection is called with goes to the caller itself, as a request of our own of its
-//! bridge; its reply comes back on that connection. It stays behind what the service emitted before. Who takes the request
-//! out replies to it, or the bus does when the connection ends.
+//! bridge; its reply comes back on that connection. It stays behind what the service emitted before. Who takes the
+//! request out replies to it, or the bus does when the connection ends.
 //! Limits: `calls_back_max` calls of one caller wait for replies, each as long as the caller takes, or as a rule says.
 //! Spec: docs/reference/protocol.md §7.9
 

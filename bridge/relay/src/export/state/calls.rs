@@ -1,7 +1,7 @@
 //! Calls of peers, and what comes on the connections of their callers.
 //!
-//! Model: a call is checked against its peer's grant, made a call of this bus, and written on its caller's connection. What
-//! cannot be is refused there and then.
+//! Model: a call is checked against its peer's grant, made a call of this bus, and written on its caller's connection.
+//! What cannot be is refused there and then.
 //! Limits: `callers_max` callers of one peer.
 
 use std::{num::NonZeroU32, sync::Arc};

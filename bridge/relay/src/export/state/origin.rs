@@ -2,8 +2,9 @@
 //!
 //! Model: the owner of a name that a rule names is asked for its `Origin`, which every import of every bridge answers at
 //! once. An owner that replies with an error, or not within [`ORIGIN_MAX`], is a service and offered.
-//! Invariants: ORIGIN-1. An import of this bridge is never offered, nor a name that belongs to bridges. ORIGIN-2. An import
-//! of another bridge on this bus is not offered, unless it took the name of a service that was offered because the bus could
+//! Invariants: ORIGIN-1. An import of this bridge is never offered, nor a name that belongs to bridges. ORIGIN-2. An
+//! import of another bridge on this bus is not offered, unless it took the name of a service that was offered because
+//! the bus could
 //! start it: then no longer than the question takes.
 //! Spec: interfaces/org.z25.Zocp1.Import1.xml
 

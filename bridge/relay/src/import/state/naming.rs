@@ -1,7 +1,8 @@
 //! The name of an import on the bus.
 //!
-//! Model: the name is asked for in the queue behind its owner: the bus gives it to us when that one lets go. Where it is to be
-//! another name, the one before is kept until that is ours. A [`Naming`] makes the calls of the bus that this takes.
+//! Model: the name is asked for in the queue behind its owner: the bus gives it to us when that one lets go. Where it
+//! is to be another name, the one before is kept until that is ours. A [`Naming`] makes the calls of the bus that this
+//! takes.
 //! Spec: D-Bus specification, "Message Bus Messages"
 
 use std::{num::NonZeroU32, sync::Arc};

@@ -1,5 +1,5 @@
-//! Which services of a peer are imported: what its tree announces, as far as rules show it and its bridge agrees. On which
-//! bus under which name: `super::buses`.
+//! Which services of a peer are imported: what its tree announces, as far as rules show it and its bridge agrees. On
+//! which bus under which name: `super::buses`.
 //!
 //! Limits: `imports_max` services of one peer.
 
