@@ -93,12 +93,17 @@ impl Venues {
         }
     }
 
-    /// That each venue has the node and the lamp of the other, and that they answer.
-    async fn are_linked(&self) {
-        for (bridge, node, lamp) in [
+    /// Each bridge, with the node and the lamp that it has of the other venue.
+    fn ends(&self) -> [(&Bridge, &'static str, &'static str); 2] {
+        [
             (&self.south, "org.z25.Zocp1.Node.north.stage", LAMP_OF_NORTH),
             (&self.north, "org.z25.Zocp1.Node.south.foh", LAMP_OF_SOUTH),
-        ] {
+        ]
+    }
+
+    /// That each venue has the node and the lamp of the other, and that they answer.
+    async fn are_linked(&self) {
+        for (bridge, node, lamp) in self.ends() {
             bridge.bus.appears(node).await;
             bridge.bus.appears(lamp).await;
             let mut client = Client::on(&bridge.bus).await;
@@ -109,10 +114,7 @@ impl Venues {
 
     /// That each venue has lost what is of the other.
     async fn are_apart(&self) {
-        for (bridge, node, lamp) in [
-            (&self.south, "org.z25.Zocp1.Node.north.stage", LAMP_OF_NORTH),
-            (&self.north, "org.z25.Zocp1.Node.south.foh", LAMP_OF_SOUTH),
-        ] {
+        for (bridge, node, lamp) in self.ends() {
             bridge.bus.vanishes(node).await;
             bridge.bus.vanishes(lamp).await;
         }

@@ -11,23 +11,7 @@ if [[ ${1:-} != inside ]]; then
   exec unshare --user --map-root-user --net --mount --pid --fork --kill-child --mount-proc ./streams-soak.sh inside "$@"
 fi
 seconds=${2:-1800} streams=${3:-50}
-dir=$(mktemp -d)
-mount -t tmpfs tmpfs "$dir"
-mkdir -p /run/netns
-mount -t tmpfs tmpfs /run/netns
-ip netns add far
-ip link add near type veth peer name far netns far
-ip address add 10.9.0.1/24 broadcast + dev near
-ip -n far address add 10.9.0.2/24 broadcast + dev far
-ip link set lo up
-ip link set near up
-ip -n far link set lo up
-ip -n far link set far up
-for side in near far; do
-  dbus-daemon --session --address="unix:path=$dir/$side" --nopidfile --fork
-done
-near() { DBUS_SESSION_BUS_ADDRESS=unix:path=$dir/near "$@"; }
-far() { DBUS_SESSION_BUS_ADDRESS=unix:path=$dir/far ip netns exec far "$@"; }
+. ./two-hosts.sh
 DBUS_SESSION_BUS_ADDRESS=unix:path=$dir/near "$ZOCP" bridge --name near --state "$dir/near-state" 2>"$dir/near.log" &
 near_pid=$!
 DBUS_SESSION_BUS_ADDRESS=unix:path=$dir/far ip netns exec far "$ZOCP" bridge --name far --state "$dir/far-state" \

@@ -10,23 +10,7 @@ if [[ ${1:-} != inside ]]; then
   exec unshare --user --map-root-user --net --mount --pid --fork --kill-child --mount-proc ./streams.sh inside "$@"
 fi
 megabytes=${2:-500} rounds=${3:-5}
-dir=$(mktemp -d)
-mount -t tmpfs tmpfs "$dir"
-mkdir -p /run/netns
-mount -t tmpfs tmpfs /run/netns
-ip netns add far
-ip link add near type veth peer name far netns far
-ip address add 10.9.0.1/24 broadcast + dev near
-ip -n far address add 10.9.0.2/24 broadcast + dev far
-ip link set lo up
-ip link set near up
-ip -n far link set lo up
-ip -n far link set far up
-for side in near far; do
-  dbus-daemon --session --address="unix:path=$dir/$side" --nopidfile --fork
-done
-near() { DBUS_SESSION_BUS_ADDRESS=unix:path=$dir/near "$@"; }
-far() { DBUS_SESSION_BUS_ADDRESS=unix:path=$dir/far ip netns exec far "$@"; }
+. ./two-hosts.sh
 near "$ZOCP" bridge --name near --state "$dir/near-state" 2>"$dir/near.log" &
 far "$ZOCP" bridge --name far --state "$dir/far-state" 2>"$dir/far.log" &
 head -c "${megabytes}M" /dev/zero >"$dir/octets"

@@ -35,6 +35,16 @@ pub(super) struct Dial {
 }
 
 impl Dial {
+    fn new(token: CancellationToken, over: Option<LinkId>) -> Self {
+        Self {
+            token,
+            outgoing: None,
+            ends: None,
+            closing: false,
+            over,
+        }
+    }
+
     pub(super) fn has_queued(&self) -> bool {
         self.outgoing
             .as_ref()
@@ -54,16 +64,7 @@ impl Actor {
             self.context.clone(),
             token.clone(),
         ));
-        self.dials.insert(
-            dial,
-            Dial {
-                token,
-                outgoing: None,
-                ends: None,
-                closing: false,
-                over: None,
-            },
-        );
+        self.dials.insert(dial, Dial::new(token, None));
     }
 
     /// Has the task of a link give its writing half to the actor.
@@ -77,16 +78,7 @@ impl Actor {
             // If the task has ended, its report is on the way.
             let _ = turn.send(dial);
         }
-        self.dials.insert(
-            dial,
-            Dial {
-                token,
-                outgoing: None,
-                ends: None,
-                closing: false,
-                over: Some(link),
-            },
-        );
+        self.dials.insert(dial, Dial::new(token, Some(link)));
     }
 
     /// A link is closed, and the dial that went over it.

@@ -99,8 +99,13 @@ async fn send_pieces(channel: &Channel, file: File, len_max: u64) -> Result<(), 
         }
         channel.send(&piece).await?;
     }
+    Ok(finish(channel).await?)
+}
+
+/// Says that nothing more comes, and waits until the other end says so too: a connection that is closed before it has
+/// read everything may lose some of it.
+pub(crate) async fn finish(channel: &Channel) -> Result<(), ChannelError> {
     channel.end().await?;
-    // A connection that is closed before the other end has read everything may lose some of it.
     while let Received::Piece(_) = channel.receive().await? {}
     Ok(())
 }

@@ -35,7 +35,7 @@ pub(crate) use self::{
     members::{Form, Renamed, files_in},
     store::NamedFiles,
 };
-use crate::transport::with_body;
+use crate::{descriptors::finish, transport::with_body};
 
 /// The message with the names of the copies.
 pub(crate) fn renamed(form: Form, message: &Message, copies: &[Renamed]) -> Option<Message> {
@@ -146,10 +146,7 @@ async fn send(channel: &Channel, octets: &[u8]) -> Result<(), String> {
         for piece in octets.chunks(PIECE_MAX) {
             channel.send(piece).await?;
         }
-        channel.end().await?;
-        // A connection that is closed before the other end has read everything may lose some of it.
-        while let Received::Piece(_) = channel.receive().await? {}
-        Ok::<(), zocp_node::ChannelError>(())
+        finish(channel).await
     };
     sending.await.map_err(|error| error.to_string())
 }
