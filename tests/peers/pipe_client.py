@@ -122,7 +122,8 @@ elif what == "stream":
 elif what == "packets":
     echo(socket.SOCK_SEQPACKET, [1, 7, 1400, 65000, 100001])
 elif what == "stop":
-    fd, _ = pipes.Film(dbus.UInt32(100))
+    # More than all buffers on the way take.
+    fd, _ = pipes.Film(dbus.UInt32(1600))
     os.read(fd.take(), 10)
 elif what == "refused":
     for path, flags in [("/", os.O_RDONLY), ("/dev/null", os.O_RDWR), ("/etc/hostname", os.O_RDONLY)]:
