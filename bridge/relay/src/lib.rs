@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod barrier;
+mod channel_end;
 mod context;
 mod deadlines;
 mod descriptors;

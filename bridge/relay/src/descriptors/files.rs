@@ -23,6 +23,8 @@ use tokio::{
 };
 use zocp_node::{Channel, ChannelError, PIECE_MAX, Received};
 
+use crate::channel_end::finish;
+
 /// Why a file was not copied.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CopyError {
@@ -100,14 +102,6 @@ async fn send_pieces(channel: &Channel, file: File, len_max: u64) -> Result<(), 
         channel.send(&piece).await?;
     }
     Ok(finish(channel).await?)
-}
-
-/// Says that nothing more comes, and waits until the other end says so too: a connection that is closed before it has
-/// read everything may lose some of it.
-pub(crate) async fn finish(channel: &Channel) -> Result<(), ChannelError> {
-    channel.end().await?;
-    while let Received::Piece(_) = channel.receive().await? {}
-    Ok(())
 }
 
 fn read_at(file: &File, at: u64) -> io::Result<Vec<u8>> {

@@ -37,7 +37,6 @@ use self::{
     notes::{Note, NoteKind},
 };
 pub(crate) use self::{
-    files::finish,
     notes::{Notes, split},
     waiting::{Admitted, Named, Packet, WaitingPackets},
 };

@@ -35,7 +35,7 @@ pub(crate) use self::{
     members::{Form, Renamed, files_in},
     store::NamedFiles,
 };
-use crate::{descriptors::finish, transport::with_body};
+use crate::{channel_end::finish, transport::with_body};
 
 /// The message with the names of the copies.
 pub(crate) fn renamed(form: Form, message: &Message, copies: &[Renamed]) -> Option<Message> {
