@@ -44,7 +44,8 @@ pub(crate) struct BridgeArgs {
         hide_env_values = true
     )]
     mailbox_port: Option<String>,
-    /// A peer to meet without beacons, tcp://HOST:PORT
+    /// A peer to meet without beacons, tcp://HOST:PORT, or a name with SRV records of such,
+    /// srv:_zocp._tcp.DOMAIN
     #[arg(
         long,
         value_name = "ENDPOINT",

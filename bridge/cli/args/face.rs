@@ -17,7 +17,8 @@ pub(crate) struct MeshArgs {
     /// The UDP port of the beacons; 5670 by default
     #[arg(long)]
     port: Option<u16>,
-    /// A peer to meet without beacons, tcp://HOST:PORT
+    /// A peer to meet without beacons, tcp://HOST:PORT, or a name with SRV records of such,
+    /// srv:_zocp._tcp.DOMAIN
     #[arg(long, value_name = "ENDPOINT", value_delimiter = ',')]
     peer: Vec<String>,
     /// The file with its key, of `zocp key new`, for a secure mesh

@@ -5,7 +5,7 @@
 //! Invariants: DOCTOR-1. nothing is changed, here or at the bridge. DOCTOR-2. a fact that cannot be had spoils no other
 //! finding. DOCTOR-3. the exit code tells of problems alone.
 //! Layout: `finding` is what is said, `holder` finds who has a port, `machine` looks at this machine, `firewall` at what
-//! its firewalls let in, `bridge` at the running bridge, `probe` tries what can be tried, `reach` says what that means,
+//! its firewalls let in, `names` at DNS, `bridge` at the running bridge, `probe` tries what can be tried, `reach` says what that means,
 //! `run` asks other programs.
 
 mod bridge;
@@ -13,6 +13,7 @@ mod finding;
 mod firewall;
 mod holder;
 mod machine;
+mod names;
 mod probe;
 mod reach;
 mod run;
@@ -39,6 +40,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let machine = Machine::look(args.config);
     let mut findings = machine.findings();
+    findings.extend(names::findings(machine.srv()).await);
     match Client::open(bus.as_deref()).await {
         Ok(client) => {
             findings.push(Finding::good("bus", "there is one to reach"));

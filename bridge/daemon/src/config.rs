@@ -12,6 +12,7 @@ mod difference;
 mod hint;
 pub mod key;
 mod limits;
+mod peers;
 mod place;
 mod ports;
 mod services;
@@ -39,6 +40,7 @@ use crate::local;
 use zocp_dbus::bus::BusChoice;
 pub use zocp_policy::ServicePattern;
 use zocp_relay::services::ServiceSettings;
+use zocp_srv::SrvName;
 use zocp_state::StateDir;
 use zocp_wires as wires;
 
@@ -83,7 +85,8 @@ pub struct MeshConfig {
     /// The TCP port for peers, or a range, of which the first that is free is taken. Default: the system chooses.
     #[serde(deserialize_with = "ports::text")]
     pub mailbox_port: Option<String>,
-    /// Endpoints, "tcp://HOST:PORT", of peers to meet without beacons. Default: none.
+    /// Endpoints, "tcp://HOST:PORT", of peers to meet without beacons, or names with SRV records of such,
+    /// "srv:_zocp._tcp.DOMAIN". Default: none.
     pub peers: Option<Vec<String>>,
     /// Endpoints, "tcp://HOST:PORT", of nodes with which to exchange who is there, where no beacon reaches. One, or a
     /// list. Default: none.
@@ -151,6 +154,8 @@ pub struct Settings {
     pub bus: BusChoice,
     /// The node that the bridge is on the mesh.
     pub node: zocp_node::Config,
+    /// Names by which DNS tells of further peers.
+    pub srv: Vec<SrvName>,
     /// D-Bus over the mesh: what can be changed while the bridge runs.
     pub services: ServiceSettings,
     /// How much programs may publish.
@@ -317,9 +322,7 @@ impl Config {
             return Err(invalid("mesh.port", &"0 is no port"));
         }
         node.mailbox_ports = self.mesh.mailbox_port.map(ports::checked).transpose()?;
-        for peer in self.mesh.peers.unwrap_or_default() {
-            node.peers.push(checked_endpoint("mesh.peers", peer)?);
-        }
+        let srv = peers::apply(&mut node, self.mesh.peers.unwrap_or_default())?;
         for server in self.mesh.gossip.unwrap_or_default() {
             node.gossip.push(checked_endpoint("mesh.gossip", server)?);
         }
@@ -367,6 +370,7 @@ impl Config {
                 limits: bounds.services,
             },
             node,
+            srv,
             local: bounds.local,
             wires: bounds.wires,
             prometheus: self.statistics.prometheus.map(loopback).transpose()?,

@@ -145,6 +145,7 @@ impl<T: FnMut(Status)> Bridge<T> {
     async fn start(bus: &Bus, settings: Settings, tell: T) -> Result<Self, RunError> {
         let mut settings = settings;
         let opened = LoadedTrust::new(&settings.state, settings.node.security.as_mut());
+        let fixed = settings.node.peers.clone();
         let (node, events) = Node::start(settings.node).await?;
         let networks = node.networks().await.map_err(|_| RunError::MeshEnded)?;
         let site = BusContext::new(bus.address(), limits_of(bus.kind()));
@@ -154,6 +155,8 @@ impl<T: FnMut(Status)> Bridge<T> {
         let services = Services::start(&tasks, &site, node.clone(), settings.services);
         let wires = Wires::start(&tasks, &site, node.clone(), settings.wires, &settings.state)?;
         let saving = CancellationToken::new();
+        let following = zocp_srv::follow(settings.srv, fixed, node.clone(), saving.clone());
+        tasks.spawn(following);
         // A reload waits for it where events are read.
         let trust = Trust::start(&tasks, node.for_reader(), opened, saving.clone());
         let views = Views::start(

@@ -10,7 +10,9 @@ pub(crate) use zocp_node::{
     model::{Access, Change, CheckError, Info, SetError, Shape, Tree, TypeHint, float, number},
 };
 
+use tokio_util::sync::CancellationToken;
 use zocp_node::{Config, Event, Events, Invalid, Node, NodeError, Security};
+use zocp_srv::{SrvName, SrvNameError};
 
 /// Where a face's node is and how it meets others.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +24,7 @@ pub struct MeshOptions {
     pub interfaces: Vec<String>,
     /// The UDP port of the beacons; none: the usual one.
     pub beacon_port: Option<u16>,
-    /// Peers to meet without beacons, `tcp://host:port`.
+    /// Peers to meet without beacons, `tcp://host:port`, or names of such in DNS, `srv:_service._tcp.domain`.
     pub peers: Vec<String>,
     /// Makes the mesh a secure one.
     pub security: Option<Security>,
@@ -41,7 +43,11 @@ impl MeshOptions {
 
 /// A face's own node.
 #[derive(Debug, Clone)]
-pub(crate) struct Mesh(Node);
+pub(crate) struct Mesh {
+    node: Node,
+    /// Cancelled when names are not looked up any more.
+    stop: CancellationToken,
+}
 
 /// A network of the mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,9 +120,17 @@ pub(crate) struct MeshEvents(Events);
 impl Mesh {
     pub(crate) async fn start(options: &MeshOptions) -> Result<(Self, MeshEvents), StartError> {
         // Also where a face shows nobody it follows all: a node tells an old one nothing that it does not know to be there.
+        let (names, peers): (Vec<String>, _) = {
+            let peers = options.peers.iter().cloned();
+            peers.partition(|peer| SrvName::is_meant(peer))
+        };
+        let names = names.iter().map(|name| name.parse());
+        let names: Vec<SrvName> = names
+            .collect::<Result<_, SrvNameError>>()
+            .map_err(|error| StartError::Config(format!("--peer: {error}")))?;
         let mut config = Config::new(&*options.name)
             .with_interfaces(options.interfaces.iter().map(String::as_str))
-            .with_peers(options.peers.iter().map(String::as_str));
+            .with_peers(peers.iter().map(String::as_str));
         if let Some(port) = options.beacon_port {
             config = config.with_beacon_port(port);
         }
@@ -124,22 +138,24 @@ impl Mesh {
             config = config.with_security(security.clone());
         }
         let (node, events) = Node::start(config).await?;
-        Ok((Self(node), MeshEvents(events)))
+        let stop = CancellationToken::new();
+        tokio::spawn(zocp_srv::follow(names, peers, node.clone(), stop.clone()));
+        Ok((Self { node, stop }, MeshEvents(events)))
     }
 
     /// The TCP port of the node.
     pub(crate) fn port(&self) -> u16 {
-        self.0.port()
+        self.node.port()
     }
 
     /// The identity of the node, new at each start.
     pub(crate) fn identity(&self) -> [u8; 16] {
-        *self.0.id().as_bytes()
+        *self.node.id().as_bytes()
     }
 
     /// The networks of the mesh that are up.
     pub(crate) async fn networks(&self) -> Vec<Network> {
-        let networks = self.0.networks().await.unwrap_or_default();
+        let networks = self.node.networks().await.unwrap_or_default();
         let networks = networks.into_iter().filter(|network| network.up);
         networks
             .map(|network| Network {
@@ -156,7 +172,7 @@ impl Mesh {
         path: CapPath,
         value: Value,
     ) -> Result<(), SetFailure> {
-        match self.0.set(peer, path, value).await {
+        match self.node.set(peer, path, value).await {
             Ok(()) => Ok(()),
             Err(NodeError::Busy) => Err(SetFailure::Busy),
             Err(NodeError::NodeGone(_) | NodeError::Closed)
@@ -172,13 +188,13 @@ impl Mesh {
         path: CapPath,
         capability: Capability,
     ) -> Result<(), NodeError> {
-        self.0.publish(path, capability).await
+        self.node.publish(path, capability).await
     }
 
     pub(crate) async fn withdraw(&self, withdrawal: Withdrawal) -> Result<(), NodeError> {
         match withdrawal {
-            Withdrawal::Capability(path) => self.0.unpublish(path).await,
-            Withdrawal::Object(path) => self.0.remove_object(path).await,
+            Withdrawal::Capability(path) => self.node.unpublish(path).await,
+            Withdrawal::Object(path) => self.node.remove_object(path).await,
         }
     }
 
@@ -190,14 +206,15 @@ impl Mesh {
         emits: bool,
     ) -> Result<(), NodeError> {
         if emits {
-            self.0.emit(path, value).await
+            self.node.emit(path, value).await
         } else {
-            self.0.set_local(path, value).await
+            self.node.set_local(path, value).await
         }
     }
 
     pub(crate) async fn shutdown(&self) {
-        self.0.shutdown().await;
+        self.stop.cancel();
+        self.node.shutdown().await;
     }
 }
 

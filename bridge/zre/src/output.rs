@@ -272,6 +272,8 @@ pub enum ExitReason {
     Unreachable,
     /// Its key is trusted no longer.
     Distrusted,
+    /// A user wants the connection with it no longer.
+    Unlinked,
     /// It does not read what is sent to it, so the caller gave it up.
     TooSlow,
     /// This node left.

@@ -47,6 +47,8 @@ pub(crate) struct Peer {
     pub(crate) is_waiting: bool,
     /// The endpoints that a user gave for it; they are dialed until it answers.
     pub(crate) manual: SmallVec<[Endpoint; 1]>,
+    /// Whether a user took back the only reason to dial it.
+    pub(crate) is_unwanted: bool,
     /// Whether it is asked to answer on the connection that this node opens.
     pub(crate) is_asked_to_share: bool,
     /// The last sign of life.
@@ -169,6 +171,7 @@ impl Peer {
             cause: None,
             is_waiting: false,
             manual: SmallVec::new(),
+            is_unwanted: false,
             is_asked_to_share: false,
             heard: now,
             spread,

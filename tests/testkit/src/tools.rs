@@ -129,6 +129,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dbus-daemon", "dbus-daemon"),
     ("dbus-monitor", "dbus-bin"),
     ("dbus-send", "dbus-bin"),
+    ("dnsmasq", "dnsmasq-base"),
     ("fish", "fish"),
     ("g++", "g++"),
     ("gdbus", "libglib2.0-bin"),

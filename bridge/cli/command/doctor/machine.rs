@@ -10,6 +10,7 @@ use std::{
 };
 
 use zocp_daemon::config::{Config, ConfigError, Settings, search_path};
+use zocp_srv::SrvName;
 
 use super::{finding::Finding, firewall::Firewall, holder::holders, probe, run::printed};
 
@@ -74,6 +75,11 @@ impl Machine {
     pub(super) fn is_secure(&self) -> Option<bool> {
         let settings = self.settings.as_ref().ok()?;
         Some(settings.node.security.is_some())
+    }
+
+    /// The names by which DNS tells of peers.
+    pub(super) fn srv(&self) -> &[SrvName] {
+        self.settings.as_ref().map_or(&[], |settings| &settings.srv)
     }
 
     /// Whether the mesh is to be this machine alone.

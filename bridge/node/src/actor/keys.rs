@@ -66,6 +66,14 @@ impl Actor {
         met.map_err(|error| Invalid::Connect(error).into())
     }
 
+    /// Takes back a wish for the peer at an endpoint, as [`Self::connect`] takes it.
+    pub(crate) fn disconnect(&mut self, now: Instant, text: &str) -> Result<bool, NodeError> {
+        let (endpoint, key) = split_endpoint(text);
+        let key: Option<PublicKey> = key.map(str::parse).transpose().map_err(Invalid::Key)?;
+        let left = self.zre.disconnect(now, endpoint, key.map(node_key));
+        left.map_err(|error| Invalid::Connect(error).into())
+    }
+
     /// Connects to the peer at an endpoint with a key, which is trusted from now on; the peer answers on that connection.
     pub(crate) fn link(&mut self, now: Instant, text: &str) -> Result<(), NodeError> {
         self.only_secure()?;

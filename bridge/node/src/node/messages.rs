@@ -122,6 +122,17 @@ impl Node {
             .await?
     }
 
+    /// Takes back a [`connect`](Self::connect): the endpoint is not dialed for that any more. A peer that is present
+    /// stays. Returns `false` if nobody asked for it.
+    ///
+    /// # Errors
+    /// `Closed`; `Invalid` when `endpoint` is none.
+    pub async fn disconnect(&self, endpoint: &str) -> Result<bool, NodeError> {
+        let endpoint = endpoint.to_owned();
+        self.request(move |actor, now| actor.disconnect(now, &endpoint))
+            .await?
+    }
+
     /// Connects to the peer at an endpoint, `tcp://host:port|key`, whose key is trusted from now on. The peer answers on
     /// the connection that this node opens, so it needs none to this node. Only on a secure mesh.
     ///

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use crate::PeerId;
-use crate::output::{Event, ExitReason, LinkId, Output};
+use crate::output::{ConnectError, Event, ExitReason, LinkId, Output};
+use crate::peer::{Peer, SharedWay};
 use crate::peers::Key;
 use crate::sharing::Sharing;
+use crate::{Endpoint, NodeKey, PeerId};
 
 use super::Zre;
 
@@ -33,6 +34,63 @@ impl Zre {
             .into_iter()
             .for_each(|link| self.hang_up_link(now, link));
         self.unhailed.clear();
+    }
+
+    /// Takes back a wish for the peer at an endpoint ([`Self::connect`]). It is not dialed for that any more; a peer that
+    /// is present stays, as long as it is. `false` if there was no such wish.
+    ///
+    /// # Errors
+    ///
+    /// The text is no endpoint.
+    pub fn disconnect(
+        &mut self,
+        now: Instant,
+        endpoint: &str,
+        node_key: Option<NodeKey>,
+    ) -> Result<bool, ConnectError> {
+        // protocol.md §1.12
+        let endpoint: Endpoint = endpoint.parse()?;
+        let is_wanted = |peer: &Peer| peer.key == node_key && peer.manual.contains(&endpoint);
+        let wanted = self.peers.iter().filter(|(_, peer)| is_wanted(peer));
+        let wanted: Vec<Key> = wanted.map(|(key, _)| key).collect();
+        for key in &wanted {
+            let Some(peer) = self.peers.at_mut(*key) else {
+                continue;
+            };
+            peer.manual.retain(|it| *it != endpoint);
+            // Nobody else has named it.
+            let is_known = peer.id.is_some() && peer.cause.is_some();
+            peer.is_unwanted = peer.manual.is_empty() && !is_known;
+            if peer.is_unwanted && peer.presence.is_none() {
+                self.forget(now, *key);
+            }
+        }
+        Ok(!wanted.is_empty())
+    }
+
+    /// The same of a wish for a connection that carries the messages of both ([`Self::connect_both_ways`]): where it is
+    /// there, it is closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::disconnect`].
+    pub fn disconnect_both_ways(
+        &mut self,
+        now: Instant,
+        endpoint: &str,
+        node_key: NodeKey,
+    ) -> Result<bool, ConnectError> {
+        let was_wanted = self.disconnect(now, endpoint, Some(node_key))?;
+        let is_it = |peer: &Peer| {
+            peer.key == Some(node_key)
+                && peer.is_asked_to_share
+                && peer.manual.is_empty()
+                && peer.shared() == Some(SharedWay::Ours)
+        };
+        if was_wanted && let Some(key) = self.peers.find(is_it) {
+            self.part_for_good(now, key, ExitReason::Unlinked);
+        }
+        Ok(was_wanted)
     }
 
     /// Drops a present peer, because a message could not be queued for
@@ -67,6 +125,7 @@ impl Zre {
         // Such a peer has no endpoint that could be dialed.
         let after = match peer.presence.as_ref().map(|p| p.sharing) {
             Some(Sharing::Asks) => After::Forget,
+            _ if peer.is_unwanted => After::Forget,
             _ => after,
         };
         let successor = self.exit(now, key, reason);

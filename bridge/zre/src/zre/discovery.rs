@@ -152,6 +152,7 @@ impl Zre {
         match known.and_then(|key| self.peers.at_mut(key)) {
             Some(peer) => {
                 peer.is_asked_to_share |= both_ways;
+                peer.is_unwanted = false;
                 if !peer.manual.contains(&endpoint) {
                     peer.manual.push(endpoint);
                 }
@@ -209,6 +210,9 @@ impl Zre {
         let is_it = |p: &Peer| p.id.is_none() && p.key == node_key && p.is_at(&endpoint);
         if let Some(key) = self.peers.key(id) {
             if self.is_heard_as(key, node_key) {
+                if let Some(peer) = self.peers.at_mut(key) {
+                    peer.is_unwanted = false;
+                }
                 self.heard_alive(now, key);
                 self.heard_at(now, key, endpoint);
             }

@@ -107,3 +107,30 @@ fn who_is_told_of_at_an_endpoint_that_a_user_gave_is_not_dialed_twice() {
     bench.introduce(2, peer_addr(2));
     assert!(bench.dialed().is_some());
 }
+
+// protocol.md §1.12
+#[test]
+fn who_is_wanted_no_longer_is_not_dialed_and_who_is_present_stays_until_it_leaves() {
+    let mut bench = Bench::new();
+    let endpoint = format!("tcp://{}", peer_addr(1));
+    bench.zre.connect(bench.now, &endpoint).unwrap();
+    assert_eq!(bench.zre.disconnect(bench.now, &endpoint, None), Ok(true));
+    assert_eq!(bench.zre.disconnect(bench.now, &endpoint, None), Ok(false));
+    while bench.dialed().is_some() {}
+    assert_eq!(bench.failed_dials(1, 60, false), 0);
+    assert!(bench.zre.disconnect(bench.now, "foh", None).is_err());
+
+    // Who is heard by beacons too is dialed as others are; who is met by a HELLO alone is not.
+    let player = bench.meet(2);
+    let endpoint = format!("tcp://{}", player.addr);
+    bench.zre.connect(bench.now, &endpoint).unwrap();
+    assert_eq!(bench.zre.disconnect(bench.now, &endpoint, None), Ok(true));
+    assert_eq!(bench.exits(), []);
+    bench.zre.link_closed(bench.now, player.link);
+    bench
+        .zre
+        .dial_closed(bench.now, player.dial, DialEnd::Closed);
+    assert_eq!(bench.exits().len(), 1);
+    bench.failed_dials(2, 40, false);
+    assert_eq!(bench.failed_dials(2, 60, false), 0);
+}
