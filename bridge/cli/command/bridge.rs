@@ -108,10 +108,16 @@ fn told(status: Status) {
     }
 }
 
-/// `eth0 10.0.0.1, wlan0 192.168.1.4`.
+/// `eth0 10.0.0.1, wlan0 192.168.1.4`. That of IPv6 is named where a link has no other.
 fn listed(networks: &[Network]) -> String {
+    let has_ipv4 = |index| {
+        networks
+            .iter()
+            .any(|it| it.index == index && it.address.is_ipv4())
+    };
     let list = networks
         .iter()
+        .filter(|network| network.address.is_ipv4() || !has_ipv4(network.index))
         .map(|network| format!("{} {}", network.name, network.address));
     match list.collect::<Vec<_>>().join(", ") {
         none if none.is_empty() => String::from("no network"),

@@ -28,7 +28,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use zocp_node::{BeaconMode, FirstUse, KeyError, PublicKey, Security};
+use zocp_node::{BeaconMode, FirstUse, Ipv6, KeyError, PublicKey, Security};
 
 pub use difference::Difference;
 use limits::Bounds;
@@ -80,6 +80,9 @@ pub struct MeshConfig {
     pub interface: Option<Vec<String>>,
     /// How peers are found: "broadcast", "multicast" or "off". Default: "broadcast".
     pub beacon: Option<Beacon>,
+    /// Which families of addresses are used: "auto" for both, "off" for IPv4 alone, "only" for IPv6 alone. Default:
+    /// "auto".
+    pub ipv6: Option<Ipv6Choice>,
     /// The UDP port of the beacons. Default: 5670, on a secure mesh 5669.
     pub port: Option<u16>,
     /// The TCP port for peers, or a range, of which the first that is free is taken. Default: the system chooses.
@@ -145,6 +148,28 @@ pub enum Beacon {
     Multicast,
     /// Not at all: only configured peers, and those that greet.
     Off,
+}
+
+/// Which families of addresses are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ipv6Choice {
+    /// IPv4, and IPv6 where a link has it.
+    Auto,
+    /// IPv4 alone.
+    Off,
+    /// IPv6 alone.
+    Only,
+}
+
+impl From<Ipv6Choice> for Ipv6 {
+    fn from(choice: Ipv6Choice) -> Self {
+        match choice {
+            Ipv6Choice::Auto => Self::Auto,
+            Ipv6Choice::Off => Self::Off,
+            Ipv6Choice::Only => Self::Only,
+        }
+    }
 }
 
 /// What the bridge does; nothing is open any more.
@@ -262,6 +287,7 @@ impl Config {
                 name: self.mesh.name.or(below.mesh.name),
                 interface: self.mesh.interface.or(below.mesh.interface),
                 beacon: self.mesh.beacon.or(below.mesh.beacon),
+                ipv6: self.mesh.ipv6.or(below.mesh.ipv6),
                 port: self.mesh.port.or(below.mesh.port),
                 mailbox_port: self.mesh.mailbox_port.or(below.mesh.mailbox_port),
                 peers: self.mesh.peers.or(below.mesh.peers),
@@ -312,6 +338,12 @@ impl Config {
         node.interfaces = self.mesh.interface.unwrap_or_default();
         node.loopback = self.mesh.loopback.unwrap_or(node.loopback);
         node.beacon = self.mesh.beacon.map_or(node.beacon, BeaconMode::from);
+        node.ipv6 = self.mesh.ipv6.map_or(node.ipv6, Ipv6::from);
+        if node.loopback && node.ipv6 == Ipv6::Only {
+            let reason =
+                "on the loopback alone (mesh.loopback) the mesh is IPv4: leave \"only\" out";
+            return Err(invalid("mesh.ipv6", &reason));
+        }
         node.security = security(
             self.mesh.key.as_deref(),
             self.mesh.trusted,

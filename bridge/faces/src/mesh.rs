@@ -49,7 +49,7 @@ pub(crate) struct Mesh {
     stop: CancellationToken,
 }
 
-/// A network of the mesh.
+/// A network of the mesh with an address of IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Network {
     /// This machine's address there.
@@ -158,10 +158,12 @@ impl Mesh {
         let networks = self.node.networks().await.unwrap_or_default();
         let networks = networks.into_iter().filter(|network| network.up);
         networks
-            .map(|network| Network {
-                address: network.address,
-                prefix: network.prefix,
-                broadcast: network.broadcast,
+            .filter_map(|network| {
+                Some(Network {
+                    address: network.ipv4()?,
+                    prefix: network.prefix,
+                    broadcast: network.broadcast,
+                })
             })
             .collect()
     }

@@ -5,6 +5,7 @@
 //! handshake is over.
 //! Limits: those of the two modules; a handshake ends after [`Limits::handshake_max`](crate::Limits::handshake_max).
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -21,9 +22,28 @@ use crate::handshakes::{HandshakeSlot, HandshakeSlots};
 use crate::log_throttle::LogThrottle;
 use crate::traffic_kinds::Rejection;
 
+/// The sockets at which peers connect: one for each family of addresses, at the same port.
+pub(crate) struct Mailbox {
+    pub(crate) first: TcpListener,
+    pub(crate) second: Option<TcpListener>,
+}
+
+impl Mailbox {
+    /// The next connection. Cancel-safe.
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let Some(second) = &self.second else {
+            return self.first.accept().await;
+        };
+        tokio::select! {
+            accepted = self.first.accept() => accepted,
+            accepted = second.accept() => accepted,
+        }
+    }
+}
+
 /// The state of the accepting task.
 struct Acceptor {
-    mailbox: TcpListener,
+    mailbox: Mailbox,
     context: ConnectionContext,
     slots: HandshakeSlots,
     /// On a secure mesh, where a handshake costs cryptography.
@@ -88,7 +108,7 @@ impl Acceptor {
 
 /// Accepts connections until `connections` is cancelled, and serves each in a task of its own.
 pub(crate) async fn accept(
-    mailbox: TcpListener,
+    mailbox: Mailbox,
     context: ConnectionContext,
     tasks: TaskTracker,
     connections: CancellationToken,

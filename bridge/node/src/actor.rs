@@ -12,7 +12,8 @@
 //! While connections are not read, no peer is taken for silent.
 //! Limits: those of the configuration, each with what happens when it is reached.
 //! Layout: this file has the loop; `mesh.rs` routes the ZRE core, `messages.rs` takes what handles request of it,
-//! `dials.rs` writes, `model.rs` routes the model, `keys.rs` handles the keys of a secure mesh, `counters.rs` counts.
+//! `dials.rs` writes, `model.rs` routes the model, `keys.rs` handles the keys of a secure mesh, `networks.rs`
+//! follows the networks of this machine, `counters.rs` counts.
 
 mod counters;
 mod dials;
@@ -20,6 +21,7 @@ mod keys;
 mod mesh;
 mod messages;
 mod model;
+mod networks;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -27,7 +29,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -37,19 +38,19 @@ use zocp_model::{CallId, Model};
 use zocp_zre::{DialId, IdHash, LinkId, PeerId, Zre};
 
 use self::dials::Dial;
-use crate::acceptor::accept;
+use crate::acceptor::{Mailbox, accept};
 use crate::backlog::Backlog;
-use crate::beacon::{Beacons, Datagram, Failure};
+use crate::beacon::{Beacons, Datagram};
 use crate::call::CallResult;
 use crate::channel::Channels;
 use crate::clock;
 use crate::command::Command;
-use crate::config::Config;
+use crate::config::{Config, Ipv6};
 use crate::connection::{ConnectionContext, Input};
 use crate::credit::SendCredits;
 use crate::event::Event;
 use crate::handshakes::HandshakeSlots;
-use crate::interfaces::{Network, Selection, Watch, choose, describe};
+use crate::interfaces::{Listed, Network, Selection, Watch};
 use crate::log_throttle::{AddressLogThrottle, LogThrottle};
 use crate::traffic::Traffic;
 
@@ -63,6 +64,9 @@ pub(crate) struct Actor {
     selection: Selection,
     /// The networks that carry the mesh.
     networks: Vec<Network>,
+    /// All addresses of this machine.
+    listed: Listed,
+    ipv6: Ipv6,
     context: ConnectionContext,
     tasks: TaskTracker,
     /// Cancelled when the node ends; every connection's token is a child of it.
@@ -113,6 +117,7 @@ pub(crate) struct Parts {
     pub(crate) selection: Selection,
     /// The networks of the selection that exist.
     pub(crate) networks: Vec<Network>,
+    pub(crate) listed: Listed,
     /// For the tasks of connections.
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) credits: Arc<SendCredits>,
@@ -157,6 +162,8 @@ impl Actor {
             beacons: parts.beacons,
             selection: parts.selection,
             networks: parts.networks,
+            listed: parts.listed,
+            ipv6: config.ipv6,
             context,
             tasks: TaskTracker::new(),
             connections: CancellationToken::new(),
@@ -178,7 +185,7 @@ impl Actor {
     }
 
     /// Runs the node until it is told to stop, or all handles and the reader of its events are gone.
-    pub(crate) async fn run(mut self, mailbox: TcpListener, mut watch: Watch, mut queues: Queues) {
+    pub(crate) async fn run(mut self, mailbox: Mailbox, mut watch: Watch, mut queues: Queues) {
         let accept = accept(
             mailbox,
             self.context.clone(),
@@ -294,58 +301,6 @@ impl Actor {
             // The reader is gone; the node goes on without it.
             Err(TrySendError::Closed(_)) => {}
         }
-    }
-
-    async fn follow_networks(&mut self, watch: &Watch) {
-        let all = match watch.networks().await {
-            Ok(all) => all,
-            Err(error) => {
-                warn!(%error, "the list of network interfaces could not be read");
-                return;
-            }
-        };
-        self.learn_own_addresses(&all);
-        let chosen = choose(&all, &self.selection);
-        if chosen == self.networks {
-            return;
-        }
-        self.beacons.follow(&chosen).iter().for_each(Failure::warn);
-        self.networks = chosen;
-        self.report_networks();
-    }
-
-    /// Tells the core this machine's addresses, so that the node never dials itself, whoever names its mailbox.
-    pub(crate) fn learn_own_addresses(&mut self, all: &[Network]) {
-        for network in all {
-            self.zre.own_address(network.address.into());
-        }
-    }
-
-    fn report_networks(&mut self) {
-        let is_usable = self.selection == Selection::Usable;
-        if self.networks.is_empty() {
-            warn!("no usable network at the moment");
-        } else if is_usable && self.networks.iter().all(|network| network.loopback) {
-            warn!("no network but the loopback: only nodes of this machine are met");
-        } else {
-            info!(networks = describe(&self.networks), "the mesh is on these");
-        }
-        // An older choice that was not read yet is out of date.
-        self.events
-            .retain(|event| !matches!(event, Event::Networks(_)));
-        self.events.push(Event::Networks(self.networks.clone()));
-    }
-
-    pub(crate) fn networks(&self) -> Vec<Network> {
-        self.networks.clone()
-    }
-
-    /// Whether a connection came in on a network that carries the mesh. If the user chose none, every network does, also
-    /// one that netlink has not reported yet.
-    fn admits(&self, local: SocketAddr) -> bool {
-        // protocol.md §1.9
-        let chosen = |network: &Network| local.ip() == network.address;
-        !matches!(self.selection, Selection::Named(_)) || self.networks.iter().any(chosen)
     }
 
     /// Says goodbye to the mesh, sends what is queued within [`LINGER`], and closes everything.

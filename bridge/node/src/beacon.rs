@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
@@ -30,6 +30,9 @@ use crate::traffic_kinds::Rejection;
 
 /// The group that pyre uses where there is no broadcast.
 pub(crate) const MULTICAST_GROUP: Ipv4Addr = Ipv4Addr::new(225, 25, 25, 25);
+
+/// All nodes of a link: CZMQ, and so zyre, sends its beacons of IPv6 there.
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 const DATAGRAM_LEN_MAX: usize = 64;
 
@@ -145,8 +148,12 @@ impl Beacons {
 
     /// Sends a beacon on every network.
     pub(crate) fn send(&mut self, octets: &[u8]) {
-        for (network, beacon) in &mut self.sockets {
-            beacon.send(network, octets);
+        // IPv4 first, so that a node of both families is rather met by that, as old ones are.
+        for is_ipv6 in [false, true] {
+            let sockets = self.sockets.iter_mut();
+            for (network, beacon) in sockets.filter(|(it, _)| it.address.is_ipv6() == is_ipv6) {
+                beacon.send(network, octets);
+            }
         }
         self.newest = Some(octets.to_vec());
     }
@@ -158,28 +165,20 @@ impl Beacons {
     }
 
     fn open(&self, network: &Network) -> io::Result<Beacon> {
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        let domain = Domain::for_address(SocketAddr::new(network.address, self.port));
+        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
-        socket.set_broadcast(true)?;
         socket.set_nonblocking(true)?;
         // protocol.md §1.9
         if let Err(error) = socket.bind_device(Some(network.name.as_bytes())) {
             // Old kernels demand a privilege for this; without it beacons of every network are received.
             debug!(interface = network.name, %error, "beacon socket is not bound to its link");
         }
-        socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, self.port).into())?;
-        let group = match (self.mode, network.broadcast) {
-            (BeaconMode::Broadcast, Some(_)) if !network.loopback => None,
-            _ => Some(MULTICAST_GROUP),
+        let to = match network.address {
+            IpAddr::V4(address) => self.aim(&socket, network, address)?,
+            IpAddr::V6(_) => self.aim_ipv6(&socket, network)?,
         };
-        if let Some(group) = group {
-            let link = InterfaceIndexOrAddress::Index(network.index);
-            socket.join_multicast_v4_n(&group, &link)?;
-            socket.set_multicast_if_v4(&network.address)?;
-            socket.set_multicast_loop_v4(true)?;
-        }
-        let to = group.or(network.broadcast).unwrap_or(MULTICAST_GROUP);
         let socket = Arc::new(UdpSocket::from_std(socket.into())?);
         let reader = tokio::spawn(listen(
             Arc::clone(&socket),
@@ -192,10 +191,41 @@ impl Beacons {
         ));
         Ok(Beacon {
             socket,
-            to: SocketAddr::from((to, self.port)),
+            to,
             reader: reader.abort_handle(),
             failed: false,
         })
+    }
+}
+
+impl Beacons {
+    /// Binds a socket of IPv4; returns where it sends to.
+    fn aim(&self, socket: &Socket, network: &Network, own: Ipv4Addr) -> io::Result<SocketAddr> {
+        socket.set_broadcast(true)?;
+        socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, self.port).into())?;
+        let group = match (self.mode, network.broadcast) {
+            (BeaconMode::Broadcast, Some(_)) if !network.loopback => None,
+            _ => Some(MULTICAST_GROUP),
+        };
+        if let Some(group) = group {
+            let link = InterfaceIndexOrAddress::Index(network.index);
+            socket.join_multicast_v4_n(&group, &link)?;
+            socket.set_multicast_if_v4(&own)?;
+            socket.set_multicast_loop_v4(true)?;
+        }
+        let to = group.or(network.broadcast).unwrap_or(MULTICAST_GROUP);
+        Ok(SocketAddr::from((to, self.port)))
+    }
+
+    /// The same of IPv6.
+    fn aim_ipv6(&self, socket: &Socket, network: &Network) -> io::Result<SocketAddr> {
+        // protocol.md §1.13
+        socket.set_only_v6(true)?;
+        socket.bind(&SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, self.port, 0, 0).into())?;
+        socket.join_multicast_v6(&ALL_NODES, network.index)?;
+        socket.set_multicast_if_v6(network.index)?;
+        socket.set_multicast_loop_v6(true)?;
+        Ok(SocketAddrV6::new(ALL_NODES, self.port, 0, network.index).into())
     }
 }
 

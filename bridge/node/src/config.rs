@@ -35,6 +35,8 @@ pub struct Config {
     pub loopback: bool,
     /// How peers find each other.
     pub beacon: BeaconMode,
+    /// Which families of addresses the mesh uses on each link.
+    pub ipv6: Ipv6,
     /// UDP port of the beacons; `None`: 5670, or 5669 on a secure mesh, whose beacons would end old peers.
     pub beacon_port: Option<u16>,
     /// TCP ports for the mailbox, of which the first that is free is taken; `None`: one that the system chooses.
@@ -100,6 +102,13 @@ impl Config {
     #[must_use]
     pub fn with_beacon(mut self, beacon: BeaconMode) -> Self {
         self.beacon = beacon;
+        self
+    }
+
+    /// The same with other families of addresses.
+    #[must_use]
+    pub fn with_ipv6(mut self, ipv6: Ipv6) -> Self {
+        self.ipv6 = ipv6;
         self
     }
 
@@ -218,6 +227,7 @@ impl Default for Config {
             interfaces: Vec::new(),
             loopback: false,
             beacon: BeaconMode::Broadcast,
+            ipv6: Ipv6::Auto,
             beacon_port: None,
             mailbox_ports: None,
             security: None,
@@ -235,6 +245,18 @@ impl Default for Config {
             limits: Limits::default(),
         }
     }
+}
+
+/// Which families of addresses the mesh uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ipv6 {
+    /// IPv4, and IPv6 on each link that has a link-local address of it. Beacons of IPv4 are sent first.
+    #[default]
+    Auto,
+    /// IPv4 alone.
+    Off,
+    /// IPv6 alone.
+    Only,
 }
 
 /// How peers find each other: where beacons are sent, 36/ZRE "Node discovery".

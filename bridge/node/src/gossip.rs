@@ -197,7 +197,7 @@ impl Running {
 async fn keep(server: Endpoint, number: u64, context: Context) {
     let mut reported = false;
     loop {
-        let address = format!("{}:{}", server.host(), server.port());
+        let address = server.to_dial(|_| None);
         let codec = Connection::dealer(b"", limits());
         match open(&address, codec, HANDSHAKE_MAX, context.silence_max).await {
             Ok((stream, codec)) => {

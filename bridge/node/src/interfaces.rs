@@ -1,21 +1,21 @@
 //! Which networks of this machine carry the mesh, and when that changes.
 //!
-//! Model: a [`Network`] is one IPv4 address on one network interface (*link* in netlink); the kernel lists them by
-//! netlink. [`choose`] picks those that the mesh uses; [`Watch`] reports that the list may have changed.
+//! Model: a [`Network`] is one address on one network interface (*link* in netlink): any of IPv4, and the link-local one
+//! of IPv6, from which beacons are sent. An [`OwnAddress`] is any address of this machine. The kernel lists both by
+//! netlink. [`choose`] picks the networks that the mesh uses; [`Watch`] reports that the list may have changed.
+//! Invariants: INTERFACES-1. An address that another machine may turn out to have (tentative) is in no list.
 //! Not here: the beacon sockets made from the choice (`beacon.rs`).
 //! Limits: none of its own; the kernel's list is taken as it is.
-//! Spec: docs/reference/protocol.md §1.9.
+//! Spec: docs/reference/protocol.md §1.9, §1.13.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+mod watch;
 
-use futures_util::{StreamExt, TryStreamExt};
-use rtnetlink::packet_route::address::AddressAttribute;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags};
-use rtnetlink::{MulticastGroup, new_multicast_connection};
-use tokio::sync::mpsc;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// One IPv4 address on one network interface.
+pub(crate) use self::watch::Watch;
+use crate::config::Ipv6;
+
+/// One address on one network interface.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Network {
@@ -23,8 +23,8 @@ pub struct Network {
     pub index: u32,
     /// The link's name, such as `eth0`.
     pub name: String,
-    /// This machine's address there.
-    pub address: Ipv4Addr,
+    /// This machine's address there; of IPv6 the link-local one.
+    pub address: IpAddr,
     /// Length of the network's prefix, in bits.
     pub prefix: u8,
     /// The subnet's broadcast address, where the link has broadcasts.
@@ -36,8 +36,81 @@ pub struct Network {
 }
 
 impl Network {
+    /// Its address of IPv4, if it has one.
+    #[must_use]
+    pub fn ipv4(&self) -> Option<Ipv4Addr> {
+        match self.address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        }
+    }
+
     fn is_named(&self, name: &str) -> bool {
         self.name == name || name.parse() == Ok(self.address)
+    }
+
+    fn is_link_local(&self) -> bool {
+        self.ipv4().is_some_and(|it| it.is_link_local())
+    }
+}
+
+/// An address of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OwnAddress {
+    /// The kernel's number of the link.
+    pub(crate) index: u32,
+    pub(crate) ip: IpAddr,
+    pub(crate) prefix: u8,
+    /// Whether it stays: neither temporary (RFC 8981) nor deprecated (RFC 4862).
+    pub(crate) is_lasting: bool,
+}
+
+/// What the kernel lists.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Listed {
+    /// Those that may carry the mesh.
+    pub(crate) networks: Vec<Network>,
+    pub(crate) addresses: Vec<OwnAddress>,
+}
+
+impl Listed {
+    /// The local address of a connection, as others are told it: another one of the same network, if it is one that does
+    /// not stay.
+    pub(crate) fn to_tell(&self, local: SocketAddr) -> SocketAddr {
+        // protocol.md §1.13
+        let own = self.addresses.iter().find(|it| it.ip == local.ip());
+        let Some(own) = own.filter(|own| !own.is_lasting) else {
+            return local;
+        };
+        let lasting = self.addresses.iter().find(|it| {
+            it.is_lasting && it.index == own.index && is_same_network(it.ip, own.ip, own.prefix)
+        });
+        let mut told = local;
+        if let Some(lasting) = lasting {
+            told.set_ip(lasting.ip);
+        }
+        told
+    }
+
+    /// The link that has an address.
+    pub(crate) fn link_of(&self, local: SocketAddr) -> Option<u32> {
+        match local {
+            SocketAddr::V6(local) if local.scope_id() != 0 => Some(local.scope_id()),
+            _ => {
+                let mut addresses = self.addresses.iter();
+                addresses.find(|it| it.ip == local.ip()).map(|it| it.index)
+            }
+        }
+    }
+}
+
+fn is_same_network(one: IpAddr, other: IpAddr, prefix: u8) -> bool {
+    match (one, other) {
+        (IpAddr::V6(one), IpAddr::V6(other)) => {
+            let differ = u128::from(one) ^ u128::from(other);
+            differ.leading_zeros() >= u32::from(prefix)
+        }
+        _ => false,
     }
 }
 
@@ -52,14 +125,25 @@ pub(crate) enum Selection {
     Loopback,
 }
 
-/// Picks the networks that carry the mesh, in the kernel's order.
+/// Picks the networks that carry the mesh: those of IPv4 first, otherwise in the kernel's order.
 ///
-/// Usable is what is up and not loopback; the loopback counts when there is nothing else. A link-local address
+/// Usable is what is up and not loopback; the loopback counts when there is nothing else. A link-local address of IPv4
 /// counts on a link that has no other: it is all that the devices on that cable have; beside another one it would
 /// be the same network once more. A name from the user counts whatever it names, as long as it is up.
-pub(crate) fn choose(all: &[Network], selection: &Selection) -> Vec<Network> {
+pub(crate) fn choose(all: &[Network], selection: &Selection, ipv6: Ipv6) -> Vec<Network> {
+    let is_of_family = |n: &&Network| match ipv6 {
+        Ipv6::Auto => true,
+        Ipv6::Off => n.address.is_ipv4(),
+        Ipv6::Only => n.address.is_ipv6(),
+    };
     let pick = |wanted: &dyn Fn(&Network) -> bool| -> Vec<Network> {
-        all.iter().filter(|n| n.up && wanted(n)).cloned().collect()
+        let up = all
+            .iter()
+            .filter(is_of_family)
+            .filter(|n| n.up && wanted(n));
+        let mut picked: Vec<Network> = up.cloned().collect();
+        picked.sort_by_key(|network| network.address.is_ipv6());
+        picked
     };
     match selection {
         Selection::Loopback => pick(&|n| n.loopback),
@@ -67,7 +151,8 @@ pub(crate) fn choose(all: &[Network], selection: &Selection) -> Vec<Network> {
         Selection::Usable => {
             let is_twice = |n: &Network| {
                 let others = all.iter().filter(|other| other.index == n.index);
-                n.address.is_link_local() && others.into_iter().any(|o| !o.address.is_link_local())
+                let is_other = |o: &Network| o.address.is_ipv4() && !o.is_link_local();
+                n.is_link_local() && others.into_iter().any(is_other)
             };
             let ranks: [&dyn Fn(&Network) -> bool; 2] =
                 [&|n| !n.loopback && !is_twice(n), &|n| n.loopback];
@@ -93,106 +178,11 @@ pub(crate) fn describe(networks: &[Network]) -> String {
     }
 }
 
-/// The netlink socket, through which the kernel lists links and addresses and reports their changes.
-pub(crate) struct Watch {
-    handle: rtnetlink::Handle,
-    changes: mpsc::Receiver<()>,
-}
-
-impl Watch {
-    /// Opens the netlink socket. Needs no privilege.
-    ///
-    /// # Errors
-    /// Those of the kernel, for instance when a sandbox forbids `AF_NETLINK`.
-    pub(crate) fn open() -> io::Result<Self> {
-        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
-        let (connection, handle, messages) = new_multicast_connection(&groups)?;
-        // Ends by itself when `handle` is dropped.
-        tokio::spawn(connection);
-        let (changed, changes) = mpsc::channel(1);
-        tokio::spawn(async move {
-            let mut messages = messages;
-            // One message in the channel is enough, however much changed since the list was read.
-            while messages.next().await.is_some() && !changed.is_closed() {
-                let _ = changed.try_send(());
-            }
-        });
-        Ok(Self { handle, changes })
-    }
-
-    /// Waits until links or addresses changed. Cancel-safe.
-    pub(crate) async fn changed(&mut self) {
-        if self.changes.recv().await.is_none() {
-            // The netlink socket is closed: the last list stays.
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// All IPv4 addresses of this machine with their links.
-    pub(crate) async fn networks(&self) -> io::Result<Vec<Network>> {
-        let mut links = Vec::new();
-        let mut answers = self.handle.link().get().execute();
-        while let Some(link) = answers.try_next().await.map_err(io::Error::other)? {
-            let name = link.attributes.iter().find_map(|a| match a {
-                LinkAttribute::IfName(name) => Some(name.clone()),
-                _ => None,
-            });
-            links.push((
-                link.header.index,
-                name.unwrap_or_default(),
-                link.header.flags,
-            ));
-        }
-        let mut networks = Vec::new();
-        let mut answers = self.handle.address().get().execute();
-        while let Some(message) = answers.try_next().await.map_err(io::Error::other)? {
-            let index = message.header.index;
-            let Some((_, name, flags)) = links.iter().find(|(i, ..)| *i == index) else {
-                continue;
-            };
-            let mut local = None;
-            let mut broadcast = None;
-            for attribute in &message.attributes {
-                match attribute {
-                    AddressAttribute::Local(IpAddr::V4(address)) => local = Some(*address),
-                    AddressAttribute::Broadcast(address) => broadcast = Some(*address),
-                    _ => {}
-                }
-            }
-            let Some(address) = local else { continue };
-            let prefix = message.header.prefix_len;
-            networks.push(Network {
-                index,
-                name: name.clone(),
-                address,
-                prefix,
-                broadcast: broadcast_of(address, prefix, broadcast, *flags),
-                up: flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::LowerUp),
-                loopback: flags.contains(LinkFlags::Loopback),
-            });
-        }
-        Ok(networks)
-    }
-}
-
-/// The kernel's broadcast address, or the subnet's highest one where nobody set any.
-fn broadcast_of(
-    address: Ipv4Addr,
-    prefix: u8,
-    told: Option<Ipv4Addr>,
-    flags: LinkFlags,
-) -> Option<Ipv4Addr> {
-    if !flags.contains(LinkFlags::Broadcast) {
-        return None;
-    }
-    told.or_else(|| {
-        let hosts = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
-        (prefix < 31).then(|| Ipv4Addr::from(u32::from(address) | hosts))
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use rtnetlink::packet_route::link::LinkFlags;
+
+    use super::watch::broadcast_of;
     use super::*;
 
     fn network(name: &str, address: [u8; 4]) -> Network {
@@ -200,7 +190,7 @@ mod tests {
         Network {
             index: 1,
             name: name.into(),
-            address,
+            address: address.into(),
             prefix: 24,
             broadcast: broadcast_of(address, 24, None, LinkFlags::Broadcast),
             up: true,
@@ -222,7 +212,10 @@ mod tests {
             down,
             network("wlan0", [192, 168, 1, 4]),
         ];
-        assert_eq!(names(&choose(&all, &Selection::Usable)), ["eth0", "wlan0"]);
+        assert_eq!(
+            names(&choose(&all, &Selection::Usable, Ipv6::Auto)),
+            ["eth0", "wlan0"]
+        );
     }
 
     // protocol.md §1.9
@@ -235,13 +228,16 @@ mod tests {
             on(2, network("wlan0", [169, 254, 9, 9])),
             on(3, network("usb0", [169, 254, 1, 1])),
         ];
-        let chosen = choose(&all, &Selection::Usable);
-        let addresses: Vec<Ipv4Addr> = chosen.iter().map(|n| n.address).collect();
+        let chosen = choose(&all, &Selection::Usable, Ipv6::Auto);
+        let addresses: Vec<Ipv4Addr> = chosen.iter().filter_map(Network::ipv4).collect();
         assert_eq!(
             addresses,
             [[10, 0, 0, 1].into(), Ipv4Addr::new(169, 254, 1, 1)]
         );
-        assert_eq!(names(&choose(&all[..1], &Selection::Usable)), ["lo"]);
+        assert_eq!(
+            names(&choose(&all[..1], &Selection::Usable, Ipv6::Auto)),
+            ["lo"]
+        );
     }
 
     #[test]
@@ -251,9 +247,12 @@ mod tests {
             network("eth1", [10, 0, 1, 1]),
         ];
         let named = |n: &str| Selection::Named(vec![n.into()]);
-        assert_eq!(names(&choose(&all, &named("eth1"))), ["eth1"]);
-        assert_eq!(names(&choose(&all, &named("10.0.0.1"))), ["eth0"]);
-        assert!(choose(&all, &named("eth9")).is_empty());
+        assert_eq!(names(&choose(&all, &named("eth1"), Ipv6::Auto)), ["eth1"]);
+        assert_eq!(
+            names(&choose(&all, &named("10.0.0.1"), Ipv6::Auto)),
+            ["eth0"]
+        );
+        assert!(choose(&all, &named("eth9"), Ipv6::Auto).is_empty());
     }
 
     #[test]
@@ -262,5 +261,68 @@ mod tests {
         assert_eq!(of(24), Some([10, 1, 2, 255].into()));
         assert_eq!(of(8), Some([10, 255, 255, 255].into()));
         assert_eq!(of(32), None);
+    }
+
+    fn ipv6(index: u32, name: &str) -> Network {
+        let address = format!("fe80::{index}").parse().unwrap();
+        Network {
+            index,
+            address,
+            prefix: 64,
+            broadcast: None,
+            ..network(name, [0; 4])
+        }
+    }
+
+    // protocol.md §1.13
+    #[test]
+    fn a_link_carries_both_families_and_that_of_old_peers_comes_first() {
+        let all = [
+            ipv6(1, "eth0"),
+            network("eth0", [10, 0, 0, 1]),
+            ipv6(2, "eth1"),
+        ];
+        let chosen = |mode| {
+            let chosen = choose(&all, &Selection::Usable, mode);
+            chosen
+                .iter()
+                .map(|n| n.address.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(chosen(Ipv6::Auto), ["10.0.0.1", "fe80::1", "fe80::2"]);
+        assert_eq!(chosen(Ipv6::Off), ["10.0.0.1"]);
+        assert_eq!(chosen(Ipv6::Only), ["fe80::1", "fe80::2"]);
+    }
+
+    #[test]
+    fn who_connects_from_an_address_that_does_not_stay_tells_one_that_does() {
+        let own = |ip: &str, is_lasting| OwnAddress {
+            index: 2,
+            ip: ip.parse().unwrap(),
+            prefix: 64,
+            is_lasting,
+        };
+        let listed = Listed {
+            networks: Vec::new(),
+            addresses: vec![
+                own("fe80::1", true),
+                own("2001:db8::77", false),
+                own("2001:db8::1", true),
+                own("2001:db9::77", false),
+            ],
+        };
+        let told = |ip: &str| {
+            listed
+                .to_tell(format!("[{ip}]:5").parse().unwrap())
+                .ip()
+                .to_string()
+        };
+        assert_eq!(told("2001:db8::77"), "2001:db8::1");
+        assert_eq!(told("2001:db8::1"), "2001:db8::1");
+        assert_eq!(told("2001:db9::77"), "2001:db9::77");
+        let link = |text: &str| listed.link_of(text.parse().unwrap());
+        assert_eq!(link("[fe80::9%3]:5"), Some(3));
+        assert_eq!(link("[2001:db8::77]:5"), Some(2));
+        assert_eq!(link("10.0.0.1:5"), None);
     }
 }

@@ -102,7 +102,7 @@ pub use channel::{
     Carried, Channel, ChannelError, ChannelRequest, DescriptorKind, HEADER_CHANNEL, LocalEnd,
     LocalKind, PIECE_MAX, Received,
 };
-pub use config::{BeaconMode, Config, Limits};
+pub use config::{BeaconMode, Config, Ipv6, Limits};
 pub use counts::{Counts, Kind, Tally};
 pub use error::{Invalid, NodeError, RemoteError};
 pub use event::Event;

@@ -1,9 +1,12 @@
 //! Starts a node: identity, networks, mailbox, beacons, actor.
 //!
+//! Layout: `startup/mailbox.rs` opens the TCP port.
 //! Not here: what the node does then (`actor.rs`).
 
+mod mailbox;
+
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -17,7 +20,7 @@ use crate::beacon::{Beacons, Datagram, Failure};
 use crate::channel::{Channels, HEADER_CHANNEL};
 use crate::clock;
 use crate::command::COMMANDS_MAX;
-use crate::config::{BeaconMode, Config, ZOCP_GROUP};
+use crate::config::{BeaconMode, Config, Ipv6, ZOCP_GROUP};
 use crate::credit::SendCredits;
 use crate::events::Events;
 use crate::gossip::{self, GossipParts};
@@ -48,7 +51,7 @@ pub enum StartError {
     #[error("the list of network interfaces could not be read (netlink): {0}")]
     Netlink(#[source] io::Error),
     /// None of the interfaces that the user named exists and is up.
-    #[error("no interface {} is up with an IPv4 address; there are: {there}", named.join(" or "))]
+    #[error("no interface {} is up with an address; there are: {there}", named.join(" or "))]
     NoInterface {
         /// The names or addresses that the user gave.
         named: Vec<String>,
@@ -85,11 +88,10 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     let id = fresh_identity()?;
     let seed = u64::from_ne_bytes(random()?);
     let watch = Watch::open().map_err(StartError::Netlink)?;
-    let all = watch.networks().await.map_err(StartError::Netlink)?;
+    let listed = watch.list().await.map_err(StartError::Netlink)?;
     let selection = selection(&config);
-    let networks = chosen(&all, &selection)?;
-    let mailbox = open_mailbox(&config).await?;
-    let port = mailbox.local_addr().map_err(StartError::Mailbox)?.port();
+    let networks = chosen(&listed.networks, &selection, config.ipv6)?;
+    let (mailbox, port) = mailbox::open(&config).await?;
     let (received, datagrams) = mpsc::channel(DATAGRAMS_MAX);
     let hash = IdHash::new(seed);
     let traffic = Arc::new(Traffic::new(hash));
@@ -110,6 +112,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         beacons,
         selection,
         networks,
+        listed,
         inputs,
         credits: Arc::clone(&credits),
         channels: Arc::clone(&channels),
@@ -118,7 +121,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         hash,
     };
     let mut actor = Actor::new(&config, parts);
-    actor.learn_own_addresses(&all);
+    actor.learn_own_addresses();
     for endpoint in &config.peers {
         actor
             .connect(clock::now(), endpoint)
@@ -219,8 +222,8 @@ fn selection(config: &Config) -> Selection {
 }
 
 /// The networks that exist at the start. There may be none, unless the user named some.
-fn chosen(all: &[Network], selection: &Selection) -> Result<Vec<Network>, StartError> {
-    let networks = choose(all, selection);
+fn chosen(all: &[Network], selection: &Selection, ipv6: Ipv6) -> Result<Vec<Network>, StartError> {
+    let networks = choose(all, selection, ipv6);
     match selection {
         Selection::Named(named) if networks.is_empty() => Err(StartError::NoInterface {
             named: named.clone(),
@@ -228,28 +231,6 @@ fn chosen(all: &[Network], selection: &Selection) -> Result<Vec<Network>, StartE
         }),
         _ => Ok(networks),
     }
-}
-
-async fn open_mailbox(config: &Config) -> Result<TcpListener, StartError> {
-    let address = if config.loopback {
-        Ipv4Addr::LOCALHOST
-    } else {
-        Ipv4Addr::UNSPECIFIED
-    };
-    let open = |port| TcpListener::bind(SocketAddrV4::new(address, port));
-    let Some(ports) = config.mailbox_ports else {
-        return open(0).await.map_err(StartError::Mailbox);
-    };
-    let mut tried = ports.iter().peekable();
-    while let Some(port) = tried.next() {
-        match open(port).await {
-            Ok(mailbox) => return Ok(mailbox),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tried.peek().is_some() => {}
-            Err(error) => return Err(StartError::MailboxPorts { ports, error }),
-        }
-    }
-    // Never: there is one at least.
-    Err(StartError::Mailbox(io::ErrorKind::AddrNotAvailable.into()))
 }
 
 /// Opens the beacons of all networks. It is an error if that fails on every one.

@@ -106,9 +106,28 @@ impl Endpoint {
         }
     }
 
-    /// What another host can use of a local address of ours: no zone.
+    /// What another host can use of a local address of ours: no zone. As zyre does, others put theirs in its place.
     pub(crate) fn advertised(local: IpAddr, port: u16) -> Self {
         SocketAddr::new(local, port).into()
+    }
+
+    /// The text to connect to: an address, with the number of its zone, or a name with a port. `index_of` knows the
+    /// number of an interface.
+    #[must_use]
+    pub fn to_dial(&self, index_of: impl FnOnce(&str) -> Option<u32>) -> String {
+        if let Some(address) = self.socket_addr() {
+            return address.to_string();
+        }
+        match &self.host {
+            Host::Addr {
+                ip: IpAddr::V6(ip),
+                zone: Some(zone),
+            } => {
+                let scope = index_of(zone).unwrap_or_default();
+                SocketAddrV6::new(*ip, self.port, 0, scope).to_string()
+            }
+            _ => format!("{}:{}", self.host(), self.port),
+        }
     }
 
     fn with_scope_of(mut self, source: SocketAddr) -> Self {
@@ -258,6 +277,17 @@ mod tests {
             seen.socket_addr(),
             Some(SocketAddrV6::new("fe80::9".parse().unwrap(), 5000, 0, 7).into())
         );
+    }
+
+    #[test]
+    fn an_address_is_dialed_with_the_number_of_its_zone() {
+        let to_dial = |text: &str| parse(text).to_dial(|zone| (zone == "eth0").then_some(3));
+        assert_eq!(to_dial("tcp://10.0.0.1:5"), "10.0.0.1:5");
+        assert_eq!(to_dial("tcp://[2001:db8::1]:5"), "[2001:db8::1]:5");
+        assert_eq!(to_dial("tcp://[fe80::1%eth0]:5"), "[fe80::1%3]:5");
+        assert_eq!(to_dial("tcp://[fe80::1%7]:5"), "[fe80::1%7]:5");
+        assert_eq!(to_dial("tcp://[fe80::1%eth9]:5"), "[fe80::1]:5");
+        assert_eq!(to_dial("tcp://foh:5"), "foh:5");
     }
 
     #[test]

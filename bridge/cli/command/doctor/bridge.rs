@@ -103,7 +103,8 @@ impl Bridge {
     fn network(&self, is_meant: bool) -> Finding {
         let endpoint = &self.endpoint;
         if endpoint.is_empty() {
-            let advice = "no interface is up with an IPv4 address, or none of those that `mesh.interface` names";
+            let advice =
+                "no interface is up with an address, or none of those that `mesh.interface` names";
             return Finding::problem("network", "the mesh is on no network").advice(advice);
         }
         let is_local = endpoint.starts_with("tcp://127.");

@@ -504,6 +504,9 @@ const THEIRS: &str = "theirs";
 fn endpoint(networks: &[Network], port: u16) -> String {
     let outside = networks.iter().find(|network| !network.loopback);
     match outside.or_else(|| networks.first()) {
+        Some(network) if network.address.is_ipv6() => {
+            format!("tcp://[{}%{}]:{port}", network.address, network.name)
+        }
         Some(network) => format!("tcp://{}:{port}", network.address),
         None => String::new(),
     }

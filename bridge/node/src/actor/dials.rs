@@ -56,7 +56,9 @@ impl Actor {
     pub(super) fn dial(&mut self, dial: DialId, endpoint: &Endpoint, key: Option<NodeKey>) {
         let token = self.connections.child_token();
         let identity = self.id.routing_id();
-        let address = format!("{}:{}", endpoint.host(), endpoint.port());
+        let networks = &self.listed.networks;
+        let index_of = |name: &str| Some(networks.iter().find(|it| it.name == name)?.index);
+        let address = endpoint.to_dial(index_of);
         self.tasks.spawn(run_dial(
             dial,
             (address, key),

@@ -99,6 +99,7 @@ impl Actor {
                 outgoing,
             } => {
                 if self.dialed(dial, (local, remote), outgoing) {
+                    let local = self.listed.to_tell(local);
                     self.zre.dial_ready(now, dial, local, remote);
                 }
             }

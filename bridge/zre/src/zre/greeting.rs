@@ -134,7 +134,9 @@ impl Zre {
         let Some(endpoint) = source.endpoint.filter(|it| self.is_free_for(key, it)) else {
             return;
         };
-        let at_source = Endpoint::advertised(source.remote.ip(), endpoint.port());
+        let mut at_source = source.remote;
+        at_source.set_port(endpoint.port());
+        let at_source = Endpoint::from(at_source);
         let limits = self.config.limits;
         if self.is_free_for(key, &at_source)
             && let Some(peer) = self.peers.at_mut(key)

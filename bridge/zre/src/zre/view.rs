@@ -1,5 +1,8 @@
 //! Queries: what the core knows of peers, groups and connections.
 
+use std::time::Instant;
+
+use crate::mailbox::Phase;
 use crate::output::{DialId, Headers};
 use crate::peer::{Peer, Presence, SharedWay, Silence};
 use crate::{Endpoint, GroupName, NodeKey, PeerId};
@@ -79,6 +82,19 @@ impl<'a> PeerView<'a> {
 }
 
 impl Zre {
+    /// When the peer at an endpoint that a user wants is dialed next; `None` while it is dialed or connected, or where
+    /// nobody wants it.
+    #[must_use]
+    pub fn next_dial(&self, endpoint: &str, key: Option<NodeKey>) -> Option<Instant> {
+        let endpoint: Endpoint = endpoint.parse().ok()?;
+        let is_it = |peer: &Peer| peer.key == key && peer.manual.contains(&endpoint);
+        let peer = self.peers.at(self.peers.find(is_it)?)?;
+        match peer.mailbox.phase {
+            Phase::Closed { retry_at, .. } if peer.shared().is_none() => Some(retry_at),
+            _ => None,
+        }
+    }
+
     /// The identity of this node.
     #[must_use]
     pub const fn id(&self) -> PeerId {
