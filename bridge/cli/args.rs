@@ -97,9 +97,14 @@ pub(crate) enum Command {
     /// List the peers that are present
     #[command(after_help = examples::LIST)]
     List,
-    /// List the links: peers of other venues, and peers with which one connection is shared
+    /// List, add and remove links: peers of other venues, and peers with which one connection is shared
+    ///
+    /// Without a command it lists those that are up, with round trip and rates, and those that are down, with the reason.
     #[command(after_help = examples::LINK)]
-    Link,
+    Link {
+        #[command(subcommand)]
+        change: Option<LinkCommand>,
+    },
     /// Show the objects and capabilities of a node, or of all
     #[command(after_help = examples::TREE)]
     Tree {
@@ -303,6 +308,22 @@ pub(crate) enum Command {
         /// Write pages into this directory instead, one of the whole and one for each command
         #[arg(long, value_name = "DIRECTORY")]
         directory: Option<PathBuf>,
+    },
+}
+
+/// What changes links.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LinkCommand {
+    /// Add a link from now on, and trust its key
+    Add {
+        /// The bridge of the other venue and its key, tcp://HOST:PORT|KEY
+        to: String,
+    },
+    /// Remove a link that was added, and trust its key no longer
+    Remove {
+        /// The link, tcp://HOST:PORT or with its key
+        #[arg(add = ArgValueCandidates::new(complete::links))]
+        to: String,
     },
 }
 

@@ -28,6 +28,7 @@ use crate::{
     client::Client,
     exit::Failure,
     keys,
+    links::removable,
     methods::names,
     scene::Scenes,
     streams::streams_of,
@@ -213,6 +214,11 @@ pub(crate) fn services() -> Vec<CompletionCandidate> {
 /// The fingerprints that the bridge knows.
 pub(crate) fn fingerprints() -> Vec<CompletionCandidate> {
     ask(async |client, _| keys::fingerprints(&client).await)
+}
+
+/// Links that were added by command, without their keys.
+pub(crate) fn links() -> Vec<CompletionCandidate> {
+    ask(async |client, _| removable(&client).await)
 }
 
 /// The scenes of this user; they need no bridge.

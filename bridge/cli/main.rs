@@ -10,6 +10,7 @@
 //! - [`args`], [`exit`], [`output`]: in and out
 //! - [`client`]: the bridge and its nodes as a client finds them; [`view`]: what it found; [`wiring`]: wires;
 //!   [`listener`]: signals that a command waits for
+//! - [`links`]: the links that the bridge dials
 //! - [`scene`]: files with values and wires
 //! - [`streams`]: the streams of nodes
 //! - [`value`]: D-Bus values as text and JSON, and back; [`near`]: names that may have been meant
@@ -22,6 +23,7 @@ mod command;
 mod complete;
 mod exit;
 mod keys;
+mod links;
 mod listener;
 mod methods;
 mod near;
@@ -40,7 +42,7 @@ use tracing_subscriber::EnvFilter;
 use zocp_client::value;
 
 use crate::{
-    args::{Args, Command, Common},
+    args::{Args, Command, Common, LinkCommand},
     exit::Failure,
     output::{OneLine, Output},
 };
@@ -75,7 +77,13 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Bridge(args) => Box::pin(command::bridge::run(args, bus)).await,
         Command::Demo => command::demo::run(bus).await,
         Command::List => command::list::run(&output, bus).await,
-        Command::Link => command::link::run(&output, bus).await,
+        Command::Link { change } => match change {
+            None => command::link::run(&output, bus).await,
+            Some(LinkCommand::Add { to }) => command::link::change::add(&output, bus, &to).await,
+            Some(LinkCommand::Remove { to }) => {
+                command::link::change::remove(&output, bus, &to).await
+            }
+        },
         Command::Tree { node } => command::tree::run(&output, bus, node.as_deref()).await,
         Command::Get { node, name } => {
             command::get::run(&output, bus, &node, name.as_deref()).await

@@ -11,8 +11,8 @@ pub mod errors;
 pub mod proxies;
 
 pub use proxies::{
-    BridgeProxy, ExporterProxy, LocalProxy, MonitorProxy, ObjectProxy, PeerProxy, StatisticsProxy,
-    TrustProxy, ViewProxy, ViewsProxy, WireProxy,
+    BridgeProxy, ExporterProxy, LinksProxy, LocalProxy, MonitorProxy, ObjectProxy, PeerProxy,
+    StatisticsProxy, TrustProxy, ViewProxy, ViewsProxy, WireProxy,
 };
 
 /// The bus name of the bridge.
@@ -49,6 +49,8 @@ pub const CALLER_PATH: &str = "/org/z25/Zocp1/Caller";
 pub const IMPORT_INTERFACE: &str = "org.z25.Zocp1.Import1";
 /// The object with [`IMPORT_INTERFACE`], on the connection of each such service.
 pub const IMPORT_PATH: &str = "/org/z25/Zocp1/Import";
+/// The links to bridges of other venues.
+pub const LINKS_INTERFACE: &str = "org.z25.Zocp1.Links";
 /// The bridge as a node: what programs publish.
 pub const LOCAL_INTERFACE: &str = "org.z25.Zocp1.Local";
 /// What happens, told live to those who watch.
@@ -84,6 +86,8 @@ pub const EXPORTER_XML: &str = include_str!("../org.z25.Zocp1.Exporter.xml");
 pub const CALLER_XML: &str = include_str!("../org.z25.Zocp1.Caller.xml");
 /// The documentation of [`IMPORT_INTERFACE`].
 pub const IMPORT_XML: &str = include_str!("../org.z25.Zocp1.Import1.xml");
+/// The documented introspection data of [`LINKS_INTERFACE`].
+pub const LINKS_XML: &str = include_str!("../org.z25.Zocp1.Links.xml");
 /// The documented introspection data of [`LOCAL_INTERFACE`].
 pub const LOCAL_XML: &str = include_str!("../org.z25.Zocp1.Local.xml");
 /// The documented introspection data of [`MONITOR_INTERFACE`].

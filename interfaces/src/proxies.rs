@@ -238,6 +238,23 @@ pub trait Object {
     fn data(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
 }
 
+/// The links to bridges of other venues: `org.z25.Zocp1.Links`.
+#[proxy(
+    interface = "org.z25.Zocp1.Links",
+    default_service = "org.z25.Zocp1",
+    default_path = "/org/z25/Zocp1"
+)]
+pub trait Links {
+    /// Adds a link, `tcp://HOST:PORT|KEY`; whether that is kept.
+    #[zbus(allow_interactive_auth)]
+    fn add(&self, to: &str) -> zbus::Result<bool>;
+    /// Removes one that was added; whether that is kept.
+    #[zbus(allow_interactive_auth)]
+    fn remove(&self, to: &str) -> zbus::Result<bool>;
+    /// All links that this bridge dials, and how each is.
+    fn list(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
+}
+
 /// Whose keys are trusted on a secure mesh: `org.z25.Zocp1.Trust`.
 #[proxy(
     interface = "org.z25.Zocp1.Trust",

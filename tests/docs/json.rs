@@ -94,7 +94,11 @@ async fn of_trust(lab: &Lab) -> Vec<(&'static str, String)> {
         let made: Value = serde_json::from_str(&made.run().await).expect("JSON");
         keys.push(made["key"].as_str().expect("a key").to_owned());
     }
-    let config = format!("[mesh]\nkey = '{}'\n", lab.path("ours"));
+    let config = format!(
+        "[venue]\nname = 'here'\n[mesh]\nkey = '{}'\n",
+        lab.path("ours")
+    );
+    let link = format!("tcp://10.99.0.99:5671|{}", keys[1]);
     let config = lab.file("secure.toml", config);
     let host = lab.host("stage").await;
     let bridge = Bridge::start(ZOCP, &host, "stage", &["--config", &config]).await;
@@ -103,6 +107,9 @@ async fn of_trust(lab: &Lab) -> Vec<(&'static str, String)> {
         ("trust WHO", &["trust", &keys[1], "--yes"][..]),
         ("trust", &["trust"]),
         ("distrust", &["distrust", &keys[1]]),
+        ("link add", &["link", "add", &link]),
+        ("link", &["link"]),
+        ("link remove", &["link", "remove", &link]),
     ] {
         let zocp = Cmd::new(ZOCP).arg("--json").args(args).on(&bridge.bus);
         seen.push((definition, zocp.run().await));

@@ -13,7 +13,8 @@ pub(super) const LIST: &str = "Examples:
   zocp list --json";
 pub(super) const LINK: &str = "Examples:
   zocp link
-  zocp link --json";
+  zocp link add \"$(cat north.link)\"        # tcp://HOST:PORT|KEY
+  zocp link remove tcp://203.0.113.7:5671";
 pub(super) const TREE: &str = "Examples:
   zocp tree
   zocp tree lamp";

@@ -32,6 +32,9 @@ pub(crate) struct ExportArgs {
     /// Only this peer, by name, UUID or key (key:…); every peer by default
     #[arg(long, value_name = "PEER", add = ArgValueCandidates::new(complete::nodes))]
     pub(crate) peer: Vec<String>,
+    /// Only peers of this venue, or of every venue (*); those of the own one by default
+    #[arg(long, value_name = "VENUE")]
+    pub(crate) venue: Vec<String>,
 }
 
 impl ExportArgs {
@@ -51,6 +54,9 @@ impl ExportArgs {
         }
         if !self.peer.is_empty() {
             rules.insert("peers", list(&self.peer));
+        }
+        if !self.venue.is_empty() {
+            rules.insert("venues", list(&self.venue));
         }
         rules
     }

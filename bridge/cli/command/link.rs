@@ -1,8 +1,11 @@
-//! `zocp link`: the peers of other venues, and those with which one connection is shared.
+//! `zocp link`: the peers of other venues, those with which one connection is shared, and links that are down.
 //!
 //! Model: the bridge says which those are. How long an answer takes is measured by one PING each, and the rate from the
 //! counters of the bridge, which are read twice.
 //! Limits: [`SAMPLE_TIME`] between the two readings; a PING is answered by the bridge in its own time.
+//! Layout: `change` has the commands that change them.
+
+pub(crate) mod change;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -13,6 +16,7 @@ use zocp_interfaces::{PEERS_PATH, PeerProxy, StatisticsProxy};
 use crate::{
     client::Client,
     exit::Failure,
+    links::{WantedView, wanted},
     output::{Output, printable, table},
     view::PeerView,
 };
@@ -29,17 +33,31 @@ pub(crate) async fn run(output: &Output, bus: Option<String>) -> Result<(), Fail
     let client = Client::open(bus.as_deref()).await?;
     let mut links = client.peers().await?;
     links.retain(|peer| !peer.venue.is_empty() || matches!(peer.way.as_str(), "ours" | "theirs"));
-    if links.is_empty() {
-        eprintln!("zocp: no link is up; see `zocp list` for the peers that are present");
+    let wanted = wanted(&client).await?;
+    let down = wanted.iter().filter(|link| link.peer.is_none());
+    let down: Vec<&WantedView> = down.collect();
+    if links.is_empty() && down.is_empty() {
+        eprintln!(
+            "zocp: there is no link; `zocp link add` adds one, `zocp list` shows the peers that are present"
+        );
     }
     let measured = join_all(links.iter().map(|peer| measure(&client, peer))).await;
     let rows = links.iter().zip(&measured);
     if output.json {
-        let list: Vec<Value> = rows.map(|(peer, it)| to_json(peer, it)).collect();
+        let of = |peer: &PeerView| {
+            wanted
+                .iter()
+                .find(|it| it.peer.as_ref() == Some(&peer.uuid))
+        };
+        let list = rows.map(|(peer, it)| to_json(peer, it, of(peer)));
+        let list: Vec<Value> = list.chain(down.iter().map(|it| down_to_json(it))).collect();
         return Ok(output.value(&Value::from(list))?);
     }
     let rows: Vec<Vec<String>> = rows.map(|(peer, it)| row(peer, it)).collect();
     for cells in table(&rows) {
+        output.line(&cells.join("  "))?;
+    }
+    for cells in table(&down.iter().map(|it| down_row(it)).collect::<Vec<_>>()) {
         output.line(&cells.join("  "))?;
     }
     Ok(())
@@ -76,7 +94,7 @@ async fn counted(client: &Client, path: &str) -> zbus::Result<(u64, u64)> {
     ))
 }
 
-fn to_json(peer: &PeerView, it: &Measured) -> Value {
+fn to_json(peer: &PeerView, it: &Measured, wanted: Option<&WantedView>) -> Value {
     json!({
         "name": peer.name,
         "venue": peer.venue,
@@ -86,7 +104,64 @@ fn to_json(peer: &PeerView, it: &Measured) -> Value {
         "round_trip": it.round_trip,
         "received": it.rates.0,
         "sent": it.rates.1,
+        "to": wanted.map(|wanted| &wanted.to),
+        "source": wanted.map(|wanted| &wanted.source),
+        "since": wanted.and_then(|wanted| wanted.since),
+        "why": null,
+        "next": null,
     })
+}
+
+fn down_to_json(link: &WantedView) -> Value {
+    json!({
+        "name": null,
+        "venue": null,
+        "state": "down",
+        "way": null,
+        "endpoint": link.endpoint(),
+        "round_trip": null,
+        "received": 0,
+        "sent": 0,
+        "to": link.to,
+        "source": link.source,
+        "since": link.since,
+        "why": link.why,
+        "next": link.next,
+    })
+}
+
+/// Endpoint, state, since when, why, when it is tried again.
+fn down_row(link: &WantedView) -> Vec<String> {
+    let since = link
+        .since
+        .map_or_else(String::new, |it| format!("for {}", lasting(it)));
+    let next = match link.next {
+        Some(next) => format!("next attempt in {}", lasting(next)),
+        None => String::from("trying now"),
+    };
+    // Without a time nobody tries.
+    let next = if link.since.is_some() {
+        next
+    } else {
+        String::new()
+    };
+    vec![
+        printable(link.endpoint()),
+        String::from("down"),
+        since,
+        printable(link.why.as_deref().unwrap_or_default()),
+        next,
+    ]
+}
+
+/// `0.4 s`, `12 s`, `3 min`, `5 h`.
+fn lasting(seconds: f64) -> String {
+    match seconds {
+        few if few < 10.0 => format!("{few:.1} s"),
+        some if some < 120.0 => format!("{some:.0} s"),
+        many if many < 7200.0 => format!("{:.0} min", many / 60.0),
+        long => format!("{:.0} h", long / 3600.0),
+    }
 }
 
 /// Name, state, who opened the connection, endpoint, round trip, rates.
@@ -114,3 +189,26 @@ fn row(peer: &PeerView, it: &Measured) -> Vec<String> {
 
 /// Long enough for a rate, short enough to wait for.
 const SAMPLE_TIME: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_is_down_says_for_how_long_why_and_when_it_is_tried_again() {
+        let link = WantedView {
+            to: "tcp://203.0.113.7:5671|KEY".to_owned(),
+            source: "hand".to_owned(),
+            peer: None,
+            why: Some("Connection refused".to_owned()),
+            since: Some(130.0),
+            next: Some(0.42),
+        };
+        let row = down_row(&link).join("  ");
+        let expected =
+            "tcp://203.0.113.7:5671  down  for 2 min  Connection refused  next attempt in 0.4 s";
+        assert_eq!(row, expected);
+        assert_eq!(lasting(12.3), "12 s");
+        assert_eq!(lasting(7300.0), "2 h");
+    }
+}

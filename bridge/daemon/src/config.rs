@@ -34,6 +34,7 @@ pub use difference::Difference;
 use limits::Bounds;
 pub use limits::LimitsConfig;
 pub use services::{ExportConfig, ImportConfig, ImportNameConfig};
+pub(crate) use venue::{LINKS_MAX, checked_link};
 pub use venue::{LinkConfig, VenueConfig};
 
 use crate::local;

@@ -25,6 +25,7 @@
 
 pub mod config;
 pub mod hub;
+pub mod links;
 pub mod local;
 pub mod mirror;
 pub mod monitor;

@@ -23,6 +23,7 @@ use zocp_node::{Event, Events, Network, Node, PeerId, StartError};
 use crate::{
     config::{Reload, Settings},
     hub::{Hub, HubError, HubParts},
+    links::{Links, LoadedLinks},
     mirror::Mirrors,
     statistics::{self, Statistics},
     trust::{LoadedTrust, Trust},
@@ -144,8 +145,9 @@ struct Bridge<T> {
 impl<T: FnMut(Status)> Bridge<T> {
     async fn start(bus: &Bus, settings: Settings, tell: T) -> Result<Self, RunError> {
         let mut settings = settings;
-        let opened = LoadedTrust::new(&settings.state, settings.node.security.as_mut());
-        let fixed = settings.node.peers.clone();
+        let mut opened = LoadedTrust::new(&settings.state, settings.node.security.as_mut());
+        let linked = LoadedLinks::new(&settings.state, &mut settings.node, opened.as_mut());
+        let (fixed, venue) = (settings.node.peers.clone(), settings.node.venue.clone());
         let (node, events) = Node::start(settings.node).await?;
         let networks = node.networks().await.map_err(|_| RunError::MeshEnded)?;
         let site = BusContext::new(bus.address(), limits_of(bus.kind()));
@@ -159,6 +161,8 @@ impl<T: FnMut(Status)> Bridge<T> {
         tasks.spawn(following);
         // A reload waits for it where events are read.
         let trust = Trust::start(&tasks, node.for_reader(), opened, saving.clone());
+        let pair = (node.clone(), trust.clone());
+        let links = Links::start(&tasks, pair, linked, saving.clone());
         let views = Views::start(
             &tasks,
             &site,
@@ -180,6 +184,8 @@ impl<T: FnMut(Status)> Bridge<T> {
             metrics: services.metrics(),
             wires: wires.clone(),
             trust: trust.clone(),
+            links,
+            venue,
             views: views.clone(),
             limits: settings.local,
             state: settings.state,

@@ -53,6 +53,7 @@ use crate::handshakes::HandshakeSlots;
 use crate::interfaces::{Listed, Network, Selection, Watch};
 use crate::log_throttle::{AddressLogThrottle, LogThrottle};
 use crate::traffic::Traffic;
+use crate::wanted_links::WantedLinks;
 
 /// All state of a node.
 pub(crate) struct Actor {
@@ -85,6 +86,7 @@ pub(crate) struct Actor {
     events: Vec<Event>,
     backlog: Backlog,
     handshakes: HandshakeSlots,
+    wanted_links: WantedLinks,
     /// Limits how often it is logged that there are too many connections.
     refusals_log: LogThrottle,
     call_max: Duration,
@@ -179,6 +181,7 @@ impl Actor {
             events: Vec::new(),
             backlog: Backlog::default(),
             handshakes: HandshakeSlots::new(&config.limits),
+            wanted_links: WantedLinks::default(),
             refusals_log: LogThrottle::default(),
             call_max: config.limits.call_max,
         }

@@ -96,6 +96,7 @@ mod trace;
 mod traffic;
 mod traffic_kinds;
 mod venue;
+mod wanted_links;
 
 pub use call::{Call, CallResult};
 pub use channel::{
@@ -118,6 +119,7 @@ pub use tickets::{TICKET_TIME_MAX, Ticket};
 pub use traffic::{PeerTraffic, Traffic};
 pub use traffic_kinds::{BeaconKind, Departure, Rejection, Verb};
 pub use venue::{VENUE_LEN_MAX, VenueError, check_venue};
+pub use wanted_links::LinkState;
 
 pub use bytes::Bytes;
 pub use zocp_model::{

@@ -7,6 +7,7 @@
 //! Spec: docs/reference/configuration.md, "`[venue]`", "`[[link]]`"
 
 use serde::Deserialize;
+use zocp_node::PublicKey;
 
 use super::{ConfigError, checked_endpoint, invalid};
 
@@ -54,24 +55,32 @@ pub(super) fn apply(
         return Err(invalid("link", &reason));
     };
     for link in links {
-        let endpoint = checked_endpoint("link", link.to)?;
-        let key = endpoint
-            .split_once('|')
-            .and_then(|(_, key)| key.parse().ok());
-        let Some(key) = key else {
-            let reason = format!("\"{endpoint}\" has no key: write tcp://HOST:PORT|KEY");
-            return Err(invalid("link", &reason));
-        };
+        let key = checked_link(&link.to)?;
         if !security.trusted.contains(&key) {
             security.trusted.push(key);
         }
-        node.links.push(endpoint);
+        node.links.push(link.to);
     }
     Ok(())
 }
 
+/// The key of a link, if its text is one.
+///
+/// # Errors
+/// It is none; the error says what it should be.
+pub(crate) fn checked_link(to: &str) -> Result<PublicKey, ConfigError> {
+    let endpoint = checked_endpoint("link", to.to_owned())?;
+    let key = endpoint
+        .split_once('|')
+        .and_then(|(_, key)| key.parse().ok());
+    key.ok_or_else(|| {
+        let reason = format!("\"{endpoint}\" has no key: write tcp://HOST:PORT|KEY");
+        invalid("link", &reason)
+    })
+}
+
 /// Links of one bridge.
-const LINKS_MAX: usize = 64;
+pub(crate) const LINKS_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {

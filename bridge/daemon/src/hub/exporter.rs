@@ -14,7 +14,11 @@ use zocp_relay::export::{Exporter, Learned};
 use crate::config::ExportConfig;
 
 /// Answers the calls of the interface.
-pub(super) struct ExporterHandler(pub(super) Exporter);
+pub(super) struct ExporterHandler {
+    pub(super) exporter: Exporter,
+    /// The venue of the bridge.
+    pub(super) venue: Option<String>,
+}
 
 impl InterfaceHandler for ExporterHandler {
     fn call(&self, call: CallRequest) -> BoxFuture<'_, Answer> {
@@ -26,15 +30,18 @@ impl ExporterHandler {
     fn answer(&self, call: &CallRequest) -> Answer {
         match &*call.member {
             "Export" => {
-                let rule = export_rule(call.text(0)?.to_owned(), call.arguments.get(1))?;
-                self.0.export(call.program()?, rule)?;
+                let venue = self.venue.as_deref();
+                let rule = export_rule(call.text(0)?.to_owned(), call.arguments.get(1), venue)?;
+                self.exporter.export(call.program()?, rule)?;
                 Ok(Vec::new())
             }
             "Unexport" => {
-                self.0.unexport(call.program()?, call.text(0)?)?;
+                self.exporter.unexport(call.program()?, call.text(0)?)?;
                 Ok(Vec::new())
             }
-            "Learned" => Ok(learned(self.0.learned(call.program()?, call.text(0)?)?)),
+            "Learned" => Ok(learned(
+                self.exporter.learned(call.program()?, call.text(0)?)?,
+            )),
             _ => Err(unknown_method(call)),
         }
     }
@@ -62,7 +69,11 @@ fn learned(learned: Learned) -> Vec<Variant<'static>> {
 }
 
 /// The rule that a program wants to add.
-fn export_rule(service: String, rules: Option<&Variant<'_>>) -> Result<ExportRule, Refusal> {
+fn export_rule(
+    service: String,
+    rules: Option<&Variant<'_>>,
+    venue: Option<&str>,
+) -> Result<ExportRule, Refusal> {
     let Some(Variant::Dict(rules)) = rules else {
         return Err(undeclared(1));
     };
@@ -83,13 +94,14 @@ fn export_rule(service: String, rules: Option<&Variant<'_>>) -> Result<ExportRul
             ("learn", Variant::Bool(learn)) => export.learn = *learn,
             ("timeout", Variant::F64(timeout)) => export.timeout = Some(*timeout),
             ("peers", value) => export.peers = texts(key, value)?,
+            ("venues", value) => export.venues = Some(texts(key, value)?),
             (key, _) => {
                 let text = format!("\"{key}\" is not an export option, or has the wrong type");
                 return Err(Refusal::InvalidArgs(text));
             }
         }
     }
-    let rule = export.check(None);
+    let rule = export.check(venue);
     rule.map_err(|error| Refusal::InvalidArgs(error.to_string()))
 }
 

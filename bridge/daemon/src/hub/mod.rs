@@ -25,10 +25,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::Variant;
 use zocp_interfaces::{
     BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, BRIDGE_XML, EXPORTER_INTERFACE, EXPORTER_XML,
-    LOCAL_INTERFACE, LOCAL_PATH, LOCAL_XML, METHODS_INTERFACE, MONITOR_INTERFACE, MONITOR_XML,
-    PEER_INTERFACE, PEER_XML, PEERS_PATH, STATISTICS_INTERFACE, STATISTICS_XML, STREAMS_INTERFACE,
-    TRUST_INTERFACE, TRUST_XML, VIEW_INTERFACE, VIEW_XML, VIEWS_INTERFACE, VIEWS_XML,
-    WIRE_INTERFACE,
+    LINKS_INTERFACE, LINKS_XML, LOCAL_INTERFACE, LOCAL_PATH, LOCAL_XML, METHODS_INTERFACE,
+    MONITOR_INTERFACE, MONITOR_XML, PEER_INTERFACE, PEER_XML, PEERS_PATH, STATISTICS_INTERFACE,
+    STATISTICS_XML, STREAMS_INTERFACE, TRUST_INTERFACE, TRUST_XML, VIEW_INTERFACE, VIEW_XML,
+    VIEWS_INTERFACE, VIEWS_XML, WIRE_INTERFACE,
 };
 use zocp_node::{Event, Network, Node, PeerId, PeerInfo, PublicKey, SharedWay};
 
@@ -36,6 +36,7 @@ use self::{
     bridge::BridgeHandler, exporter::ExporterHandler, handler::HubHandler, peer::PeerHandler,
 };
 use crate::{
+    links::Links,
     local::{self, Local, LocalOptions},
     monitor::Monitor,
     statistics::Statistics,
@@ -91,6 +92,10 @@ pub struct HubParts {
     pub wires: Wires,
     /// Whose keys are trusted.
     pub trust: Trust,
+    /// The links to other venues.
+    pub links: Links,
+    /// The venue of the bridge.
+    pub venue: Option<String>,
     /// Buses of their own.
     pub views: Views,
     /// How much they may publish.
@@ -102,6 +107,9 @@ pub struct HubParts {
 }
 
 #[cfg(test)]
+use crate::links::LoadedLinks;
+
+#[cfg(test)]
 impl HubParts {
     /// What most tests need: nothing is kept, limits are the customary ones.
     pub(crate) fn plain(
@@ -111,6 +119,11 @@ impl HubParts {
         wires: &Wires,
         site: &BusContext,
     ) -> Self {
+        let tasks = TaskTracker::new();
+        let trust = Trust::start(&tasks, node.clone(), None, CancellationToken::new());
+        let mut config = zocp_node::Config::default();
+        let links = LoadedLinks::new(&StateDir::none(), &mut config, None);
+        let pair = (node.clone(), trust.clone());
         Self {
             node: node.clone(),
             directory: directory.clone(),
@@ -118,12 +131,9 @@ impl HubParts {
             programs: services.programs(),
             metrics: services.metrics(),
             wires: wires.clone(),
-            trust: Trust::start(
-                &TaskTracker::new(),
-                node.clone(),
-                None,
-                CancellationToken::new(),
-            ),
+            links: Links::start(&tasks, pair, links, CancellationToken::new()),
+            trust,
+            venue: None,
             views: Views::start(
                 &TaskTracker::new(),
                 site,
@@ -169,12 +179,15 @@ impl Hub {
         monitor.attach(&node, tasks);
         let trusting = declared(TRUST_XML, TRUST_INTERFACE)?;
         let trusting = parts.trust.describe(trusting)?;
+        let linking = declared(LINKS_XML, LINKS_INTERFACE)?;
         let viewing = declared(VIEWS_XML, VIEWS_INTERFACE)?;
         let view = declared(VIEW_XML, VIEW_INTERFACE)?;
         let bridge = bridge(&node, node.groups().await.unwrap_or_default())?;
         table.with(|objects| {
             objects.add_manager(BRIDGE_PATH)?;
-            let interfaces = [bridge, exports, counted, watching, trusting, viewing];
+            let interfaces = [
+                bridge, exports, counted, watching, trusting, linking, viewing,
+            ];
             objects.insert(BRIDGE_PATH, interfaces)
         })?;
         parts.wires.show_on(&table);
@@ -208,7 +221,14 @@ impl Hub {
                 directory: directory.clone(),
             },
         );
-        interfaces.register(EXPORTER_INTERFACE, ExporterHandler(exporter));
+        interfaces.register(
+            EXPORTER_INTERFACE,
+            ExporterHandler {
+                exporter,
+                venue: parts.venue,
+            },
+        );
+        interfaces.register(LINKS_INTERFACE, parts.links);
         interfaces.register(WIRE_INTERFACE, parts.wires);
         interfaces.register(MONITOR_INTERFACE, monitor.clone());
         interfaces.register(TRUST_INTERFACE, parts.trust.clone());

@@ -12,6 +12,7 @@
 //! Spec: docs/reference/dbus.md, "Trust"; docs/reference/protocol.md §8.
 
 mod document;
+mod links;
 mod requests;
 mod store;
 #[cfg(test)]

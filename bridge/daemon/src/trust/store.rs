@@ -22,6 +22,8 @@ pub(super) struct TrustStore {
 #[derive(Debug, Default)]
 struct Entry {
     configured: bool,
+    /// Whether there is a link to its node that was added by command.
+    linked: bool,
     hand: Option<Override>,
     on_first_use: bool,
     /// The name that its node had last.
@@ -39,6 +41,7 @@ enum Override {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Configuration,
+    Link,
     Override,
     FirstUse,
 }
@@ -47,6 +50,7 @@ impl Source {
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Configuration => "configuration",
+            Self::Link => "link",
             Self::Override => "hand",
             Self::FirstUse => "first-use",
         }
@@ -77,13 +81,14 @@ impl Entry {
         match self.hand {
             Some(Override::Distrusted) => None,
             _ if self.configured => Some(Source::Configuration),
+            _ if self.linked => Some(Source::Link),
             Some(Override::Trusted) => Some(Source::Override),
             None => self.on_first_use.then_some(Source::FirstUse),
         }
     }
 
     fn says_nothing(&self) -> bool {
-        !self.configured && self.hand.is_none() && !self.on_first_use
+        !self.configured && !self.linked && self.hand.is_none() && !self.on_first_use
     }
 }
 
@@ -167,6 +172,27 @@ impl TrustStore {
         entry.hand = Some(Override::Distrusted);
         entry.on_first_use = false;
         Ok(())
+    }
+
+    /// There is a link to the node with this key.
+    pub(super) fn link(&mut self, key: PublicKey) {
+        self.entry(key).linked = true;
+    }
+
+    /// There is none any more. Returns whether the key is not trusted any more by that.
+    pub(super) fn unlink(&mut self, key: PublicKey) -> bool {
+        let entry = self.entry(key);
+        let was_trusted = entry.source().is_some();
+        entry.linked = false;
+        let is_trusted = entry.source().is_some();
+        self.entries.retain(|_, entry| !entry.says_nothing());
+        was_trusted && !is_trusted
+    }
+
+    /// Whether a key was distrusted by command.
+    pub(super) fn is_distrusted(&self, key: PublicKey) -> bool {
+        let entry = self.entries.get(&key);
+        entry.is_some_and(|entry| entry.hand == Some(Override::Distrusted))
     }
 
     /// A key was trusted on first use.
@@ -278,6 +304,23 @@ mod tests {
         assert_eq!(turned.trusted, [key(4)]);
         assert_eq!(turned.distrusted, [key(1)]);
         assert_eq!(source_of(&trusted, key(3)), Some(Source::FirstUse));
+    }
+
+    #[test]
+    fn the_key_of_a_link_is_trusted_as_long_as_the_link_is_there() {
+        let mut trusted = TrustStore::new(Keys::default(), &[key(1)]);
+        for number in [1, 2, 3] {
+            trusted.link(key(number));
+        }
+        trusted.trust(key(3)).unwrap();
+        assert_eq!(source_of(&trusted, key(1)), Some(Source::Configuration));
+        assert_eq!(source_of(&trusted, key(2)), Some(Source::Link));
+        assert_eq!(trusted.configure(&[]), Changed::default());
+        assert!(trusted.unlink(key(2)) && !trusted.unlink(key(3)));
+        assert_eq!(source_of(&trusted, key(3)), Some(Source::Override));
+        trusted.distrust(key(1)).unwrap();
+        assert!(trusted.is_distrusted(key(1)) && !trusted.unlink(key(1)));
+        assert_eq!(trusted.kept().by_hand, [key(3)]);
     }
 
     #[test]

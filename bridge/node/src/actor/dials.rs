@@ -20,6 +20,7 @@ use zocp_zre::{DialEnd, DialId, Endpoint, LinkId, NodeKey};
 
 use super::{Actor, Link, LinkWay};
 use crate::connection::{Outgoing, run_dial};
+use crate::security::public_key;
 
 /// One connection that this node opened.
 pub(super) struct Dial {
@@ -30,14 +31,17 @@ pub(super) struct Dial {
     pub(super) ends: Option<(SocketAddr, SocketAddr)>,
     /// Whether to close it when everything is written.
     closing: bool,
+    /// The key that the peer must prove, on a secure mesh.
+    key: Option<NodeKey>,
     /// The connection of the peer that it goes over, if it is not one of its own.
     over: Option<LinkId>,
 }
 
 impl Dial {
-    fn new(token: CancellationToken, over: Option<LinkId>) -> Self {
+    fn new(token: CancellationToken, key: Option<NodeKey>, over: Option<LinkId>) -> Self {
         Self {
             token,
+            key,
             outgoing: None,
             ends: None,
             closing: false,
@@ -66,7 +70,7 @@ impl Actor {
             self.context.clone(),
             token.clone(),
         ));
-        self.dials.insert(dial, Dial::new(token, None));
+        self.dials.insert(dial, Dial::new(token, key, None));
     }
 
     /// Has the task of a link give its writing half to the actor.
@@ -80,7 +84,7 @@ impl Actor {
             // If the task has ended, its report is on the way.
             let _ = turn.send(dial);
         }
-        self.dials.insert(dial, Dial::new(token, Some(link)));
+        self.dials.insert(dial, Dial::new(token, None, Some(link)));
     }
 
     /// A link is closed, and the dial that went over it.
@@ -115,6 +119,9 @@ impl Actor {
         };
         debug!(?dial, why, "our connection to a peer is closed");
         state.token.cancel();
+        if let Some(key) = state.key.and_then(public_key) {
+            self.wanted_links.failed(key, why);
+        }
         match state.over {
             None => self.zre.dial_closed(now, dial, end),
             Some(link) => {

@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::security::{Stranger, node_key, public_key, split_endpoint};
 use crate::trace::TraceEvent;
 use crate::traffic_kinds::Rejection;
+use crate::wanted_links::{Entry, LinkState};
 
 impl Actor {
     /// Decides about a peer that proved its key.
@@ -81,7 +82,46 @@ impl Actor {
         let key: PublicKey = key.unwrap_or_default().parse().map_err(Invalid::Key)?;
         self.zre.trust(node_key(key));
         let met = self.zre.connect_both_ways(now, endpoint, node_key(key));
-        met.map_err(|error| Invalid::Connect(error).into())
+        met.map_err(Invalid::Connect)?;
+        let peer = self.linked(key);
+        self.wanted_links.add(now, text, key, peer);
+        Ok(())
+    }
+
+    /// Takes back what [`Self::link`] took, and closes the connection. The key stays trusted.
+    pub(crate) fn unlink(&mut self, now: Instant, text: &str) -> Result<bool, NodeError> {
+        self.only_secure()?;
+        let (endpoint, key) = split_endpoint(text);
+        let key: PublicKey = key.unwrap_or_default().parse().map_err(Invalid::Key)?;
+        let left = self.zre.disconnect_both_ways(now, endpoint, node_key(key));
+        let was_wanted = left.map_err(Invalid::Connect)?;
+        self.wanted_links.remove(text);
+        Ok(was_wanted)
+    }
+
+    /// The links that a user wants.
+    pub(crate) fn links(&self, now: Instant) -> Vec<LinkState> {
+        let state = |entry: &Entry| {
+            let (endpoint, _) = split_endpoint(&entry.to);
+            let next = self.zre.next_dial(endpoint, Some(node_key(entry.key)));
+            LinkState {
+                to: entry.to.clone(),
+                peer: entry.peer,
+                since: now.saturating_duration_since(entry.since),
+                why: entry.why.clone(),
+                next: next
+                    .filter(|_| entry.peer.is_none())
+                    .map(|next| next.saturating_duration_since(now)),
+            }
+        };
+        self.wanted_links.iter().map(state).collect()
+    }
+
+    /// The present peer that has a key.
+    fn linked(&self, key: PublicKey) -> Option<PeerId> {
+        let mut peers = self.zre.peers();
+        let peer = peers.find(|peer| peer.key() == Some(node_key(key)));
+        peer.map(|peer| peer.id())
     }
 
     /// A gossip says which peer is at an endpoint.

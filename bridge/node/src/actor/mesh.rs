@@ -219,6 +219,7 @@ impl Actor {
                         name: info.name.clone(),
                         endpoint: info.endpoint.clone(),
                     });
+                    self.wanted_links.entered(now, info.key, peer);
                     self.events.push(Event::Entered(info));
                     self.model.peer_entered(now, node_id(peer), kind);
                 }
@@ -226,6 +227,7 @@ impl Actor {
             Zre::Exited { peer, name, reason } => {
                 info!(peer = %peer.short(), name = &*name, ?reason, "exited");
                 self.traffic.exit(peer, reason);
+                self.wanted_links.exited(now, peer, reason);
                 self.traffic
                     .trace_hook()
                     .record(|| TraceEvent::Exited { peer, reason });

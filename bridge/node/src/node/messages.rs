@@ -11,6 +11,7 @@ use crate::command::Command;
 use crate::error::{Invalid, NodeError};
 use crate::interfaces::Network;
 use crate::peer::PeerInfo;
+use crate::wanted_links::LinkState;
 
 /// # Peers and messages
 ///
@@ -142,6 +143,25 @@ impl Node {
         let endpoint = endpoint.to_owned();
         self.request(move |actor, now| actor.link(now, &endpoint))
             .await?
+    }
+
+    /// Takes back a [`link`](Self::link) and closes its connection. Its key stays trusted. Returns `false` if nobody asked
+    /// for it.
+    ///
+    /// # Errors
+    /// As [`link`](Self::link).
+    pub async fn unlink(&self, endpoint: &str) -> Result<bool, NodeError> {
+        let endpoint = endpoint.to_owned();
+        self.request(move |actor, now| actor.unlink(now, &endpoint))
+            .await?
+    }
+
+    /// The state of all links, in the order in which they were asked for.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn links(&self) -> Result<Vec<LinkState>, NodeError> {
+        self.request(|actor, now| actor.links(now)).await
     }
 
     /// The peers that are present.
