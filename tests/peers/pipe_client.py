@@ -93,6 +93,22 @@ def files():
         assert hashlib.sha256(file.read()).hexdigest() == wanted
 
 
+def numbers():
+    """Whether the descriptors themselves come, in calls, in replies, and files."""
+    reader, writer = os.pipe()
+    file = os.open(sys.argv[0], os.O_RDONLY)
+    ours = [os.fstat(fd).st_ino for fd in (reader, file)]
+    theirs = [pipes.Number(dbus.types.UnixFd(fd)) for fd in (reader, file)]
+    for fd in (reader, writer, file):
+        os.close(fd)
+    fd, number = pipes.Numbered()
+    fd = fd.take()
+    ours.append(os.fstat(fd).st_ino)
+    os.close(fd)
+    theirs.append(number)
+    print(*("itself" if our == their else "another" for our, their in zip(ours, theirs)), flush=True)
+
+
 def lent():
     class Taker(dbus.service.Object):
         @dbus.service.method("org.example.Taker", "h", "s")
@@ -135,6 +151,8 @@ elif what == "refused":
             print(error.get_dbus_name(), error.get_dbus_message(), flush=True)
 elif what == "files":
     files()
+elif what == "numbers":
+    numbers()
 elif what == "lent":
     lent()
 elif what == "hold":

@@ -55,6 +55,21 @@ class Pipes(dbus.service.Object):
         os.close(reader)
         return fd, digest.hexdigest()
 
+    @dbus.service.method(INTERFACE, "h", "t")
+    def Number(self, fd):
+        """What tells the file of a descriptor from others."""
+        with os.fdopen(fd.take(), "rb") as file:
+            return os.fstat(file.fileno()).st_ino
+
+    @dbus.service.method(INTERFACE, "", "ht")
+    def Numbered(self):
+        """The writing end of a pipe, and its number."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        number, fd = os.fstat(writer).st_ino, dbus.types.UnixFd(writer)
+        os.close(writer)
+        return fd, number
+
     @dbus.service.method(INTERFACE, "h", "")
     def Echo(self, fd):
         """Sends back what comes, packet by packet, until the end."""

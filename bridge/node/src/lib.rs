@@ -55,7 +55,7 @@
 //! keys of a secure mesh, `actor::model` routes the outputs of the model, `actor::counters` counts. `acceptor` and
 //! `connection` read TCP, `beacon` sends and receives UDP, `interfaces` chooses networks. `handshakes`,
 //! `handshake_limiter`, `quota` and `credit` bound what peers may cost. `tickets` and `channel` are pipes beside the
-//! messages. `venue` names the peers of other sites. `traffic` counts, `trace` shows messages to one
+//! messages, `handover` passes descriptors between nodes of one machine. `venue` names the peers of other sites. `traffic` counts, `trace` shows messages to one
 //! observer. `config`, `node`, `event` and `error` are what programs see.
 //!
 //! Not here: D-Bus.
@@ -76,6 +76,7 @@ mod error;
 mod event;
 mod events;
 mod gossip;
+mod handover;
 mod handshake_limiter;
 mod handshakes;
 mod interfaces;
@@ -108,8 +109,9 @@ pub use counts::{Counts, Kind, Tally};
 pub use error::{Invalid, NodeError, RemoteError};
 pub use event::Event;
 pub use events::Events;
+pub use handover::{HEADER_LOCAL, Handover, LocalName};
 pub use interfaces::Network;
-pub use node::{Node, OfferedChannel};
+pub use node::{Node, OfferedChannel, Redeemed};
 pub use peer::PeerInfo;
 pub use ports::{Ports, PortsError};
 pub use security::{Security, Stranger};

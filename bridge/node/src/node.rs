@@ -2,7 +2,7 @@
 //!
 //! Model: [`Node`] is cheap to clone and sends commands to the one actor that owns all state. This file has the handle
 //! itself; what it can ask for is in `node/`: `messages` (peers, groups, whispers), `trust` (keys), `remote` (trees of
-//! other nodes), `channels` (pipes), `local` (this node's own tree) and `plumbing` (what only the bridge needs).
+//! other nodes), `channels` (pipes), `handovers` (descriptors on one machine), `local` (this node's own tree) and `plumbing` (what only the bridge needs).
 //! Invariants: NODE-1. A command that makes events (it changes this node's tree, emits, or sets a value) goes through
 //! the queue `commands`, from which the actor takes nothing while too many events wait for their reader. All others go
 //! through `requests`, from which it always takes. NODE-2. So the reader of the events may wait for the result of a
@@ -11,6 +11,7 @@
 //! Not here: how much waits for one peer (`credit.rs`).
 
 mod channels;
+mod handovers;
 mod local;
 mod messages;
 mod plumbing;
@@ -23,7 +24,7 @@ use std::time::Instant;
 use zocp_zmtp::PublicKey;
 use zocp_zre::PeerId;
 
-pub use self::channels::OfferedChannel;
+pub use self::channels::{OfferedChannel, Redeemed};
 use crate::actor::Actor;
 use crate::command::run_on;
 use crate::config::Config;

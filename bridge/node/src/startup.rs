@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use zocp_model::{Follow, Model, NodeId};
 use zocp_zre::{Endpoint, GroupName, HEADER_BRIDGE, IdHash, PeerId, Times, Zre};
 
@@ -24,6 +25,7 @@ use crate::config::{BeaconMode, Config, Ipv6, ZOCP_GROUP};
 use crate::credit::SendCredits;
 use crate::events::Events;
 use crate::gossip::{self, GossipParts};
+use crate::handover::{HEADER_LOCAL, HandoverServer, LocalName, serve};
 use crate::interfaces::{Network, Selection, Watch, choose, describe};
 use crate::ports::Ports;
 use crate::security::{HEADER_KEY, Security};
@@ -96,7 +98,9 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     let hash = IdHash::new(seed);
     let traffic = Arc::new(Traffic::new(hash));
     let beacons = open_beacons(&config, &networks, received, &traffic)?;
-    let zre = Zre::new(clock::now(), zre_config(&config, id, port, seed)?);
+    let handovers = open_handovers(&config)?;
+    let local = handovers.as_ref().map(|it| it.name);
+    let zre = Zre::new(clock::now(), zre_config(&config, (id, port), local, seed)?);
     let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
     let (requests, request_queue) = mpsc::channel(COMMANDS_MAX);
     let (inputs, input_queue) = mpsc::channel(INPUTS_MAX);
@@ -143,6 +147,9 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     tokio::spawn(actor.run(mailbox, watch, queues));
     if let Some(gossip) = gossip {
         tokio::spawn(gossip::run(gossip));
+    }
+    if let Some(server) = handovers {
+        tokio::spawn(serve(server, channels.tickets.clone(), stop.clone()));
     }
     let shared = Shared {
         id,
@@ -269,10 +276,22 @@ fn model(config: &Config, id: PeerId) -> Model {
     Model::new(me, config.limits.model.clone()).with_follow(follow)
 }
 
+/// Where nodes of this machine pass descriptors; `None` if there can be no such socket, and then they are relayed.
+fn open_handovers(config: &Config) -> Result<Option<HandoverServer>, StartError> {
+    if !config.extended {
+        return Ok(None);
+    }
+    let opened = HandoverServer::open(LocalName::new(random()?));
+    let failed = |error: &io::Error| {
+        warn!(%error, "no socket for descriptors of this machine: they are relayed");
+    };
+    Ok(opened.inspect_err(failed).ok())
+}
+
 fn zre_config(
     config: &Config,
-    id: PeerId,
-    port: u16,
+    (id, port): (PeerId, u16),
+    local: Option<LocalName>,
     seed: u64,
 ) -> Result<zocp_zre::Config, StartError> {
     // protocol.md §4.1, §6.1
@@ -281,6 +300,10 @@ fn zre_config(
         headers.push((String::from(HEADER_BRIDGE), String::from("1")));
         // protocol.md §9.1
         headers.push((String::from(HEADER_CHANNEL), String::from("1")));
+    }
+    if let Some(local) = local {
+        // protocol.md §9.10
+        headers.push((String::from(HEADER_LOCAL), local.to_string()));
     }
     if let Some(venue) = &config.venue {
         check_venue(venue)

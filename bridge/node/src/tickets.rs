@@ -5,7 +5,8 @@
 //! it, the [claim](Tickets::redeem).
 //! Invariants: TICKET-1. A ticket is redeemed at most once, and not later than the time that was set when it was issued.
 //! TICKET-2. On a secure mesh only a connection that proved the key of the ticket's peer redeems it. TICKET-3. When a
-//! peer leaves, none of its tickets can be redeemed any more.
+//! peer leaves, none of its tickets can be redeemed any more. TICKET-4. Only a ticket that was issued for it is redeemed
+//! by a process of this machine (`handover`), which proves no key: that it knows the ticket shows that it is the peer.
 //! Limits: [`TICKETS_PER_PEER_MAX`] for each peer that are not redeemed; a further one is not issued (`Busy`).
 //! Spec: docs/reference/protocol.md §9.2
 
@@ -14,7 +15,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use zocp_zmtp::{Connection, PublicKey};
 use zocp_zre::PeerId;
@@ -41,16 +42,28 @@ struct Issued<T> {
 
 /// A connection that showed a ticket.
 #[derive(Debug)]
-pub(crate) struct Arrival {
-    pub(crate) stream: TcpStream,
-    /// Its handshake is complete.
-    pub(crate) codec: Connection,
+pub(crate) enum Arrival {
+    /// One that is to be a channel, whose handshake is complete.
+    Connection {
+        stream: TcpStream,
+        codec: Box<Connection>,
+    },
+    /// One of this machine, which waits for a descriptor or has one.
+    Here(UnixStream),
+}
+
+/// What a ticket is a claim to.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    to: oneshot::Sender<Arrival>,
+    /// Whether a process of this machine may take or give a descriptor instead of opening a channel.
+    here: bool,
 }
 
 /// The tickets of this node, shared by the tasks of connections and the handles.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TicketTable {
-    tickets: Arc<Mutex<Tickets<oneshot::Sender<Arrival>>>>,
+    tickets: Arc<Mutex<Tickets<Claim>>>,
 }
 
 impl Ticket {
@@ -143,6 +156,19 @@ impl<T> Tickets<T> {
         self.issued.remove(&ticket).map(|it| it.claim)
     }
 
+    /// Takes the claim of a ticket for a process of this machine, if it is one that such a process may have.
+    pub fn redeem_here(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        is_for_it: impl FnOnce(&T) -> bool,
+    ) -> Option<T> {
+        let issued = self.issued.get(&ticket);
+        let is_good = issued.is_some_and(|it| it.until > now && is_for_it(&it.claim));
+        let issued = is_good.then(|| self.issued.remove(&ticket));
+        issued.flatten().map(|it| it.claim)
+    }
+
     /// Withdraws a ticket that nobody is to redeem any more.
     pub fn withdraw(&mut self, ticket: Ticket) {
         self.issued.remove(&ticket);
@@ -158,15 +184,26 @@ impl<T> Tickets<T> {
     }
 }
 
+impl Claim {
+    /// Gives the connection to whoever issued the ticket.
+    pub(crate) fn hand_over(self, socket: UnixStream) {
+        // Whoever waited for it may be gone.
+        let _ = self.to.send(Arrival::Here(socket));
+    }
+}
+
 impl TicketTable {
-    /// Issues a ticket that is good for this long; the receiver gets the connection that shows it.
+    /// Issues a ticket that is good for this long; the receiver gets the connection that shows it. `here`: it may be one
+    /// of this machine.
     pub(crate) fn issue(
         &self,
         ticket: Ticket,
         to: (PeerId, Option<PublicKey>),
         time_max: Duration,
+        here: bool,
     ) -> Option<oneshot::Receiver<Arrival>> {
-        let (claim, arrived) = oneshot::channel();
+        let (sender, arrived) = oneshot::channel();
+        let claim = Claim { to: sender, here };
         let now = clock::now();
         self.with(|tickets| tickets.issue((now, now + time_max), ticket, to, claim))
             .then_some(arrived)
@@ -180,7 +217,12 @@ impl TicketTable {
     /// Gives a connection to whoever waits for it; `false` if nobody does.
     pub(crate) fn arrive(&self, ticket: Ticket, key: Option<PublicKey>, arrival: Arrival) -> bool {
         let claim = self.with(|tickets| tickets.redeem(clock::now(), ticket, key));
-        claim.is_some_and(|claim| claim.send(arrival).is_ok())
+        claim.is_some_and(|claim| claim.to.send(arrival).is_ok())
+    }
+
+    /// The claim of a ticket that a process of this machine shows.
+    pub(crate) fn redeem_here(&self, ticket: Ticket) -> Option<Claim> {
+        self.with(|tickets| tickets.redeem_here(clock::now(), ticket, |claim| claim.here))
     }
 
     /// Withdraws a ticket.
@@ -193,7 +235,7 @@ impl TicketTable {
         self.with(|tickets| tickets.forget(peer));
     }
 
-    fn with<R>(&self, work: impl FnOnce(&mut Tickets<oneshot::Sender<Arrival>>) -> R) -> R {
+    fn with<R>(&self, work: impl FnOnce(&mut Tickets<Claim>) -> R) -> R {
         // Whole between two calls.
         work(&mut self.tickets.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -262,6 +304,18 @@ mod tests {
         assert_eq!(tickets.redeem(now, FIRST, key(2)), None);
         assert_eq!(tickets.redeem(now, FIRST, None), None);
         assert_eq!(tickets.redeem(now, FIRST, key(1)), Some(()));
+    }
+
+    #[test]
+    fn a_ticket_is_good_on_this_machine_if_it_was_issued_for_that() {
+        let (mut tickets, now) = (Tickets::default(), clock::now());
+        assert!(tickets.issue(for_request(now), FIRST, (LAMP, key(1)), "claim"));
+        assert_eq!(tickets.redeem_here(now, FIRST, |_| false), None);
+        let late = now + TICKET_TIME_MAX;
+        assert_eq!(tickets.redeem_here(late, FIRST, |_| true), None);
+        assert_eq!(tickets.redeem_here(now, FIRST, |_| true), Some("claim"));
+        assert_eq!(tickets.redeem_here(now, FIRST, |_| true), None);
+        assert_eq!(tickets.redeem(now, FIRST, key(1)), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who a peer is.
 
-use zocp_node::{PeerId, PeerInfo, PublicKey};
+use zocp_node::{LocalName, PeerId, PeerInfo, PublicKey};
 use zocp_policy::Who;
 
 /// A peer that speaks our additions. It stays the same from its arrival to its leaving.
@@ -15,6 +15,8 @@ pub(crate) struct Remote {
     pub(crate) key: Option<PublicKey>,
     /// Whether it knows channels, and so descriptors.
     pub(crate) channels: bool,
+    /// Whether it says that it is on this machine: then descriptors may pass themselves.
+    pub(crate) is_here: bool,
 }
 
 impl Remote {
@@ -26,6 +28,7 @@ impl Remote {
             venue: info.venue.clone(),
             key: info.key,
             channels: info.channels,
+            is_here: info.channels && LocalName::of(info).is_some(),
         }
     }
 

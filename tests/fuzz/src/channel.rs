@@ -1,7 +1,8 @@
 //! Channels: requests for them, their tickets, and what is sent in them.
 //!
-//! Input: a request of the wire, or operations on tickets and on the two ends of a channel.
-//! Holds: a request that is read is written, and read again as the same. A ticket is redeemed at most once, by its key,
+//! Input: a request of the wire, a name of a node of this machine, or operations on tickets and on the two ends of a
+//! channel.
+//! Holds: a request that is read is written, and read again as the same, and so is a name. A ticket is redeemed at most once, by its key,
 //! and not after its time. The pieces of a channel arrive in order, END behind all of them, whatever is sent the other
 //! way.
 
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Arbitrary, Unstructured};
 use zocp_node::plumbing::{Tickets, WireRequest};
-use zocp_node::{PeerId, TICKET_TIME_MAX, Ticket};
+use zocp_node::{LocalName, PeerId, TICKET_TIME_MAX, Ticket};
 use zocp_zmtp::{Connection, Event, Limits};
 
 #[derive(Debug, Arbitrary)]
@@ -27,6 +28,7 @@ enum Operation {
 
 /// Runs the target.
 pub fn run(data: &[u8]) {
+    name(data);
     if data.first() == Some(&b'{') {
         return request(data);
     }
@@ -45,6 +47,13 @@ pub fn run(data: &[u8]) {
         }
     }
     ends.finish();
+}
+
+fn name(data: &[u8]) {
+    let text = std::str::from_utf8(data).unwrap_or_default();
+    if let Some(name) = LocalName::parse(text) {
+        assert!(name.to_string().eq_ignore_ascii_case(text));
+    }
 }
 
 fn request(data: &[u8]) {

@@ -2,7 +2,8 @@
 //!
 //! Model: [`acquire`] opens a stream of a peer for a program of this bus, by the first way that leads there; [`offers`]
 //! answers peers that ask for streams of this node. The bridge keeps nothing of a direct or a multicast socket. A relayed
-//! stream is a channel that is carried to a socket pair; it is over when either end is closed.
+//! stream is a channel that is carried to a socket pair; it is over when either end is closed. A peer of this machine
+//! passes the socket that it connected.
 //! Invariants: STREAMS-1. The bridge's own copy of what it hands over is closed when the answer is sent, or is not: so a
 //! holder that is gone, before or after, closes the stream.
 //! Limits: those of channels (`zocp_node`); [`sockets`].
@@ -13,6 +14,7 @@ pub(crate) mod offers;
 mod sockets;
 mod ways;
 
+use std::io;
 use std::os::fd::OwnedFd;
 
 use futures_util::{FutureExt, future::BoxFuture};
@@ -21,7 +23,10 @@ use zocp_dbus::{errors::Refusal, message::Text, server::ObjectTable};
 use zocp_interfaces::STREAMS_INTERFACE;
 use zocp_mapping::types;
 use zocp_node::model::stream::{Direction, Stream};
-use zocp_node::{CapPath, Carried, LocalEnd, Node, ObjectPath, PeerId, Value};
+use zocp_node::{
+    CapPath, Carried, Channel, DescriptorKind, LocalEnd, LocalName, Node, ObjectPath, PeerId,
+    Redeemed, Value,
+};
 
 pub(crate) use self::ways::Way;
 use self::ways::{Attempt, Reach, plan};
@@ -130,13 +135,15 @@ pub(crate) async fn acquire(
         address: address.ok().map(|it: std::net::SocketAddrV4| *it.ip()),
         is_secure: info.is_secure(),
         channels: info.channels,
+        is_here: LocalName::of(&info).is_some(),
     };
     let mut failure = None;
     for attempt in plan(&wanted.stream, wanted.way, reach)? {
         match open(node, peer, attempt, &wanted, reach).await {
-            Ok((fd, over)) => {
-                let info = described(&wanted.stream, attempt);
-                return Ok(Acquired { fd, info, over });
+            Ok(opened) => return Ok(opened),
+            // A peer that does not pass a socket may relay.
+            Err(Failure::Node(error)) if attempt == Attempt::Passed => {
+                failure = Some(io::Error::other(error));
             }
             // The relay is tried last, and its errors have names.
             Err(Failure::Node(error)) => return Err(refusal(error, name, &what)),
@@ -149,16 +156,14 @@ pub(crate) async fn acquire(
 
 enum Failure {
     Node(zocp_node::NodeError),
-    Socket(std::io::Error),
+    Socket(io::Error),
 }
 
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
         Self::Socket(error)
     }
 }
-
-type Opened = (OwnedFd, Option<BoxFuture<'static, Option<Carried>>>);
 
 async fn open(
     node: &Node,
@@ -166,24 +171,62 @@ async fn open(
     attempt: Attempt,
     wanted: &Wanted,
     reach: Reach,
-) -> Result<Opened, Failure> {
+) -> Result<Acquired, Failure> {
     let direction = wanted.direction;
-    match attempt {
-        Attempt::Tcp(address) => Ok((sockets::tcp(address).await?, None)),
-        Attempt::Udp(address) => Ok((sockets::udp(address, direction)?, None)),
-        Attempt::Group(group) => {
-            let socket = sockets::group(group, direction, reach.address)?;
-            Ok((socket, None))
-        }
+    let fd = match attempt {
+        Attempt::Tcp(address) => sockets::tcp(address).await?,
+        Attempt::Udp(address) => sockets::udp(address, direction)?,
+        Attempt::Group(group) => sockets::group(group, direction, reach.address)?,
+        Attempt::Passed => return passed(node, peer, wanted).await,
         Attempt::Relay => {
             let purpose = offers::purpose(&wanted.path, direction);
             let channel = node.request_channel(peer, purpose).await;
-            let channel = channel.map_err(Failure::Node)?;
-            let (local, fd) = LocalEnd::pair(wanted.stream.framing.has_packets())?;
-            let over = node.carry(channel, local)?;
-            Ok((fd, Some(over.boxed())))
+            return relayed(node, channel.map_err(Failure::Node)?, &wanted.stream);
         }
-    }
+    };
+    let info = described(&wanted.stream, attempt);
+    Ok(Acquired {
+        fd,
+        info,
+        over: None,
+    })
+}
+
+/// A socket that a peer of this machine has connected; or a channel, if it does not pass one.
+async fn passed(node: &Node, peer: PeerId, wanted: &Wanted) -> Result<Acquired, Failure> {
+    let purpose = offers::purpose(&wanted.path, wanted.direction);
+    let redeemed = node.request_stream(peer, purpose).await;
+    let fd = match redeemed.map_err(Failure::Node)? {
+        Redeemed::Handover(handover) => handover.take().await?,
+        Redeemed::Channel(_) if wanted.way.is_some() => {
+            return Err(io::Error::other("the peer passes no socket").into());
+        }
+        Redeemed::Channel(channel) => return relayed(node, *channel, &wanted.stream),
+    };
+    let has_packets = match DescriptorKind::of(&fd)? {
+        DescriptorKind::StreamSocket => false,
+        DescriptorKind::PacketSocket => true,
+        other => {
+            let text = format!("the peer passed {} and no socket", other.name());
+            return Err(io::Error::other(text).into());
+        }
+    };
+    Ok(Acquired {
+        fd,
+        info: told(&wanted.stream, has_packets, Way::Direct),
+        over: None,
+    })
+}
+
+fn relayed(node: &Node, channel: Channel, stream: &Stream) -> Result<Acquired, Failure> {
+    let has_packets = stream.framing.has_packets();
+    let (local, fd) = LocalEnd::pair(has_packets)?;
+    let over = node.carry(channel, local)?;
+    Ok(Acquired {
+        fd,
+        info: told(stream, has_packets, Way::Relay),
+        over: Some(over.boxed()),
+    })
 }
 
 /// Tells the bus that a relayed stream is over.
@@ -207,7 +250,7 @@ fn described(stream: &Stream, attempt: Attempt) -> Variant<'static> {
     let is_packet = match attempt {
         Attempt::Tcp(_) => false,
         Attempt::Udp(_) | Attempt::Group(_) => true,
-        Attempt::Relay => stream.framing.has_packets(),
+        Attempt::Passed | Attempt::Relay => stream.framing.has_packets(),
     };
     told(stream, is_packet, attempt.way())
 }

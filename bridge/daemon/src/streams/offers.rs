@@ -1,7 +1,9 @@
 //! Streams that programs of this bus offer, and peers that ask for them.
 //!
 //! Model: an [`Offer`] is where a stream is: endpoints at which a program of this machine listens, or a descriptor that a
-//! program gave. [`serve`] answers one request of a peer: it opens the stream, then the channel, and connects the two.
+//! program gave. [`serve`] answers one request of a peer: it opens the stream, then the channel, and connects the two. To
+//! a peer of this machine it passes the socket that it connected; a descriptor that a program gave is always relayed,
+//! since nobody could see when its holder closes it.
 //! Invariants: STREAMOFFER-1. A descriptor has one holder at a time; it is free again when the channel of its holder is
 //! over, however that came. STREAMOFFER-2. What the program itself does with its descriptor is not changed: it is not
 //! shut down, and
@@ -111,17 +113,19 @@ impl OfferedDescriptor {
     }
 }
 
+/// A stream that is open for a peer.
+enum Opened {
+    /// A socket of its own, and whether packets have their lengths in it if it is one of octets.
+    Socket(OwnedFd, Framing),
+    Held(LocalEnd, Hold),
+}
+
 impl Offer {
-    async fn open(&self, direction: Direction) -> Result<(LocalEnd, Option<Hold>), Refusal> {
+    async fn open(&self, direction: Direction) -> Result<Opened, Refusal> {
         match self {
             Self::Endpoints { endpoints, framing } => {
                 let (fd, _) = connect(endpoints, *framing, direction).await?;
-                let local = match framing.has_packets() {
-                    true => LocalEnd::packets(fd),
-                    false => LocalEnd::socket(fd),
-                };
-                let failed = |error: io::Error| Refusal::Failed(error.to_string());
-                Ok((local.map_err(failed)?, None))
+                Ok(Opened::Socket(fd, *framing))
             }
             Self::Descriptor(offered) => {
                 if offered.is_held.swap(true, Ordering::AcqRel) {
@@ -129,12 +133,15 @@ impl Offer {
                     return Err(Refusal::Busy(text.to_owned()));
                 }
                 let hold = Hold(offered.clone());
-                let opened = offered.open();
-                let local = opened.map_err(|error| Refusal::Failed(error.to_string()))?;
-                Ok((local, Some(hold)))
+                let local = offered.open().map_err(failed)?;
+                Ok(Opened::Held(local, hold))
             }
         }
     }
+}
+
+fn failed(error: io::Error) -> Refusal {
+    Refusal::Failed(error.to_string())
 }
 
 /// A socket that is connected to the first endpoint of this machine that answers, and whether it has packets.
@@ -189,13 +196,26 @@ pub(crate) async fn serve(
         Some((offer, direction)) => offer.open(*direction).await,
         None => Err(Refusal::NotSupported("there is no such stream".to_owned())),
     };
-    let (local, hold) = match opened {
+    let opened = match opened {
         Ok(opened) => opened,
-        Err(refusal) => {
-            let error = RemoteError::new(refusal.raw_name(), refusal.to_string());
-            // The peer may have left.
-            let _ = node.refuse_channel(&request, error).await;
-            return;
+        Err(refusal) => return refuse(&node, &request, &refusal).await,
+    };
+    let (local, hold) = match opened {
+        Opened::Held(local, hold) => (local, Some(hold)),
+        Opened::Socket(fd, framing) => {
+            match node.give_descriptor(&request, &fd).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => return tracing::info!(%error, "a stream was not passed"),
+            }
+            let local = match framing.has_packets() {
+                true => LocalEnd::packets(fd),
+                false => LocalEnd::socket(fd),
+            };
+            match local {
+                Ok(local) => (local, None),
+                Err(error) => return refuse(&node, &request, &failed(error)).await,
+            }
         }
     };
     let carried = match node.accept_channel(&request).await {
@@ -209,4 +229,10 @@ pub(crate) async fn serve(
         Err(error) => tracing::error!(%error, "a stream cannot be carried"),
     }
     drop(hold);
+}
+
+async fn refuse(node: &Node, request: &ChannelRequest, refusal: &Refusal) {
+    let error = RemoteError::new(refusal.raw_name(), refusal.to_string());
+    // The peer may have left.
+    let _ = node.refuse_channel(request, error).await;
 }

@@ -1,6 +1,7 @@
 //! Which ways lead to a stream, in which order. Pure.
 //!
-//! Model: [`plan`] makes attempts of the endpoints of a stream, in their order, and of the relay at the end.
+//! Model: [`plan`] makes attempts of the endpoints of a stream, in their order, then the peer's own connection, if it is on
+//! this machine, and the relay at the end.
 //! Invariants: WAY-1. An attempt leads to an address of the peer itself or to a multicast group: a peer cannot have this
 //! bridge connect to anybody else. WAY-2. On a secure mesh nothing leaves it but what says `srtp`.
 //! Spec: docs/reference/dbus.md, "Streams"
@@ -29,6 +30,8 @@ pub(super) struct Reach {
     pub(super) is_secure: bool,
     /// Whether it knows channels.
     pub(super) channels: bool,
+    /// Whether it says that it is on this machine.
+    pub(super) is_here: bool,
 }
 
 /// One thing to try.
@@ -37,6 +40,8 @@ pub(super) enum Attempt {
     Tcp(SocketAddrV4),
     Udp(SocketAddrV4),
     Group(SocketAddrV4),
+    /// The peer connects the socket, and passes it.
+    Passed,
     Relay,
 }
 
@@ -59,7 +64,7 @@ impl Way {
 impl Attempt {
     pub(super) const fn way(self) -> Way {
         match self {
-            Self::Tcp(_) | Self::Udp(_) => Way::Direct,
+            Self::Tcp(_) | Self::Udp(_) | Self::Passed => Way::Direct,
             Self::Group(_) => Way::Multicast,
             Self::Relay => Way::Relay,
         }
@@ -79,9 +84,16 @@ pub(super) fn plan(
     let attempts = stream.endpoints.iter();
     let attempts = attempts.filter_map(|endpoint| attempt(endpoint, reach.address));
     let attempts = attempts.filter(|_| is_open);
+    // It does not leave the machine, so a secure mesh has it too.
+    let has_endpoints = !stream.endpoints.is_empty();
+    let passed = (reach.channels && reach.is_here && has_endpoints).then_some(Attempt::Passed);
     let relay = reach.channels.then_some(Attempt::Relay);
     let is_wanted = |attempt: &Attempt| wanted.is_none_or(|way| way == attempt.way());
-    let attempts: Vec<Attempt> = attempts.chain(relay).filter(is_wanted).collect();
+    let attempts: Vec<Attempt> = attempts
+        .chain(passed)
+        .chain(relay)
+        .filter(is_wanted)
+        .collect();
     if !attempts.is_empty() {
         return Ok(attempts);
     }
@@ -126,6 +138,7 @@ mod tests {
         address: Some(Ipv4Addr::new(10, 0, 0, 7)),
         is_secure: false,
         channels: true,
+        is_here: false,
     };
 
     fn stream(endpoints: &[&str]) -> Stream {
@@ -192,6 +205,23 @@ mod tests {
             plan(&encrypted, Some(Way::Direct), secure),
             Ok(vec![Attempt::Tcp(at(5))])
         );
+    }
+
+    #[test]
+    fn a_peer_of_this_machine_passes_what_it_connects_also_on_a_secure_mesh() {
+        let here = Reach {
+            is_here: true,
+            is_secure: true,
+            ..LAN
+        };
+        let endpoints = ["unix:/cam", "tcp://0.0.0.0:5"];
+        assert_eq!(tried(&endpoints, here), [Attempt::Passed, Attempt::Relay]);
+        let direct = plan(&stream(&endpoints), Some(Way::Direct), here);
+        assert_eq!(direct, Ok(vec![Attempt::Passed]));
+        let relay = plan(&stream(&endpoints), Some(Way::Relay), here);
+        assert_eq!(relay, Ok(vec![Attempt::Relay]));
+        // A pipe of a program has one holder at a time, which its bridge has to see.
+        assert_eq!(tried(&[], here), [Attempt::Relay]);
     }
 
     #[test]

@@ -60,10 +60,9 @@ pub(crate) async fn run_link(
     };
     if let Some(ticket) = Ticket::from_routing_id(&identity) {
         // protocol.md §9.3
-        if !context
-            .tickets
-            .arrive(ticket, key, Arrival { stream, codec })
-        {
+        let codec = Box::new(codec);
+        let arrival = Arrival::Connection { stream, codec };
+        if !context.tickets.arrive(ticket, key, arrival) {
             let why = || String::from("its ticket is unknown, used or expired");
             let traffic = &context.traffic;
             traffic.reject(Rejection::Identity, Some(remote), why);

@@ -13,6 +13,7 @@ use super::Node;
 use crate::channel::{Carried, Channel, ChannelRequest, ChannelSlot, LocalEnd, Request};
 use crate::connection::open;
 use crate::error::{NodeError, RemoteError};
+use crate::handover::Handover;
 use crate::peer::PeerInfo;
 use crate::security::{dealer, node_key};
 use crate::tickets::{Arrival, TICKET_TIME_MAX, Ticket};
@@ -28,6 +29,15 @@ pub struct OfferedChannel {
     arrived: oneshot::Receiver<Arrival>,
 }
 
+/// What a peer did with a ticket.
+#[derive(Debug)]
+pub enum Redeemed {
+    /// It opened the channel.
+    Channel(Box<Channel>),
+    /// It is a node of this machine: a descriptor passes itself.
+    Handover(Handover),
+}
+
 impl OfferedChannel {
     /// The ticket, for a message to the peer.
     #[must_use]
@@ -39,18 +49,36 @@ impl OfferedChannel {
     ///
     /// # Errors
     /// `Timeout` when it did not as long as the ticket is good; `NodeGone`.
-    pub async fn opened(mut self) -> Result<Channel, NodeError> {
+    pub async fn opened(self) -> Result<Channel, NodeError> {
+        match self.redeemed().await? {
+            Redeemed::Channel(channel) => Ok(*channel),
+            // Never: the ticket was not issued for it.
+            Redeemed::Handover(_) => Err(NodeError::Timeout),
+        }
+    }
+
+    /// The same for a ticket that may be shown by a process of this machine.
+    ///
+    /// # Errors
+    /// As [`opened`](Self::opened).
+    pub async fn redeemed(mut self) -> Result<Redeemed, NodeError> {
         match timeout(self.time_max, &mut self.arrived).await {
-            Ok(Ok(arrival)) => self.channel(arrival),
+            Ok(Ok(arrival)) => self.taken(arrival),
             Ok(Err(_)) => Err(NodeError::NodeGone(self.peer)),
             Err(_) => Err(NodeError::Timeout),
         }
     }
 
-    fn channel(&mut self, arrival: Arrival) -> Result<Channel, NodeError> {
+    pub(super) fn taken(&mut self, arrival: Arrival) -> Result<Redeemed, NodeError> {
         let gone = NodeError::NodeGone(self.peer);
         let slot = self.slot.take().ok_or(gone)?;
-        Ok(Channel::new(self.peer, arrival.stream, arrival.codec, slot))
+        Ok(match arrival {
+            Arrival::Connection { stream, codec } => {
+                let channel = Channel::new(self.peer, stream, *codec, slot);
+                Redeemed::Channel(Box::new(channel))
+            }
+            Arrival::Here(socket) => Redeemed::Handover(Handover::of(socket)),
+        })
     }
 }
 
@@ -76,7 +104,21 @@ impl Node {
         peer: PeerId,
         purpose: Value,
     ) -> Result<Channel, NodeError> {
-        let mut offered = self.offer_channel(peer).await?;
+        let offered = self.offer_channel(peer).await?;
+        match self.ask(offered, purpose).await? {
+            Redeemed::Channel(channel) => Ok(*channel),
+            // Never: the ticket was not issued for it.
+            Redeemed::Handover(_) => Err(NodeError::Timeout),
+        }
+    }
+
+    /// Asks a peer to redeem a ticket, and waits until it did.
+    pub(super) async fn ask(
+        &self,
+        mut offered: OfferedChannel,
+        purpose: Value,
+    ) -> Result<Redeemed, NodeError> {
+        let peer = offered.peer;
         let mut pending = self.shared.channels.ask(peer);
         let open = Request::Open {
             id: pending.id,
@@ -96,7 +138,7 @@ impl Node {
         };
         let arrival = timeout(TICKET_TIME_MAX, answer).await;
         let arrival = arrival.unwrap_or(Err(NodeError::Timeout))?;
-        offered.channel(arrival)
+        offered.taken(arrival)
     }
 
     /// Gives the peer the channel that it asks for.
@@ -143,12 +185,21 @@ impl Node {
         key: Option<PublicKey>,
         time_max: Duration,
     ) -> Result<OfferedChannel, NodeError> {
+        self.offer((peer, key), time_max, false)
+    }
+
+    pub(super) fn offer(
+        &self,
+        (peer, key): (PeerId, Option<PublicKey>),
+        time_max: Duration,
+        here: bool,
+    ) -> Result<OfferedChannel, NodeError> {
         let channels = &self.shared.channels;
         let slot = channels.slots.take(peer)?;
         let mut octets = [0; 16];
         getrandom::fill(&mut octets).map_err(|_| NodeError::Busy)?;
         let ticket = Ticket::new(octets);
-        let arrived = channels.tickets.issue(ticket, (peer, key), time_max);
+        let arrived = channels.tickets.issue(ticket, (peer, key), time_max, here);
         Ok(OfferedChannel {
             node: self.clone(),
             peer,
@@ -213,7 +264,7 @@ impl Node {
     }
 
     /// A peer that knows channels.
-    async fn with_channels(&self, peer: PeerId) -> Result<PeerInfo, NodeError> {
+    pub(super) async fn with_channels(&self, peer: PeerId) -> Result<PeerInfo, NodeError> {
         let info = self.peer(peer).await?;
         let info = info.ok_or(NodeError::NodeGone(peer))?;
         match info.channels {

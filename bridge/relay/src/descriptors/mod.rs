@@ -4,7 +4,8 @@
 //! ticket.
 //! The sending bridge carries each descriptor to the channel that is opened with its ticket. The receiving bridge makes a
 //! pipe or a pair of sockets for each note at once, gives one end with the message to its bus, in the message's turn, and
-//! carries the other; what is written before the channel is open waits in the kernel. A file is copied first.
+//! carries the other; what is written before the channel is open waits in the kernel. A file is copied first. Between
+//! two bridges of one machine the descriptor passes itself, and nothing is carried or copied.
 //! Layout: `notes` writes and reads the notes, `files` copies files, `waiting` keeps messages until their files are
 //! there.
 //! Invariants: RELAYDESCRIPTOR-1. A message arrives with as many descriptors as its header declares, or not at all.
@@ -25,11 +26,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use zbus::Message;
 use zocp_dbus::errors::Refusal;
-use zocp_node::{Channel, DescriptorKind, LocalEnd, LocalKind, Node, NodeError};
+use zocp_node::{Channel, DescriptorKind, LocalEnd, LocalKind, Node, NodeError, Redeemed};
 use zocp_policy::Descriptors;
 
 use self::{
@@ -178,30 +180,8 @@ impl Departures for Porter {
         // All kinds are looked at before a channel is offered for any.
         let kinds = fds.iter().map(|fd| kind(fd, allowed));
         let kinds = kinds.collect::<Result<Vec<_>, Refusal>>()?;
-        let notes = fds.iter().zip(&kinds).map(|(fd, kind)| {
-            let failed = |error: io::Error| Refusal::Failed(error.to_string());
-            let (kind, sent) = Sent::new(fd, kind).map_err(failed)?;
-            let offered = self
-                .node
-                .try_offer_channel(peer.id, peer.key, NOTE_TIME_MAX);
-            let offered = offered.map_err(|error| refused(&error, peer))?;
-            let ticket = offered.ticket();
-            let porter = self.clone();
-            self.tasks.spawn(async move {
-                match (offered.opened().await, sent) {
-                    (Ok(channel), Sent::File(file)) => {
-                        if let Err(error) = files::send(channel, file, &porter.files).await {
-                            tracing::info!(%error, "a file was not sent");
-                        }
-                    }
-                    (channel, Sent::Carried(local)) => porter.carry(channel, local).await,
-                    (Err(error), Sent::File(_)) => {
-                        tracing::info!(%error, "a file was not taken over");
-                    }
-                }
-            });
-            Ok(Note { kind, ticket })
-        });
+        let notes = fds.iter().zip(&kinds);
+        let notes = notes.map(|(fd, kind)| self.offer(peer, fd, kind));
         Ok(notes::write(&notes.collect::<Result<Vec<_>, Refusal>>()?))
     }
 
@@ -226,14 +206,21 @@ impl Porter {
     /// The descriptors of a message that a peer sent with these notes.
     ///
     /// # Errors
-    /// The table of descriptors is full.
-    pub(crate) fn arrive(&self, peer: &Remote, notes: &Notes) -> io::Result<Arrived> {
-        let made: io::Result<Vec<_>> = notes.0.iter().map(|note| made(note.kind)).collect();
+    /// The table of descriptors is full; what a bridge of this machine passes did not come.
+    pub(crate) async fn arrive(&self, peer: &Remote, notes: &Notes) -> io::Result<Arrived> {
+        let taken = self.taken(peer, &notes.0).await?;
+        let all = notes.0.iter().zip(taken);
+        let all = all.map(|(note, taken)| match taken {
+            Some(fd) => Ok((note, (Made::Taken, fd))),
+            None => made(note.kind).map(|made| (note, made)),
+        });
+        let all: Vec<_> = all.collect::<io::Result<_>>()?;
         let mut arrived = Arrived::default();
-        for (note, (received, fd)) in notes.0.iter().zip(made?) {
+        for (note, (received, fd)) in all {
             arrived.fds.push(fd);
             let (porter, peer, ticket) = (self.clone(), peer.id, note.ticket);
             match received {
+                Made::Taken => {}
                 Made::Carried(local) => {
                     self.tasks.spawn(async move {
                         let channel = porter.node.open_channel(peer, ticket).await;
@@ -265,10 +252,75 @@ impl Porter {
             Err(error) => tracing::info!(%error, "a descriptor was not taken over"),
         }
     }
+
+    /// Offers a descriptor to a peer.
+    fn offer(&self, peer: &Remote, fd: &impl AsFd, kind: &DescriptorKind) -> Result<Note, Refusal> {
+        let failed = |error: io::Error| Refusal::Failed(error.to_string());
+        let (kind, sent) = Sent::new(fd, kind).map_err(failed)?;
+        let offered = match peer.is_here {
+            true => self
+                .node
+                .try_offer_descriptor(peer.id, peer.key, NOTE_TIME_MAX),
+            false => self
+                .node
+                .try_offer_channel(peer.id, peer.key, NOTE_TIME_MAX),
+        };
+        let offered = offered.map_err(|error| refused(&error, peer))?;
+        let ticket = offered.ticket();
+        let itself = peer.is_here.then(|| fd.as_fd().try_clone_to_owned());
+        let itself = itself.transpose().map_err(failed)?;
+        let porter = self.clone();
+        self.tasks.spawn(async move {
+            match (offered.redeemed().await, sent, itself) {
+                (Ok(Redeemed::Handover(handover)), _, Some(itself)) => {
+                    if let Err(error) = handover.give(itself).await {
+                        tracing::info!(%error, "a descriptor was not passed");
+                    }
+                }
+                (Ok(Redeemed::Channel(channel)), sent, _) => porter.send(*channel, sent).await,
+                (Ok(Redeemed::Handover(_)), _, None) => {}
+                (Err(error), ..) => tracing::info!(%error, "a descriptor was not taken over"),
+            }
+        });
+        Ok(Note { kind, ticket })
+    }
+
+    async fn send(&self, channel: Channel, sent: Sent) {
+        match sent {
+            Sent::Carried(local) => self.carry(Ok(channel), local).await,
+            Sent::File(file) => {
+                if let Err(error) = files::send(channel, file, &self.files).await {
+                    tracing::info!(%error, "a file was not sent");
+                }
+            }
+        }
+    }
+
+    /// Those of the descriptors that a bridge of this machine passes.
+    ///
+    /// # Errors
+    /// One was not passed, or is of another kind than its note says.
+    async fn taken(&self, peer: &Remote, notes: &[Note]) -> io::Result<Vec<Option<OwnedFd>>> {
+        let taking = notes.iter().map(async |note| {
+            if !peer.is_here {
+                return Ok(None);
+            }
+            let taken = self.node.take_descriptor(peer.id, note.ticket).await?;
+            match taken {
+                Some(fd) if !note.kind.is(&DescriptorKind::of(&fd)?) => {
+                    Err(io::Error::other("it is of another kind than was said"))
+                }
+                taken => Ok(taken),
+            }
+        });
+        join_all(taking).await.into_iter().collect()
+    }
 }
 
-/// What this bridge keeps of a descriptor that it made for a program.
+/// What this bridge keeps of a descriptor for a program.
 enum Made {
+    /// Nothing: it is the descriptor itself.
+    Taken,
     Carried(LocalEnd),
     /// A file to be filled, and the position that it is to have.
     File(OwnedFd, u64),

@@ -5,7 +5,7 @@
 
 use zbus::message::Type;
 use zocp_dbus::message::received::message_len;
-use zocp_node::{Ticket, Value, model::json};
+use zocp_node::{DescriptorKind, Ticket, Value, model::json};
 
 use super::DESCRIPTORS_MAX;
 
@@ -25,6 +25,20 @@ pub(super) enum NoteKind {
     Packets,
     /// A copy of a file, at this position.
     File(u64),
+}
+
+impl NoteKind {
+    /// Whether a descriptor of this kind is what was said.
+    pub(super) const fn is(&self, kind: &DescriptorKind) -> bool {
+        matches!(
+            (self, kind),
+            (Self::PipeReader, DescriptorKind::PipeReader)
+                | (Self::PipeWriter, DescriptorKind::PipeWriter)
+                | (Self::Stream, DescriptorKind::StreamSocket)
+                | (Self::Packets, DescriptorKind::PacketSocket)
+                | (Self::File(_), DescriptorKind::File)
+        )
+    }
 }
 
 impl Note {

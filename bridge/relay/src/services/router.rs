@@ -41,7 +41,7 @@ impl Router {
         reassembly: &mut Reassembly,
         content: &Content,
     ) {
-        let error = match self.packet(link, reassembly, content) {
+        let error = match self.packet(link, reassembly, content).await {
             Ok(Some(packet)) => {
                 let kind = packet.message.message_type();
                 let len = packet.message.data().len();
@@ -67,7 +67,7 @@ impl Router {
     }
 
     /// What a whisper brings, when it is whole.
-    fn packet(
+    async fn packet(
         &self,
         link: &Link,
         reassembly: &mut Reassembly,
@@ -78,17 +78,17 @@ impl Router {
         };
         let max = link.limits.now().packet_len_max;
         if **tag == *TAG {
-            return self.whole(link, octets, max).map(Some);
+            return self.whole(link, octets, max).await.map(Some);
         }
         debug_assert_eq!(&**tag, FRAGMENT_TAG, "that is what `is_ours` lets through");
         match reassembly.add(octets, max)? {
-            Some(octets) => self.whole(link, &octets, max).map(Some),
+            Some(octets) => self.whole(link, &octets, max).await.map(Some),
             None => Ok(None),
         }
     }
 
-    /// A whole packet, with its descriptors.
-    fn whole(&self, link: &Link, octets: &[u8], max: usize) -> Result<Packet, PacketError> {
+    /// A whole packet, with its descriptors. Waits for those that pass themselves from a bridge of this machine.
+    async fn whole(&self, link: &Link, octets: &[u8], max: usize) -> Result<Packet, PacketError> {
         let waiting = || waiting_for(octets);
         let split = split(octets).ok_or_else(|| PacketError::Descriptors { waiting: waiting() });
         let (message, notes) = split?;
@@ -100,7 +100,7 @@ impl Router {
                 files: Vec::new(),
             });
         }
-        let arrived = self.porter.arrive(&link.remote, &notes);
+        let arrived = self.porter.arrive(&link.remote, &notes).await;
         let arrived = arrived.map_err(|error| PacketError::NoDescriptors {
             error,
             waiting: waiting(),

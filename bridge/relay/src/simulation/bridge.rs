@@ -172,6 +172,7 @@ impl Bridge {
             venue: None,
             key: None,
             channels: false,
+            is_here: false,
         });
         self.export.handle_peer(remote.clone());
         self.import.handle_peer(remote, NAMES[number].into());
