@@ -96,6 +96,18 @@ const PACKAGES: &[(&str, &str)] = &[
         "python3-dbusmock",
     ),
     ("/usr/lib/python3/dist-packages/gi", "python3-gi"),
+    (
+        "/usr/share/doc/gstreamer1.0-plugins-base",
+        "gstreamer1.0-plugins-base",
+    ),
+    (
+        "/usr/share/doc/gstreamer1.0-plugins-good",
+        "gstreamer1.0-plugins-good",
+    ),
+    (
+        "/usr/share/doc/gstreamer1.0-plugins-bad",
+        "gstreamer1.0-plugins-bad",
+    ),
     ("/usr/share/doc/libczmq4", "libczmq4"),
     (
         "/usr/lib/python3/dist-packages/jsonschema",
