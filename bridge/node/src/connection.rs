@@ -33,7 +33,9 @@ use zocp_zre::{DialEnd, DialId, LinkId};
 
 pub(crate) use self::dial::{open, run_dial};
 pub(crate) use self::link::run_link;
-pub(crate) use self::stream::{prepare, read_into, shake_hands, try_read, with_scratch, write_out};
+pub(crate) use self::stream::{
+    prepare, read_into, shake_hands, try_read_all, with_scratch, write_out,
+};
 use crate::clock;
 use crate::log_throttle::AddressLogThrottle;
 use crate::tickets::{Ticket, TicketTable};

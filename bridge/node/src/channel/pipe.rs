@@ -19,7 +19,7 @@ use zocp_zmtp::{Connection, Event};
 use zocp_zre::PeerId;
 
 use crate::channel::slots::ChannelSlot;
-use crate::connection::{try_read, with_scratch};
+use crate::connection::{try_read_all, with_scratch};
 
 /// A channel to a peer.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl Channel {
                 }
                 () = self.gone.cancelled() => return Err(ChannelError::Gone),
             }
-            with_scratch(|scratch| match try_read(&self.stream, scratch) {
+            with_scratch(|scratch| match try_read_all(&self.stream, scratch) {
                 Ok(Some(len)) => self.codec().handle_input(&scratch[..len]).map_err(lost),
                 Ok(None) => Ok(()),
                 Err(error) => Err(ChannelError::Lost(error)),

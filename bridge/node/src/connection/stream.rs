@@ -10,7 +10,8 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, ReadBuf};
+use rustix::net::{RecvFlags, recv};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use zocp_zmtp::{Connection, Event};
 
@@ -76,6 +77,27 @@ pub(crate) fn try_read(stream: &TcpStream, scratch: &mut [u8]) -> io::Result<Opt
         Ok(len) => Ok(Some(len)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// As [`try_read`]. A read that does not fill the buffer has emptied the socket, as [`read_into`] has it; so the next one
+/// waits at once, without a call that finds nothing.
+pub(crate) fn try_read_all(stream: &TcpStream, scratch: &mut [u8]) -> io::Result<Option<usize>> {
+    let mut read = None;
+    let emptied = stream.try_io(Interest::READABLE, || {
+        let (_, len) = recv(stream, &mut *scratch, RecvFlags::DONTWAIT)?;
+        read = Some(len);
+        match len < scratch.len() {
+            // Tells tokio that the socket is empty. What comes meanwhile is an event of its own.
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
+    });
+    match (read, emptied) {
+        (Some(0), _) => Err(closed_by_peer()),
+        (Some(len), _) => Ok(Some(len)),
+        (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        (None, emptied) => emptied.map(|()| None),
     }
 }
 
