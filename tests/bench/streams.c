@@ -1,15 +1,21 @@
-/* Programs of streams-latency.sh: round trips over a connection, and calls over a bus.
+/* Programs of streams-latency.sh, streams-opens.sh and tests/opens.rs: round trips over a connection, calls over a bus,
+ * and streams and descriptors that are opened and closed.
  *
  *   streams echo PORT                sends back what comes, for each connection in a process of its own
  *   streams flood PORT               sends without end, likewise
  *   streams trips COUNT SIZE [HOST PORT]
  *                                    round trips of SIZE octets over descriptor 3, or over a connection to HOST
- *   streams serve NAME               a service on the session bus whose method Echo gives back its string
- *   streams calls COUNT NAME         calls of that method
+ *   streams serve NAME               a service on the session bus: Echo gives back a string, Drain reads a pipe to its end
+ *                                    and gives the number of octets, Pour gives a pipe with so many
+ *   streams calls COUNT NAME         calls of Echo
+ *   streams pipes COUNT NAME         calls of Drain and of Pour
+ *   streams opens COUNT BUSNAME NAME WAY
+ *                                    opens the stream NAME of a node, which echoes, and closes it after a round trip
  *
- * `trips` and `calls` print the median and the 99th percentile in microseconds, and the rate of those.
+ * `trips` and `calls` print the median and the 99th percentile in microseconds; the last two say "done" at their end.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -110,7 +116,38 @@ static int answer(sd_bus_message *call, void *data, sd_bus_error *error) {
   return sd_bus_reply_method_return(call, "s", text);
 }
 
-static const sd_bus_vtable methods[] = {SD_BUS_VTABLE_START(0), SD_BUS_METHOD("Echo", "s", "s", answer, SD_BUS_VTABLE_UNPRIVILEGED),
+static int drain(sd_bus_message *call, void *data, sd_bus_error *error) {
+  int pipe;
+  uint64_t length = 0;
+  ssize_t more;
+  (void)data, (void)error;
+  if (sd_bus_message_read(call, "h", &pipe) < 0) return -1;
+  while ((more = read(pipe, octets, OCTETS_MAX)) > 0) length += more;
+  return sd_bus_reply_method_return(call, "t", length);
+}
+
+/* A pipe with so many octets, which it takes at once, and its end. */
+static int poured(uint64_t length) {
+  int ends[2];
+  if (pipe(ends)) fail("pipe");
+  if (write(ends[1], octets, length) != (ssize_t)length) fail("write");
+  close(ends[1]);
+  return ends[0];
+}
+
+static int pour(sd_bus_message *call, void *data, sd_bus_error *error) {
+  uint64_t length;
+  (void)data, (void)error;
+  if (sd_bus_message_read(call, "t", &length) < 0) return -1;
+  int reader = poured(length), sent = sd_bus_reply_method_return(call, "h", reader);
+  close(reader);
+  return sent;
+}
+
+static const sd_bus_vtable methods[] = {SD_BUS_VTABLE_START(0),
+                                        SD_BUS_METHOD("Echo", "s", "s", answer, SD_BUS_VTABLE_UNPRIVILEGED),
+                                        SD_BUS_METHOD("Drain", "h", "t", drain, SD_BUS_VTABLE_UNPRIVILEGED),
+                                        SD_BUS_METHOD("Pour", "t", "h", pour, SD_BUS_VTABLE_UNPRIVILEGED),
                                         SD_BUS_VTABLE_END};
 
 static void serve(sd_bus *bus, const char *name) {
@@ -136,6 +173,59 @@ static void calls(sd_bus *bus, int count, const char *name) {
   show(times, count);
 }
 
+/* Has descriptor `reader` LENGTH octets and then its end? */
+static void expect(int reader, uint64_t length) {
+  uint64_t came = 0;
+  ssize_t more;
+  while ((more = read(reader, octets, OCTETS_MAX)) > 0) came += more;
+  if (more < 0) fail("read");
+  if (came != length) {
+    fprintf(stderr, "%llu octets came, not %llu\n", (unsigned long long)came, (unsigned long long)length);
+    exit(1);
+  }
+}
+
+static void check(int outcome, const sd_bus_error *error) {
+  if (outcome >= 0) return;
+  fprintf(stderr, "%s: %s\n", error->name ? error->name : strerror(-outcome), error->message ? error->message : "");
+  exit(1);
+}
+
+static void pipes(sd_bus *bus, int count, const char *name) {
+  for (int number = 0; number < count; number++) {
+    sd_bus_message *reply = NULL;
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+    uint64_t length = 1 + number % 4096, drained;
+    int reader = poured(length);
+    check(sd_bus_call_method(bus, name, "/echo", "org.example.Echo", "Drain", &error, &reply, "h", reader), &error);
+    close(reader);
+    check(sd_bus_message_read(reply, "t", &drained), &error);
+    if (drained != length) check(-EBADMSG, &error);
+    reply = sd_bus_message_unref(reply);
+    check(sd_bus_call_method(bus, name, "/echo", "org.example.Echo", "Pour", &error, &reply, "t", length), &error);
+    check(sd_bus_message_read(reply, "h", &reader), &error);
+    expect(reader, length);
+    sd_bus_message_unref(reply);
+  }
+  puts("done");
+}
+
+static void opens(sd_bus *bus, int count, char **what) {
+  for (int number = 0; number < count; number++) {
+    sd_bus_message *reply = NULL;
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+    int stream;
+    check(sd_bus_call_method(bus, what[0], "/org/z25/Zocp1/Node", "org.z25.Zocp1.Streams", "Acquire", &error, &reply,
+                             "sa{sv}", what[1], 1, "Way", "s", what[2]), &error);
+    check(sd_bus_message_read(reply, "h", &stream), &error);
+    size_t length = 1 + number % 4096;
+    if (write(stream, octets, length) != (ssize_t)length || shutdown(stream, SHUT_WR)) fail("write");
+    expect(stream, length);
+    sd_bus_message_unref(reply);
+  }
+  puts("done");
+}
+
 int main(int count, char **arguments) {
   const char *what = count > 2 ? arguments[1] : "";
   signal(SIGPIPE, SIG_IGN);
@@ -150,6 +240,14 @@ int main(int count, char **arguments) {
   if (!strcmp(what, "serve")) serve(bus, arguments[2]);
   if (!strcmp(what, "calls") && count > 3) {
     calls(bus, atoi(arguments[2]), arguments[3]);
+    return 0;
+  }
+  if (!strcmp(what, "pipes") && count > 3) {
+    pipes(bus, atoi(arguments[2]), arguments[3]);
+    return 0;
+  }
+  if (!strcmp(what, "opens") && count > 5) {
+    opens(bus, atoi(arguments[2]), arguments + 3);
     return 0;
   }
   fprintf(stderr, "streams: see the head of streams.c\n");
