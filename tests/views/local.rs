@@ -2,10 +2,10 @@
 
 use futures_util::StreamExt;
 use zbus::MessageStream;
-use zocp_testkit::{Lab, Venue, in_time, isolated};
+use zocp_testkit::{Cmd, Lab, Venue, in_time, isolated};
 
 use super::{
-    EXAMPLES, LAMP, LAMP_THERE, ZOCP,
+    EXAMPLES, LAMP, LAMP_THERE, ZOCP, exec,
     view::{View, error_of, is_signal},
 };
 
@@ -92,5 +92,46 @@ fn nothing_local_is_let_in_that_is_not_named_and_what_is_goes_before_the_stage()
         assert_eq!(view.owner(LOCAL).await, None);
         let view = View::open(&venue, &["stage"], &["org.example.*"]).await;
         assert!(view.owner(LOCAL).await.is_some());
+    });
+}
+
+#[test]
+fn descriptors_pass_themselves_to_a_local_service_and_back() {
+    isolated(async |lab: Lab| {
+        const PIPES: &str = "org.example.Pipes";
+        let venue = Venue::open(&lab, ZOCP, EXAMPLES, "").await;
+        let _lamp = venue.stage.bus.serve("lamp_service.py", LAMP).await;
+        let service = Cmd::python("dbus").arg("tests/peers/pipe_service.py");
+        let service = service.arg(PIPES).on(&venue.foh.bus).start();
+        service.says("ready").await;
+        venue.foh.bus.appears(LAMP_THERE).await;
+        let client = async |what: &str| {
+            let client = [
+                "/usr/bin/python3",
+                "tests/peers/pipe_client.py",
+                PIPES,
+                what,
+            ];
+            exec(&venue, &["stage", "--also", PIPES], &client)
+                .run()
+                .await
+        };
+        let said = client("numbers").await;
+        assert_eq!(said.lines().next(), Some("itself itself itself"));
+        let count = || {
+            let bridge = venue.foh.program.pid().expect("it runs").as_raw_nonzero();
+            let descriptors = std::fs::read_dir(format!("/proc/{bridge}/fd"));
+            descriptors.expect("a process").count()
+        };
+        let before = count();
+        for what in ["send", "receive", "stream", "lent", "many"] {
+            assert_eq!(client(what).await, "done\n", "{what}");
+        }
+        let settled = async {
+            while count() > before {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        in_time("no descriptor is left", settled).await;
     });
 }

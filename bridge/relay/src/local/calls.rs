@@ -11,16 +11,12 @@ use super::{
     service::CallBack,
     state::{Action, State},
 };
-use crate::transport::{
-    directed_signal, has_descriptors, kept, local_call, local_reply, wants_reply,
-};
+use crate::transport::{directed_signal, kept, local_call, local_reply, wants_reply};
 
 impl State {
     /// Passes a call of a program of the view on.
     pub(super) fn pass_on(&mut self, name: &Arc<str>, call: &Message) -> Result<(), Refusal> {
-        if has_descriptors(call) {
-            return Err(no_descriptors());
-        }
+        check_descriptors(call)?;
         let header = call.header();
         let Some(sender) = header.sender().map(|name| name.as_str()) else {
             return Err(Refusal::Failed("a call without a sender".to_owned()));
@@ -50,7 +46,8 @@ impl State {
         }
         let serial = caller.serials.next();
         let octets = local_call(call, name, None, serial)
-            .map_err(|error| Refusal::Failed(error.to_string()))?;
+            .map_err(|error| Refusal::Failed(error.to_string()))?
+            .with_descriptors_of(call);
         if wants_reply(call) {
             let pending = Pending {
                 service: name.clone(),
@@ -73,11 +70,11 @@ impl State {
             return;
         };
         let service = self.services.get(&pending.service);
-        let local = match has_descriptors(reply) {
-            true => Err(no_descriptors()),
-            false => local_reply(reply, &pending.call)
-                .map_err(|error| Refusal::Failed(format!("the answer: {error}"))),
-        };
+        let local = check_descriptors(reply).and_then(|()| {
+            local_reply(reply, &pending.call)
+                .map_err(|error| Refusal::Failed(format!("the answer: {error}")))
+        });
+        let local = local.map(|octets| octets.with_descriptors_of(reply));
         match (local, service) {
             (Ok(octets), _) => {
                 let service = pending.service;
@@ -102,12 +99,13 @@ impl State {
             let service = self.services.get(*name);
             service.is_some_and(|it| it.owner.is_some() && it.owner.as_deref() == sender)
         });
-        let (Some(service), false) = (service, has_descriptors(signal)) else {
+        let (Some(service), Ok(())) = (service, check_descriptors(signal)) else {
             return;
         };
         match directed_signal(signal, program) {
             Ok(octets) => {
                 let service = service.clone();
+                let octets = octets.with_descriptors_of(signal);
                 caller.held.push(Held { service, octets });
             }
             Err(error) => tracing::debug!(%error, "a signal is dropped"),
@@ -126,16 +124,15 @@ impl State {
                 caller.called.contains(*name) && service.owner.as_deref() == sender
             })
             .ok_or_else(not_called)?;
-        if has_descriptors(call) {
-            return Err(no_descriptors());
-        }
+        check_descriptors(call)?;
         if service.calls_back.len() >= self.calls_max {
             let text = format!("{} calls wait for programs", service.calls_back.len());
             return Err(Refusal::Busy(text));
         }
         let serial = service.serials.next();
         let octets = local_call(call, program, None, serial)
-            .map_err(|error| Refusal::Failed(error.to_string()))?;
+            .map_err(|error| Refusal::Failed(error.to_string()))?
+            .with_descriptors_of(call);
         if wants_reply(call) {
             let call = CallBack {
                 caller: program.clone(),
@@ -168,14 +165,22 @@ impl State {
             return;
         };
         let own = &caller.connection.bus;
-        match local_reply(reply, &call.call) {
-            _ if has_descriptors(reply) => own.refuse(&call.call, &no_descriptors()),
-            Ok(octets) => own.push(octets),
-            Err(error) => own.refuse(&call.call, &Refusal::Failed(error.to_string())),
+        match (local_reply(reply, &call.call), check_descriptors(reply)) {
+            (_, Err(refusal)) => own.refuse(&call.call, &refusal),
+            (Ok(octets), Ok(())) => own.push(octets.with_descriptors_of(reply)),
+            (Err(error), Ok(())) => own.refuse(&call.call, &Refusal::Failed(error.to_string())),
         }
     }
 }
 
-fn no_descriptors() -> Refusal {
-    Refusal::NoFileDescriptors("a file descriptor".to_owned())
+/// A message brings as many descriptors as its header declares, or it is not passed on. Which kinds they are is of no
+/// matter: both programs are of this machine.
+fn check_descriptors(message: &Message) -> Result<(), Refusal> {
+    let declared = message.header().unix_fds().unwrap_or(0) as usize;
+    match declared == message.data().fds().len() {
+        true => Ok(()),
+        false => Err(Refusal::NoFileDescriptors(
+            "a file descriptor that did not come".to_owned(),
+        )),
+    }
 }

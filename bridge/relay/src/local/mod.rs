@@ -8,7 +8,8 @@
 //! Invariants: LOCALSERVICE-1. A name is on the view's bus while it has an owner on the own bus, or can be started there.
 //! LOCALSERVICE-2. When a program leaves the view, or the view ends, its connection on the own bus ends.
 //! Limits: [`LOCAL_SERVICES_MAX`] names, [`LOCAL_CALLERS_MAX`] programs of one view; `caller_calls_max` calls of one
-//! program wait for replies. Messages with descriptors are refused.
+//! program wait for replies.
+//! Descriptors pass, but for those of signals to all, which the connection that watches the own bus does not take.
 //! Not here: services of other machines (`crate::import`).
 //! Spec: docs/reference/dbus.md, "Views"
 
