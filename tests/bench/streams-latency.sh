@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # streams-latency.sh [TRIPS [ROUNDS]]: round trips of 1 KiB from one network namespace to another over a bare TCP
-# connection, a direct stream and a relayed one, in rounds that alternate; then calls of a service of the other machine,
+# connection, a direct stream, a relayed one, and two socats that do what the relay does (Unix socket, TCP, TCP), in
+# rounds that alternate; then calls of a service of the other machine,
 # alone and beside four relayed streams that are as fast as they can be. Prints the medians and 99th percentiles over the rounds, and
 # how many times those of the bare connection, or of the call alone, they are. ZOCP names another binary. Needs
 # dbus-daemon, a C compiler and libsystemd-dev, and root or a user that may make user namespaces.
@@ -19,6 +20,8 @@ near "$ZOCP" bridge --name near --state "$dir/near-state" 2>"$dir/near.log" &
 far "$ZOCP" bridge --name far --state "$dir/far-state" --config "$dir/far.toml" 2>"$dir/far.log" &
 far "$dir/streams" echo 5005 &
 far "$dir/streams" flood 5006 &
+far socat TCP-LISTEN:5007,reuseaddr,fork,nodelay TCP:10.9.0.2:5005,nodelay &
+socat UNIX-LISTEN:"$dir/socat",fork TCP:10.9.0.2:5007,nodelay &
 far gdbus wait --address "unix:path=$dir/far" org.z25.Zocp1
 far "$dir/streams" serve org.example.Echo &
 for stream in echo:5005 flood:5006; do
@@ -36,6 +39,7 @@ for ((round = 0; round < rounds; round++)); do
   "$dir/streams" trips "$trips" 1024 10.9.0.2 5005 >>"$dir/bare"
   near "$ZOCP" stream far echo --way direct -- "$dir/streams" trips "$trips" 1024 >>"$dir/direct"
   near "$ZOCP" stream far echo --way relay -- "$dir/streams" trips "$trips" 1024 >>"$dir/relay"
+  "$dir/streams" trips "$trips" 1024 "$dir/socat" 0 >>"$dir/socats"
   calls >>"$dir/alone"
   floods=()
   for ((stream = 0; stream < 4; stream++)); do
@@ -55,5 +59,6 @@ row() { # title, file, the file that it is compared to
 row "1 KiB, bare TCP" bare bare
 row "1 KiB, direct" direct bare
 row "1 KiB, relay" relay bare
+row "1 KiB, two socats" socats bare
 row "call alone" alone alone
 row "call beside four streams" beside alone

@@ -4,7 +4,8 @@
  *   streams echo PORT                sends back what comes, for each connection in a process of its own
  *   streams flood PORT               sends without end, likewise
  *   streams trips COUNT SIZE [HOST PORT]
- *                                    round trips of SIZE octets over descriptor 3, or over a connection to HOST
+ *                                    round trips of SIZE octets over descriptor 3, or over a connection to HOST, which
+ *                                    may be the path of a Unix socket
  *   streams serve NAME               a service on the session bus: Echo gives back a string, Drain reads a pipe to its end
  *                                    and gives the number of octets, Pour gives a pipe with so many
  *   streams calls COUNT NAME         calls of Echo
@@ -23,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-bus.h>
 #include <time.h>
 #include <unistd.h>
@@ -86,6 +88,13 @@ static void flood(int connection) {
 }
 
 static int connected(const char *host, int port) {
+  if (*host == '/') {
+    struct sockaddr_un path = {.sun_family = AF_UNIX};
+    strncpy(path.sun_path, host, sizeof path.sun_path - 1);
+    int local = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (connect(local, (struct sockaddr *)&path, sizeof path)) fail("connect");
+    return local;
+  }
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
   inet_pton(AF_INET, host, &address.sin_addr);
   int connection = socket(AF_INET, SOCK_STREAM, 0);
