@@ -206,9 +206,27 @@ impl Porter {
     /// The descriptors of a message that a peer sent with these notes.
     ///
     /// # Errors
-    /// The table of descriptors is full; what a bridge of this machine passes did not come.
-    pub(crate) async fn arrive(&self, peer: &Remote, notes: &Notes) -> io::Result<Arrived> {
+    /// The table of descriptors is full.
+    pub(crate) fn arrive(&self, peer: &Remote, notes: &Notes) -> io::Result<Arrived> {
+        self.made(peer, notes, notes.0.iter().map(|_| None).collect())
+    }
+
+    /// The same of a bridge of this machine: those that it passes are the descriptors themselves.
+    ///
+    /// # Errors
+    /// The table of descriptors is full; what was passed did not come.
+    pub(crate) async fn take(&self, peer: &Remote, notes: &Notes) -> io::Result<Arrived> {
         let taken = self.taken(peer, &notes.0).await?;
+        self.made(peer, notes, taken)
+    }
+
+    /// Makes those that were not passed.
+    fn made(
+        &self,
+        peer: &Remote,
+        notes: &Notes,
+        taken: Vec<Option<OwnedFd>>,
+    ) -> io::Result<Arrived> {
         let all = notes.0.iter().zip(taken);
         let all = all.map(|(note, taken)| match taken {
             Some(fd) => Ok((note, (Made::Taken, fd))),
@@ -302,9 +320,6 @@ impl Porter {
     /// One was not passed, or is of another kind than its note says.
     async fn taken(&self, peer: &Remote, notes: &[Note]) -> io::Result<Vec<Option<OwnedFd>>> {
         let taking = notes.iter().map(async |note| {
-            if !peer.is_here {
-                return Ok(None);
-            }
             let taken = self.node.take_descriptor(peer.id, note.ticket).await?;
             match taken {
                 Some(fd) if !note.kind.is(&DescriptorKind::of(&fd)?) => {

@@ -3,6 +3,8 @@
 //! Limits: [`NOTES_LEN_MAX`] octets, [`DESCRIPTORS_MAX`] descriptors.
 //! Spec: docs/reference/protocol.md §9.8
 
+use std::{io, os::fd::OwnedFd};
+
 use zbus::message::Type;
 use zocp_dbus::message::received::message_len;
 use zocp_node::{DescriptorKind, Ticket, Value, model::json};
@@ -102,6 +104,15 @@ pub(crate) struct Notes(pub(super) Vec<Note>);
 impl Notes {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// As many descriptors, of nothing.
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub(crate) fn stand_ins(&self) -> io::Result<Vec<OwnedFd>> {
+        let nothing = super::files::empty()?;
+        self.0.iter().map(|_| nothing.try_clone()).collect()
     }
 }
 

@@ -1,6 +1,7 @@
-//! Packets whose files, or files that they name, are still being copied, and what is behind them.
+//! Packets whose descriptors are still being passed, or whose files, or files that they name, are still being copied, and
+//! what is behind them.
 //!
-//! Model: the packets of one caller keep their order: while one waits for its files, those behind it that name the same
+//! Model: the packets of one caller keep their order: while one waits, those behind it that name the same
 //! caller, as their sender or as their destination, wait too. A signal to all has those of its subscription wait. All
 //! others go on.
 //! Limits: [`WAITING_MAX`] packets of one caller. If there are more, the files are given up: who waits for their
@@ -27,11 +28,16 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Packet {
     pub(crate) message: Message,
+    /// The message with its descriptors, where they are still being passed. It is lost without them.
+    pub(crate) arriving: Option<JoinHandle<Result<Whole, Refusal>>>,
     /// Those that it brings. It is lost without them.
     pub(crate) files: Vec<JoinHandle<Result<(), Refusal>>>,
     /// Those that it names. It keeps the names of what is not copied.
     pub(crate) named: Option<Named>,
 }
+
+/// A message with its descriptors, and the files among them that are still being copied.
+pub(crate) type Whole = (Message, Vec<JoinHandle<Result<(), Refusal>>>);
 
 /// Files that a message names, as they are being copied.
 pub(crate) type Named = (Form, Vec<JoinHandle<Option<Renamed>>>);
@@ -61,23 +67,44 @@ pub(crate) enum Admitted {
 }
 
 impl Packet {
+    /// One that waits for nothing.
+    pub(crate) const fn of(message: Message) -> Self {
+        Self {
+            message,
+            arriving: None,
+            files: Vec::new(),
+            named: None,
+        }
+    }
+
     fn waits(&self) -> bool {
-        !self.files.is_empty() || self.named.is_some()
+        self.arriving.is_some() || !self.files.is_empty() || self.named.is_some()
     }
 
     /// Waits until all files are copied; the message, or an error if one that it brings was not.
     async fn ready(self, given_up: &CancellationToken) -> (Message, Result<(), Refusal>) {
         let Self {
             message,
+            arriving,
             files,
             named,
         } = self;
+        let too_many = || {
+            let text = "a file was not copied: too many messages waited behind it";
+            Refusal::LimitsExceeded(text.to_owned())
+        };
+        let whole = tokio::select! {
+            whole = whole(arriving) => whole,
+            () = given_up.cancelled() => Err(too_many()),
+        };
+        let (message, files) = match whole {
+            Ok(Some((whole, files))) => (whole, files),
+            Ok(None) => (message, files),
+            Err(refusal) => return (message, Err(refusal)),
+        };
         let filled = tokio::select! {
             filled = filled(files) => filled,
-            () = given_up.cancelled() => {
-                let text = "a file was not copied: too many messages waited behind it";
-                Err(Refusal::LimitsExceeded(text.to_owned()))
-            }
+            () = given_up.cancelled() => Err(too_many()),
         };
         let Some((form, named)) = named.filter(|_| filled.is_ok()) else {
             return (message, filled);
@@ -90,6 +117,18 @@ impl Packet {
         let renamed = renamed(form, &message, &copies);
         (renamed.unwrap_or(message), Ok(()))
     }
+}
+
+async fn whole(
+    arriving: Option<JoinHandle<Result<Whole, Refusal>>>,
+) -> Result<Option<Whole>, Refusal> {
+    let Some(arriving) = arriving else {
+        return Ok(None);
+    };
+    let arrived = arriving.await;
+    arrived
+        .map_err(|error| Refusal::Failed(format!("a descriptor was not passed: {error}")))?
+        .map(Some)
 }
 
 async fn filled(files: Vec<JoinHandle<Result<(), Refusal>>>) -> Result<(), Refusal> {
@@ -187,11 +226,7 @@ mod tests {
     }
 
     fn plain(sender: &str, member: &str) -> Packet {
-        Packet {
-            message: call(sender, member),
-            files: Vec::new(),
-            named: None,
-        }
+        Packet::of(call(sender, member))
     }
 
     fn with_file(member: &str) -> (Packet, oneshot::Sender<()>) {
@@ -201,9 +236,8 @@ mod tests {
         })];
         let message = call(":1.7", member);
         let packet = Packet {
-            message,
             files,
-            named: None,
+            ..Packet::of(message)
         };
         (packet, done)
     }
@@ -269,5 +303,26 @@ mod tests {
         drop(done);
         assert!(waiting.next(&caller).await.unwrap().1.is_err());
         assert!(waiting.next(&caller).await.unwrap().1.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_message_whose_descriptors_are_being_passed_waits_for_them_and_nobody_else_does() {
+        let waiting = WaitingPackets::default();
+        let (pass, passed) = oneshot::channel();
+        let packet = Packet {
+            arriving: Some(tokio::spawn(async move {
+                passed.await.map_err(|_| Refusal::Failed("no".to_owned()))
+            })),
+            ..plain(":1.7", "Bare")
+        };
+        let Admitted::First(caller) = waiting.admit(packet).await else {
+            panic!("it waits");
+        };
+        let other = waiting.admit(plain(":1.8", "Other")).await;
+        assert!(matches!(other, Admitted::Now(_)));
+        let whole = (call(":1.7", "Whole"), Vec::new());
+        assert!(pass.send(whole).is_ok());
+        let (message, filled) = waiting.next(&caller).await.unwrap();
+        assert_eq!((member(&message), filled), ("Whole".to_owned(), Ok(())));
     }
 }

@@ -1,9 +1,9 @@
 //! Where packets of peers go: calls to the exporter, replies and signals to the importer.
 //!
 //! Model: a [`Router`] reads what a whisper brings and hands it over in its turn. A packet whose files are still being
-//! copied waits with what is behind it of the same caller (`crate::descriptors`).
+//! copied, or whose descriptors another bridge of this machine is to pass, waits with what is behind it of the same caller (`crate::descriptors`).
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use tokio_util::task::TaskTracker;
 use zbus::{Message, message::Type};
@@ -12,7 +12,7 @@ use zocp_node::Content;
 use zocp_policy::NOTIFICATIONS;
 
 use crate::{
-    descriptors::{Admitted, Named, Packet, Porter, split},
+    descriptors::{Admitted, Named, Notes, Packet, Porter, split},
     export::Exporter,
     import::Importer,
     link::Link,
@@ -41,7 +41,7 @@ impl Router {
         reassembly: &mut Reassembly,
         content: &Content,
     ) {
-        let error = match self.packet(link, reassembly, content).await {
+        let error = match self.packet(link, reassembly, content) {
             Ok(Some(packet)) => {
                 let kind = packet.message.message_type();
                 let len = packet.message.data().len();
@@ -67,7 +67,7 @@ impl Router {
     }
 
     /// What a whisper brings, when it is whole.
-    async fn packet(
+    fn packet(
         &self,
         link: &Link,
         reassembly: &mut Reassembly,
@@ -78,17 +78,17 @@ impl Router {
         };
         let max = link.limits.now().packet_len_max;
         if **tag == *TAG {
-            return self.whole(link, octets, max).await.map(Some);
+            return self.whole(link, octets, max).map(Some);
         }
         debug_assert_eq!(&**tag, FRAGMENT_TAG, "that is what `is_ours` lets through");
         match reassembly.add(octets, max)? {
-            Some(octets) => self.whole(link, &octets, max).await.map(Some),
+            Some(octets) => self.whole(link, &octets, max).map(Some),
             None => Ok(None),
         }
     }
 
-    /// A whole packet, with its descriptors. Waits for those that pass themselves from a bridge of this machine.
-    async fn whole(&self, link: &Link, octets: &[u8], max: usize) -> Result<Packet, PacketError> {
+    /// A whole packet, with its descriptors.
+    fn whole(&self, link: &Link, octets: &[u8], max: usize) -> Result<Packet, PacketError> {
         let waiting = || waiting_for(octets);
         let split = split(octets).ok_or_else(|| PacketError::Descriptors { waiting: waiting() });
         let (message, notes) = split?;
@@ -96,19 +96,48 @@ impl Router {
             let message = read(message, max)?;
             return Ok(Packet {
                 named: self.named(link, &message),
-                message,
-                files: Vec::new(),
+                ..Packet::of(message)
             });
         }
-        let arrived = self.porter.arrive(&link.remote, &notes).await;
+        if link.remote.is_here {
+            return self.passed(link, (message, notes), max);
+        }
+        let arrived = self.porter.arrive(&link.remote, &notes);
         let arrived = arrived.map_err(|error| PacketError::NoDescriptors {
             error,
             waiting: waiting(),
         })?;
         Ok(Packet {
-            message: read_with(message, arrived.fds, max)?,
             files: arrived.files,
-            named: None,
+            ..Packet::of(read_with(message, arrived.fds, max)?)
+        })
+    }
+
+    /// A packet of a bridge of this machine, which may pass its descriptors: it waits for them.
+    fn passed(
+        &self,
+        link: &Link,
+        (octets, notes): (&[u8], Notes),
+        max: usize,
+    ) -> Result<Packet, PacketError> {
+        // Until then it has others in their place, with which nobody gets it.
+        let stand_ins = notes.stand_ins();
+        let stand_ins = stand_ins.map_err(|error| PacketError::NoDescriptors {
+            error,
+            waiting: waiting_for(octets),
+        })?;
+        let message = read_with(octets, stand_ins, max)?;
+        let (porter, remote, octets) = (self.porter.clone(), link.remote.clone(), octets.to_vec());
+        let arriving = self.tasks.spawn(async move {
+            let failed = |error: &dyn fmt::Display| Refusal::Failed(error.to_string());
+            let arrived = porter.take(&remote, &notes).await;
+            let arrived = arrived.map_err(|error| failed(&error))?;
+            let message = read_with(&octets, arrived.fds, max).map_err(|error| failed(&error))?;
+            Ok((message, arrived.files))
+        });
+        Ok(Packet {
+            arriving: Some(arriving),
+            ..Packet::of(message)
         })
     }
 
