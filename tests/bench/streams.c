@@ -1,8 +1,8 @@
 /* Programs of streams-latency.sh, streams-opens.sh and tests/opens.rs: round trips over a connection, calls over a bus,
  * and streams and descriptors that are opened and closed.
  *
- *   streams echo PORT                sends back what comes, for each connection in a process of its own
- *   streams flood PORT               sends without end, likewise
+ *   streams echo PORT|PATH           sends back what comes, for each connection in a process of its own
+ *   streams flood PORT|PATH              sends without end, likewise
  *   streams trips COUNT SIZE [HOST PORT]
  *                                    round trips of SIZE octets over descriptor 3, or over a connection to HOST, which
  *                                    may be the path of a Unix socket
@@ -10,6 +10,7 @@
  *                                    and gives the number of octets, Pour gives a pipe with so many
  *   streams calls COUNT NAME         calls of Echo
  *   streams pipes COUNT NAME         calls of Drain and of Pour
+ *   streams take MEGABYTES           reads so many from descriptor 3
  *   streams opens COUNT BUSNAME NAME WAY
  *                                    opens the stream NAME of a node, which echoes, and closes it after a round trip
  *
@@ -59,11 +60,19 @@ static void at_once(int connection) {
   setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
 }
 
-static void listen_at(int port, void (*talk)(int)) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-  int yes = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+static int listener_at(const char *where) {
+  struct sockaddr_in port = {.sin_family = AF_INET, .sin_port = htons(atoi(where))};
+  struct sockaddr_un path = {.sun_family = AF_UNIX};
+  int is_path = *where == '/', yes = 1, listener = socket(is_path ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
+  strncpy(path.sun_path, where, sizeof path.sun_path - 1);
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 16)) fail("listen");
+  struct sockaddr *address = is_path ? (struct sockaddr *)&path : (struct sockaddr *)&port;
+  if (bind(listener, address, is_path ? sizeof path : sizeof port) || listen(listener, 16)) fail("listen");
+  return listener;
+}
+
+static void serve_at(const char *where, void (*talk)(int)) {
+  int listener = listener_at(where);
   signal(SIGCHLD, SIG_IGN);
   for (;;) {
     int connection = accept(listener, NULL, NULL);
@@ -238,10 +247,16 @@ static void opens(sd_bus *bus, int count, char **what) {
 int main(int count, char **arguments) {
   const char *what = count > 2 ? arguments[1] : "";
   signal(SIGPIPE, SIG_IGN);
-  if (!strcmp(what, "echo")) listen_at(atoi(arguments[2]), echo);
-  if (!strcmp(what, "flood")) listen_at(atoi(arguments[2]), flood);
+  if (!strcmp(what, "echo")) serve_at(arguments[2], echo);
+  if (!strcmp(what, "flood")) serve_at(arguments[2], flood);
   if (!strcmp(what, "trips") && count > 3) {
     trips(count > 5 ? connected(arguments[4], atoi(arguments[5])) : 3, atoi(arguments[2]), atoi(arguments[3]));
+    return 0;
+  }
+  if (!strcmp(what, "take")) {
+    ssize_t more;
+    for (uint64_t left = strtoull(arguments[2], NULL, 10) << 20; left > 0; left -= more)
+      if ((more = read(3, octets, left < OCTETS_MAX ? left : OCTETS_MAX)) <= 0) fail("read");
     return 0;
   }
   sd_bus *bus;
