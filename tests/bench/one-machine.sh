@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # one-machine.sh [MEGABYTES [ROUNDS]]: a stream at a Unix socket, from one bridge to another of the same machine: passed
 # itself, and relayed, in rounds that alternate. Prints the medians: how fast octets come, a round trip of 1 KiB, and how
-# long it takes to open the stream, to have it echo, and to close it. ZOCP names another binary. Needs dbus-daemon, a C compiler and
-# libsystemd-dev, and root or a user that may make user namespaces.
+# long it takes to open the stream, to have it echo, and to close it. ZOCP names another binary. Needs dbus-daemon, a C
+# compiler and libsystemd-dev, and root or a user that may make user namespaces.
 set -euo pipefail
 cd "$(dirname "$0")"
 if [[ ${1:-} != inside ]]; then
   [[ -n ${ZOCP:-} ]] || (cd ../.. && cargo build --release --quiet)
   export ZOCP=${ZOCP:-${CARGO_TARGET_DIR:-$PWD/../../target}/release/zocp}
-  exec unshare --user --map-root-user --net --mount --pid --fork --kill-child --mount-proc ./one-machine.sh inside "$@"
+  exec unshare --user --map-root-user --net --mount --pid --fork --kill-child --mount-proc ./one-machine.sh \
+    inside "$@"
 fi
 megabytes=${2:-1000} rounds=${3:-5} trips=10000 opens=300
 . ./two-hosts.sh

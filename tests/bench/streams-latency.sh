@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # streams-latency.sh [TRIPS [ROUNDS]]: round trips of 1 KiB from one network namespace to another over a bare TCP
 # connection, a direct stream, a relayed one, and two socats that do what the relay does (Unix socket, TCP, TCP), in
-# rounds that alternate; then calls of a service of the other machine,
-# alone and beside four relayed streams that are as fast as they can be. Prints the medians and 99th percentiles over the rounds, and
-# how many times those of the bare connection, or of the call alone, they are. ZOCP names another binary. Needs
-# dbus-daemon, a C compiler and libsystemd-dev, and root or a user that may make user namespaces.
+# rounds that alternate; then calls of a service of the other machine, alone, beside four relayed streams that are as
+# fast as they can be, and beside four socats that fetch as much without a bridge. Prints the medians over the
+# rounds of the medians and the 99th percentiles, and how many times those of the bare connection, or of the call alone, they are.
+# ZOCP names another binary. Needs dbus-daemon, socat, a C compiler and libsystemd-dev, and root or a user that may make
+# user namespaces.
 set -euo pipefail
 cd "$(dirname "$0")"
 if [[ ${1:-} != inside ]]; then
   [[ -n ${ZOCP:-} ]] || (cd ../.. && cargo build --release --quiet)
   export ZOCP=${ZOCP:-${CARGO_TARGET_DIR:-$PWD/../../target}/release/zocp}
-  exec unshare --user --map-root-user --net --mount --pid --fork --kill-child --mount-proc ./streams-latency.sh inside "$@"
+  exec unshare --user --map-root-user --net --mount --pid --fork --kill-child --mount-proc ./streams-latency.sh \
+    inside "$@"
 fi
 trips=${2:-20000} rounds=${3:-5}
 . ./two-hosts.sh
@@ -34,6 +36,18 @@ for ((tries = 0; ; tries++)); do
 done
 near gdbus wait --address "unix:path=$dir/near" org.example.Echo.far
 
+beside() { # file, command: calls while it runs four times
+  local file=$1 floods=() stream
+  shift
+  for ((stream = 0; stream < 4; stream++)); do
+    "$@" >/dev/null &
+    floods+=($!)
+  done
+  sleep 1
+  calls >>"$dir/$file"
+  kill "${floods[@]}"
+  wait "${floods[@]}" 2>/dev/null || true
+}
 calls() { near "$dir/streams" calls "$((trips / 4))" org.example.Echo.far; }
 for ((round = 0; round < rounds; round++)); do
   "$dir/streams" trips "$trips" 1024 10.9.0.2 5005 >>"$dir/bare"
@@ -41,15 +55,8 @@ for ((round = 0; round < rounds; round++)); do
   near "$ZOCP" stream far echo --way relay -- "$dir/streams" trips "$trips" 1024 >>"$dir/relay"
   "$dir/streams" trips "$trips" 1024 "$dir/socat" 0 >>"$dir/socats"
   calls >>"$dir/alone"
-  floods=()
-  for ((stream = 0; stream < 4; stream++)); do
-    DBUS_SESSION_BUS_ADDRESS=unix:path=$dir/near "$ZOCP" stream far flood --way relay >/dev/null &
-    floods+=($!)
-  done
-  sleep 1
-  calls >>"$dir/beside"
-  kill "${floods[@]}"
-  wait "${floods[@]}" 2>/dev/null || true
+  beside relayed env DBUS_SESSION_BUS_ADDRESS="unix:path=$dir/near" "$ZOCP" stream far flood --way relay
+  beside bulk socat -b 131072 -u TCP:10.9.0.2:5006 -
 done
 median() { sort -gk "$2,$2" "$dir/$1" | awk -v field="$2" '{all[NR] = $field} END {print all[int((NR + 1) / 2)]}'; }
 row() { # title, file, the file that it is compared to
@@ -61,4 +68,5 @@ row "1 KiB, direct" direct bare
 row "1 KiB, relay" relay bare
 row "1 KiB, two socats" socats bare
 row "call alone" alone alone
-row "call beside four streams" beside alone
+row "call beside four streams" relayed alone
+row "call beside four socats" bulk alone

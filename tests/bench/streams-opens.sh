@@ -2,14 +2,15 @@
 # streams-opens.sh [COUNT]: opens a relayed stream of another network namespace, has it echo, and closes it, so many
 # times; then direct ones; then passes pipes to a service there and gets pipes from it. After each tenth it prints the
 # memory in KiB and the descriptors of both bridges. It ends with an error when anything that was sent did not come
-# back whole, when a descriptor is left, or when a bridge has grown by more than 8 MiB since the first tenth. ZOCP names another
-# binary. Needs dbus-daemon, a C compiler and libsystemd-dev, and root or a user that may make user namespaces.
+# back whole, when a descriptor is left, or when a bridge has grown by more than 8 MiB since the first tenth. ZOCP
+# names another binary. Needs dbus-daemon, a C compiler and libsystemd-dev, and root or a user that may make user namespaces.
 set -euo pipefail
 cd "$(dirname "$0")"
 if [[ ${1:-} != inside ]]; then
   [[ -n ${ZOCP:-} ]] || (cd ../.. && cargo build --release --quiet)
   export ZOCP=${ZOCP:-${CARGO_TARGET_DIR:-$PWD/../../target}/release/zocp}
-  exec unshare --user --map-root-user --net --mount --pid --fork --kill-child --mount-proc ./streams-opens.sh inside "$@"
+  exec unshare --user --map-root-user --net --mount --pid --fork --kill-child --mount-proc ./streams-opens.sh \
+    inside "$@"
 fi
 count=${2:-10000}
 . ./two-hosts.sh
