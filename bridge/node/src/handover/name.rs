@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 
 use rustix::net::{
@@ -88,8 +88,12 @@ impl fmt::Display for LocalName {
 
 /// Whether an address is one of this machine: then packets to it leave from it.
 fn is_of_this_machine(address: SocketAddr) -> bool {
+    let any = match address {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
     let own = || {
-        let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let probe = UdpSocket::bind((any, 0))?;
         // Nothing is sent by this.
         probe.connect(address)?;
         probe.local_addr()
@@ -133,6 +137,7 @@ mod tests {
             LocalName::of(&peer)
         };
         assert_eq!(at("tcp://127.0.0.1:5"), Some(name));
+        assert_eq!(at("tcp://[2001:db8::7]:5"), None);
         assert_eq!(at("tcp://192.0.2.7:5"), None);
         assert_eq!(at("tcp://example.invalid:5"), None);
     }
