@@ -126,6 +126,9 @@ impl Client {
         if let Some(own) = find(&own, text) {
             return Ok(own.clone());
         }
+        if let Some(peer) = self.here(&peers, text).await {
+            return Ok(peer.clone());
+        }
         let failure = Failure::new(Exit::NoNode, format!("no node is called \"{text}\""));
         let names = peers
             .iter()
@@ -135,6 +138,19 @@ impl Client {
             None if peers.is_empty() => failure.hint("no node is present at all; see `zocp list`"),
             None => failure.hint("see `zocp list` for those that are present"),
         })
+    }
+
+    /// A node of the bridge's own venue that is named with the venue; which one that is, the bridge knows.
+    async fn here<'p>(&self, peers: &'p [PeerView], text: &str) -> Option<&'p PeerView> {
+        if !text.contains('/') {
+            return None;
+        }
+        let bridge = BridgeProxy::new(&self.connection).await.ok()?;
+        let path = bridge.find_node(text).await.ok()?;
+        let label = path.as_str().rsplit('/').next()?;
+        peers
+            .iter()
+            .find(|peer| peer.label == label && !peer.bus_name.is_empty())
     }
 
     /// The bridge as a node, for programs of its own bus.

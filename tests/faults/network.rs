@@ -141,6 +141,7 @@ fn in_bad_weather_nothing_is_lost_or_out_of_order_and_nobody_leaves() {
             lost: 3,
             doubled: 5,
             late: 10,
+            delay: 0,
             seed: 7,
         };
         let link = venue.stage_host.link(0);

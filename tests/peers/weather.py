@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Passes Ethernet frames between two TAP devices, as bad weather would.
 
-    weather.py DEVICE DEVICE LOST DOUBLED LATE SEED
+    weather.py DEVICE DEVICE LOST DOUBLED LATE SEED [DELAY]
 
-LOST, DOUBLED and LATE are percent of the frames. A late frame waits up to 20 ms, and others overtake it.
+LOST, DOUBLED and LATE are percent of the frames. A late frame waits up to 20 ms, and others overtake it. Every frame
+takes DELAY ms besides.
 It says `ready` when frames pass.
 """
 
@@ -41,6 +42,7 @@ def fates(lost, doubled, late, chance):
 def main():
     one, other = (tap(name) for name in sys.argv[1:3])
     lost, doubled, late, seed = (int(word) for word in sys.argv[3:7])
+    delay = float(sys.argv[7]) / 1000 if sys.argv[7:] else 0
     chance = random.Random(seed)
     across = {one: other, other: one}
     waiting, number = [], 0
@@ -55,7 +57,7 @@ def main():
             frame = os.read(device, FRAME_LEN_MAX)
             for wait in fates(lost, doubled, late, chance):
                 number += 1
-                heapq.heappush(waiting, (time.monotonic() + wait, number, across[device], frame))
+                heapq.heappush(waiting, (time.monotonic() + delay + wait, number, across[device], frame))
 
 
 main()

@@ -34,7 +34,7 @@ pub(crate) async fn run(args: BridgeArgs, bus: Option<String>) -> Result<(), Fai
     let key = settings.key();
     let hangup = signal(SignalKind::hangup())?;
     let shutdown = end_signals(&[])?;
-    let about = about(key, reading.file());
+    let about = about(key, settings.has_key_for_links(), reading.file());
     let told = move |status| {
         let is_ready = matches!(status, Status::Ready { .. });
         told(status);
@@ -67,8 +67,14 @@ pub(crate) fn end_signals(
 }
 
 /// The version, the kind of mesh, and the file that was read.
-fn about(key: Option<PublicKey>, file: Option<PathBuf>) -> String {
+fn about(key: Option<PublicKey>, is_for_links: bool, file: Option<PathBuf>) -> String {
     let mesh = match key {
+        Some(key) if is_for_links => {
+            format!(
+                "open mesh, links with the fingerprint {}",
+                key.fingerprint()
+            )
+        }
         Some(key) => format!("secure mesh, fingerprint {}", key.fingerprint()),
         None => String::from("open mesh"),
     };

@@ -32,7 +32,10 @@ struct Measured {
 pub(crate) async fn run(output: &Output, bus: Option<String>) -> Result<(), Failure> {
     let client = Client::open(bus.as_deref()).await?;
     let mut links = client.peers().await?;
-    links.retain(|peer| !peer.venue.is_empty() || matches!(peer.way.as_str(), "ours" | "theirs"));
+    links.retain(|peer| {
+        let is_shared = matches!(peer.way.as_str(), "ours" | "theirs");
+        is_shared || (!peer.venue.is_empty() && peer.way != "passed")
+    });
     let wanted = wanted(&client).await?;
     let down = wanted.iter().filter(|link| link.peer.is_none());
     let down: Vec<&WantedView> = down.collect();

@@ -28,14 +28,16 @@ use std::{
 };
 
 use serde::Deserialize;
-use zocp_node::{BeaconMode, FirstUse, Ipv6, KeyError, PublicKey, Security};
+use zocp_node::{
+    BeaconMode, FirstUse, Ipv6, KeyError, PassRule, PublicKey, Security, SecurityScope,
+};
 
 pub use difference::Difference;
 use limits::Bounds;
 pub use limits::LimitsConfig;
 pub use services::{ExportConfig, ImportConfig, ImportNameConfig};
 pub(crate) use venue::{LINKS_MAX, checked_link};
-pub use venue::{LinkConfig, VenueConfig};
+pub use venue::{LinkConfig, PassConfig, VenueConfig};
 
 use crate::local;
 use zocp_dbus::bus::BusChoice;
@@ -63,6 +65,8 @@ pub struct Config {
     pub venue: VenueConfig,
     /// Bridges of other venues.
     pub link: Vec<LinkConfig>,
+    /// Which nodes of the own venue others see. Default: none.
+    pub pass: Vec<PassConfig>,
     /// What outlives the bridge.
     pub state: StateConfig,
     /// Who may read its counters besides the programs on the bus.
@@ -203,6 +207,8 @@ pub struct Reload {
     pub trusted: Vec<PublicKey>,
     /// Who else is.
     pub first_use: FirstUse,
+    /// Which nodes of the own venue others see.
+    pub pass: Vec<PassRule>,
 }
 
 impl Settings {
@@ -211,6 +217,13 @@ impl Settings {
     pub fn key(&self) -> Option<PublicKey> {
         let security = self.node.security.as_ref();
         security.map(|security| security.keys.public())
+    }
+
+    /// Whether the key is for links to other venues alone, and the mesh an open one.
+    #[must_use]
+    pub fn has_key_for_links(&self) -> bool {
+        let security = self.node.security.as_ref();
+        security.is_some_and(|it| it.scope != SecurityScope::Mesh)
     }
 
     /// What of this a bridge follows that runs with a key, or with none.
@@ -231,6 +244,7 @@ impl Settings {
             services: self.services,
             trusted,
             first_use,
+            pass: self.node.pass,
         })
     }
 }
@@ -307,10 +321,9 @@ impl Config {
             },
             export: [self.export, below.export].concat(),
             import: [self.import, below.import].concat(),
-            venue: VenueConfig {
-                name: self.venue.name.or(below.venue.name),
-            },
+            venue: self.venue.over(below.venue),
             link: [self.link, below.link].concat(),
+            pass: [self.pass, below.pass].concat(),
             state: StateConfig {
                 directory: self.state.directory.or(below.state.directory),
             },
@@ -389,6 +402,7 @@ impl Config {
             return Err(invalid("mesh.expiry", &reason));
         }
         venue::apply(&mut node, self.venue, self.link)?;
+        venue::pass(&mut node, self.pass)?;
         let mut bounds = Bounds {
             node: node.limits.clone(),
             ..Bounds::default()
@@ -425,29 +439,41 @@ pub fn security(
     trusted: Option<Vec<String>>,
     first_use: Option<bool>,
 ) -> Result<Option<Security>, ConfigError> {
+    if key.is_none() && trusted.is_none() && first_use == Some(true) {
+        return Err(invalid("mesh.first_use", &NO_KEY));
+    }
+    let made = keys_of(("mesh.key", key), ("mesh.trusted", trusted))?;
+    Ok(made.map(|security| {
+        security.with_first_use(if first_use.unwrap_or_default() {
+            FirstUse::Trust
+        } else {
+            FirstUse::Refuse
+        })
+    }))
+}
+
+/// The own key, and the keys that are trusted; each with the name that it has in the file.
+fn keys_of(
+    (key_name, key): (&'static str, Option<&Path>),
+    (trusted_name, trusted): (&'static str, Option<Vec<String>>),
+) -> Result<Option<Security>, ConfigError> {
     let Some(path) = key else {
-        let without = |key| Err(invalid(key, &"there is no `key` of our own"));
-        return match (trusted, first_use) {
-            (Some(_), _) => without("mesh.trusted"),
-            (None, Some(true)) => without("mesh.first_use"),
-            (None, _) => Ok(None),
+        return match trusted {
+            Some(_) => Err(invalid(trusted_name, &NO_KEY)),
+            None => Ok(None),
         };
     };
     let keys = key::read(path)
-        .map_err(|error| invalid("mesh.key", &format!("{}: {error}", path.display())))?;
+        .map_err(|error| invalid(key_name, &format!("{}: {error}", path.display())))?;
     let trusted = trusted.unwrap_or_default().into_iter().map(|text| {
         let parsed = text.parse();
-        parsed.map_err(|error: KeyError| invalid("mesh.trusted", &format!("\"{text}\": {error}")))
+        parsed.map_err(|error: KeyError| invalid(trusted_name, &format!("\"{text}\": {error}")))
     });
-    let mut security = Security::new(keys);
-    security.trusted = trusted.collect::<Result<_, _>>()?;
-    security.first_use = if first_use.unwrap_or_default() {
-        FirstUse::Trust
-    } else {
-        FirstUse::Refuse
-    };
-    Ok(Some(security))
+    let trusted = trusted.collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(Security::new(keys).with_trusted(trusted)))
 }
+
+const NO_KEY: &str = "there is no `key` of our own";
 
 impl From<Beacon> for BeaconMode {
     fn from(beacon: Beacon) -> Self {

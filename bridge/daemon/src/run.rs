@@ -153,7 +153,7 @@ impl<T: FnMut(Status)> Bridge<T> {
         let site = BusContext::new(bus.address(), limits_of(bus.kind()));
         let tasks = TaskTracker::new();
         let (on_presence, presence) = watch::channel(None);
-        let directory = Directory::default();
+        let directory = Directory::within(node.venue());
         let services = Services::start(&tasks, &site, node.clone(), settings.services);
         let wires = Wires::start(&tasks, &site, node.clone(), settings.wires, &settings.state)?;
         let saving = CancellationToken::new();
@@ -270,6 +270,9 @@ impl<T: FnMut(Status)> Bridge<T> {
                 // Cancel safe: what is not taken stays in the queue.
                 Some(reload) = reloads.recv() => {
                     self.services.reload(reload.services);
+                    if self.node.pass(reload.pass).await.is_err() {
+                        break Err(RunError::MeshEnded);
+                    }
                     let (trusted, first_use) = (&reload.trusted, reload.first_use);
                     if self.trust.reload(trusted, first_use).await.is_err() {
                         break Err(RunError::MeshEnded);

@@ -23,6 +23,8 @@ use crate::label::{label, suffixed};
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
     present: Arc<Mutex<Present>>,
+    /// The venue that the bridge is in.
+    venue: Option<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +56,15 @@ struct Entry {
 }
 
 impl Directory {
+    /// The directory of a bridge in this venue, whose own peers may be named with it.
+    #[must_use]
+    pub fn within(venue: Option<&str>) -> Self {
+        Self {
+            present: Arc::default(),
+            venue: venue.map(Into::into),
+        }
+    }
+
     /// Enters a peer and returns its label. A peer that is already present keeps its label. The name of a peer of another
     /// venue begins with that and a slash.
     pub fn enter(&self, id: PeerId, name: &str, venue: Option<&str>) -> Arc<str> {
@@ -120,14 +131,15 @@ impl Directory {
     }
 
     /// Finds a peer by its name (of several, the one that entered first), by its label, or by its UUID or a unique
-    /// beginning of it.
+    /// beginning of it. A peer of the bridge's own venue may be named with the venue, as one of another.
     #[must_use]
     pub fn find(&self, text: &str) -> Option<PeerId> {
         let present = self.present();
-        let named = present.peers.iter().filter(|(_, entry)| entry.name == text);
-        named
-            .min_by_key(|(_, entry)| entry.arrival)
-            .map(|(id, _)| *id)
+        let here = self.venue.as_deref();
+        let here = here.and_then(|venue| text.strip_prefix(venue)?.strip_prefix('/'));
+        present
+            .named(text)
+            .or_else(|| present.named(here?))
             .or_else(|| present.labels.get(&path_element(text)).copied())
             .or_else(|| present.identified(text))
     }
@@ -159,6 +171,13 @@ impl Present {
         .find(|label| !self.labels.contains_key(&path_element(label)))
         .unwrap_or(hex)
         .into()
+    }
+
+    fn named(&self, text: &str) -> Option<PeerId> {
+        let named = self.peers.iter().filter(|(_, entry)| entry.name == text);
+        named
+            .min_by_key(|(_, entry)| entry.arrival)
+            .map(|(id, _)| *id)
     }
 
     fn identified(&self, text: &str) -> Option<PeerId> {
@@ -212,6 +231,19 @@ mod tests {
         octets[0] = first;
         octets[15] = second;
         PeerId::new(octets)
+    }
+
+    #[test]
+    fn a_peer_of_the_own_venue_may_be_named_with_it() {
+        let directory = Directory::within(Some("south"));
+        let [lamp, fader] = [1, 2].map(|number| PeerId::new([number; 16]));
+        directory.enter(lamp, "lamp", None);
+        directory.enter(fader, "north/fader", Some("north"));
+        assert_eq!(directory.find("south/lamp"), Some(lamp));
+        assert_eq!(directory.find("north/fader"), Some(fader));
+        assert_eq!(directory.find("north/lamp"), None);
+        assert_eq!(directory.find("south/fader"), None);
+        assert_eq!(Directory::default().find("south/lamp"), None);
     }
 
     #[test]

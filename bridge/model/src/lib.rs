@@ -38,6 +38,7 @@ mod message;
 mod method;
 mod model;
 mod object;
+pub mod passing;
 mod path;
 pub mod stream;
 mod tree;

@@ -164,6 +164,11 @@ impl Model {
         self.me
     }
 
+    /// The limits that it keeps.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Our own tree.
     pub fn local(&self) -> &Tree {
         &self.tree

@@ -7,6 +7,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -113,8 +115,9 @@ pub(crate) async fn accept(
     tasks: TaskTracker,
     connections: CancellationToken,
     slots: HandshakeSlots,
+    numbers: LinkNumbers,
 ) {
-    let is_secure = context.keys.is_some();
+    let is_secure = context.keys.pair.is_some();
     let mut acceptor = Acceptor {
         mailbox,
         context: context.clone(),
@@ -123,14 +126,12 @@ pub(crate) async fn accept(
         crowded: LogThrottle::default(),
         failed: LogThrottle::default(),
     };
-    let mut next = 0;
     let serve = async {
         loop {
             let (stream, remote, slot) = acceptor.next().await;
             // If this fails, the connection is closed already, which its task finds out.
             let _ = prepare(&stream, context.silence_max);
-            let link = LinkId(next);
-            next += 1;
+            let link = numbers.next();
             let token = connections.child_token();
             tasks.spawn(run_link(link, stream, remote, slot, context.clone(), token));
         }
@@ -138,6 +139,16 @@ pub(crate) async fn accept(
     tokio::select! {
         () = serve => {}
         () = connections.cancelled() => {}
+    }
+}
+
+/// The numbers of the connections that peers open, at whichever mailbox.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LinkNumbers(Arc<AtomicU64>);
+
+impl LinkNumbers {
+    fn next(&self) -> LinkId {
+        LinkId(self.0.fetch_add(1, Ordering::Relaxed))
     }
 }
 

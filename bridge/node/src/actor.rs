@@ -12,9 +12,11 @@
 //! While connections are not read, no peer is taken for silent.
 //! Limits: those of the configuration, each with what happens when it is reached.
 //! Layout: this file has the loop; `mesh.rs` routes the ZRE core, `messages.rs` takes what handles request of it,
-//! `dials.rs` writes, `model.rs` routes the model, `keys.rs` handles the keys of a secure mesh, `networks.rs`
-//! follows the networks of this machine, `counters.rs` counts.
+//! `dials.rs` writes, `model.rs` routes the model, `passing.rs` and `away.rs` have nodes of other venues, `keys.rs`
+//! handles the keys of a secure mesh, `networks.rs` follows the networks of this machine, `counters.rs` counts.
 
+mod away;
+mod channels;
 mod counters;
 mod dials;
 mod keys;
@@ -22,6 +24,7 @@ mod mesh;
 mod messages;
 mod model;
 mod networks;
+mod passing;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -38,7 +41,7 @@ use zocp_model::{CallId, Model};
 use zocp_zre::{DialId, IdHash, LinkId, PeerId, Zre};
 
 use self::dials::Dial;
-use crate::acceptor::{Mailbox, accept};
+use crate::acceptor::{LinkNumbers, Mailbox, accept};
 use crate::backlog::Backlog;
 use crate::beacon::{Beacons, Datagram};
 use crate::call::CallResult;
@@ -52,13 +55,16 @@ use crate::event::Event;
 use crate::handshakes::HandshakeSlots;
 use crate::interfaces::{Listed, Network, Selection, Watch};
 use crate::log_throttle::{AddressLogThrottle, LogThrottle};
+use crate::passing::Passing;
+use crate::security::Keys;
 use crate::traffic::Traffic;
+use crate::venue::OwnVenue;
 use crate::wanted_links::WantedLinks;
 
 /// All state of a node.
 pub(crate) struct Actor {
     id: PeerId,
-    venue: Option<String>,
+    venue: OwnVenue,
     zre: Zre,
     model: Model,
     beacons: Beacons,
@@ -85,6 +91,8 @@ pub(crate) struct Actor {
     /// Events that are not in the queue to their reader yet.
     events: Vec<Event>,
     backlog: Backlog,
+    /// Nodes of other venues, and what other venues are told of.
+    passing: Passing,
     handshakes: HandshakeSlots,
     wanted_links: WantedLinks,
     /// Limits how often it is logged that there are too many connections.
@@ -129,6 +137,13 @@ pub(crate) struct Parts {
     pub(crate) hash: IdHash,
 }
 
+/// Where peers connect to.
+pub(crate) struct Mailboxes {
+    pub(crate) mesh: Mailbox,
+    /// For peers of other venues, where the mesh itself is open.
+    pub(crate) links: Option<Mailbox>,
+}
+
 /// The receiving ends of the actor's queues, and the sending end of the events.
 pub(crate) struct Queues {
     /// Commands that make events.
@@ -148,17 +163,14 @@ impl Actor {
             limits: config.limits.zmtp.clone(),
             handshake_max: config.limits.handshake_max,
             silence_max: config.silence_max,
-            keys: config
-                .security
-                .as_ref()
-                .map(|security| security.keys.clone()),
+            keys: Keys::of(config.security.as_ref()),
             traffic: Arc::clone(&parts.traffic),
             tickets: parts.channels.tickets.clone(),
             old: AddressLogThrottle::default(),
         };
         Self {
             id: parts.id,
-            venue: config.venue.clone(),
+            venue: OwnVenue::of(config),
             zre: parts.zre,
             model: parts.model,
             beacons: parts.beacons,
@@ -180,6 +192,7 @@ impl Actor {
             calls: HashMap::new(),
             events: Vec::new(),
             backlog: Backlog::default(),
+            passing: Passing::new(config.pass.clone()),
             handshakes: HandshakeSlots::new(&config.limits),
             wanted_links: WantedLinks::default(),
             refusals_log: LogThrottle::default(),
@@ -188,15 +201,8 @@ impl Actor {
     }
 
     /// Runs the node until it is told to stop, or all handles and the reader of its events are gone.
-    pub(crate) async fn run(mut self, mailbox: Mailbox, mut watch: Watch, mut queues: Queues) {
-        let accept = accept(
-            mailbox,
-            self.context.clone(),
-            self.tasks.clone(),
-            self.connections.clone(),
-            self.handshakes.clone(),
-        );
-        self.tasks.spawn(accept);
+    pub(crate) async fn run(mut self, mailboxes: Mailboxes, mut watch: Watch, mut queues: Queues) {
+        self.accept(mailboxes);
         self.report_networks();
         let stop = self.stop.clone();
         let mut stopped = pin!(stop.cancelled());
@@ -254,6 +260,30 @@ impl Actor {
             }
         }
         self.end(queues).await;
+    }
+
+    /// Accepts connections at all mailboxes.
+    fn accept(&self, mailboxes: Mailboxes) {
+        let numbers = LinkNumbers::default();
+        let all = [
+            (Some(mailboxes.mesh), self.context.keys.of_mesh()),
+            (mailboxes.links, self.context.keys.clone()),
+        ];
+        for (mailbox, keys) in all {
+            let Some(mailbox) = mailbox else { continue };
+            let context = ConnectionContext {
+                keys,
+                ..self.context.clone()
+            };
+            self.tasks.spawn(accept(
+                mailbox,
+                context,
+                self.tasks.clone(),
+                self.connections.clone(),
+                self.handshakes.clone(),
+                numbers.clone(),
+            ));
+        }
     }
 
     fn beacon(&mut self, now: Instant, datagram: &Datagram) {

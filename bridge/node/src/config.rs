@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::passing::PassRule;
 use crate::ports::Ports;
 use crate::security::{SECURE_BEACON_PORT, Security};
 
@@ -52,6 +53,8 @@ pub struct Config {
     /// The venue that this node is in, which peers are told (header `X-ZOCP-VENUE`): at most 24 letters, digits and `-`,
     /// a letter first. Peers of other venues have its name before theirs.
     pub venue: Option<String>,
+    /// Which nodes of its venue this node passes on to bridges of other venues that are linked with it.
+    pub pass: Vec<PassRule>,
     /// Endpoints (`tcp://host:port`) of nodes with which to exchange who is there, as zyre's gossip does, where no beacon
     /// reaches. Not on a secure mesh.
     pub gossip: Vec<String>,
@@ -154,6 +157,13 @@ impl Config {
         self
     }
 
+    /// The same that passes on nodes of its venue.
+    #[must_use]
+    pub fn with_pass(mut self, rules: impl IntoIterator<Item = PassRule>) -> Self {
+        self.pass = rules.into_iter().collect();
+        self
+    }
+
     /// The same that exchanges with these nodes, by their endpoints, who is there.
     #[must_use]
     pub fn with_gossip<S: Into<String>>(mut self, endpoints: impl IntoIterator<Item = S>) -> Self {
@@ -206,9 +216,9 @@ impl Config {
     /// The UDP port of the beacons: the chosen one or the default.
     #[must_use]
     pub fn beacon_port(&self) -> u16 {
-        let default = match self.security {
-            None => BEACON_PORT,
-            Some(_) => SECURE_BEACON_PORT,
+        let default = match &self.security {
+            Some(security) if !security.is_for_links() => SECURE_BEACON_PORT,
+            _ => BEACON_PORT,
         };
         self.beacon_port.unwrap_or(default)
     }
@@ -234,6 +244,7 @@ impl Default for Config {
             peers: Vec::new(),
             links: Vec::new(),
             venue: None,
+            pass: Vec::new(),
             gossip: Vec::new(),
             gossip_listen: None,
             groups: Vec::new(),

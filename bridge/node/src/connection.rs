@@ -28,7 +28,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use zocp_zmtp::{Connection, KeyPair, Message, PublicKey};
+use zocp_zmtp::{Connection, Message, PublicKey};
 use zocp_zre::{DialEnd, DialId, LinkId};
 
 pub(crate) use self::dial::{open, run_dial};
@@ -38,6 +38,7 @@ pub(crate) use self::stream::{
 };
 use crate::clock;
 use crate::log_throttle::AddressLogThrottle;
+use crate::security::Keys;
 use crate::tickets::{Ticket, TicketTable};
 use crate::traffic::Traffic;
 use crate::traffic_kinds::Rejection;
@@ -140,6 +141,15 @@ impl Outgoing {
         self.waiting = false;
     }
 
+    /// Has the kernel take no more than it can send soon, so that what is queued behind it can still be replaced by what is
+    /// newer, or be overtaken.
+    pub(crate) fn limit_unsent(&self, octets: u32) {
+        let socket = socket2::SockRef::from(self.stream.as_ref());
+        if let Err(error) = socket.set_tcp_notsent_lowat(octets) {
+            tracing::debug!(%error, "the kernel's queue of a connection cannot be limited");
+        }
+    }
+
     /// Closes the writing side: the peer reads what was written, and then the end of the stream.
     pub(crate) fn finish(&self) {
         // An error means that the connection is closed already.
@@ -155,7 +165,7 @@ pub(crate) struct ConnectionContext {
     pub(crate) handshake_max: Duration,
     pub(crate) silence_max: Duration,
     /// This node's keys on a secure mesh.
-    pub(crate) keys: Option<KeyPair>,
+    pub(crate) keys: Keys,
     pub(crate) traffic: Arc<Traffic>,
     /// Who may open a channel.
     pub(crate) tickets: TicketTable,

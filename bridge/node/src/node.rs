@@ -78,7 +78,8 @@ impl Node {
     /// # Errors
     /// See [`StartError`]. Nothing is left running then.
     pub async fn start(config: Config) -> Result<(Self, Events), StartError> {
-        let (shared, events) = start(config).await?;
+        // The configuration is large, and needed only here.
+        let (shared, events) = Box::pin(start(config)).await?;
         let node = Self {
             shared: Arc::new(shared),
             is_of_reader: false,
@@ -115,6 +116,12 @@ impl Node {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    /// The venue that this node is in.
+    #[must_use]
+    pub fn venue(&self) -> Option<&str> {
+        self.shared.venue.as_deref()
     }
 
     /// The TCP port of this node's mailbox, the same on every network.

@@ -14,6 +14,8 @@ pub struct PeerInfo {
     pub name: String,
     /// The venue that it is in, unless that is this node's own.
     pub venue: Option<String>,
+    /// The peer of its venue that passes it on, if it is not met itself. It is sent nothing but SETs and calls.
+    pub via: Option<PeerId>,
     /// Its mailbox, `tcp://address:port`.
     pub endpoint: String,
     /// Its headers, in its order.
@@ -45,6 +47,7 @@ impl PeerInfo {
             id,
             name: name.into(),
             venue: None,
+            via: None,
             endpoint: String::new(),
             headers: Vec::new(),
             groups: Vec::new(),

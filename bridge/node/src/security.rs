@@ -38,6 +38,21 @@ pub struct Security {
     pub barred: Vec<PublicKey>,
     /// What happens to other keys.
     pub first_use: FirstUse,
+    /// What is encrypted.
+    pub scope: SecurityScope,
+}
+
+/// What of a node's connections is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SecurityScope {
+    /// All: the mesh is a secure one.
+    #[default]
+    Mesh,
+    /// Links to other venues: the mesh itself is open, so that old nodes are met.
+    Links {
+        /// Where peers of other venues connect to; `None`: they do not.
+        listen: Option<SocketAddr>,
+    },
 }
 
 /// A node that announced itself with a key that is not trusted.
@@ -72,6 +87,7 @@ impl Security {
             learned: Vec::new(),
             barred: Vec::new(),
             first_use: FirstUse::Refuse,
+            scope: SecurityScope::Mesh,
         }
     }
 
@@ -87,6 +103,18 @@ impl Security {
     pub fn with_first_use(mut self, first_use: FirstUse) -> Self {
         self.first_use = first_use;
         self
+    }
+
+    /// The same for links alone; peers of other venues connect to `listen`, if there is one.
+    #[must_use]
+    pub const fn for_links(mut self, listen: Option<SocketAddr>) -> Self {
+        self.scope = SecurityScope::Links { listen };
+        self
+    }
+
+    /// Whether the mesh itself is an open one.
+    pub(crate) const fn is_for_links(&self) -> bool {
+        matches!(self.scope, SecurityScope::Links { .. })
     }
 
     /// In the types of the ZRE core.
@@ -113,14 +141,41 @@ pub(crate) fn router(keys: Option<&KeyPair>, limits: Limits) -> io::Result<Conne
     })
 }
 
+/// The keys of a node, and whether peers without one are met too.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Keys {
+    pub(crate) pair: Option<KeyPair>,
+    pub(crate) open: bool,
+}
+
+impl Keys {
+    pub(crate) fn of(security: Option<&Security>) -> Self {
+        Self {
+            pair: security.map(|security| security.keys.clone()),
+            open: security.is_some_and(Security::is_for_links),
+        }
+    }
+
+    /// Those of the mailbox for the mesh itself.
+    pub(crate) fn of_mesh(&self) -> Self {
+        let pair = self.pair.clone().filter(|_| !self.open);
+        Self { pair, open: false }
+    }
+
+    /// Those for a peer with or without a key.
+    fn towards(&self, peer: Option<NodeKey>) -> Option<&KeyPair> {
+        self.pair.as_ref().filter(|_| peer.is_some() || !self.open)
+    }
+}
+
 /// The codec of a connection that this node opens; on a secure mesh to the peer with the key `server`.
 pub(crate) fn dealer(
-    keys: Option<&KeyPair>,
+    keys: &Keys,
     server: Option<NodeKey>,
     identity: &[u8],
     limits: Limits,
 ) -> io::Result<Connection> {
-    Ok(match (keys, server) {
+    Ok(match (keys.towards(server), server) {
         (None, None) => Connection::dealer(identity, limits),
         (Some(keys), Some(server)) => {
             let server = PublicKey::new(*server.as_bytes()).map_err(io::Error::other)?;

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use zocp_zmtp::{KeyPair, Limits, PublicKey};
+use zocp_zmtp::{Limits, PublicKey};
 use zocp_zre::PeerId;
 
 use crate::actor::Actor;
 use crate::channel::Channels;
 use crate::command::Command;
 use crate::credit::SendCredits;
+use crate::security::Keys;
 use crate::traffic::Traffic;
 
 /// A queue of commands.
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) id: PeerId,
     pub(crate) key: Option<PublicKey>,
     pub(crate) name: String,
+    pub(crate) venue: Option<String>,
     pub(crate) port: u16,
     /// Commands that make events.
     pub(crate) commands: Commands,
@@ -39,7 +41,7 @@ pub(crate) struct Shared {
 /// What opening a channel needs of the configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct ChannelContext {
-    pub(crate) keys: Option<KeyPair>,
+    pub(crate) keys: Keys,
     pub(crate) limits: Limits,
     pub(crate) handshake_max: Duration,
     pub(crate) silence_max: Duration,

@@ -16,7 +16,7 @@ use tracing::warn;
 use zocp_model::{Follow, Model, NodeId};
 use zocp_zre::{Endpoint, GroupName, HEADER_BRIDGE, IdHash, PeerId, Times, Zre};
 
-use crate::actor::{Actor, Parts, Queues};
+use crate::actor::{Actor, Mailboxes, Parts, Queues};
 use crate::beacon::{Beacons, Datagram, Failure};
 use crate::channel::{Channels, HEADER_CHANNEL};
 use crate::clock;
@@ -27,8 +27,9 @@ use crate::events::Events;
 use crate::gossip::{self, GossipParts};
 use crate::handover::{HEADER_LOCAL, HandoverServer, LocalName, serve};
 use crate::interfaces::{Network, Selection, Watch, choose, describe};
+use crate::passing::HEADER_NODES;
 use crate::ports::Ports;
-use crate::security::{HEADER_KEY, Security};
+use crate::security::{HEADER_KEY, Keys, Security};
 use crate::shared::{ChannelContext, Commands, Shared};
 use crate::traffic::Traffic;
 use crate::venue::{HEADER_VENUE, check_venue};
@@ -69,6 +70,15 @@ pub enum StartError {
         #[source]
         error: io::Error,
     },
+    /// Links cannot come in.
+    #[error("cannot listen for links of other venues at {address}: {error}")]
+    LinkMailbox {
+        /// Where.
+        address: SocketAddr,
+        /// The error of the kernel.
+        #[source]
+        error: io::Error,
+    },
     /// The gossip cannot listen.
     #[error("cannot listen for gossip at {address}: {error}")]
     Gossip {
@@ -93,7 +103,11 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
     let listed = watch.list().await.map_err(StartError::Netlink)?;
     let selection = selection(&config);
     let networks = chosen(&listed.networks, &selection, config.ipv6)?;
-    let (mailbox, port) = mailbox::open(&config).await?;
+    let (mesh, port) = mailbox::open(&config).await?;
+    let mailboxes = Mailboxes {
+        mesh,
+        links: mailbox::open_for_links(&config).await?,
+    };
     let (received, datagrams) = mpsc::channel(DATAGRAMS_MAX);
     let hash = IdHash::new(seed);
     let traffic = Arc::new(Traffic::new(hash));
@@ -144,7 +158,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         datagrams,
         events,
     };
-    tokio::spawn(actor.run(mailbox, watch, queues));
+    tokio::spawn(actor.run(mailboxes, watch, queues));
     if let Some(gossip) = gossip {
         tokio::spawn(gossip::run(gossip));
     }
@@ -155,6 +169,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         id,
         key: config.security.map(|security| security.keys.public()),
         name: config.name,
+        venue: config.venue,
         port,
         commands,
         requests,
@@ -177,7 +192,8 @@ async fn gossip_parts(
     if config.gossip.is_empty() && config.gossip_listen.is_none() {
         return Ok(None);
     }
-    if config.security.is_some() {
+    let mut security = config.security.iter();
+    if security.any(|security| !security.is_for_links()) {
         let text =
             "gossip is not encrypted: on a secure mesh name the peers with their keys instead";
         return Err(StartError::Config(text.to_owned()));
@@ -209,9 +225,8 @@ async fn gossip_parts(
 }
 
 fn channel_context(config: &Config) -> ChannelContext {
-    let security = config.security.as_ref();
     ChannelContext {
-        keys: security.map(|security| security.keys.clone()),
+        keys: Keys::of(config.security.as_ref()),
         limits: config.limits.zmtp.clone(),
         handshake_max: config.limits.handshake_max,
         silence_max: config.silence_max,
@@ -309,6 +324,10 @@ fn zre_config(
         check_venue(venue)
             .map_err(|error| StartError::Config(format!("venue {venue}: {error}")))?;
         headers.push((String::from(HEADER_VENUE), venue.clone()));
+        if config.extended && config.security.is_some() {
+            // protocol.md §10.1
+            headers.push((String::from(HEADER_NODES), String::from("1")));
+        }
     }
     if let Some(security) = &config.security {
         let key = security.keys.public().to_string();
@@ -328,6 +347,7 @@ fn zre_config(
         // protocol.md §2.11
         shares: config.extended,
         security: config.security.as_ref().map(Security::of_core),
+        open: config.security.as_ref().is_some_and(Security::is_for_links),
         times: Times {
             silence_ping: config.silence_ping,
             silence_max: config.silence_max,

@@ -5,7 +5,10 @@
 //! Limits: [`VENUE_LEN_MAX`]; a peer whose venue has no legal name is in the venue `unnamed`.
 //! Spec: docs/reference/protocol.md §4.8.
 
-use zocp_zre::{HEADER_LINK, Headers};
+use zocp_zre::{HEADER_LINK, Headers, PeerView};
+
+use crate::config::Config;
+use crate::security::Security;
 
 /// The header of a HELLO that names the venue.
 pub(crate) const HEADER_VENUE: &str = "X-ZOCP-VENUE";
@@ -16,6 +19,33 @@ pub const VENUE_LEN_MAX: usize = 24;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the name of a venue is at most 24 letters, digits and -, a letter first")]
 pub struct VenueError;
+
+/// The venue of this node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OwnVenue {
+    name: Option<String>,
+    /// Whether peers of other venues are known by a key, and others are of this one whatever they say.
+    proves: bool,
+}
+
+impl OwnVenue {
+    pub(crate) fn of(config: &Config) -> Self {
+        let security = config.security.as_ref();
+        Self {
+            name: config.venue.clone(),
+            proves: security.is_some_and(Security::is_for_links),
+        }
+    }
+
+    /// The venue of a peer, unless it is this one.
+    pub(crate) fn of_peer(&self, peer: &PeerView<'_>) -> Option<String> {
+        // protocol.md §8.11
+        if self.proves && peer.key().is_none() {
+            return None;
+        }
+        of_peer(peer.headers(), self.name.as_deref())
+    }
+}
 
 /// Whether a text is the name of a venue.
 ///

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 use zocp_node::{
     Access, BeaconMode, Capability, Config, Content, Event, Events, ExitReason, Invalid, KeyPair,
-    Node, NodeError, PeerInfo, Security, SharedWay,
+    Node, NodeError, PeerInfo, Received, Security, SharedWay,
 };
 
 #[tokio::test]
@@ -89,6 +89,32 @@ async fn much_goes_both_ways_at_once_in_order() {
         receive(&mut at_desk),
         receive(&mut at_lamp),
     );
+}
+
+#[tokio::test]
+async fn a_channel_is_opened_by_who_can_dial_whoever_asks_for_it() {
+    let (lamp, mut at_lamp) = Node::start(secure("lamp", 1)).await.unwrap();
+    let (desk, mut at_desk) = linked("desk", 2, &lamp).await;
+    entered(&mut at_desk).await;
+    entered(&mut at_lamp).await;
+    for (asks, gives, events) in [(&desk, &lamp, &mut at_lamp), (&lamp, &desk, &mut at_desk)] {
+        let asked = asks.request_channel(gives.id(), "a film".into());
+        let given = async {
+            let request = until(events, |event| match event {
+                Event::ChannelRequested(request) => Some(request),
+                _ => None,
+            });
+            gives.accept_channel(&request.await).await
+        };
+        let (asked, given) = tokio::join!(asked, given);
+        let (asked, given) = (asked.unwrap(), given.unwrap());
+        asked.send(b"to who gives").await.unwrap();
+        given.send(b"to who asks").await.unwrap();
+        for (channel, wanted) in [(given, "to who gives"), (asked, "to who asks")] {
+            let received = channel.receive().await.unwrap();
+            assert_eq!(received, Received::Piece(wanted.into()));
+        }
+    }
 }
 
 #[tokio::test]

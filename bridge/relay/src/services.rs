@@ -145,6 +145,7 @@ impl Services {
         label: impl Fn(PeerId) -> Option<Arc<str>>,
     ) -> bool {
         match event {
+            Event::Entered(info) if info.via.is_some() => {}
             Event::Entered(info) if info.zocp && !info.extended => {
                 self.exporter.plain_peer(info.id, true);
             }

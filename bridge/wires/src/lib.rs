@@ -145,7 +145,7 @@ impl Wires {
             .find(|interface| &**interface.name() == WIRE_INTERFACE)
             .ok_or_else(|| XmlError::Misplaced("node".to_owned()))?;
         let state = EngineState {
-            registry: Registry::new(node.id(), node.name(), limits),
+            registry: Registry::new(node.id(), node.name(), limits).within(node.venue()),
             records: HashMap::new(),
             running: HashMap::new(),
             senders: HashMap::new(),

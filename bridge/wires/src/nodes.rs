@@ -36,6 +36,8 @@ pub(super) struct Nodes {
     listed: HashMap<PeerId, BTreeSet<CapabilityAddress>>,
     arrivals: u64,
     me: Option<PeerId>,
+    /// The venue of the bridge.
+    venue: Option<String>,
 }
 
 /// A present node.
@@ -44,10 +46,33 @@ pub(super) struct Node {
     pub(super) name: String,
     /// Whether it has sent the header `X-ZOCP-DBUS`.
     pub(super) is_extended: bool,
+    /// Where it is.
+    pub(super) place: Place,
     /// Whether its tree has arrived.
     pub(super) is_known: bool,
     arrival: u64,
     capabilities: HashMap<CapPath, Known>,
+}
+
+/// Where a node is, for this bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In this venue: it has met the other nodes of it.
+    Here,
+    /// In another venue: of this one it has met this bridge alone.
+    Linked,
+    /// In another venue, behind the bridge of that one: it has met nobody of this one.
+    Passed,
+}
+
+impl Place {
+    const fn of(info: &PeerInfo) -> Self {
+        match (&info.via, &info.venue) {
+            (Some(_), _) => Self::Passed,
+            (None, Some(_)) => Self::Linked,
+            (None, None) => Self::Here,
+        }
+    }
 }
 
 /// The metadata of a capability, and whether it has a value.
@@ -60,29 +85,48 @@ pub(super) struct Known {
 impl Nodes {
     /// Adds a node that has entered.
     pub(super) fn enter(&mut self, info: &PeerInfo) {
-        self.insert(info.id, &info.name, info.extended, false);
+        let node = Node {
+            is_extended: info.extended,
+            place: Place::of(info),
+            ..Node::new(&info.name)
+        };
+        self.insert(info.id, node);
     }
 
     /// Adds the bridge itself, which is always present.
     pub(super) fn insert_me(&mut self, id: PeerId, name: &str) {
-        self.insert(id, name, true, true);
+        let node = Node {
+            is_extended: true,
+            is_known: true,
+            ..Node::new(name)
+        };
+        self.insert(id, node);
         self.me = Some(id);
+    }
+
+    pub(super) fn set_venue(&mut self, venue: Option<&str>) {
+        self.venue = venue.map(str::to_owned);
+    }
+
+    /// Whether one of two nodes can send to the other.
+    pub(super) fn have_met(&self, one: PeerId, other: PeerId) -> bool {
+        let place = |id| self.nodes.get(&id).map(|node| node.place);
+        match (place(one), place(other)) {
+            (Some(Place::Here), Some(Place::Here)) => true,
+            (Some(Place::Linked), Some(Place::Here)) => self.is_me(other),
+            (Some(Place::Here), Some(Place::Linked)) => self.is_me(one),
+            _ => false,
+        }
     }
 
     pub(super) fn is_me(&self, id: PeerId) -> bool {
         self.me == Some(id)
     }
 
-    fn insert(&mut self, id: PeerId, name: &str, is_extended: bool, is_known: bool) {
+    fn insert(&mut self, id: PeerId, mut node: Node) {
         self.leave(id);
         self.arrivals += 1;
-        let node = Node {
-            name: name.to_owned(),
-            is_extended,
-            is_known,
-            arrival: self.arrivals,
-            capabilities: HashMap::new(),
-        };
+        node.arrival = self.arrivals;
         self.nodes.insert(id, node);
     }
 
@@ -154,7 +198,8 @@ impl Nodes {
         spots.into_iter().flatten().cloned().collect()
     }
 
-    /// The node of an end: the pinned one, else the first with that name or label, else the one with that UUID.
+    /// The node of an end: the pinned one, else the first with that name or label, else the one with that UUID. A node of
+    /// the bridge's own venue may be named with the venue, as one of another.
     pub(super) fn find(&self, end: &NodeEnd) -> Option<PeerId> {
         if let Some(pinned) = end.pinned.filter(|peer| self.nodes.contains_key(peer)) {
             return Some(pinned);
@@ -165,7 +210,10 @@ impl Nodes {
                 .min_by_key(|(_, node)| node.arrival)
                 .map(|(id, _)| *id)
         };
+        let here = self.venue.as_deref();
+        let here = here.and_then(|venue| end.node.strip_prefix(venue)?.strip_prefix('/'));
         first(&|node| node.name == end.node)
+            .or_else(|| first(&|node| Some(&*node.name) == here && node.place == Place::Here))
             .or_else(|| first(&|node| label(&node.name) == end.node))
             .or_else(|| {
                 let id = end.node.parse().ok()?;
@@ -240,6 +288,19 @@ impl Nodes {
     }
 }
 
+impl Node {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            is_extended: false,
+            place: Place::Here,
+            is_known: false,
+            arrival: 0,
+            capabilities: HashMap::new(),
+        }
+    }
+}
+
 /// The sensors that are subscribed to an emitter. A subscription without a sensor is not a wire and is left out.
 pub(super) fn sensors(info: &Info) -> impl Iterator<Item = (PeerId, &str)> {
     let subscribers = info.subscribers.iter().flatten();
@@ -259,4 +320,38 @@ fn labelled(path: &CapPath) -> String {
     let objects = path.object.segments().iter().map(|name| label(name));
     let labels: Vec<String> = objects.chain([label(&path.name)]).collect();
     labels.join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_has_met_those_of_its_venue_and_a_linked_one_the_bridge_alone() {
+        let id = |number| PeerId::new([number; 16]);
+        let [me, lamp, fader, linked, passed] = [1, 2, 3, 4, 5].map(id);
+        let mut nodes = Nodes::default();
+        nodes.insert_me(me, "foh");
+        nodes.set_venue(Some("south"));
+        nodes.enter(&PeerInfo::new(lamp, "lamp"));
+        nodes.enter(&PeerInfo::new(fader, "fader"));
+        let mut info = PeerInfo::new(linked, "north/stage");
+        info.venue = Some("north".to_owned());
+        nodes.enter(&info);
+        let mut info = PeerInfo::new(passed, "north/lamp");
+        info.venue = Some("north".to_owned());
+        info.via = Some(linked);
+        nodes.enter(&info);
+        for (one, other) in [(lamp, fader), (me, lamp), (me, linked), (linked, me)] {
+            assert!(nodes.have_met(one, other), "{one} {other}");
+        }
+        for (one, other) in [(lamp, linked), (linked, lamp), (me, passed), (passed, me)] {
+            assert!(!nodes.have_met(one, other), "{one} {other}");
+        }
+        let find = |name| nodes.find(&NodeEnd::new(name, "level"));
+        assert_eq!(find("south/lamp"), Some(lamp));
+        assert_eq!(find("south/foh"), Some(me));
+        assert_eq!(find("north/lamp"), Some(passed));
+        assert_eq!(find("north/foh"), None);
+    }
 }

@@ -13,7 +13,7 @@ use zocp_node::{PeerId, model::Access};
 use super::{
     conversion::{Conversion, Side},
     end::{BusEnd, End, NodeEnd},
-    nodes::{CapabilityAddress, Known, Nodes},
+    nodes::{CapabilityAddress, Known, Nodes, Place},
 };
 
 /// How a wire is made.
@@ -92,6 +92,9 @@ pub(super) enum PlanError {
     /// A mistake of the caller.
     #[error("{0} takes no values: its access has neither s nor w")]
     NotASensor(String),
+    /// A node behind the bridge of another venue takes SETs, and no emissions.
+    #[error("{0} is a node of another venue that takes only emissions: its access has no w")]
+    NotWritable(String),
     /// A mistake of the caller.
     #[error("the source and the target of a wire must differ")]
     SamePlace,
@@ -177,6 +180,13 @@ pub(super) fn plan(
                     });
                 }
             }
+            if !access.write
+                && nodes
+                    .get(spot.peer)
+                    .is_some_and(|it| it.place == Place::Passed)
+            {
+                return Err(PlanError::NotWritable(to.to_string()));
+            }
             let target = through(nodes, spot, access);
             (target, Side::of(&known.info), is_state(access))
         }
@@ -219,6 +229,7 @@ fn is_direct(nodes: &Nodes, emitter: &CapabilityAddress, sensor: &CapabilityAddr
         .known(sensor)
         .is_some_and(|known| known.info.access.sense);
     emitter.peer != sensor.peer
+        && nodes.have_met(emitter.peer, sensor.peer)
         && senses
         && bears(emitter, |known| known.info.subscribers.is_some())
         && bears(sensor, |known| known.has_value)

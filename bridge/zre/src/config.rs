@@ -30,6 +30,9 @@ pub struct Config {
     pub seed: u64,
     /// Makes the mesh a secure one, of nodes that prove their keys.
     pub security: Option<Security>,
+    /// Whether nodes without a key are peers too: then the mesh is an open one with open beacons, and keys are for
+    /// connections to and from other meshes alone. Means nothing without `security`.
+    pub open: bool,
     /// The timeouts.
     pub times: Times,
     /// The bounds.
@@ -50,6 +53,7 @@ impl Config {
             shares: false,
             seed,
             security: None,
+            open: false,
             times: Times::default(),
             limits: Limits::default(),
         }

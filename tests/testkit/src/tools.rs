@@ -177,6 +177,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
     ("socat", "socat"),
     ("ss", "iproute2"),
+    ("tc", "iproute2"),
     ("sox", "sox"),
     ("unshare", "util-linux"),
     ("zsh", "zsh"),

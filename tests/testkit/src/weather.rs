@@ -15,6 +15,8 @@ pub struct Weather {
     pub doubled: u8,
     /// Arrive up to 20 ms later, so that others overtake them.
     pub late: u8,
+    /// The time that each frame takes besides, in milliseconds.
+    pub delay: u16,
     /// Of the generator: with the same one, the same frames meet the same fate.
     pub seed: u32,
 }
@@ -47,6 +49,7 @@ impl Link<'_> {
             .args([&inner, &outer])
             .args(fates)
             .arg(weather.seed.to_string())
+            .arg(weather.delay.to_string())
             .label("weather")
             .start();
         program.says("ready").await;

@@ -83,7 +83,7 @@ impl Bridge {
             self.nodes(),
             self.names(),
         ];
-        findings.extend(self.keys(machine.is_secure()));
+        findings.extend(self.keys(machine.is_secure(), machine.has_key_for_links()));
         findings.extend(self.old());
         findings.extend(self.turned_away());
         findings.push(self.descriptors());
@@ -136,7 +136,7 @@ impl Bridge {
         Finding::warning("names", found).advice(advice)
     }
 
-    fn keys(&self, is_configured: Option<bool>) -> Option<Finding> {
+    fn keys(&self, is_configured: Option<bool>, is_for_links: bool) -> Option<Finding> {
         let is_secure = !self.key.is_empty();
         if is_configured.is_some_and(|wanted| wanted != is_secure) {
             let (is, wanted) = if is_secure {
@@ -158,7 +158,11 @@ impl Bridge {
                           fingerprints";
             return Some(Finding::warning("key", found).advice(advice));
         }
-        is_secure.then(|| Finding::good("key", "the mesh is secure"))
+        let what = match is_for_links {
+            true => "links to other venues are encrypted, the mesh is an open one",
+            false => "the mesh is secure",
+        };
+        is_secure.then(|| Finding::good("key", what))
     }
 
     /// Programs that cannot be met.

@@ -82,6 +82,13 @@ impl Machine {
         self.settings.as_ref().map_or(&[], |settings| &settings.srv)
     }
 
+    /// Whether the key is for links to other venues alone.
+    pub(super) fn has_key_for_links(&self) -> bool {
+        self.settings
+            .as_ref()
+            .is_ok_and(|settings| settings.has_key_for_links())
+    }
+
     /// Whether the mesh is to be this machine alone.
     pub(super) fn is_loopback(&self) -> bool {
         self.settings

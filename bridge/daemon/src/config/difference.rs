@@ -6,7 +6,7 @@
 
 use std::fmt::Display;
 
-use super::{Config, MeshConfig};
+use super::{Config, MeshConfig, VenueConfig};
 
 /// What is different. See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +24,7 @@ impl Difference {
         let mut followed = Vec::new();
         rules(&mut followed, &old.export, &new.export);
         rules(&mut followed, &old.import, &new.import);
+        rules(&mut followed, &old.pass, &new.pass);
         rules(&mut followed, &trusted(old), &trusted(new));
         let first_use = new.mesh.first_use.unwrap_or_default();
         if old.mesh.first_use.unwrap_or_default() != first_use {
@@ -35,7 +36,10 @@ impl Difference {
         followed.extend(old.limits.followed(&new.limits));
         let sections = [
             ("[mesh]", fixed(&old.mesh) != fixed(&new.mesh)),
-            ("[venue]", old.venue != new.venue),
+            (
+                "[venue]",
+                fixed_venue(&old.venue) != fixed_venue(&new.venue),
+            ),
             ("[[link]]", old.link != new.link),
             ("[bus]", old.bus != new.bus),
             ("[state]", old.state != new.state),
@@ -50,10 +54,22 @@ impl Difference {
     }
 }
 
-/// The lines of `mesh.trusted`.
+/// The lines of `mesh.trusted` and `venue.trusted`.
 fn trusted(config: &Config) -> Vec<String> {
-    let keys = config.mesh.trusted.iter().flatten();
-    keys.map(|key| format!("mesh.trusted \"{key}\"")).collect()
+    let line = |of: &str, key: &String| format!("{of}.trusted \"{key}\"");
+    let mesh = config.mesh.trusted.iter().flatten();
+    let venue = config.venue.trusted.iter().flatten();
+    mesh.map(|key| line("mesh", key))
+        .chain(venue.map(|key| line("venue", key)))
+        .collect()
+}
+
+/// The same of the venue.
+fn fixed_venue(venue: &VenueConfig) -> VenueConfig {
+    VenueConfig {
+        trusted: None,
+        ..venue.clone()
+    }
 }
 
 /// What is followed at the next start.

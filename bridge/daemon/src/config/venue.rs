@@ -1,13 +1,16 @@
-//! `[venue]` and `[[link]]`: which site the bridge is at, and the bridges of others that it dials.
+//! `[venue]`, `[[link]]` and `[[pass]]`: which site the bridge is at, the bridges of others that it dials, and the nodes
+//! of its own that others see.
 //!
 //! Model: one line of configuration on one of the two sides makes a link: its connection carries both directions. The key
 //! in it is trusted by that.
-//! Invariants: VENUE-1. There are links only on a secure mesh, and only from a venue with a name: what is exported to
+//! Invariants: VENUE-1. There are links only with a key, that of a secure mesh or one for links alone, and only from a venue with a name: what is exported to
 //! the own venue alone must not go to a bridge that does not say where it is.
-//! Spec: docs/reference/configuration.md, "`[venue]`", "`[[link]]`"
+//! Spec: docs/reference/configuration.md, "`[venue]`", "`[[link]]`", "`[[pass]]`"
+
+use std::{fmt, path::PathBuf};
 
 use serde::Deserialize;
-use zocp_node::PublicKey;
+use zocp_node::{Config, PassRule, PublicKey, Security};
 
 use super::{ConfigError, checked_endpoint, invalid};
 
@@ -17,6 +20,51 @@ use super::{ConfigError, checked_endpoint, invalid};
 pub struct VenueConfig {
     /// The name of the venue: at most 24 letters, digits and "-", a letter first. Default: none.
     pub name: Option<String>,
+    /// The file with the key of this bridge for links, where the mesh itself is an open one. Default: none.
+    pub key: Option<PathBuf>,
+    /// The keys of the bridges of other venues that may connect. Default: none.
+    pub trusted: Option<Vec<String>>,
+    /// Where they connect to, "ADDRESS:PORT". Default: nowhere.
+    pub listen: Option<String>,
+}
+
+impl VenueConfig {
+    /// What of this is said, else what is said below.
+    pub(super) fn over(self, below: Self) -> Self {
+        Self {
+            name: self.name.or(below.name),
+            key: self.key.or(below.key),
+            trusted: self.trusted.or(below.trusted),
+            listen: self.listen.or(below.listen),
+        }
+    }
+
+    /// What makes links secure where the mesh is an open one.
+    fn security(&mut self, is_secure: bool) -> Result<Option<Security>, ConfigError> {
+        if let Some((key, _)) = [
+            ("venue.key", self.key.is_some()),
+            ("venue.trusted", self.trusted.is_some()),
+            ("venue.listen", self.listen.is_some()),
+        ]
+        .into_iter()
+        .find(|(_, is_said)| is_secure && *is_said)
+        {
+            let reason =
+                "on a secure mesh links use `mesh.key`, `mesh.trusted` and `mesh.mailbox_port`";
+            return Err(invalid(key, &reason));
+        }
+        let listen = self.listen.take().map(|text| {
+            let reason = format!("\"{text}\" is not ADDRESS:PORT");
+            text.parse().map_err(|_| invalid("venue.listen", &reason))
+        });
+        let listen = listen.transpose()?;
+        if listen.is_some() && self.key.is_none() {
+            return Err(invalid("venue.listen", &super::NO_KEY));
+        }
+        let key = ("venue.key", self.key.as_deref());
+        let made = super::keys_of(key, ("venue.trusted", self.trusted.take()))?;
+        Ok(made.map(|security| security.for_links(listen)))
+    }
 }
 
 /// One `[[link]]`: a bridge of another venue that this one dials.
@@ -27,12 +75,62 @@ pub struct LinkConfig {
     pub to: String,
 }
 
+/// One `[[pass]]`: nodes of the own venue that bridges of others see.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PassConfig {
+    /// The names of the nodes; `*` stands for any letters.
+    pub nodes: Vec<String>,
+    /// The venues whose bridges see them. Default: every one that is linked.
+    pub venues: Option<Vec<String>>,
+}
+
+impl fmt::Display for PassConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pass nodes = {:?}", self.nodes)?;
+        if let Some(venues) = &self.venues {
+            write!(f, ", venues = {venues:?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts which nodes pass into the configuration of the node.
+pub(super) fn pass(node: &mut Config, rules: Vec<PassConfig>) -> Result<(), ConfigError> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    if node.venue.is_none() {
+        let reason = "nodes pass to other venues: give this one a name, `[venue]` `name = \"…\"`";
+        return Err(invalid("pass", &reason));
+    }
+    if node.security.is_none() {
+        let reason = "nodes pass by encrypted links: make a key with `zocp key new FILE`, and say `venue.key`, or `mesh.key` on a secure mesh";
+        return Err(invalid("pass", &reason));
+    }
+    for rule in rules {
+        for venue in rule.venues.iter().flatten().filter(|it| *it != "*") {
+            zocp_node::check_venue(venue)
+                .map_err(|error| invalid("pass.venues", &format!("\"{venue}\": {error}")))?;
+            if node.venue.as_ref() == Some(venue) {
+                let reason = format!("\"{venue}\" is this venue, whose nodes meet by themselves");
+                return Err(invalid("pass.venues", &reason));
+            }
+        }
+        node.pass.push(PassRule::new(rule.nodes, rule.venues));
+    }
+    Ok(())
+}
+
 /// Puts what is said into the configuration of the node.
 pub(super) fn apply(
-    node: &mut zocp_node::Config,
-    venue: VenueConfig,
+    node: &mut Config,
+    mut venue: VenueConfig,
     links: Vec<LinkConfig>,
 ) -> Result<(), ConfigError> {
+    if let Some(security) = venue.security(node.security.is_some())? {
+        node.security = Some(security);
+    }
     if let Some(name) = venue.name {
         zocp_node::check_venue(&name)
             .map_err(|error| invalid("venue.name", &format!("\"{name}\": {error}")))?;
@@ -50,8 +148,7 @@ pub(super) fn apply(
         return Err(invalid("link", &reason));
     }
     let Some(security) = &mut node.security else {
-        let reason =
-            "a link needs a secure mesh: make a key with `zocp key new FILE`, and say `mesh.key`";
+        let reason = "a link needs a key: make one with `zocp key new FILE`, and say `venue.key`, or `mesh.key` on a secure mesh";
         return Err(invalid("link", &reason));
     };
     for link in links {
@@ -95,12 +192,32 @@ mod tests {
         };
         let link = format!("[[link]]\nto = \"tcp://203.0.113.7:5671|{key}\"\n");
         let open = check(&format!("[venue]\nname = \"north\"\n{link}")).unwrap_err();
-        assert!(open.contains("a link needs a secure mesh"), "{open}");
+        assert!(open.contains("a link needs a key"), "{open}");
         for name in ["", "a/b", "north hall", "7th"] {
             let error = check(&format!("[venue]\nname = \"{name}\"")).unwrap_err();
             assert!(error.starts_with("venue.name: "), "{error}");
         }
         assert_eq!(check("[venue]\nname = \"north-2\""), Ok(()));
+    }
+
+    #[test]
+    fn nodes_pass_from_a_venue_with_a_name_on_a_secure_mesh() {
+        let check = |text: &str| {
+            let checked = Config::parse(text).unwrap().check();
+            checked.map(|_| ()).map_err(|error| error.to_string())
+        };
+        let rule = "[[pass]]\nnodes = [\"fader\"]\n";
+        let error = check(rule).unwrap_err();
+        assert!(
+            error.starts_with("pass: nodes pass to other venues"),
+            "{error}"
+        );
+        let error = check(&format!("[venue]\nname = \"north\"\n{rule}")).unwrap_err();
+        assert!(
+            error.starts_with("pass: nodes pass by encrypted links"),
+            "{error}"
+        );
+        assert!(Config::parse("[[pass]]\nvenues = [\"a\"]").is_err());
     }
 
     #[test]

@@ -512,6 +512,7 @@ fn described(peer: Interface, info: &PeerInfo, groups: &[String]) -> Result<Inte
 /// Which connections carry the messages of a peer and those to it.
 fn way(info: &PeerInfo) -> &'static str {
     match info.shared {
+        _ if info.via.is_some() => "passed",
         None => "separate",
         Some(SharedWay::Ours) => "ours",
         Some(SharedWay::Theirs) => THEIRS,

@@ -18,7 +18,19 @@ impl Model {
         self.set_through(peer, path, value, (0, None))
     }
 
-    /// The same for a value that came through so many wires and from this touch, which [`Event::Set`] reports. Sensors of
+    /// A SET of this node will not be sent, since a newer one takes its place: no reply to it is awaited.
+    pub fn unset(&mut self, peer: NodeId, path: &CapPath) {
+        if let Some(known) = self.peers.get_mut(&peer)
+            && let Some(sets) = known.sets.get_mut(path)
+        {
+            *sets -= 1;
+            if *sets == 0 {
+                known.sets.remove(path);
+            }
+        }
+    }
+
+    /// The same as [`Self::set`] for a value that came through so many wires and from this touch, which [`Event::Set`] reports. Sensors of
     /// this node that are wired to it get the value too, since the peer does not emit it to the node that set it.
     pub fn set_through(
         &mut self,

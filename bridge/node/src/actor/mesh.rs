@@ -18,15 +18,16 @@ use zocp_zre::{
 
 use super::keys::name_refused;
 use super::{Actor, Link, LinkWay};
-use crate::channel::{HEADER_CHANNEL, request_in};
+use crate::channel::HEADER_CHANNEL;
 use crate::config::ZOCP_GROUP;
 use crate::connection::Input;
 use crate::event::Event;
+use crate::passing;
 use crate::peer::PeerInfo;
 use crate::security::{node_key, public_key};
 use crate::trace::TraceEvent;
 use crate::traffic_kinds::{BeaconKind, Rejection};
-use crate::venue;
+use crate::venue::{self, OwnVenue};
 
 impl Actor {
     /// Takes the outputs of the cores until none is left, and writes.
@@ -35,7 +36,7 @@ impl Actor {
             while let Some(output) = self.zre.poll_output() {
                 self.route(now, output);
             }
-            if self.settle_model(now) {
+            if self.settle_model(now) || self.send_passed(now) {
                 continue;
             }
             // A write may find that its connection is lost, which makes further outputs.
@@ -130,7 +131,9 @@ impl Actor {
         identity: &[u8],
         key: Option<PublicKey>,
     ) -> Result<PeerId, (Rejection, String)> {
-        if !self.admits(local) {
+        // A link to another venue comes in where the user said.
+        let is_link = key.is_some() && self.context.keys.open;
+        if !is_link && !self.admits(local) {
             info!(%remote, %local, "refused a connection on a network not in use");
             return Err((Rejection::Network, format!("{local} is not in use")));
         }
@@ -205,6 +208,7 @@ impl Actor {
         use zocp_zre::Event as Zre;
         match event {
             Zre::Entered { peer, .. } => {
+                self.meet_itself(now, peer);
                 self.credits.open(peer);
                 self.channels.enter(peer);
                 self.traffic.enter(peer);
@@ -220,8 +224,12 @@ impl Actor {
                         endpoint: info.endpoint.clone(),
                     });
                     self.wanted_links.entered(now, info.key, peer);
+                    let link = passing::venue_of(&info);
                     self.events.push(Event::Entered(info));
                     self.model.peer_entered(now, node_id(peer), kind);
+                    if let Some(venue) = link {
+                        self.link_entered(peer, &venue);
+                    }
                 }
             }
             Zre::Exited { peer, name, reason } => {
@@ -231,11 +239,13 @@ impl Actor {
                 self.traffic
                     .trace_hook()
                     .record(|| TraceEvent::Exited { peer, reason });
+                self.unlinked(now, peer);
                 self.model.peer_left(now, node_id(peer));
                 self.forget(peer);
                 // MESH-2: the model's events about the peer come before its `Exited`.
                 self.settle_model(now);
                 self.events.push(Event::Exited { peer, reason });
+                self.left(peer);
             }
             Zre::Joined { peer, group } => {
                 self.events.push(Event::Joined {
@@ -301,15 +311,6 @@ impl Actor {
         }
     }
 
-    fn whispered(&mut self, now: Instant, peer: PeerId, content: Content) {
-        if let Some(request) = request_in(&content) {
-            let request = self.channels.received(peer, request);
-            self.events.extend(request.map(Event::ChannelRequested));
-        } else if !self.is_zocp(now, peer, &content) {
-            self.events.push(Event::Whispered { peer, content });
-        }
-    }
-
     /// A peer can be received from but not sent to.
     fn unreachable(&mut self, peer: PeerId, endpoints: &[Endpoint]) {
         let name = self.zre.peer(peer).map_or("", |peer| peer.name());
@@ -364,12 +365,13 @@ fn parts(message: Message) -> (Header, Content) {
 }
 
 /// What is known of a peer, to a node of the venue `own`.
-pub(super) fn describe(peer: PeerView<'_>, own: Option<&str>) -> PeerInfo {
-    let venue = venue::of_peer(peer.headers(), own);
+pub(super) fn describe(peer: PeerView<'_>, own: &OwnVenue) -> PeerInfo {
+    let venue = own.of_peer(&peer);
     PeerInfo {
         id: peer.id(),
         name: venue::qualified(venue.as_deref(), peer.name()),
         venue,
+        via: None,
         endpoint: peer.endpoint().to_string(),
         headers: peer
             .headers()

@@ -1,4 +1,4 @@
-//! What handles request of the mesh: messages, groups, peers, PINGs.
+//! What handles request of the mesh (messages, groups, peers, PINGs), and whispers that come.
 
 use std::time::Instant;
 
@@ -8,12 +8,30 @@ use zocp_zre::{Content, PeerId, SendError};
 
 use super::Actor;
 use super::mesh::describe;
+use crate::channel::{Asked, request_in};
 use crate::config::ZOCP_GROUP;
 use crate::credit::CreditPermit;
 use crate::error::{Invalid, NodeError};
+use crate::event::Event;
+use crate::passing;
 use crate::peer::PeerInfo;
 
 impl Actor {
+    /// A whisper has come: about a node of another venue, for a channel, ZOCP, or for the program.
+    pub(super) fn whispered(&mut self, now: Instant, peer: PeerId, content: Content) {
+        if let Some(passed) = passing::read(&content) {
+            self.passed(now, peer, passed);
+        } else if let Some(request) = request_in(&content) {
+            match self.channels.received(peer, request) {
+                Some(Asked::Channel(request)) => self.events.push(Event::ChannelRequested(request)),
+                Some(Asked::Turn { ticket, by }) => self.turn_channel(peer, ticket, by),
+                None => {}
+            }
+        } else if !self.is_zocp(now, peer, &content) {
+            self.events.push(Event::Whispered { peer, content });
+        }
+    }
+
     pub(super) fn whisper(
         &mut self,
         now: Instant,
@@ -61,8 +79,9 @@ impl Actor {
     }
 
     pub(crate) fn peers(&self) -> Vec<PeerInfo> {
-        let own = self.venue.as_deref();
-        self.zre.peers().map(|peer| describe(peer, own)).collect()
+        let own = &self.venue;
+        let met = self.zre.peers().map(|peer| describe(peer, own));
+        met.chain(self.nodes_away()).collect()
     }
 
     pub(crate) fn ping(
@@ -70,6 +89,8 @@ impl Actor {
         now: Instant,
         peer: PeerId,
     ) -> Result<oneshot::Receiver<std::time::Duration>, NodeError> {
+        // Of a node of another venue, who passes it on is asked.
+        let peer = self.passing.via(peer).unwrap_or(peer);
         self.zre.ping(now, peer).map_err(|error| match error {
             SendError::NoSuchPeer => NodeError::NodeGone(peer),
             SendError::Unreachable => NodeError::Unreachable(peer),
@@ -81,8 +102,9 @@ impl Actor {
     }
 
     pub(crate) fn info(&self, peer: PeerId) -> Option<PeerInfo> {
-        let own = self.venue.as_deref();
-        self.zre.peer(peer).map(|peer| describe(peer, own))
+        let own = &self.venue;
+        let met = self.zre.peer(peer).map(|peer| describe(peer, own));
+        met.or_else(|| self.node_away(peer))
     }
 }
 

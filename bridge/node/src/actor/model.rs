@@ -11,8 +11,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 use zocp_model::{
-    CallError, CallFailure, CapPath, Capability, Cause, Method, ObjectPath, Output, PublishError,
-    ReplyError, RequestId, SetError, SubscribeError, Tree, Value,
+    CallError, CallFailure, CallId, CapPath, Capability, Cause, Method, ObjectPath, Output,
+    PublishError, ReplyError, RequestId, SetError, SubscribeError, Tree, Value,
 };
 use zocp_zre::{Content, PeerId, SendError};
 
@@ -40,6 +40,9 @@ impl Actor {
 
     /// Sends a ZOCP message to a peer.
     fn send_zocp(&mut self, now: Instant, peer: PeerId, octets: Vec<u8>) {
+        if let Some(via) = self.passing.via(peer) {
+            return self.ask_away(via, peer, octets);
+        }
         match self
             .zre
             .whisper(now, peer, Content::from_iter([Bytes::from(octets)]))
@@ -66,8 +69,18 @@ impl Actor {
         }
     }
 
+    /// A call is over: of a linked peer, or of a handle, which may be gone.
+    fn call_done(&mut self, id: CallId, result: Result<Vec<Value>, CallFailure>) {
+        if let Some(asked) = self.passing.calls.remove(&id) {
+            self.answer_away(asked, result);
+        } else if let Some((peer, answer)) = self.calls.remove(&id) {
+            let _ = answer.send(result.map_err(|failure| call_error(peer, failure)));
+        }
+    }
+
     fn route_model_event(&mut self, event: zocp_model::Event) {
         use zocp_model::Event as Zocp;
+        self.pass_on(&event);
         let event = match event {
             Zocp::TreeKnown { peer } => {
                 let Some(tree) = self.model.remote(peer) else {
@@ -156,13 +169,7 @@ impl Actor {
                 args,
                 id,
             }),
-            Zocp::CallDone { id, result } => {
-                if let Some((peer, answer)) = self.calls.remove(&id) {
-                    // The caller may be gone.
-                    let _ = answer.send(result.map_err(|failure| call_error(peer, failure)));
-                }
-                return;
-            }
+            Zocp::CallDone { id, result } => return self.call_done(id, result),
             Zocp::Ignored { peer, reason } => {
                 debug!(%peer, %reason, "part of a message was ignored");
                 self.traffic.reject(Rejection::Message, None, || {
@@ -362,6 +369,7 @@ impl Actor {
     /// Fails for a peer that cannot be sent to, and for one whose send credit is spent: what a caller waits for is not
     /// queued behind megabytes.
     fn refuse_when_full(&self, peer: PeerId) -> Result<(), NodeError> {
+        let peer = self.passing.via(peer).unwrap_or(peer);
         if self.zre.peer(peer).is_some_and(|it| it.is_unreachable()) {
             Err(NodeError::Unreachable(peer))
         } else if self.credits.is_full(peer) {

@@ -39,7 +39,7 @@ pub(crate) use self::request::request_in;
 pub use self::request::{ChannelRequest, Request};
 pub(crate) use self::slots::{ChannelSlot, ChannelSlots};
 use crate::error::RemoteError;
-use crate::tickets::TicketTable;
+use crate::tickets::{Ticket, TicketTable};
 
 /// The header of a HELLO that says that its node knows channels. protocol.md §9.1
 pub const HEADER_CHANNEL: &str = "X-ZOCP-CHANNEL";
@@ -49,16 +49,30 @@ pub const HEADER_CHANNEL: &str = "X-ZOCP-CHANNEL";
 pub(crate) struct Channels {
     pub(crate) slots: ChannelSlots,
     pub(crate) tickets: TicketTable,
-    asked: Mutex<Asked>,
+    asked: Mutex<Pendings>,
     carrier: Mutex<Option<Handle>>,
     stop: CancellationToken,
 }
 
 /// The requests of this node that are neither granted nor refused.
 #[derive(Debug, Default)]
-struct Asked {
+struct Pendings {
     last: u64,
     pending: HashMap<u64, (PeerId, oneshot::Sender<RemoteError>)>,
+}
+
+/// What a peer asks.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// For a channel.
+    Channel(ChannelRequest),
+    /// To open the channel itself for which it has this ticket, with a ticket of its own.
+    Turn {
+        /// Of this node.
+        ticket: Ticket,
+        /// Of the peer.
+        by: Ticket,
+    },
 }
 
 /// A request that is pending. Dropping it forgets the request.
@@ -94,18 +108,19 @@ impl Channels {
     }
 
     /// A peer asks for a channel, or refuses one.
-    pub(crate) fn received(&self, peer: PeerId, request: &Bytes) -> Option<ChannelRequest> {
+    pub(crate) fn received(&self, peer: PeerId, request: &Bytes) -> Option<Asked> {
         match Request::read(request) {
             Some(Request::Open {
                 id,
                 ticket,
                 purpose,
-            }) => Some(ChannelRequest {
+            }) => Some(Asked::Channel(ChannelRequest {
                 peer,
                 purpose,
                 id,
                 ticket,
-            }),
+            })),
+            Some(Request::Turn { ticket, by }) => Some(Asked::Turn { ticket, by }),
             Some(Request::Refused { id, error }) => {
                 let mut asked = self.asked();
                 let is_its = asked.pending.get(&id).is_some_and(|(of, _)| *of == peer);
@@ -171,7 +186,7 @@ impl Channels {
         Ok(handle)
     }
 
-    fn asked(&self) -> MutexGuard<'_, Asked> {
+    fn asked(&self) -> MutexGuard<'_, Pendings> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,6 +24,13 @@ pub enum Request {
         /// What the channel is for.
         purpose: Value,
     },
+    /// Has a ticket, and cannot dial who gave it: that one is to open the channel instead, with a ticket of the sender.
+    Turn {
+        /// The ticket that the receiver gave.
+        ticket: Ticket,
+        /// The sender's.
+        by: Ticket,
+    },
     /// Refuses one.
     Refused {
         /// The number of who wants it.
@@ -61,6 +68,13 @@ impl Request {
                 purpose: open.get("for").cloned().unwrap_or_default(),
             });
         }
+        let ticket = |of: &Value, name| Ticket::parse(of.get(name)?.as_str()?);
+        if let Some(turn) = message.get("turn") {
+            return Some(Self::Turn {
+                ticket: ticket(turn, "ticket")?,
+                by: ticket(turn, "by")?,
+            });
+        }
         let refused = message.get("refused")?;
         let text = |name| refused.get(name).and_then(Value::as_str);
         Some(Self::Refused {
@@ -78,6 +92,9 @@ impl Request {
                 ticket,
                 purpose,
             } => json!({"open": {"id": id, "ticket": ticket.to_string(), "for": purpose}}),
+            Self::Turn { ticket, by } => {
+                json!({"turn": {"ticket": ticket.to_string(), "by": by.to_string()}})
+            }
             Self::Refused { id, error } => {
                 json!({"refused": {"id": id, "error": error.name, "message": error.message}})
             }
@@ -114,7 +131,11 @@ mod tests {
             id: 7,
             error: RemoteError::new("org.z25.Zocp1.Error.Busy", "somebody has it"),
         };
-        for request in [open, refused] {
+        let turn = Request::Turn {
+            ticket: Ticket::new([9; 16]),
+            by: Ticket::new([8; 16]),
+        };
+        for request in [open, turn, refused] {
             let content = request.write();
             let octets = request_in(&content).unwrap();
             assert_eq!(Request::read(octets), Some(request));

@@ -26,12 +26,7 @@ pub(crate) async fn run_dial(
     token: CancellationToken,
 ) {
     // When this node closed the connection, the actor has forgotten the dial and ignores the report.
-    let codec = security::dealer(
-        context.keys.as_ref(),
-        key,
-        &identity,
-        context.limits.clone(),
-    );
+    let codec = security::dealer(&context.keys, key, &identity, context.limits.clone());
     let ended = dial_until_closed(dial, &endpoint, codec, &context, &token).await;
     let (end, why) = match ended {
         Ok(()) => (DialEnd::Closed, String::from("closed by us")),

@@ -35,7 +35,7 @@ pub(crate) async fn run_link(
     context: ConnectionContext,
     token: CancellationToken,
 ) {
-    let codec = security::router(context.keys.as_ref(), context.limits.clone());
+    let codec = security::router(context.keys.pair.as_ref(), context.limits.clone());
     let greeted = async {
         let mut codec = codec?;
         let greeted = greet_link(&mut stream, &mut codec, remote, &context).await?;

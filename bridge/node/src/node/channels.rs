@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use zocp_model::Value;
 use zocp_zmtp::PublicKey;
-use zocp_zre::PeerId;
+use zocp_zre::{PeerId, SharedWay};
 
 use super::Node;
 use crate::channel::{Carried, Channel, ChannelRequest, ChannelSlot, LocalEnd, Request};
@@ -217,6 +217,9 @@ impl Node {
     /// take it (any more); `Closed`.
     pub async fn open_channel(&self, peer: PeerId, ticket: Ticket) -> Result<Channel, NodeError> {
         let info = self.with_channels(peer).await?;
+        if info.shared == Some(SharedWay::Theirs) {
+            return self.turn_channel(&info, ticket).await;
+        }
         let slot = self.shared.channels.slots.take(peer)?;
         let context = &self.shared.channel_context;
         let key = info.key.map(node_key);
@@ -225,12 +228,7 @@ impl Node {
             tracing::info!(peer = %peer.short(), %error, "a channel could not be opened");
             NodeError::Unreachable(peer)
         };
-        let codec = dealer(
-            context.keys.as_ref(),
-            key,
-            &identity,
-            context.limits.clone(),
-        );
+        let codec = dealer(&context.keys, key, &identity, context.limits.clone());
         let codec = codec.map_err(lost)?;
         let endpoint = info.endpoint.trim_start_matches("tcp://").to_owned();
         let opening = open(&endpoint, codec, context.handshake_max, context.silence_max);
@@ -240,6 +238,20 @@ impl Node {
             () = slot.gone().cancelled() => return Err(NodeError::NodeGone(peer)),
         };
         Ok(Channel::new(peer, stream, codec, slot))
+    }
+
+    /// Has a peer that cannot be dialed open the channel for which it gave a ticket.
+    async fn turn_channel(&self, info: &PeerInfo, ticket: Ticket) -> Result<Channel, NodeError> {
+        // protocol.md §9.11
+        let peer = info.id;
+        let offered = self.try_offer_channel(peer, info.key, TICKET_TIME_MAX)?;
+        let by = offered.ticket();
+        let turn = Request::Turn { ticket, by };
+        self.whisper(peer, turn.write()).await?;
+        offered.opened().await.map_err(|error| match error {
+            NodeError::Timeout => NodeError::Unreachable(peer),
+            other => other,
+        })
     }
 
     /// Carries a channel to and from a descriptor, until both directions are over; then the descriptor is closed.

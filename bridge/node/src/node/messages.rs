@@ -10,6 +10,7 @@ use super::Node;
 use crate::command::Command;
 use crate::error::{Invalid, NodeError};
 use crate::interfaces::Network;
+use crate::passing::PassRule;
 use crate::peer::PeerInfo;
 use crate::wanted_links::LinkState;
 
@@ -178,6 +179,14 @@ impl Node {
     /// `Closed`.
     pub async fn peer(&self, peer: PeerId) -> Result<Option<PeerInfo>, NodeError> {
         self.request(move |actor, _| actor.info(peer)).await
+    }
+
+    /// Chooses which nodes of its venue this node passes on to other venues from now on.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn pass(&self, rules: Vec<PassRule>) -> Result<(), NodeError> {
+        self.request(move |actor, _| actor.set_pass(rules)).await
     }
 
     /// The groups that this node is in.

@@ -14,6 +14,7 @@ use tracing::debug;
 use super::StartError;
 use crate::acceptor::Mailbox;
 use crate::config::{Config, Ipv6};
+use crate::security::SecurityScope;
 
 /// The sockets, and their port.
 pub(super) async fn open(config: &Config) -> Result<(Mailbox, u16), StartError> {
@@ -89,3 +90,20 @@ fn listen(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
 const ATTEMPTS: usize = 8;
 /// As tokio has it.
 const BACKLOG: i32 = 1024;
+
+/// Where peers of other venues connect to, if that is another place than for those of this one.
+pub(super) async fn open_for_links(config: &Config) -> Result<Option<Mailbox>, StartError> {
+    let scope = config.security.as_ref().map(|security| security.scope);
+    let Some(SecurityScope::Links {
+        listen: Some(address),
+    }) = scope
+    else {
+        return Ok(None);
+    };
+    let opened = TcpListener::bind(address).await;
+    let first = opened.map_err(|error| StartError::LinkMailbox { address, error })?;
+    Ok(Some(Mailbox {
+        first,
+        second: None,
+    }))
+}

@@ -332,6 +332,13 @@ impl Registry {
         }
     }
 
+    /// The same of a bridge in this venue.
+    #[must_use]
+    pub(super) fn within(mut self, venue: Option<&str>) -> Self {
+        self.nodes.set_venue(venue);
+        self
+    }
+
     /// A peer has entered.
     pub(super) fn entered(&mut self, info: &PeerInfo) {
         self.nodes.enter(info);

@@ -35,7 +35,8 @@ impl Zre {
     }
 
     pub(super) fn send_beacon(&mut self, port: u16) {
-        let key = self.trust.as_ref().map(Trust::own);
+        let key = self.trust.as_ref().filter(|_| self.is_closed());
+        let key = key.map(Trust::own);
         let beacon = Beacon::of(self.config.id, port, key);
         self.outputs.push_back(Output::Beacon(beacon.encode()));
     }
@@ -49,7 +50,7 @@ impl Zre {
             None => return,
         };
         // Each of the two meshes ignores the beacons of the other.
-        if self.is_shut_down || key.is_some() != self.is_secure() {
+        if self.is_shut_down || key.is_some() != self.is_closed() {
             return;
         }
         // protocol.md §1.4
@@ -58,6 +59,7 @@ impl Zre {
         match key {
             // From this node, or forged: the source address proves nothing.
             _ if id == self.config.id => {}
+            None if self.has_key(id) => {}
             Some(key) if !self.admits_key(Some(key)) => self.refused(now, source, id, key),
             _ if port == 0 => self.goodbye(now, id, from.ip()),
             _ => self.meet(now, id, source.into(), key),
@@ -70,7 +72,7 @@ impl Zre {
     /// where each peer says its key itself.
     pub fn introduce(&mut self, now: Instant, id: PeerId, endpoint: Endpoint) {
         // protocol.md §1.11
-        if id == self.config.id || self.is_secure() || self.is_shut_down {
+        if id == self.config.id || self.is_closed() || self.is_shut_down || self.has_key(id) {
             return;
         }
         if let Some(key) = self.peers.key(id) {

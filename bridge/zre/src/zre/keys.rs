@@ -52,6 +52,18 @@ impl Zre {
         self.trust.is_some()
     }
 
+    /// Whether the nodes that are met by beacons prove their keys.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.is_secure() && !self.config.open
+    }
+
+    /// Whether who says to be a node, without a key, cannot be it, since that has one.
+    pub(super) fn has_key(&self, id: PeerId) -> bool {
+        // protocol.md §8.11
+        let known = self.peers.key(id).and_then(|key| self.peers.at(key));
+        self.config.open && known.is_some_and(|peer| peer.key.is_some())
+    }
+
     /// Whether a connection whose peer proved this key is admitted. The caller asks before it sends anything more; a key
     /// that is not admitted becomes a stranger.
     pub fn may_enter(
@@ -74,7 +86,9 @@ impl Zre {
         match (&self.trust, key) {
             (None, None) => true,
             (Some(trust), Some(key)) => trust.admits(key),
-            _ => false,
+            // protocol.md §8.11
+            (Some(_), None) => self.config.open,
+            (None, Some(_)) => false,
         }
     }
 

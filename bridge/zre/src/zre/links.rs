@@ -108,7 +108,7 @@ impl Zre {
             // From this node, or from one that claims its identity: the source address proves nothing.
             return Err(LinkError::Own);
         }
-        if !self.admits_key(key) {
+        if !self.admits_key(key) || (key.is_none() && self.has_key(id)) {
             return Err(LinkError::Untrusted);
         }
         if self.links.len() >= self.config.limits.links_max {

@@ -62,6 +62,12 @@ impl<'a> PeerView<'a> {
         self.peer.key
     }
 
+    /// The connection on which this node sends to it.
+    #[must_use]
+    pub const fn dial(&self) -> Option<DialId> {
+        self.peer.mailbox.dial()
+    }
+
     /// Whether none of its endpoints can be dialed, so that nothing can be sent to it.
     #[must_use]
     pub const fn is_unreachable(&self) -> bool {

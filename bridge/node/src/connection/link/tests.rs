@@ -11,6 +11,7 @@ use zocp_zmtp::Limits;
 use super::super::stream::shake_hands;
 use super::*;
 use crate::log_throttle::AddressLogThrottle;
+use crate::security::Keys;
 use crate::traffic::Traffic;
 
 #[tokio::test]
@@ -62,7 +63,7 @@ async fn link(link: LinkId, inputs: &mpsc::Sender<Input>, messages: usize) -> Jo
         limits: Limits::default(),
         handshake_max: SOON,
         silence_max: SOON,
-        keys: None,
+        keys: Keys::default(),
         traffic: Arc::new(Traffic::new(zocp_zre::IdHash::new(1))),
         tickets: Default::default(),
         old: AddressLogThrottle::default(),

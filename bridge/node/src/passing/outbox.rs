@@ -1,0 +1,349 @@
+//! What waits for a linked peer whose line does not carry it yet.
+//!
+//! Model: a queue of [`Item`]s in order. A state and a SET are there once for each capability, with the newest value; what
+//! a node emits is there as often as it emits. An item becomes a message when it is taken out, so what waits takes little
+//! and is as new as can be.
+//! Invariants: PASSBOX-1. Events of a capability, and the state after them, go out in order. PASSBOX-2. After everything has
+//! gone out, the peer has the newest value of every capability.
+//! Limits: [`EVENTS_MAX`] events; then all that wait become states, so that the line is not ever further behind, and are
+//! counted. [`PATCHES_MAX`] patches; then the nodes that they are of enter anew. [`MESSAGES_MAX`] others; then the peer does
+//! not keep up ([`Outbox::is_full`]).
+//! Spec: docs/reference/protocol.md §10.5.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use zocp_model::{CapPath, Cause, Value};
+use zocp_zre::PeerId;
+
+/// What waits. See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    items: VecDeque<Item>,
+    /// The newest of each capability, with the number of its item.
+    newest: HashMap<(PeerId, CapPath), (u64, Newest)>,
+    last: u64,
+    events: usize,
+    patches: usize,
+    /// All others but the newest of capabilities.
+    messages: usize,
+    /// Events that became states.
+    merged: u64,
+}
+
+/// One that waits.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Item {
+    /// Tell of a node, with the tree that it has by then.
+    Enter(PeerId),
+    /// A node is gone.
+    Leave(PeerId),
+    /// A patch of a node's tree.
+    Patch(PeerId, Vec<u8>),
+    /// A value that a capability of a node has.
+    State(PeerId, CapPath, Value),
+    /// A value that a capability of a node emitted.
+    Event(PeerId, CapPath, Value, Option<Cause>),
+    /// A message to a node of the peer's venue, or a reply of one of ours.
+    Message(PeerId, Vec<u8>),
+    /// Ask to be told of a node.
+    Ask(PeerId),
+    /// The place of the newest of a capability.
+    #[doc(hidden)]
+    Newest(PeerId, CapPath, u64),
+}
+
+#[derive(Debug, PartialEq)]
+enum Newest {
+    State(Value),
+    Set(Vec<u8>),
+}
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Whether the peer does not take what cannot be left out.
+    pub(crate) fn is_full(&self) -> bool {
+        self.messages > MESSAGES_MAX
+    }
+
+    /// Events that were not sent one by one since this was asked.
+    pub(crate) fn take_merged(&mut self) -> u64 {
+        std::mem::take(&mut self.merged)
+    }
+
+    /// A node enters, or enters anew: what waits of it is out of date.
+    pub(crate) fn enter(&mut self, node: PeerId) {
+        self.forget(node);
+        self.push(Item::Enter(node));
+    }
+
+    pub(crate) fn leave(&mut self, node: PeerId) {
+        self.forget(node);
+        self.push(Item::Leave(node));
+    }
+
+    pub(crate) fn ask(&mut self, node: PeerId) {
+        self.push(Item::Ask(node));
+    }
+
+    pub(crate) fn patch(&mut self, node: PeerId, octets: Vec<u8>) {
+        self.items.push_back(Item::Patch(node, octets));
+        self.patches += 1;
+        if self.patches > PATCHES_MAX {
+            self.enter_anew();
+        }
+    }
+
+    pub(crate) fn state(&mut self, node: PeerId, path: CapPath, value: Value) {
+        self.put_newest(node, path, Newest::State(value));
+    }
+
+    /// A SET of a node's capability; returns whether it takes the place of one that was not sent.
+    pub(crate) fn set(&mut self, node: PeerId, path: CapPath, octets: Vec<u8>) -> bool {
+        self.put_newest(node, path, Newest::Set(octets))
+    }
+
+    fn put_newest(&mut self, node: PeerId, path: CapPath, newest: Newest) -> bool {
+        let key = (node, path);
+        if let Some((_, waiting)) = self.newest.get_mut(&key) {
+            *waiting = newest;
+            return true;
+        }
+        self.last += 1;
+        let item = Item::Newest(node, key.1.clone(), self.last);
+        self.items.push_back(item);
+        self.newest.insert(key, (self.last, newest));
+        false
+    }
+
+    pub(crate) fn event(
+        &mut self,
+        node: PeerId,
+        path: CapPath,
+        value: Value,
+        cause: Option<Cause>,
+    ) {
+        // The event brings the value, too.
+        let key = (node, path);
+        self.newest.remove(&key);
+        self.items.push_back(Item::Event(node, key.1, value, cause));
+        self.events += 1;
+        if self.events > EVENTS_MAX {
+            self.merge_events();
+        }
+    }
+
+    pub(crate) fn message(&mut self, node: PeerId, octets: Vec<u8>) {
+        self.push(Item::Message(node, octets));
+    }
+
+    fn push(&mut self, item: Item) {
+        self.items.push_back(item);
+        self.messages += 1;
+    }
+
+    /// The next item, to be sent.
+    pub(crate) fn pop(&mut self) -> Option<Item> {
+        loop {
+            match self.items.pop_front()? {
+                Item::Newest(node, path, number) => {
+                    let key = (node, path);
+                    if self.newest.get(&key).is_none_or(|(it, _)| *it != number) {
+                        continue;
+                    }
+                    let (_, newest) = self.newest.remove(&key)?;
+                    return Some(match newest {
+                        Newest::State(value) => Item::State(node, key.1, value),
+                        Newest::Set(octets) => Item::Message(node, octets),
+                    });
+                }
+                item => {
+                    match &item {
+                        Item::Event(..) => self.events -= 1,
+                        Item::Patch(..) => self.patches -= 1,
+                        _ => self.messages -= 1,
+                    }
+                    return Some(item);
+                }
+            }
+        }
+    }
+
+    /// Forgets what waits of a node.
+    fn forget(&mut self, node: PeerId) {
+        self.items.retain(|item| item.node() != node);
+        self.newest.retain(|(of, _), _| *of != node);
+        self.count();
+    }
+
+    fn count(&mut self) {
+        (self.events, self.patches, self.messages) = (0, 0, 0);
+        for item in &self.items {
+            match item {
+                Item::Event(..) => self.events += 1,
+                Item::Patch(..) => self.patches += 1,
+                Item::Newest(..) => {}
+                _ => self.messages += 1,
+            }
+        }
+    }
+
+    /// Has the last event of each capability wait as a state, and drops the others.
+    fn merge_events(&mut self) {
+        let mut last = HashMap::new();
+        let (events, others): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.items)
+            .into_iter()
+            .partition(|item| matches!(item, Item::Event(..)));
+        self.items = others;
+        self.merged += events.len() as u64;
+        self.events = 0;
+        for item in events {
+            if let Item::Event(node, path, value, _) = item {
+                last.insert((node, path), value);
+            }
+        }
+        for ((node, path), value) in last {
+            // A state that waits came after the events.
+            if !self.newest.contains_key(&(node, path.clone())) {
+                self.state(node, path, value);
+            }
+        }
+    }
+
+    fn enter_anew(&mut self) {
+        let patches = self.items.iter();
+        let nodes: BTreeSet<PeerId> = patches
+            .filter(|it| matches!(it, Item::Patch(..)))
+            .map(Item::node)
+            .collect();
+        for node in nodes {
+            self.enter(node);
+        }
+    }
+}
+
+impl Item {
+    /// The node that it is about.
+    pub(crate) const fn node(&self) -> PeerId {
+        match self {
+            Self::Enter(node)
+            | Self::Leave(node)
+            | Self::Patch(node, _)
+            | Self::State(node, ..)
+            | Self::Event(node, ..)
+            | Self::Message(node, _)
+            | Self::Ask(node)
+            | Self::Newest(node, ..) => *node,
+        }
+    }
+}
+
+/// Events that wait for one linked peer: half a second of a line of 1 Mbit/s.
+pub(crate) const EVENTS_MAX: usize = 1024;
+/// Replies, and nodes that come and go, that wait for one linked peer.
+pub(crate) const MESSAGES_MAX: usize = 4096;
+/// Patches that wait for one linked peer.
+pub(crate) const PATCHES_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use zocp_model::json;
+
+    use super::*;
+
+    const NODE: PeerId = PeerId::new([1; 16]);
+
+    fn path(name: &str) -> CapPath {
+        CapPath::root(name)
+    }
+
+    fn all(outbox: &mut Outbox) -> Vec<Item> {
+        std::iter::from_fn(|| outbox.pop()).collect()
+    }
+
+    #[test]
+    fn of_a_state_the_newest_value_goes_out_and_of_events_each_in_order() {
+        let mut outbox = Outbox::default();
+        for value in 0..5 {
+            outbox.state(NODE, path("a"), json!(value));
+            outbox.event(NODE, path("b"), json!(value), None);
+        }
+        assert!(!outbox.set(NODE, path("c"), vec![1]));
+        assert!(outbox.set(NODE, path("c"), vec![2]));
+        let out = all(&mut outbox);
+        assert_eq!(out[0], Item::State(NODE, path("a"), json!(4)));
+        for value in 0..5 {
+            let event = Item::Event(NODE, path("b"), json!(value), None);
+            assert_eq!(out[1 + value], event);
+        }
+        assert_eq!(out[6..], [Item::Message(NODE, vec![2])]);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_state_after_an_event_goes_out_after_it() {
+        let mut outbox = Outbox::default();
+        outbox.state(NODE, path("a"), json!(1));
+        outbox.event(NODE, path("a"), json!(2), None);
+        outbox.state(NODE, path("a"), json!(3));
+        let event = Item::Event(NODE, path("a"), json!(2), None);
+        let state = Item::State(NODE, path("a"), json!(3));
+        assert_eq!(all(&mut outbox), [event, state], "PASSBOX-1");
+    }
+
+    #[test]
+    fn more_events_than_the_bound_become_states() {
+        let mut outbox = Outbox::default();
+        for value in 0..=EVENTS_MAX {
+            outbox.event(NODE, path(["a", "b"][value % 2]), json!(value), None);
+        }
+        outbox.event(NODE, path("c"), json!("after"), None);
+        assert_eq!(outbox.take_merged(), EVENTS_MAX as u64 + 1);
+        let out = all(&mut outbox);
+        assert_eq!(out.len(), 3, "{out:?}");
+        for (name, value) in [("a", EVENTS_MAX), ("b", EVENTS_MAX - 1)] {
+            assert!(out.contains(&Item::State(NODE, path(name), json!(value))));
+        }
+        assert!(matches!(out[2], Item::Event(..)));
+    }
+
+    #[test]
+    fn more_patches_than_the_bound_make_the_node_enter_anew() {
+        let mut outbox = Outbox::default();
+        let other = PeerId::new([2; 16]);
+        outbox.event(other, path("a"), json!(1), None);
+        for _ in 0..=PATCHES_MAX {
+            outbox.patch(NODE, vec![0]);
+        }
+        let event = Item::Event(other, path("a"), json!(1), None);
+        assert_eq!(all(&mut outbox), [event, Item::Enter(NODE)]);
+    }
+
+    #[test]
+    fn so_many_replies_wait_and_then_the_peer_does_not_keep_up() {
+        let mut outbox = Outbox::default();
+        for _ in 0..MESSAGES_MAX {
+            outbox.message(NODE, vec![0]);
+            outbox.state(NODE, path("a"), json!(1));
+        }
+        assert!(!outbox.is_full());
+        outbox.message(NODE, vec![0]);
+        assert!(outbox.is_full());
+        outbox.pop();
+        assert!(!outbox.is_full());
+        outbox.leave(NODE);
+        assert_eq!(all(&mut outbox), [Item::Leave(NODE)]);
+    }
+
+    #[test]
+    fn a_node_that_leaves_takes_what_waits_of_it_along() {
+        let mut outbox = Outbox::default();
+        outbox.enter(NODE);
+        outbox.event(NODE, path("a"), json!(1), None);
+        outbox.state(NODE, path("b"), json!(1));
+        outbox.leave(NODE);
+        assert_eq!(all(&mut outbox), [Item::Leave(NODE)]);
+    }
+}

@@ -1,0 +1,173 @@
+//! A link between two venues over a line of 1 Mbit/s and 100 ms there and back, which loses frames.
+
+#![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use zocp_testkit::{
+    Client, Lab, Plan, Program, PyPeer, Site, Weather, error_name, in_time, isolated,
+};
+
+const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
+const FADER: &str = "org.z25.Zocp1.Node.north.fader";
+const LAMP: &str = "org.example.Lamp.north.stage";
+const LAMP1: &str = "org.example.Lamp1";
+
+const NORTH: Plan<'_> = Plan {
+    name: "north",
+    bridge: "stage",
+    dials: &[],
+    trusts: &["south"],
+    rules: "[[pass]]\nnodes = ['fader']\n\
+            [[export]]\nservice = 'org.example.Lamp'\ntalk = true\nvenues = ['south']\n",
+};
+const SOUTH: Plan<'_> = Plan {
+    name: "south",
+    bridge: "foh",
+    dials: &["north"],
+    trusts: &[],
+    rules: "",
+};
+
+/// Two venues, a fader in Python in the north, and the line between.
+struct Venues {
+    north: Site,
+    south: Site,
+    fader: PyPeer,
+    _weather: Program,
+}
+
+impl Venues {
+    async fn open(lab: &Lab, lost: u8) -> Self {
+        let sites = Site::open_all(lab, ZOCP, &[NORTH, SOUTH]).await;
+        let [north, south] = sites.try_into().unwrap_or_else(|_| panic!("two"));
+        let host = north.machine(lab, "north-fader").await;
+        let register = |name: &str, access: &str| json!({"register": {"name": name, "value": 0, "typeHint": "int", "access": access}});
+        let setup = [register("count", "rwe"), register("state", "rw")];
+        let fader = PyPeer::start(&host, "fader", &setup).await;
+        south.bridge.bus.appears(FADER).await;
+        let weather = Weather {
+            lost,
+            doubled: 0,
+            late: 0,
+            delay: 50,
+            seed: 7,
+        };
+        let link = south.router.link(0);
+        let _weather = link.weather(&lab.network, &weather).await;
+        for router in [&north.router, &south.router] {
+            let shape = "qdisc add dev eth0 root tbf rate 1mbit burst 4kb latency 100ms";
+            router.command("tc").args(shape.split(' ')).run().await;
+        }
+        Self {
+            north,
+            south,
+            fader,
+            _weather,
+        }
+    }
+}
+
+#[test]
+fn state_on_a_slow_line_is_the_newest_and_events_keep_their_order() {
+    isolated(async |lab: Lab| {
+        let mut venues = Venues::open(&lab, 1).await;
+        let mut client = Client::on(&venues.south.bridge.bus).await;
+        client.hear(FADER).await;
+        // Some 10 Mbit of states at once: 20,000 sets by the bridge of the north, which the node does not emit.
+        let last = 20_000;
+        let north = venues.north.zocp(ZOCP, &["publish", "unused", "0"]);
+        let _unused = north.start();
+        let begin = Instant::now();
+        for value in 1..=last {
+            let modify = json!({"modify": {"state": {"value": value}}});
+            venues.fader.program.tell(&modify.to_string()).await;
+        }
+        venues.fader.catch_up().await;
+        let near = begin.elapsed();
+        let get = ["get", "north/fader", "state"];
+        in_time("the newest state", async {
+            let wanted = last.to_string();
+            while venues.south.zocp(ZOCP, &get).outcome().await.out.trim() != wanted {}
+        })
+        .await;
+        let far = begin.elapsed();
+        eprintln!(
+            "{last} states: in the north after {near:?}, the last in the south after {far:?}"
+        );
+        assert!(far < near + Duration::from_secs(3), "{near:?} {far:?}");
+        // As many events as the line carries come one by one, in order.
+        venues
+            .fader
+            .command(json!({"emit_many": ["count", 1, 500]}))
+            .await;
+        let mut next = 1;
+        while next <= 500 {
+            let signal = client.signal("count").await;
+            let value: i64 = signal.body().deserialize().expect("a number");
+            assert_eq!(value, next, "each once, in order");
+            next += 1;
+        }
+        venues.fader.is_unharmed().await;
+    });
+}
+
+#[test]
+fn a_call_is_not_delayed_by_a_stream_that_fills_the_line() {
+    isolated(async |lab: Lab| {
+        let venues = Venues::open(&lab, 0).await;
+        let _lamp = venues
+            .north
+            .bridge
+            .bus
+            .serve("lamp_service.py", "org.example.Lamp")
+            .await;
+        venues.south.bridge.bus.appears(LAMP).await;
+        let mut client = Client::on(&venues.south.bridge.bus).await;
+        let alone = calls(&mut client).await;
+        let shell = |site: &Site, script: &str| {
+            let command = site.host.command("sh").args(["-c", script]);
+            command.env("ZOCP", ZOCP).on(&site.bridge.bus).start()
+        };
+        let _source = shell(
+            &venues.north,
+            "$ZOCP publish --source zeros -- cat /dev/zero",
+        );
+        in_time("the stream to be shown", async {
+            let streams = ["streams", "north/stage"];
+            while !venues
+                .south
+                .zocp(ZOCP, &streams)
+                .outcome()
+                .await
+                .out
+                .contains("zeros")
+            {}
+        })
+        .await;
+        let reader = shell(
+            &venues.south,
+            "$ZOCP stream north/stage zeros | (head -c 100000 >/dev/null; echo flows; cat >/dev/null)",
+        );
+        reader.says("flows").await;
+        let beside = calls(&mut client).await;
+        eprintln!("p50 and p99 of a call: alone {alone:?}, beside a stream {beside:?}");
+        // The queue of the router before the line holds 100 ms, and what is sent again comes a round trip later.
+        assert!(beside.0 < Duration::from_millis(500), "{beside:?}");
+    });
+}
+
+/// The median and the slowest of some calls.
+async fn calls(client: &mut Client) -> (Duration, Duration) {
+    let mut times = Vec::new();
+    for _ in 0..40 {
+        let begin = Instant::now();
+        let lamp = (LAMP, "/org/example/lamp", LAMP1);
+        let answer = client.call(lamp, "Blink", &3_u32).await;
+        assert_eq!(error_name(&answer), None, "{answer:?}");
+        times.push(begin.elapsed());
+    }
+    times.sort();
+    (times[20], times[39])
+}
