@@ -12,9 +12,9 @@ use std::{
 use super::{between, files, has_ending, read, rows, section, unticked};
 
 const PAGE: &str = "docs/reference/limits.md";
-const CRATES: [&str; 17] = [
+const CRATES: [&str; 18] = [
     "zmtp", "zre", "model", "node", "srv", "bus", "dbus", "mapping", "policy", "state", "relay",
-    "wires", "daemon", "faces", "client", "web", "top",
+    "wires", "daemon", "faces", "client", "web", "top", "iroh",
 ];
 
 /// Each bound with the expression of its value, where there is one.

@@ -10,6 +10,7 @@ pictures; `rebound`, an address that a foreign name stands for.
 
 import hashlib
 import json
+import os
 import ssl
 import sys
 import time
@@ -231,6 +232,38 @@ def fast(url, options):
     say("seven tabs: " + json.dumps(page.of_modules(COUNT.replace("SCROLLS", "true"))))
     first = page.run("return performance.getEntriesByType('paint').map((it) => [it.name, Math.round(it.startTime)])")
     say("painted: " + json.dumps(first))
+
+
+def figures(url, options):
+    """What `tests/bench/page.sh` prints: one and seven tabs beside many nodes, and the scrolling of all of them."""
+    page = Page(url).open()
+    nodes = int(options["nodes"])
+    page.until("document.querySelectorAll('.card').length >= arguments[0]", nodes)
+    painted = page.run("return performance.getEntriesByType('paint').map((it) => [it.name, Math.round(it.startTime)])")
+    say("first paint: %s" % dict(painted))
+    for tabs in (1, 7):
+        while len(page.driver.window_handles) < tabs:
+            page.driver.switch_to.new_window("window")
+            page.driver.get(url.split("#")[0])
+            page.until("document.querySelectorAll('.card').length >= arguments[0]", nodes)
+        page.driver.switch_to.window(page.driver.window_handles[0])
+        for scrolls in ("false", "true"):
+            before = [busy(options[it]) for it in ("bridge", "web")]
+            began = time.monotonic()
+            seen = page.of_modules(COUNT.replace("SCROLLS", scrolls))
+            took = time.monotonic() - began
+            bridge, web = [100 * (busy(options[it]) - was) / took for it, was in zip(("bridge", "web"), before)]
+            say("%d tabs%s: %.0f frames/s, longest %.0f ms; change to pixels p50 %s ms, p99 %s ms; "
+                "bridge %.0f %%, web %.0f %% of a processor" % (
+                    tabs, ", scrolling" if scrolls == "true" else "", seen["frames"] / seen["seconds"], seen["longest"],
+                    seen.get("p50"), seen.get("p99"), bridge, web))
+
+
+def busy(pid):
+    """Seconds of processor that a process has taken."""
+    with open("/proc/%s/stat" % pid, encoding="utf-8") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def roles(url, options):

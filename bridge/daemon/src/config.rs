@@ -186,6 +186,8 @@ pub struct Settings {
     pub node: zocp_node::Config,
     /// Names by which DNS tells of further peers.
     pub srv: Vec<SrvName>,
+    /// Links to bridges that cannot be dialed.
+    pub iroh: Vec<crate::engine::IrohLink>,
     /// D-Bus over the mesh: what can be changed while the bridge runs.
     pub services: ServiceSettings,
     /// How much programs may publish.
@@ -401,7 +403,7 @@ impl Config {
             let reason = format!("{expiry:?} must be more than mesh.evasive, {evasive:?}");
             return Err(invalid("mesh.expiry", &reason));
         }
-        venue::apply(&mut node, self.venue, self.link)?;
+        let iroh = venue::apply(&mut node, self.venue, self.link)?;
         venue::pass(&mut node, self.pass)?;
         let mut bounds = Bounds {
             node: node.limits.clone(),
@@ -418,6 +420,7 @@ impl Config {
             },
             node,
             srv,
+            iroh,
             local: bounds.local,
             wires: bounds.wires,
             prometheus: self.statistics.prometheus.map(loopback).transpose()?,

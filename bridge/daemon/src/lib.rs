@@ -24,6 +24,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod config;
+pub mod engine;
 pub mod hub;
 pub mod links;
 pub mod local;

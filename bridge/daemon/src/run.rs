@@ -22,6 +22,7 @@ use zocp_node::{Event, Events, Network, Node, PeerId, StartError};
 
 use crate::{
     config::{Reload, Settings},
+    engine::{Engine, EngineError},
     hub::{Hub, HubError, HubParts},
     links::{Links, LoadedLinks},
     mirror::Mirrors,
@@ -73,6 +74,9 @@ pub enum RunError {
     /// The mesh cannot be reached.
     #[error(transparent)]
     Mesh(#[from] StartError),
+    /// Links by iroh cannot be had.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// Our own objects cannot be made: our fault.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -133,6 +137,7 @@ struct Bridge<T> {
     wires: Wires,
     trust: Trust,
     views: Views,
+    engine: Engine,
     tasks: TaskTracker,
     /// Cancelled when what is to be kept is to be written a last time.
     saving: CancellationToken,
@@ -148,7 +153,9 @@ impl<T: FnMut(Status)> Bridge<T> {
         let mut opened = LoadedTrust::new(&settings.state, settings.node.security.as_mut());
         let linked = LoadedLinks::new(&settings.state, &mut settings.node, opened.as_mut());
         let (fixed, venue) = (settings.node.peers.clone(), settings.node.venue.clone());
+        let engine = Engine::start(&settings.iroh, &mut settings.node).await?;
         let (node, events) = Node::start(settings.node).await?;
+        engine.serve(node.link_port());
         let networks = node.networks().await.map_err(|_| RunError::MeshEnded)?;
         let site = BusContext::new(bus.address(), limits_of(bus.kind()));
         let tasks = TaskTracker::new();
@@ -206,6 +213,7 @@ impl<T: FnMut(Status)> Bridge<T> {
             wires,
             trust,
             views,
+            engine,
             tasks,
             saving,
             presence,
@@ -386,6 +394,7 @@ impl<T: FnMut(Status)> Bridge<T> {
             services,
             wires,
             views,
+            engine,
             tasks,
             saving,
             ..
@@ -406,6 +415,7 @@ impl<T: FnMut(Status)> Bridge<T> {
         // Nobody follows any more; a full queue must not hold up the goodbye.
         drop(events);
         node.shutdown().await;
+        engine.close().await;
         tasks.close();
         if timeout(CLOSE_MAX, tasks.wait()).await.is_err() {
             tracing::warn!("a task does not end");

@@ -27,6 +27,7 @@ mod networks;
 mod passing;
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -142,6 +143,14 @@ pub(crate) struct Mailboxes {
     pub(crate) mesh: Mailbox,
     /// For peers of other venues, where the mesh itself is open.
     pub(crate) links: Option<Mailbox>,
+}
+
+impl Mailboxes {
+    /// The TCP port for peers of other venues.
+    pub(crate) fn link_port(&self) -> io::Result<u16> {
+        let mailbox = self.links.as_ref().unwrap_or(&self.mesh);
+        Ok(mailbox.first.local_addr()?.port())
+    }
 }
 
 /// The receiving ends of the actor's queues, and the sending end of the events.

@@ -130,6 +130,13 @@ impl Node {
         self.shared.port
     }
 
+    /// The TCP port where peers of other venues connect: that of the mailbox, unless links alone are secure and have one
+    /// of their own.
+    #[must_use]
+    pub fn link_port(&self) -> u16 {
+        self.shared.link_port
+    }
+
     /// The counters of everything that this node sends, receives and rejects.
     #[must_use]
     pub fn traffic(&self) -> &Arc<Traffic> {

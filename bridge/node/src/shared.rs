@@ -26,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) venue: Option<String>,
     pub(crate) port: u16,
+    pub(crate) link_port: u16,
     /// Commands that make events.
     pub(crate) commands: Commands,
     /// All others.

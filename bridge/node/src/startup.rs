@@ -108,6 +108,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         mesh,
         links: mailbox::open_for_links(&config).await?,
     };
+    let link_port = mailboxes.link_port().map_err(StartError::Mailbox)?;
     let (received, datagrams) = mpsc::channel(DATAGRAMS_MAX);
     let hash = IdHash::new(seed);
     let traffic = Arc::new(Traffic::new(hash));
@@ -171,6 +172,7 @@ pub(crate) async fn start(config: Config) -> Result<(Shared, Events), StartError
         name: config.name,
         venue: config.venue,
         port,
+        link_port,
         commands,
         requests,
         credits,

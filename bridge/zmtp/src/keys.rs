@@ -166,8 +166,8 @@ impl KeyPair {
         Self { public, secret }
     }
 
-    /// The secret key as it is sealed into a cookie.
-    pub(crate) fn secret_octets(&self) -> Zeroizing<[u8; 32]> {
+    /// The secret key: for what else is derived from it, and sealed into a cookie.
+    pub fn secret_octets(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.secret.to_bytes())
     }
 

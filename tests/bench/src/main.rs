@@ -5,13 +5,14 @@
 //! drivers in turns, batch by batch, and prints medians and ratios, which alone count. `appear` and
 //! `swarm` (`bridge.rs`) are about a bridge: how soon nodes are on its bus, and how many. `codec`
 //! (`codec.rs`) is what CURVE costs, `tap` what counting and listening cost, `emission` how long one takes over two bridges, `services`
-//! (`services.rs`) is about services of another bus.
+//! (`services.rs`) is about services of another bus, `show` makes values that change.
 
 mod bridge;
 mod codec;
 mod emission;
 mod large;
 mod services;
+mod show;
 mod tap;
 mod wires;
 
@@ -83,6 +84,16 @@ enum Role {
         nodes: usize,
         #[arg(long, default_value_t = 50)]
         capabilities: usize,
+    },
+    /// Be many nodes whose values change
+    Show {
+        #[arg(long, default_value_t = 200)]
+        nodes: usize,
+        #[arg(long, default_value_t = 5)]
+        capabilities: usize,
+        /// Changes a second, of all nodes together
+        #[arg(long, default_value_t = 1000)]
+        rate: usize,
     },
     /// What CURVE costs beside NULL: the codec alone
     Codec {
@@ -221,6 +232,11 @@ async fn take(role: Role) -> Result<()> {
             nodes,
             capabilities,
         } => bridge::swarm(&bus, pid, nodes, capabilities).await,
+        Role::Show {
+            nodes,
+            capabilities,
+            rate,
+        } => show::show(nodes, capabilities, rate).await,
         Role::Serve { bus } => services::serve(&bus).await,
         Role::Services {
             targets,

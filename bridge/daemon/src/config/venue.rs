@@ -2,7 +2,8 @@
 //! of its own that others see.
 //!
 //! Model: one line of configuration on one of the two sides makes a link: its connection carries both directions. The key
-//! in it is trusted by that.
+//! in it is trusted by that. Where neither end can be dialed, both ends name each other, and the links go by an engine
+//! (`engine.rs`).
 //! Invariants: VENUE-1. There are links only with a key, that of a secure mesh or one for links alone, and only from a venue with a name: what is exported to
 //! the own venue alone must not go to a bridge that does not say where it is.
 //! Spec: docs/reference/configuration.md, "`[venue]`", "`[[link]]`", "`[[pass]]`"
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use zocp_node::{Config, PassRule, PublicKey, Security};
 
 use super::{ConfigError, checked_endpoint, invalid};
+use crate::engine::{self, IrohLink};
 
 /// `[venue]`: where the bridge is.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -71,8 +73,13 @@ impl VenueConfig {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinkConfig {
-    /// Where it can be dialed, and its key: "tcp://HOST:PORT|KEY".
+    /// Where it can be dialed, and its key: "tcp://HOST:PORT|KEY". Where neither end can be dialed: "iroh:ID|KEY".
     pub to: String,
+    /// With iroh: the relays where both ends meet, "https://HOST[:PORT]". Default: none.
+    #[serde(default)]
+    pub relay: Vec<String>,
+    /// With iroh: a file with the certificate of a relay, in PEM, if no authority of the web vouches for it. Default: none.
+    pub relay_certificate: Option<PathBuf>,
 }
 
 /// One `[[pass]]`: nodes of the own venue that bridges of others see.
@@ -122,12 +129,12 @@ pub(super) fn pass(node: &mut Config, rules: Vec<PassConfig>) -> Result<(), Conf
     Ok(())
 }
 
-/// Puts what is said into the configuration of the node.
+/// Puts what is said into the configuration of the node. With the links that need an engine.
 pub(super) fn apply(
     node: &mut Config,
     mut venue: VenueConfig,
     links: Vec<LinkConfig>,
-) -> Result<(), ConfigError> {
+) -> Result<Vec<IrohLink>, ConfigError> {
     if let Some(security) = venue.security(node.security.is_some())? {
         node.security = Some(security);
     }
@@ -136,8 +143,9 @@ pub(super) fn apply(
             .map_err(|error| invalid("venue.name", &format!("\"{name}\": {error}")))?;
         node.venue = Some(name);
     }
+    let mut by_iroh = Vec::new();
     if links.is_empty() {
-        return Ok(());
+        return Ok(by_iroh);
     }
     if node.venue.is_none() {
         let reason = "a link needs a name for this end: say `[venue]` `name = \"…\"`";
@@ -152,13 +160,49 @@ pub(super) fn apply(
         return Err(invalid("link", &reason));
     };
     for link in links {
-        let key = checked_link(&link.to)?;
+        let key = if link.to.starts_with("iroh:") {
+            let link = iroh(link)?;
+            let key = link.key;
+            by_iroh.push(link);
+            key
+        } else {
+            let key = checked_link(&link.to)?;
+            if !link.relay.is_empty() || link.relay_certificate.is_some() {
+                let reason = format!("\"{}\" needs no relay: those are for iroh:ID|KEY", link.to);
+                return Err(invalid("link.relay", &reason));
+            }
+            node.links.push(link.to);
+            key
+        };
         if !security.trusted.contains(&key) {
             security.trusted.push(key);
         }
-        node.links.push(link.to);
     }
-    Ok(())
+    Ok(by_iroh)
+}
+
+fn iroh(link: LinkConfig) -> Result<IrohLink, ConfigError> {
+    let to = link.to;
+    let parts = to.strip_prefix("iroh:").and_then(|it| it.split_once('|'));
+    let Some((id, key)) = parts else {
+        let reason = format!("\"{to}\" has no key: write iroh:ID|KEY");
+        return Err(invalid("link", &reason));
+    };
+    let key = key
+        .parse()
+        .map_err(|error| invalid("link", &format!("\"{to}\": {error}")))?;
+    let certificate = link.relay_certificate.map(|file| {
+        let wrong = |error| format!("{}: {error}", file.display());
+        std::fs::read(&file).map_err(|error| invalid("link.relay_certificate", &wrong(error)))
+    });
+    let link = IrohLink {
+        id: id.to_owned(),
+        key,
+        relays: link.relay,
+        certificate: certificate.transpose()?,
+    };
+    engine::check(&link).map_err(|error| invalid("link", &format!("\"{to}\": {error}")))?;
+    Ok(link)
 }
 
 /// The key of a link, if its text is one.
@@ -218,6 +262,22 @@ mod tests {
             "{error}"
         );
         assert!(Config::parse("[[pass]]\nvenues = [\"a\"]").is_err());
+    }
+
+    #[cfg(not(feature = "iroh"))]
+    #[test]
+    fn a_build_without_iroh_says_so() {
+        let key = zocp_node::KeyPair::from_secret(&[7; 32]).public();
+        let id = "7".repeat(64);
+        let link =
+            format!("[[link]]\nto = \"iroh:{id}|{key}\"\nrelay = [\"https://relay.example\"]\n");
+        let error = Config::parse(&link)
+            .unwrap()
+            .check()
+            .unwrap_err()
+            .to_string();
+        // A venue and a key come first.
+        assert!(error.starts_with("link: "), "{error}");
     }
 
     #[test]

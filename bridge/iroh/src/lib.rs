@@ -1,0 +1,27 @@
+//! Links between two bridges of which neither can be dialed: both are behind routers that translate addresses.
+//!
+//! Model: iroh carries octets, and no more. A bridge that dials connects to a port of this engine on the loopback
+//! interface; the engine opens a stream of a QUIC connection to the other engine, which connects to the mailbox of its
+//! bridge. What passes is ZMTP with CURVE from one bridge to the other, so that neither iroh nor its relay can read it,
+//! and CURVE alone decides who may take part. The engines find each other at a relay server that the configuration
+//! names, and leave it for the direct path where the routers permit one.
+//! Invariants: ENGINE-1. Nothing is sent to anybody but the relays of the configuration, the bridges of the
+//! configuration, and the resolver of the system for the names of these relays. ENGINE-2. A connection of an id that the
+//! configuration does not name reaches no mailbox. ENGINE-3. The end of a QUIC connection ends each socket that it
+//! carries, at once.
+//! Not here: what passes (`zocp-node`), the configuration (`zocp-daemon`).
+//! Spec: docs/reference/protocol.md §2.12.
+
+mod accept;
+mod connections;
+mod dial;
+mod engine;
+mod identity;
+mod pipe;
+#[cfg(test)]
+mod tests;
+mod way;
+
+pub use engine::{Engine, LinkOptions, Options, StartError, check};
+pub use identity::{Id, IdError};
+pub use way::Way;
