@@ -66,11 +66,13 @@ impl Venues {
         let configs = [0, 1].map(|at| {
             let (own, other) = (&keys[at], &keys[1 - at]);
             let names = ["north", "south"];
+            // The mesh of the north is open, and its links alone are encrypted; that of the south is a secure one.
+            let section = ["", "[mesh]\n"][at];
             let text = format!(
-                "[venue]\nname = '{}'\n[mesh]\nkey = '{}'\n\
+                "[venue]\nname = '{}'\n{}key = '{}'\n\
                  [[link]]\nto = 'iroh:{}|{}'\nrelay = ['https://{address}']\nrelay_certificate = '{certificate}'\n\
                  [[export]]\nservice = '{LAMP}'\ntalk = true\nvenues = ['{}']\n",
-                names[at], own.file, other.id, other.key, names[1 - at],
+                names[at], section, own.file, other.id, other.key, names[1 - at],
             );
             lab.file(&format!("{}.toml", names[at]), text)
         });

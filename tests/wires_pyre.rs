@@ -371,3 +371,62 @@ fn a_wire_both_ways_with_an_old_node_rests_on_what_was_set_last() {
         stage.lamp.is_unharmed().await;
     });
 }
+
+/// Each of the three is moved in turn. Two of them do not know the cause of what they receive.
+#[test]
+fn a_circle_over_two_old_nodes_rests_on_what_was_set_last() {
+    isolated(async |lab: Lab| {
+        let mut stage = Stage::start(&lab).await;
+        let mut dimmer = PyPeer::start(&lab.host("rack").await, "dimmer", &lamp()).await;
+        dimmer.entered("lamp").await;
+        stage.lamp.entered("dimmer").await;
+        stage.bridge.bus.appears("org.z25.Zocp1.Node.dimmer").await;
+        stage.publish_two_way("slider", 0.0).await;
+        let circle = ["foh:slider", "lamp:level", "dimmer:level", "foh:slider"];
+        for ends in circle.windows(2) {
+            stage
+                .zocp(&["wire", "--initial=false", ends[0], ends[1]])
+                .await;
+        }
+        stage.lamp.event("subscribed", |_| true).await;
+        dimmer.event("subscribed", |_| true).await;
+        let local = stage
+            .bridge
+            .bus
+            .object("org.z25.Zocp1", "/org/z25/Zocp1/Local");
+        for step in 1..=100 {
+            let value = f64::from(step) / 100.0;
+            local.set("slider", value).await.expect("a value in range");
+        }
+        let (bus, lamp) = (&stage.bridge.bus, &mut stage.lamp);
+        let rest = async |lamp: &mut PyPeer, dimmer: &mut PyPeer, value: f64, marker: i64| {
+            for node in ["lamp", "dimmer"] {
+                bus.node(node).becomes("level", value).await;
+            }
+            local.becomes("slider", value).await;
+            // What would still be under way is there before what is told now.
+            for (peer, node) in [(lamp, "lamp"), (dimmer, "dimmer")] {
+                let change = json!({"total": {"value": marker}});
+                peer.command(json!({ "modify": change })).await;
+                bus.node(node).becomes("total", marker).await;
+            }
+            for capability in [["lamp", "level"], ["dimmer", "level"], ["foh", "slider"]] {
+                let shown = bus.command(ZOCP).arg("get").args(capability).run().await;
+                assert_eq!(shown.trim().parse(), Ok(value), "{capability:?}");
+            }
+        };
+        rest(lamp, &mut dimmer, 1.0, 1).await;
+        for value in [0.75, 0.5, 0.25] {
+            let change = json!({"level": {"value": value}});
+            lamp.command(json!({ "modify": change })).await;
+        }
+        rest(lamp, &mut dimmer, 0.25, 2).await;
+        for value in [0.375, 0.625] {
+            let change = json!({"level": {"value": value}});
+            dimmer.command(json!({ "modify": change })).await;
+        }
+        rest(lamp, &mut dimmer, 0.625, 3).await;
+        lamp.is_unharmed().await;
+        dimmer.is_unharmed().await;
+    });
+}
