@@ -3,7 +3,7 @@
 //!
 //! Model: a [`Simulation`] has three bridges, each an importing and an exporting state. It does what they say, at a time
 //! that the caller chooses by [`Operation`]s. It panics when something is wrong: at once when a call gets a second reply,
-//! when a signal comes behind a reply that was sent after it, or when there is more of something than its limit allows;
+//! when a signal comes behind what its service sent to the same program after it, or when there is more of something than its limit allows;
 //! in [`Simulation::finish`], when everything was delivered, when a call has no reply, a service is shown that is not
 //! offered or is not shown although it is, or something is still kept of what is gone.
 //! Not here: connections of the operating system, the tree, what is answered from memory.
@@ -34,7 +34,7 @@ use self::{
     bridge::Bridge,
     bus::Bus,
     mesh::Mesh,
-    program::Program,
+    program::{Program, Role},
     rules::{NAMES, PROGRAMS, SERVICES},
 };
 
@@ -209,7 +209,7 @@ impl Simulation {
         names.push("org.example.Nobody".to_owned());
         let name = names.swap_remove(target % names.len());
         if let Some(program) = chosen_of(programs.iter_mut().flatten(), caller) {
-            program.call(bus, &name, !target.is_multiple_of(16));
+            program.call(bus, &name, Role::Caller, !target.is_multiple_of(16));
         }
     }
 
@@ -219,10 +219,10 @@ impl Simulation {
         let Some(program) = chosen_of(called, sender) else {
             return;
         };
-        if let Some(caller) = program.caller(choice) {
+        if let Some((caller, role)) = program.caller(choice) {
             match choice % 3 {
                 0 => program.signal(bus, Some(&caller)),
-                other => program.call(bus, &caller, other == 1),
+                other => program.call(bus, &caller, role, other == 1),
             }
         }
     }

@@ -1,10 +1,15 @@
 //! A program in the simulation: it calls services, and may be one.
+//!
+//! Model: what it sends as a service says how many signals to all were sent before, and a program that receives it has
+//! received them (protocol.md §7.5). What it sends as a caller, its replies to calls of services among them, says
+//! nothing of them: on another bus a service and a caller are two connections, also where they are one program here.
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
 use zbus::{
     Message,
     message::{Flags, Type},
+    names::BusName,
 };
 
 use super::{bus::Bus, rules::long_text};
@@ -23,8 +28,25 @@ pub(super) struct Program {
     called: Vec<Message>,
     /// How many signals it has sent.
     sent: u64,
-    /// The newest signal that was heard of each service, or that a reply told of.
+    /// The newest signal that was heard of each service, or that another message of it told of.
     heard: BTreeMap<u32, u64>,
+}
+
+/// As what a program sends a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Service,
+    Caller,
+}
+
+impl Role {
+    /// As what a program is called: a service by its name, a caller by that of its connection.
+    fn of_called(call: &Message) -> Self {
+        match call.header().destination() {
+            Some(BusName::WellKnown(_)) => Self::Service,
+            _ => Self::Caller,
+        }
+    }
 }
 
 impl Program {
@@ -58,8 +80,8 @@ impl Program {
         self.calls.values()
     }
 
-    /// Calls a name.
-    pub(super) fn call(&mut self, bus: &mut Bus, name: &str, wants_reply: bool) {
+    /// Calls a name, as a caller of a service or as a service that one of its callers waits for.
+    pub(super) fn call(&mut self, bus: &mut Bus, name: &str, role: Role, wants_reply: bool) {
         self.serial += 1;
         let serial = NonZeroU32::new(self.serial).expect("few calls");
         let call = Message::method_call("/object", "Method")
@@ -73,29 +95,30 @@ impl Program {
         if wants_reply {
             self.calls.insert(serial, name.to_owned());
         }
-        let argument = match self.serial.is_multiple_of(7) {
-            true => long_text(),
-            false => "argument".to_owned(),
+        let call = match (self.serial.is_multiple_of(7), role) {
+            (true, _) => Outgoing::build(call, &long_text()),
+            (false, Role::Service) => Outgoing::build(call, &self.sent()),
+            (false, Role::Caller) => Outgoing::build(call, &"argument"),
         };
-        let call = Outgoing::build(call, &argument).expect("a call");
-        bus.send(&self.unique, call.data());
+        bus.send(&self.unique, call.expect("a call").data());
     }
 
     /// Sends a signal, to all or to one.
     pub(super) fn signal(&mut self, bus: &mut Bus, to: Option<&str>) {
-        let Some((_, number)) = self.service else {
+        if self.service.is_none() {
             return;
-        };
+        }
         self.sent += u64::from(to.is_none());
+        let (number, sent) = self.sent();
         let signal = Message::signal("/object", "org.example.Interface", "Signal");
         let signal = match to {
             Some(to) => signal.destination(to.to_owned()),
             None => signal,
         };
-        let signal = match self.sent.is_multiple_of(11) {
+        let signal = match sent.is_multiple_of(11) {
             // A program may miss this one.
-            true => Outgoing::build(signal, &(number, self.sent, long_text())),
-            false => Outgoing::build(signal, &(number, self.sent)),
+            true => Outgoing::build(signal, &(number, sent, long_text())),
+            false => Outgoing::build(signal, &(number, sent)),
         };
         let signal = signal.expect("a signal");
         bus.send(&self.unique, signal.data());
@@ -107,23 +130,31 @@ impl Program {
             return false;
         }
         let call = self.called.remove(choice % self.called.len());
-        let number = self.service.map_or(0, |(_, number)| number);
-        let reply = match choice % 5 {
-            0 => {
+        let reply = Message::method_return(&call.header());
+        let reply = match (choice % 5, Role::of_called(&call)) {
+            (0, _) => {
                 let error = Message::error(&call.header(), "org.example.Error");
                 Outgoing::build(error, &"an error of the service")
             }
-            1 => Outgoing::build(Message::method_return(&call.header()), &long_text()),
-            _ => Outgoing::build(Message::method_return(&call.header()), &(number, self.sent)),
+            (1, _) => Outgoing::build(reply, &long_text()),
+            (_, Role::Service) => Outgoing::build(reply, &self.sent()),
+            (_, Role::Caller) => Outgoing::build(reply, &"a reply of a caller"),
         };
         bus.send(&self.unique, reply.expect("a reply").data());
         true
     }
 
-    /// Who has called it and waits.
-    pub(super) fn caller(&self, choice: usize) -> Option<String> {
+    /// The number of the service, and how many signals to all it has sent.
+    fn sent(&self) -> (u32, u64) {
+        let number = self.service.map_or(0, |(_, number)| number);
+        (number, self.sent)
+    }
+
+    /// Who has called it and waits, and as what it was called.
+    pub(super) fn caller(&self, choice: usize) -> Option<(String, Role)> {
         let call = self.called.get(choice % self.called.len().max(1))?;
-        Some(call.header().sender()?.as_str().to_owned())
+        let caller = call.header().sender()?.as_str().to_owned();
+        Some((caller, Role::of_called(call)))
     }
 
     /// Reads a message.
@@ -131,6 +162,7 @@ impl Program {
         let header = message.header();
         match message.message_type() {
             Type::MethodCall => {
+                self.hear_of(&message);
                 let flags = message.primary_header().flags();
                 if !flags.contains(Flags::NO_REPLY_EXPECTED) {
                     self.called.push(message);
@@ -143,10 +175,7 @@ impl Program {
                     "{} gets a reply that it does not wait for: {message:?}",
                     self.unique
                 );
-                if let Ok((number, sent)) = message.body().deserialize::<(u32, u64)>() {
-                    let heard = self.heard.entry(number).or_default();
-                    *heard = sent.max(*heard);
-                }
+                self.hear_of(&message);
             }
             Type::Signal if header.destination().is_none() => {
                 if let Ok((number, sent)) = message.body().deserialize::<(u32, u64)>() {
@@ -158,7 +187,15 @@ impl Program {
                     *heard = sent;
                 }
             }
-            Type::Signal => {}
+            Type::Signal => self.hear_of(&message),
+        }
+    }
+
+    /// A message for this program alone tells of signals that the service has sent before it.
+    fn hear_of(&mut self, message: &Message) {
+        if let Ok((number, sent)) = message.body().deserialize::<(u32, u64)>() {
+            let heard = self.heard.entry(number).or_default();
+            *heard = sent.max(*heard);
         }
     }
 }

@@ -61,6 +61,82 @@ fn services_are_shown_at_once_and_go_with_their_bridge() {
     simulation.finish();
 }
 
+/// A program of the first bus, or the service there, has called the service of the second bus, which has the call as its
+/// second one: the bridge has asked it whether it is a bridge, too.
+fn called(program: u8) -> Simulation {
+    let mut simulation = settled();
+    simulation.operate(Operation::Call {
+        bridge: 0,
+        program,
+        target: 3,
+    });
+    simulation.operate(Operation::Settle);
+    simulation
+}
+
+#[test]
+fn a_signal_comes_before_what_its_service_sends_to_a_caller_after_it() {
+    // A signal to the caller alone, and calls of it; which of what may arrive does so first.
+    let choices = [3, 1, 5].into_iter();
+    for (choice, first) in choices.flat_map(|choice| [(choice, 0), (choice, 1)]) {
+        let mut simulation = called(0);
+        simulation.operate(Operation::Signal {
+            bridge: 1,
+            program: 0,
+        });
+        simulation.operate(Operation::Direct {
+            bridge: 1,
+            program: 0,
+            choice,
+        });
+        // The connection of the caller is read before that of the watch.
+        for _ in 0..8 {
+            simulation.operate(Operation::Read {
+                bridge: 1,
+                connection: 0,
+            });
+        }
+        for _ in 0..4 {
+            simulation.operate(Operation::Watch(1));
+        }
+        for _ in 0..2 {
+            simulation.operate(Operation::Deliver {
+                from: 0,
+                to: 0,
+                choice: first,
+            });
+        }
+        simulation.operate(Operation::Settle);
+        let program = simulation.bridges[0].programs[0].as_ref().unwrap();
+        assert_eq!(program.is_called(), choice == 1);
+        simulation.finish();
+    }
+}
+
+#[test]
+fn what_a_program_replies_as_a_caller_waits_for_none_of_its_signals_as_a_service() {
+    let mut simulation = called(1);
+    simulation.operate(Operation::Direct {
+        bridge: 1,
+        program: 0,
+        choice: 1,
+    });
+    simulation.operate(Operation::Settle);
+    simulation.operate(Operation::Signal {
+        bridge: 0,
+        program: 0,
+    });
+    simulation.operate(Operation::Reply {
+        bridge: 0,
+        program: 0,
+        choice: 3,
+    });
+    simulation.operate(Operation::Settle);
+    let service = simulation.bridges[1].programs[2].as_ref().unwrap();
+    assert_eq!(service.open().count(), 0);
+    simulation.finish();
+}
+
 proptest! {
     #[test]
     fn every_call_gets_one_reply_and_nothing_is_left_of_what_is_gone(
