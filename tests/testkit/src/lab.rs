@@ -73,11 +73,13 @@ impl Lab {
         let number = next(&self.hosts) + 1;
         ip(&[], &format!("netns add {name}")).await;
         ip(&["-n", name], MULTICAST_ON_LOOPBACK).await;
-        Host {
+        let host = Host {
             name: name.to_owned(),
             number,
             links: Cell::new(0),
-        }
+        };
+        host.command("sh").args(["-c", NO_DETECTION]).run().await;
+        host
     }
 
     /// Puts the test itself on [`Lab::network`], as if it were a host; gives back its address.
@@ -317,6 +319,9 @@ fn next(counter: &Cell<u8>) -> u8 {
 const NUMBER_MAX: u8 = 250;
 /// pyre meets its like on a host without a network only by multicast over the loopback.
 const MULTICAST_ON_LOOPBACK: &str = "link set lo up multicast on\nroute add 224.0.0.0/4 dev lo";
+/// The kernel looks for duplicates of an address of IPv6 for one or two seconds; until then nodes do not use it.
+const NO_DETECTION: &str =
+    "cd /proc/sys/net/ipv6/conf && echo 0 >all/accept_dad && echo 0 >default/accept_dad";
 /// The last octet of the address that [`Lab::attach`] gives the test.
 const TEST_ITSELF: u8 = 254;
 /// States of a bridge's port: BR_STATE_DISABLED and BR_STATE_FORWARDING.
