@@ -219,11 +219,12 @@ fn declared() -> Vec<Interface> {
 
 /// Methods that need no authorization: they read, open what a node offers to all, make or remove objects of the caller
 /// itself, or send a message to peers, which the policy of the bus restricts to a group.
-const HARMLESS: [&str; 11] = [
+const HARMLESS: [&str; 12] = [
     "Acquire",
     "Close",
     "FindNode",
     "Learned",
+    "List",
     "Open",
     "Origin",
     "Ping",
