@@ -96,7 +96,7 @@ fn a_link_that_has_another_name_is_used_under_it() {
     isolated(async |lab: Lab| {
         let mut scene = Scene::start(&lab, &["-v"]).await;
         scene.foh.link(0).rename("show0").await;
-        let change = "the mesh is on these networks=\"show0 (10.99.0.1)\"";
+        let change = "the mesh is on these networks=\"show0 (10.99.0.1)";
         scene.bridge.program.says(change).await;
         scene.lamp.command(json!({"emit": ["level", 1]})).await;
         scene.bridge.bus.node("lamp").becomes("level", 1_i64).await;
