@@ -81,7 +81,7 @@ fn an_address_and_a_link_that_come_late_are_used() {
         let _lamp = PyPeer::start(&lab.host("stage").await, "lamp", &[]).await;
         foh.plug(&lab.network).await;
         bridge.bus.appears(LAMP).await;
-        let change = "the mesh is on these networks=\"eth0 (10.99.0.1)\"";
+        let change = "the mesh is on these networks=\"eth0 (10.99.0.1)";
         bridge.program.says(change).await;
         let config = [
             "get-property",
