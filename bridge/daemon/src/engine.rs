@@ -78,7 +78,7 @@ impl Engine {
             secret: security.keys.secret_octets(),
             links: links.iter().map(options).collect::<Result<_, _>>()?,
         };
-        let engine = zocp_iroh::Engine::start(&options)
+        let engine = Box::pin(zocp_iroh::Engine::start(&options))
             .await
             .map_err(|error| EngineError(error.to_string()))?;
         if let SecurityScope::Links { listen } = &mut security.scope {
@@ -110,7 +110,7 @@ impl Engine {
     /// Ends all links by it.
     pub(crate) async fn close(self) {
         if let Some(engine) = self.inner {
-            engine.close().await;
+            Box::pin(engine.close()).await;
         }
     }
 }
