@@ -75,7 +75,7 @@ impl VenueConfig {
 pub struct LinkConfig {
     /// Where it can be dialed, and its key: "tcp://HOST:PORT|KEY". Where neither end can be dialed: "iroh:ID|KEY".
     pub to: String,
-    /// With iroh: the relays where both ends meet, "https://HOST[:PORT]". Default: none.
+    /// With iroh: the relays where both ends meet, `https://HOST:PORT`. Default: none.
     #[serde(default)]
     pub relay: Vec<String>,
     /// With iroh: a file with the certificate of a relay, in PEM, if no authority of the web vouches for it. Default: none.
