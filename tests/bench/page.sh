@@ -20,7 +20,10 @@ exec unshare --net --mount bash -euc '
   near gdbus wait --session org.z25.Zocp1
   near "$zocp" web --listen 127.0.0.1:8070 >"$dir/web" 2>"$dir/web.log" & web=$!
   until grep -q http "$dir/web"; do pause; done
-  far "$bench" show --nodes "$nodes" --rate "$rate" >"$dir/show" &
+  port=$(grep -o "mesh port [0-9]*" "$dir/bridge.log" | grep -o "[0-9]*$" | head -1)
+  far "$bench" show "tcp://10.9.0.1:$port" --nodes "$nodes" --rate "$rate" >"$dir/show" &
   until grep -q ready "$dir/show"; do pause; done
   ls -l "$zocp" | awk "{ print \"program: \" \$5 / 1e6 \" MB\" }"
+  # The functions of the hosts run what they start in a shell of its own.
+  bridge=$(pgrep -P "$bridge") web=$(pgrep -P "$web")
   /usr/bin/python3 "$page" figures "$(grep -o "http[^ ]*" "$dir/web" | head -1)" bridge=$bridge web=$web nodes="$nodes"'

@@ -87,6 +87,8 @@ enum Role {
     },
     /// Be many nodes whose values change
     Show {
+        /// The endpoint of the bridge that they meet
+        peer: String,
         #[arg(long, default_value_t = 200)]
         nodes: usize,
         #[arg(long, default_value_t = 5)]
@@ -233,10 +235,11 @@ async fn take(role: Role) -> Result<()> {
             capabilities,
         } => bridge::swarm(&bus, pid, nodes, capabilities).await,
         Role::Show {
+            peer,
             nodes,
             capabilities,
             rate,
-        } => show::show(nodes, capabilities, rate).await,
+        } => show::show(&peer, nodes, capabilities, rate).await,
         Role::Serve { bus } => services::serve(&bus).await,
         Role::Services {
             targets,

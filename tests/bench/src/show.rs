@@ -4,14 +4,18 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use tokio::time::{MissedTickBehavior, interval};
-use zocp_node::{Access, Capability, Config, Node};
+use zocp_node::{Access, BeaconMode, Capability, Config, Node};
 
-/// Runs until it is killed. In turn, each node emits from its capability `fast` the milliseconds since 1970, so that all of them
-/// together change `rate` times a second; the others stay as they are.
-pub(crate) async fn show(nodes: usize, capabilities: usize, rate: usize) -> Result<()> {
+/// Runs until it is killed. The nodes meet nobody but the peer at this endpoint. In turn, each emits from its capability
+/// `fast` the milliseconds since 1970, so that all of them together change `rate` times a second; the others stay as they
+/// are.
+pub(crate) async fn show(peer: &str, nodes: usize, capabilities: usize, rate: usize) -> Result<()> {
     let mut all = Vec::with_capacity(nodes);
     for number in 0..nodes {
-        let (node, mut events) = Node::start(Config::new(format!("show{number}"))).await?;
+        let config = Config::new(format!("show{number}"))
+            .with_beacon(BeaconMode::Off)
+            .without_following();
+        let (node, mut events) = Node::start(config).await?;
         let access = Access::READ | Access::WRITE | Access::EMIT;
         node.publish("fast", Capability::new(access, now())).await?;
         for capability in 1..capabilities {
@@ -21,6 +25,7 @@ pub(crate) async fn show(nodes: usize, capabilities: usize, rate: usize) -> Resu
         }
         // Each node's events are taken, so that none is blocked.
         tokio::spawn(async move { while events.next().await.is_some() {} });
+        node.connect(peer).await?;
         all.push(node);
     }
     println!("ready");
