@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,7 +24,6 @@ use crate::{
     connections::{ALPN, Connections},
     dial::Dialer,
     identity::{Id, secret_key},
-    way::Way,
 };
 
 /// What an engine is started with.
@@ -138,17 +137,6 @@ impl Engine {
     pub(crate) fn udp_port(&self) -> u16 {
         let mut sockets = self.endpoint.bound_sockets().into_iter();
         sockets.find(SocketAddr::is_ipv4).map_or(0, |it| it.port())
-    }
-
-    /// How a link travels now, and the round trip; `None` while there is no connection.
-    #[must_use]
-    pub fn way(&self, id: Id) -> Option<(Way, Duration)> {
-        let open = self
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let connection = open.get(&id).filter(|it| it.close_reason().is_none())?;
-        Way::of(&connection.paths())
     }
 
     /// Ends all connections and tells the other ends.

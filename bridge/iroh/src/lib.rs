@@ -24,4 +24,3 @@ mod way;
 
 pub use engine::{Engine, LinkOptions, Options, StartError, check};
 pub use identity::{Id, IdError};
-pub use way::Way;

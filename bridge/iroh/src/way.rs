@@ -1,7 +1,5 @@
 //! How the octets of a link travel.
 
-use std::time::Duration;
-
 use futures_util::StreamExt as _;
 use iroh::endpoint::{Connection, PathList};
 use tracing::info;
@@ -10,7 +8,7 @@ use crate::identity::Id;
 
 /// How the octets of a link travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+enum Way {
     /// From one machine to the other, through the routers.
     Direct,
     /// By a relay.
@@ -18,15 +16,14 @@ pub enum Way {
 }
 
 impl Way {
-    /// The way that is in use, and the round trip on it.
-    pub(crate) fn of(paths: &PathList<'_>) -> Option<(Self, Duration)> {
+    /// The way that is in use.
+    fn of(paths: &PathList<'_>) -> Option<Self> {
         let path = paths.iter().find(|path| path.is_selected())?;
-        let way = if path.is_relay() {
+        Some(if path.is_relay() {
             Self::Relay
         } else {
             Self::Direct
-        };
-        Some((way, path.rtt()))
+        })
     }
 }
 
@@ -35,7 +32,7 @@ pub(crate) async fn tell(id: Id, connection: Connection) {
     let mut told = None;
     let mut paths = std::pin::pin!(connection.paths_stream());
     while let Some(now) = paths.next().await {
-        let way = Way::of(&now).map(|(way, _)| way);
+        let way = Way::of(&now);
         if way == told {
             continue;
         }

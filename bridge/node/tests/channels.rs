@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
 use std::io::{PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -19,6 +21,8 @@ use zocp_node::{
     LocalEnd, LocalKind, Node, NodeError, PIECE_MAX, Received, RemoteError, Security, Ticket,
     model::json,
 };
+
+use common::until;
 
 #[tokio::test]
 async fn pieces_go_both_ways_and_each_direction_ends_by_itself() {
@@ -550,18 +554,6 @@ fn config(name: &str) -> Config {
     Config::new(name)
         .with_loopback()
         .with_beacon(BeaconMode::Off)
-}
-
-async fn until<T>(events: &mut Events, wanted: impl Fn(Event) -> Option<T>) -> T {
-    let found = async {
-        loop {
-            let event = events.next().await.expect("the node has ended");
-            if let Some(found) = wanted(event) {
-                return found;
-            }
-        }
-    };
-    soon(found).await
 }
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {

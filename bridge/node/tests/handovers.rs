@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
 use std::io::pipe;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -15,6 +17,8 @@ use zocp_node::{
     BeaconMode, ChannelRequest, Config, Event, Events, HEADER_LOCAL, KeyPair, Node, Redeemed,
     Security, TICKET_TIME_MAX, model::json,
 };
+
+use common::until;
 
 #[tokio::test]
 async fn a_descriptor_passes_itself_to_whoever_has_its_ticket() {
@@ -175,18 +179,6 @@ fn config(name: &str) -> Config {
     Config::new(name)
         .with_loopback()
         .with_beacon(BeaconMode::Off)
-}
-
-async fn until<T>(events: &mut Events, wanted: impl Fn(Event) -> Option<T>) -> T {
-    let found = async {
-        loop {
-            let event = events.next().await.expect("the node has ended");
-            if let Some(found) = wanted(event) {
-                return found;
-            }
-        }
-    };
-    soon(found).await
 }
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {

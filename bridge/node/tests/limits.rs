@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,6 +20,8 @@ use zocp_node::{
     Access, BeaconMode, CapPath, Capability, Config, Content, Event, Events, Limits, Node,
     NodeError, PeerId, model::Method,
 };
+
+use common::until;
 
 #[tokio::test]
 async fn connections_that_say_nothing_hold_nobody_up_for_longer_than_a_handshake() {
@@ -221,19 +225,6 @@ async fn entered(events: &mut Events, id: PeerId) {
 }
 
 /// Waits for an event, and fails if it does not come.
-async fn until<T>(events: &mut Events, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
-    let wait = async {
-        loop {
-            if let Some(found) = wanted(events.next().await.expect("the node ended")) {
-                return found;
-            }
-        }
-    };
-    timeout(Duration::from_secs(20), wait)
-        .await
-        .expect("the event did not come")
-}
-
 const SOON: Duration = Duration::from_secs(20);
 
 fn content(octets: &[u8]) -> Content {

@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +16,8 @@ use zocp_node::{
     Access, BeaconMode, Capability, Config, Content, Event, Events, ExitReason, Invalid, KeyPair,
     Node, NodeError, PeerInfo, Received, Security, SharedWay,
 };
+
+use common::until;
 
 #[tokio::test]
 async fn both_nodes_send_on_the_connection_of_one_and_see_each_other_as_ever() {
@@ -213,18 +217,6 @@ async fn entered(events: &mut Events) -> PeerInfo {
         _ => None,
     })
     .await
-}
-
-async fn until<T>(events: &mut Events, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
-    let found = async {
-        loop {
-            let event = events.next().await.expect("the node runs");
-            if let Some(found) = wanted(event) {
-                return found;
-            }
-        }
-    };
-    timeout(SOON, found).await.expect("in time")
 }
 
 const MANY: u32 = 2000;

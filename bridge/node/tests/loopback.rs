@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +18,8 @@ use zocp_node::{
     Access, BeaconMode, CapPath, Capability, Config, Content, Event, Events, Method, Node,
     NodeError, PeerId, Rejection,
 };
+
+use common::until;
 
 #[tokio::test]
 async fn a_node_that_nobody_holds_any_more_leaves_the_mesh() {
@@ -385,19 +389,6 @@ async fn entered(events: &mut Events, id: PeerId) {
 }
 
 /// Waits for an event, and fails if it does not come.
-async fn until<T>(events: &mut Events, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
-    let wait = async {
-        loop {
-            if let Some(found) = wanted(events.next().await.expect("the node ended")) {
-                return found;
-            }
-        }
-    };
-    timeout(Duration::from_secs(20), wait)
-        .await
-        .expect("the event did not come")
-}
-
 fn content(octets: &[u8]) -> Content {
     Content::from_iter([Bytes::copy_from_slice(octets)])
 }

@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +18,8 @@ use zocp_node::{
     BeaconMode, Config, Content, Event, Events, ExitReason, FirstUse, Invalid, KeyPair, Node,
     NodeError, PeerInfo, Rejection, Security,
 };
+
+use common::until;
 
 #[tokio::test]
 async fn two_nodes_that_trust_each_other_meet_by_their_beacons_and_talk() {
@@ -235,19 +239,6 @@ async fn entered(events: &mut Events) -> PeerInfo {
 }
 
 /// Waits for an event, and fails if it does not come.
-async fn until<T>(events: &mut Events, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
-    let wait = async {
-        loop {
-            if let Some(found) = wanted(events.next().await.expect("the node ended")) {
-                return found;
-            }
-        }
-    };
-    timeout(Duration::from_secs(20), wait)
-        .await
-        .expect("the event did not come")
-}
-
 fn content(octets: &[u8]) -> Content {
     Content::from_iter([Bytes::copy_from_slice(octets)])
 }

@@ -6,13 +6,14 @@
     reason = "a test fails by panicking"
 )]
 
-use std::time::Duration;
+mod common;
 
-use tokio::time::timeout;
 use zocp_node::{
     Access, Argument, BeaconMode, CapPath, Capability, Config, Event, Events, ExitReason, KeyPair,
     Method, Node, NodeError, PassRule, PeerId, Security, Tree, Value, json,
 };
+
+use common::until;
 
 /// A gate of a venue, and a node of that venue that has met it.
 struct Venue {
@@ -416,17 +417,3 @@ async fn exited(events: &mut Events, id: PeerId) -> ExitReason {
     })
     .await
 }
-
-async fn until<T>(events: &mut Events, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
-    let found = async {
-        loop {
-            let event = events.next().await.expect("the node runs");
-            if let Some(found) = wanted(event) {
-                return found;
-            }
-        }
-    };
-    timeout(SOON, found).await.expect("in time")
-}
-
-const SOON: Duration = Duration::from_secs(20);
