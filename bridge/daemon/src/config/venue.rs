@@ -4,8 +4,8 @@
 //! Model: one line of configuration on one of the two sides makes a link: its connection carries both directions. The key
 //! in it is trusted by that. Where neither end can be dialed, both ends name each other, and the links go by an engine
 //! (`engine.rs`).
-//! Invariants: VENUE-1. There are links only with a key, that of a secure mesh or one for links alone, and only from a venue with a name: what is exported to
-//! the own venue alone must not go to a bridge that does not say where it is.
+//! Invariants: VENUE-1. There are links only with a key, that of a secure mesh or one for links alone, and only from a
+//! venue with a name: what is exported to the own venue alone must not go to a bridge that does not say where it is.
 //! Spec: docs/reference/configuration.md, "`[venue]`", "`[[link]]`", "`[[pass]]`"
 
 use std::{fmt, path::PathBuf};
