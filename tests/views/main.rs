@@ -7,6 +7,7 @@ mod exec;
 mod life;
 mod local;
 mod names;
+mod starting;
 mod terminal;
 mod tools;
 mod view;

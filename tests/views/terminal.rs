@@ -22,7 +22,7 @@ fn the_keys_of_a_terminal_interrupt_stop_and_continue_the_program_once() {
         let _lamp = venue.stage.bus.serve("lamp_service.py", LAMP).await;
         venue.foh.bus.appears(LAMP_THERE).await;
         let terminal = shell(&lab, &venue).await;
-        let script = "n=0; trap 'n=$((n+1)); echo int-$n' INT; trap 'echo end-$n; exit 4' TERM; \
+        let script = "n=0; trap 'n=$((n+1)); echo int-$n' INT; trap 'echo end-$n; exit 4' TERM; trap 'echo goes-on' CONT; \
                       echo is-ready; while :; do sleep 0.05; done";
         let script = lab.file("script.sh", script);
         let command = format!("{ZOCP} exec stage -- sh {script}; echo status-$?");
@@ -35,6 +35,7 @@ fn the_keys_of_a_terminal_interrupt_stop_and_continue_the_program_once() {
         terminal.keys(&["C-z"]).await;
         terminal.shows("Stopped").await;
         terminal.keys(&["fg", "Enter"]).await;
+        terminal.shows("goes-on").await;
         terminal.keys(&["C-c"]).await;
         let screen = terminal.shows("int-3").await;
         assert!(!screen.contains("int-4"), "{screen}");

@@ -32,6 +32,11 @@ pub struct Limits {
     pub queued_octets_max: usize,
     /// Descriptors that wait for one connection when one more message is queued. As above. Default 4096.
     pub queued_descriptors_max: usize,
+    /// Messages that wait for services that are being started. Above that a call is refused, and a signal dropped.
+    /// Default 10 000.
+    pub starting_messages_max: usize,
+    /// Octets of these messages. As above. Default 16 MiB.
+    pub starting_octets_max: usize,
 }
 
 impl Default for Limits {
@@ -48,6 +53,8 @@ impl Default for Limits {
             pending_calls_max: 50_000,
             queued_octets_max: 128 << 20,
             queued_descriptors_max: 4096,
+            starting_messages_max: 10_000,
+            starting_octets_max: 16 << 20,
         }
     }
 }

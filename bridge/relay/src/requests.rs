@@ -135,6 +135,11 @@ impl<R: Request> Requests<R> {
         taken
     }
 
+    /// Whether something holds of a request.
+    pub(crate) fn any(&self, is_it: impl FnMut(&R) -> bool) -> bool {
+        self.open.values().any(is_it)
+    }
+
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn len(&self) -> usize {
         self.open.len()

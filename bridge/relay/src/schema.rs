@@ -14,6 +14,8 @@ pub const ORIGIN: &str = "origin";
 pub const REVISION: &str = "revision";
 /// The entry that says whether somebody owns the service; else the bus can start it.
 pub const RUNNING: &str = "running";
+/// The entry that says that the bus can start the service; left out where it cannot.
+pub const ACTIVATABLE: &str = "activatable";
 /// The entry of a service's object with the introspection data that it gives of its objects, by path.
 pub const INTROSPECTION: &str = "introspection";
 /// The entry with those of objects of which it gives none, or not all.

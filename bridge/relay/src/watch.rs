@@ -49,8 +49,10 @@ struct Shared {
 pub(crate) enum Question {
     /// All names.
     Names,
-    /// All names that it can start a service for.
+    /// All names that it can start a service for. Asked again when they are others.
     Activatable,
+    /// To start this service.
+    Start(Arc<str>),
     /// Who owns this name.
     Owner(Arc<str>),
     /// Whether this program is still there.
@@ -145,8 +147,21 @@ impl Watch {
 
     /// Asks for all names, and all that the bus can start a service for.
     pub(crate) fn ask_names(&self) {
+        let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
+                    member='ActivatableServicesChanged'";
+        self.shared.connection.ask_bus("AddMatch", &rule);
         self.ask("ListNames", &(), Question::Names);
+        self.ask_activatable();
+    }
+
+    fn ask_activatable(&self) {
         self.ask("ListActivatableNames", &(), Question::Activatable);
+    }
+
+    /// Has the bus start a service.
+    pub(crate) fn start_service(&self, name: &Arc<str>) {
+        let body = (&**name, 0u32);
+        self.ask("StartServiceByName", &body, Question::Start(name.clone()));
     }
 
     /// Asks who owns a name.
@@ -301,11 +316,10 @@ impl WatchHandler<'_> {
         if !from_bus {
             return self.listener.signal(message);
         }
-        if header
-            .member()
-            .is_none_or(|name| name != "NameOwnerChanged")
-        {
-            return;
+        match header.member().map(|name| name.as_str()) {
+            Some("NameOwnerChanged") => {}
+            Some("ActivatableServicesChanged") => return self.watch.ask_activatable(),
+            _ => return,
         }
         let body = message.body();
         if let Ok((name, old, new)) = body.deserialize::<(&str, &str, &str)>() {

@@ -63,9 +63,20 @@ enum Step {
     Leave {
         who: u8,
     },
+    /// The program offers a name, or offers it no longer.
+    Offer {
+        text: u8,
+        is_offered: bool,
+    },
+    /// A call of a name.
+    CallName {
+        from: u8,
+        text: u8,
+        flags: u8,
+    },
 }
 
-const METHODS: [(&str, &str); 12] = [
+const METHODS: [(&str, &str); 13] = [
     ("Hello", ""),
     ("RequestName", "su"),
     ("ReleaseName", "s"),
@@ -78,7 +89,9 @@ const METHODS: [(&str, &str); 12] = [
     ("BecomeMonitor", "asu"),
     ("Introspect", ""),
     ("NoSuchMethod", "s"),
+    ("StartServiceByName", "su"),
 ];
+const NAMES: [&str; 2] = ["org.a.b", "org.a.c"];
 const TEXTS: [&str; 8] = [
     "org.a.b",
     ":1.0",
@@ -112,6 +125,10 @@ struct World {
     closed: BTreeSet<ConnectionId>,
     /// Those whose calls cannot be told apart, or are not answered any more.
     exempt: BTreeSet<ConnectionId>,
+    /// Those that asked for names, which they may call themselves.
+    may_own: BTreeSet<ConnectionId>,
+    /// Names that are to be started.
+    starting: BTreeSet<String>,
     serial: u32,
     /// The calls that want answers: who made them and who was called; how many answers came.
     calls: BTreeMap<(ConnectionId, u32), (String, usize)>,
@@ -125,6 +142,7 @@ impl World {
             names_max: 4,
             rules_max: 4,
             pending_calls_max: 6,
+            starting_messages_max: 4,
             queued_octets_max: 6000,
             ..Limits::default()
         };
@@ -143,6 +161,8 @@ impl World {
             incoming: BTreeMap::new(),
             closed: BTreeSet::new(),
             exempt: BTreeSet::new(),
+            may_own: BTreeSet::new(),
+            starting: BTreeSet::new(),
             serial: 0,
             calls: BTreeMap::new(),
         }
@@ -233,6 +253,28 @@ impl World {
                     backlog.lower(&message);
                 }
             }
+            Step::Offer { text, is_offered } => {
+                let name = NAMES[usize::from(text) % NAMES.len()];
+                match is_offered {
+                    true => self.bus.offer(name),
+                    false => {
+                        self.starting.remove(name);
+                        self.bus.withdraw(name);
+                    }
+                }
+                self.take();
+            }
+            Step::CallName { from, text, flags } => {
+                let octets = self.message(Draft {
+                    kind: 1,
+                    flags,
+                    to: NAMES[usize::from(text) % NAMES.len()],
+                    interface: "x.y",
+                    member: "Do",
+                    ..Draft::default()
+                });
+                self.send(from, &octets);
+            }
             Step::Leave { who } => {
                 if let Some(who) = self.who(who) {
                     self.leave(who);
@@ -299,6 +341,9 @@ impl World {
                             self.exempt.insert(from);
                         }
                     }
+                    if message.member() == Some("RequestName") {
+                        self.may_own.insert(from);
+                    }
                     self.bus.receive(from, &message);
                 }
                 Err(invalid) => self.bus.reject(from, invalid),
@@ -322,6 +367,10 @@ impl World {
                     assert!(backlog.octets() < self.limits.queued_octets_max + len.max(8192));
                     let octets: usize = queue.iter().map(RawMessage::len).sum();
                     assert!(backlog.octets() >= octets);
+                }
+                Output::Start { name } => {
+                    assert!(NAMES.contains(&&*name), "only what is offered is started");
+                    self.starting.insert(name.to_string());
                 }
                 Output::Close { connection, .. } => self.forget(connection),
             }
@@ -356,6 +405,11 @@ impl World {
 
     /// All but one leave, one after the other: what that one asked of others is answered then.
     fn end(&mut self) {
+        // What waits for a service that nobody started is refused.
+        for name in NAMES {
+            self.bus.withdraw(name);
+            self.take();
+        }
         while self.here.len() > 1 {
             // Nobody is to end because it does not read.
             for (backlog, queue) in self.waiting.values_mut() {
@@ -364,7 +418,9 @@ impl World {
             self.leave(self.here[0]);
         }
         for ((caller, serial), (to, answers)) in &self.calls {
-            if *to != name_of(*caller) && !self.exempt.contains(caller) {
+            let is_own =
+                *to == name_of(*caller) || (!to.starts_with(':') && self.may_own.contains(caller));
+            if !is_own && !self.exempt.contains(caller) {
                 assert_eq!(*answers, 1, "call {serial} to {to:?}");
             }
         }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    path::PathBuf,
     sync::{Mutex, PoisonError},
 };
 
@@ -9,7 +10,7 @@ use futures_util::StreamExt;
 use rustix::process::Signal;
 use zbus::{Connection, fdo::DBusProxy, names::BusName};
 
-use crate::{Cmd, Program, in_time, lab::HOME};
+use crate::{Cmd, Program, in_time, lab::HOME, tools};
 
 /// A `dbus-daemon` with the configuration of a session bus and nothing to activate from the user's home.
 pub struct Bus {
@@ -110,6 +111,53 @@ impl Bus {
             .await
     }
 
+    /// Has the bus start a service in Python, a script of `tests/peers`, when `name` is called. dbus-broker cannot, since
+    /// it has systemd do that.
+    ///
+    /// # Panics
+    /// When it does not take the service file.
+    pub async fn can_start(&self, script: &str, name: &str) {
+        let script = tools::peers().join(script);
+        let command = format!("{} {} {name}", tools::SYSTEM_PYTHON, script.display());
+        self.can_run(&command, name).await;
+    }
+
+    /// The same, with a command.
+    ///
+    /// # Panics
+    /// When it does not take the service file.
+    pub async fn can_run(&self, command: &str, name: &str) {
+        let text = format!("[D-BUS Service]\nName={name}\nExec={command}\n");
+        let file = self.service_file(name);
+        let written = file
+            .parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::write(&file, text));
+        written.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        self.reload().await;
+    }
+
+    /// Has the bus start it no more.
+    ///
+    /// # Panics
+    /// When it could not before.
+    pub async fn cannot_start(&self, name: &str) {
+        let file = self.service_file(name);
+        let removed = std::fs::remove_file(&file);
+        removed.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        self.reload().await;
+    }
+
+    fn service_file(&self, name: &str) -> PathBuf {
+        let directory = PathBuf::from(data_of(&self.name)).join("dbus-1/services");
+        directory.join(format!("{name}.service"))
+    }
+
+    async fn reload(&self) {
+        let done = self.proxy().await.reload_config().await;
+        done.unwrap_or_else(|error| panic!("the bus does not read its files: {error}"));
+    }
+
     /// Kills the bus.
     pub async fn kill(&mut self) {
         self.daemon.kill().await;
@@ -183,10 +231,16 @@ async fn launch(name: &str, address: &str) -> Program {
     let daemon = Cmd::new(program.as_deref().unwrap_or("dbus-daemon"))
         .args(["--session", "--nofork", "--print-address"])
         .arg(format!("--address={address}"))
+        .env("XDG_DATA_HOME", data_of(name))
         .label(&format!("bus {name}"))
         .start();
     daemon.says("unix:path=").await;
     daemon
+}
+
+/// The directory for what this bus alone can start.
+fn data_of(bus: &str) -> String {
+    format!("{HOME}/data-{bus}")
 }
 
 async fn connect(address: &str) -> Connection {

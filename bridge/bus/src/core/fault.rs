@@ -11,7 +11,7 @@ pub(super) struct Fault {
 }
 
 /// What the names of all errors of the specification begin with.
-pub(super) const PREFIX: &str = "org.freedesktop.DBus.Error.";
+const PREFIX: &str = "org.freedesktop.DBus.Error.";
 
 impl Fault {
     pub(super) fn new(name: &'static str, text: impl Into<String>) -> Self {
@@ -19,6 +19,11 @@ impl Fault {
             name,
             text: text.into(),
         }
+    }
+
+    /// With its beginning.
+    pub(super) fn full_name(&self) -> String {
+        format!("{PREFIX}{}", self.name)
     }
 
     pub(super) fn denied(text: impl Into<String>) -> Self {

@@ -9,6 +9,7 @@ use super::{
     call::{Answer, Call, Failure},
     connection::State,
     fault::Fault,
+    starting::ALREADY_RUNNING,
 };
 use crate::{
     message::{Writer, syntax},
@@ -89,6 +90,7 @@ pub(super) fn request_name(bus: &mut Bus, call: &mut Call<'_>) -> Answer {
         bus.note_name(connection, &name);
     }
     bus.tell(&name, changes);
+    bus.deliver_waiting(&name);
     Ok(Some(number(requested as u32)))
 }
 
@@ -151,17 +153,26 @@ fn check_name(name: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-pub(super) fn start_service(_: &mut Bus, call: &mut Call<'_>) -> Answer {
+pub(super) fn start_service(bus: &mut Bus, call: &mut Call<'_>) -> Answer {
     let name = call.string()?;
     // Flags, of which there are none.
     call.u32()?;
     call.end()?;
-    // Even if somebody has it: it was not provided to be started.
-    Err(Fault::unknown_service(name).into())
+    match (bus.offers.has(name), bus.names.owner(name)) {
+        // Even if somebody has it: it was not provided to be started.
+        (false, _) => Err(Fault::unknown_service(name).into()),
+        (true, Some(_)) => Ok(Some(number(ALREADY_RUNNING))),
+        (true, None) => {
+            let message = call.message;
+            let serial = message.expects_reply().then(|| message.serial());
+            bus.hold_start(call.from, name, serial)?;
+            Ok(None)
+        }
+    }
 }
 
 pub(super) fn update_environment(_: &mut Bus, _: &mut Call<'_>) -> Answer {
-    let text = "this bus starts no services, so there is no environment to change";
+    let text = "the bus itself runs no programs, so there is no environment to change";
     Err(Fault::denied(text).into())
 }
 
@@ -184,10 +195,10 @@ pub(super) fn list_names(bus: &mut Bus, call: &mut Call<'_>) -> Answer {
     Ok(Some(("as", body)))
 }
 
-pub(super) fn list_activatable_names(_: &mut Bus, call: &mut Call<'_>) -> Answer {
+pub(super) fn list_activatable_names(bus: &mut Bus, call: &mut Call<'_>) -> Answer {
     call.end()?;
     let mut body = Writer::default();
-    body.strings([BUS_NAME]);
+    body.strings(bus.activatable_names());
     Ok(Some(("as", body)))
 }
 
@@ -350,6 +361,7 @@ pub(super) fn become_monitor(bus: &mut Bus, call: &mut Call<'_>) -> Answer {
     bus.rules.forget(call.from);
     bus.release_all(call.from, Order::OldestFirst);
     bus.forget_calls(call.from);
+    bus.forget_waiting(call.from);
     if let Some(connection) = bus.connections.get_mut(&call.from) {
         connection.state = State::Monitor;
     }

@@ -5,9 +5,9 @@
 //! Model: [`Bus`] has the connections, the names, the rules and the calls that are not answered. Each input is carried
 //! out at once; what comes of it waits as [`Output`]s, which are in the order of the bus.
 //! Invariants: CORE-1. nothing is sent to a connection after its end. CORE-2. when a connection ends, nothing of it is
-//! left: names, rules, calls. CORE-3. unique names are never used again.
-//! Layout: `connection` is what is known of one, `routing` is where messages go, `driver` and what is below is the bus as
-//! a service of itself.
+//! left: names, rules, calls, what waits. CORE-3. unique names are never used again.
+//! Layout: `connection` is what is known of one, `routing` is where messages go, `starting` is what waits for a service to
+//! be started, `driver` and what is below is the bus as a service of itself.
 
 mod call;
 mod connection;
@@ -16,6 +16,7 @@ mod fault;
 mod methods;
 mod properties;
 mod routing;
+mod starting;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +27,10 @@ use std::{
 };
 
 pub use self::connection::{Backlog, Credentials};
-use self::connection::{Connection, State};
+use self::{
+    connection::{Connection, State},
+    starting::Offers,
+};
 use crate::{
     ConnectionId, Limits,
     message::{Draft, Invalid, Kind, Message, RawMessage, Writer},
@@ -59,6 +63,12 @@ pub enum Output {
         to: ConnectionId,
         /// What.
         message: RawMessage,
+    },
+    /// A service is to be started: somebody called its name, which is offered ([`Bus::offer`]) and has no owner. What
+    /// it was called for waits until the name has an owner, or until [`Bus::withdraw`].
+    Start {
+        /// Its name.
+        name: Arc<str>,
     },
     /// A connection ends. The bus has already forgotten it.
     Close {
@@ -103,6 +113,7 @@ pub struct Bus {
     complete: usize,
     users: HashMap<u32, usize>,
     names: Names,
+    offers: Offers,
     rules: Index,
     /// What those that watch want to see.
     watching: Index,
@@ -124,6 +135,7 @@ impl Bus {
             complete: 0,
             users: HashMap::new(),
             names: Names::default(),
+            offers: Offers::default(),
             rules: Index::default(),
             watching: Index::default(),
             serial: NonZeroU32::MIN,
@@ -222,6 +234,7 @@ impl Bus {
             self.rules.forget(id);
             self.release_all(id, Order::NewestFirst);
             self.forget_calls(id);
+            self.forget_waiting(id);
             self.complete -= 1;
             if let Some(count) = user.and_then(|user| self.users.get_mut(&user)) {
                 *count -= 1;

@@ -9,7 +9,10 @@ use crate::message::Writer;
 
 /// Each property, and its strings.
 static VALUES: [(&str, &[&str]); 2] = [
-    ("Features", &["HeaderFiltering"]),
+    (
+        "Features",
+        &["ActivatableServicesChanged", "HeaderFiltering"],
+    ),
     ("Interfaces", &[MONITORING]),
 ];
 

@@ -8,11 +8,7 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use super::{
-    BUS_NAME, Bus, CloseReason, ConnectionId, Output,
-    connection::State,
-    fault::{Fault, PREFIX},
-};
+use super::{BUS_NAME, Bus, CloseReason, ConnectionId, Output, connection::State, fault::Fault};
 use crate::{
     message::{Draft, Kind, Message, RawMessage, Writer},
     rules::{Index, Subject},
@@ -48,7 +44,7 @@ impl Bus {
         }
     }
 
-    fn unicast(
+    pub(super) fn unicast(
         &mut self,
         from: ConnectionId,
         sender_name: &str,
@@ -59,7 +55,10 @@ impl Bus {
             (Kind::Call, to) => {
                 let passed = match to {
                     Some(to) => self.pass_call(from, sender_name, to, message),
-                    None => Err(no_such_name(message)),
+                    None => match self.to_start(message) {
+                        Some(name) => self.hold_message(from, sender_name, name, message),
+                        None => Err(no_such_name(message)),
+                    },
                 };
                 if let Err(fault) = passed {
                     self.refuse(from, message, &fault);
@@ -71,9 +70,21 @@ impl Bus {
             (Kind::Signal, Some(to)) if self.can_take(to, message) => {
                 self.send(to, message.stamp(sender_name));
             }
+            (Kind::Signal, None) => {
+                if let Some(name) = self.to_start(message) {
+                    // Nobody waits for an answer to a signal that cannot be kept.
+                    self.hold_message(from, sender_name, name, message).ok();
+                }
+            }
             // There is nobody, it cannot take it, or the type means nothing to us: nobody waits for an answer.
             _ => {}
         }
+    }
+
+    /// The name that a message is for, if its service is to be started for it.
+    fn to_start<'m>(&self, message: &Message<'m>) -> Option<&'m str> {
+        let name = message.destination()?;
+        (message.may_start() && self.offers.has(name)).then_some(name)
     }
 
     fn pass_call(
@@ -238,8 +249,7 @@ impl Bus {
     pub(super) fn send_error(&mut self, to: ConnectionId, serial: NonZeroU32, fault: &Fault) {
         let mut body = Writer::default();
         body.string(&fault.text);
-        let name = format!("{PREFIX}{}", fault.name);
-        self.answer(to, serial, Some(&name), "s", body);
+        self.answer(to, serial, Some(&fault.full_name()), "s", body);
     }
 
     /// Sends an answer of the bus itself.

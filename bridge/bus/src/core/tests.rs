@@ -12,6 +12,7 @@ struct Rig {
     bus: Bus,
     sent: Vec<(ConnectionId, RawMessage)>,
     closed: Vec<(ConnectionId, CloseReason)>,
+    starts: Vec<String>,
     backlogs: HashMap<ConnectionId, Arc<Backlog>>,
     serial: u32,
 }
@@ -42,6 +43,7 @@ impl Rig {
             }),
             sent: Vec::new(),
             closed: Vec::new(),
+            starts: Vec::new(),
             backlogs: HashMap::new(),
             serial: 0,
         }
@@ -51,6 +53,7 @@ impl Rig {
         while let Some(output) = self.bus.poll_output() {
             match output {
                 Output::Send { to, message } => self.sent.push((to, message)),
+                Output::Start { name } => self.starts.push(name.to_string()),
                 Output::Close { connection, reason } => self.closed.push((connection, reason)),
             }
         }
@@ -208,6 +211,66 @@ fn an_end_that_is_too_much_for_others_ends_them_too() {
     }
     assert_eq!(rig.closed.len(), 6, "{:?}", rig.closed);
     assert!(rig.bus.connections.is_empty());
+}
+
+/// A call of a name.
+fn call(name: &str) -> Say<'_> {
+    Say {
+        destination: Some(name),
+        member: "Do",
+        ..Say::default()
+    }
+}
+
+#[test]
+fn what_waits_for_a_service_is_bounded_and_its_service_is_started_once() {
+    let mut rig = Rig::new(Limits {
+        starting_messages_max: 3,
+        ..Limits::default()
+    });
+    rig.bus.offer("org.a.b");
+    rig.bus.offer("org.a.b");
+    let (a, b) = (rig.hello(), rig.hello());
+    let calls: Vec<u32> = [a, b, a, b]
+        .map(|from| rig.say(from, Kind::Call, call("org.a.b")))
+        .into();
+    assert_eq!(rig.starts, ["org.a.b"]);
+    assert_eq!(
+        rig.answers(b, calls[3]),
+        ["org.freedesktop.DBus.Error.LimitsExceeded"]
+    );
+    // One leaves: there is room again.
+    rig.bus.disconnect(a);
+    let late = rig.say(b, Kind::Call, call("org.a.b"));
+    assert!(rig.answers(b, late).is_empty());
+    rig.bus.withdraw("org.a.b");
+    rig.take();
+    for serial in [calls[1], late] {
+        let unknown = "org.freedesktop.DBus.Error.ServiceUnknown";
+        assert_eq!(rig.answers(b, serial), [unknown]);
+    }
+    let offers = &rig.bus;
+    let refused = rig.bus.offers.iter().count();
+    assert_eq!((refused, offers.activatable_names().count()), (0, 1));
+    assert_eq!(rig.starts.len(), 1);
+    rig.bus.offer("org.a.b");
+    rig.say(b, Kind::Call, call("org.a.b"));
+    assert_eq!(rig.starts.len(), 2, "another offer is another start");
+}
+
+#[test]
+fn octets_that_wait_for_a_service_are_bounded() {
+    let mut rig = Rig::new(Limits {
+        starting_octets_max: 500,
+        ..Limits::default()
+    });
+    rig.bus.offer("org.a.b");
+    let a = rig.hello();
+    let refused = (0..10).filter(|_| {
+        let serial = rig.say(a, Kind::Call, call("org.a.b"));
+        !rig.answers(a, serial).is_empty()
+    });
+    assert!((4..9).contains(&refused.count()));
 }
 
 #[test]

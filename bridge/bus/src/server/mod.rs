@@ -23,7 +23,7 @@ mod socket;
 mod tests;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fs, io,
     num::NonZeroU32,
     path::{Path, PathBuf},
@@ -31,7 +31,7 @@ use std::{
 };
 
 use smallvec::SmallVec;
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle};
 
 pub use self::local::{AttachError, Attached};
 use self::{due::Due, local::LocalLink, outbox::SocketLink};
@@ -124,6 +124,34 @@ impl Handle {
         Attached::new(self.shared.clone(), credentials)
     }
 
+    /// Offers to start a service of this name: when somebody calls it while it has no owner,
+    /// [`next_start`](Self::next_start) says so, and what it was called for waits until it has one.
+    pub fn offer(&self, name: &str) {
+        self.shared.carry_out(|bus| bus.offer(name));
+    }
+
+    /// Offers this name no longer. Calls that wait for it get `ServiceUnknown`.
+    pub fn withdraw(&self, name: &str) {
+        self.shared.carry_out(|bus| bus.withdraw(name));
+    }
+
+    /// A service could not be started: calls that wait for it get this error.
+    pub fn fail_start(&self, name: &str, error_name: &str, text: &str) {
+        self.shared
+            .carry_out(|bus| bus.fail_start(name, error_name, text));
+    }
+
+    /// The name of the next service that is to be started, of those that are offered. Cancel safe.
+    pub async fn next_start(&self) -> Arc<str> {
+        loop {
+            let asked = self.shared.start_asked.notified();
+            if let Some(name) = self.shared.lock().starts.pop_front() {
+                return name;
+            }
+            asked.await;
+        }
+    }
+
     /// The identity of the bus.
     #[must_use]
     pub fn guid(&self) -> String {
@@ -139,12 +167,16 @@ struct Shared {
     limits: Limits,
     guid: String,
     runtime: tokio::runtime::Handle,
+    /// A service is to be started.
+    start_asked: Notify,
 }
 
 #[derive(Debug)]
 struct Hub {
     bus: Bus,
     links: HashMap<ConnectionId, Link>,
+    /// Services that are to be started: each name that is offered at most once.
+    starts: VecDeque<Arc<str>>,
     is_closed: bool,
     /// How often somebody brought the bus something.
     turns: u64,
@@ -200,6 +232,7 @@ impl Shared {
             hub: Mutex::new(Hub {
                 bus,
                 links: HashMap::new(),
+                starts: VecDeque::new(),
                 is_closed: false,
                 turns: 0,
             }),
@@ -207,6 +240,7 @@ impl Shared {
             limits: config.limits,
             guid,
             runtime: tokio::runtime::Handle::current(),
+            start_asked: Notify::new(),
         })
     }
 
@@ -259,6 +293,12 @@ impl Shared {
                     {
                         due.push(link.clone());
                     }
+                }
+                Output::Start { name } => {
+                    if !hub.starts.contains(&name) {
+                        hub.starts.push_back(name);
+                    }
+                    self.start_asked.notify_one();
                 }
                 Output::Close { connection, reason } => {
                     tracing::info!(%reason, "the bus ends the connection {}", connection.unique_name());

@@ -8,7 +8,7 @@ use zocp_bus::Limits;
 
 /// A scenario on this bus alone.
 fn ours(limits: Limits, scenario: impl FnOnce(&mut Stage)) {
-    let mut stage = Stage::on(Bus::ours(limits));
+    let mut stage = Stage::on(Bus::ours(limits, &[]));
     scenario(&mut stage);
 }
 

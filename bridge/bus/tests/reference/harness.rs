@@ -27,6 +27,7 @@ const DBUS_DAEMON: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-B
 <busconfig>
   <type>session</type>
   <listen>unix:path=PATH</listen>
+  <servicedir>SERVICES</servicedir>
   <auth>EXTERNAL</auth>
   <policy context="default">
     <allow own="*"/>
@@ -77,11 +78,23 @@ impl Drop for Runs {
 }
 
 impl Bus {
-    pub fn reference() -> Self {
+    /// A bus that can start services of these names: programs that do not take them. Clients do.
+    pub fn reference(offered: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("bus");
         let config = directory.path().join("bus.conf");
-        std::fs::write(&config, DBUS_DAEMON.replace("PATH", path.to_str().unwrap())).unwrap();
+        let services = directory.path().join("services");
+        std::fs::create_dir(&services).unwrap();
+        for name in offered {
+            let text = format!("[D-BUS Service]\nName={name}\nExec=/bin/sleep 10\n");
+            std::fs::write(services.join(format!("{name}.service")), text).unwrap();
+        }
+        let text = DBUS_DAEMON.replace("PATH", path.to_str().unwrap());
+        std::fs::write(
+            &config,
+            text.replace("SERVICES", services.to_str().unwrap()),
+        )
+        .unwrap();
         let mut child = Command::new("dbus-daemon")
             .arg(format!("--config-file={}", config.display()))
             .args(["--nofork", "--print-address"])
@@ -99,12 +112,13 @@ impl Bus {
         }
     }
 
-    pub fn ours(limits: Limits) -> Self {
+    pub fn ours(limits: Limits, offered: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("bus");
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (ready, listening) = std::sync::mpsc::channel();
         let at = path.clone();
+        let offered: Vec<String> = offered.iter().map(ToString::to_string).collect();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -115,7 +129,8 @@ impl Bus {
                     limits,
                     ..ServerConfig::for_user()
                 };
-                let _server = Server::bind(&at, config).unwrap();
+                let server = Server::bind(&at, config).unwrap();
+                offered.iter().for_each(|name| server.handle().offer(name));
                 ready.send(()).unwrap();
                 stopped.await.unwrap();
             });
@@ -142,7 +157,13 @@ pub struct Stage {
 
 /// Runs a scenario on both buses: what is seen is the same.
 pub fn same(scenario: impl Fn(&mut Stage)) {
-    let [reference, ours] = [Bus::reference(), Bus::ours(limits())].map(|bus| {
+    same_with(&[], scenario);
+}
+
+/// The same, on buses that can start services of these names.
+pub fn same_with(offered: &[&str], scenario: impl Fn(&mut Stage)) {
+    let buses = [Bus::reference(offered), Bus::ours(limits(), offered)];
+    let [reference, ours] = buses.map(|bus| {
         let mut stage = Stage::on(bus);
         scenario(&mut stage);
         stage.transcript

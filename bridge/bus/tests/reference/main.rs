@@ -21,4 +21,5 @@ mod names;
 mod odd;
 mod routing;
 mod rules;
+mod starting;
 mod tools;

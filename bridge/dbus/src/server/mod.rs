@@ -103,6 +103,36 @@ impl BusContext {
         }
     }
 
+    /// Offers the bus to start a service of this name when it is called. Nothing happens unless the bus is a part of
+    /// this process.
+    pub fn offer(&self, name: &str) {
+        if let Some(bus) = &self.within {
+            bus.offer(name);
+        }
+    }
+
+    /// Offers it no longer: calls that wait for it get an error.
+    pub fn withdraw(&self, name: &str) {
+        if let Some(bus) = &self.within {
+            bus.withdraw(name);
+        }
+    }
+
+    /// A service could not be started: calls that wait for it get this error.
+    pub fn fail_start(&self, name: &str, error_name: &str, text: &str) {
+        if let Some(bus) = &self.within {
+            bus.fail_start(name, error_name, text);
+        }
+    }
+
+    /// The name of the next service that is to be started, of those that are offered. Cancel safe.
+    pub async fn next_start(&self) -> Arc<str> {
+        match &self.within {
+            Some(bus) => bus.next_start().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// The counters that all connections to this bus share.
     #[must_use]
     pub fn report(&self) -> &Report {

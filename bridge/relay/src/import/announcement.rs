@@ -7,7 +7,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use zocp_node::{ObjectPath, PeerId, Value, model::Tree};
 
-use crate::schema::{INTROSPECTION, ORIGIN, REVISION, RUNNING, SERVICE_TYPE, SERVICES, SUPPLIED};
+use crate::schema::{
+    ACTIVATABLE, INTROSPECTION, ORIGIN, REVISION, RUNNING, SERVICE_TYPE, SERVICES, SUPPLIED,
+};
 
 /// A service that a peer exports.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub(crate) struct Export {
     pub(crate) revision: u64,
     /// Whether somebody owns it; else its bus can start it.
     pub(crate) runs: bool,
+    /// Whether its bus can start it.
+    pub(crate) is_activatable: bool,
     pub(crate) announcement: Announcement,
 }
 
@@ -58,10 +62,13 @@ pub(super) fn exports_of(tree: &Tree, peer: PeerId, max: usize) -> BTreeMap<Arc<
         let is_its = entry(ORIGIN).and_then(|it| it.as_str()) == Some(uuid.as_str());
         let is_service = object.kind() == Some(SERVICE_TYPE);
         let is_name = zbus::names::WellKnownName::try_from(name.as_str()).is_ok();
+        let flag = |name: &str| entry(name).and_then(|it| it.as_bool());
+        // Bridges that do not say so show what runs and what does not alike.
+        let runs = flag(RUNNING).unwrap_or(true);
         let export = Export {
             revision: entry(REVISION)?.as_u64()?,
-            // Bridges that do not say so show what runs and what does not alike.
-            runs: entry(RUNNING).and_then(|it| it.as_bool()).unwrap_or(true),
+            runs,
+            is_activatable: flag(ACTIVATABLE).unwrap_or(!runs),
             announcement: Announcement::read(entry(INTROSPECTION), entry(SUPPLIED)),
         };
         (is_its && is_service && is_name).then(|| (Arc::from(name.as_str()), export))

@@ -338,6 +338,22 @@ impl Importer {
                     place.watch.ask_program(&caller);
                 }
             }
+            Output::Offer(bus, name) => {
+                if let Some(place) = inner.buses.get(&bus) {
+                    place.site.offer(&name);
+                }
+            }
+            Output::Withdraw(bus, name) => {
+                if let Some(place) = inner.buses.get(&bus) {
+                    place.site.withdraw(&name);
+                }
+            }
+            Output::FailStart(bus, name, error) => {
+                if let Some(place) = inner.buses.get(&bus) {
+                    let text = error.to_string();
+                    place.site.fail_start(&name, &error.name(), &text);
+                }
+            }
             Output::NamesChanged => {
                 self.shared.names_changed.notify_one();
                 self.shared.views_changed.notify_waiters();

@@ -85,6 +85,7 @@ impl ImportViews {
             view.stop.clone(),
         );
         watch.want();
+        view.follow_starts(site.clone());
         let place = Place { site, watch };
         self.importer.lock().buses.insert(view.bus, place);
         self.importer
@@ -94,6 +95,20 @@ impl ImportViews {
 }
 
 impl ImportView {
+    /// Has services appear when they are called, until the view ends.
+    fn follow_starts(&self, site: BusContext) {
+        let (importer, bus) = (self.importer.clone(), self.bus);
+        let (local, stop) = (self.local.clone(), self.stop.clone());
+        self.importer.shared.context.tasks.spawn(async move {
+            while let Some(name) = stop.run_until_cancelled(site.next_start()).await {
+                importer.input(|state| state.handle_start(bus, &name, Instant::now()));
+                if let Some(local) = &local {
+                    local.called(&name);
+                }
+            }
+        });
+    }
+
     /// Waits until everything that is known is on the bus. Cancel safe.
     pub async fn settled(&self) {
         let changed = &self.importer.shared.views_changed;
@@ -103,7 +118,7 @@ impl ImportView {
         }
     }
 
-    /// The services that are on the bus.
+    /// The services that are on the bus, and those that are started when they are called.
     #[must_use]
     pub fn services(&self) -> Vec<ViewService> {
         self.importer.lock().state.services_of(self.bus)

@@ -36,6 +36,11 @@ impl Listener for OwnBus {
                 let owner = owner.filter(|owner| owner.starts_with(':'));
                 self.0.input(|state| state.handle_owner(&name, owner));
             }
+            Question::Start(name) => {
+                let error = answer.header().error_name().map(ToString::to_string);
+                let error = error.map(|error| (error, text_of(answer)));
+                self.0.input(|state| state.handle_started(&name, error));
+            }
             _ => {}
         }
     }
@@ -50,4 +55,10 @@ impl Listener for OwnBus {
             room
         })
     }
+}
+
+/// The text of an error.
+fn text_of(error: &Message) -> String {
+    let body = error.body();
+    body.deserialize::<&str>().unwrap_or_default().to_owned()
 }

@@ -5,7 +5,8 @@
 //! that a service
 //! sees its clients as it is used to. What is decided is in [`State`]; here are connections and tasks. Replies wait until
 //! the signals that the service emitted before them have passed, which come on the connection that watches the own bus.
-//! Invariants: LOCALSERVICE-1. A name is on the view's bus while it has an owner on the own bus, or can be started there.
+//! Invariants: LOCALSERVICE-1. A name is on the view's bus while it has an owner on the own bus, and is offered there while
+//! the own bus can start it: that bus is asked to when the name is called.
 //! LOCALSERVICE-2. When a program leaves the view, or the view ends, its connection on the own bus ends.
 //! Limits: [`LOCAL_SERVICES_MAX`] names, [`LOCAL_CALLERS_MAX`] programs of one view; `caller_calls_max` calls of one
 //! program wait for replies.
@@ -89,6 +90,11 @@ impl LocalServices {
         services
     }
 
+    /// A name that is offered to the view was called.
+    pub(crate) fn called(&self, name: &str) {
+        self.input(|state| state.handle_start(name));
+    }
+
     /// A program has left the view.
     pub(crate) fn program_gone(&self, program: &str) {
         self.input(|state| state.handle_program_gone(program));
@@ -122,10 +128,15 @@ impl LocalServices {
         let Shared {
             own_watch,
             view_watch,
+            view,
             ..
         } = &*self.shared;
         match action {
             Action::AskOwner(name) => own_watch.ask_owner(&name),
+            Action::Offer(name) => view.offer(&name),
+            Action::Withdraw(name) => view.withdraw(&name),
+            Action::Start(name) => own_watch.start_service(&name),
+            Action::FailStart(name, error, text) => view.fail_start(&name, &error, &text),
             // Nobody waits for the answer.
             Action::Listen(name) => own_watch.listen(&name, 0),
             Action::Ignore(name) => own_watch.ignore(&name),

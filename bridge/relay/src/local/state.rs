@@ -6,8 +6,11 @@
 //! Invariants: LOCALSERVICE-3. A call gets one reply: of its service, or an error when the connection of its caller
 //! fails or the service is on the bus no more.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -32,6 +35,14 @@ use crate::{
 pub(super) enum Action {
     /// Ask the own bus who owns a name.
     AskOwner(Arc<str>),
+    /// Offer the view's bus to start a service of this name.
+    Offer(Arc<str>),
+    /// Offer it no longer.
+    Withdraw(Arc<str>),
+    /// Have the own bus start a service.
+    Start(Arc<str>),
+    /// Calls in the view that wait for the service get this error.
+    FailStart(Arc<str>, String, String),
     /// Have the own bus send the signals of a service.
     Listen(Arc<str>),
     /// No more.
@@ -52,7 +63,8 @@ pub(super) struct State {
     pub(super) connections: Connection,
     pub(super) calls_max: usize,
     pub(super) services: HashMap<Arc<str>, Service>,
-    activatable: HashSet<String>,
+    /// The names that the own bus can start services for, and that are offered to the view's.
+    activatable: BTreeSet<Arc<str>>,
     pub(super) callers: HashMap<Arc<str>, Caller>,
     /// Answers of the own bus that are still to come before it is known what is there.
     unknown: Unknown,
@@ -80,7 +92,7 @@ impl State {
             connections,
             calls_max,
             services: HashMap::new(),
-            activatable: HashSet::new(),
+            activatable: BTreeSet::new(),
             callers: HashMap::new(),
             unknown: Unknown {
                 names: true,
@@ -123,7 +135,9 @@ impl State {
 
     /// The own bus is lost: what was on it is not known any more.
     pub(super) fn handle_own_bus_lost(&mut self) {
-        self.activatable.clear();
+        let offered = std::mem::take(&mut self.activatable);
+        self.actions
+            .extend(offered.into_iter().map(Action::Withdraw));
         self.unknown.owners.clear();
         let names: Vec<Arc<str>> = self.services.keys().cloned().collect();
         for name in names {
@@ -136,14 +150,13 @@ impl State {
         let let_in = names.iter().filter(|name| self.is_let_in(name));
         let let_in: Vec<Arc<str>> = let_in.map(|name| name.as_str().into()).collect();
         match is_activatable {
-            true => self.unknown.activatable = false,
+            true => {
+                self.unknown.activatable = false;
+                return self.offer(let_in.into_iter().collect());
+            }
             false => self.unknown.names = false,
         }
         for name in let_in {
-            if is_activatable {
-                self.activatable.insert(name.to_string());
-                self.show(&name, None);
-            }
             self.unknown.owners.insert(name.clone());
             self.actions.push(Action::AskOwner(name));
         }
@@ -157,10 +170,43 @@ impl State {
         }
         let name: Arc<str> = name.into();
         let owner = owner.filter(|owner| !self.own_names.has(owner));
-        if owner.is_some() || self.activatable.contains(&*name) {
-            self.show(&name, owner);
-        } else {
-            self.drop_service(&name);
+        match owner {
+            Some(owner) => self.show(&name, owner),
+            None => self.drop_service(&name),
+        }
+    }
+
+    /// Offers these names to the view's bus, and no others.
+    fn offer(&mut self, mut names: BTreeSet<Arc<str>>) {
+        while names.len() > LOCAL_SERVICES_MAX {
+            let name = names.pop_last();
+            tracing::warn!(?name, "not let in: there are too many local services");
+        }
+        let new = names.difference(&self.activatable).cloned();
+        self.actions.extend(new.map(Action::Offer));
+        let gone = self.activatable.difference(&names).cloned();
+        self.actions.extend(gone.map(Action::Withdraw));
+        self.activatable = names;
+    }
+
+    /// A name that is offered to the view's bus was called there.
+    pub(super) fn handle_start(&mut self, name: &str) {
+        // One that is shown gets its name in the view, and what waits with it.
+        if let Some(name) = self.activatable.get(name)
+            && !self.services.contains_key(name)
+        {
+            self.actions.push(Action::Start(name.clone()));
+        }
+    }
+
+    /// The own bus has started a service, or says why not.
+    pub(super) fn handle_started(&mut self, name: &Arc<str>, error: Option<(String, String)>) {
+        // Its owner was told before.
+        if !self.services.contains_key(name) {
+            let left = || (FAILED.to_owned(), format!("{name} has left the bus"));
+            let (error, text) = error.unwrap_or_else(left);
+            self.actions
+                .push(Action::FailStart(name.clone(), error, text));
         }
     }
 
@@ -283,11 +329,11 @@ impl State {
         !is_ours && self.patterns.iter().any(|pattern| pattern.matches(name))
     }
 
-    /// A service is on the own bus, or can be started.
-    fn show(&mut self, name: &Arc<str>, owner: Option<&str>) {
+    /// A service is on the own bus.
+    fn show(&mut self, name: &Arc<str>, owner: &str) {
         let count = self.services.len();
         if let Some(service) = self.services.get_mut(name) {
-            service.owner = owner.map(Into::into);
+            service.owner = Some(owner.into());
             return;
         }
         if count >= LOCAL_SERVICES_MAX {
@@ -300,7 +346,7 @@ impl State {
         }
         let service = Service {
             connection: self.connections.another(),
-            owner: owner.map(Into::into),
+            owner: Some(owner.into()),
             serials: Serials::default(),
             question: None,
             is_named: false,
@@ -326,76 +372,12 @@ impl State {
             }
         }
         service.connection.stop.cancel();
+        if !service.is_named && self.activatable.contains(name) {
+            let text = format!("{name} has left the bus");
+            self.actions
+                .push(Action::FailStart(name.clone(), FAILED.to_owned(), text));
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::local::LOCAL_CALLERS_MAX;
-
-    fn call(sender: &str) -> Message {
-        let call = Message::method_call("/a", "Do").sender(sender.to_owned());
-        call.build(&()).expect("a call")
-    }
-
-    fn state(pattern: ServicePattern) -> State {
-        State::new(vec![pattern], OwnNames::default(), Connection::default(), 2)
-    }
-
-    #[test]
-    fn what_is_ours_on_the_own_bus_is_not_let_in() {
-        let mut state = state(ServicePattern::parse("org.*").expect("a pattern"));
-        state.own_names.add(":1.8".into());
-        state.handle_owner("org.example.Imported", Some(":1.8"));
-        state.handle_owner("org.z25.Zocp1.Node.lamp", Some(":1.9"));
-        state.handle_owner("org.example.Local", Some(":1.7"));
-        let names: Vec<&str> = state.services.keys().map(|name| &**name).collect();
-        assert_eq!(names, ["org.example.Local"]);
-    }
-
-    #[test]
-    fn there_are_no_more_services_and_callers_than_a_view_may_have() {
-        let pattern = ServicePattern::parse("org.example.*").expect("a pattern");
-        let mut state = state(pattern);
-        for number in 0..=LOCAL_SERVICES_MAX {
-            let name = format!("org.example.N{number}");
-            state.handle_owner(&name, Some(":1.7"));
-        }
-        assert_eq!(state.services.len(), LOCAL_SERVICES_MAX);
-        state.handle_owner("org.other.Name", Some(":1.7"));
-        state.handle_owner(":1.7", Some(":1.7"));
-        assert_eq!(state.services.len(), LOCAL_SERVICES_MAX);
-        let name: Arc<str> = "org.example.N0".into();
-        for number in 0..LOCAL_CALLERS_MAX {
-            assert_eq!(state.pass_on(&name, &call(&format!(":2.{number}"))), Ok(()));
-        }
-        let refused = state.pass_on(&name, &call(":2.4711"));
-        assert!(
-            matches!(refused, Err(Refusal::LimitsExceeded(_))),
-            "{refused:?}"
-        );
-        assert_eq!(state.pass_on(&name, &call(":2.0")), Ok(()));
-        let refused = state.pass_on(&name, &call(":2.0"));
-        assert!(matches!(refused, Err(Refusal::Busy(_))), "{refused:?}");
-        state.handle_program_gone(":2.1");
-        assert_eq!(state.pass_on(&name, &call(":2.4711")), Ok(()));
-    }
-
-    #[test]
-    fn a_call_ends_with_its_service_and_a_service_that_can_be_started_stays() {
-        let pattern = ServicePattern::parse("org.example.*").expect("a pattern");
-        let mut state = state(pattern);
-        state.handle_names(&["org.example.Starts".to_owned()], true);
-        for name in ["org.example.Starts", "org.example.Runs"] {
-            state.handle_owner(name, Some(":1.7"));
-            state.pass_on(&name.into(), &call(":2.1")).expect("room");
-        }
-        state.handle_owner("org.example.Runs", None);
-        state.handle_owner("org.example.Starts", None);
-        let names: Vec<&str> = state.services.keys().map(|name| &**name).collect();
-        assert_eq!(names, ["org.example.Starts"]);
-        let caller = &state.callers[":2.1"];
-        assert_eq!(caller.pending.len(), 1, "that of the service that stays");
-    }
-}
+const FAILED: &str = "org.freedesktop.DBus.Error.Failed";

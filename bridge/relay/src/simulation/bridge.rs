@@ -194,6 +194,7 @@ impl Bridge {
         let export = |(revision, runs): (u64, bool)| Export {
             revision,
             runs,
+            is_activatable: !runs,
             announcement: Announcement::default(),
         };
         let tree = self.tree.iter();

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use zocp_node::{NodeError, ObjectPath, Value};
 
 use super::{emissions::Audience, place::service_object, publisher::Publisher, service::Service};
-use crate::schema::{ORIGIN, REVISION, RUNNING, SERVICE_TYPE, SERVICES};
+use crate::schema::{ACTIVATABLE, ORIGIN, REVISION, RUNNING, SERVICE_TYPE, SERVICES};
 use crate::{export::state::Announced, lock::lock};
 
 impl Publisher {
@@ -37,7 +37,6 @@ impl Publisher {
             .clone()
             .filter(|_| announced.grant.may_see());
         let (revision, grant) = (announced.revision, announced.grant.clone());
-        let runs = announced.owner.is_some();
         let before = self.services.get(name).map(|it| it.owner.clone());
         match owner {
             Some(owner) if self.services.contains_key(name) => {
@@ -56,7 +55,7 @@ impl Publisher {
         // First the new, then not the old: of a service that is offered anew nothing is lost in between.
         self.follow(name);
         self.ignore(name, before);
-        let outcome = self.describe(name, revision, runs).await;
+        let outcome = self.describe(name, announced).await;
         self.check(name, outcome)?;
         self.begin(name).await
     }
@@ -72,17 +71,23 @@ impl Publisher {
         self.check(name, outcome)
     }
 
-    async fn describe(&self, service: &str, revision: u64, runs: bool) -> Result<(), NodeError> {
+    async fn describe(&self, service: &str, announced: &Announced) -> Result<(), NodeError> {
         // protocol.md §7.2
         let services = ObjectPath::root().child(SERVICES);
         let kind = |kind: &str| ("type".to_owned(), Value::from(kind));
         self.node.describe(services, vec![kind(SERVICES)]).await?;
-        let entries = vec![
+        let mut entries = vec![
             (ORIGIN.to_owned(), Value::from(self.node.id().to_string())),
-            (REVISION.to_owned(), Value::from(revision)),
-            (RUNNING.to_owned(), Value::from(runs)),
+            (REVISION.to_owned(), Value::from(announced.revision)),
+            (RUNNING.to_owned(), Value::from(announced.owner.is_some())),
             kind(SERVICE_TYPE),
         ];
+        let before = self.announced_now.get(service);
+        let was_activatable = before.is_some_and(|before| before.is_activatable);
+        if announced.is_activatable || was_activatable {
+            let is_activatable = Value::from(announced.is_activatable);
+            entries.push((ACTIVATABLE.to_owned(), is_activatable));
+        }
         self.node.describe(service_object(service), entries).await
     }
 

@@ -72,6 +72,8 @@ pub(crate) struct Announced {
     pub(crate) revision: u64,
     /// The unique name of its owner.
     pub(crate) owner: Option<Arc<str>>,
+    /// Whether the bus can start it.
+    pub(crate) is_activatable: bool,
     /// What everybody may do with it.
     pub(crate) grant: Arc<Grant>,
 }
@@ -226,6 +228,7 @@ impl State {
         let announced = Announced {
             revision,
             owner: self.offers.owner(&service),
+            is_activatable: self.offers.is_activatable(&service),
             grant: self.rules.all.public_grant(&service).into(),
         };
         self.output.push_back(Output::Announce(service, announced));

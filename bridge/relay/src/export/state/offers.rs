@@ -48,6 +48,15 @@ enum Listening {
     Yes,
 }
 
+/// What follows when the bus can start other services than before.
+#[derive(Debug, Default)]
+pub(super) struct ActivatableChanges {
+    /// Services that can be started now, or not any more, with their revisions.
+    pub(super) changed: Vec<(Arc<str>, u64)>,
+    /// Services that do not run and cannot be started any more.
+    pub(super) gone: Vec<Arc<str>>,
+}
+
 /// A peer that receives the signals of a service.
 #[derive(Debug)]
 pub(super) struct Subscription {
@@ -68,12 +77,25 @@ pub(super) enum Subscribed {
 }
 
 impl Offers {
-    /// The bus can start a service of this name.
-    pub(super) fn set_activatable(&mut self, name: &str) {
-        self.activatable.insert(name.to_owned());
-        if let Some(service) = self.services.get_mut(name) {
-            service.is_activatable = true;
+    /// The bus can start services of these names, and of no others.
+    pub(super) fn set_activatable(&mut self, names: HashSet<String>) -> ActivatableChanges {
+        self.activatable = names;
+        let mut changes = ActivatableChanges::default();
+        for (name, service) in &mut self.services {
+            let is_activatable = self.activatable.contains(&**name);
+            if service.is_activatable == is_activatable {
+                continue;
+            }
+            service.is_activatable = is_activatable;
+            match service.owner.is_some() || is_activatable {
+                true => changes.changed.push((name.clone(), service.revision)),
+                false => changes.gone.push(name.clone()),
+            }
         }
+        for name in &changes.gone {
+            self.services.remove(name);
+        }
+        changes
     }
 
     /// A name has this owner, which may be a bridge; whether that is to be asked. A service that was
@@ -206,6 +228,13 @@ impl Offers {
     /// The unique name of the owner of a service that is offered.
     pub(super) fn owner(&self, service: &str) -> Option<Arc<str>> {
         self.services.get(service)?.owner.as_deref().map(Arc::from)
+    }
+
+    /// Whether the bus can start it.
+    pub(super) fn is_activatable(&self, service: &str) -> bool {
+        self.services
+            .get(service)
+            .is_some_and(|it| it.is_activatable)
     }
 
     /// The name of a service that is offered.

@@ -8,7 +8,7 @@
 //! start it: then no longer than the question takes.
 //! Spec: interfaces/org.z25.Zocp1.Import1.xml
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::HashSet, num::NonZeroU32, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use zbus::{
@@ -52,11 +52,16 @@ impl State {
 
     /// All names that the bus can start a service for.
     pub(crate) fn handle_activatable<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
-        for name in names {
-            if self.rules.all.offers(name) {
-                self.offers.set_activatable(name);
-                self.output.push_back(Output::AskOwner(name.into()));
-            }
+        let offered = names.into_iter().filter(|name| self.rules.all.offers(name));
+        let names: HashSet<String> = offered.map(str::to_owned).collect();
+        let asked = names
+            .iter()
+            .map(|name| Output::AskOwner(name.as_str().into()));
+        self.output.extend(asked);
+        let changes = self.offers.set_activatable(names);
+        self.withdrawn(changes.gone);
+        for (name, revision) in changes.changed {
+            self.announced(name, revision);
         }
     }
 

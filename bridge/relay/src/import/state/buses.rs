@@ -84,12 +84,12 @@ impl State {
         self.forget_callers(bus);
     }
 
-    /// The services of a view that are on its bus.
+    /// The services of a view that are on its bus, and those that are offered there.
     pub(crate) fn services_of(&self, bus: BusId) -> Vec<ViewService> {
         let its = self.imports.values().filter(|import| import.bus == bus);
         let shown = its.filter_map(|import| {
             Some(ViewService {
-                name: import.naming.shown()?.to_string(),
+                name: import.name_there()?.to_string(),
                 service: import.service.to_string(),
                 node: self.peers.get(&import.peer)?.label.to_string(),
             })
@@ -107,7 +107,7 @@ impl State {
         let mut peers = self.peers.values();
         let mut imports = self.imports.values().filter(|import| import.bus == bus);
         peers.all(|peer| peer.is_known || peer.rank(scope).is_none())
-            && imports.all(|import| import.naming.shown() == Some(import.naming.wanted()))
+            && imports.all(|import| import.name_there() == Some(import.naming.wanted()))
     }
 
     /// The buses on which services of a peer may appear.
@@ -129,7 +129,8 @@ impl State {
         let is_first = self.peers.iter().all(|(other, it)| {
             let import = it.import_of(bus, service);
             let import = import.and_then(|import| self.imports.get(&import));
-            let has_it = import.is_some_and(|import| import.unique.is_some());
+            let has_it = import
+                .is_some_and(|import| import.unique.is_some() || import.name_there().is_some());
             let rank = it.rank(scope).filter(|_| has_it && *other != peer);
             rank.is_none_or(|rank| own < (rank, it.arrival))
         });
@@ -140,7 +141,7 @@ impl State {
     }
 
     /// The imports of a service on a bus are others: gives each of the rest the name that it is to have now.
-    pub(super) fn settle_names(&mut self, bus: BusId, service: &str) {
+    pub(super) fn settle_names(&mut self, bus: BusId, service: &Arc<str>) {
         if bus == OWN_BUS {
             return;
         }
@@ -153,12 +154,19 @@ impl State {
                 continue;
             };
             if *import.naming.wanted() != name {
+                if import.is_called() && import.naming.shown().is_none() {
+                    let text = format!("{} has another name now: {name}", import.service);
+                    let (error, name) = (Refusal::ServiceUnknown(text), import.naming.wanted());
+                    let failed = Output::FailStart(bus, name.clone(), error);
+                    self.output.push_back(failed);
+                }
                 let serial = import.next_serial();
                 if let Some(call) = import.naming.rename(name, serial) {
                     self.output.push_back(Output::Write(id, call.into()));
                 }
             }
         }
+        self.settle_offers(bus, service);
     }
 }
 

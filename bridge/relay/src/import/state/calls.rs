@@ -67,6 +67,7 @@ impl State {
 
     /// Gives up what of an import has waited for too long; when there is more to give up.
     pub(crate) fn handle_timeout(&mut self, id: ImportId, now: Instant) -> Option<Instant> {
+        let look_again = self.give_up_start(id, now);
         let import = self.imports.get_mut(&id)?;
         let peer = self.peers.get_mut(&import.peer)?;
         while let Some(number) = import.deadlines.pop(now) {
@@ -83,7 +84,11 @@ impl State {
         while let Some(serial) = import.call_back_deadlines.pop(now) {
             import.calls_back.remove(&serial);
         }
-        let next = [import.deadlines.next(), import.call_back_deadlines.next()];
+        let next = [
+            import.deadlines.next(),
+            import.call_back_deadlines.next(),
+            look_again,
+        ];
         next.into_iter().flatten().min()
     }
 

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use zbus::Message;
 use zocp_node::PeerId;
 
-use super::{BusId, ImportId, naming::Naming};
+use super::{BusId, ImportId, OWN_BUS, naming::Naming};
 use crate::{
     deadlines::Deadlines,
     import::{
-        announcement::Announcement,
+        announcement::{Announcement, Export},
         cache::{Cache, Key},
         identity,
     },
@@ -158,6 +158,16 @@ pub(super) struct Import {
     pub(super) call_back_deadlines: Deadlines<NonZeroU32>,
     /// Whether somebody owns it on its bus; else a call starts it there.
     pub(super) runs: bool,
+    /// Whether its bus can start it.
+    pub(super) is_activatable: bool,
+    /// Whether its bridge agreed to the subscription.
+    pub(super) is_agreed: bool,
+    /// Whether its bridge is expected to agree, as it did to the revision before.
+    pub(super) is_expected: bool,
+    /// Whether it has a connection, or makes one.
+    pub(super) connects: bool,
+    /// In a view: somebody called it while it did not run, and it keeps its name at least until then.
+    pub(super) starts_until: Option<Instant>,
     announcement: Announcement,
     /// What it said; none where nothing may be answered from memory.
     cache: Option<Cache>,
@@ -179,6 +189,11 @@ impl Import {
             calls_back: HashMap::new(),
             call_back_deadlines: Deadlines::default(),
             runs: true,
+            is_activatable: false,
+            is_agreed: false,
+            is_expected: false,
+            connects: false,
+            starts_until: None,
             announcement: Announcement::default(),
             cache: None,
             serials: Serials::default(),
@@ -192,6 +207,7 @@ impl Import {
 
     /// Its bridge agrees to the subscription.
     pub(super) fn set_offer(&mut self, offer: Offer, now: Instant) {
+        self.is_agreed = true;
         self.hears_all = offer.hears_all;
         self.settle_memory(now);
     }
@@ -202,14 +218,11 @@ impl Import {
         self.settle_memory(now);
     }
 
-    /// Its bridge announces what it says of itself.
-    pub(super) fn set_announcement(
-        &mut self,
-        announcement: &Announcement,
-        runs: bool,
-        now: Instant,
-    ) {
-        self.runs = runs;
+    /// What its bridge announces.
+    pub(super) fn set_export(&mut self, export: &Export, now: Instant) {
+        self.runs = export.runs;
+        self.is_activatable = export.is_activatable;
+        let announcement = &export.announcement;
         if self.announcement == *announcement {
             return;
         }
@@ -217,6 +230,28 @@ impl Import {
         if let Some(cache) = &mut self.cache {
             cache.announced(announcement, now);
         }
+    }
+
+    /// The name that it has on its bus, or that is offered there.
+    pub(super) fn name_there(&self) -> Option<&Arc<str>> {
+        let is_offered = self.may_be_offered() && self.waits_for_call();
+        let offered = is_offered.then(|| self.naming.wanted());
+        self.naming.shown().or(offered)
+    }
+
+    /// Whether calls may wait for it to have its name.
+    pub(super) fn is_called(&self) -> bool {
+        self.connects || self.starts_until.is_some()
+    }
+
+    /// Whether its name may be offered, if its bus can start it.
+    pub(super) fn may_be_offered(&self) -> bool {
+        self.is_agreed || self.is_expected
+    }
+
+    /// Whether it is in a view, where it is only offered until somebody calls it.
+    pub(super) fn waits_for_call(&self) -> bool {
+        self.bus != OWN_BUS && !self.runs && self.starts_until.is_none()
     }
 
     /// The reply to a question where it is known, or else the question, to be learned from its reply.

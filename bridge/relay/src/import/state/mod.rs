@@ -14,11 +14,12 @@
 //! IMPORT-5. When the bus is lost, all callers are gone: on the next one their names mean others.
 //! IMPORT-6. A request is open only while its peer, its import and its caller are there.
 //! Limits: those of [`ServiceLimits`]: `imports_max`, `requests_max`, `caller_calls_max`, `calls_back_max`.
-//! Layout: `import` one import; `subscriptions` which there are; `buses` on which buses they are; `calls` and `call_back` what programs
+//! Layout: `import` one import; `subscriptions` which there are, `appearance` as what; `buses` on which buses they are; `calls` and `call_back` what programs
 //! here send, `packets` what peers send; `naming` the
-//! name of one on the bus.
+//! name of one on the bus; `starting` what is only offered until somebody calls it.
 //! Not here: connections and queues (`super`).
 
+mod appearance;
 mod buses;
 mod call_back;
 mod calls;
@@ -27,6 +28,7 @@ mod checks;
 mod import;
 mod naming;
 mod packets;
+mod starting;
 mod subscriptions;
 
 use std::{
@@ -41,7 +43,10 @@ use zocp_node::PeerId;
 
 pub(crate) use self::buses::{BusId, OWN_BUS};
 pub use self::buses::{ViewScope, ViewService};
-use self::import::{Import, Request, Subscription};
+use self::{
+    import::{Import, Request, Subscription},
+    starting::Offered,
+};
 use super::announcement::Export;
 use crate::descriptors::Departures;
 use crate::{
@@ -85,6 +90,12 @@ pub(crate) enum Output {
     /// Have an import make a connection to this bus, and call [`State::handle_connected`] and [`State::handle_disconnected`] when it
     /// begins and fails.
     Connect(ImportId, BusId),
+    /// Offer the bus of a view to start a service of this name; when somebody calls it, call [`State::handle_start`].
+    Offer(BusId, Arc<str>),
+    /// Offer it no longer: calls that wait for it get an error.
+    Withdraw(BusId, Arc<str>),
+    /// Calls that wait for it get this error; it stays offered.
+    FailStart(BusId, Arc<str>, Refusal),
     /// End the connection of an import when what is written is sent. It has no messages for the state any more.
     Disconnect(ImportId),
     /// Write a message on an import's connection.
@@ -110,6 +121,7 @@ pub(crate) struct State {
     peers: HashMap<PeerId, Peer>,
     views: BTreeMap<BusId, ViewScope>,
     imports: HashMap<ImportId, Import>,
+    offered: Offered,
     last: u64,
     arrivals: u64,
     /// By unique name.
@@ -163,6 +175,7 @@ impl State {
             peers: HashMap::new(),
             views: BTreeMap::new(),
             imports: HashMap::new(),
+            offered: Offered::default(),
             last: 0,
             arrivals: 0,
             callers: HashMap::new(),
@@ -333,6 +346,7 @@ impl State {
                 peer.requests.close_all(is_its);
             }
         }
+        self.fail_start(&import, error);
         self.output.push_back(Output::Disconnect(id));
         self.output.push_back(Output::NamesChanged);
         if let (false, Some(unique)) = (is_last, &import.unique) {
@@ -340,6 +354,7 @@ impl State {
             self.say_gone(unique, [import.peer].into());
         }
         self.settle_names(import.bus, &import.service);
+        self.settle_offers(import.bus, &import.service);
         is_last
     }
 

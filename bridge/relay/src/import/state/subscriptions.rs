@@ -11,19 +11,15 @@ use zocp_node::PeerId;
 
 use super::{
     BusId, ImportId, OWN_BUS, Output, State,
-    import::{Appearance, Import, Request, Rule},
+    appearance::{appearance, rule_of},
+    import::{Appearance, Import, Request, Subscription},
 };
 use crate::{
-    import::{
-        announcement::Export,
-        identity,
-        names::{Naming, naming},
-    },
-    remote::Remote,
+    import::announcement::Export,
     transport::{Control, Offer, Stream},
 };
 use zocp_dbus::{errors::Refusal, message::Octets};
-use zocp_policy::{Grant, ImportRule};
+use zocp_policy::ImportRule;
 
 impl State {
     /// Makes the imports of a peer those that it announces.
@@ -49,7 +45,11 @@ impl State {
         known.is_known = true;
         let before = std::mem::replace(&mut known.exports, exports);
         let bus = known.remote.name.clone();
+        let mut agreed = Vec::new();
         for (import, service) in closed {
+            if let Some(import) = self.imports.get(&import).filter(|it| it.may_be_offered()) {
+                agreed.push((import.bus, service.clone()));
+            }
             let text = format!("{service} has left the bus of {bus}");
             self.drop_import(import, &Refusal::ServiceUnknown(text));
         }
@@ -73,12 +73,27 @@ impl State {
                 if let Some(export) = known.exports.get(service)
                     && let Some(import) = self.imports.get_mut(&import)
                 {
-                    import.set_announcement(&export.announcement, export.runs, now);
+                    import.set_export(export, now);
                 }
             }
         }
+        // What was only offered may run now.
+        let services = known.services.values();
+        let imports: Vec<ImportId> = services.flat_map(Subscription::imports).collect();
+        for import in imports {
+            self.appear(import);
+        }
         for service in new {
             self.import_everywhere(peer, &service, now);
+        }
+        // A service that only ends is offered all the time.
+        for (bus, service) in agreed {
+            if let Some(id) = self.import_of(bus, peer, &service)
+                && let Some(import) = self.imports.get_mut(&id)
+            {
+                import.is_expected = true;
+                self.appear(id);
+            }
         }
         self.output.push_back(Output::NamesChanged);
     }
@@ -213,7 +228,7 @@ impl State {
         };
         let mut import = Import::new(service.clone(), peer, bus, appearance);
         if let Some(export) = known.exports.get(service) {
-            import.set_announcement(&export.announcement, export.runs, now);
+            import.set_export(export, now);
         }
         self.last += 1;
         let id = ImportId(self.last);
@@ -222,13 +237,13 @@ impl State {
         let (is_first, offer) = (subscription.imports.len() == 1, subscription.offer);
         if let Some(offer) = offer {
             import.set_offer(offer, now);
-            self.output.push_back(Output::Connect(id, bus));
         }
         self.imports.insert(id, import);
         if is_first {
             self.subscribe(peer, service);
         }
         self.settle_names(bus, service);
+        self.appear(id);
     }
 
     fn subscribe(&mut self, peer_id: PeerId, service: &Arc<str>) {
@@ -285,13 +300,12 @@ impl State {
                     .by_subscription
                     .retain(|other, its| its != service || *other == number);
             }
-            for (bus, id) in agreed.iter().flat_map(|_| &subscription.imports) {
-                if let Some(import) = self.imports.get_mut(id) {
+            let imports = agreed.iter().flat_map(|_| subscription.imports());
+            for id in imports.collect::<Vec<_>>() {
+                if let Some(import) = self.imports.get_mut(&id) {
                     import.set_offer(offer, now);
                 }
-                if agreed == Some(false) {
-                    self.output.push_back(Output::Connect(*id, *bus));
-                }
+                self.appear(id);
             }
             return;
         }
@@ -342,48 +356,4 @@ impl State {
             rule: rule_of(rules, service, runs, &known.remote)?,
         })
     }
-}
-
-/// How a service of a peer is to appear on the bus of the bridge; `None` where it is not to.
-fn appearance(
-    rules: &[ImportRule],
-    service: &str,
-    runs: bool,
-    remote: &Remote,
-    label: &str,
-) -> Option<Appearance> {
-    match naming(rules, service, remote.who(), label) {
-        Naming::Shown(name, rule) => Some(Appearance {
-            name: name.into(),
-            rule: settled(rule, service, runs, remote)?,
-        }),
-        Naming::Hidden => None,
-        Naming::Illegal(name, _) => {
-            tracing::warn!(service, name, "not imported: no legal name");
-            None
-        }
-    }
-}
-
-/// What the rules say of a service, whatever name they give it; `None` where it is not to appear at all.
-fn rule_of(rules: &[ImportRule], service: &str, runs: bool, remote: &Remote) -> Option<Rule> {
-    match naming(rules, service, remote.who(), "") {
-        Naming::Shown(_, rule) | Naming::Illegal(_, rule) => settled(rule, service, runs, remote),
-        Naming::Hidden => None,
-    }
-}
-
-fn settled(rule: Option<&ImportRule>, service: &str, runs: bool, remote: &Remote) -> Option<Rule> {
-    if !runs && !ImportRule::activates(rule, service) {
-        return None;
-    }
-    Some(Rule {
-        text: rule
-            .map_or_else(String::new, |rule| rule.service.text())
-            .into(),
-        grant: rule.map_or_else(Grant::of_import, |rule| rule.grant.clone()),
-        cache: rule.is_none_or(|rule| rule.cache),
-        files: ImportRule::copies_files(rule, service),
-        identity: rule.and_then(|rule| identity::template(rule, service, &remote.name)),
-    })
 }

@@ -74,6 +74,10 @@ impl Bridge {
                 let is_there = self.bus.is_connected(&caller);
                 self.bus.news.push_back(News::Program(caller, is_there));
             }
+            // There are no views, in which alone names are offered.
+            import::Output::Offer(..)
+            | import::Output::Withdraw(..)
+            | import::Output::FailStart(..) => {}
             import::Output::LogTooLong(..) | import::Output::NamesChanged => {}
         }
     }
