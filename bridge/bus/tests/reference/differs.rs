@@ -62,15 +62,6 @@ fn who_eavesdrops_without_being_a_monitor_hears_nothing() {
 }
 
 #[test]
-fn the_environment_of_services_cannot_be_set() {
-    ours(limits(), |stage| {
-        let mut a = stage.client("a");
-        let answer = a.ask(Draft::bus("UpdateActivationEnvironment").body("a{ss}", &[0; 8]));
-        assert_eq!(answer.field(4), "org.freedesktop.DBus.Error.AccessDenied");
-    });
-}
-
-#[test]
 fn bodies_are_not_looked_at() {
     ours(limits(), |stage| {
         let (mut a, mut b) = (stage.client("a"), stage.client("b"));

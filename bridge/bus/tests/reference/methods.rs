@@ -93,6 +93,15 @@ fn lists_of_names() {
 }
 
 #[test]
+fn the_environment_of_services_may_be_set() {
+    same(|stage| {
+        let mut a = stage.client("a");
+        let draft = Draft::bus("UpdateActivationEnvironment").body("a{ss}", &[0; 8]);
+        stage.ask(&mut a, "set", draft);
+    });
+}
+
+#[test]
 fn nothing_is_started() {
     same(|stage| {
         let mut a = stage.client("a");
