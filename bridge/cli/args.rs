@@ -233,7 +233,7 @@ pub(crate) enum Command {
     /// Keep values and wires, and restore them
     #[command(subcommand, after_help = examples::SCENE)]
     Scene(SceneCommand),
-    /// Let peers use a service of this bus, until Ctrl-C
+    /// Let peers use a service of this bus, until Ctrl-C, or list the rules of exports
     ///
     /// Lasting exports are in the configuration, as `[[export]]`.
     #[command(after_help = examples::EXPORT)]

@@ -99,6 +99,12 @@ pub trait Exporter {
     /// The services that are offered now.
     #[zbus(property)]
     fn exports(&self) -> zbus::Result<Vec<String>>;
+    /// The rules by which they are offered.
+    #[zbus(property)]
+    fn rules(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
+    /// The rules for the services of other buses.
+    #[zbus(property)]
+    fn import_rules(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
 }
 
 /// Buses of their own: `org.z25.Zocp1.Views`.

@@ -66,6 +66,8 @@ fn what_commands_print_as_json_is_what_the_schema_says() {
         let learn = Cmd::new(ZOCP).args(learn).on(&bus).start();
         learn.says("is exported").await;
         learn.says("not on this bus yet").await;
+        let rules = Cmd::new(ZOCP).args(["export", "--json"]).on(&bus);
+        seen.push(("export", rules.run().await));
         learn.interrupt();
         let end = learn.says_like("the end of the rules", end_of_value).await;
         let begin = learn.unmatched().concat();

@@ -179,6 +179,71 @@ fn a_scene_is_saved_compared_and_loaded_at_the_page() {
 }
 
 #[test]
+fn the_rules_of_services_are_told_by_command_and_at_the_page() {
+    isolated(async |lab: Lab| {
+        let bus = Bus::start("foh").await;
+        let config = "[venue]\nname = 'south'\n\
+                      [[export]]\nservice = 'org.example.*'\ntalk = true\npeers = ['stage']\nvenues = ['north', 'south']\n\
+                      [[import]]\nservice = 'org.mpris.MediaPlayer2.*'\nname = false\n";
+        let config = lab.file("foh.toml", config);
+        let host = lab.host("foh").await;
+        let _bridge = Bridge::start_on(&bus, ZOCP, &host, "foh", &["--config", &config]).await;
+        let _lamp = bus.serve("lamp_service.py", "org.example.Lamp").await;
+        let export = [
+            "export",
+            "org.example.Lamp",
+            "--see",
+            "--call",
+            "org.example.Lamp1.Blink",
+        ];
+        let mut program = bus.command(ZOCP).args(export).start();
+        program.says("is exported").await;
+        let told = async || bus.command(ZOCP).arg("export").run().await;
+        let lines = told().await;
+        let lines: Vec<&str> = lines.lines().map(str::trim_end).collect();
+        let (first, second) = (lines[0], lines[1]);
+        assert_eq!(
+            first,
+            "org.example.*     1 now  stage of south, north  talk                               \
+             by the configuration"
+        );
+        assert!(
+            second.starts_with("org.example.Lamp  1 now  every peer"),
+            "{second}"
+        );
+        assert!(
+            second.contains("see, call org.example.Lamp1.Blink  by :1."),
+            "{second}"
+        );
+
+        let web = Web::start(&bus, None, &[]).await;
+        let options = std::env::var("ZOCP_TEST_PICTURES").map(|it| format!("pictures={it}"));
+        let options: Vec<String> = options.into_iter().collect();
+        let mut browser = web.browser(None, "rules", &options);
+        let row = |line: &str| line.strip_prefix("rows ").map(str::to_owned);
+        let rows: Value =
+            serde_json::from_str(&browser.says_like("rows", row).await).expect("JSON");
+        let allowed = |row: usize| rows[row][3].as_str().expect("text").to_owned();
+        assert_eq!(rows[0][0], "org.example.*");
+        assert_eq!(rows[0][1], "org.example.Lamp");
+        assert_eq!(rows[0][2], "stage of south, north");
+        assert_eq!(
+            (allowed(0), &rows[0][4]),
+            ("talk".to_owned(), &json!("configuration"))
+        );
+        assert_eq!(allowed(1), "see, call org.example.Lamp1.Blink");
+        assert_eq!(rows[2][0], "org.mpris.MediaPlayer2.*");
+        assert_eq!(rows[2][2], "never");
+        program.interrupt();
+        program.ended().await;
+        browser.tell("gone").await;
+        browser.says("taken back").await;
+        assert_eq!(told().await.lines().count(), 1);
+        is_well(browser).await;
+    });
+}
+
+#[test]
 fn nothing_serious_is_found_by_axe_in_any_view() {
     isolated(async |lab: Lab| {
         let stage = Stage::start(&lab).await;

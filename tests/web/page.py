@@ -152,6 +152,24 @@ def scenes(url, options):
     page.is_quiet()
 
 
+def rules(url, options):
+    """The rules by which services are exported and imported, as they come and go."""
+    page = Page(url).open()
+    page.view("services")
+    text = "(document.querySelector('main').innerText)"
+    page.until(text + ".includes('org.example.Lamp')")
+    rows = page.run("return [...document.querySelectorAll('main tbody tr')].map((row) => [...row.cells].map((it) => it.innerText))")
+    if "pictures" in options:
+        for width in (320, 1280, 2560):
+            page.look_as(width, 850, "dark" if width == 1280 else "light")
+            page.driver.save_screenshot("%s/rules-%d.png" % (options["pictures"], width))
+    say("rows %s" % json.dumps([row for row in rows if row[0].startswith("org.")]))
+    assert sys.stdin.readline() == "gone\n"
+    page.until("!" + text + ".includes('see, call org.example.Lamp1.Blink')")
+    say("taken back")
+    page.is_quiet()
+
+
 def hostile(url, options):
     """Names that are markup, that turn the direction of reading, and that are very long."""
     page = Page(url, 360, 700).open()

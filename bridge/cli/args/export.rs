@@ -11,29 +11,30 @@ use crate::complete;
 /// What is exported, and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExportArgs {
-    /// The service: its name, org.example.Name, or org.example.* for all below it
+    /// The service: its name, org.example.Name, or org.example.* for all below it; without it, the rules by which
+    /// services are exported now are listed
     #[arg(value_parser = service_pattern, add = ArgValueCandidates::new(complete::services))]
-    pub(crate) service: String,
+    pub(crate) service: Option<String>,
     /// Only these methods: interface.member@/path, where the member may be *; all by default
-    #[arg(long, value_name = "RULE")]
+    #[arg(long, value_name = "RULE", requires = "service")]
     pub(crate) call: Vec<String>,
     /// Only these signals, written the same way; none with --call, else all by default
-    #[arg(long, value_name = "RULE")]
+    #[arg(long, value_name = "RULE", requires = "service")]
     pub(crate) broadcast: Vec<String>,
     /// Nothing but to know of it, to introspect and to ping it
-    #[arg(long)]
+    #[arg(long, requires = "service")]
     pub(crate) see: bool,
     /// Record what is asked, and print at the end the rules that allow exactly that
     ///
     /// Without --see, --call and --broadcast everything is allowed meanwhile; with them only that, and
     /// what is refused is recorded too.
-    #[arg(long)]
+    #[arg(long, requires = "service")]
     pub(crate) learn: bool,
     /// Only this peer, by name, UUID or key (key:…); every peer by default
-    #[arg(long, value_name = "PEER", add = ArgValueCandidates::new(complete::nodes))]
+    #[arg(long, value_name = "PEER", requires = "service", add = ArgValueCandidates::new(complete::nodes))]
     pub(crate) peer: Vec<String>,
     /// Only peers of this venue, or of every venue (*); those of the own one by default
-    #[arg(long, value_name = "VENUE")]
+    #[arg(long, value_name = "VENUE", requires = "service")]
     pub(crate) venue: Vec<String>,
 }
 

@@ -1,10 +1,11 @@
-//! `zocp export SERVICE`: let peers use a service of this bus.
+//! `zocp export SERVICE`: let peers use a service of this bus; without SERVICE, what is exported (`rules`).
 //!
 //! Model: the bridge keeps an export as long as the program that made it stays on the bus, so this one
 //! stays until it is told to end. With `--learn` it then asks the bridge what was asked, and prints the
 //! rules that allow it (`learned`).
 
 mod learned;
+mod rules;
 
 use futures_util::StreamExt;
 use zbus::{MessageStream, fdo::DBusProxy};
@@ -26,7 +27,9 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let client = Client::open(bus.as_deref()).await?;
     client.bridge().await?;
-    let service = &export.service;
+    let Some(service) = &export.service else {
+        return rules::list(output, &client).await;
+    };
     let end = end_signals(&[])?;
     // Made before the export, so that the end of the bus is not missed.
     let stream = MessageStream::from(&client.connection);

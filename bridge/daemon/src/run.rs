@@ -234,6 +234,7 @@ impl<T: FnMut(Status)> Bridge<T> {
         // These wait where they are, since looking whether there is something takes more than waiting.
         let mut named = std::pin::pin!(self.mirrors.named());
         let mut renamed = std::pin::pin!(self.services.renamed());
+        self.show_import_rules();
         let mut offered = std::pin::pin!(self.services.offered());
         let mut batch = Vec::new();
         let mut batches = 0;
@@ -273,11 +274,12 @@ impl<T: FnMut(Status)> Bridge<T> {
                 }
                 services = &mut offered => {
                     offered.set(self.services.offered());
-                    self.hub.exports(services);
+                    self.hub.exports(services, self.node.venue());
                 }
                 // Cancel safe: what is not taken stays in the queue.
                 Some(reload) = reloads.recv() => {
                     self.services.reload(reload.services);
+                    self.show_import_rules();
                     if self.node.pass(reload.pass).await.is_err() {
                         break Err(RunError::MeshEnded);
                     }
@@ -295,6 +297,11 @@ impl<T: FnMut(Status)> Bridge<T> {
         (self.tell)(Status::Stopping);
         self.close().await;
         outcome
+    }
+
+    fn show_import_rules(&self) {
+        let rules = self.services.import_rules();
+        self.hub.import_rules(&rules, self.node.venue());
     }
 
     /// A node's objects come after the peer's, and go before it. Waits while the bus does not take

@@ -144,6 +144,21 @@ impl Members {
         })
     }
 
+    /// As it is written.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let member = self.member.as_deref().unwrap_or("*");
+        let method = match &self.interface {
+            Some(interface) => format!("{interface}.{member}"),
+            None => "*".to_owned(),
+        };
+        match &self.path {
+            None => method,
+            Some((path, Depth::Here)) => format!("{method}@{path}"),
+            Some((path, Depth::AndBelow)) => format!("{method}@{path}/*"),
+        }
+    }
+
     /// The rule `*`.
     #[must_use]
     pub fn any() -> Self {
@@ -252,6 +267,20 @@ pub struct Descriptors {
     pub socket: bool,
     /// Regular files that were opened for reading, and sealed memory; they are copied.
     pub file: bool,
+}
+
+impl Descriptors {
+    /// The kinds, as they are written.
+    #[must_use]
+    pub fn texts(self) -> Vec<&'static str> {
+        let kinds = [
+            (self.pipe, "pipe"),
+            (self.socket, "socket"),
+            (self.file, "file"),
+        ];
+        let kinds = kinds.into_iter().filter(|(is_in, _)| *is_in);
+        kinds.map(|(_, kind)| kind).collect()
+    }
 }
 
 impl Grant {

@@ -61,6 +61,23 @@ impl Venues {
         }
     }
 
+    /// As they are written; none for the own venue alone. `own` is its name.
+    #[must_use]
+    pub fn texts(&self, own: Option<&str>) -> Vec<String> {
+        match self {
+            Self::Every => vec!["*".to_owned()],
+            Self::Own => Vec::new(),
+            Self::Named {
+                own: is_own,
+                others,
+            } => {
+                let own = own.filter(|_| *is_own).map(str::to_owned);
+                let others = others.iter().map(ToString::to_string);
+                own.into_iter().chain(others).collect()
+            }
+        }
+    }
+
     fn matches(&self, venue: Option<&str>) -> bool {
         match (self, venue) {
             (Self::Every, _) | (Self::Own, None) => true,
@@ -103,6 +120,23 @@ impl Peers {
     pub fn within(mut self, venues: Venues) -> Self {
         self.venues = venues;
         self
+    }
+
+    /// The names, UUIDs and keys, as they are written; none for every peer.
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
+        let texts = self.named.iter().map(|wanted| match wanted {
+            Wanted::Called(text) => text.to_string(),
+            Wanted::Key(key) => format!("key:{key}"),
+            Wanted::Fingerprint(text) => format!("key:{text}"),
+        });
+        texts.collect()
+    }
+
+    /// The venues that the peers are in.
+    #[must_use]
+    pub fn venues(&self) -> &Venues {
+        &self.venues
     }
 
     /// Whether every peer of our own venue matches.

@@ -27,7 +27,7 @@ pub use crate::limits::ServiceLimits;
 use crate::{
     context::Context,
     descriptors::Porter,
-    export::Exporter,
+    export::{Exporter, OfferedNow},
     import::Importer,
     limits::Limits,
     link::Link,
@@ -200,10 +200,16 @@ impl Services {
         async move { importer.renamed().await }
     }
 
-    /// Waits until other services of this bus are offered; all of them. Cancel safe.
-    pub fn offered(&self) -> impl Future<Output = Vec<String>> + use<> {
+    /// Waits until other services of this bus are offered, or the rules are others. Cancel safe.
+    pub fn offered(&self) -> impl Future<Output = OfferedNow> + use<> {
         let exporter = self.exporter.clone();
         async move { exporter.offered().await }
+    }
+
+    /// The rules of imports.
+    #[must_use]
+    pub fn import_rules(&self) -> Vec<ImportRule> {
+        self.importer.rules()
     }
 
     /// The exporting half, for programs that export.

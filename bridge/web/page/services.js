@@ -14,24 +14,48 @@ export function services() {
   return place;
 }
 
-function table(label, heads, rows, empty) {
+function table(label, heads, rows, empty, wide = false) {
   if (!rows.length) return h("section", {}, h("h2", {}, label), h("p", { class: "hint" }, empty));
-  return h("section", {}, h("h2", {}, label), h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": label }, h("table", {},
+  return h("section", { class: wide ? "wide" : null }, h("h2", {}, label), h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": label }, h("table", {},
     h("thead", {}, h("tr", {}, ...heads.map((it) => h("th", { scope: "col" }, it)))),
     h("tbody", {}, ...rows.map((cells) => h("tr", {}, ...cells.map((cell, at) => h("td", { dataset: { head: heads[at] } }, cell))))))));
 }
 
 function render() {
   const nodes = ordered().filter((node) => !node.left);
-  const exported = (state.bridge.properties.Exports ?? []).map((it) => [name(it)]);
+  const { Exports: exports = [], Rules: rules = [], ImportRules: importRules = [] } = state.bridge.properties;
+  const exported = rules.map((rule) => [name(rule.service), name(exports.filter((it) => fits(rule.service, it)).join(", ") || "–", 400), whom(rule, rule.peers), what(rule),
+    rule.program ? name(rule.program) : "configuration"]);
+  const importing = importRules.map((rule) => [name(rule.service), whom(rule, rule.from), rule.name === false ? "never" : name(rule.name ?? "usual"), what(rule)]);
   const imported = nodes.flatMap((node) => Object.entries(node.properties.Services ?? {}).map(([theirs, ours]) => [name(node.name), name(theirs), name(ours)]));
   const streams = nodes.flatMap((node) => node.objects.flatMap((object) => [["source", object.sources], ["sink", object.sinks]].flatMap(([kind, all]) =>
     Object.entries(all).map(([it, about]) => [name(node.name), `${shown(object.title)} ${shown(it)}`.trim(), kind, shown(about?.Type ?? about?.type ?? ""), shown(about?.Endpoint ?? about?.endpoint ?? "", 200)]))));
   fill(place,
-    table("Exported from here", ["Service"], exported, "Nothing is exported. What peers may use is said in the configuration, or by the command zocp export."),
+    table("Exported from here", ["Services", "There now", "To", "Allowed", "Rule of"], exported, "Nothing is exported. What peers may use is said in the configuration, or by the command zocp export.", true),
     table("Imported from others", ["Node", "Service there", "Name here"], imported, "No peer exports a service to this bus."),
+    table("Rules of imports", ["Services", "From", "Name here", "Allowed"], importing, "No rule: what peers export is imported under its usual name.", true),
     table("Streams", ["Node", "Name", "Kind", "Type", "Endpoint"], streams, "No node offers a stream."),
     refusals(), traffic());
+}
+
+// Whether a service is one of those that a rule names.
+function fits(pattern, service) {
+  if (pattern === "*") return true;
+  const stem = pattern.endsWith(".*") ? pattern.slice(0, -2) : null;
+  return stem === null ? pattern === service : service === stem || service.startsWith(`${stem}.`);
+}
+
+function whom({ venues = [] }, peers = []) {
+  const named = peers.length ? peers.join(", ") : "every peer";
+  const where = venues.includes("*") ? " of every venue" : venues.length ? ` of ${venues.join(", ")}` : "";
+  return name(named + where);
+}
+
+function what(rule) {
+  const flags = ["see", "talk", "learn"].filter((key) => rule[key]);
+  const members = ["call", "broadcast", "call_back", "descriptors"].filter((key) => rule[key]?.length).map((key) => `${key} ${rule[key].join(" ")}`);
+  const rest = [rule.timeout === undefined ? "" : `timeout ${rule.timeout} s`, rule.cache === false ? "no cache" : "", rule.identity ? `identity ${rule.identity}` : ""];
+  return name([...flags, ...members, ...rest].filter(Boolean).join(", ") || "nothing", 400);
 }
 
 function refusals() {

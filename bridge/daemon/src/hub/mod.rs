@@ -16,6 +16,7 @@ mod bridge;
 mod exporter;
 mod handler;
 mod peer;
+mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -51,8 +52,12 @@ use zocp_dbus::{
     server::{BusContext, Interfaces, ObjectTable, Presence, Server, ServerOptions},
 };
 use zocp_mapping::directory::{Directory, Relabelled, path_element};
+use zocp_policy::ImportRule;
 use zocp_relay::metrics::Metrics;
-use zocp_relay::{export::Exporter, programs::Programs};
+use zocp_relay::{
+    export::{Exporter, OfferedNow},
+    programs::Programs,
+};
 use zocp_state::StateDir;
 use zocp_wires::Wires;
 
@@ -162,7 +167,9 @@ impl Hub {
     ) -> Result<Self, HubError> {
         let peer = declared(PEER_XML, PEER_INTERFACE)?;
         let exports = declared(EXPORTER_XML, EXPORTER_INTERFACE)?
-            .with("Exports", Variant::new(Vec::<String>::new()))?;
+            .with("Exports", Variant::new(Vec::<String>::new()))?
+            .with("Rules", rules::exports(&[], None))?
+            .with("ImportRules", rules::imports(&[], None))?;
         let HubParts {
             node,
             directory,
@@ -340,10 +347,22 @@ impl Hub {
         self.change(peer, "Services", Variant::new(names));
     }
 
-    /// These services are offered to peers.
-    pub fn exports(&self, services: Vec<String>) {
-        let services = Variant::new(services);
-        self.set(BRIDGE_PATH, EXPORTER_INTERFACE, "Exports", services);
+    /// These services are offered to peers, by these rules; `own` is the name of our venue.
+    pub fn exports(&self, offered: OfferedNow, own: Option<&str>) {
+        if let Some(services) = offered.services {
+            let services = Variant::new(services);
+            self.set(BRIDGE_PATH, EXPORTER_INTERFACE, "Exports", services);
+        }
+        if let Some(rules) = offered.rules {
+            let rules = rules::exports(&rules, own);
+            self.set(BRIDGE_PATH, EXPORTER_INTERFACE, "Rules", rules);
+        }
+    }
+
+    /// The rules of imports are these.
+    pub fn import_rules(&self, rules: &[ImportRule], own: Option<&str>) {
+        let rules = rules::imports(rules, own);
+        self.set(BRIDGE_PATH, EXPORTER_INTERFACE, "ImportRules", rules);
     }
 
     /// Takes the objects away, leaf first, then the name. The token is cancelled when that is done.

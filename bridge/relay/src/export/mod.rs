@@ -31,11 +31,14 @@ use tokio_util::sync::CancellationToken;
 use zbus::Message;
 use zocp_node::{CapPath, Node, PeerId, Value};
 
-pub use self::record::{Learned, Note, Word};
 use self::{
     announcement::Announcer,
     connection::Connection,
     state::{CallerId, Output, State},
+};
+pub use self::{
+    record::{Learned, Note, Word},
+    state::{OfferedNow, RuleInForce},
 };
 use crate::{
     context::Context, limits::ServiceLimits, link::Link, lock::lock, transport::Control,
@@ -105,12 +108,12 @@ impl Exporter {
         }
     }
 
-    /// Waits until other services are offered; all of them, sorted. Cancel safe.
-    pub(crate) async fn offered(&self) -> Vec<String> {
+    /// Waits until other services are offered, or the rules are others. Cancel safe.
+    pub(crate) async fn offered(&self) -> OfferedNow {
         loop {
             let offered = self.lock().state.poll_offered();
-            if let Some(names) = offered {
-                return names;
+            if let Some(offered) = offered {
+                return offered;
             }
             self.shared.offers_changed.notified().await;
         }

@@ -190,6 +190,11 @@ impl Importer {
         is_again
     }
 
+    /// The rules here.
+    pub(crate) fn rules(&self) -> Vec<ImportRule> {
+        self.lock().state.rules().to_vec()
+    }
+
     /// The rules and the limits are others.
     pub(crate) fn reload(&self, rules: Vec<ImportRule>, limits: ServiceLimits) {
         self.input(|state| {

@@ -40,6 +40,7 @@ use tokio::time::Instant;
 use zbus::Message;
 use zocp_node::PeerId;
 
+pub use self::rules::RuleInForce;
 use self::{
     caller::{CallBack, Caller},
     offers::Offers,
@@ -76,6 +77,15 @@ pub(crate) struct Announced {
     pub(crate) is_activatable: bool,
     /// What everybody may do with it.
     pub(crate) grant: Arc<Grant>,
+}
+
+/// What is offered to peers.
+#[derive(Debug)]
+pub struct OfferedNow {
+    /// All services that are on the bus or can be started, sorted; `None`: as before.
+    pub services: Option<Vec<String>>,
+    /// All rules, those of the configuration first; `None`: as before.
+    pub rules: Option<Vec<RuleInForce>>,
 }
 
 /// What to do.
@@ -203,14 +213,15 @@ impl State {
         self.output.pop_front()
     }
 
-    /// All that is offered, sorted, if it is something else than what was given last.
-    pub(crate) fn poll_offered(&mut self) -> Option<Vec<String>> {
+    /// What is offered, sorted, and the rules, each if it is something else than what was given last.
+    pub(crate) fn poll_offered(&mut self) -> Option<OfferedNow> {
         let names = self.offers.names();
-        if self.offered == names {
-            return None;
-        }
-        self.offered.clone_from(&names);
-        Some(names)
+        let services = (self.offered != names).then(|| {
+            self.offered.clone_from(&names);
+            names
+        });
+        let rules = self.poll_rules();
+        (services.is_some() || rules.is_some()).then_some(OfferedNow { services, rules })
     }
 
     /// Whether a peer subscribed to a service.

@@ -19,12 +19,23 @@ use crate::{
 use zocp_dbus::errors::Refusal;
 use zocp_policy::{ExportPolicy, ExportRule};
 
+/// A rule of the exporter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleInForce {
+    /// The unique name of the program that added it; `None`: it is in the configuration.
+    pub program: Option<Arc<str>>,
+    /// What it says.
+    pub rule: ExportRule,
+}
+
 /// All rules. See the [module](self).
 #[derive(Debug)]
 pub(super) struct Rules {
     fixed: ExportPolicy,
     added: Vec<AddedRule>,
     pub(super) all: Arc<ExportPolicy>,
+    /// What was given last.
+    given: Option<Vec<RuleInForce>>,
 }
 
 /// A rule of a program.
@@ -43,6 +54,7 @@ impl Rules {
             all: Arc::new(fixed.clone()),
             fixed,
             added: Vec::new(),
+            given: None,
         }
     }
 
@@ -115,6 +127,18 @@ impl Rules {
         }
     }
 
+    /// All, with the programs that added them; those of the configuration first.
+    fn described(&self) -> Vec<RuleInForce> {
+        let fixed = self.fixed.rules.iter().map(|rule| (None, rule));
+        let added = self.added.iter();
+        let added = added.map(|added| (Some(added.program.clone()), &added.rule));
+        let all = fixed.chain(added).map(|(program, rule)| RuleInForce {
+            program,
+            rule: rule.clone(),
+        });
+        all.collect()
+    }
+
     fn sum_up(&mut self) {
         let added = self.added.iter().map(|added| &added.rule);
         let rules = self.fixed.rules.iter().chain(added).cloned().collect();
@@ -124,6 +148,16 @@ impl Rules {
 
 // Who changes rules.
 impl State {
+    /// The rules, if they are others than those that were given last.
+    pub(super) fn poll_rules(&mut self) -> Option<Vec<RuleInForce>> {
+        let rules = self.rules.described();
+        if self.rules.given.as_ref() == Some(&rules) {
+            return None;
+        }
+        self.rules.given = Some(rules.clone());
+        Some(rules)
+    }
+
     /// Lets peers use more, for as long as the program of this unique name stays on the bus.
     pub(crate) fn export(&mut self, program: &str, rule: ExportRule) -> Result<(), Refusal> {
         let max = self.limits.exports_max;
@@ -168,6 +202,7 @@ impl State {
     pub(super) fn change_rules<R>(&mut self, change: impl FnOnce(&mut Rules) -> R) -> R {
         let before = self.rules.all.clone();
         let outcome = change(&mut self.rules);
+        self.output.push_back(Output::OffersChanged);
         if before != self.rules.all {
             let now = self.rules.all.clone();
             self.follow_rules(&before, &now);

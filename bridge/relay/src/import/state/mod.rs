@@ -194,6 +194,10 @@ impl State {
         self.limits = limits;
     }
 
+    pub(crate) fn rules(&self) -> &[ImportRule] {
+        &self.rules
+    }
+
     /// How many services of one peer are imported at most.
     pub(crate) fn imports_max(&self) -> usize {
         self.limits.imports_max
