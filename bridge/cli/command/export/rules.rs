@@ -102,7 +102,7 @@ fn text(rule: &Map<String, Value>, key: &str) -> String {
 fn texts(rule: &Map<String, Value>, key: &str) -> Vec<String> {
     let texts = rule.get(key).and_then(Value::as_array);
     let texts = texts.into_iter().flatten().filter_map(Value::as_str);
-    texts.map(|text| printable(text)).collect()
+    texts.map(printable).collect()
 }
 
 #[cfg(test)]
