@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use zocp_testkit::{
-    Bridge, Client, Cmd, Host, Lab, Program, error_name, in_time, isolated, message,
+    Bridge, Client, Cmd, Gate, Host, Lab, Nat, Program, error_name, in_time, isolated, message,
 };
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
@@ -24,26 +24,16 @@ struct Venues {
     north_host: Host,
     south: Bridge,
     south_host: Host,
-    router: Host,
+    gate: Gate,
     configs: [String; 2],
     _lamps: [Program; 2],
 }
 
 impl Venues {
     async fn open(lab: &Lab) -> Self {
-        let (north_host, router) = (lab.host("north").await, lab.host("router").await);
-        let (inner, south_host) = (lab.new_network().await, lab.bare_host("south").await);
-        router.plug(&inner).await;
-        south_host.plug(&inner).await;
-        let gate = router.address_on(&inner);
-        south_host
-            .command("ip")
-            .args(["route", "add", "default", "via", &gate])
-            .run()
-            .await;
-        let forward = "echo 1 > /proc/sys/net/ipv4/ip_forward";
-        router.command("sh").args(["-c", forward]).run().await;
-        router.command("nft").arg(RULES).run().await;
+        let north_host = lab.host("north").await;
+        let gate = Gate::open(lab, "gate", Nat::Cone).await;
+        let south_host = gate.machine(lab, "south").await;
 
         let mut keys = Vec::new();
         for name in ["north", "south"] {
@@ -87,7 +77,7 @@ impl Venues {
             north_host,
             south,
             south_host,
-            router,
+            gate,
             configs,
             _lamps: lamps,
         }
@@ -119,17 +109,6 @@ impl Venues {
             bridge.bus.vanishes(lamp).await;
         }
     }
-
-    /// Nothing passes the router any more, and nobody is told, until [`Self::restore`].
-    async fn cut(&self) {
-        let first = "insert rule inet gate forward counter drop";
-        self.router.command("nft").arg(first).run().await;
-    }
-
-    async fn restore(&self) {
-        let nft = self.router.command("nft").arg(RULES_AGAIN);
-        nft.run().await;
-    }
 }
 
 #[test]
@@ -143,7 +122,7 @@ fn services_and_nodes_of_each_venue_are_in_the_other_over_one_connection() {
             .command("ss")
             .args(["-Htn", "state", "established"]);
         let sockets = sockets.run().await;
-        let gate = venues.router.address_on(&lab.network);
+        let gate = venues.gate.router.address_on(&lab.network);
         let mesh: Vec<&str> = sockets
             .lines()
             .filter(|line| line.contains(&gate))
@@ -230,7 +209,7 @@ fn a_cut_is_noticed_in_time_each_call_is_answered_once_and_the_names_come_back()
         }
         venues.are_linked().await;
         let cut = Instant::now();
-        venues.cut().await;
+        venues.gate.cut().await;
         venues.are_apart().await;
         let noticed = cut.elapsed();
         assert!(noticed < Duration::from_secs(12), "{noticed:?}");
@@ -239,7 +218,7 @@ fn a_cut_is_noticed_in_time_each_call_is_answered_once_and_the_names_come_back()
             assert!(error_name(&answer).is_some(), "{answer:?}");
         }
         let restored = Instant::now();
-        venues.restore().await;
+        venues.gate.restore().await;
         venues.are_linked().await;
         eprintln!(
             "noticed after {noticed:?}, back after {:?}",
@@ -313,27 +292,3 @@ fn a_bridge_that_cannot_be_dialed_is_answered_on_its_own_connection_without_a_li
         }
     });
 }
-
-const RULES: &str = "table ip nat {
-    chain out {
-        type nat hook postrouting priority 100;
-        oifname eth0 masquerade
-    }
-}
-table inet gate {
-    chain forward {
-        type filter hook forward priority 0; policy drop;
-        ct state established,related accept
-        iifname eth1 accept
-    }
-}";
-
-/// The same without the rule that cuts.
-const RULES_AGAIN: &str = "delete table inet gate
-table inet gate {
-    chain forward {
-        type filter hook forward priority 0; policy drop;
-        ct state established,related accept
-        iifname eth1 accept
-    }
-}";

@@ -2,15 +2,20 @@
 
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
+use zbus::{Message, Variant};
 use zocp_testkit::{
-    Client, Lab, Plan, Program, PyPeer, Site, Weather, error_name, in_time, isolated,
+    Client, Lab, Plan, Program, PyPeer, Site, Weather, error_name, in_time, isolated, message,
 };
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 const FADER: &str = "org.z25.Zocp1.Node.north.fader";
+const STAGE: &str = "org.z25.Zocp1.Node.north.stage";
 const LAMP: &str = "org.example.Lamp.north.stage";
 const LAMP1: &str = "org.example.Lamp1";
 
@@ -54,9 +59,9 @@ impl Venues {
             delay: 50,
             seed: 7,
         };
-        let link = south.router.link(0);
+        let link = south.gate.router.link(0);
         let _weather = link.weather(&lab.network, &weather).await;
-        for router in [&north.router, &south.router] {
+        for router in [&north.gate.router, &south.gate.router] {
             let shape = "qdisc add dev eth0 root tbf rate 1mbit burst 4kb latency 100ms";
             router.command("tc").args(shape.split(' ')).run().await;
         }
@@ -111,6 +116,86 @@ fn state_on_a_slow_line_is_the_newest_and_events_keep_their_order() {
         }
         venues.fader.is_unharmed().await;
     });
+}
+
+#[test]
+fn what_a_linked_bridge_publishes_itself_is_coalesced_as_what_it_passes_on() {
+    isolated(async |lab: Lab| {
+        let venues = Venues::open(&lab, 2).await;
+        let mut client = Client::on(&venues.south.bridge.bus).await;
+        client.hear(STAGE).await;
+        let mut near = Client::on(&venues.north.bridge.bus).await;
+        // Some 16 Mbit of text: without coalescing 16 s of the line.
+        let text = |number: usize| format!("{number:0>500}");
+        let becomes = async |site: &Site, node: &str, name: &str, wanted: &str| {
+            in_time(&format!("{name} of {node} to be the last"), async {
+                let get = ["get", node, name];
+                let is = async || site.zocp(ZOCP, &get).outcome().await.out;
+                while is().await.trim().trim_matches('"') != wanted {}
+            })
+            .await;
+        };
+        let last = 4000;
+        for (name, access) in [("state", "rw"), ("many", "re")] {
+            publish(&mut near, name, Variant::from("-"), access).await;
+            becomes(&venues.south, "north/stage", name, "-").await;
+            let begin = Instant::now();
+            let values = (1..=last).map(|number| Variant::from(text(number)));
+            set(&mut near, name, values.collect()).await;
+            let there = begin.elapsed();
+            becomes(&venues.south, "north/stage", name, &text(last)).await;
+            let far = begin.elapsed();
+            eprintln!(
+                "{last} values of {name}: set after {there:?}, the last in the south after {far:?}"
+            );
+            assert!(far < there + Duration::from_secs(5), "{there:?} {far:?}");
+        }
+        // What was left out of the events is told.
+        let told = "does not carry all that nodes emit";
+        venues.north.bridge.program.says(told).await;
+
+        // As many as the line carries come one by one, in order.
+        publish(&mut near, "count", Variant::from(0_i64), "re").await;
+        becomes(&venues.south, "north/stage", "count", "0").await;
+        set(
+            &mut near,
+            "count",
+            (1..=500_i64).map(Variant::from).collect(),
+        )
+        .await;
+        for wanted in 1..=500_i64 {
+            let signal = client.signal("count").await;
+            let value: i64 = signal.body().deserialize().expect("a number");
+            assert_eq!(value, wanted, "each once, in order");
+        }
+    });
+}
+
+const LOCAL: (&str, &str) = ("org.z25.Zocp1", "/org/z25/Zocp1/Local");
+
+/// Publishes a value of the bridge of this bus.
+async fn publish(client: &mut Client, name: &str, value: Variant<'_>, access: &str) {
+    let options = HashMap::from([("Access", Variant::from(access))]);
+    let local = (LOCAL.0, LOCAL.1, "org.z25.Zocp1.Local");
+    let taken = client.call(local, "Publish", &(name, value, options)).await;
+    assert_eq!(error_name(&taken), None, "{taken:?}");
+}
+
+/// Sets it to one value after the other, without a wait for each.
+async fn set(client: &mut Client, name: &str, values: Vec<Variant<'static>>) {
+    let interface = "org.freedesktop.DBus.Properties";
+    for values in values.chunks(50) {
+        let sets = values.iter().map(|value| {
+            let set = message(LOCAL.0, LOCAL.1, interface, "Set");
+            let body = ("org.z25.Zocp1.Values", name, value);
+            set.build(&body).expect("a call")
+        });
+        let sets: Vec<Message> = sets.collect();
+        let (last, others) = sets.split_last().expect("some");
+        client.send_all(others).await;
+        let answer = client.ask(last).await;
+        assert_eq!(error_name(&answer), None, "{answer:?}");
+    }
 }
 
 #[test]

@@ -316,12 +316,18 @@ pub(crate) enum Command {
 pub(crate) enum LinkCommand {
     /// Add a link from now on, and trust its key
     Add {
-        /// The bridge of the other venue and its key, tcp://HOST:PORT|KEY
+        /// The bridge of the other venue and its key, tcp://HOST:PORT|KEY, or iroh:ID|KEY where neither end can be dialed
         to: String,
+        /// With iroh: a relay where both ends meet, https://HOST[:PORT]; may be given again
+        #[arg(long, value_name = "URL")]
+        relay: Vec<String>,
+        /// With iroh: a file with the certificate of the relay, in PEM, if no authority of the web vouches for it
+        #[arg(long, value_name = "FILE")]
+        relay_certificate: Option<PathBuf>,
     },
     /// Remove a link that was added, and trust its key no longer
     Remove {
-        /// The link, tcp://HOST:PORT or with its key
+        /// The link, tcp://HOST:PORT or iroh:ID, or with its key
         #[arg(add = ArgValueCandidates::new(complete::links))]
         to: String,
     },

@@ -1,4 +1,4 @@
-//! The links that the bridge dials, as it tells them.
+//! The links of the bridge, as it tells them.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use zocp_interfaces::LinksProxy;
 
 use crate::{client::Client, exit::Failure};
 
-/// A link that the bridge dials.
+/// A link.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct WantedView {
     /// The endpoint and the key.
@@ -20,6 +20,8 @@ pub(crate) struct WantedView {
     pub(crate) since: Option<f64>,
     /// Seconds until the next attempt.
     pub(crate) next: Option<f64>,
+    /// Whether the other end dials.
+    pub(crate) waits: bool,
 }
 
 impl WantedView {
@@ -33,6 +35,9 @@ impl WantedView {
             why: text("Why"),
             since: number("Since"),
             next: number("Next"),
+            waits: told
+                .get("Dials")
+                .is_some_and(|it| bool::try_from(it) == Ok(false)),
         }
     }
 
@@ -43,7 +48,7 @@ impl WantedView {
     }
 }
 
-/// All that the bridge dials; none of a bridge that is older than this.
+/// All links of the bridge, those by iroh also where the other end dials; none of a bridge that is older than this.
 pub(crate) async fn wanted(client: &Client) -> Result<Vec<WantedView>, Failure> {
     let links = LinksProxy::new(&client.connection).await?;
     let told = links.list().await.unwrap_or_default();

@@ -79,7 +79,17 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::List => command::list::run(&output, bus).await,
         Command::Link { change } => match change {
             None => command::link::run(&output, bus).await,
-            Some(LinkCommand::Add { to }) => command::link::change::add(&output, bus, &to).await,
+            Some(LinkCommand::Add {
+                to,
+                relay,
+                relay_certificate,
+            }) => {
+                let carriage = command::link::change::Carriage {
+                    relays: relay,
+                    certificate: relay_certificate,
+                };
+                command::link::change::add(&output, bus, &to, carriage).await
+            }
             Some(LinkCommand::Remove { to }) => {
                 command::link::change::remove(&output, bus, &to).await
             }

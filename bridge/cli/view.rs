@@ -42,6 +42,8 @@ pub(crate) struct PeerView {
     pub(crate) venue: String,
     /// Which connections carry its messages.
     pub(crate) way: String,
+    /// The relay by which they go.
+    pub(crate) relay: String,
     /// Whether it is the bridge itself.
     pub(crate) is_own: bool,
     /// All properties, as JSON.
@@ -62,6 +64,7 @@ impl PeerView {
             state: text(&properties, "State"),
             venue: text(&properties, "Venue"),
             way: text(&properties, "Way"),
+            relay: text(&properties, "Relay"),
             is_own: false,
             properties: properties
                 .iter()

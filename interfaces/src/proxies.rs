@@ -210,9 +210,13 @@ pub trait Peer {
     /// The venue that the peer is in; empty if it is that of the bridge.
     #[zbus(property(emits_changed_signal = "const"))]
     fn venue(&self) -> zbus::Result<String>;
-    /// `separate`, `ours` or `theirs`: which connections carry what goes to the peer and what comes from it.
+    /// `separate`, `ours` or `theirs`: which connections carry what goes to the peer and what comes from it; of a link by
+    /// iroh `direct` or `relay`.
     #[zbus(property)]
     fn way(&self) -> zbus::Result<String>;
+    /// The relay by which a link by iroh goes.
+    #[zbus(property)]
+    fn relay(&self) -> zbus::Result<String>;
     /// `ready`, `evasive` or `unreachable`.
     #[zbus(property)]
     fn state(&self) -> zbus::Result<String>;
@@ -254,6 +258,9 @@ pub trait Links {
     /// Adds a link, `tcp://HOST:PORT|KEY`; whether that is kept.
     #[zbus(allow_interactive_auth)]
     fn add(&self, to: &str) -> zbus::Result<bool>;
+    /// Adds a link, `iroh:ID|KEY` for instance, with options; whether that is kept.
+    #[zbus(allow_interactive_auth)]
+    fn add_by(&self, to: &str, options: HashMap<&str, zbus::Variant<'_>>) -> zbus::Result<bool>;
     /// Removes one that was added; whether that is kept.
     #[zbus(allow_interactive_auth)]
     fn remove(&self, to: &str) -> zbus::Result<bool>;

@@ -33,7 +33,7 @@ pub(crate) async fn run(output: &Output, bus: Option<String>) -> Result<(), Fail
     let client = Client::open(bus.as_deref()).await?;
     let mut links = client.peers().await?;
     links.retain(|peer| {
-        let is_shared = matches!(peer.way.as_str(), "ours" | "theirs");
+        let is_shared = matches!(peer.way.as_str(), "ours" | "theirs" | "direct" | "relay");
         is_shared || (!peer.venue.is_empty() && peer.way != "passed")
     });
     let wanted = wanted(&client).await?;
@@ -103,6 +103,7 @@ fn to_json(peer: &PeerView, it: &Measured, wanted: Option<&WantedView>) -> Value
         "venue": peer.venue,
         "state": peer.state,
         "way": peer.way,
+        "relay": (!peer.relay.is_empty()).then_some(&peer.relay),
         "endpoint": peer.endpoint,
         "round_trip": it.round_trip,
         "received": it.rates.0,
@@ -121,6 +122,7 @@ fn down_to_json(link: &WantedView) -> Value {
         "venue": null,
         "state": "down",
         "way": null,
+        "relay": null,
         "endpoint": link.endpoint(),
         "round_trip": null,
         "received": 0,
@@ -142,8 +144,8 @@ fn down_row(link: &WantedView) -> Vec<String> {
         Some(next) => format!("next attempt in {}", lasting(next)),
         None => String::from("trying now"),
     };
-    // Without a time nobody tries.
-    let next = if link.since.is_some() {
+    // Without a time nobody tries, and where the other end dials it says when.
+    let next = if link.since.is_some() && !link.waits {
         next
     } else {
         String::new()
@@ -167,12 +169,14 @@ fn lasting(seconds: f64) -> String {
     }
 }
 
-/// Name, state, who opened the connection, endpoint, round trip, rates.
+/// Name, state, who opened the connection or how it goes, endpoint, round trip, rates.
 fn row(peer: &PeerView, it: &Measured) -> Vec<String> {
     let way = match peer.way.as_str() {
-        "ours" => "our connection",
-        "theirs" => "its connection",
-        _ => "two connections",
+        "ours" => String::from("our connection"),
+        "theirs" => String::from("its connection"),
+        "direct" => String::from("direct"),
+        "relay" => format!("by {}", printable(&peer.relay)),
+        _ => String::from("two connections"),
     };
     let round_trip = it.round_trip.map_or_else(
         || String::from("no answer"),
@@ -182,7 +186,7 @@ fn row(peer: &PeerView, it: &Measured) -> Vec<String> {
     vec![
         printable(&peer.name),
         peer.state.clone(),
-        way.to_owned(),
+        way,
         peer.endpoint.clone(),
         round_trip,
         format!("in {}", rate(it.rates.0)),
@@ -206,11 +210,20 @@ mod tests {
             why: Some("Connection refused".to_owned()),
             since: Some(130.0),
             next: Some(0.42),
+            waits: false,
         };
         let row = down_row(&link).join("  ");
         let expected =
             "tcp://203.0.113.7:5671  down  for 2 min  Connection refused  next attempt in 0.4 s";
         assert_eq!(row, expected);
+        let waits = WantedView {
+            to: "iroh:abab|KEY".to_owned(),
+            next: None,
+            waits: true,
+            ..link
+        };
+        let row = down_row(&waits).join("  ");
+        assert_eq!(row.trim(), "iroh:abab  down  for 2 min  Connection refused");
         assert_eq!(lasting(12.3), "12 s");
         assert_eq!(lasting(7300.0), "2 h");
     }

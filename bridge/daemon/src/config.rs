@@ -36,7 +36,7 @@ pub use difference::Difference;
 use limits::Bounds;
 pub use limits::LimitsConfig;
 pub use services::{ExportConfig, ImportConfig, ImportNameConfig};
-pub(crate) use venue::{LINKS_MAX, checked_link};
+pub(crate) use venue::{CheckedLink, LINKS_MAX};
 pub use venue::{LinkConfig, PassConfig, VenueConfig};
 
 use crate::local;

@@ -151,9 +151,15 @@ impl<T: FnMut(Status)> Bridge<T> {
     async fn start(bus: &Bus, settings: Settings, tell: T) -> Result<Self, RunError> {
         let mut settings = settings;
         let mut opened = LoadedTrust::new(&settings.state, settings.node.security.as_mut());
-        let linked = LoadedLinks::new(&settings.state, &mut settings.node, opened.as_mut());
+        let by_iroh = std::mem::take(&mut settings.iroh);
+        let linked = LoadedLinks::new(
+            &settings.state,
+            &mut settings.node,
+            by_iroh,
+            opened.as_mut(),
+        );
         let (fixed, venue) = (settings.node.peers.clone(), settings.node.venue.clone());
-        let engine = Engine::start(&settings.iroh, &mut settings.node).await?;
+        let engine = Engine::start(linked.iroh(), &mut settings.node).await?;
         let (node, events) = Node::start(settings.node).await?;
         engine.serve(node.link_port());
         let networks = node.networks().await.map_err(|_| RunError::MeshEnded)?;
@@ -168,8 +174,8 @@ impl<T: FnMut(Status)> Bridge<T> {
         tasks.spawn(following);
         // A reload waits for it where events are read.
         let trust = Trust::start(&tasks, node.for_reader(), opened, saving.clone());
-        let pair = (node.clone(), trust.clone());
-        let links = Links::start(&tasks, pair, linked, saving.clone());
+        let parts = (node.clone(), trust.clone(), engine.clone());
+        let links = Links::start(&tasks, parts, linked, saving.clone());
         let views = Views::start(
             &tasks,
             &site,
@@ -192,6 +198,7 @@ impl<T: FnMut(Status)> Bridge<T> {
             wires: wires.clone(),
             trust: trust.clone(),
             links,
+            engine: engine.clone(),
             venue,
             views: views.clone(),
             limits: settings.local,
@@ -268,6 +275,8 @@ impl<T: FnMut(Status)> Bridge<T> {
                     self.hub.named(told.peer, told.bus_name.as_deref());
                     self.mirrors.settled(told.peer);
                 }
+                // Cancel safe.
+                () = self.engine.changed() => self.hub.carried_otherwise(),
                 (peer, names) = &mut renamed => {
                     renamed.set(self.services.renamed());
                     self.hub.services(peer, names);

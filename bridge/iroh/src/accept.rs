@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,18 +16,15 @@ use tokio::{
     sync::Semaphore,
     time::timeout,
 };
-use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
-use crate::{connections::Connections, identity::Id, pipe, way};
+use crate::{identity::Id, pipe, running::Running, way};
 
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     pub(crate) endpoint: Endpoint,
-    pub(crate) links: Arc<[Id]>,
-    pub(crate) connections: Connections,
     pub(crate) mailbox: u16,
-    pub(crate) tasks: TaskTracker,
+    pub(crate) running: Arc<Running>,
 }
 
 impl Acceptor {
@@ -40,7 +37,7 @@ impl Acceptor {
                 continue;
             };
             let acceptor = self.clone();
-            self.tasks.spawn(async move {
+            self.running.tasks.spawn(async move {
                 let admitted = acceptor.admit(incoming).await;
                 drop(permit);
                 match admitted {
@@ -51,27 +48,26 @@ impl Acceptor {
         }
     }
 
-    /// Who it is, and whether the configuration names it.
+    /// Who it is, and whether a link names it.
     async fn admit(&self, incoming: Incoming) -> io::Result<(Id, Connection)> {
         let accepting = incoming.accept().map_err(io::Error::other)?;
         let connection = timeout(HANDSHAKE, accepting)
             .await?
             .map_err(io::Error::other)?;
         let id = Id::from(connection.remote_id());
-        if !self.links.contains(&id) {
+        if !self.running.links.has(id) {
             connection.close(NOT_LINKED.into(), b"not linked");
-            return Err(io::Error::other(format!("no [[link]] names the id {id}")));
+            return Err(io::Error::other(format!("no link names the id {id}")));
         }
         info!(%id, "a bridge of another venue connected by iroh");
-        self.tasks.spawn(way::tell(id, connection.clone()));
-        let mut all = self
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
         // The bridge there has started again, and nobody has noticed yet that the former connection is dead.
-        if let Some(former) = all.insert(id, connection.clone()) {
+        if let Some(former) = self.running.links.opened(id, connection.clone()) {
             former.close(REPLACED.into(), b"replaced");
         }
+        let (running, followed) = (Arc::clone(&self.running), connection.clone());
+        self.running.tasks.spawn(async move {
+            way::follow(id, followed, &running.links).await;
+        });
         Ok((id, connection))
     }
 
@@ -79,7 +75,7 @@ impl Acceptor {
     async fn serve(&self, id: Id, connection: Connection) {
         while let Ok(streams) = connection.accept_bi().await {
             let (mailbox, connection) = (self.mailbox, connection.clone());
-            self.tasks.spawn(async move {
+            self.running.tasks.spawn(async move {
                 let piped = match connect(id, mailbox).await {
                     Ok(local) => pipe::copy(local, connection, streams).await,
                     Err(error) => Err(error),
@@ -92,14 +88,18 @@ impl Acceptor {
     }
 }
 
-/// Connects to the mailbox from an address of the loopback network that stands for the bridge at the other end: limits by
-/// address then hold for each bridge by itself.
+/// Connects to the mailbox from the address that stands for the bridge at the other end.
 async fn connect(id: Id, mailbox: u16) -> io::Result<TcpStream> {
-    let [first, second, third, ..] = *id.endpoint().as_bytes();
-    let source = Ipv4Addr::new(127, 64 | (first & 63), second, third);
     let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::V4(SocketAddrV4::new(source, 0)))?;
+    socket.bind(SocketAddr::V4(SocketAddrV4::new(source(id), 0)))?;
     socket.connect((Ipv4Addr::LOCALHOST, mailbox).into()).await
+}
+
+/// An address of the loopback network that stands for a bridge at the other end: limits by address then hold for each
+/// bridge by itself.
+pub(crate) fn source(id: Id) -> Ipv4Addr {
+    let [first, second, third, ..] = *id.endpoint().as_bytes();
+    Ipv4Addr::new(127, 64 | (first & 63), second, third)
 }
 
 /// Connections whose handshake is under way.

@@ -1,24 +1,16 @@
 //! The end of a link that dials: what connects to its port goes to the other end.
 
-use std::{io, sync::PoisonError};
+use std::{io, sync::Arc};
 
-use iroh::{Endpoint, EndpointAddr, endpoint::Connection};
+use iroh::endpoint::Connection;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
-use crate::{
-    connections::{ALPN, Connections},
-    identity::Id,
-    pipe, way,
-};
+use crate::{identity::Id, pipe, running::Running, way};
 
 pub(crate) struct Dialer {
     pub(crate) id: Id,
-    pub(crate) address: EndpointAddr,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) connections: Connections,
-    pub(crate) tasks: TaskTracker,
+    pub(crate) running: Arc<Running>,
 }
 
 impl Dialer {
@@ -29,6 +21,7 @@ impl Dialer {
             match listener.accept().await {
                 Ok((local, _)) => {
                     if let Err(error) = self.join(local).await {
+                        self.running.links.failed(self.id, &error.to_string());
                         debug!(id = %self.id, "a bridge of another venue cannot be reached by iroh: {error}");
                     }
                 }
@@ -45,7 +38,7 @@ impl Dialer {
         let connection = self.connection().await?;
         // Waits while as many are open as may be.
         let streams = connection.open_bi().await.map_err(io::Error::other)?;
-        self.tasks.spawn(async move {
+        self.running.tasks.spawn(async move {
             if let Err(error) = pipe::copy(local, connection, streams).await {
                 debug!("a stream of iroh ended: {error}");
             }
@@ -55,30 +48,26 @@ impl Dialer {
 
     /// The open connection, or a new one.
     async fn connection(&self) -> io::Result<Connection> {
-        if let Some(open) = self.open() {
+        let (id, running) = (self.id, &self.running);
+        if let Some(open) = running.links.open(id) {
             return Ok(open);
         }
-        let connected = self.endpoint.connect(self.address.clone(), ALPN).await;
+        let (Some(endpoint), Some(address)) = (running.endpoint(), running.links.address(id))
+        else {
+            return Err(io::Error::other("the link was removed"));
+        };
+        let connected = endpoint.connect(address, ALPN).await;
         let connection = connected.map_err(|error| io::Error::other(error.to_string()))?;
-        info!(id = %self.id, "connected to a bridge of another venue by iroh");
-        self.tasks.spawn(way::tell(self.id, connection.clone()));
-        let mut all = self
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        all.insert(self.id, connection.clone());
+        info!(%id, "connected to a bridge of another venue by iroh");
+        running.links.opened(id, connection.clone());
+        let (links, followed) = (Arc::clone(running), connection.clone());
+        running.tasks.spawn(async move {
+            way::follow(id, followed, &links.links).await;
+        });
         Ok(connection)
-    }
-
-    fn open(&self) -> Option<Connection> {
-        let all = self
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        all.get(&self.id)
-            .filter(|it| it.close_reason().is_none())
-            .cloned()
     }
 }
 
-pub(crate) const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+/// The protocol that two engines agree on.
+pub(crate) const ALPN: &[u8] = b"zocp-link/1";
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);

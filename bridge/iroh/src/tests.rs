@@ -14,8 +14,8 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use crate::{
-    Engine, Id, LinkOptions, Options, StartError, accept::HANDSHAKES_MAX, connections::ALPN,
-    engine::STREAMS_MAX, identity::secret_key,
+    Engine, Id, LinkOptions, Options, StartError, accept::HANDSHAKES_MAX, dial::ALPN,
+    identity::secret_key, open::STREAMS_MAX,
 };
 
 fn link(secret: u8) -> LinkOptions {
@@ -221,4 +221,47 @@ async fn wrong_options_are_refused_with_what_to_do() {
     assert!(text.contains("this bridge itself"), "{text}");
     let text = refused(|link| link.certificate = Some(b"nothing".to_vec())).await;
     assert!(text.contains("no CERTIFICATE"), "{text}");
+}
+
+#[tokio::test]
+async fn links_come_and_go_while_the_engine_runs() {
+    let engine = Engine::start(&options(1, Vec::new())).await.unwrap();
+    let mailbox = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    engine.serve(mailbox.local_addr().unwrap().port());
+    let id = link(2).id;
+    assert!(engine.state(id).is_none() && !engine.remove(id).await);
+    for _ in 0..2 {
+        let port = engine.add(&link(2)).await.unwrap();
+        assert_eq!(port, engine.port(id));
+        let again = engine.add(&link(2)).await.unwrap_err().to_string();
+        assert!(again.contains("already"), "{again}");
+        let mut changes = engine.changes();
+        let (_from, connection) = connect(&engine, 2).await;
+        changes.wait_for(|count| *count > 0).await.unwrap();
+        while engine.state(id).and_then(|it| it.way) != Some(crate::Way::Direct) {
+            changes.changed().await.unwrap();
+        }
+        assert!(engine.remove(id).await);
+        let reason = connection.closed().await.to_string();
+        assert!(reason.contains("removed"), "{reason}");
+        if let Some(port) = port {
+            assert!(TcpStream::connect(port).await.is_err());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bridge_is_known_by_the_local_endpoint_that_stands_for_it() {
+    let engine = Engine::start(&options(1, vec![link(2), link(3), link(4)]))
+        .await
+        .unwrap();
+    for secret in 2..5 {
+        let id = link(secret).id;
+        let at = engine
+            .port(id)
+            .unwrap_or_else(|| (crate::accept::source(id), 7).into());
+        assert_eq!(engine.behind(at), Some(id));
+    }
+    assert_eq!(engine.behind(([127, 0, 0, 1], 1).into()), None);
+    assert_eq!(engine.behind(([10, 0, 0, 1], 1).into()), None);
 }

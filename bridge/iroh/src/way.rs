@@ -1,46 +1,39 @@
-//! How the octets of a link travel.
+//! Follows how the octets of a connection travel, until it ends.
 
 use futures_util::StreamExt as _;
-use iroh::endpoint::{Connection, PathList};
+use iroh::{
+    TransportAddr,
+    endpoint::{Connection, PathList},
+};
 use tracing::info;
 
-use crate::identity::Id;
+use crate::{
+    identity::Id,
+    links::{Links, Way},
+};
 
-/// How the octets of a link travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// From one machine to the other, through the routers.
-    Direct,
-    /// By a relay.
-    Relay,
+/// The way that is in use.
+fn selected(paths: &PathList<'_>) -> Option<Way> {
+    let path = paths.iter().find(|path| path.is_selected())?;
+    Some(match path.remote_addr() {
+        TransportAddr::Relay(url) => Way::Relay(url.to_string()),
+        _ => Way::Direct,
+    })
 }
 
-impl Way {
-    /// The way that is in use.
-    fn of(paths: &PathList<'_>) -> Option<Self> {
-        let path = paths.iter().find(|path| path.is_selected())?;
-        Some(if path.is_relay() {
-            Self::Relay
-        } else {
-            Self::Direct
-        })
-    }
-}
-
-/// Logs each change of the way, until the connection ends.
-pub(crate) async fn tell(id: Id, connection: Connection) {
-    let mut told = None;
-    let mut paths = std::pin::pin!(connection.paths_stream());
-    while let Some(now) = paths.next().await {
-        let way = Way::of(&now);
-        if way == told {
-            continue;
+/// Tells each change of the way, and logs it, and then the end of the connection.
+pub(crate) async fn follow(id: Id, connection: Connection, links: &Links) {
+    {
+        let mut paths = std::pin::pin!(connection.paths_stream());
+        while let Some(now) = paths.next().await {
+            // While a path replaces another one, none is selected, and the former is shown.
+            if let Some(way) = selected(&now)
+                && links.goes(id, &connection, &way)
+            {
+                info!(%id, "the link by iroh goes {way}");
+            }
         }
-        match way {
-            Some(Way::Direct) => info!(%id, "the link by iroh goes directly"),
-            Some(Way::Relay) => info!(%id, "the link by iroh goes by a relay"),
-            None => {}
-        }
-        told = way;
     }
+    let why = connection.closed().await.to_string();
+    links.closed(id, &connection, &why);
 }

@@ -73,6 +73,54 @@ pub fn requests(octets: &[u8], limits: &Limits) -> Result<Vec<Request>, MessageE
     Ok(found)
 }
 
+/// What a message of this node is about, for a queue in which the newest value of a capability takes the place of older
+/// ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The value of one capability of the sender, and nothing else.
+    Value(CapPath),
+    /// A request to set one capability of the receiver, and nothing else.
+    Set(CapPath),
+    /// What there is at the sender.
+    Patch,
+    /// Something else.
+    Other,
+}
+
+/// What a message that this node made is about.
+#[must_use]
+pub fn subject(octets: &[u8], limits: &Limits) -> Subject {
+    let Ok(Decoded { entries, .. }) = json::decode(octets, limits) else {
+        return Subject::Other;
+    };
+    let mut verbs = entries
+        .into_iter()
+        .filter(|(name, _)| name != message::CAUSE);
+    let (Some((name, payload)), None) = (verbs.next(), verbs.next()) else {
+        return Subject::Other;
+    };
+    match (name.as_str(), payload) {
+        ("SIG", Value::Array(words)) => match words.first().and_then(Value::as_str) {
+            Some(name) => Subject::Value(CapPath::root(name)),
+            None => Subject::Other,
+        },
+        ("MOD", Value::Object(patch)) => only_value(&patch).map_or(Subject::Patch, Subject::Value),
+        ("SET", Value::Object(patch)) => only_value(&patch).map_or(Subject::Other, Subject::Set),
+        _ => Subject::Other,
+    }
+}
+
+/// The capability whose value is all that a patch has.
+fn only_value(patch: &Map<String, Value>) -> Option<CapPath> {
+    let mut parts = parts(patch).into_iter();
+    let ((path, part), None) = (parts.next()?, parts.next()) else {
+        return None;
+    };
+    let value = entry("value", part.get("value")?.clone());
+    let whole = nested(&path.object, entry(&path.name, Value::Object(value)));
+    (whole == *patch).then_some(path)
+}
+
 fn sets(patch: &Map<String, Value>, cause: Option<&Cause>) -> Vec<Request> {
     let parts = parts(patch).into_iter();
     let sets = parts.filter_map(|(path, part)| {

@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use crate::{Bridge, Cmd, Host, Lab, Network};
+use crate::{Bridge, Cmd, Gate, Host, Lab, Nat};
 
 /// What a venue is to be.
 #[derive(Debug, Clone, Copy)]
@@ -32,10 +32,8 @@ pub struct Site {
     pub bridge: Bridge,
     /// The machine of its bridge.
     pub host: Host,
-    /// The machine between its network and the others.
-    pub router: Host,
-    /// Its network.
-    pub network: Network,
+    /// The machine between its network and the others, and its network.
+    pub gate: Gate,
     /// The configuration of its bridge.
     pub config: String,
     key: String,
@@ -81,24 +79,18 @@ impl Site {
 
     async fn open(lab: &Lab, zocp: &str, plan: &Plan<'_>, (key, text): (&str, &str)) -> Self {
         let name = plan.name;
-        let router = lab.host(&format!("{name}-gate")).await;
-        let network = lab.new_network().await;
-        router.plug(&network).await;
-        let host = machine(lab, &format!("{name}-{}", plan.bridge), &router, &network).await;
-        let forward = "echo 1 > /proc/sys/net/ipv4/ip_forward";
-        router.command("sh").args(["-c", forward]).run().await;
-        let rules = rules(&host.address_on(&network));
-        router.command("nft").arg(rules).run().await;
+        let gate = Gate::open(lab, &format!("{name}-gate"), Nat::Cone).await;
+        let host = gate.machine(lab, &format!("{name}-{}", plan.bridge)).await;
+        gate.forward(5671, &host.address_on(&gate.network)).await;
         let config = lab.file(&format!("{name}.toml"), text);
         let options = ["--config", config.as_str()];
         let bridge = Bridge::start(zocp, &host, plan.bridge, &options).await;
-        let outside = router.address_on(&lab.network);
+        let outside = gate.router.address_on(&lab.network);
         Self {
             name: name.to_owned(),
             bridge,
             host,
-            router,
-            network,
+            gate,
             config,
             key: key.to_owned(),
             outside,
@@ -110,7 +102,7 @@ impl Site {
     /// # Panics
     /// When it cannot be made.
     pub async fn machine(&self, lab: &Lab, name: &str) -> Host {
-        machine(lab, name, &self.router, &self.network).await
+        self.gate.machine(lab, name).await
     }
 
     /// Nothing passes the router any more, and nobody is told.
@@ -118,8 +110,7 @@ impl Site {
     /// # Panics
     /// When the rule is refused.
     pub async fn cut(&self) {
-        let first = "insert rule inet gate forward counter drop";
-        self.router.command("nft").arg(first).run().await;
+        self.gate.cut().await;
     }
 
     /// Undoes [`Self::cut`].
@@ -127,8 +118,7 @@ impl Site {
     /// # Panics
     /// When the rules are refused.
     pub async fn restore(&self) {
-        let rules = format!("delete table inet gate\n{FILTER}");
-        self.router.command("nft").arg(rules).run().await;
+        self.gate.restore().await;
     }
 
     /// A command of `zocp` on the bus of the bridge.
@@ -137,37 +127,3 @@ impl Site {
         self.bridge.bus.command(zocp).args(args)
     }
 }
-
-async fn machine(lab: &Lab, name: &str, router: &Host, network: &Network) -> Host {
-    let host = lab.bare_host(name).await;
-    host.plug(network).await;
-    let gate = router.address_on(network);
-    let route = ["route", "add", "default", "via", &gate];
-    host.command("ip").args(route).run().await;
-    host
-}
-
-fn rules(bridge: &str) -> String {
-    format!(
-        "table ip nat {{
-            chain in {{
-                type nat hook prerouting priority -100;
-                iifname eth0 tcp dport 5671 dnat to {bridge}:5671
-            }}
-            chain out {{
-                type nat hook postrouting priority 100;
-                oifname eth0 masquerade
-            }}
-        }}
-        {FILTER}"
-    )
-}
-
-const FILTER: &str = "table inet gate {
-    chain forward {
-        type filter hook forward priority 0; policy drop;
-        ct state established,related accept
-        ct status dnat accept
-        iifname eth1 accept
-    }
-}";

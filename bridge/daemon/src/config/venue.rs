@@ -160,29 +160,60 @@ pub(super) fn apply(
         return Err(invalid("link", &reason));
     };
     for link in links {
-        let key = if link.to.starts_with("iroh:") {
-            let link = iroh(link)?;
-            let key = link.key;
-            by_iroh.push(link);
-            key
-        } else {
-            let key = checked_link(&link.to)?;
-            if !link.relay.is_empty() || link.relay_certificate.is_some() {
-                let reason = format!("\"{}\" needs no relay: those are for iroh:ID|KEY", link.to);
-                return Err(invalid("link.relay", &reason));
-            }
-            node.links.push(link.to);
-            key
-        };
-        if !security.trusted.contains(&key) {
-            security.trusted.push(key);
+        let certificate = link.relay_certificate.map(|file| {
+            let wrong = |error| format!("{}: {error}", file.display());
+            std::fs::read(&file).map_err(|error| invalid("link.relay_certificate", &wrong(error)))
+        });
+        let link = CheckedLink::new(link.to, link.relay, certificate.transpose()?)?;
+        match link.iroh {
+            Some(iroh) => by_iroh.push(iroh),
+            None => node.links.push(link.to),
+        }
+        if !security.trusted.contains(&link.key) {
+            security.trusted.push(link.key);
         }
     }
     Ok(by_iroh)
 }
 
-fn iroh(link: LinkConfig) -> Result<IrohLink, ConfigError> {
-    let to = link.to;
+/// A link that can be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CheckedLink {
+    /// As it is written, with the key.
+    pub(crate) to: String,
+    pub(crate) key: PublicKey,
+    /// With an engine.
+    pub(crate) iroh: Option<IrohLink>,
+}
+
+impl CheckedLink {
+    /// Checks what is said of a link.
+    ///
+    /// # Errors
+    /// It is none, or cannot be had in this build; the error says what to do.
+    pub(crate) fn new(
+        to: String,
+        relays: Vec<String>,
+        certificate: Option<Vec<u8>>,
+    ) -> Result<Self, ConfigError> {
+        if to.starts_with("iroh:") {
+            return iroh(to, relays, certificate);
+        }
+        let key = checked_link(&to)?;
+        if !relays.is_empty() || certificate.is_some() {
+            let reason = format!("\"{to}\" needs no relay: those are for iroh:ID|KEY");
+            return Err(invalid("link.relay", &reason));
+        }
+        let iroh = None;
+        Ok(Self { to, key, iroh })
+    }
+}
+
+fn iroh(
+    to: String,
+    relays: Vec<String>,
+    certificate: Option<Vec<u8>>,
+) -> Result<CheckedLink, ConfigError> {
     let parts = to.strip_prefix("iroh:").and_then(|it| it.split_once('|'));
     let Some((id, key)) = parts else {
         let reason = format!("\"{to}\" has no key: write iroh:ID|KEY");
@@ -191,25 +222,25 @@ fn iroh(link: LinkConfig) -> Result<IrohLink, ConfigError> {
     let key = key
         .parse()
         .map_err(|error| invalid("link", &format!("\"{to}\": {error}")))?;
-    let certificate = link.relay_certificate.map(|file| {
-        let wrong = |error| format!("{}: {error}", file.display());
-        std::fs::read(&file).map_err(|error| invalid("link.relay_certificate", &wrong(error)))
-    });
     let link = IrohLink {
-        id: id.to_owned(),
+        id: id.to_ascii_lowercase(),
         key,
-        relays: link.relay,
-        certificate: certificate.transpose()?,
+        relays,
+        certificate,
     };
     engine::check(&link).map_err(|error| invalid("link", &format!("\"{to}\": {error}")))?;
-    Ok(link)
+    Ok(CheckedLink {
+        to: link.to(),
+        key,
+        iroh: Some(link),
+    })
 }
 
-/// The key of a link, if its text is one.
+/// The key of a link that is dialed, if its text is one.
 ///
 /// # Errors
 /// It is none; the error says what it should be.
-pub(crate) fn checked_link(to: &str) -> Result<PublicKey, ConfigError> {
+fn checked_link(to: &str) -> Result<PublicKey, ConfigError> {
     let endpoint = checked_endpoint("link", to.to_owned())?;
     let key = endpoint
         .split_once('|')

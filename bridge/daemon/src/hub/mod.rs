@@ -37,7 +37,8 @@ use self::{
     bridge::BridgeHandler, exporter::ExporterHandler, handler::HubHandler, peer::PeerHandler,
 };
 use crate::{
-    links::Links,
+    engine::{Carrier, Engine},
+    links::{Links, relay_of, way_name},
     local::{self, Local, LocalOptions},
     monitor::Monitor,
     statistics::Statistics,
@@ -70,6 +71,10 @@ pub struct Hub {
     table: ObjectTable,
     served: Server,
     directory: Directory,
+    /// For peers that cannot be dialed.
+    engine: Engine,
+    /// Of the peers behind the engine, their endpoints on this machine.
+    carried: BTreeMap<PeerId, String>,
     /// Of each present peer the groups that it is in, sorted.
     groups: BTreeMap<PeerId, Vec<String>>,
     /// The members of a peer's object, without values.
@@ -99,6 +104,8 @@ pub struct HubParts {
     pub trust: Trust,
     /// The links to other venues.
     pub links: Links,
+    /// What carries some of them.
+    pub(crate) engine: Engine,
     /// The venue of the bridge.
     pub venue: Option<String>,
     /// Buses of their own.
@@ -127,8 +134,8 @@ impl HubParts {
         let tasks = TaskTracker::new();
         let trust = Trust::start(&tasks, node.clone(), None, CancellationToken::new());
         let mut config = zocp_node::Config::default();
-        let links = LoadedLinks::new(&StateDir::none(), &mut config, None);
-        let pair = (node.clone(), trust.clone());
+        let links = LoadedLinks::new(&StateDir::none(), &mut config, Vec::new(), None);
+        let pair = (node.clone(), trust.clone(), Engine::none());
         Self {
             node: node.clone(),
             directory: directory.clone(),
@@ -138,6 +145,7 @@ impl HubParts {
             wires: wires.clone(),
             links: Links::start(&tasks, pair, links, CancellationToken::new()),
             trust,
+            engine: Engine::none(),
             venue: None,
             views: Views::start(
                 &TaskTracker::new(),
@@ -264,6 +272,8 @@ impl Hub {
             table,
             served,
             directory,
+            engine: parts.engine,
+            carried: BTreeMap::new(),
             groups: BTreeMap::new(),
             peer,
             counters,
@@ -284,7 +294,11 @@ impl Hub {
             Event::Joined { peer, group } => self.joined(*peer, group),
             Event::Left { peer, group } => self.left(*peer, group),
             Event::Evasive { peer } => self.change(*peer, "State", Variant::new("evasive")),
-            Event::Shared { peer } => self.change(*peer, "Way", Variant::new(THEIRS)),
+            Event::Shared { peer } => {
+                if !self.carried.contains_key(peer) {
+                    self.change(*peer, "Way", Variant::new(THEIRS));
+                }
+            }
             Event::Unreachable { peer } => self.change(*peer, "State", Variant::new("unreachable")),
             Event::Returned { peer } => self.change(*peer, "State", Variant::new("ready")),
             Event::Networks(networks) => self.moved(networks),
@@ -347,6 +361,17 @@ impl Hub {
         self.change(peer, "Services", Variant::new(names));
     }
 
+    /// The ways of links by iroh are others now.
+    pub fn carried_otherwise(&self) {
+        for (peer, endpoint) in &self.carried {
+            if let Some(way) = self.engine.carrier(endpoint).and_then(|it| it.way) {
+                self.change(*peer, "Way", Variant::new(way_name(&way)));
+                let relay = relay_of(&way).to_owned();
+                self.change(*peer, "Relay", Variant::new(relay));
+            }
+        }
+    }
+
     /// These services are offered to peers, by these rules; `own` is the name of our venue.
     pub fn exports(&self, offered: OfferedNow, own: Option<&str>) {
         if let Some(services) = offered.services {
@@ -377,7 +402,11 @@ impl Hub {
         };
         let mut groups = info.groups.clone();
         groups.sort();
-        let peer = match described(self.peer.clone(), info, &groups) {
+        let carrier = self.engine.carrier(&info.endpoint);
+        if carrier.is_some() && info.via.is_none() {
+            self.carried.insert(info.id, info.endpoint.clone());
+        }
+        let peer = match described(self.peer.clone(), info, &groups, carrier) {
             Ok(peer) => peer,
             Err(error) => return tracing::error!(%error, "the interface of a peer does not fit"),
         };
@@ -394,6 +423,7 @@ impl Hub {
 
     fn exited(&mut self, peer: PeerId) {
         self.groups.remove(&peer);
+        self.carried.remove(&peer);
         self.statistics.forget(peer);
         if let Some(path) = self.path_of(peer) {
             self.table.with(|objects| objects.remove_tree(&path));
@@ -507,7 +537,16 @@ fn key_text(key: Option<PublicKey>) -> String {
     key.map_or_else(String::new, |key| key.to_string())
 }
 
-fn described(peer: Interface, info: &PeerInfo, groups: &[String]) -> Result<Interface, SlotError> {
+fn described(
+    peer: Interface,
+    info: &PeerInfo,
+    groups: &[String],
+    carrier: Option<Carrier>,
+) -> Result<Interface, SlotError> {
+    let of_iroh = carrier.as_ref().filter(|_| info.via.is_none());
+    let of_iroh = of_iroh.and_then(|carrier| carrier.way.clone());
+    let relay = of_iroh.as_ref().map_or("", relay_of).to_owned();
+    let endpoint = carrier.map_or_else(|| info.endpoint.clone(), |carrier| carrier.endpoint);
     // As they are shown: two names that look alike there are one.
     let headers = info.headers.iter().map(|(name, value)| {
         let shown = |text: &str| Text::new(text).into_string();
@@ -517,13 +556,14 @@ fn described(peer: Interface, info: &PeerInfo, groups: &[String]) -> Result<Inte
     peer.with("Name", info.name.clone())?
         .with("Uuid", info.id.to_string())?
         .with("BusName", String::new())?
-        .with("Endpoint", info.endpoint.clone())?
+        .with("Endpoint", endpoint)?
         .with("Headers", Variant::new(headers))?
         .with("Groups", Variant::new(groups.to_vec()))?
         .with("Services", Variant::new(BTreeMap::<String, String>::new()))?
         .with("State", "ready")?
         .with("Venue", info.venue.clone().unwrap_or_default())?
-        .with("Way", way(info))?
+        .with("Way", of_iroh.as_ref().map_or_else(|| way(info), way_name))?
+        .with("Relay", relay)?
         .with("Secure", info.is_secure())?
         .with("Key", key_text(info.key))
 }

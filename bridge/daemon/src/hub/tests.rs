@@ -490,7 +490,7 @@ proptest::proptest! {
         let mut objects = Objects::new(None);
         objects.add_manager("/a").unwrap();
         objects.set_announcing(true);
-        objects.insert("/a/b", [described(peer, &info, &info.groups).unwrap()]).unwrap();
+        objects.insert("/a/b", [described(peer, &info, &info.groups, None).unwrap()]).unwrap();
         let bridge = declared(BRIDGE_XML, BRIDGE_INTERFACE).unwrap();
         objects.insert("/a", [bridge]).unwrap();
         let path = zbus::ObjectPath::try_from("/a/b").unwrap().into();

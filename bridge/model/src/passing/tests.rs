@@ -206,3 +206,43 @@ fn what_is_asked_of_a_node_is_read() {
         json!({"REP": [7, null, {"error": "a.b", "message": "no"}]})
     );
 }
+
+#[test]
+fn a_message_is_about_one_value_a_set_of_one_what_there_is_or_something_else() {
+    let limits = Limits::default();
+    let (root, deep) = (
+        CapPath::root("level"),
+        ObjectPath::root().child("cam").capability("pan"),
+    );
+    let cause =
+        Cause::from_json(&json!({"touch": ["00000000000000000000000000000007", 1], "known": []}));
+    for path in [&root, &deep] {
+        for cause in [None, cause.as_ref()] {
+            let octets = emission(path, &json!({"x": 1}), cause);
+            assert_eq!(subject(&octets, &limits), Subject::Value(path.clone()));
+        }
+    }
+    let of = |message: Value| subject(message.to_string().as_bytes(), &limits);
+    assert_eq!(
+        of(json!({"SET": {"level": {"value": 1}}})),
+        Subject::Set(root)
+    );
+    for patch in [
+        json!({"MOD": {"level": {"value": 1, "min": 0}}}),
+        json!({"MOD": {"level": null}}),
+        json!({"MOD": {"level": {"value": 1}, "note": "x"}}),
+        json!({"MOD": {"a": {"value": 1}, "b": {"value": 1}}}),
+    ] {
+        assert_eq!(of(patch), Subject::Patch);
+    }
+    for other in [
+        json!({"REP": [7, 1]}),
+        json!({"ACK": {"level": {"value": 1}}}),
+        json!({"SET": {"a": {"value": 1}, "b": {"value": 1}}}),
+        json!({"SIG": ["level", 1], "GET": null}),
+        json!({"SUB": null}),
+        json!({}),
+    ] {
+        assert_eq!(of(other), Subject::Other);
+    }
+}

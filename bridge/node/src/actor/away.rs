@@ -19,7 +19,7 @@ use zocp_zre::{ExitReason, PeerId};
 use super::Actor;
 use super::mesh::node_id;
 use crate::event::Event;
-use crate::passing::{Introduction, Offer, Passed};
+use crate::passing::{Passed, Step};
 use crate::peer::PeerInfo;
 use crate::traffic_kinds::Rejection;
 use crate::venue;
@@ -115,57 +115,31 @@ impl Actor {
             Ok(passed) => passed,
             Err(error) => return self.reject_passed(link, &error),
         };
-        match passed {
-            Passed::Enter(introduction, tree) => {
-                self.entered_away(now, link, node, introduction, &tree);
-            }
-            Passed::Leave => {
-                if self.passing.via(node) == Some(link) {
-                    self.exit_away(now, node, ExitReason::Goodbye);
-                }
-                self.passing.withdraw(node, link);
-                self.ask_for(node);
-            }
-            Passed::Message(octets) if self.passing.is_told(link, node) => {
-                self.asked(now, link, node, &octets);
-            }
-            Passed::Message(octets) => {
-                if self.passing.via(node) == Some(link) {
+        let is_met = self.is_met(node);
+        let steps = self.passing.hear(link, (node, passed), is_met);
+        self.take_steps(now, link, steps);
+    }
+
+    /// Whether a node is met itself, or is this one.
+    fn is_met(&self, node: PeerId) -> bool {
+        node == self.id || self.zre.peer(node).is_some()
+    }
+
+    fn take_steps(&mut self, now: Instant, link: PeerId, steps: Vec<Step>) {
+        for step in steps {
+            match step {
+                Step::Enter(node, tree) => self.enter_away(now, node, &tree),
+                Step::Exit(node, reason) => self.exit_away(now, node, reason),
+                Step::Said(node, octets) => {
                     self.is_zocp(now, node, &[octets]);
                 }
-            }
-            Passed::Ask => {
-                if self.passing.is_told(link, node) {
-                    self.passing.tell(link, node);
-                }
+                Step::Asked(node, octets) => self.asked(now, link, node, &octets),
+                Step::Refused(why) => self.reject_passed(link, &why),
             }
         }
     }
 
-    fn entered_away(
-        &mut self,
-        now: Instant,
-        link: PeerId,
-        node: PeerId,
-        introduction: Introduction,
-        tree: &Bytes,
-    ) {
-        let offer = Offer {
-            via: link,
-            name: introduction.name,
-        };
-        if !self.passing.offered(node, offer) {
-            return self.reject_passed(link, &"more nodes than one peer may tell of");
-        }
-        // PASS-2
-        let is_met = node == self.id || self.zre.peer(node).is_some();
-        match self.passing.via(node) {
-            _ if is_met => return,
-            Some(via) if via != link => return,
-            Some(_) => self.exit_away(now, node, ExitReason::Replaced),
-            None => {}
-        }
-        self.passing.set_present(node, Some(link));
+    fn enter_away(&mut self, now: Instant, node: PeerId, tree: &Bytes) {
         let Some(info) = self.node_away(node) else {
             return;
         };
@@ -183,38 +157,22 @@ impl Actor {
         info!(peer = %node.short(), ?reason, "exited, by way of another venue's bridge");
         self.model.peer_left(now, node_id(node));
         self.settle_model(now);
-        self.passing.set_present(node, None);
         self.events.push(Event::Exited { peer: node, reason });
     }
 
     /// A node is met itself.
     pub(super) fn meet_itself(&mut self, now: Instant, node: PeerId) {
-        if self.passing.via(node).is_some() {
-            self.exit_away(now, node, ExitReason::Replaced);
-        }
+        let steps = self.passing.met(node);
+        self.take_steps(now, node, steps);
     }
 
     /// A linked peer has left, and with it the nodes that it told of.
     pub(super) fn unlinked(&mut self, now: Instant, link: PeerId) {
-        for node in self.passing.unlink(link) {
-            if self.passing.via(node) == Some(link) {
-                self.exit_away(now, node, ExitReason::LinkClosed);
-            }
-            self.passing.withdraw(node, link);
-            self.ask_for(node);
-        }
-    }
-
-    /// Asks another one who tells of a node to do so anew, if the node is not present.
-    pub(super) fn ask_for(&mut self, node: PeerId) {
-        if self.zre.peer(node).is_some() {
-            return;
-        }
-        if let Some(via) = self.passing.next_offer(node)
-            && let Some(outbox) = self.passing.outbox(via)
-        {
-            outbox.ask(node);
-        }
+        let (own, zre) = (self.id, &self.zre);
+        let steps = self
+            .passing
+            .cut(link, |node| node == own || zre.peer(node).is_some());
+        self.take_steps(now, link, steps);
     }
 
     /// Sends a message of the model to a node of another venue: what asks for its tree and its emissions is not needed.

@@ -43,6 +43,9 @@ impl Actor {
         if let Some(via) = self.passing.via(peer) {
             return self.ask_away(via, peer, octets);
         }
+        if self.passing.linked(peer).is_some() {
+            return self.queue_own(peer, octets);
+        }
         match self
             .zre
             .whisper(now, peer, Content::from_iter([Bytes::from(octets)]))
@@ -366,13 +369,14 @@ impl Actor {
             .map_err(subscribe_error)
     }
 
-    /// Fails for a peer that cannot be sent to, and for one whose send credit is spent: what a caller waits for is not
-    /// queued behind megabytes.
+    /// Fails for a peer that cannot be sent to, and for one whose send credit is spent, or of another venue for which much
+    /// waits: what a caller waits for is not queued behind megabytes.
     fn refuse_when_full(&self, peer: PeerId) -> Result<(), NodeError> {
         let peer = self.passing.via(peer).unwrap_or(peer);
+        let is_behind = self.passing.linked(peer).map(|link| link.outbox.is_busy());
         if self.zre.peer(peer).is_some_and(|it| it.is_unreachable()) {
             Err(NodeError::Unreachable(peer))
-        } else if self.credits.is_full(peer) {
+        } else if is_behind.unwrap_or_else(|| self.credits.is_full(peer)) {
             Err(NodeError::Busy)
         } else {
             Ok(())

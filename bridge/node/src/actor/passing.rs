@@ -1,7 +1,7 @@
 //! What peers of other venues are told of nodes of this one.
 //!
 //! Model: what the model reports of the nodes that the rules name goes to the linked peers, as their lines carry it
-//! ([`Outbox`](crate::passing::Outbox)).
+//! ([`Outbox`](crate::passing::Outbox)). So does what this node says itself to them.
 //! Not here: what those peers tell and ask (`actor/away.rs`).
 //! Limits: [`UNSENT_MAX`] octets are given to a connection before the next message about a node waits.
 //! Spec: docs/reference/protocol.md §10.4, §10.5.
@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tracing::{debug, warn};
 use zocp_model::passing as zocp;
-use zocp_zre::{PeerId, SendError};
+use zocp_zre::{Content, PeerId, SendError};
 
 use super::Actor;
 use super::mesh::{node_id, peer_id};
@@ -59,10 +59,7 @@ impl Actor {
 
     /// A peer has left: those who were told of it are told that.
     pub(super) fn left(&mut self, peer: PeerId) {
-        for link in self.passing.links() {
-            self.passing.tell_gone(link, peer);
-        }
-        self.ask_for(peer);
+        self.passing.lost(peer);
     }
 
     /// Passes on what the model reports of a node of this venue.
@@ -105,6 +102,31 @@ impl Actor {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Has what this node says itself wait for a linked peer with what it passes on.
+    pub(super) fn queue_own(&mut self, link: PeerId, octets: Vec<u8>) {
+        let subject = zocp::subject(&octets, self.model.limits());
+        let own = self.id;
+        let Some(outbox) = self.passing.outbox(link) else {
+            return;
+        };
+        match subject {
+            zocp::Subject::Value(path) => {
+                let capability = self.model.local().capability(&path);
+                match capability.is_some_and(|it| it.info.access.emit) {
+                    true => outbox.own_event(own, path, octets),
+                    false => outbox.own_state(own, path, octets),
+                }
+            }
+            zocp::Subject::Set(path) => {
+                if outbox.set(link, path.clone(), octets) {
+                    self.model.unset(node_id(link), &path);
+                }
+            }
+            zocp::Subject::Patch => outbox.own_patch(own, octets),
+            zocp::Subject::Other => outbox.message(own, octets),
         }
     }
 
@@ -166,6 +188,14 @@ impl Actor {
         let node = item.node();
         let message = |octets: Vec<u8>| Passed::Message(Bytes::from(octets));
         let passed = match item {
+            Item::Message(_, octets) | Item::Emission(_, _, octets)
+                if node == self.id || node == link =>
+            {
+                // Not about a node that is passed on: as between any two nodes.
+                let content = Content::from_iter([Bytes::from(octets)]);
+                return self.send_passed_content(now, link, content);
+            }
+            Item::Emission(..) => return false,
             Item::Enter(node) => match self.introduction(node) {
                 Some(passed) => passed,
                 None => return false,
@@ -179,7 +209,11 @@ impl Actor {
             }
             Item::Newest(..) => return false,
         };
-        match self.zre.whisper(now, link, write(node, passed)) {
+        self.send_passed_content(now, link, write(node, passed))
+    }
+
+    fn send_passed_content(&mut self, now: Instant, link: PeerId, content: Content) -> bool {
+        match self.zre.whisper(now, link, content) {
             Ok(()) => {}
             Err(SendError::Busy) => self.give_up(now, link),
             // The peer left within this turn, and the model is told next.

@@ -3,7 +3,7 @@
 //! Model: between two nodes of different venues that are linked, each tells the other of nodes that it follows itself and
 //! that its rules name ([`PassRule`]), and carries out what is asked of them. [`Passing`] has, for each linked peer, what
 //! that has been told and what waits for it ([`outbox`]), and each node that is known through such a peer ([`Away`]).
-//! `message` reads and writes what passes between the two.
+//! `message` reads and writes what passes between the two, `hear` decides what comes of it.
 //! Invariants: PASS-1. Only nodes that are met themselves, and are of the own venue, are passed on: nothing is passed on
 //! twice, over any topology. PASS-2. A node is present once: a peer that is met itself takes the place of what others tell
 //! of it; of several that tell of it, the first does. PASS-3. Nothing passes to a peer that has proved no key, or is of the
@@ -12,9 +12,12 @@
 //! Not here: sockets and the model (`actor/passing.rs`).
 //! Spec: docs/reference/protocol.md §10.1, §10.3.
 
+mod hear;
 mod message;
 mod outbox;
 mod rule;
+#[cfg(test)]
+mod simulation;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -23,6 +26,7 @@ use zocp_zre::{DialId, PeerId};
 
 use crate::peer::PeerInfo;
 
+pub(crate) use self::hear::Step;
 pub(crate) use self::message::{HEADER_NODES, Introduction, Passed, read, write};
 pub(crate) use self::outbox::{Item, Outbox};
 pub use self::rule::PassRule;
@@ -173,7 +177,7 @@ impl Passing {
     }
 
     /// A linked peer tells of a node; `false` if it tells of too many.
-    pub(crate) fn offered(&mut self, node: PeerId, offer: Offer) -> bool {
+    fn offered(&mut self, node: PeerId, offer: Offer) -> bool {
         let via = offer.via;
         let count = self.away.values();
         let count = count.filter(|away| away.offers.iter().any(|it| it.via == via));
@@ -198,14 +202,14 @@ impl Passing {
     }
 
     /// The node is present through a linked peer, or not through one any more.
-    pub(crate) fn set_present(&mut self, node: PeerId, via: Option<PeerId>) {
+    fn set_present(&mut self, node: PeerId, via: Option<PeerId>) {
         if let Some(away) = self.away.get_mut(&node) {
             away.present = via;
         }
     }
 
     /// A linked peer tells no more of a node.
-    pub(crate) fn withdraw(&mut self, node: PeerId, via: PeerId) {
+    fn withdraw(&mut self, node: PeerId, via: PeerId) {
         let Some(away) = self.away.get_mut(&node) else {
             return;
         };
@@ -219,13 +223,13 @@ impl Passing {
     }
 
     /// Who else tells of a node that is not present through anybody.
-    pub(crate) fn next_offer(&self, node: PeerId) -> Option<PeerId> {
+    fn next_offer(&self, node: PeerId) -> Option<PeerId> {
         let away = self.away.get(&node).filter(|it| it.present.is_none())?;
         away.offers.first().map(|offer| offer.via)
     }
 
     /// A linked peer is gone; returns the nodes that it told of.
-    pub(crate) fn unlink(&mut self, peer: PeerId) -> Vec<PeerId> {
+    fn unlink(&mut self, peer: PeerId) -> Vec<PeerId> {
         if self.links.remove(&peer).is_none() {
             return Vec::new();
         }

@@ -1,11 +1,12 @@
 //! What waits for a linked peer whose line does not carry it yet.
 //!
-//! Model: a queue of [`Item`]s in order. A state and a SET are there once for each capability, with the newest value; what
-//! a node emits is there as often as it emits. An item becomes a message when it is taken out, so what waits takes little
-//! and is as new as can be.
+//! Model: a queue of [`Item`]s in order, of the nodes that are passed on and of this node itself. A state and a SET are
+//! there once for each capability, with the newest value; what a node emits is there as often as it emits. An item becomes
+//! a message when it is taken out, so what waits takes little and is as new as can be.
 //! Invariants: PASSBOX-1. Events of a capability, and the state after them, go out in order. PASSBOX-2. After everything has
-//! gone out, the peer has the newest value of every capability.
-//! Limits: [`EVENTS_MAX`] events; then all that wait become states, so that the line is not ever further behind, and are
+//! gone out, the peer has the newest value of every capability. PASSBOX-3. A value never goes out before a patch of its node
+//! that came before it.
+//! Limits: [`EVENTS_MAX`] events, of [`EVENT_OCTETS_MAX`] octets together; then all that wait become states, so that the line is not ever further behind, and are
 //! counted. [`PATCHES_MAX`] patches; then the nodes that they are of enter anew. [`MESSAGES_MAX`] others; then the peer does
 //! not keep up ([`Outbox::is_full`]).
 //! Spec: docs/reference/protocol.md §10.5.
@@ -22,7 +23,11 @@ pub(crate) struct Outbox {
     /// The newest of each capability, with the number of its item.
     newest: HashMap<(PeerId, CapPath), (u64, Newest)>,
     last: u64,
+    /// The last number before the last patch of a node that waits.
+    patched: HashMap<PeerId, u64>,
     events: usize,
+    /// Octets of their values, about.
+    event_octets: usize,
     patches: usize,
     /// All others but the newest of capabilities.
     messages: usize,
@@ -45,6 +50,8 @@ pub(crate) enum Item {
     Event(PeerId, CapPath, Value, Option<Cause>),
     /// A message to a node of the peer's venue, or a reply of one of ours.
     Message(PeerId, Vec<u8>),
+    /// What this node emitted, as a message.
+    Emission(PeerId, CapPath, Vec<u8>),
     /// Ask to be told of a node.
     Ask(PeerId),
     /// The place of the newest of a capability.
@@ -55,7 +62,8 @@ pub(crate) enum Item {
 #[derive(Debug, PartialEq)]
 enum Newest {
     State(Value),
-    Set(Vec<u8>),
+    /// A message: a SET, or a value of this node.
+    Message(Vec<u8>),
 }
 
 impl Outbox {
@@ -66,6 +74,11 @@ impl Outbox {
     /// Whether the peer does not take what cannot be left out.
     pub(crate) fn is_full(&self) -> bool {
         self.messages > MESSAGES_MAX
+    }
+
+    /// Whether a request would wait for many others.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.messages > MESSAGES_MAX / 2
     }
 
     /// Events that were not sent one by one since this was asked.
@@ -90,6 +103,7 @@ impl Outbox {
 
     pub(crate) fn patch(&mut self, node: PeerId, octets: Vec<u8>) {
         self.items.push_back(Item::Patch(node, octets));
+        self.patched.insert(node, self.last);
         self.patches += 1;
         if self.patches > PATCHES_MAX {
             self.enter_anew();
@@ -100,22 +114,41 @@ impl Outbox {
         self.put_newest(node, path, Newest::State(value));
     }
 
+    /// A value of this node, as a message.
+    pub(crate) fn own_state(&mut self, own: PeerId, path: CapPath, octets: Vec<u8>) {
+        self.put_newest(own, path, Newest::Message(octets));
+    }
+
+    /// What this node emitted, as a message.
+    pub(crate) fn own_event(&mut self, own: PeerId, path: CapPath, octets: Vec<u8>) {
+        self.put_event(Item::Emission(own, path, octets));
+    }
+
+    /// A patch of this node's tree.
+    pub(crate) fn own_patch(&mut self, own: PeerId, octets: Vec<u8>) {
+        self.push(Item::Message(own, octets));
+        self.patched.insert(own, self.last);
+    }
+
     /// A SET of a node's capability; returns whether it takes the place of one that was not sent.
     pub(crate) fn set(&mut self, node: PeerId, path: CapPath, octets: Vec<u8>) -> bool {
-        self.put_newest(node, path, Newest::Set(octets))
+        self.put_newest(node, path, Newest::Message(octets))
     }
 
     fn put_newest(&mut self, node: PeerId, path: CapPath, newest: Newest) -> bool {
         let key = (node, path);
-        if let Some((_, waiting)) = self.newest.get_mut(&key) {
+        // PASSBOX-3: behind the patch it takes a place of its own.
+        let patched = self.patched.get(&node).copied().unwrap_or_default();
+        if let Some((number, waiting)) = self.newest.get_mut(&key)
+            && *number > patched
+        {
             *waiting = newest;
             return true;
         }
         self.last += 1;
         let item = Item::Newest(node, key.1.clone(), self.last);
         self.items.push_back(item);
-        self.newest.insert(key, (self.last, newest));
-        false
+        self.newest.insert(key, (self.last, newest)).is_some()
     }
 
     pub(crate) fn event(
@@ -125,12 +158,18 @@ impl Outbox {
         value: Value,
         cause: Option<Cause>,
     ) {
+        self.put_event(Item::Event(node, path, value, cause));
+    }
+
+    fn put_event(&mut self, item: Item) {
         // The event brings the value, too.
-        let key = (node, path);
-        self.newest.remove(&key);
-        self.items.push_back(Item::Event(node, key.1, value, cause));
+        if let Item::Event(node, path, ..) | Item::Emission(node, path, _) = &item {
+            self.newest.remove(&(*node, path.clone()));
+        }
+        self.event_octets += item.event_octets();
+        self.items.push_back(item);
         self.events += 1;
-        if self.events > EVENTS_MAX {
+        if self.events > EVENTS_MAX || self.event_octets > EVENT_OCTETS_MAX {
             self.merge_events();
         }
     }
@@ -147,7 +186,11 @@ impl Outbox {
     /// The next item, to be sent.
     pub(crate) fn pop(&mut self) -> Option<Item> {
         loop {
-            match self.items.pop_front()? {
+            let Some(item) = self.items.pop_front() else {
+                self.patched.clear();
+                return None;
+            };
+            match item {
                 Item::Newest(node, path, number) => {
                     let key = (node, path);
                     if self.newest.get(&key).is_none_or(|(it, _)| *it != number) {
@@ -156,12 +199,15 @@ impl Outbox {
                     let (_, newest) = self.newest.remove(&key)?;
                     return Some(match newest {
                         Newest::State(value) => Item::State(node, key.1, value),
-                        Newest::Set(octets) => Item::Message(node, octets),
+                        Newest::Message(octets) => Item::Message(node, octets),
                     });
                 }
                 item => {
                     match &item {
-                        Item::Event(..) => self.events -= 1,
+                        Item::Event(..) | Item::Emission(..) => {
+                            self.events -= 1;
+                            self.event_octets -= item.event_octets();
+                        }
                         Item::Patch(..) => self.patches -= 1,
                         _ => self.messages -= 1,
                     }
@@ -180,9 +226,10 @@ impl Outbox {
 
     fn count(&mut self) {
         (self.events, self.patches, self.messages) = (0, 0, 0);
+        self.event_octets = self.items.iter().map(Item::event_octets).sum();
         for item in &self.items {
             match item {
-                Item::Event(..) => self.events += 1,
+                Item::Event(..) | Item::Emission(..) => self.events += 1,
                 Item::Patch(..) => self.patches += 1,
                 Item::Newest(..) => {}
                 _ => self.messages += 1,
@@ -195,19 +242,25 @@ impl Outbox {
         let mut last = HashMap::new();
         let (events, others): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.items)
             .into_iter()
-            .partition(|item| matches!(item, Item::Event(..)));
+            .partition(|item| matches!(item, Item::Event(..) | Item::Emission(..)));
         self.items = others;
         self.merged += events.len() as u64;
-        self.events = 0;
+        (self.events, self.event_octets) = (0, 0);
         for item in events {
-            if let Item::Event(node, path, value, _) = item {
-                last.insert((node, path), value);
+            match item {
+                Item::Event(node, path, value, _) => {
+                    last.insert((node, path), Newest::State(value));
+                }
+                Item::Emission(node, path, octets) => {
+                    last.insert((node, path), Newest::Message(octets));
+                }
+                _ => {}
             }
         }
-        for ((node, path), value) in last {
+        for ((node, path), newest) in last {
             // A state that waits came after the events.
             if !self.newest.contains_key(&(node, path.clone())) {
-                self.state(node, path, value);
+                self.put_newest(node, path, newest);
             }
         }
     }
@@ -225,6 +278,15 @@ impl Outbox {
 }
 
 impl Item {
+    /// Octets of the value of an event, about.
+    fn event_octets(&self) -> usize {
+        match self {
+            Self::Event(_, _, value, _) => octets_of(value),
+            Self::Emission(_, _, octets) => octets.len(),
+            _ => 0,
+        }
+    }
+
     /// The node that it is about.
     pub(crate) const fn node(&self) -> PeerId {
         match self {
@@ -234,12 +296,30 @@ impl Item {
             | Self::State(node, ..)
             | Self::Event(node, ..)
             | Self::Message(node, _)
+            | Self::Emission(node, ..)
             | Self::Ask(node)
             | Self::Newest(node, ..) => *node,
         }
     }
 }
 
+/// Octets of a value, about, without making its text.
+fn octets_of(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(values) => values.iter().map(|it| octets_of(it) + 1).sum::<usize>() + 2,
+        Value::Object(entries) => {
+            let entries = entries
+                .iter()
+                .map(|(key, it)| key.len() + octets_of(it) + 4);
+            entries.sum::<usize>() + 2
+        }
+        _ => 8,
+    }
+}
+
+/// Octets of the values of these events: a second of such a line.
+pub(crate) const EVENT_OCTETS_MAX: usize = 128 << 10;
 /// Events that wait for one linked peer: half a second of a line of 1 Mbit/s.
 pub(crate) const EVENTS_MAX: usize = 1024;
 /// Replies, and nodes that come and go, that wait for one linked peer.
@@ -310,6 +390,26 @@ mod tests {
     }
 
     #[test]
+    fn more_octets_of_events_than_the_bound_become_states() {
+        let mut outbox = Outbox::default();
+        let texts = json!({"list": ["x".repeat(EVENT_OCTETS_MAX / 8), null]});
+        for _ in 0..7 {
+            outbox.event(NODE, path("a"), texts.clone(), None);
+            outbox.pop();
+            outbox.event(NODE, path("a"), texts.clone(), None);
+        }
+        assert_eq!(outbox.take_merged(), 0);
+        outbox.own_event(NODE, path("b"), vec![0; EVENT_OCTETS_MAX / 8]);
+        assert_eq!(outbox.take_merged(), 8);
+        assert_eq!(all(&mut outbox).len(), 2);
+        outbox.own_event(NODE, path("b"), vec![0; EVENT_OCTETS_MAX]);
+        assert_eq!(outbox.take_merged(), 0);
+        outbox.leave(NODE);
+        outbox.own_event(NODE, path("b"), vec![0; EVENT_OCTETS_MAX]);
+        assert_eq!(outbox.take_merged(), 0);
+    }
+
+    #[test]
     fn more_patches_than_the_bound_make_the_node_enter_anew() {
         let mut outbox = Outbox::default();
         let other = PeerId::new([2; 16]);
@@ -335,6 +435,45 @@ mod tests {
         assert!(!outbox.is_full());
         outbox.leave(NODE);
         assert_eq!(all(&mut outbox), [Item::Leave(NODE)]);
+    }
+
+    #[test]
+    fn a_value_after_a_patch_goes_out_behind_it() {
+        let mut outbox = Outbox::default();
+        outbox.state(NODE, path("a"), json!(1));
+        outbox.patch(NODE, vec![0]);
+        outbox.state(NODE, path("a"), json!(2));
+        outbox.state(NODE, path("a"), json!(3));
+        let patch = Item::Patch(NODE, vec![0]);
+        let state = Item::State(NODE, path("a"), json!(3));
+        assert_eq!(all(&mut outbox), [patch, state], "PASSBOX-3");
+    }
+
+    #[test]
+    fn what_this_node_emits_itself_waits_as_what_others_emit() {
+        let mut outbox = Outbox::default();
+        for value in 0..3 {
+            outbox.own_state(NODE, path("a"), vec![value]);
+            outbox.own_event(NODE, path("b"), vec![value]);
+        }
+        outbox.own_patch(NODE, vec![9]);
+        outbox.own_state(NODE, path("a"), vec![3]);
+        let emission = |value: u8| Item::Emission(NODE, path("b"), vec![value]);
+        let message = |value: u8| Item::Message(NODE, vec![value]);
+        let expected = [
+            emission(0),
+            emission(1),
+            emission(2),
+            message(9),
+            message(3),
+        ];
+        assert_eq!(all(&mut outbox), expected);
+        for value in 0..=EVENTS_MAX {
+            outbox.own_event(NODE, path("b"), vec![value as u8]);
+        }
+        assert_eq!(outbox.take_merged(), EVENTS_MAX as u64 + 1);
+        assert_eq!(all(&mut outbox), [message((EVENTS_MAX % 256) as u8)]);
+        assert!(!outbox.is_full() && outbox.is_empty());
     }
 
     #[test]

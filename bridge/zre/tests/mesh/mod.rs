@@ -3,20 +3,21 @@
 //!
 //! Model: a connection is two queues, one each way, that keep their order; a cut
 //! between two hosts holds them, loses beacons and lets no connection come about.
-//! Nodes are ours or models of the old ones (`old`), behind one trait.
+//! Nodes are ours or models of the old ones (`old`), behind one trait. Hosts may be in several networks: then beacons stay
+//! in each, and from one to another only hosts that are [`World::dialable`] are reached, over [`World::line`].
 
 pub(crate) mod old;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use zocp_zre::{
-    Config, Content, DialEnd, DialId, Endpoint, Event, Header, LinkError, LinkId, Output, PeerId,
-    Zre,
+    Config, Content, DialEnd, DialId, Endpoint, Event, Header, LinkError, LinkId, NodeKey, Output,
+    PeerId, Zre,
 };
 
 /// What the network asks of a node.
@@ -122,6 +123,8 @@ struct Connection {
     back: VecDeque<Item>,
     link_open: bool,
     dial_open: bool,
+    /// The key that the listening side has to prove.
+    key: Option<NodeKey>,
 }
 
 enum Action {
@@ -148,6 +151,16 @@ pub(crate) struct World {
     cuts: HashSet<(usize, usize)>,
     /// Hosts behind a router that lets no connection in: the attempt is not answered, or refused.
     pub(crate) walled: HashMap<usize, DialEnd>,
+    /// The network of a host; 0 where nothing is said.
+    pub(crate) network: HashMap<usize, usize>,
+    /// Hosts that are reached from other networks.
+    pub(crate) dialable: BTreeSet<usize>,
+    /// The time that a message takes from one network to another, besides.
+    pub(crate) line: Duration,
+    /// The keys of hosts that have one.
+    pub(crate) keys: HashMap<usize, NodeKey>,
+    /// Messages and beacons from one host to another, and the octets of their frames.
+    pub(crate) counted: BTreeMap<(usize, usize), (u64, u64)>,
     /// What waits for hosts that sleep.
     asleep: HashMap<usize, Vec<Action>>,
     connections: Vec<Connection>,
@@ -172,6 +185,11 @@ impl World {
             rng: SmallRng::seed_from_u64(seed),
             cuts: HashSet::new(),
             walled: HashMap::new(),
+            network: HashMap::new(),
+            dialable: BTreeSet::new(),
+            line: Duration::ZERO,
+            keys: HashMap::new(),
+            counted: BTreeMap::new(),
             asleep: HashMap::new(),
             connections: Vec::new(),
             queue: BinaryHeap::new(),
@@ -327,15 +345,46 @@ impl World {
     fn soon(&mut self, action: Action) {
         let max = self.delay_max.as_nanos() as u64;
         let delay = Duration::from_nanos(self.rng.random_range(max / 10..=max));
-        self.at(self.now + delay, action);
+        let far = self.pair(&action).filter(|&(a, b)| !self.is_near(a, b));
+        let line = far.map_or(Duration::ZERO, |_| self.line);
+        self.at(self.now + delay + line, action);
+    }
+
+    /// The hosts between which something happens.
+    fn pair(&self, action: &Action) -> Option<(usize, usize)> {
+        let connection = match action {
+            Action::Connect(it) | Action::Ready(it) | Action::Refused(it, _) => *it,
+            Action::Forth(it) | Action::Back(it) | Action::Turned(it, _) => *it,
+            Action::Beacon { .. } | Action::Wake(_) => return None,
+        };
+        let Connection { from, to, .. } = self.connections[connection];
+        Some((from, to))
+    }
+
+    fn is_near(&self, a: usize, b: usize) -> bool {
+        self.network.get(&a) == self.network.get(&b)
+    }
+
+    fn count(&mut self, from: usize, to: usize, item: &Item) {
+        if let Item::Message(header, content) = item {
+            // Of a frame, its flags and its length are two octets, or nine.
+            let frame = |len: usize| (len + if len < 256 { 2 } else { 9 }) as u64;
+            let frames: u64 = content.iter().map(|it| frame(it.len())).sum();
+            let count = self.counted.entry((from, to)).or_default();
+            *count = (count.0 + 1, count.1 + frame(header.len()) + frames);
+        }
     }
 
     fn post_forth(&mut self, connection: usize, item: Item) {
+        let Connection { from, to, .. } = self.connections[connection];
+        self.count(from, to, &item);
         self.connections[connection].forth.push_back(item);
         self.soon(Action::Forth(connection));
     }
 
     fn post_back(&mut self, connection: usize, item: Item) {
+        let Connection { from, to, .. } = self.connections[connection];
+        self.count(to, from, &item);
         self.connections[connection].back.push_back(item);
         self.soon(Action::Back(connection));
     }
@@ -420,7 +469,9 @@ impl World {
             self.at(at, Action::Refused(connection, DialEnd::TimedOut));
             return;
         }
-        if let Some(end) = self.walled.get(&to) {
+        let is_far = !self.is_near(from, to) && !self.dialable.contains(&to);
+        let wall = self.walled.get(&to);
+        if let Some(end) = wall.or(is_far.then_some(&DialEnd::TimedOut)) {
             let after = match end {
                 DialEnd::Refused => Duration::from_millis(1),
                 _ => Duration::from_secs(4),
@@ -433,8 +484,17 @@ impl World {
         let link = LinkId(connection as u64);
         let taken = self.hosts[to].alive && self.connections[connection].dial_open && {
             self.connections[connection].link_open = true;
-            let open = |node: &mut dyn Node, now| node.link_opened(now, link, remote, &identity);
-            self.with(to, open).is_ok()
+            let wanted = self.connections[connection].key;
+            let own = self.keys.get(&from).copied().filter(|_| wanted.is_some());
+            let is_it = wanted.is_none() || wanted == self.keys.get(&to).copied();
+            let open = |node: &mut dyn Node, now| match own {
+                Some(key) => {
+                    let zre = node.ours();
+                    zre.secure_link_opened(now, link, remote, &identity, key)
+                }
+                None => node.link_opened(now, link, remote, &identity),
+            };
+            is_it && self.with(to, open).is_ok()
         };
         if taken {
             self.soon(Action::Ready(connection));
@@ -518,7 +578,11 @@ impl World {
     fn carry_out(&mut self, host: usize, output: Output) {
         match output {
             Output::Beacon(octets) => self.broadcast(host, &octets),
-            Output::Dial { dial, endpoint, .. } => self.dial(host, dial, &endpoint),
+            Output::Dial {
+                dial,
+                endpoint,
+                key,
+            } => self.dial(host, dial, &endpoint, key),
             Output::DialOver { dial, link } => {
                 let connection = link.0 as usize;
                 self.hosts[host].dials.insert(dial, Way::Back(connection));
@@ -551,14 +615,18 @@ impl World {
         let from = SocketAddr::new(self.hosts[host].addr.ip(), 5670);
         for to in 0..self.hosts.len() {
             let lost = self.is_cut(host, to) || self.rng.random_bool(self.beacon_loss);
-            if !lost {
+            if !lost && self.is_near(host, to) {
+                if host != to {
+                    let count = self.counted.entry((host, to)).or_default();
+                    *count = (count.0 + 1, count.1 + octets.len() as u64);
+                }
                 let octets = octets.to_vec();
                 self.soon(Action::Beacon { to, from, octets });
             }
         }
     }
 
-    fn dial(&mut self, host: usize, dial: DialId, endpoint: &Endpoint) {
+    fn dial(&mut self, host: usize, dial: DialId, endpoint: &Endpoint, key: Option<NodeKey>) {
         let to = self
             .hosts
             .iter()
@@ -572,6 +640,7 @@ impl World {
             back: VecDeque::new(),
             link_open: false,
             dial_open: true,
+            key,
         });
         self.hosts[host].dials.insert(dial, Way::Forth(connection));
         match to {
