@@ -15,6 +15,7 @@
 //! Spec: 23/ZMTP; 36/ZRE "Interconnection model"; docs/reference/protocol.md §2.1.
 
 mod dial;
+mod handshake_time;
 mod link;
 mod stream;
 
@@ -32,6 +33,7 @@ use zocp_zmtp::{Connection, Message, PublicKey};
 use zocp_zre::{DialEnd, DialId, LinkId};
 
 pub(crate) use self::dial::{open, run_dial};
+pub(crate) use self::handshake_time::{HandshakeTime, LONGEST as HANDSHAKE_LONGEST};
 pub(crate) use self::link::run_link;
 pub(crate) use self::stream::{
     prepare, read_into, shake_hands, try_read_all, with_scratch, write_out,

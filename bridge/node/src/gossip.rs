@@ -24,7 +24,7 @@ use zocp_zre::gossip::{ENTRIES_MAX, Gossip, GossipEnd, GossipOutput, PING_INTERV
 use zocp_zre::{Endpoint, PeerId};
 
 use crate::command::run_on;
-use crate::connection::{open, prepare, read_into, shake_hands, write_out};
+use crate::connection::{HandshakeTime, open, prepare, read_into, shake_hands, write_out};
 use crate::shared::Commands;
 
 /// What the task of the gossip needs.
@@ -221,7 +221,11 @@ async fn admit(mut stream: TcpStream, remote: SocketAddr, number: u64, context: 
     let mut codec = Connection::router(limits());
     let greeted = async {
         prepare(&stream, context.silence_max)?;
-        let shaking = timeout(HANDSHAKE_MAX, shake_hands(&mut stream, &mut codec));
+        let mut time = HandshakeTime::dialing(HANDSHAKE_MAX);
+        let shaking = timeout(
+            HANDSHAKE_MAX,
+            shake_hands(&mut stream, &mut codec, &mut time),
+        );
         shaking.await.map_err(|_| io::ErrorKind::TimedOut)?
     };
     let ended = match greeted.await {
@@ -267,7 +271,9 @@ async fn serve(
         }
         // Each branch is cancel safe.
         tokio::select! {
-            read = read_into(&mut stream, &mut codec) => read?,
+            read = read_into(&mut stream, &mut codec) => {
+                read?;
+            }
             message = queue.recv() => {
                 // The core closed it.
                 let Some(message) = message else { return Ok(()) };

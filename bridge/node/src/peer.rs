@@ -1,5 +1,7 @@
 //! What is known of a peer.
 
+use std::time::Duration;
+
 use zocp_zmtp::PublicKey;
 use zocp_zre::{PeerId, SharedWay};
 
@@ -37,6 +39,8 @@ pub struct PeerInfo {
     pub shared: Option<SharedWay>,
     /// The key that it proved to have: always `Some` on a secure mesh, and never on another.
     pub key: Option<PublicKey>,
+    /// How long an answer of it takes, as far as that is known.
+    pub round_trip: Option<Duration>,
 }
 
 impl PeerInfo {
@@ -58,6 +62,7 @@ impl PeerInfo {
             unreachable: false,
             shared: None,
             key: None,
+            round_trip: None,
         }
     }
 

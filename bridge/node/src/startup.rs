@@ -22,6 +22,7 @@ use crate::channel::{Channels, HEADER_CHANNEL};
 use crate::clock;
 use crate::command::COMMANDS_MAX;
 use crate::config::{BeaconMode, Config, Ipv6, ZOCP_GROUP};
+use crate::connection::HANDSHAKE_LONGEST;
 use crate::credit::SendCredits;
 use crate::events::Events;
 use crate::gossip::{self, GossipParts};
@@ -353,7 +354,8 @@ fn zre_config(
         times: Times {
             silence_ping: config.silence_ping,
             silence_max: config.silence_max,
-            dial_timeout: config.limits.handshake_max,
+            // The task of the dial ends it earlier (protocol.md §2.13).
+            dial_timeout: config.limits.handshake_max.max(HANDSHAKE_LONGEST),
             ..Times::default()
         },
         limits: config.limits.zre,

@@ -62,6 +62,7 @@ mod output;
 mod peer;
 mod peer_id;
 mod peers;
+mod round_trip;
 mod sequence;
 mod sharing;
 mod slots;

@@ -25,6 +25,7 @@ use std::time::Instant;
 
 use crate::config::{Limits, Times};
 use crate::output::{Content, DialId, LinkId};
+use crate::round_trip::RoundTrip;
 use crate::sequence::Outbound;
 use crate::{GroupName, SendError};
 
@@ -51,6 +52,9 @@ pub(crate) struct Mailbox {
     pub(crate) undialed: u32,
     /// When HELLO was sent last.
     pub(crate) hello_at: Option<Instant>,
+    /// When the connection was begun.
+    pub(crate) dialed_at: Option<Instant>,
+    pub(crate) round_trip: RoundTrip,
 }
 
 /// The phase of the connection.
@@ -126,6 +130,8 @@ impl Mailbox {
             failures: 0,
             undialed: 0,
             hello_at: None,
+            dialed_at: None,
+            round_trip: RoundTrip::default(),
         }
     }
 

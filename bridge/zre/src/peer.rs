@@ -318,11 +318,11 @@ impl Peer {
             .mailbox
             .hello_at
             .filter(|_| self.awaits_hello())
-            .map(|at| at + times.hello_timeout);
+            .map(|at| at + self.patience(times.hello_timeout));
         let silence = self.presence.as_ref().map(|p| match p.silence {
             Silence::None => self.ping_at(times),
             Silence::Asked(asked) => self.evasive_at(times, asked),
-            Silence::Evasive(asked) => asked.last + times.ping_interval,
+            Silence::Evasive(asked) => asked.last + self.ping_wait(times),
         });
         let successor = self.presence.as_ref().and_then(|p| p.successor);
         let leaving = self.presence.as_ref().and_then(|p| p.leaving);
@@ -346,9 +346,23 @@ impl Peer {
         self.heard + times.silence_ping - times.silence_ping / 512 * u32::from(self.spread)
     }
 
+    /// How long to wait for an answer that otherwise is waited for this long.
+    pub(crate) fn patience(&self, fixed: Duration) -> Duration {
+        self.mailbox.round_trip.patience(fixed)
+    }
+
+    /// How long it has to answer a PING. A peer whose connection is shared is far away, until it has answered one.
+    pub(crate) fn ping_wait(&self, times: &Times) -> Duration {
+        // protocol.md §3.12
+        match (self.mailbox.round_trip.get(), self.mailbox.over) {
+            (None, Some(_)) => times.ping_interval.max(times.confirm_timeout),
+            _ => self.patience(times.ping_interval),
+        }
+    }
+
     /// When it is evasive if the first PING stays unanswered.
     pub(crate) fn evasive_at(&self, times: &Times, asked: Question) -> Instant {
-        (asked.first + times.ping_interval).max(self.heard + times.silence_ping)
+        (asked.first + self.ping_wait(times)).max(self.heard + times.silence_ping)
     }
 
     /// When it is gone, or forgotten, if it stays silent. One that is present has had the time to answer first,

@@ -386,6 +386,7 @@ pub(super) fn describe(peer: PeerView<'_>, own: &OwnVenue) -> PeerInfo {
         unreachable: peer.is_unreachable(),
         shared: peer.shared(),
         key: peer.key().and_then(public_key),
+        round_trip: peer.round_trip(),
     }
 }
 

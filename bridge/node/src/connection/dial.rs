@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use zocp_zmtp::Connection;
 use zocp_zre::{DialEnd, DialId, NodeKey};
 
+use super::handshake_time::HandshakeTime;
 use super::stream::{prepare, shake_hands, too_slow, try_read, with_scratch};
 use super::{BATCHES_MAX, ConnectionContext, Input, Outgoing};
 use crate::security;
@@ -46,12 +47,10 @@ async fn dial_until_closed(
     token: &CancellationToken,
 ) -> io::Result<()> {
     let mut codec = codec?;
-    let connected = timeout(
-        context.handshake_max,
-        connect(endpoint, &mut codec, context.silence_max),
-    );
+    let (handshake_max, silence_max) = (context.handshake_max, context.silence_max);
+    let connected = connect(endpoint, &mut codec, handshake_max, silence_max);
     let stream = tokio::select! {
-        stream = connected => stream.unwrap_or_else(|_| Err(too_slow()))?,
+        stream = connected => stream?,
         () = token.cancelled() => return Ok(()),
     };
     serve_dial(dial, stream, codec, context, token).await
@@ -114,7 +113,7 @@ pub(super) async fn serve_dial(
     }
 }
 
-/// Opens a connection and shakes hands, within `handshake_max`; a host name is looked up, and each of its addresses
+/// Opens a connection and shakes hands, within `handshake_max`, or longer on a slow line ([`HandshakeTime`]); a host name is looked up, and each of its addresses
 /// tried.
 pub(crate) async fn open(
     endpoint: &str,
@@ -122,19 +121,21 @@ pub(crate) async fn open(
     handshake_max: Duration,
     silence_max: Duration,
 ) -> io::Result<(TcpStream, Connection)> {
-    let connected = timeout(handshake_max, connect(endpoint, &mut codec, silence_max));
-    let stream = connected.await.unwrap_or_else(|_| Err(too_slow()))?;
+    let stream = connect(endpoint, &mut codec, handshake_max, silence_max).await?;
     Ok((stream, codec))
 }
 
 async fn connect(
     endpoint: &str,
     codec: &mut Connection,
+    handshake_max: Duration,
     silence_max: Duration,
 ) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(endpoint).await?;
+    let mut time = HandshakeTime::dialing(handshake_max);
+    let connected = timeout_at(time.until(), TcpStream::connect(endpoint)).await;
+    let mut stream = connected.unwrap_or_else(|_| Err(too_slow()))?;
     prepare(&stream, silence_max)?;
-    shake_hands(&mut stream, codec).await?;
+    shake_hands(&mut stream, codec, &mut time).await?;
     Ok(stream)
 }
 

@@ -12,13 +12,14 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use zocp_zmtp::{Connection, Event, Message, PublicKey};
 use zocp_zre::{DialEnd, DialId, LinkId};
 
 use super::dial::{end_of, serve_dial};
-use super::stream::{read_into, too_slow, write_out};
+use super::handshake_time::HandshakeTime;
+use super::stream::{read_in_time, read_into, too_slow, write_out};
 use super::{BATCHES_MAX, ConnectionContext, Input};
 use crate::clock;
 use crate::handshakes::HandshakeSlot;
@@ -42,9 +43,7 @@ pub(crate) async fn run_link(
         Ok((codec, greeted, stream.local_addr()?))
     };
     let ready = tokio::select! {
-        greeted = timeout(context.handshake_max, greeted) => {
-            greeted.unwrap_or_else(|_| Err(too_slow()))
-        }
+        greeted = greeted => greeted,
         () = token.cancelled() => return,
     };
     drop(slot);
@@ -166,8 +165,11 @@ async fn greet_link(
     context: &ConnectionContext,
 ) -> io::Result<(Bytes, Option<PublicKey>)> {
     let mut proved = None;
+    let mut time = HandshakeTime::accepting(context.handshake_max);
     loop {
-        write_out(stream, codec).await?;
+        timeout_at(time.until(), write_out(stream, codec))
+            .await
+            .unwrap_or_else(|_| Err(too_slow()))?;
         match codec.poll_event() {
             Some(Event::Ready { identity, .. }) => return Ok((identity, proved)),
             Some(Event::PeerKey { key, identity }) => {
@@ -180,7 +182,7 @@ async fn greet_link(
                     return Err(io::Error::other(format!("its key {key} is not trusted")));
                 }
             }
-            _ => read_into(stream, codec).await?,
+            _ => read_in_time(stream, codec, &mut time).await?,
         }
     }
 }

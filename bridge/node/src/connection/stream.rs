@@ -13,7 +13,10 @@ use bytes::Bytes;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout_at;
 use zocp_zmtp::{Connection, Event};
+
+use super::handshake_time::HandshakeTime;
 
 /// Sets a socket's options: small messages are sent at once, and the kernel notices when the other end is gone without
 /// closing the connection, also while the peer's beacons still come.
@@ -32,26 +35,41 @@ pub(crate) fn prepare(stream: &TcpStream, silence_max: Duration) -> io::Result<(
 pub(crate) async fn shake_hands(
     stream: &mut TcpStream,
     codec: &mut Connection,
+    time: &mut HandshakeTime,
 ) -> io::Result<Bytes> {
     loop {
         write_out(stream, codec).await?;
         if let Some(Event::Ready { identity, .. }) = codec.poll_event() {
             return Ok(identity);
         }
-        read_into(stream, codec).await?;
+        read_in_time(stream, codec, time).await?;
     }
+}
+
+/// As [`read_into`], as long as there is time for the handshake.
+pub(crate) async fn read_in_time(
+    stream: &mut TcpStream,
+    codec: &mut Connection,
+    time: &mut HandshakeTime,
+) -> io::Result<()> {
+    let read = timeout_at(time.until(), read_into(stream, codec)).await;
+    time.received(read.unwrap_or_else(|_| Err(too_slow()))?);
+    Ok(())
 }
 
 /// Waits for octets, and gives those of one read to the codec. Cancel-safe. After a read that does not fill the buffer
 /// tokio knows that the socket is empty, and spares the next attempt.
-pub(crate) async fn read_into(stream: &mut TcpStream, codec: &mut Connection) -> io::Result<()> {
+pub(crate) async fn read_into(stream: &mut TcpStream, codec: &mut Connection) -> io::Result<usize> {
     poll_fn(|context| {
         with_scratch(|scratch| {
             let mut octets = ReadBuf::new(scratch);
             ready!(Pin::new(&mut *stream).poll_read(context, &mut octets))?;
             match octets.filled() {
                 [] => Poll::Ready(Err(closed_by_peer())),
-                octets => Poll::Ready(codec.handle_input(octets).map_err(io::Error::other)),
+                octets => {
+                    let taken = codec.handle_input(octets).map_err(io::Error::other);
+                    Poll::Ready(taken.map(|()| octets.len()))
+                }
             }
         })
     })

@@ -11,7 +11,7 @@ use zocp_zre::{PeerId, SharedWay};
 
 use super::Node;
 use crate::channel::{Carried, Channel, ChannelRequest, ChannelSlot, LocalEnd, Request};
-use crate::connection::open;
+use crate::connection::{HANDSHAKE_LONGEST, open};
 use crate::error::{NodeError, RemoteError};
 use crate::handover::Handover;
 use crate::peer::PeerInfo;
@@ -136,7 +136,7 @@ impl Node {
                 }
             }
         };
-        let arrival = timeout(TICKET_TIME_MAX, answer).await;
+        let arrival = timeout(offered.time_max, answer).await;
         let arrival = arrival.unwrap_or(Err(NodeError::Timeout))?;
         offered.taken(arrival)
     }
@@ -164,13 +164,13 @@ impl Node {
         self.whisper(request.peer, refused.write()).await
     }
 
-    /// Lets a peer open a channel: it needs the ticket, once and within [`TICKET_TIME_MAX`].
+    /// Lets a peer open a channel: it needs the ticket, once and within [`TICKET_TIME_MAX`], or longer on a slow line.
     ///
     /// # Errors
     /// `NoChannels`; `Busy` when the peer has too many channels; `NodeGone`; `Closed`.
     pub async fn offer_channel(&self, peer: PeerId) -> Result<OfferedChannel, NodeError> {
         let info = self.with_channels(peer).await?;
-        self.try_offer_channel(peer, info.key, TICKET_TIME_MAX)
+        self.try_offer_channel(peer, info.key, ticket_time(&info))
     }
 
     /// As [`offer_channel`](Self::offer_channel), to a peer that knows channels and has this key. The ticket is good for
@@ -244,7 +244,7 @@ impl Node {
     async fn turn_channel(&self, info: &PeerInfo, ticket: Ticket) -> Result<Channel, NodeError> {
         // protocol.md §9.11
         let peer = info.id;
-        let offered = self.try_offer_channel(peer, info.key, TICKET_TIME_MAX)?;
+        let offered = self.try_offer_channel(peer, info.key, ticket_time(info))?;
         let by = offered.ticket();
         let turn = Request::Turn { ticket, by };
         self.whisper(peer, turn.write()).await?;
@@ -284,4 +284,11 @@ impl Node {
             false => Err(NodeError::NoChannels),
         }
     }
+}
+
+/// How long a ticket is good that a peer is given in a request: for the request, and a connection with its handshake.
+fn ticket_time(info: &PeerInfo) -> Duration {
+    // protocol.md §2.13
+    let needed = info.round_trip.unwrap_or_default() * 8;
+    needed.min(HANDSHAKE_LONGEST).max(TICKET_TIME_MAX)
 }

@@ -14,6 +14,7 @@
 
 mod hear;
 mod message;
+mod nodes;
 mod outbox;
 mod rule;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::peer::PeerInfo;
 
 pub(crate) use self::hear::Step;
 pub(crate) use self::message::{HEADER_NODES, Introduction, Passed, read, write};
+pub use self::nodes::{PassedNodes, PassedStep};
 pub(crate) use self::outbox::{Item, Outbox};
 pub use self::rule::PassRule;
 

@@ -6,7 +6,7 @@
 //! Spec: 36/ZRE "Interconnection Model".
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::Endpoint;
 use crate::command::{Command, Hello};
@@ -48,6 +48,10 @@ impl Zre {
         if let Some(peer) = self.peers.at_mut(key) {
             peer.resolve(remote, &limits);
             peer.mailbox.undialed = 0;
+            if let Some(at) = peer.mailbox.dialed_at.take() {
+                let time = now.saturating_duration_since(at);
+                peer.mailbox.round_trip.shook_hands(time);
+            }
             peer.heard_elsewhere = false;
             self.ready(now, key, dial, (local, remote));
         }
@@ -139,6 +143,7 @@ impl Zre {
                 self.making.insert(dial, cause);
             }
             peer.mailbox.phase = Phase::Dialing { dial, until };
+            peer.mailbox.dialed_at = Some(now);
             let output = Output::Dial {
                 dial,
                 endpoint: peer.endpoint.clone(),
@@ -291,6 +296,8 @@ impl Zre {
     pub(super) fn ping_answered(&mut self, now: Instant, key: Key) -> Option<Ping> {
         let peer = self.peers.at_mut(key)?;
         let ping = peer.mailbox.pings.pop_front()?;
+        let time = now.saturating_duration_since(ping.sent);
+        peer.mailbox.round_trip.measured(time);
         if peer.mailbox.pings.is_empty() {
             match peer.mailbox.phase {
                 Phase::Confirming { dial, .. } => {
@@ -331,9 +338,15 @@ impl Zre {
         }
     }
 
+    /// How long to wait for an answer of a peer that otherwise is waited for this long.
+    pub(super) fn patience(&self, key: Key, fixed: Duration) -> Duration {
+        let peer = self.peers.at(key);
+        peer.map_or(fixed, |peer| peer.mailbox.round_trip.patience(fixed))
+    }
+
     /// Sends a PING, which the peer has to answer before anything else is sent to it.
     pub(super) fn confirm(&mut self, now: Instant, key: Key) {
-        let until = now + self.config.times.confirm_timeout;
+        let until = now + self.patience(key, self.config.times.confirm_timeout);
         self.ask(now, key, Asker::Protocol);
         if let Some(peer) = self.peers.at_mut(key)
             && let Some(dial) = peer.mailbox.dial()

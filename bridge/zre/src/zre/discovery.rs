@@ -394,7 +394,7 @@ impl Zre {
     /// A goodbye in the name of a peer whose connection is open. If it is true, the connection closes or a PING stays
     /// without an answer; where no PING can be sent, the connection shows it later.
     fn doubt(&mut self, now: Instant, key: Key) {
-        let until = now + self.config.times.goodbye_timeout;
+        let until = now + self.patience(key, self.config.times.goodbye_timeout);
         let Some(peer) = self.peers.at_mut(key) else {
             return;
         };

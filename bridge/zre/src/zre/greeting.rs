@@ -317,7 +317,7 @@ impl Zre {
     /// A peer has forgotten this node and needs its HELLO, unless the peer's own HELLO is the
     /// answer to one; a PING finds out.
     fn greet_again(&mut self, now: Instant, key: Key) {
-        let settle = self.config.times.hello_settle;
+        let settle = self.patience(key, self.config.times.hello_settle);
         let Some(peer) = self.peers.at(key) else {
             return;
         };

@@ -236,10 +236,11 @@ impl Zre {
     /// Holds back the HELLO of a link until the peer's present link has ended.
     fn succeed(&mut self, now: Instant, key: Key, link: LinkId, raw: (&[u8], Content)) {
         // protocol.md §2.9
+        let settle = self.patience(key, self.config.times.hello_settle);
         let successor = Successor {
             link,
             since: now,
-            until: now + self.config.times.hello_settle,
+            until: now + settle,
             is_false: false,
         };
         let presence = self.peers.at_mut(key).and_then(|p| p.presence.as_mut());

@@ -43,7 +43,7 @@ impl Zre {
         let Some(peer) = self.peers.at_mut(key) else {
             return;
         };
-        let hello_timeout = self.config.times.hello_timeout;
+        let hello_timeout = peer.patience(self.config.times.hello_timeout);
         let hello_due = peer
             .mailbox
             .hello_at
@@ -114,7 +114,7 @@ impl Zre {
                 (Silence::Asked(Question::new(now)), false)
             }
             Silence::Asked(asked) if peer.evasive_at(&times, asked) <= now => (again(asked), true),
-            Silence::Evasive(asked) if asked.last + times.ping_interval <= now => {
+            Silence::Evasive(asked) if asked.last + peer.ping_wait(&times) <= now => {
                 (again(asked), false)
             }
             _ => return,

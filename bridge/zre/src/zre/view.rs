@@ -26,6 +26,12 @@ impl<'a> PeerView<'a> {
         })
     }
 
+    /// How long an answer of the peer takes, as far as that is known.
+    #[must_use]
+    pub const fn round_trip(&self) -> Option<std::time::Duration> {
+        self.peer.mailbox.round_trip.get()
+    }
+
     /// Its identity.
     #[must_use]
     pub const fn id(&self) -> PeerId {

@@ -8,6 +8,9 @@ use tokio::{
 };
 use zocp_zmtp::Limits;
 
+use tokio::time::timeout;
+
+use super::super::handshake_time::HandshakeTime;
 use super::super::stream::shake_hands;
 use super::*;
 use crate::log_throttle::AddressLogThrottle;
@@ -53,9 +56,11 @@ async fn link(link: LinkId, inputs: &mpsc::Sender<Input>, messages: usize) -> Jo
     let (mut ours, _) = listener.accept().await.unwrap();
     let mut dealer = Connection::dealer(&[1; 17], Limits::default());
     let mut router = Connection::router(Limits::default());
+    let (mut their_time, mut our_time) =
+        (HandshakeTime::dialing(SOON), HandshakeTime::accepting(SOON));
     let (said, heard) = tokio::join!(
-        shake_hands(&mut theirs, &mut dealer),
-        shake_hands(&mut ours, &mut router)
+        shake_hands(&mut theirs, &mut dealer, &mut their_time),
+        shake_hands(&mut ours, &mut router, &mut our_time)
     );
     said.and(heard).unwrap();
     let context = ConnectionContext {
