@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
 mod command;
+mod hostile;
 mod venues;
 
 use std::time::{Duration, Instant};

@@ -32,6 +32,7 @@ pub mod label;
 pub mod memory;
 mod mesh;
 pub mod osc_packet;
+pub mod passed_nodes;
 pub mod policy;
 pub mod reference;
 pub mod relay_operations;
@@ -73,6 +74,7 @@ pub const TARGETS: &[(&str, Run)] = &[
     ("introspection", introspection::run),
     ("label", label::run),
     ("osc_packet", osc_packet::run),
+    ("passed_nodes", passed_nodes::run),
     ("policy", policy::run),
     ("relay_operations", relay_operations::run),
     ("tree_merge", tree_merge::run),

@@ -43,6 +43,7 @@ replays! {
     what_was_found_for_introspection_data_holds: "introspection";
     what_was_found_for_labels_holds: "label";
     what_was_found_for_osc_holds: "osc_packet";
+    what_was_found_for_nodes_of_other_venues_holds: "passed_nodes";
     what_was_found_for_rules_holds: "policy";
     what_was_found_for_operations_of_the_relay_holds: "relay_operations";
     what_was_found_for_merges_of_trees_holds: "tree_merge";

@@ -36,8 +36,10 @@ pub struct Site {
     pub gate: Gate,
     /// The configuration of its bridge.
     pub config: String,
-    key: String,
-    outside: String,
+    /// The public key of its bridge.
+    pub key: String,
+    /// Its address for the others.
+    pub outside: String,
 }
 
 impl Site {

@@ -27,6 +27,25 @@ impl Link<'_> {
     /// # Panics
     /// When the kernel has no TAP devices.
     pub async fn weather(&self, network: &Network, weather: &Weather) -> Program {
+        self.passed(network, weather, &[]).await
+    }
+
+    /// The same, by somebody who writes all frames to the file `record`, and changes a bit of `flipped` percent of the UDP
+    /// packets. Told `replay`, it sends all that passed once more.
+    ///
+    /// # Panics
+    /// When the kernel has no TAP devices.
+    pub async fn hostile(
+        &self,
+        network: &Network,
+        weather: &Weather,
+        (flipped, record): (u8, &str),
+    ) -> Program {
+        let more = [flipped.to_string(), record.to_owned()];
+        self.passed(network, weather, &more).await
+    }
+
+    async fn passed(&self, network: &Network, weather: &Weather, more: &[String]) -> Program {
         let (port, net) = (self.port(), network.device());
         let (yard, inner, outer) = (format!("y{port}"), format!("i{port}"), format!("o{port}"));
         ip(
@@ -50,6 +69,7 @@ impl Link<'_> {
             .args(fates)
             .arg(weather.seed.to_string())
             .arg(weather.delay.to_string())
+            .args(more)
             .label("weather")
             .start();
         program.says("ready").await;
