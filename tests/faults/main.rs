@@ -5,6 +5,7 @@ mod bus;
 mod machine;
 mod network;
 mod pauses;
+mod starting;
 
 use std::time::Instant;
 

@@ -10,7 +10,7 @@
 //! Limits: `BATCH_MAX` events are taken at once; `CLOSE_MAX` for the bus at the end.
 //! Not here: signals, the service manager (`bridge/cli`).
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -33,7 +33,7 @@ use crate::{
 use zocp_dbus::{
     bus::{Bus, BusError, BusKind, raise_descriptor_limit},
     introspection::XmlError,
-    server::{BusContext, BusScope, Presence},
+    server::{BusContext, BusScope, Presence, is_starter},
 };
 use zocp_mapping::directory::Directory;
 use zocp_relay::services::Services;
@@ -266,8 +266,8 @@ impl<T: FnMut(Status)> Bridge<T> {
                 () = &mut shutdown => break Ok(()),
                 // Cancel safe: a change that is not seen yet stays so.
                 Ok(()) = self.presence.changed() => {
-                    if let Err(error) = self.heard(kind, &address) {
-                        break Err(error);
+                    if let ControlFlow::Break(outcome) = self.heard(kind, &address) {
+                        break outcome;
                     }
                 }
                 told = &mut named => {
@@ -366,7 +366,7 @@ impl<T: FnMut(Status)> Bridge<T> {
     }
 
     /// The hub's connection says something of itself.
-    fn heard(&mut self, kind: BusKind, address: &str) -> Result<(), RunError> {
+    fn heard(&mut self, kind: BusKind, address: &str) -> ControlFlow<Result<(), RunError>> {
         let told = self.presence.borrow_and_update().clone();
         let address = address.to_owned();
         match told {
@@ -381,24 +381,31 @@ impl<T: FnMut(Status)> Bridge<T> {
                 });
             }
             Some(Presence::Taken(_)) if !self.was_ready => {
-                return Err(RunError::NameTaken { kind, address });
+                return ControlFlow::Break(Err(RunError::NameTaken { kind, address }));
             }
             Some(Presence::Denied { reason, .. }) if !self.was_ready => {
-                return Err(RunError::NameDenied {
+                return ControlFlow::Break(Err(RunError::NameDenied {
                     kind,
                     address,
                     reason,
-                });
+                }));
             }
             Some(Presence::Taken(name)) => {
                 (self.tell)(Status::Lost(format!("another program has the name {name}")));
+            }
+            // The next bus there starts a bridge of its own.
+            Some(Presence::Unreachable(reason)) if self.was_ready && is_starter(&address) => {
+                (self.tell)(Status::Lost(format!(
+                    "{reason}; it started this bridge, which ends"
+                )));
+                return ControlFlow::Break(Ok(()));
             }
             Some(Presence::Denied { reason, .. } | Presence::Unreachable(reason)) => {
                 (self.tell)(Status::Lost(reason));
             }
             _ => {}
         }
-        Ok(())
+        ControlFlow::Continue(())
     }
 
     async fn close(self) {

@@ -454,6 +454,15 @@ impl Server {
 /// The token of a call and the result of its handler.
 type Done = (ReplyToken, Answer);
 
+/// Whether the bus at this address has started this process, by the `Exec` of a service file.
+///
+/// Spec: D-Bus specification, "Message Bus Starting Services (Activation)"
+#[must_use]
+pub fn is_starter(address: &str) -> bool {
+    let starter = std::env::var("DBUS_STARTER_ADDRESS");
+    starter.is_ok_and(|starter| without_guid(&starter) == without_guid(address))
+}
+
 /// An address without the GUID of the bus, because a restarted bus at the same path has another GUID.
 fn without_guid(address: &str) -> String {
     let is_kept = |part: &&str| !part.starts_with("guid=");
