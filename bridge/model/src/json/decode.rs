@@ -11,48 +11,15 @@
 //! passed.
 //! Spec: docs/reference/protocol.md §4.4, §5.10.
 
+mod error;
+mod scalar;
+mod text;
+
 use serde_json::{Map, Value};
 
-use super::{NODE_LEN, NODE_SIZE, VALUE_SIZE, float, raw_number};
+pub use self::error::{Flaws, JsonError};
+use super::{NODE_LEN, NODE_SIZE, VALUE_SIZE};
 use crate::Limits;
-
-/// Why octets are not a message. Fault of the sender; nothing was taken from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum JsonError {
-    /// The text ends within a value.
-    #[error("the JSON text ends early")]
-    Truncated,
-    /// Something else was expected at this octet.
-    #[error("not JSON at octet {0}")]
-    Syntax(usize),
-    /// Text that is not UTF-8.
-    #[error("not UTF-8 at octet {0}")]
-    Encoding(usize),
-    /// A number of absurd length (Python reads no more than 4300 digits either).
-    #[error("a number of more than {NUMBER_LEN_MAX} octets")]
-    NumberTooLong,
-    /// Nested deeper than the limit.
-    #[error("nested more than {0} deep")]
-    TooDeep(usize),
-    /// Would need more memory than the limit.
-    #[error("needs more than {0} octets of memory")]
-    TooLarge(usize),
-    /// Not an object at the top.
-    #[error("not a JSON object")]
-    NotAnObject,
-}
-
-/// Values of a message that are broken, each by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flaws {
-    /// How many there are.
-    pub count: usize,
-    /// What is wrong with the first.
-    pub first: JsonError,
-    /// Whether one of them could not be read at all.
-    pub has_lost: bool,
-}
 
 /// What octets say.
 #[derive(Debug, PartialEq)]
@@ -173,37 +140,6 @@ impl Decoder<'_> {
         };
         stack.push(Open::Object(Map::new(), key));
         Ok(Begun::Opened)
-    }
-
-    /// A scalar; a word that is none is a flaw, if it is plain where it ends.
-    fn scalar_or_word(&mut self, start: u8) -> Result<Option<Value>, JsonError> {
-        let at = self.at;
-        let error = match self.scalar(start) {
-            Ok(value) if self.is_at_end_of_word() => return Ok(Some(value)),
-            Ok(_) => JsonError::Syntax(self.at),
-            Err(error @ JsonError::Syntax(_)) if start != b'"' => error,
-            Err(error) => return Err(error),
-        };
-        let rest = self.octets.get(at..).unwrap_or_default();
-        let len = rest.iter().position(|octet| ends_word(*octet));
-        match len {
-            None => return Err(JsonError::Truncated),
-            Some(0) => return Err(error),
-            Some(len) => self.at = at + len,
-        }
-        if !self.is_at_end_of_word() {
-            return Err(error);
-        }
-        let word = rest.get(..self.at - at).unwrap_or_default();
-        let value = std::str::from_utf8(word).ok().and_then(number_like);
-        self.flaw(error, value.is_none());
-        Ok(value)
-    }
-
-    /// Whether what follows is what may follow a value.
-    fn is_at_end_of_word(&self) -> bool {
-        let next = self.octets.get(self.at);
-        next.is_none_or(|next| matches!(next, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r'))
     }
 
     /// Passes over an array or object without looking at more than strings and brackets.
@@ -329,190 +265,6 @@ impl Decoder<'_> {
         Ok(key)
     }
 
-    fn scalar(&mut self, start: u8) -> Result<Value, JsonError> {
-        match start {
-            b'"' => {
-                self.at += 1;
-                self.string().map(Value::String)
-            }
-            b't' => self.word("true").map(|_| Value::Bool(true)),
-            b'f' => self.word("false").map(|_| Value::Bool(false)),
-            b'n' => self.word("null").map(|_| Value::Null),
-            b'N' => self.word("NaN").map(|word| Value::Number(raw_number(word))),
-            b'I' => self
-                .word("Infinity")
-                .map(|word| Value::Number(raw_number(word))),
-            b'-' if self.octets.get(self.at + 1) == Some(&b'I') => self
-                .word("-Infinity")
-                .map(|word| Value::Number(raw_number(word))),
-            _ => self.number(),
-        }
-    }
-
-    fn word(&mut self, word: &'static str) -> Result<&'static str, JsonError> {
-        if !self
-            .octets
-            .get(self.at..)
-            .is_some_and(|rest| rest.starts_with(word.as_bytes()))
-        {
-            return Err(JsonError::Syntax(self.at));
-        }
-        self.at += word.len();
-        Ok(word)
-    }
-
-    fn number(&mut self) -> Result<Value, JsonError> {
-        let start = self.at;
-        self.skip_if(b"-");
-        match self.digits() {
-            0 => return Err(self.stuck()),
-            1 => {}
-            count if self.octets.get(self.at - count) == Some(&b'0') => {
-                return Err(JsonError::Syntax(self.at - count));
-            }
-            _ => {}
-        }
-        if self.skip_if(b".") && self.digits() == 0 {
-            return Err(self.stuck());
-        }
-        if self.skip_if(b"eE") {
-            self.skip_if(b"+-");
-            if self.digits() == 0 {
-                return Err(self.stuck());
-            }
-        }
-        let digits = self.octets.get(start..self.at).unwrap_or_default();
-        if digits.len() > NUMBER_LEN_MAX {
-            self.flaw(JsonError::NumberTooLong, false);
-            let nearest = std::str::from_utf8(digits)
-                .ok()
-                .and_then(|it| it.parse().ok());
-            return Ok(float(nearest.unwrap_or(f64::NAN)));
-        }
-        self.charge(digits.len())?;
-        std::str::from_utf8(digits)
-            .map(|digits| Value::Number(raw_number(digits)))
-            .map_err(|_| JsonError::Encoding(start))
-    }
-
-    fn digits(&mut self) -> usize {
-        let rest = self.octets.get(self.at..).unwrap_or_default();
-        let count = rest
-            .iter()
-            .take_while(|octet| octet.is_ascii_digit())
-            .count();
-        self.at += count;
-        count
-    }
-
-    fn skip_if(&mut self, any: &[u8]) -> bool {
-        let found = self
-            .octets
-            .get(self.at)
-            .is_some_and(|octet| any.contains(octet));
-        self.at += usize::from(found);
-        found
-    }
-
-    /// The rest of a string behind its opening quote.
-    fn string(&mut self) -> Result<String, JsonError> {
-        let mut text = String::new();
-        loop {
-            let rest = self.octets.get(self.at..).unwrap_or_default();
-            let plain = rest
-                .iter()
-                .position(|octet| matches!(octet, b'"' | b'\\') || *octet < 0x20)
-                .ok_or(JsonError::Truncated)?;
-            self.charge(plain)?;
-            let (run, rest) = rest.split_at(plain);
-            match std::str::from_utf8(run) {
-                Ok(run) => text.push_str(run),
-                Err(error) => {
-                    self.flaw(JsonError::Encoding(self.at + error.valid_up_to()), false);
-                    let run = String::from_utf8_lossy(run);
-                    self.charge(run.len())?;
-                    text.push_str(&run);
-                }
-            }
-            self.at += plain + 1;
-            match rest.first() {
-                Some(b'"') => return Ok(text),
-                Some(b'\\') => {
-                    self.charge(4)?;
-                    text.push(self.escape()?);
-                }
-                Some(control) => {
-                    self.flaw(JsonError::Syntax(self.at - 1), false);
-                    self.charge(1)?;
-                    text.push(char::from(*control));
-                }
-                None => return Err(JsonError::Truncated),
-            }
-        }
-    }
-
-    /// The character behind a backslash; where there is no such escape, the replacement character in place of the
-    /// backslash.
-    fn escape(&mut self) -> Result<char, JsonError> {
-        let octet = *self.octets.get(self.at).ok_or(JsonError::Truncated)?;
-        self.at += 1;
-        Ok(match octet {
-            b'"' | b'\\' | b'/' => char::from(octet),
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => match self.hex() {
-                Ok(unit) => self.paired(unit)?,
-                Err(error) => self.no_escape(error)?,
-            },
-            _ => {
-                self.at -= 1;
-                self.no_escape(JsonError::Syntax(self.at))?
-            }
-        })
-    }
-
-    fn no_escape(&mut self, error: JsonError) -> Result<char, JsonError> {
-        if error == JsonError::Truncated {
-            return Err(error);
-        }
-        self.flaw(error, false);
-        Ok(char::REPLACEMENT_CHARACTER)
-    }
-
-    /// The character of a UTF-16 unit, together with its second half if one follows.
-    fn paired(&mut self, unit: u32) -> Result<char, JsonError> {
-        let rest = self.octets.get(self.at..).unwrap_or_default();
-        if (0xd800..0xdc00).contains(&unit) && rest.starts_with(b"\\u") {
-            let back = self.at;
-            self.at += 2;
-            if let Ok(low @ 0xdc00..0xe000) = self.hex() {
-                let code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-                return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
-            }
-            self.at = back;
-        }
-        Ok(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER))
-    }
-
-    fn hex(&mut self) -> Result<u32, JsonError> {
-        let digits = self
-            .octets
-            .get(self.at..self.at + 4)
-            .ok_or(JsonError::Truncated)?;
-        let mut unit = 0;
-        for (i, digit) in digits.iter().enumerate() {
-            let value = char::from(*digit)
-                .to_digit(16)
-                .ok_or(JsonError::Syntax(self.at + i))?;
-            unit = unit << 4 | value;
-        }
-        self.at += 4;
-        Ok(unit)
-    }
-
     fn charge(&mut self, size: usize) -> Result<(), JsonError> {
         self.size += size;
         if self.size > self.size_max {
@@ -542,14 +294,6 @@ impl Decoder<'_> {
             self.at += 1;
         }
     }
-
-    fn stuck(&self) -> JsonError {
-        if self.at == self.octets.len() {
-            JsonError::Truncated
-        } else {
-            JsonError::Syntax(self.at)
-        }
-    }
 }
 
 /// What putting a value led to.
@@ -561,22 +305,6 @@ enum Put {
     /// The whole message is complete.
     Done(Vec<(String, Value)>),
 }
-
-/// Octets that no word of JSON has in it.
-fn ends_word(octet: u8) -> bool {
-    octet <= b' ' || b",:[]{}\"\\".contains(&octet)
-}
-
-/// A number as other languages write it: `nan`, `inf`, `.5`, `1.`, `+1`, `007`.
-fn number_like(word: &str) -> Option<Value> {
-    if let Ok(integer) = word.parse::<i64>() {
-        return Some(Value::from(integer));
-    }
-    word.parse().ok().map(float)
-}
-
-/// More octets than any number needs that a program could use.
-const NUMBER_LEN_MAX: usize = 1_024;
 
 #[cfg(test)]
 mod tests;
