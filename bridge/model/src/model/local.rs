@@ -4,20 +4,26 @@
 //! `access` and `subscribers`; there are no `methods`. Removals are described to them as
 //! `removals` says.
 
+mod audience;
+mod description;
+mod error;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use self::description::{emission_of, old_shape};
+pub use self::error::PublishError;
 use super::{
-    Model, Peer, removals,
+    Model,
     touches::{Met, Telling},
 };
 use crate::{
-    CapPath, Capability, Cause, Change, CheckError, Method, NodeId, ObjectPath, TreeError,
+    CapPath, Capability, Cause, Change, Method, NodeId, ObjectPath, TreeError,
     capability::MISSED,
     dialect::Dialect,
     event::Event,
-    message::{entry, modified, nested, sig, with_cause},
+    message::{entry, nested, sig, with_cause},
     object::{Audience, METHODS, OBJECTS, TYPE},
 };
 
@@ -289,12 +295,6 @@ impl Model {
         Ok(())
     }
 
-    /// Whether a peer subscribed to this very emitter.
-    fn names(&self, peer: NodeId, emitter: &CapPath) -> bool {
-        let known = self.peers.get(&peer);
-        known.is_some_and(|peer| peer.subscribers.contains_key(&Some(emitter.clone())))
-    }
-
     /// This node's tree as a peer may see it.
     pub(super) fn tree_for(&self, peer: NodeId) -> Map<String, Value> {
         let root = self.tree.root();
@@ -303,55 +303,6 @@ impl Model {
         } else {
             root.to_json_with(|_, capability| old_shape(capability), Audience::Plain)
         }
-    }
-
-    /// The peers that subscribed to everything or to this emitter and may see it; and whether they
-    /// are extended.
-    pub(super) fn subscribers(&self, emitter: Option<&CapPath>) -> Vec<(NodeId, bool)> {
-        self.audience_of(emitter, |_| false)
-    }
-
-    /// Those, and old nodes that have a copy of the tree: for additions and removals, not for values.
-    fn followers(&self, emitter: Option<&CapPath>) -> Vec<(NodeId, bool)> {
-        // protocol.md §5.11
-        self.audience_of(emitter, |peer| peer.keeps_copy)
-    }
-
-    fn audience_of(
-        &self,
-        emitter: Option<&CapPath>,
-        wants_besides: impl Fn(&Peer) -> bool,
-    ) -> Vec<(NodeId, bool)> {
-        // protocol.md §5.7
-        let audience = emitter.map_or(Audience::Everyone, |it| self.audience(&it.object));
-        let emitter = emitter.map(|emitter| Some(emitter.clone()));
-        let wants = |subscribers: &std::collections::BTreeMap<_, _>| {
-            subscribers.contains_key(&None)
-                || emitter
-                    .as_ref()
-                    .is_some_and(|emitter| subscribers.contains_key(emitter))
-        };
-        let peers = self.peers.iter().filter(|(_, peer)| {
-            let is_meant = audience == Audience::Everyone || !peer.kind.extended;
-            is_meant && (wants(&peer.subscribers) || wants_besides(peer))
-        });
-        peers.map(|(id, peer)| (*id, peer.kind.extended)).collect()
-    }
-
-    /// Which nodes may see an object.
-    fn audience(&self, object: &ObjectPath) -> Audience {
-        // protocol.md §7.10
-        let mut at = self.tree.root();
-        for name in object.segments() {
-            let Some(object) = at.objects.get(&**name) else {
-                break;
-            };
-            if !object.is_for(Audience::Extended) {
-                return Audience::Plain;
-            }
-            at = object;
-        }
-        Audience::Everyone
     }
 
     /// Merges a patch into the tree and returns what changed.
@@ -365,80 +316,6 @@ impl Model {
             });
         }
         Ok(())
-    }
-
-    /// Sends the subscribers of a capability its description, and removes from it what only `before` has.
-    fn announce(&mut self, path: &CapPath, before: &Map<String, Value>, cause: Option<&Cause>) {
-        let Some(capability) = self.tree.capability(path) else {
-            return;
-        };
-        let part = |entries| {
-            modified(nested(
-                &path.object,
-                entry(&path.name, Value::Object(entries)),
-            ))
-        };
-        let (mut old, mut whole) = (old_shape(capability), capability.to_json());
-        for key in before.keys() {
-            whole.entry(key).or_insert(Value::Null);
-            // protocol.md §5.11: as good as missing, which pyZOCP cannot be told.
-            if key != MISSED {
-                old.entry(key).or_insert(Value::Null);
-            }
-        }
-        let (old, extended) = (part(old), with_cause(&part(whole), cause));
-        for (peer, is_extended) in self.followers(Some(path)) {
-            self.whisper(
-                peer,
-                if is_extended {
-                    extended.clone()
-                } else {
-                    old.clone()
-                },
-            );
-        }
-    }
-
-    /// Sends a part that is no capability to the peers that subscribed to everything.
-    fn notify(&mut self, audience: Audience, patch: &Map<String, Value>) {
-        let octets = modified(patch.clone());
-        for (peer, is_extended) in self.followers(None) {
-            let is_meant = match audience {
-                Audience::Everyone => true,
-                Audience::Extended => is_extended,
-                Audience::Plain => !is_extended,
-            };
-            if is_meant {
-                self.whisper(peer, octets.clone());
-            }
-        }
-    }
-
-    /// Removes what `entries` has as null. Old nodes would keep the null, and are sent what is left instead.
-    fn withdraw(
-        &mut self,
-        object: &ObjectPath,
-        entries: Map<String, Value>,
-        audience: Audience,
-        emitter: Option<&CapPath>,
-    ) {
-        let left = removals::left_of(&self.tree, object, &entries);
-        let patch = nested(object, entries);
-        // A removal exceeds no limit.
-        if self.merge(patch.clone()).is_err() {
-            return;
-        }
-        if audience == Audience::Everyone {
-            self.notify(Audience::Extended, &patch);
-        }
-        if !left.is_empty() {
-            let octets = modified(left);
-            for (peer, is_extended) in self.followers(emitter) {
-                if !is_extended {
-                    self.whisper(peer, octets.clone());
-                }
-            }
-        }
     }
 
     /// Creates the missing objects on a path, of pyZOCP's default kind.
@@ -462,59 +339,8 @@ impl Model {
     }
 }
 
-/// The message with a value.
-fn emission_of(path: &CapPath, value: &Value) -> Vec<u8> {
-    if path.object.is_root() {
-        return sig(&path.name, value);
-    }
-    let part = entry(&path.name, Value::Object(entry("value", value.clone())));
-    modified(nested(&path.object, part))
-}
-
 /// What telling a known capability anew emits (protocol.md §5.4).
 fn emission(capability: &Capability) -> Option<Value> {
     let value = capability.value.as_ref();
     value.filter(|_| capability.info.access.emit).cloned()
-}
-
-/// A capability as pyZOCP's programs expect one: nothing is missing.
-fn old_shape(capability: &Capability) -> Map<String, Value> {
-    let mut entries = capability.to_json();
-    let value = entries
-        .entry("value")
-        .or_insert_with(|| capability.info.hint().default_value())
-        .clone();
-    entries
-        .entry("typeHint")
-        .or_insert_with(|| crate::TypeHint::text_for(&value).into());
-    entries.remove(MISSED);
-    entries.entry("access").or_insert_with(|| Value::from(""));
-    entries
-        .entry("subscribers")
-        .or_insert_with(|| Value::Array(Vec::new()));
-    entries
-}
-
-/// Why this node's own tree was not changed. The caller's fault; nothing changed.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// There is no such capability.
-    #[error("unknown capability")]
-    UnknownCapability,
-    /// The name is `objects` or `methods`, which have a meaning of their own.
-    #[error("a reserved name")]
-    ReservedName,
-    /// A plain entry has the name of a capability, or looks like one.
-    #[error("a capability is no plain entry")]
-    IsCapability,
-    /// The `access` of the capability has no `e`.
-    #[error("the capability does not emit")]
-    NotAnEmitter,
-    /// The description of the capability does not allow the value.
-    #[error("the value is refused")]
-    Value(#[from] CheckError),
-    /// A limit is exceeded.
-    #[error("the tree does not take it")]
-    Tree(#[from] TreeError),
 }
