@@ -5,25 +5,22 @@
 //! that no branch
 //! of the `select!` can drop it.
 
+mod calls;
+mod naming;
+
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::{
-    sync::{Notify, watch},
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use zbus::{
-    Connection, Message, MessageStream,
-    fdo::RequestNameReply,
-    message::{Header, Type},
-};
+use zbus::{Connection, Message, MessageStream, message::Type};
 
 use zocp_interfaces::POLICY_NAME;
 
+pub(super) use self::naming::Names;
+use self::naming::{Naming, may_be_named};
 use super::{
-    Answer, CHANGE_INTERVAL, CLOSE_DEADLINE, CallRequest, Done, ObjectHandler, PENDING_MAX,
-    PENDING_PER_CALLER_MAX, Presence, ServerOptions, SetRequest, Wanted,
+    CHANGE_INTERVAL, CLOSE_DEADLINE, Done, ObjectHandler, Presence, ServerOptions,
     fair_queue::{FairQueue, WAITING_MAX},
     in_flight::InFlightQuota,
 };
@@ -31,15 +28,7 @@ use crate::{
     connection::{Backoff, Descriptors, bus_call, ready},
     errors::Refusal,
     message::send_all,
-    objects::{Call, Dispatch, ReplyToken, Set},
-    server::authority::AuthorizationRequest,
 };
-
-/// Receives the wanted names, and the notification to release the previous name.
-pub(super) struct Names {
-    pub(super) wanted: watch::Receiver<Wanted>,
-    pub(super) let_go: Arc<Notify>,
-}
 
 /// Serves until `stop`.
 pub(super) async fn run<O: ObjectHandler>(
@@ -115,18 +104,6 @@ struct Connected<'a, O> {
     /// When property changes were last announced.
     changes_sent_at: Option<Instant>,
     closing: Option<Closing>,
-}
-
-/// The state of requesting a name.
-enum Naming {
-    /// Must not be requested before this is cancelled.
-    Waiting(Option<CancellationToken>),
-    /// Requested from the bus: the serial of the call and the index of the name.
-    Asked(NonZeroU32, usize),
-    /// To be requested again at this time.
-    Retry(Instant),
-    /// Owned, or none is wanted.
-    Settled(Option<Arc<str>>),
 }
 
 /// The state of closing.
@@ -279,15 +256,6 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         [retry, closing, tell].into_iter().flatten().min()
     }
 
-    fn wake(&mut self) {
-        if let Naming::Retry(at) = self.naming
-            && at <= Instant::now()
-            && self.closing.is_none()
-        {
-            self.ask_for_name(0);
-        }
-    }
-
     /// Whether the bus may be read: neither the queue of calls nor that of outgoing messages is full.
     fn may_read(&self) -> bool {
         !self.waiting.is_full() && self.options.table.has_room()
@@ -331,93 +299,6 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         None
     }
 
-    /// Whether a call waits and few enough replies wait to be written.
-    fn may_serve(&self) -> bool {
-        let has_room = || self.options.table.lock().outgoing_len() < ANSWERS_WAITING_MAX;
-        !self.waiting.is_empty() && has_room()
-    }
-
-    /// Processes the next calls.
-    fn serve(&mut self) {
-        for _ in 0..SERVED_AT_ONCE_MAX {
-            if !self.may_serve() {
-                break;
-            }
-            let Some(call) = self.waiting.pop() else {
-                break;
-            };
-            let dispatch = self.options.table.lock().handle(&call);
-            match dispatch {
-                Dispatch::Done => {}
-                Dispatch::Call(call) => self.pass_call(call),
-                Dispatch::Set(set) => self.pass_set(set),
-            }
-        }
-    }
-
-    fn pass_call(&mut self, call: Call) {
-        let Some(ticket) = self.admit(call.ticket) else {
-            return;
-        };
-        let request = CallRequest {
-            path: call.path,
-            interface: call.interface,
-            member: call.member,
-            arguments: call.arguments,
-            caller: ticket.caller(),
-        };
-        let authorization = call.action.map(|action| AuthorizationRequest {
-            action,
-            caller: ticket.caller(),
-            may_ask: ticket.may_ask(),
-        });
-        let (options, handler) = (self.options, self.handler);
-        let done = async move {
-            if let Some(authorization) = authorization
-                && let Err(refusal) = options
-                    .site
-                    .authority()
-                    .grant(&options.table, authorization)
-                    .await
-            {
-                return (ticket, Err(refusal));
-            }
-            let answer = handler.call(request).await;
-            (ticket, answer)
-        };
-        self.pending.push(done.boxed());
-    }
-
-    fn pass_set(&mut self, set: Set) {
-        let Some(ticket) = self.admit(set.ticket) else {
-            return;
-        };
-        let request = SetRequest {
-            path: set.path,
-            interface: set.interface,
-            property: set.property,
-            value: set.value,
-            caller: ticket.caller(),
-        };
-        let done = self.handler.set(request);
-        let done = done.map(|done| (ticket, done.map(|()| Vec::new())));
-        self.pending.push(done.boxed());
-    }
-
-    /// Counts a call and returns its token. If too many calls are pending, answers it with `Busy`.
-    fn admit(&mut self, ticket: ReplyToken) -> Option<ReplyToken> {
-        let refused = if self.pending.len() >= PENDING_MAX {
-            format!("{PENDING_MAX} calls are waiting")
-        } else if self.in_flight.take(ticket.caller()) {
-            return Some(ticket);
-        } else {
-            format!("{PENDING_PER_CALLER_MAX} of your calls are waiting")
-        };
-        let busy: Answer = Err(Refusal::Busy(refused));
-        self.options.table.lock().answer(ticket, busy);
-        None
-    }
-
     fn receive_answer(&mut self, message: &Message) {
         let header = message.header();
         let Some(serial) = header.reply_serial() else {
@@ -437,76 +318,6 @@ impl<'a, O: ObjectHandler> Connected<'a, O> {
         {
             self.settle_name(at, message, &header);
         }
-    }
-
-    fn settle_name(&mut self, at: usize, message: &Message, header: &Header<'_>) {
-        let (name, is_last) = {
-            let wanted = self.names.wanted.borrow();
-            let Some(name) = wanted.names.get(at) else {
-                return;
-            };
-            (name.clone(), at + 1 == wanted.names.len())
-        };
-        let reply = message.body().deserialize::<RequestNameReply>();
-        let presence = match (header.error_name(), reply) {
-            (None, Ok(RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner)) => {
-                self.previous_name
-                    .take_if(|previous_name| *previous_name == name);
-                self.naming = Naming::Settled(Some(name.clone()));
-                return self.options.emit_presence(Presence::Named(name));
-            }
-            (None, Ok(_)) if !is_last => {
-                tracing::warn!(%name, "another program owns the name: requesting the next one");
-                return self.ask_for_name(at + 1);
-            }
-            (None, Ok(_)) => Presence::Taken(name),
-            (_, _) => Presence::Denied {
-                name,
-                reason: message.to_string(),
-            },
-        };
-        self.naming = Naming::Retry(Instant::now() + NAME_RETRY);
-        match &self.previous_name {
-            // The server keeps the previous name until it can own the new one.
-            Some(previous_name) => {
-                tracing::warn!(%previous_name, ?presence, "the new name is not available: keeping the previous one")
-            }
-            None => self.options.emit_presence(presence),
-        }
-    }
-
-    /// Starts to request another name; the current one stays owned until then.
-    fn begin_to_rename(&mut self) {
-        let wanted = self.names.wanted.borrow_and_update().clone();
-        if let Naming::Settled(Some(owned)) = &self.naming {
-            if wanted.names.contains(owned) {
-                return;
-            }
-            let owned = owned.clone();
-            self.release_previous_name();
-            self.previous_name = Some(owned);
-        }
-        self.naming = Naming::Waiting(wanted.after);
-    }
-
-    /// Releases the previous name, once the new one is owned.
-    fn release_previous_name(&mut self) {
-        if matches!(&self.naming, Naming::Settled(Some(_)))
-            && let Some(previous_name) = self.previous_name.take()
-        {
-            self.call_bus("ReleaseName", &previous_name.as_ref());
-        }
-    }
-
-    fn ask_for_name(&mut self, at: usize) {
-        let name = self.names.wanted.borrow().names.get(at).cloned();
-        self.naming = match name {
-            None => Naming::Settled(None),
-            Some(name) => match self.call_bus("RequestName", &(name.as_ref(), DO_NOT_QUEUE)) {
-                Some(serial) => Naming::Asked(serial, at),
-                None => Naming::Settled(None),
-            },
-        };
     }
 
     fn begin_to_close(&mut self) {
@@ -558,24 +369,7 @@ async fn finished(sending: &mut Option<BoxFuture<'static, zbus::Result<()>>>) ->
     }
 }
 
-/// Waits until the name may be requested; never completes if it was requested.
-async fn may_be_named(naming: &Naming) {
-    match naming {
-        Naming::Waiting(None) => {}
-        Naming::Waiting(Some(before)) => before.cancelled().await,
-        _ => std::future::pending().await,
-    }
-}
-
 /// Messages that are received before calls are processed, so that one call of a client does not wait for all calls of a
 /// client that calls continuously.
 const RECEIVED_AT_ONCE_MAX: usize = 1024;
-/// Calls that are processed before newly arrived messages are received.
-const SERVED_AT_ONCE_MAX: usize = 8;
-/// Replies that may wait to be written before calls are processed: a later reply waits for all of them.
-const ANSWERS_WAITING_MAX: usize = 32;
-/// `DBUS_NAME_FLAG_DO_NOT_QUEUE`: the bus refuses a name that another connection owns.
-const DO_NOT_QUEUE: u32 = 4;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// The pause before a name is requested again.
-const NAME_RETRY: Duration = Duration::from_secs(2);
