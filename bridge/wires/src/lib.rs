@@ -9,9 +9,10 @@
 //! so other wires add no cost.
 //! Limits: those of `registry` and `queue`; `CONFIRM_TIMEOUT` is how long a caller waits until a node confirms a wire.
 //! Layout: `bus` ends that are services; `conversion`, `options` conversion of values; `document` the saved wires;
-//! `end` the text form of ends; `initial_value` the first value of a new wire; `limits`; `nodes` the present nodes;
-//! `pace` loop protection; `plan` how a wire can be made; `queue`, `worker` delivery of values; `record` the state of
-//! a wire for its object; `registry` which wires exist; `requests` calls of clients.
+//! `end` the text form of ends; `initial_value` the first value of a new wire; `limits`; `node_requests`; `nodes` the present nodes;
+//! `objects` of wires on the bus; `pace` loop protection; `plan` how a wire can be made; `queue`, `worker` delivery of values; `record` the state of
+//! a wire for its object; `registry` which wires exist; `requests` calls of clients; `running` wires
+//! that pass through this bridge.
 //! Spec: docs/reference/dbus.md, "Wires"; docs/reference/protocol.md §5.5.
 
 mod bus;
@@ -20,7 +21,9 @@ mod document;
 mod end;
 mod initial_value;
 mod limits;
+mod node_requests;
 mod nodes;
+mod objects;
 mod options;
 mod pace;
 mod plan;
@@ -28,6 +31,7 @@ mod queue;
 mod record;
 mod registry;
 mod requests;
+mod running;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -41,19 +45,18 @@ use std::{
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zocp_interfaces::{WIRE_INTERFACE, WIRE_XML};
-use zocp_node::{CapPath, Cause, Event, Node, PeerId, Value};
+use zocp_node::{Event, Node};
 
 use self::{
     bus::{Caller, Listener},
     conversion::Calculator,
     document::WiresDocument,
+    node_requests::NodeRequest,
     nodes::CapabilityAddress,
-    pace::{CircleError, HOPS_MAX, Pace},
-    plan::{Route, Source},
-    queue::{QueueItem, QueueSender, queue},
+    queue::QueueSender,
     record::{Due, Record},
-    registry::{InitialValue, Output, Registry, WireId, announcements},
-    worker::{Worker, node_end},
+    registry::{Output, Registry, WireId, announcements},
+    running::RunningWire,
 };
 pub use self::{
     end::{BusEnd, End, EndError, NodeEnd},
@@ -62,7 +65,6 @@ pub use self::{
 use zocp_dbus::{
     interface::Interface,
     introspection::{XmlError, parse_interfaces},
-    objects::TableError,
     server::{BusContext, ObjectTable},
 };
 use zocp_state::{Persister, StateDir};
@@ -105,27 +107,6 @@ struct EngineState {
     later: HashSet<WireId>,
     /// Whether wires changed since circles were last searched for.
     has_changed: bool,
-}
-
-/// A wire that passes through this bridge.
-#[derive(Debug)]
-struct RunningWire {
-    /// The source of its values.
-    source: Source,
-    removed: CancellationToken,
-    /// Cancelled when the worker has ended.
-    ended: CancellationToken,
-}
-
-/// A request to a node.
-#[derive(Debug)]
-enum NodeRequest {
-    Subscribe(WireId, CapabilityAddress, CapabilityAddress, InitialValue),
-    SendInitial(CapabilityAddress, CapabilityAddress),
-    Unsubscribe(CapabilityAddress, CapabilityAddress),
-    /// The entries of the object that announces a wire.
-    Announce(WireId, Vec<(String, Value)>),
-    Withdraw(WireId),
 }
 
 impl Wires {
@@ -273,41 +254,6 @@ impl Wires {
         self.shared.stop.cancel();
     }
 
-    async fn emitted(
-        &self,
-        peer: PeerId,
-        path: &CapPath,
-        value: &Value,
-        (hops, cause): (u8, &Option<Cause>),
-    ) {
-        let emitter = CapabilityAddress {
-            peer,
-            path: path.clone(),
-        };
-        let senders = {
-            let state = self.state();
-            for id in state.registry.direct_at(&emitter) {
-                if let Some(record) = state.records.get(id) {
-                    record.passed(value.clone());
-                }
-            }
-            state.senders.get(&emitter).cloned()
-        };
-        for (_, sender) in senders.into_iter().flatten() {
-            if hops >= HOPS_MAX {
-                sender.fail(&CircleError::TooFar.to_string());
-                continue;
-            }
-            let (value, cause) = (value.clone(), cause.clone());
-            let item = QueueItem {
-                hops,
-                cause,
-                ..QueueItem::new(value)
-            };
-            sender.push(item).await;
-        }
-    }
-
     /// Changes the registry and applies its outputs.
     fn change<R>(&self, change: impl FnOnce(&mut Registry) -> R) -> R {
         let mut state = self.state();
@@ -380,198 +326,6 @@ impl Wires {
         });
     }
 
-    fn show(&self, state: &mut EngineState, id: WireId) {
-        let Some(wire) = state.registry.wire(id) else {
-            return;
-        };
-        let record = state
-            .records
-            .entry(id)
-            .or_insert_with(|| Record::new(id, &self.shared.due));
-        record.set_state(wire);
-        let Some(table) = self.shared.table.get() else {
-            return;
-        };
-        let shown = record
-            .interface(&self.shared.shape, wire)
-            .map_err(TableError::from)
-            .and_then(|interface| {
-                table.with(|objects| {
-                    if objects.contains(record.path()) {
-                        objects.take_values(record.path(), interface)
-                    } else {
-                        objects.insert(record.path(), [interface])
-                    }
-                })
-            });
-        log_error(shown);
-    }
-
-    fn hide(&self, state: &mut EngineState, id: WireId) {
-        self.stop_input(state, id);
-        if let Some(work) = state.running.remove(&id) {
-            work.removed.cancel();
-        }
-        if let (Some(record), Some(table)) = (state.records.remove(&id), self.shared.table.get()) {
-            record.end();
-            table.with(|objects| objects.remove_tree(record.path()));
-        }
-    }
-
-    fn start_wire(&self, state: &mut EngineState, id: WireId, route: Route) {
-        let Some(wire) = state.registry.wire(id) else {
-            return;
-        };
-        let record = state
-            .records
-            .entry(id)
-            .or_insert_with(|| Record::new(id, &self.shared.due))
-            .clone();
-        let delivery = wire.conversion.delivery(route.is_state);
-        let (sender, receiver) = queue(record.clone(), delivery);
-        let removed = self.shared.stop.child_token();
-        let (ended, source) = (CancellationToken::new(), route.source.clone());
-        // The task that reads the node's events fills this queue and waits while it is full. So the worker needs a
-        // handle whose commands are accepted even while events wait.
-        let node = match &source {
-            Source::Emitter(_) => self.shared.node.for_reader(),
-            Source::Bus(_) => self.shared.node.clone(),
-        };
-        // For a member of the bus only the worker knows whether it is a state; it drops the initial value if the
-        // target is a method.
-        let route_is_state = route.is_state || matches!(route.target, plan::Target::Bus(_));
-        let worker = Worker {
-            id,
-            node,
-            caller: self.shared.caller.clone(),
-            record,
-            route,
-            conversion: wire.conversion.clone(),
-            receiver,
-            pace: Pace::default(),
-            removed: removed.clone(),
-            before: state.running.remove(&id).map(|work| work.ended),
-        };
-        if wire.conversion.is_initial(route_is_state) {
-            let (wires, source, sender) = (self.clone(), source.clone(), sender.clone());
-            self.shared.tasks.spawn(async move {
-                if let Some(value) = wires.present(&source).await {
-                    sender.push_initial(value);
-                }
-            });
-        }
-        match &source {
-            Source::Emitter(spot) => {
-                let senders = state.senders.entry(spot.clone()).or_default();
-                senders.push((id, sender));
-            }
-            Source::Bus(end) => self.shared.listener.subscribe(end, id, sender),
-        }
-        let work = RunningWire {
-            source,
-            removed,
-            ended: ended.clone(),
-        };
-        state.running.insert(id, work);
-        self.shared.tasks.spawn(async move {
-            let _ended = ended.drop_guard();
-            worker.run().await;
-        });
-    }
-
-    /// Stops passing values to a wire. Queued values are still delivered.
-    fn stop_input(&self, state: &mut EngineState, id: WireId) {
-        let Some(work) = state.running.get(&id) else {
-            return;
-        };
-        match &work.source {
-            Source::Emitter(spot) => {
-                if let Some(senders) = state.senders.get_mut(spot) {
-                    senders.retain(|(one, _)| *one != id);
-                    if senders.is_empty() {
-                        state.senders.remove(spot);
-                    }
-                }
-            }
-            Source::Bus(end) => self.shared.listener.unsubscribe(end, id),
-        }
-    }
-
-    /// Sends the queued requests to nodes, one after the other.
-    async fn run_requests(self) {
-        let mut announced = HashSet::new();
-        loop {
-            tokio::select! {
-                () = self.shared.stop.cancelled() => return,
-                () = self.shared.requests_queued.notified() => {}
-            }
-            while let Some(request) = self.next_request() {
-                self.run_request(request, &mut announced).await;
-            }
-        }
-    }
-
-    fn next_request(&self) -> Option<NodeRequest> {
-        self.state().node_requests.pop_front()
-    }
-
-    async fn run_request(&self, request: NodeRequest, announced: &mut HashSet<WireId>) {
-        let node = &self.shared.node;
-        match request {
-            NodeRequest::SendInitial(emitter, sensor) => self.send_initial(&emitter, &sensor).await,
-            NodeRequest::Subscribe(id, emitter, sensor, first) => {
-                let is_wanted = first == InitialValue::Wanted;
-                let told = node.subscribe_with(node_end(&emitter), node_end(&sensor), is_wanted);
-                if let Err(error) = told.await {
-                    self.change(|registry| registry.refuse(id, error.to_string()));
-                }
-            }
-            NodeRequest::Unsubscribe(emitter, sensor) => {
-                if let Err(error) = node
-                    .unsubscribe(node_end(&emitter), node_end(&sensor))
-                    .await
-                {
-                    tracing::debug!(%error, "cannot remove a subscription");
-                }
-            }
-            NodeRequest::Announce(id, entries) => {
-                announced.insert(id);
-                if let Err(error) = node.describe(announcements::object(id), entries).await {
-                    tracing::warn!(%error, "cannot announce a wire");
-                }
-            }
-            NodeRequest::Withdraw(id) => {
-                node.remove_object(announcements::object(id)).await.ok();
-                announced.remove(&id);
-                if announced.is_empty() {
-                    node.remove_object(announcements::all()).await.ok();
-                }
-            }
-        }
-    }
-
-    /// Publishes the state of wires on the bus, at intervals instead of once for each value.
-    async fn publish_changes(self) {
-        loop {
-            tokio::select! {
-                () = self.shared.stop.cancelled() => return,
-                () = self.shared.due.wake.notified() => {}
-            }
-            sleep(PUBLISH_INTERVAL).await;
-            self.state().mark_circles();
-            let Some(table) = self.shared.table.get() else {
-                continue;
-            };
-            for record in self.shared.due.take() {
-                table.with(|objects| {
-                    if objects.contains(record.path()) {
-                        log_error(record.publish(objects));
-                    }
-                });
-            }
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, EngineState> {
         self.shared
             .state
@@ -580,28 +334,6 @@ impl Wires {
     }
 }
 
-impl EngineState {
-    /// Marks the wires that are part of a circle.
-    fn mark_circles(&mut self) {
-        if !std::mem::take(&mut self.has_changed) {
-            return;
-        }
-        let circles = self.registry.circles();
-        for (id, record) in &self.records {
-            record.set_in_circle(circles.contains(id));
-        }
-    }
-}
-
-/// Logs an error of the table; only a bug of the bridge causes one.
-fn log_error(result: Result<(), TableError>) {
-    if let Err(error) = result {
-        tracing::error!(%error, "cannot update the object of a wire");
-    }
-}
-
-/// The interval between two updates of the objects of wires.
-const PUBLISH_INTERVAL: Duration = Duration::from_millis(50);
 /// The time after which an unconfirmed or removed wire is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How long a caller waits until the emitter's node confirms a wire.
