@@ -1,5 +1,9 @@
 //! What is understood, what is refused, and what goes over what.
 
+use std::time::Duration;
+
+use zocp_node::BeaconMode;
+
 use super::*;
 
 fn error_of(text: &str) -> String {
