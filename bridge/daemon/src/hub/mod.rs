@@ -13,8 +13,11 @@
 //! Spec: docs/reference/dbus.md, "The bridge".
 
 mod bridge;
+mod description;
 mod exporter;
 mod handler;
+mod objects;
+mod parts;
 mod peer;
 mod rules;
 #[cfg(test)]
@@ -25,42 +28,33 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::Variant;
 use zocp_interfaces::{
-    BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, BRIDGE_XML, EXPORTER_INTERFACE, EXPORTER_XML,
-    LINKS_INTERFACE, LINKS_XML, LOCAL_INTERFACE, LOCAL_PATH, LOCAL_XML, METHODS_INTERFACE,
-    MONITOR_INTERFACE, MONITOR_XML, PEER_INTERFACE, PEER_XML, PEERS_PATH, STATISTICS_INTERFACE,
-    STATISTICS_XML, STREAMS_INTERFACE, TRUST_INTERFACE, TRUST_XML, VIEW_INTERFACE, VIEW_XML,
-    VIEWS_INTERFACE, VIEWS_XML, WIRE_INTERFACE,
+    BRIDGE_INTERFACE, BRIDGE_NAME, BRIDGE_PATH, EXPORTER_INTERFACE, LOCAL_INTERFACE, LOCAL_PATH,
+    LOCAL_XML, PEER_INTERFACE, PEER_XML, STATISTICS_INTERFACE, STATISTICS_XML,
 };
-use zocp_node::{Event, Network, Node, PeerId, PeerInfo, PublicKey, SharedWay};
+use zocp_node::{Event, Network, Node, PeerId, PeerInfo};
 
+pub use self::{description::HubError, parts::HubParts};
 use self::{
-    bridge::BridgeHandler, exporter::ExporterHandler, handler::HubHandler, peer::PeerHandler,
+    description::{THEIRS, declared, described, endpoint, peer_path},
+    handler::{HubHandler, handlers},
+    objects::show,
 };
 use crate::{
-    engine::{Carrier, Engine},
-    links::{Links, relay_of, way_name},
-    local::{self, Local, LocalOptions},
+    engine::Engine,
+    links::{relay_of, way_name},
+    local::{Local, LocalOptions},
     monitor::Monitor,
     statistics::Statistics,
     trust::Trust,
-    views::Views,
 };
 use zocp_dbus::{
-    interface::{Interface, SlotError},
-    introspection::{XmlError, parse_interfaces},
-    message::Text,
+    interface::Interface,
     objects::TableError,
-    server::{BusContext, Interfaces, ObjectTable, Presence, Server, ServerOptions},
+    server::{BusContext, ObjectTable, Presence, Server, ServerOptions},
 };
-use zocp_mapping::directory::{Directory, Relabelled, path_element};
+use zocp_mapping::directory::{Directory, Relabelled};
 use zocp_policy::ImportRule;
-use zocp_relay::metrics::Metrics;
-use zocp_relay::{
-    export::{Exporter, OfferedNow},
-    programs::Programs,
-};
-use zocp_state::StateDir;
-use zocp_wires::Wires;
+use zocp_relay::export::OfferedNow;
 
 /// The bridge's own objects on the bus.
 #[derive(Debug)]
@@ -85,82 +79,6 @@ pub struct Hub {
     monitor: Monitor,
 }
 
-/// What a hub shows, and whom it asks.
-#[derive(Debug)]
-pub struct HubParts {
-    /// The bridge's node.
-    pub node: Node,
-    /// The labels of peers.
-    pub directory: Directory,
-    /// For programs that export.
-    pub exporter: Exporter,
-    /// For programs that publish.
-    pub programs: Programs,
-    /// The counters of packets between bridges.
-    pub metrics: Metrics,
-    /// What is wired to what.
-    pub wires: Wires,
-    /// Whose keys are trusted.
-    pub trust: Trust,
-    /// The links to other venues.
-    pub links: Links,
-    /// What carries some of them.
-    pub(crate) engine: Engine,
-    /// The venue of the bridge.
-    pub venue: Option<String>,
-    /// Buses of their own.
-    pub views: Views,
-    /// How much they may publish.
-    pub limits: local::Limits,
-    /// Where lasting values are kept.
-    pub state: StateDir,
-    /// Then what is to be kept is written a last time.
-    pub saving: CancellationToken,
-}
-
-#[cfg(test)]
-use crate::links::LoadedLinks;
-
-#[cfg(test)]
-impl HubParts {
-    /// What most tests need: nothing is kept, limits are the customary ones.
-    pub(crate) fn plain(
-        node: &Node,
-        directory: &Directory,
-        services: &zocp_relay::services::Services,
-        wires: &Wires,
-        site: &BusContext,
-    ) -> Self {
-        let tasks = TaskTracker::new();
-        let trust = Trust::start(&tasks, node.clone(), None, CancellationToken::new());
-        let mut config = zocp_node::Config::default();
-        let links = LoadedLinks::new(&StateDir::none(), &mut config, Vec::new(), None);
-        let pair = (node.clone(), trust.clone(), Engine::none());
-        Self {
-            node: node.clone(),
-            directory: directory.clone(),
-            exporter: services.exporter(),
-            programs: services.programs(),
-            metrics: services.metrics(),
-            wires: wires.clone(),
-            links: Links::start(&tasks, pair, links, CancellationToken::new()),
-            trust,
-            engine: Engine::none(),
-            venue: None,
-            views: Views::start(
-                &TaskTracker::new(),
-                site,
-                node.clone(),
-                directory.clone(),
-                services,
-            ),
-            limits: local::Limits::default(),
-            state: StateDir::none(),
-            saving: CancellationToken::new(),
-        }
-    }
-}
-
 impl Hub {
     /// Puts the bridge on the bus; `on_presence` is told when its name is owned, taken or lost. Peers
     /// have the labels that they have in the directory.
@@ -174,86 +92,37 @@ impl Hub {
         on_presence: impl Fn(Presence) + Send + Sync + 'static,
     ) -> Result<Self, HubError> {
         let peer = declared(PEER_XML, PEER_INTERFACE)?;
-        let exports = declared(EXPORTER_XML, EXPORTER_INTERFACE)?
-            .with("Exports", Variant::new(Vec::<String>::new()))?
-            .with("Rules", rules::exports(&[], None))?
-            .with("ImportRules", rules::imports(&[], None))?;
-        let HubParts {
-            node,
-            directory,
-            exporter,
-            ..
-        } = parts;
-        let table = site.table();
         let counters = declared(STATISTICS_XML, STATISTICS_INTERFACE)?;
-        let statistics = Statistics::new(node.clone(), site.report().clone(), parts.metrics);
-        let counted = statistics.of_bridge(counters.clone())?;
-        let watching = declared(MONITOR_XML, MONITOR_INTERFACE)?;
+        let table = site.table();
+        let statistics = Statistics::new(
+            parts.node.clone(),
+            site.report().clone(),
+            parts.metrics.clone(),
+        );
         let monitor = Monitor::default();
         site.report().observe(Arc::new(monitor.clone()));
-        monitor.attach(&node, tasks);
-        let trusting = declared(TRUST_XML, TRUST_INTERFACE)?;
-        let trusting = parts.trust.describe(trusting)?;
-        let linking = declared(LINKS_XML, LINKS_INTERFACE)?;
-        let viewing = declared(VIEWS_XML, VIEWS_INTERFACE)?;
-        let view = declared(VIEW_XML, VIEW_INTERFACE)?;
-        let bridge = bridge(&node, node.groups().await.unwrap_or_default())?;
-        table.with(|objects| {
-            objects.add_manager(BRIDGE_PATH)?;
-            let interfaces = [
-                bridge, exports, counted, watching, trusting, linking, viewing,
-            ];
-            objects.insert(BRIDGE_PATH, interfaces)
-        })?;
-        parts.wires.show_on(&table);
-        parts.trust.show_on(&table);
-        parts.views.show_on(&table, view);
+        monitor.attach(&parts.node, tasks);
+        let counted = statistics.of_bridge(counters.clone())?;
+        show(&table, &parts, counted).await?;
         let order = LocalOptions {
-            node: node.clone(),
+            node: parts.node.clone(),
             table: table.clone(),
-            programs: parts.programs,
+            programs: parts.programs.clone(),
             limits: parts.limits,
-            state: parts.state,
-            stop: parts.saving,
+            state: parts.state.clone(),
+            stop: parts.saving.clone(),
         };
         let local = Local::start(tasks, order).await?;
         let publishing = declared(LOCAL_XML, LOCAL_INTERFACE)?;
         table.with(|objects| objects.insert(LOCAL_PATH, [publishing]))?;
-        let mut interfaces = Interfaces::default();
-        interfaces.register(
-            BRIDGE_INTERFACE,
-            BridgeHandler {
-                node: node.clone(),
-                directory: directory.clone(),
-                wires: parts.wires.clone(),
-                table: table.clone(),
-            },
+        let (node, directory, trust, engine) = (
+            parts.node.clone(),
+            parts.directory.clone(),
+            parts.trust.clone(),
+            parts.engine.clone(),
         );
-        interfaces.register(
-            PEER_INTERFACE,
-            PeerHandler {
-                node: node.clone(),
-                directory: directory.clone(),
-            },
-        );
-        interfaces.register(
-            EXPORTER_INTERFACE,
-            ExporterHandler {
-                exporter,
-                venue: parts.venue,
-            },
-        );
-        interfaces.register(LINKS_INTERFACE, parts.links);
-        interfaces.register(WIRE_INTERFACE, parts.wires);
-        interfaces.register(MONITOR_INTERFACE, monitor.clone());
-        interfaces.register(TRUST_INTERFACE, parts.trust.clone());
-        interfaces.register(VIEWS_INTERFACE, parts.views.clone());
-        interfaces.register(VIEW_INTERFACE, parts.views);
-        interfaces.register(LOCAL_INTERFACE, local.clone());
-        interfaces.register(METHODS_INTERFACE, local.clone());
-        interfaces.register(STREAMS_INTERFACE, local.clone());
         let handler = HubHandler {
-            interfaces,
+            interfaces: handlers(parts, &table, &monitor, &local),
             local: local.clone(),
         };
         let order = ServerOptions {
@@ -268,11 +137,11 @@ impl Hub {
         Ok(Self {
             node,
             local,
-            trust: parts.trust,
+            trust,
             table,
             served,
             directory,
-            engine: parts.engine,
+            engine,
             carried: BTreeMap::new(),
             groups: BTreeMap::new(),
             peer,
@@ -487,107 +356,5 @@ impl Hub {
     fn path_of(&self, peer: PeerId) -> Option<String> {
         let label = self.directory.label_of(peer)?;
         Some(peer_path(&label))
-    }
-}
-
-/// Where the peer with a label is.
-fn peer_path(label: &str) -> String {
-    format!("{PEERS_PATH}/{}", path_element(label))
-}
-
-/// Why the bridge cannot show itself. Our fault; nothing was started.
-#[derive(Debug, thiserror::Error)]
-pub enum HubError {
-    /// A built-in interface cannot be understood.
-    #[error("a built-in interface: {0}")]
-    Xml(#[from] XmlError),
-    /// A built-in file does not declare its interface.
-    #[error("{0} is not declared")]
-    Undeclared(&'static str),
-    /// A property is not what is declared.
-    #[error(transparent)]
-    Property(#[from] SlotError),
-    /// The table refuses an object.
-    #[error(transparent)]
-    ObjectTable(#[from] TableError),
-}
-
-fn declared(xml: &str, name: &'static str) -> Result<Interface, HubError> {
-    let interfaces = parse_interfaces(xml)?;
-    let found = interfaces
-        .into_iter()
-        .find(|interface| &**interface.name() == name);
-    found.ok_or(HubError::Undeclared(name))
-}
-
-fn bridge(node: &Node, mut groups: Vec<String>) -> Result<Interface, HubError> {
-    groups.sort();
-    let bridge = declared(BRIDGE_XML, BRIDGE_INTERFACE)?
-        .with("Version", env!("CARGO_PKG_VERSION"))?
-        .with("Name", node.name().to_owned())?
-        .with("Uuid", node.id().to_string())?
-        .with("Endpoint", String::new())?
-        .with("Groups", Variant::new(groups))?
-        .with("Key", key_text(node.key()))?;
-    Ok(bridge)
-}
-
-/// A key as it is shown: empty where there is none.
-fn key_text(key: Option<PublicKey>) -> String {
-    key.map_or_else(String::new, |key| key.to_string())
-}
-
-fn described(
-    peer: Interface,
-    info: &PeerInfo,
-    groups: &[String],
-    carrier: Option<Carrier>,
-) -> Result<Interface, SlotError> {
-    let of_iroh = carrier.as_ref().filter(|_| info.via.is_none());
-    let of_iroh = of_iroh.and_then(|carrier| carrier.way.clone());
-    let relay = of_iroh.as_ref().map_or("", relay_of).to_owned();
-    let endpoint = carrier.map_or_else(|| info.endpoint.clone(), |carrier| carrier.endpoint);
-    // As they are shown: two names that look alike there are one.
-    let headers = info.headers.iter().map(|(name, value)| {
-        let shown = |text: &str| Text::new(text).into_string();
-        (shown(name), shown(value))
-    });
-    let headers: BTreeMap<String, String> = headers.collect();
-    peer.with("Name", info.name.clone())?
-        .with("Uuid", info.id.to_string())?
-        .with("BusName", String::new())?
-        .with("Endpoint", endpoint)?
-        .with("Headers", Variant::new(headers))?
-        .with("Groups", Variant::new(groups.to_vec()))?
-        .with("Services", Variant::new(BTreeMap::<String, String>::new()))?
-        .with("State", "ready")?
-        .with("Venue", info.venue.clone().unwrap_or_default())?
-        .with("Way", of_iroh.as_ref().map_or_else(|| way(info), way_name))?
-        .with("Relay", relay)?
-        .with("Secure", info.is_secure())?
-        .with("Key", key_text(info.key))
-}
-
-/// Which connections carry the messages of a peer and those to it.
-fn way(info: &PeerInfo) -> &'static str {
-    match info.shared {
-        _ if info.via.is_some() => "passed",
-        None => "separate",
-        Some(SharedWay::Ours) => "ours",
-        Some(SharedWay::Theirs) => THEIRS,
-    }
-}
-
-const THEIRS: &str = "theirs";
-
-/// Where peers reach us: an address of the first network that is not the loopback, if there is one.
-fn endpoint(networks: &[Network], port: u16) -> String {
-    let outside = networks.iter().find(|network| !network.loopback);
-    match outside.or_else(|| networks.first()) {
-        Some(network) if network.address.is_ipv6() => {
-            format!("tcp://[{}%{}]:{port}", network.address, network.name)
-        }
-        Some(network) => format!("tcp://{}:{port}", network.address),
-        None => String::new(),
     }
 }

@@ -10,11 +10,15 @@ use tokio::{
     sync::mpsc,
 };
 use zbus::{Connection, OwnedVariant, fdo};
-use zocp_interfaces::{BridgeProxy, MonitorProxy, PeerProxy, StatisticsProxy};
+use zocp_interfaces::{
+    BRIDGE_XML, BridgeProxy, EXPORTER_XML, MONITOR_INTERFACE, MONITOR_XML, MonitorProxy, PeerProxy,
+    StatisticsProxy, VIEWS_INTERFACE, VIEWS_XML,
+};
 use zocp_node::{BeaconMode, Config, Content, Events};
 
 use super::*;
 use zocp_dbus::{
+    introspection::parse_interfaces,
     message::readable::{assert_readable, odd_text},
     objects::Objects,
     server::BusScope,
@@ -23,7 +27,7 @@ use zocp_dbus::{
 use zocp_relay::services::ServiceSettings;
 use zocp_relay::services::Services;
 use zocp_state::StateDir;
-use zocp_wires;
+use zocp_wires::{self, Wires};
 
 /// A hub on a bus of its own, fed by a node, and a client of it.
 struct Stage {
