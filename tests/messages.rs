@@ -182,6 +182,37 @@ fn watching_ends_by_itself_when_enough_came_or_the_time_is_up() {
 }
 
 #[test]
+fn a_service_is_exported_again_when_the_bridge_is_started_anew() {
+    isolated(async |lab: Lab| {
+        let host = lab.host("stage").await;
+        let bus = Bus::start("session").await;
+        let start = async || Bridge::start_on(&bus, ZOCP, &host, "stage", &[]).await;
+        let mut bridge = start().await;
+        let service = "org.example.Lamp";
+        let owner = bus.connect().await;
+        owner.request_name(service).await.expect("the name");
+        let mut export = Cmd::new(ZOCP)
+            .args(["export", service, "--learn", "--json"])
+            .on(&bus)
+            .start();
+        export.says("is exported").await;
+        bridge.kill().await;
+        export.says("the bridge has ended").await;
+        let _bridge = start().await;
+        export.says("is exported again").await;
+        // The bridge has it, and looks who is on the bus.
+        let (path, interface) = ("/org/z25/Zocp1", "org.z25.Zocp1.Exporter");
+        let shown = ["get-property", "org.z25.Zocp1", path, interface, "Exports"];
+        let offered = async { while !bus.busctl(&shown).await.contains(service) {} };
+        in_time("the export", offered).await;
+        // What the bridge before recorded is lost.
+        export.interrupt();
+        export.says("more was asked than is recorded").await;
+        assert!(export.ended().await.success());
+    });
+}
+
+#[test]
 fn a_value_is_published_again_when_the_bridge_is_started_anew() {
     isolated(async |lab: Lab| {
         let host = lab.host("stage").await;
@@ -200,6 +231,13 @@ fn a_value_is_published_again_when_the_bridge_is_started_anew() {
         ];
         let offer = Cmd::new(ZOCP).args(offer).on(&bus).start();
         offer.says("is offered until").await;
+        // What nobody said of it is not there, instead of empty.
+        let described = zocp(&bus, &["streams", "--json"]).await;
+        assert!(
+            described.out.contains("\"framing\": \"octets\""),
+            "{described:?}"
+        );
+        assert!(!described.out.contains("\"mtu\""), "{described:?}");
         // The pipe of a command ends with the bridge.
         let piped = ["publish", "--source", "zero", "--", "sleep", "1000"];
         let mut piped = Cmd::new(ZOCP).args(piped).on(&bus).start();

@@ -1,9 +1,10 @@
 //! `zocp scene` with nodes that limit their values, that share a name, and that are started again.
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use zocp_node::{Access, BeaconMode, CapPath, Capability, Config, Event, Events, Node};
-use zocp_testkit::{Bus, Cmd, Lab, Outcome, Program, in_time, isolated};
+use zocp_testkit::{Bridge, Bus, Cmd, Lab, Outcome, Program, in_time, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 const NODES: &str = "org.z25.Zocp1.Node.";
@@ -333,7 +334,39 @@ fn a_held_wire_that_the_scene_writes_with_a_uuid_is_made_once_and_a_refused_one_
                 .any(|line| line.contains("wired") || line.contains("removed")),
             "{more:?}"
         );
-        held.signal(rustix::process::Signal::TERM);
+        held.signal(Signal::TERM);
         assert!(held.ended().await.success(), "SIGTERM ends it as well");
+    });
+}
+
+#[test]
+fn a_scene_is_held_by_the_bridge_that_is_started_next() {
+    isolated(async |lab: Lab| {
+        let host = lab.host("stage").await;
+        let bus = Bus::start("session").await;
+        let start = async || Bridge::start_on(&bus, ZOCP, &host, "stage", &[]).await;
+        let mut bridge = start().await;
+        let zocp = |args: &[&str]| Cmd::new(ZOCP).args(args).on(&bus);
+        let fader = zocp(&["publish", "fader", "0.5"]).start();
+        let lamp = zocp(&["publish", "lamp", "0", "--access", "rws"]).start();
+        fader.says("is published").await;
+        lamp.says("is published").await;
+        let wire = ["wire", "stage:fader", "stage:lamp"];
+        zocp(&wire).run().await;
+        zocp(&["scene", "save", "x"]).run().await;
+        zocp(&["unwire", wire[1], wire[2]]).run().await;
+        let mut held = zocp(&["scene", "hold", "x"]).start();
+        held.says("stage:fader -> stage:lamp: wired").await;
+        // One that says goodbye, and one that does not.
+        for signal in [Signal::TERM, Signal::KILL] {
+            bridge.signal(signal);
+            bridge.ended().await;
+            held.says("the bridge has ended").await;
+            bridge = start().await;
+            held.says("the scene is held again").await;
+            held.says("stage:fader -> stage:lamp: wired").await;
+        }
+        held.interrupt();
+        assert!(held.ended().await.success());
     });
 }

@@ -1,14 +1,14 @@
 //! `zocp export SERVICE`: let peers use a service of this bus; without SERVICE, what is exported (`rules`).
 //!
 //! Model: the bridge keeps an export as long as the program that made it stays on the bus, so this one
-//! stays until it is told to end. With `--learn` it then asks the bridge what was asked, and prints the
-//! rules that allow it (`learned`).
+//! stays until it is told to end. When the bridge ends, it waits for the next one and exports there again. With
+//! `--learn` it then asks the bridge what was asked, and prints the rules that allow it (`learned`); what another
+//! bridge recorded before is lost, which is told.
 
 mod learned;
 mod rules;
 
-use futures_util::StreamExt;
-use zbus::{MessageStream, fdo::DBusProxy};
+use zbus::fdo::DBusProxy;
 use zocp_interfaces::ExporterProxy;
 
 use self::learned::Learned;
@@ -17,6 +17,7 @@ use crate::{
     args::ExportArgs,
     client::Client,
     exit::{Exit, Failure},
+    listener::{Listener, bridge_rule, new_bridge},
     output::Output,
 };
 
@@ -31,8 +32,8 @@ pub(crate) async fn run(
         return rules::list(output, &client).await;
     };
     let end = end_signals(&[])?;
-    // Made before the export, so that the end of the bus is not missed.
-    let stream = MessageStream::from(&client.connection);
+    // Before the export, so that the end of the bridge is not missed.
+    let changes = Listener::new(&client, &[bridge_rule()]).await?;
     let exporter = ExporterProxy::new(&client.connection).await?;
     exporter.export(service, export.rules()).await?;
     let learns = match export.learn {
@@ -43,12 +44,71 @@ pub(crate) async fn run(
     if !is_there(&client, service).await? {
         eprintln!("zocp: {service} is not on this bus yet: it is exported when it comes");
     }
-    until(end, stream).await?;
+    let mut exported = Exported {
+        export,
+        exporter,
+        changes,
+        is_exported: true,
+        has_lost: false,
+    };
+    tokio::select! {
+        () = end => {}
+        failure = exported.follow() => return Err(failure),
+    }
     if export.learn {
-        let (asked, is_complete) = exporter.learned(service).await?;
-        Learned::new(asked, is_complete).print(output)?;
+        let (asked, is_complete) = exported.exporter.learned(service).await?;
+        Learned::new(asked, is_complete && !exported.has_lost).print(output)?;
     }
     Ok(())
+}
+
+/// An export, through the ends of bridges.
+struct Exported<'a> {
+    export: &'a ExportArgs,
+    exporter: ExporterProxy<'a>,
+    changes: Listener,
+    /// Whether the bridge that is there has it.
+    is_exported: bool,
+    /// Whether a bridge has ended that had it.
+    has_lost: bool,
+}
+
+impl Exported<'_> {
+    /// Exports again at each bridge that comes, until the bus is gone or a bridge refuses.
+    async fn follow(&mut self) -> Failure {
+        loop {
+            if let Err(failure) = self.change().await {
+                return failure;
+            }
+        }
+    }
+
+    /// Waits for the bridge to come or go, and does what that takes.
+    async fn change(&mut self) -> Result<(), Failure> {
+        let Some(owner) = new_bridge(&self.changes.next().await?)? else {
+            return Ok(());
+        };
+        let service = &self.export.service;
+        if self.is_exported {
+            (self.is_exported, self.has_lost) = (false, true);
+            eprintln!("zocp: the bridge has ended: {service} is exported again when there is one");
+        }
+        if owner.is_empty() {
+            return Ok(());
+        }
+        match self.exporter.export(service, self.export.rules()).await {
+            Ok(()) => {
+                self.is_exported = true;
+                eprintln!("zocp: {service} is exported again");
+                Ok(())
+            }
+            Err(error) => match Failure::from(error) {
+                // It has gone again, and the bus will say so.
+                failure if failure.exit == Exit::Unavailable => Ok(()),
+                failure => Err(failure),
+            },
+        }
+    }
 }
 
 /// Whether a service of this name, or one that a name with `*` means, is on the bus or can be started by it.
@@ -61,19 +121,4 @@ async fn is_there(client: &Client, service: &str) -> Result<bool, Failure> {
     let mut names = bus.list_names().await?;
     names.extend(bus.list_activatable_names().await.unwrap_or_default());
     Ok(names.iter().any(|name| is_meant(name.as_str())))
-}
-
-/// Until SIGINT or SIGTERM, or the end of the bus.
-async fn until(end: impl Future<Output = ()>, mut stream: MessageStream) -> Result<(), Failure> {
-    let mut end = std::pin::pin!(end);
-    loop {
-        tokio::select! {
-            // Cancel safe: a message is taken from the stream's queue, or stays in it.
-            message = stream.next() => match message {
-                Some(Ok(_)) => {}
-                _ => return Err(Failure::new(Exit::NoBus, "the bus is gone")),
-            },
-            () = &mut end => return Ok(()),
-        }
-    }
 }

@@ -4,7 +4,8 @@
 //! What is missing is made, as soon as its nodes are here; with `--exclusive` what is not in the scene is removed,
 //! whoever made it. A scene may name a node by its UUID or its label where the bridge shows its name: so a wire that
 //! was made here
-//! is known by its object path, and another one by its ends as they are written.
+//! is known by its object path, and another one by its ends as they are written. When the bridge ends, this waits for
+//! the next one and holds the scene there.
 //! Limits: compared once for changes that come together, and every [`AGAIN`] while something is missing; each wire is
 //! made at most every [`AGAIN`]. A problem is printed once, and again when it changes.
 
@@ -22,8 +23,8 @@ use super::load::{problem, rewire};
 use crate::{
     client::Client,
     command::bridge::end_signals,
-    exit::Failure,
-    listener::{Listener, objects_rule, peers_rule, wires_rule},
+    exit::{Exit, Failure},
+    listener::{Listener, bridge_rule, new_bridge, objects_rule, peers_rule, wires_rule},
     output::{Output, printable},
     scene::{Scene, SceneWire},
     wiring::WireView,
@@ -37,25 +38,33 @@ pub(super) async fn hold(
 ) -> Result<(), Failure> {
     let rules = [peers_rule(), wires_rule(), objects_rule()];
     let mut listener = Listener::new(client, &rules).await?;
+    let mut bridges = Listener::new(client, &[bridge_rule()]).await?;
     let mut holder = Holder {
         output,
         client,
         reported: BTreeMap::new(),
         made: BTreeMap::new(),
     };
-    // One future for all rounds: a signal during a comparison is not missed.
     let mut ended = pin!(end_signals(&[])?);
+    let mut is_bridge_here = true;
     loop {
-        let is_whole = tokio::select! {
+        tokio::select! {
             // The bridge ends what is under way; the next round would compare anew.
             () = &mut ended => return Ok(()),
-            compared = holder.compare(scene, is_exclusive) => compared?,
-        };
-        // A present node may not have sent its tree yet, and nothing announces when it does.
-        tokio::select! {
-            () = &mut ended => return Ok(()),
-            changed = listener.change(matters) => changed?,
-            () = sleep(AGAIN), if !is_whole => {}
+            signal = bridges.next() => {
+                let Some(owner) = new_bridge(&signal?)? else { continue };
+                if is_bridge_here {
+                    eprintln!("zocp: the bridge has ended: the scene is held again when there is one");
+                }
+                is_bridge_here = !owner.is_empty();
+                if is_bridge_here {
+                    eprintln!("zocp: the scene is held again");
+                }
+                holder.forget();
+            }
+            failure = holder.follow(scene, is_exclusive, &mut listener), if is_bridge_here => {
+                return Err(failure);
+            }
         }
     }
 }
@@ -94,6 +103,37 @@ struct Holder<'a> {
 }
 
 impl Holder<'_> {
+    /// Compares at once and after each change, until that fails. A bridge that is gone is no failure: the bus tells
+    /// of it, and of the next one.
+    async fn follow(
+        &mut self,
+        scene: &Scene,
+        is_exclusive: bool,
+        listener: &mut Listener,
+    ) -> Failure {
+        loop {
+            let is_whole = match self.compare(scene, is_exclusive).await {
+                Ok(is_whole) => is_whole,
+                Err(failure) if matches!(failure.exit, Exit::NoBridge | Exit::Unavailable) => false,
+                Err(failure) => return failure,
+            };
+            // A present node may not have sent its tree yet, and nothing announces when it does.
+            tokio::select! {
+                changed = listener.change(matters) => match changed {
+                    Ok(()) => {}
+                    Err(failure) => return failure,
+                },
+                () = sleep(AGAIN), if !is_whole => {}
+            }
+        }
+    }
+
+    /// Another bridge has none of the wires, and gives their paths to others.
+    fn forget(&mut self) {
+        self.made.clear();
+        self.reported.clear();
+    }
+
     /// Makes what is missing and removes what is too much; whether nothing is left to do.
     async fn compare(&mut self, scene: &Scene, is_exclusive: bool) -> Result<bool, Failure> {
         let present = self.client.wires().await?;

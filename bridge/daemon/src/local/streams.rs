@@ -115,8 +115,11 @@ impl Local {
             path,
             direction,
             offer,
-            entry,
+            mut entry,
         } = Publication::understand(arguments)?;
+        if self.registry().offer(&path, direction).is_none() {
+            entry.retain(|_, value| !value.is_null());
+        }
         let place = Place::new(Kind::Stream(direction), path.clone());
         let node = &self.shared.node;
         let (name, object) = (path.name.to_string(), path.object.clone());

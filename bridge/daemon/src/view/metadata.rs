@@ -347,12 +347,13 @@ impl ObjectMetadata {
     }
 }
 
-/// The property `Sources` or `Sinks`.
+/// The property `Sources` or `Sinks`. What is null in a description is not there: so a node takes back what it said.
 fn streams_shown(entry: Option<&Value>) -> Variant<'static> {
     let inner = zbus::signature!("a{sv}");
     let mut dict = Dict::new(&Signature::Str, &inner);
     for (name, entry, _) in stream::entries(entry) {
         let entries = entry.as_object().into_iter().flatten();
+        let entries = entries.filter(|(_, value)| !value.is_null());
         let shown = entries.map(|(name, value)| (name.as_str(), types::natural(value)));
         if let Err(error) = dict.append(Variant::from(Text::new(name)), types::dictionary(shown)) {
             tracing::error!(%error, "a stream has lost its type");
