@@ -22,12 +22,23 @@ mod publish;
 mod scene;
 mod service;
 mod stream;
+/// Where a server listens: an address and a port. `localhost` is that of IPv4.
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    let address = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    address
+        .parse()
+        .map_err(|_| "write an address and a port, such as 127.0.0.1:9000".to_owned())
+}
+
 #[cfg(test)]
 mod tests;
 mod until;
 mod wire;
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::{Shell, engine::ArgValueCandidates};

@@ -35,6 +35,9 @@ pub(crate) struct MeshArgs {
 impl MeshArgs {
     /// The node, by this name.
     pub(crate) fn mesh(&self, name: &str) -> Result<MeshOptions, Failure> {
+        if name.is_empty() {
+            return Err(Failure::new(Exit::Usage, "the name of a node is not empty"));
+        }
         let mut mesh = MeshOptions::new(name);
         if let Some(key) = &self.key {
             let trusted = Some(self.trusted.clone());

@@ -12,7 +12,8 @@ pub(crate) struct WebArgs {
         long,
         value_name = "ADDRESS:PORT",
         env = "ZOCP_WEB_LISTEN",
-        default_value = "127.0.0.1:8070"
+        default_value = "127.0.0.1:8070",
+        value_parser = super::socket_address
     )]
     #[arg(hide_env_values = true)]
     pub(crate) listen: SocketAddr,

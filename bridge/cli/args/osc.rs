@@ -8,17 +8,20 @@ use std::{
 
 use zocp_faces::osc::{OscOptions, ProgramOptions, QueryUrl, Remote, Target};
 
-use super::face::{FaceArgs, state_folder};
+use super::{
+    face::{FaceArgs, state_folder},
+    socket_address,
+};
 use crate::exit::Failure;
 
 /// What a face of OSC takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OscArgs {
     /// Where it listens for OSC, with UDP and TCP; 127.0.0.1:9000 by default, with --remote-query any free port
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = socket_address)]
     listen: Option<SocketAddr>,
     /// Describe all addresses there to programs that ask with OSCQuery, HTTP and WebSocket; may be the same as --listen
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = socket_address)]
     query: Option<SocketAddr>,
     /// Send values to a program, [tcp://|slip://]HOST:PORT, or only those below an address, HOST:PORT/lamp;
     /// may be given several times

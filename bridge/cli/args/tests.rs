@@ -161,3 +161,16 @@ fn flags_of_the_bridge_become_configuration() {
     assert_eq!(exported, ["org.a.B", "org.c.*"]);
     assert!(config.export.iter().all(|it| it.talk));
 }
+
+#[test]
+fn where_a_server_listens_is_an_address_and_a_port() {
+    let local = socket_address("127.0.0.1:9000").unwrap();
+    assert_eq!(socket_address("localhost:9000"), Ok(local));
+    assert!(socket_address("[::1]:9000").is_ok());
+    for wrong in ["127.0.0.1", "9000", "localhost", "host:9000", ""] {
+        assert!(
+            socket_address(wrong).unwrap_err().contains("a port"),
+            "{wrong}"
+        );
+    }
+}

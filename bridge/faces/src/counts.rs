@@ -53,6 +53,12 @@ impl Counts {
     }
 }
 
+/// Whether one of the counts is told there.
+pub(crate) fn is_own(path: &CapPath) -> bool {
+    let names = Counts::default().values();
+    names.iter().any(|(name, _)| self::path(name) == *path)
+}
+
 /// Where a count is told.
 pub(crate) fn path(name: &str) -> CapPath {
     ObjectPath::root().child("counts").capability(name)

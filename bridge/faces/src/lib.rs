@@ -18,6 +18,7 @@ pub mod dmx;
 mod file;
 mod mesh;
 pub mod midi;
+mod name;
 pub mod osc;
 mod sets;
 mod worker;

@@ -28,6 +28,7 @@ mod remote_query;
 mod remote_tree;
 mod run;
 mod schedule;
+mod seldom;
 mod senders;
 mod space;
 pub mod stream;

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::sacn::SLOTS_MAX;
 use crate::file::{self, FileError};
 use crate::mesh::{Access, CapPath, Capability, ObjectPath, Value, float, number};
+use crate::name;
 
 /// What a file says.
 #[derive(Debug, Clone, Deserialize)]
@@ -49,7 +50,15 @@ struct ChannelEntry {
     kind: ChannelKind,
     min: Option<f64>,
     max: Option<f64>,
-    default: Option<f64>,
+    default: Option<First>,
+}
+
+/// The value that a channel begins with.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(untagged, expecting = "expected a number, true or false")]
+enum First {
+    Truth(bool),
+    Number(f64),
 }
 
 /// Which way levels go.
@@ -134,6 +143,7 @@ impl Patch {
                 let wrong =
                     |reason: &str| invalid(format!("{}.{}: {reason}", fixture.name, entry.name));
                 let channel = Channel::new(fixture, entry, at).map_err(wrong)?;
+                name::check(&channel.path).map_err(wrong)?;
                 let slots = taken.get_mut(channel.slot..channel.slot.saturating_add(width));
                 let slots = slots.ok_or_else(|| wrong("a slot is from 1 to 512"))?;
                 if slots.contains(&true) {
@@ -183,7 +193,14 @@ impl Channel {
             ChannelKind::Int => 255.0,
         };
         let (min, max) = (entry.min.unwrap_or(0.0), entry.max.unwrap_or(widest));
-        let default = entry.default.unwrap_or(min);
+        let default = match entry.default {
+            None => min,
+            Some(First::Number(number)) => number,
+            Some(First::Truth(truth)) if entry.kind == ChannelKind::Bool => {
+                [min, max][usize::from(truth)]
+            }
+            Some(First::Truth(_)) => return Err("true and false are for the type bool"),
+        };
         let is_range = min.is_finite() && max.is_finite() && min < max;
         if !is_range || !(min..=max).contains(&default) {
             return Err("min is below max, and default between the two");
@@ -322,6 +339,8 @@ pub(crate) mod tests {
         assert_eq!(gobo.value(&slots), json!(7));
         assert_eq!(shutter.value(&slots), json!(true));
         assert_eq!(pan.path.to_string(), "spot.pan");
+        let lit = Patch::parse("lit", &(SPOT.to_owned() + "default = true\n")).unwrap();
+        assert_eq!(lit.channels[3].default(), json!(true));
         let capability = pan.capability(Direction::Out);
         assert_eq!(
             (capability.value, &capability.info.max),
@@ -361,6 +380,8 @@ pub(crate) mod tests {
                 format!("{fixture}[[fixture.channel]]\nname = \"y\"\nat = 1\n"),
                 "another channel has its slot",
             ),
+            (format!("{fixture}default = true\n"), "for the type bool"),
+            (fixture.replace('x', "objects"), "no names of capabilities"),
             ("priority = 201\n".to_owned(), "from 0 to 200"),
             ("colour = 1\n".to_owned(), "unknown field"),
         ];

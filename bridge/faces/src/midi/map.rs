@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::message::{Control, Kind, LOW};
 use crate::file::{self, FileError};
 use crate::mesh::{CapPath, ObjectPath};
+use crate::name;
 
 /// The controls of a device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,7 +75,8 @@ impl Map {
         for (number, entry) in (1..).zip(&map.capability) {
             let checked = entry
                 .control()
-                .and_then(|_| entry.path().ok_or("its name has an empty part"));
+                .and_then(|_| entry.path().ok_or("its name has an empty part"))
+                .and_then(|path| name::check(&path));
             checked.map_err(|reason| {
                 FileError::Invalid(name.to_owned(), format!("capability {number}: {reason}"))
             })?;

@@ -2,17 +2,18 @@
 //!
 //! Model: a task for each connection takes packets out of it and hands them to the face, and writes what the face hands
 //! to it. Who makes connections is a task of its own; who takes them is in `listener`.
-//! Limits: [`PACKETS_MAX`] packets wait to be written,
-//! then the face keeps what is newest.
+//! Limits: [`PACKETS_MAX`] packets wait to be written, then the face keeps what is newest. A connection whose other end
+//! is gone without a word, with its power for instance, ends after [`SILENCE_MAX`]; until then it keeps its place.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -23,6 +24,7 @@ use super::{
     description::Answer,
     destination::Destination,
     options::Target,
+    seldom::Seldom,
     stream::{Deframer, Framing, framed},
 };
 
@@ -80,6 +82,8 @@ pub(crate) enum Outgoing {
 pub(crate) struct Connections {
     pub(crate) inputs: mpsc::Sender<Input>,
     numbers: Arc<AtomicU64>,
+    /// For what one connection after the other may cause.
+    pub(crate) refusals: Arc<Seldom>,
 }
 
 impl Connections {
@@ -88,6 +92,7 @@ impl Connections {
         Self {
             inputs,
             numbers: Arc::new(AtomicU64::new(first)),
+            refusals: Arc::default(),
         }
     }
 
@@ -119,8 +124,7 @@ impl Connections {
         if self.inputs.send(opened).await.is_err() {
             return;
         }
-        // Without it each message of a hand would wait for the answer to the last.
-        let _ = stream.set_nodelay(true);
+        prepare(&stream);
         let mut buffer = vec![0; READ_LEN];
         loop {
             tokio::select! {
@@ -163,9 +167,28 @@ impl Connections {
             }
         }
         if let Err(error) = &outcome {
-            tracing::warn!(%error, "a stream of OSC cannot be read on");
+            if self.refusals.is_due(Instant::now()) {
+                tracing::warn!(%error, "a stream of OSC cannot be read on");
+            }
         }
         outcome.is_ok()
+    }
+}
+
+/// Sets a socket's options. Without them each message of a hand would wait for the answer to the last, and an end that
+/// is gone would not be noticed.
+pub(crate) fn prepare(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let probes = TcpKeepalive::new()
+        .with_time(SILENCE_MAX / 2)
+        .with_interval(SILENCE_MAX / 6)
+        .with_retries(3);
+    let outcome = stream
+        .set_nodelay(true)
+        .and_then(|()| socket.set_tcp_keepalive(&probes))
+        .and_then(|()| socket.set_tcp_user_timeout(Some(SILENCE_MAX)));
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection has not the options that it should have");
     }
 }
 
@@ -173,7 +196,29 @@ impl Connections {
 pub(crate) const PACKETS_MAX: usize = 16;
 /// A connection that takes nothing for so long is closed.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the machine at the other end may answer nothing.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Before a connection that ended or was not made is tried again.
 const DIAL_PAUSE: Duration = Duration::from_secs(1);
 /// Octets that are read at once.
 const READ_LEN: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_end_that_is_gone_without_a_word_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (made, taken) = tokio::join!(TcpStream::connect(address), listener.accept());
+        for stream in [made.unwrap(), taken.unwrap().0] {
+            prepare(&stream);
+            let socket = SockRef::from(&stream);
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(SILENCE_MAX));
+        }
+    }
+}

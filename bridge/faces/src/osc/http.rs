@@ -34,13 +34,14 @@ use tokio_tungstenite::{
     },
 };
 
-use super::connection::{Connections, Input, Kind, Outgoing, PACKETS_MAX};
+use super::connection::{Connections, Input, Kind, Outgoing, PACKETS_MAX, prepare};
 
 /// A place among the connections of the face, kept until what a connection became ends.
 pub(crate) type Place = Arc<OwnedSemaphorePermit>;
 
 /// Serves a connection of HTTP until it ends. A WebSocket that it becomes goes on and keeps the place.
 pub(crate) async fn serve(connections: Connections, stream: TcpStream, place: Place) {
+    prepare(&stream);
     let service = service_fn(|request| {
         let (connections, place) = (connections.clone(), Arc::clone(&place));
         async move { Ok::<_, Infallible>(respond(connections, request, place).await) }

@@ -2,7 +2,11 @@
 //!
 //! Limits: [`CONNECTIONS_MAX`] connections of a face, further ones are closed at once.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -38,7 +42,9 @@ impl Listener {
             match listener.accept().await {
                 Ok((stream, from)) => self.admit(stream, from),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection was not accepted");
+                    if self.connections.refusals.is_due(Instant::now()) {
+                        tracing::warn!(%error, "a connection was not accepted");
+                    }
                     // No descriptors are left: others must end first.
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -55,7 +61,10 @@ impl Listener {
             Ok(place) => {
                 tokio::spawn(self.clone().carry(stream, place));
             }
-            Err(_) => tracing::warn!(%from, "a connection was refused: there are too many"),
+            Err(_) if self.connections.refusals.is_due(Instant::now()) => {
+                tracing::warn!(%from, max = CONNECTIONS_MAX, "a connection was refused: there are too many");
+            }
+            Err(_) => {}
         }
     }
 

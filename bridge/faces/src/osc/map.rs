@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{packet::ADDRESS_LEN_MAX, pattern::is_pattern};
 use crate::file::{self, FileError};
 use crate::mesh::{Access, CapPath, Capability, ObjectPath, TypeHint, Value};
+use crate::name;
 
 /// The addresses of a program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,9 +106,8 @@ impl Entry {
         if !is_address(&self.address) {
             return Err("an address begins with a slash and has no *, ?, [, ], { and }");
         }
-        if self.path().is_none() {
-            return Err("the name has an empty part");
-        }
+        let path = self.path().ok_or("the name has an empty part")?;
+        name::check(&path)?;
         if TypeHint::parse(&self.hint) == TypeHint::Other {
             return Err("the type is one of int, flt, percent, bool, string, vec2f, vec3f, vec4f");
         }
@@ -188,12 +188,17 @@ fn path_of(address: &str) -> Option<CapPath> {
         return None;
     }
     let objects = objects.iter().map(|part| part.to_string().into());
-    let name = match *name {
+    let capability = match *name {
         // What a tree has for itself.
         "objects" | "methods" | "sources" | "sinks" | "type" => format!("{name}_"),
         other => other.to_owned(),
     };
-    Some(objects.collect::<ObjectPath>().capability(&name))
+    let path = objects.collect::<ObjectPath>().capability(&capability);
+    match name::check(&path) {
+        Ok(()) => Some(path),
+        // What the face has for itself.
+        Err(_) => Some(path.object.capability(&format!("{capability}_"))),
+    }
 }
 
 fn yes() -> bool {
@@ -240,6 +245,14 @@ mod tests {
     }
 
     #[test]
+    fn what_the_face_has_for_itself_is_not_hidden_by_an_address() {
+        let path = |address: &str| path_of(address).unwrap().to_string();
+        assert_eq!(path("/counts/sent"), "counts.sent_");
+        assert_eq!(path("/counts/level"), "counts.level");
+        assert_eq!(path("/a/methods"), "a.methods_");
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_said() {
         let wrong = [
             ("x = 1", "unknown field"),
@@ -258,6 +271,10 @@ mod tests {
             (
                 "[[capability]]\naddress = \"/a\"\nname = \"b.\"\ntype = \"flt\"",
                 "empty part",
+            ),
+            (
+                "[[capability]]\naddress = \"/a\"\nname = \"b.methods\"\ntype = \"flt\"",
+                "no names of capabilities",
             ),
         ];
         for (text, reason) in wrong {
