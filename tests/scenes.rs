@@ -355,17 +355,24 @@ fn a_scene_is_held_by_the_bridge_that_is_started_next() {
         zocp(&wire).run().await;
         zocp(&["scene", "save", "x"]).run().await;
         zocp(&["unwire", wire[1], wire[2]]).run().await;
+        let mut watched = zocp(&["wires", "--watch"]).start();
         let mut held = zocp(&["scene", "hold", "x"]).start();
         held.says("stage:fader -> stage:lamp: wired").await;
+        watched.says("stage:fader -> stage:lamp  active").await;
         // One that says goodbye, and one that does not.
         for signal in [Signal::TERM, Signal::KILL] {
             bridge.signal(signal);
             bridge.ended().await;
             held.says("the bridge has ended").await;
+            watched.says("the bridge has ended").await;
+            watched.says("stage:fader -> stage:lamp  gone").await;
             bridge = start().await;
             held.says("the scene is held again").await;
             held.says("stage:fader -> stage:lamp: wired").await;
+            watched.says("stage:fader -> stage:lamp  active").await;
         }
+        watched.interrupt();
+        assert!(watched.ended().await.success());
         held.interrupt();
         assert!(held.ended().await.success());
     });

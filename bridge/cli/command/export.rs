@@ -45,6 +45,7 @@ pub(crate) async fn run(
         eprintln!("zocp: {service} is not on this bus yet: it is exported when it comes");
     }
     let mut exported = Exported {
+        service,
         export,
         exporter,
         changes,
@@ -64,6 +65,7 @@ pub(crate) async fn run(
 
 /// An export, through the ends of bridges.
 struct Exported<'a> {
+    service: &'a str,
     export: &'a ExportArgs,
     exporter: ExporterProxy<'a>,
     changes: Listener,
@@ -88,7 +90,7 @@ impl Exported<'_> {
         let Some(owner) = new_bridge(&self.changes.next().await?)? else {
             return Ok(());
         };
-        let service = &self.export.service;
+        let service = self.service;
         if self.is_exported {
             (self.is_exported, self.has_lost) = (false, true);
             eprintln!("zocp: the bridge has ended: {service} is exported again when there is one");

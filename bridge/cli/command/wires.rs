@@ -1,7 +1,7 @@
 //! `zocp wires`: every wire, by whomever it was made.
 //!
 //! Model: with `--watch` one connection listens, and whatever it hears of wires, all are read again and
-//! those that are others now are printed.
+//! those that are others now are printed. When the bridge ends, so do its wires, and those of the next one are printed.
 
 use std::{collections::BTreeMap, pin::pin};
 
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::{bridge::end_signals, wire::reason};
 use crate::{
     client::Client,
-    exit::Failure,
-    listener::{Listener, objects_rule, wires_rule},
+    exit::{Exit, Failure},
+    listener::{Listener, bridge_rule, objects_rule, wires_rule},
     output::{Output, printable},
     wiring::WireView,
 };
@@ -92,13 +92,31 @@ async fn follow(output: &Output, client: &Client) -> Result<(), Failure> {
     // One future for all rounds: a signal while wires are read is not missed.
     let mut ended = pin!(end_signals(&[])?);
     client.bridge().await?;
-    let mut listener = Listener::new(client, &[wires_rule(), objects_rule()]).await?;
-    let mut known = BTreeMap::new();
+    let rules = [wires_rule(), objects_rule(), bridge_rule()];
+    let mut listener = Listener::new(client, &rules).await?;
+    let (mut known, mut is_bridge_here) = (BTreeMap::new(), true);
     loop {
-        tokio::select! {
+        let wires = tokio::select! {
             () = &mut ended => return Ok(()),
-            wires = client.wires() => known = tell(output, known, wires?)?,
-        }
+            wires = client.wires() => wires,
+        };
+        let wires = match wires {
+            // The bus tells of the next one.
+            Err(failure) if matches!(failure.exit, Exit::NoBridge | Exit::Unavailable) => {
+                if is_bridge_here {
+                    eprintln!(
+                        "zocp: the bridge has ended: wires are printed when there is one again"
+                    );
+                }
+                is_bridge_here = false;
+                Vec::new()
+            }
+            wires => {
+                is_bridge_here = true;
+                wires?
+            }
+        };
+        known = tell(output, known, wires)?;
         // Wires tell of each value: what comes together is read together.
         tokio::select! {
             () = &mut ended => return Ok(()),

@@ -381,7 +381,10 @@ pub(crate) mod tests {
                 "another channel has its slot",
             ),
             (format!("{fixture}default = true\n"), "for the type bool"),
-            (fixture.replace('x', "objects"), "no names of capabilities"),
+            (
+                fixture.replace("\"x", "\"objects"),
+                "no names of capabilities",
+            ),
             ("priority = 201\n".to_owned(), "from 0 to 200"),
             ("colour = 1\n".to_owned(), "unknown field"),
         ];
