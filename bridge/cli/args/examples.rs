@@ -14,7 +14,7 @@ pub(super) const LIST: &str = "Examples:
 pub(super) const LINK: &str = "Examples:
   zocp link
   zocp link add \"$(cat north.link)\"        # tcp://HOST:PORT|KEY
-  zocp link add \"$(cat south.link)\" --relay https://relay.example.org    # iroh:ID|KEY
+  zocp link add \"$(cat south.link)\" --relay https://relay.example.org # iroh:…
   zocp link remove tcp://203.0.113.7:5671";
 pub(super) const TREE: &str = "Examples:
   zocp tree
