@@ -52,7 +52,7 @@ async fn check(lab: &Lab, nat: Nat, way: &str) {
     })
     .await;
     let recorded = || std::fs::read(&record).unwrap_or_default();
-    assert!(recorded().len() > 10_000);
+    assert!(recorded().len() > 2000);
     for secret in [MARKER, "note", "org.example", "X-ZOCP"] {
         assert!(!has(&recorded(), secret), "{secret} was on the way");
     }
@@ -74,7 +74,9 @@ async fn check(lab: &Lab, nat: Nat, way: &str) {
     venues.are_linked().await;
     for at in [0, 1] {
         let list = venues.zocp(at, &["list", "--json"]).run().await;
-        assert_eq!(list.matches("\"uuid\"").count(), 1, "{list}");
+        let peers: Json = serde_json::from_str(&list).expect("JSON");
+        let peers = peers.as_array().expect("a list").iter();
+        assert_eq!(peers.filter(|it| it["own"] == false).count(), 1, "{list}");
     }
     becomes(&venues, &other).await;
 }
