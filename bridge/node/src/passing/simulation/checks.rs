@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use zocp_zre::PeerId;
 
-use super::{STEP, VENUES, Venues, venue};
+use super::{BRIDGES, STEP, VENUES, Venues, venue};
 
 impl Venues {
     /// What each linked bridge should show: all that its links reach, once; and what is missing or too much.
