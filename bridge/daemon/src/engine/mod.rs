@@ -48,6 +48,10 @@ pub struct EngineError(String);
 
 /// How the octets of a link by iroh travel.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "iroh"),
+    expect(dead_code, reason = "as with the feature")
+)]
 pub(crate) enum Way {
     /// From one machine to the other, through the routers.
     Direct,

@@ -22,6 +22,7 @@ pub(crate) struct Engine;
     reason = "as with the feature"
 )]
 impl Engine {
+    #[cfg(test)]
     pub(crate) const fn none() -> Self {
         Self
     }
