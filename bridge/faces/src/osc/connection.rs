@@ -166,10 +166,10 @@ impl Connections {
                 return false;
             }
         }
-        if let Err(error) = &outcome {
-            if self.refusals.is_due(Instant::now()) {
-                tracing::warn!(%error, "a stream of OSC cannot be read on");
-            }
+        if let Err(error) = &outcome
+            && self.refusals.is_due(Instant::now())
+        {
+            tracing::warn!(%error, "a stream of OSC cannot be read on");
         }
         outcome.is_ok()
     }
