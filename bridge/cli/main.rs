@@ -71,7 +71,8 @@ fn main() -> ExitCode {
 async fn run(args: Args) -> Result<ExitCode, Failure> {
     let Args { common, command } = args;
     let output = Output::new(common.json);
-    let bus = common.bus;
+    // An empty variable is as one that is not set.
+    let bus = common.bus.filter(|bus| !bus.is_empty());
     let done: Result<(), Failure> = match command {
         Command::Exec(args) => return Box::pin(command::exec::run(bus, args)).await,
         Command::Bridge(args) => Box::pin(command::bridge::run(args, bus)).await,
