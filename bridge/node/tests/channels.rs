@@ -9,7 +9,7 @@
 mod common;
 
 use std::io::{PipeReader, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -259,6 +259,43 @@ async fn a_pipe_is_carried_with_its_end_and_what_was_sent_is_what_comes() {
             assert!(matches!(carried.await, Some(Carried::Ended)));
         }
         assert_eq!(pair.lamp.channels(pair.desk.id()), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_of_another_user_is_carried_as_it_is() {
+    let (mut pair, _events) = open_mesh().await;
+    let (there, here) = pair.channel().await;
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (far_reader, far_writer) = std::io::pipe().unwrap();
+    // Their descriptions wait, and stay so.
+    let (kept, kept_far) = (reader.try_clone().unwrap(), far_writer.try_clone().unwrap());
+    let source = LocalEnd::foreign_pipe(reader.into(), LocalKind::PipeReader);
+    let sink = LocalEnd::foreign_pipe(far_writer.into(), LocalKind::PipeWriter);
+    let carried = [
+        pair.lamp.carry(there, source).unwrap(),
+        pair.desk.carry(here, sink).unwrap(),
+    ];
+    let written = std::thread::spawn(move || {
+        (0..64u32).for_each(|block| writer.write_all(&vec![block as u8; 100_003]).unwrap());
+    });
+    let read = tokio::task::spawn_blocking(move || {
+        let mut all = vec![0; 64 * 100_003];
+        let mut reader = far_reader;
+        // Slowly at first, so that the pipe is full.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        reader.read_exact(&mut all).unwrap();
+        all
+    });
+    let all = soon(read).await.unwrap();
+    written.join().unwrap();
+    assert!((0..64).all(|block| all[block * 100_003..][..100_003] == vec![block as u8; 100_003]));
+    for carried in carried {
+        assert!(matches!(carried.await, Some(Carried::Ended)));
+    }
+    for fd in [kept.as_fd(), kept_far.as_fd()] {
+        let flags = rustix::fs::fcntl_getfl(fd).unwrap();
+        assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
     }
 }
 

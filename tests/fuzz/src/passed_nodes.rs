@@ -126,7 +126,7 @@ impl Bench {
             }
             Operation::Ask { peer, node } => {
                 let (peer, node) = (linked(peer), id(node));
-                self.nodes.waiting(peer);
+                let _before = self.nodes.waiting(peer);
                 self.hear(peer, (4, node), &[]);
                 let is_told = self.told.get(&peer).is_some_and(|it| it.contains(&node));
                 assert_eq!(self.nodes.waiting(peer), usize::from(is_told));

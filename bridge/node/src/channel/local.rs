@@ -2,7 +2,8 @@
 //!
 //! Model: a [`LocalEnd`] is a pipe, or a connected socket of octets or of packets.
 //! Invariants: LOCALEND-1. `O_NONBLOCK` of a description that somebody else has too is never changed: sockets are read
-//! and written with `MSG_DONTWAIT`, and pipes are opened anew.
+//! and written with `MSG_DONTWAIT`, and pipes are opened anew; those of another user, which cannot be, are read and
+//! written by `splice` (`through.rs`).
 //! Not here: reading and writing (`registered.rs`).
 //! Spec: unix(7), pipe(7), RFC 4571
 
@@ -10,6 +11,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt};
 /// One end of something of this machine.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct LocalEnd {
     pub(super) kind: LocalKind,
     /// See [`LocalEnd::shared`].
     pub(super) is_shared: bool,
+    /// Whether the description is that of others: it may not be told not to wait.
+    pub(super) is_foreign: bool,
 }
 
 /// How a descriptor is read and written.
@@ -73,13 +77,14 @@ impl LocalEnd {
             fd,
             kind,
             is_shared: false,
+            is_foreign: false,
         }
     }
 
     /// An end of a pipe that others have too: `kind` says which end.
     ///
     /// # Errors
-    /// It cannot be opened anew, as when it belongs to another user.
+    /// It cannot be opened anew for another reason than that it belongs to another user, or no descriptors are left.
     pub fn pipe(fd: &OwnedFd, kind: LocalKind) -> io::Result<Self> {
         let access = match kind {
             LocalKind::PipeReader => OFlags::RDONLY,
@@ -87,8 +92,19 @@ impl LocalEnd {
         };
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
         let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, rustix::fs::Mode::empty())?;
-        Ok(Self::new(fd, kind))
+        match rustix::fs::open(path, flags, rustix::fs::Mode::empty()) {
+            Err(Errno::ACCESS | Errno::PERM) => Ok(Self::foreign_pipe(fd.try_clone()?, kind)),
+            opened => Ok(Self::new(opened?, kind)),
+        }
+    }
+
+    /// The same, as it is, also where it could be opened anew.
+    #[must_use]
+    pub fn foreign_pipe(fd: OwnedFd, kind: LocalKind) -> Self {
+        Self {
+            is_foreign: true,
+            ..Self::new(fd, kind)
+        }
     }
 
     /// A new pair of sockets: the one that is carried, and the one to hand over. With packets, their limits are kept.

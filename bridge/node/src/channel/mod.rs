@@ -19,6 +19,7 @@ mod registered;
 mod registration;
 mod request;
 mod slots;
+mod through;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

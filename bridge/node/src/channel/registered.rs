@@ -21,6 +21,7 @@ use tokio::io::unix::AsyncFd;
 use super::local::{LocalEnd, LocalKind};
 use super::pipe::PIECE_MAX;
 use super::registration::register;
+use super::through::Through;
 
 /// A local end that a runtime watches.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) struct Registered {
     is_unix: bool,
     /// Whether it is a socket of datagrams, which has no end.
     is_datagram: bool,
+    /// For a pipe that cannot be opened anew.
+    through: Option<Through>,
     fd: AsyncFd<OwnedFd>,
 }
 
@@ -48,6 +51,7 @@ impl Registered {
             fd,
             kind,
             is_shared,
+            is_foreign,
         } = local;
         let interest = match kind {
             LocalKind::PipeReader => Interest::READABLE,
@@ -66,6 +70,7 @@ impl Registered {
             is_shared,
             is_unix,
             is_datagram,
+            through: is_foreign.then(Through::new).transpose()?,
             fd: register(fd, interest)?,
         })
     }
@@ -100,7 +105,10 @@ impl Registered {
     pub(super) fn read_now(&self, fd: &OwnedFd, octets: &mut [u8]) -> io::Result<Read> {
         match self.kind {
             LocalKind::PipeReader | LocalKind::PipeWriter => {
-                let len = rustix::io::read(fd, octets)?;
+                let len = match &self.through {
+                    Some(through) => through.read(fd, octets)?,
+                    None => rustix::io::read(fd, octets)?,
+                };
                 Ok(if len == 0 {
                     Read::End
                 } else {
@@ -162,6 +170,9 @@ impl Registered {
         let fd = self.fd.get_ref();
         let mut refusals = 0;
         loop {
+            if let Some(through) = &self.through {
+                return through.write(fd, octets);
+            }
             let outcome = match self.kind.is_pipe() {
                 true => rustix::io::write(fd, octets),
                 false => send(fd, octets, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
