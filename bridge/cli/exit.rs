@@ -59,7 +59,7 @@ Exit codes:
    7  the value was refused: its type, its range, or it cannot be written
    8  the node went, does not answer, or a queue is full: try again
    9  a bridge is running on the bus already
-  10  the mesh cannot be reached: no such network interface, or the port is taken
+  10  the mesh cannot be reached: no such interface, or the port is taken
   11  parts of a scene could not be restored, or are not so
   12  `zocp doctor` found a problem";
 

@@ -12,6 +12,7 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
+use rustix::termios::tcgetwinsize;
 use serde_json::Value;
 use zocp_client::text::is_steering;
 
@@ -46,6 +47,19 @@ impl Output {
     /// Prints one line.
     pub(crate) fn line(&self, line: &str) -> io::Result<()> {
         self.text(&format!("{line}\n"))
+    }
+
+    /// A line in parts that fit a terminal behind `indent` columns; elsewhere as it is.
+    pub(crate) fn wrapped(&self, line: &str, indent: usize) -> Vec<String> {
+        let columns = match self.is_terminal {
+            true => tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col)),
+            false => 0,
+        };
+        let width = columns.saturating_sub(indent);
+        if width < WRAPPED_MIN {
+            return vec![line.to_owned()];
+        }
+        wrap(line, width)
     }
 
     /// Prints JSON for reading: with indentation.
@@ -94,6 +108,28 @@ pub(crate) fn printable_lines(text: &str) -> String {
     text.chars()
         .map(|c| if is_kept(c) { c } else { '\u{fffd}' })
         .collect()
+}
+
+/// A line in parts of at most this many characters, cut at spaces; a word that is longer stays whole.
+fn wrap(line: &str, width: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = line;
+    while let Some((end, next)) = rest.char_indices().nth(width) {
+        let (head, _) = rest.split_at(end);
+        let fits = if next == ' ' {
+            Some(end)
+        } else {
+            head.rfind(' ')
+        };
+        let Some(at) = fits.filter(|at| *at > 0) else {
+            break;
+        };
+        let (part, behind) = rest.split_at(at);
+        parts.push(part.trim_end().to_owned());
+        rest = behind.trim_start();
+    }
+    parts.push(rest.to_owned());
+    parts
 }
 
 /// JSON with the characters that steer a terminal as escapes. They stand in its strings alone; the lines
@@ -184,6 +220,8 @@ pub(crate) fn table(rows: &[Vec<String>]) -> Vec<Vec<String>> {
 
 /// One endless name must not push the rest of every line off the screen.
 const COLUMN_MAX: usize = 60;
+/// Narrower than this nothing is cut: the terminal does it as well.
+const WRAPPED_MIN: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -195,6 +233,15 @@ mod tests {
         let rows = ["a", &long].map(|name| vec![name.to_owned(), "y".to_owned()]);
         let lines: Vec<String> = table(&rows).iter().map(|row| row.join("  ")).collect();
         assert_eq!(lines, ["a  y".to_owned(), format!("{long}  y")]);
+    }
+
+    #[test]
+    fn a_line_is_cut_at_spaces_only_where_it_is_too_long() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("one two three", 13), ["one two three"]);
+        assert_eq!(wrap("unbreakable one", 5), ["unbreakable one"]);
+        assert_eq!(wrap("\u{fc}\u{fc} \u{fc}", 2), ["\u{fc}\u{fc}", "\u{fc}"]);
+        assert_eq!(wrap("", 5), [""]);
     }
 
     #[test]

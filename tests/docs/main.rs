@@ -10,6 +10,7 @@
 mod json;
 mod limits;
 mod machines;
+mod services;
 mod transcripts;
 
 use std::{

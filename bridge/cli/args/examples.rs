@@ -78,7 +78,7 @@ pub(super) const SCENE: &str = "Examples:
   zocp scene diff evening";
 pub(super) const EXPORT: &str = "Examples:
   zocp export org.mpris.MediaPlayer2.mpv --peer foh
-  zocp export                                        # what is exported, by which rules
+  zocp export                                        # what is, by which rules
   zocp export org.freedesktop.Notifications --learn  # prints the rules";
 pub(super) const EXEC: &str = "Examples:
   zocp exec stage -- playerctl status       # the players of stage

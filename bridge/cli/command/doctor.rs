@@ -98,16 +98,22 @@ fn show(output: &Output, findings: &[Finding]) -> Result<(), Failure> {
             Verdict::Warning | Verdict::Problem => output.bold(&verdict),
         };
         let (check, found) = (finding.check, printable_lines(&finding.found));
-        let mut lines = found.trim_end().lines();
-        let first = lines.next().unwrap_or_default();
-        output.line(&format!("{verdict} {check:14} {first}"))?;
         // A parser shows where it is in lines of their own, each in its column.
-        for line in lines {
-            output.line(format!("{:24}{line}", "").trim_end())?;
-        }
-        if let Some(advice) = &finding.advice {
-            output.line(&format!("{:24}{}", "", printable(advice)))?;
+        let mut lines: Vec<&str> = found.trim_end().lines().collect();
+        let advice = finding.advice.as_deref().map(printable);
+        lines.extend(advice.as_deref());
+        let lines = lines
+            .into_iter()
+            .flat_map(|line| output.wrapped(line, INDENT));
+        for (at, line) in lines.enumerate() {
+            match at {
+                0 => output.line(&format!("{verdict} {check:14} {line}"))?,
+                _ => output.line(format!("{:INDENT$}{line}", "").trim_end())?,
+            }
         }
     }
     Ok(())
 }
+
+/// The columns before what was found.
+const INDENT: usize = 24;

@@ -41,7 +41,7 @@ pub(crate) async fn run(output: &Output, bus: Option<String>) -> Result<(), Fail
     let down: Vec<&WantedView> = down.collect();
     if links.is_empty() && down.is_empty() {
         eprintln!(
-            "zocp: there is no link; `zocp link add` adds one, `zocp list` shows the peers that are present"
+            "zocp: there is no link; `zocp link add` adds one\n  `zocp list` shows the peers that are present"
         );
     }
     let measured = join_all(links.iter().map(|peer| measure(&client, peer))).await;
