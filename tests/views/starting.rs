@@ -159,6 +159,9 @@ fn a_player_that_does_not_run_is_started_by_a_call_and_by_no_list() {
         let lamp = view.lamp(PLAYER).await;
         assert_eq!(lamp.blink(2).await.as_deref(), Ok("blinked 2 times"));
         assert!(venue.stage.bus.has(PLAYER).await);
+        // Now that it runs it is on the bus of the bridge as well.
+        let there = "org.mpris.MediaPlayer2.stage.started";
+        venue.foh.bus.appears(there).await;
     });
 }
 

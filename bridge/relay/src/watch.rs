@@ -12,7 +12,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -42,6 +42,8 @@ struct Shared {
     barriers: AtomicU64,
     passed: AtomicU64,
     read_barrier: Mutex<Option<ReadBarrier>>,
+    /// Whether the bus tells this connection that it can start other services.
+    follows_activatable: AtomicBool,
 }
 
 /// What the bus was asked.
@@ -147,9 +149,12 @@ impl Watch {
 
     /// Asks for all names, and all that the bus can start a service for.
     pub(crate) fn ask_names(&self) {
-        let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
-                    member='ActivatableServicesChanged'";
-        self.shared.connection.ask_bus("AddMatch", &rule);
+        let follows = &self.shared.follows_activatable;
+        if !follows.swap(true, Ordering::Relaxed) {
+            let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
+                        member='ActivatableServicesChanged'";
+            self.shared.connection.ask_bus("AddMatch", &rule);
+        }
         self.ask("ListNames", &(), Question::Names);
         self.ask_activatable();
     }
@@ -246,6 +251,8 @@ impl Watch {
 
     /// No answer comes any more, and nothing waits for a barrier.
     fn forget(&self) {
+        let follows = &self.shared.follows_activatable;
+        follows.store(false, Ordering::Relaxed);
         let mut questions = self.questions();
         let last = self.shared.barriers.load(Ordering::Acquire);
         self.shared.passed.fetch_max(last, Ordering::AcqRel);

@@ -62,9 +62,9 @@ impl State {
             .filter(|(service, export)| {
                 let before = before.get(*service);
                 let is_new = before.map(revision) != Some(export.revision);
-                // One that is shown although it does not run stays as it is when it does.
+                // Where it is shown although it does not run, it stays as it is when it does.
                 let starts = before.is_some_and(|before| before.runs != export.runs);
-                is_new || (starts && !known.services.contains_key(*service))
+                is_new || starts
             })
             .map(|(service, _)| service.clone())
             .collect();
