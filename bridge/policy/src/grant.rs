@@ -1,7 +1,7 @@
 //! What one peer may do with one service.
 //!
-//! Model: a [`Grant`] decides about one message; a [`Passage`] tells whether and how a call is forwarded (POLICY-2,
-//! POLICY-3).
+//! Model: a [`Grant`] decides about one message; a [`Passage`] tells whether and how a call is forwarded.
+//! Invariants: those of `super`.
 
 use std::time::Duration;
 
