@@ -329,7 +329,7 @@ pub(crate) enum LinkCommand {
     Add {
         /// The bridge of the other venue and its key, tcp://HOST:PORT|KEY, or iroh:ID|KEY where neither end can be dialed
         to: String,
-        /// With iroh: a relay where both ends meet, https://HOST[:PORT]; may be given again
+        /// With iroh: a relay where both ends meet, https://HOST:PORT; may be given again
         #[arg(long, value_name = "URL")]
         relay: Vec<String>,
         /// With iroh: a file with the certificate of the relay, in PEM, if no authority of the web vouches for it

@@ -4,7 +4,7 @@
 //! any other. What the other end opens arrives at the mailbox. Users see neither: the endpoint of a link is `iroh:ID`. A
 //! build without the feature `iroh` has no engine and refuses such links when the configuration is read, or when they are
 //! added.
-//! Layout: `with` and `without` have the same [`Engine`], with the feature and without it.
+//! Layout: `with` and `without` have the same `Engine`, with the feature and without it.
 //! Spec: docs/reference/configuration.md, "`[[link]]`"
 
 #[cfg(feature = "iroh")]

@@ -22,7 +22,7 @@ pub enum PassedStep {
     Refused,
 }
 
-/// See the [module](self).
+/// The nodes that messages of linked peers make present, without an actor.
 #[derive(Debug, Default)]
 pub struct PassedNodes {
     passing: Passing,
