@@ -24,8 +24,8 @@ pub(super) async fn list(output: &Output, client: &Client) -> Result<(), Failure
     }
     if rules.is_empty() {
         eprintln!(
-            "zocp: nothing is exported; `zocp export SERVICE` exports a service, and `[[export]]` in the \
-             configuration does for good"
+            "zocp: nothing is exported; `zocp export SERVICE` exports a service\n  \
+             `[[export]]` in the configuration does for good"
         );
     }
     let rows: Vec<Vec<String>> = rules.iter().map(row).collect();
