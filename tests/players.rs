@@ -1,24 +1,15 @@
 //! A player of another machine: mpv on stage, `playerctl` at front of house.
 
-use zocp_testkit::{Bus, Cmd, Lab, Program, Venue, isolated, silence};
+use zocp_testkit::{Bus, Cmd, Lab, Program, Venue, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 const PLAYERS: &str = "[[export]]\nservice = 'org.mpris.MediaPlayer2.*'\ntalk = true\n";
 const HERE: &str = "org.mpris.MediaPlayer2.mpv";
 const THERE: &str = "org.mpris.MediaPlayer2.stage.mpv";
-const PLUGIN: &str = "/usr/lib/mpv-mpris/mpris.so";
 
 /// mpv plays on stage, and front of house sees it.
 async fn play(lab: &Lab, venue: &Venue) -> Program {
-    let tone = lab.file("tone.wav", silence());
-    let mpv = venue.stage_host.command("mpv").needs(PLUGIN);
-    let mpv = mpv
-        .args(["--no-config", "--ao=null", "--vo=null", "--video=no"])
-        .args(["--msg-level=all=warn", "--loop"])
-        .arg(format!("--script={PLUGIN}"))
-        .arg(tone);
-    let mpv = mpv.on(&venue.stage.bus).start();
-    venue.stage.bus.appears(HERE).await;
+    let mpv = venue.play(lab).await;
     venue.foh.bus.appears(THERE).await;
     mpv
 }

@@ -211,26 +211,15 @@ fn a_call_is_not_delayed_by_a_stream_that_fills_the_line() {
         venues.south.bridge.bus.appears(LAMP).await;
         let mut client = Client::on(&venues.south.bridge.bus).await;
         let alone = calls(&mut client).await;
-        let shell = |site: &Site, script: &str| {
-            let command = site.host.command("sh").args(["-c", script]);
-            command.env("ZOCP", ZOCP).on(&site.bridge.bus).start()
-        };
+        let shell = |site: &Site, script: &str| site.shell(ZOCP, script).start();
         let _source = shell(
             &venues.north,
             "$ZOCP publish --source zeros -- cat /dev/zero",
         );
-        in_time("the stream to be shown", async {
-            let streams = ["streams", "north/stage"];
-            while !venues
-                .south
-                .zocp(ZOCP, &streams)
-                .outcome()
-                .await
-                .out
-                .contains("zeros")
-            {}
-        })
-        .await;
+        venues
+            .south
+            .lists_stream(ZOCP, "north/stage", "zeros")
+            .await;
         let reader = shell(
             &venues.south,
             "$ZOCP stream north/stage zeros | (head -c 100000 >/dev/null; echo flows; cat >/dev/null)",

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
-use zocp_testkit::{Bridge, Client, Lab, Plan, Site, Weather, error_name, in_time, isolated};
+use zocp_testkit::{Bridge, Client, Lab, Plan, Site, Weather, error_name, isolated};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 const STAGE: &str = "org.z25.Zocp1.Node.north.stage";
@@ -83,22 +83,9 @@ fn a_link_comes_up_stays_up_and_carries_calls_and_streams_where_an_answer_takes_
         let took = begin.elapsed();
         assert!(took >= ROUND_TRIP && took < ROUND_TRIP * 3, "{took:?}");
 
-        let shell = |site: &Site, script: &str| {
-            let command = site.host.command("sh").args(["-c", script]);
-            command.env("ZOCP", ZOCP).on(&site.bridge.bus).start()
-        };
+        let shell = |site: &Site, script: &str| site.shell(ZOCP, script).start();
         let _source = shell(&north, "$ZOCP publish --source zeros -- cat /dev/zero");
-        in_time("the stream to be shown", async {
-            let streams = ["streams", "north/stage"];
-            while !south
-                .zocp(ZOCP, &streams)
-                .outcome()
-                .await
-                .out
-                .contains("zeros")
-            {}
-        })
-        .await;
+        south.lists_stream(ZOCP, "north/stage", "zeros").await;
         let script = "$ZOCP stream north/stage zeros | (head -c 1000 >/dev/null; echo flows; cat >/dev/null)";
         let reader = shell(&south, script);
         reader.says("flows").await;

@@ -1,6 +1,6 @@
 //! Players and streams of one venue in another, over a link that only one of the two can open.
 
-use zocp_testkit::{Lab, Plan, Site, in_time, isolated, silence};
+use zocp_testkit::{Lab, Plan, Site, isolated, silence};
 
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 const PLAYER: &str = "org.mpris.MediaPlayer2.north.stage.mpv";
@@ -76,10 +76,7 @@ fn a_stream_passes_the_link_in_both_directions_whichever_end_can_be_dialed() {
             .map(|at| (at.wrapping_mul(6_364_136_223_846_793_005) >> 33) as u8)
             .collect();
         let film = lab.file("film", octets);
-        let shell = |site: &Site, script: &str| {
-            let command = site.host.command("sh").args(["-c", script]);
-            command.env("ZOCP", ZOCP).on(&site.bridge.bus)
-        };
+        let shell = |site: &Site, script: &str| site.shell(ZOCP, script);
         let sum = shell(&north, &format!("sha256sum < {film}")).run().await;
         for (offers, opens, node) in [
             (&north, &south, "north/stage"),
@@ -87,11 +84,7 @@ fn a_stream_passes_the_link_in_both_directions_whichever_end_can_be_dialed() {
         ] {
             let offer = format!("$ZOCP publish --source film -- cat {film}");
             let mut source = shell(offers, &offer).start();
-            in_time("the stream to be shown", async {
-                let list = format!("$ZOCP streams {node}");
-                while !shell(opens, &list).outcome().await.out.contains("film") {}
-            })
-            .await;
+            opens.lists_stream(ZOCP, node, "film").await;
             let stream = format!("$ZOCP stream {node} film | sha256sum");
             assert_eq!(shell(opens, &stream).run().await, sum, "{node}");
             assert!(source.ended().await.success());

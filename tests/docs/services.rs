@@ -1,7 +1,7 @@
 //! What pages show of services of another machine, and of keys, goes as they say: mpv plays on stage, front of house has
 //! a bridge.
 
-use zocp_testkit::{Bridge, Cmd, Lab, Program, Venue, isolated, silence};
+use zocp_testkit::{Bridge, Cmd, Lab, Program, Venue, isolated};
 
 use super::{
     ZOCP, read,
@@ -12,20 +12,10 @@ const PLAYERS: &str = "docs/how-to/players.md";
 const RULES: &str = "docs/how-to/rules.md";
 const EXEC: &str = "docs/how-to/exec.md";
 const SECURE: &str = "docs/how-to/secure-mesh.md";
-const MPV: &str = "org.mpris.MediaPlayer2.mpv";
-const PLUGIN: &str = "/usr/lib/mpv-mpris/mpris.so";
 
 /// mpv plays on stage; its tone is where the pages have it, but for the directory.
 async fn play(lab: &Lab, venue: &Venue) -> Program {
-    let tone = lab.file("tone.wav", silence());
-    let mpv = venue.stage_host.command("mpv").needs(PLUGIN);
-    let mpv = mpv
-        .args(["--no-config", "--ao=null", "--vo=null", "--video=no"])
-        .args(["--msg-level=all=warn", "--loop"])
-        .arg(format!("--script={PLUGIN}"))
-        .arg(tone);
-    let mpv = mpv.on(&venue.stage.bus).start();
-    venue.stage.bus.appears(MPV).await;
+    let mpv = venue.play(lab).await;
     // mpv says it last, and shortly after it plays.
     let length = ["-p", "mpv", "metadata", "mpris:length", "-F"];
     let follow = venue.stage.bus.command("playerctl").args(length).start();

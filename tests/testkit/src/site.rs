@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use crate::{Bridge, Cmd, Gate, Host, Lab, Nat};
+use crate::{Bridge, Cmd, Gate, Host, Lab, Nat, in_time};
 
 /// What a venue is to be.
 #[derive(Debug, Clone, Copy)]
@@ -127,5 +127,24 @@ impl Site {
     #[must_use]
     pub fn zocp(&self, zocp: &str, args: &[&str]) -> Cmd {
         self.bridge.bus.command(zocp).args(args)
+    }
+
+    /// A script of the shell on the host, which finds `zocp` as `$ZOCP`.
+    #[must_use]
+    pub fn shell(&self, zocp: &str, script: &str) -> Cmd {
+        let command = self.host.command("sh").args(["-c", script]);
+        command.env("ZOCP", zocp).on(&self.bridge.bus)
+    }
+
+    /// Waits until a stream of a node is listed.
+    ///
+    /// # Panics
+    /// At the deadline.
+    pub async fn lists_stream(&self, zocp: &str, node: &str, stream: &str) {
+        let listed = async {
+            let args = ["streams", node];
+            while !self.zocp(zocp, &args).outcome().await.out.contains(stream) {}
+        };
+        in_time(&format!("{stream} of {node} to be listed"), listed).await;
     }
 }

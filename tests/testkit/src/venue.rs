@@ -1,6 +1,6 @@
 //! Two machines of one show, each with a bus and a bridge: the *stage* exports, *front of house* imports.
 
-use crate::{Bridge, Bus, Cmd, Host, Lab, Program, tools};
+use crate::{Bridge, Bus, Cmd, Host, Lab, Program, silence, tools};
 
 /// The two machines.
 pub struct Venue {
@@ -45,6 +45,24 @@ impl Venue {
             foh_host: foh.1,
             zocp: zocp.to_owned(),
         }
+    }
+
+    /// Has mpv play a minute of silence on stage, over and over; waits until it is a player there.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub async fn play(&self, lab: &Lab) -> Program {
+        const PLUGIN: &str = "/usr/lib/mpv-mpris/mpris.so";
+        let tone = lab.file("tone.wav", silence());
+        let mpv = self.stage_host.command("mpv").needs(PLUGIN);
+        let mpv = mpv
+            .args(["--no-config", "--ao=null", "--vo=null", "--video=no"])
+            .args(["--msg-level=all=warn", "--loop"])
+            .arg(format!("--script={PLUGIN}"))
+            .arg(tone);
+        let mpv = mpv.on(&self.stage.bus).start();
+        self.stage.bus.appears("org.mpris.MediaPlayer2.mpv").await;
+        mpv
     }
 
     /// Starts the bridge on stage once more, after its end.

@@ -97,7 +97,7 @@ impl State {
         let mut called = caller.called.iter();
         let service = called.find(|name| {
             let service = self.services.get(*name);
-            service.is_some_and(|it| it.owner.is_some() && it.owner.as_deref() == sender)
+            service.is_some_and(|it| Some(&*it.owner) == sender)
         });
         let (Some(service), Ok(())) = (service, check_descriptors(signal)) else {
             return;
@@ -121,7 +121,7 @@ impl State {
         let mut services = self.services.iter_mut();
         let (_, service) = services
             .find(|(name, service)| {
-                caller.called.contains(*name) && service.owner.as_deref() == sender
+                caller.called.contains(*name) && Some(&*service.owner) == sender
             })
             .ok_or_else(not_called)?;
         check_descriptors(call)?;

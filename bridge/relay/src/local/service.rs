@@ -12,7 +12,7 @@ use crate::serials::Serials;
 pub(super) struct Service {
     pub(super) connection: Connection,
     /// On the own bus.
-    pub(super) owner: Option<Box<str>>,
+    pub(super) owner: Box<str>,
     pub(super) serials: Serials,
     /// The call that asked for the name, until it is ours.
     pub(super) question: Option<NonZeroU32>,

@@ -303,7 +303,7 @@ impl State {
             return;
         }
         let services = self.services.values();
-        let mut owned = services.filter(|service| service.owner.as_deref() == Some(sender));
+        let mut owned = services.filter(|service| *service.owner == *sender);
         let Some(first) = owned.next() else { return };
         let signal = match local_signal(signal) {
             Ok(signal) => signal,
@@ -333,7 +333,7 @@ impl State {
     fn show(&mut self, name: &Arc<str>, owner: &str) {
         let count = self.services.len();
         if let Some(service) = self.services.get_mut(name) {
-            service.owner = Some(owner.into());
+            service.owner = owner.into();
             return;
         }
         if count >= LOCAL_SERVICES_MAX {
@@ -346,7 +346,7 @@ impl State {
         }
         let service = Service {
             connection: self.connections.another(),
-            owner: Some(owner.into()),
+            owner: owner.into(),
             serials: Serials::default(),
             question: None,
             is_named: false,

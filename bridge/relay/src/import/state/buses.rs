@@ -154,12 +154,9 @@ impl State {
                 continue;
             };
             if *import.naming.wanted() != name {
-                if import.is_called() && import.naming.shown().is_none() {
-                    let text = format!("{} has another name now: {name}", import.service);
-                    let (error, name) = (Refusal::ServiceUnknown(text), import.naming.wanted());
-                    let failed = Output::FailStart(bus, name.clone(), error);
-                    self.output.push_back(failed);
-                }
+                let text = format!("{service} has another name now: {name}");
+                let failed = import.failed_start(&Refusal::ServiceUnknown(text));
+                self.output.extend(failed);
                 let serial = import.next_serial();
                 if let Some(call) = import.naming.rename(name, serial) {
                     self.output.push_back(Output::Write(id, call.into()));

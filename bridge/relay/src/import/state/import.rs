@@ -239,11 +239,6 @@ impl Import {
         self.naming.shown().or(offered)
     }
 
-    /// Whether calls may wait for it to have its name.
-    pub(super) fn is_called(&self) -> bool {
-        self.connects || self.starts_until.is_some()
-    }
-
     /// Whether its name may be offered, if its bus can start it.
     pub(super) fn may_be_offered(&self) -> bool {
         self.is_agreed || self.is_expected

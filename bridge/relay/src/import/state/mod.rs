@@ -350,7 +350,7 @@ impl State {
                 peer.requests.close_all(is_its);
             }
         }
-        self.fail_start(&import, error);
+        self.output.extend(import.failed_start(error));
         self.output.push_back(Output::Disconnect(id));
         self.output.push_back(Output::NamesChanged);
         if let (false, Some(unique)) = (is_last, &import.unique) {

@@ -63,6 +63,16 @@ impl Offered {
     }
 }
 
+impl Import {
+    /// It ends, or is to have another name: no call waits for the one that it was called by (IMPORTSTART-2).
+    pub(super) fn failed_start(&self, error: &Refusal) -> Option<Output> {
+        let is_called = self.connects || self.starts_until.is_some();
+        let fails = self.bus != OWN_BUS && is_called && self.naming.shown().is_none();
+        let name = self.naming.wanted().clone();
+        fails.then(|| Output::FailStart(self.bus, name, error.clone()))
+    }
+}
+
 impl State {
     /// Somebody on the bus of a view called a name that is offered there and has no owner.
     pub(crate) fn handle_start(&mut self, bus: BusId, name: &str, now: Instant) {
@@ -87,15 +97,6 @@ impl State {
         }
         let (bus, service) = (import.bus, import.service.clone());
         self.settle_offers(bus, &service);
-    }
-
-    /// An import ends, or is to have another name: no call waits for the one that it was called by (IMPORTSTART-2).
-    pub(super) fn fail_start(&mut self, import: &Import, error: &Refusal) {
-        if import.bus != OWN_BUS && import.is_called() && import.naming.shown().is_none() {
-            let name = import.naming.wanted().clone();
-            let failed = Output::FailStart(import.bus, name, error.clone());
-            self.output.push_back(failed);
-        }
     }
 
     /// What there is of a service on a bus is another: tells the bus which names are offered now.
