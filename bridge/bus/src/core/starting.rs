@@ -75,7 +75,7 @@ impl Offers {
         self.names.keys().map(|name| &**name)
     }
 
-    /// What waits for a name, which it does not do any more.
+    /// Takes everything that waits for a name.
     fn take(&mut self, name: &str) -> VecDeque<Waiting> {
         let Some(offer) = self.names.get_mut(name) else {
             return VecDeque::new();
@@ -108,7 +108,7 @@ impl Bus {
         }
     }
 
-    /// Offers this name no longer. Calls that wait for it get `ServiceUnknown`.
+    /// Stops offering this name. Calls that wait for it get `ServiceUnknown`.
     pub fn withdraw(&mut self, name: &str) {
         let waiting = self.offers.take(name);
         if self.offers.names.remove(name).is_some() {
@@ -134,7 +134,7 @@ impl Bus {
         self.end_those_that_end();
     }
 
-    /// Keeps a message for a name that is offered, and has its service started.
+    /// Keeps a message for an offered name, and requests the start of its service.
     pub(super) fn hold_message(
         &mut self,
         from: ConnectionId,
@@ -146,7 +146,7 @@ impl Bus {
         self.hold(name, Waiting { from, what })
     }
 
-    /// Has a service started that nobody has; the answer is sent when somebody has it.
+    /// Requests the start of a service whose name has no owner. The reply is sent when the name has one.
     pub(super) fn hold_start(
         &mut self,
         from: ConnectionId,
@@ -182,7 +182,7 @@ impl Bus {
         Ok(())
     }
 
-    /// A name may have got an owner: gives it what waits (BUSSTART-1).
+    /// Delivers what waits for a name, if the name has an owner now (BUSSTART-1).
     pub(super) fn deliver_waiting(&mut self, name: &str) {
         let Some(owner) = self.names.owner(name) else {
             return;

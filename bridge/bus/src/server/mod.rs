@@ -130,7 +130,7 @@ impl Handle {
         self.shared.carry_out(|bus| bus.offer(name));
     }
 
-    /// Offers this name no longer. Calls that wait for it get `ServiceUnknown`.
+    /// Stops offering this name. Calls that wait for it get `ServiceUnknown`.
     pub fn withdraw(&self, name: &str) {
         self.shared.carry_out(|bus| bus.withdraw(name));
     }

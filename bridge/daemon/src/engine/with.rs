@@ -114,7 +114,7 @@ impl Engine {
         }
     }
 
-    /// How a link is; `None` if the engine has it not.
+    /// How a link is; `None` if the engine does not have it.
     pub(crate) fn state(&self, link: &IrohLink) -> Option<IrohState> {
         let state = self.inner.as_ref()?.state(id(link).ok()?)?;
         Some(IrohState {

@@ -111,7 +111,7 @@ impl BusContext {
         }
     }
 
-    /// Offers it no longer: calls that wait for it get an error.
+    /// Stops offering it: calls that wait for it get an error.
     pub fn withdraw(&self, name: &str) {
         if let Some(bus) = &self.within {
             bus.withdraw(name);

@@ -37,7 +37,7 @@ pub(super) enum Action {
     AskOwner(Arc<str>),
     /// Offer the view's bus to start a service of this name.
     Offer(Arc<str>),
-    /// Offer it no longer.
+    /// Stop offering it.
     Withdraw(Arc<str>),
     /// Have the own bus start a service.
     Start(Arc<str>),

@@ -92,7 +92,7 @@ pub(crate) enum Output {
     Connect(ImportId, BusId),
     /// Offer the bus of a view to start a service of this name; when somebody calls it, call [`State::handle_start`].
     Offer(BusId, Arc<str>),
-    /// Offer it no longer: calls that wait for it get an error.
+    /// Stop offering it: calls that wait for it get an error.
     Withdraw(BusId, Arc<str>),
     /// Calls that wait for it get this error; it stays offered.
     FailStart(BusId, Arc<str>, Refusal),
