@@ -1,6 +1,7 @@
 //! A bridge in the simulation: the two states, and what their connections do, on a bus.
 
 mod outputs;
+mod view;
 
 use std::{
     cell::Cell,
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use zbus::message::Type;
 use zocp_node::PeerId;
 
+pub(super) use self::view::View;
 use super::{
     bus::{Bus, News, WATCH},
     mesh::Mesh,
@@ -24,7 +26,7 @@ use crate::{
     export::state::{self as export, CallerId},
     import::{
         announcement::{Announcement, Export},
-        state::{self as import, ImportId, OWN_BUS},
+        state::{self as import, BusId, ImportId, OWN_BUS},
     },
     own_names::OwnNames,
     remote::Remote,
@@ -46,24 +48,32 @@ pub(super) struct Bridge {
     number: usize,
     pub(super) id: PeerId,
     pub(super) bus: Bus,
+    pub(super) view: Option<View>,
     pub(super) programs: [Option<Program>; PROGRAMS],
     own_names: OwnNames,
     pub(super) import: import::State,
     pub(super) export: export::State,
     /// By the numbers of the peers.
     pub(super) peers: BTreeMap<usize, PeerId>,
-    /// What the tree has: revisions, and whether the service runs.
-    tree: BTreeMap<Arc<str>, (u64, bool)>,
+    tree: BTreeMap<Arc<str>, Announced>,
     /// Who is to read the tree.
     readers: BTreeSet<usize>,
-    /// Connections that there are to be, and what waits to be written on them.
-    connecting: BTreeMap<Owner, Vec<Octets>>,
+    /// Connections that there are to be, on which bus, and what waits to be written on them.
+    connecting: BTreeMap<Owner, (BusId, Vec<Octets>)>,
     connections: BTreeMap<Owner, String>,
     /// Connections that are to end.
     ending: BTreeSet<Owner>,
     passed: u64,
     /// Which rules hold now.
     policy: u8,
+}
+
+/// What the tree has of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Announced {
+    revision: u64,
+    runs: bool,
+    is_activatable: bool,
 }
 
 /// What is known of signals.
@@ -96,6 +106,7 @@ impl Bridge {
             number,
             id,
             bus,
+            view: None,
             programs: Default::default(),
             import: import::State::new(import_rules(), limits(), TAKEN_LEN, Arc::new(NoDepartures)),
             export: export::State::new(
@@ -132,7 +143,11 @@ impl Bridge {
 
     /// The bus ends, and with it all programs; another one begins, which gives the same unique names.
     pub(super) fn lose_bus(&mut self, mesh: &mut Mesh) {
-        self.bus = Bus::default();
+        let activatable: Vec<String> = self.bus.activatable().cloned().collect();
+        let lost = std::mem::replace(&mut self.bus, Bus::new(OWN_BUS_NUMBER));
+        for name in &activatable {
+            self.bus.set_activatable(name, true);
+        }
         self.programs = Default::default();
         self.own_names.clear();
         self.own_names.add(WATCH.into());
@@ -140,14 +155,18 @@ impl Bridge {
         self.export.handle_bus_lost();
         self.import.handle_bus_lost();
         self.carry_out(mesh);
-        for owner in std::mem::take(&mut self.connections).into_keys() {
+        let connections = std::mem::take(&mut self.connections).into_iter();
+        let (were_there, are_there): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            connections.partition(|(_, unique)| lost.is_connected(unique));
+        self.connections = are_there;
+        for owner in were_there.into_keys() {
             if self.ending.remove(&owner) {
                 continue;
             }
             match owner {
                 Owner::Import(import) => {
                     self.import.handle_disconnected(import);
-                    self.connecting.insert(owner, Vec::new());
+                    self.connecting.insert(owner, (OWN_BUS, Vec::new()));
                 }
                 Owner::Caller(caller) => {
                     let error = Refusal::Failed("the bus ended".to_owned());
@@ -156,7 +175,8 @@ impl Bridge {
             }
         }
         self.carry_out(mesh);
-        self.ending.clear();
+        let connections = &self.connections;
+        self.ending.retain(|owner| connections.contains_key(owner));
         self.import.handle_watched(OWN_BUS);
         self.export.handle_watched();
         self.carry_out(mesh);
@@ -191,10 +211,10 @@ impl Bridge {
 
     /// What the tree has, if this peer is to read it.
     pub(super) fn read_tree(&mut self, reader: usize) -> Option<BTreeMap<Arc<str>, Export>> {
-        let export = |(revision, runs): (u64, bool)| Export {
-            revision,
-            runs,
-            is_activatable: !runs,
+        let export = |announced: Announced| Export {
+            revision: announced.revision,
+            runs: announced.runs,
+            is_activatable: announced.is_activatable,
             announcement: Announcement::default(),
         };
         let tree = self.tree.iter();
@@ -253,10 +273,11 @@ impl Bridge {
 
     /// A connection reads a message, if there is one; whether there was.
     pub(super) fn step_connection(&mut self, unique: &str, mesh: &mut Mesh, now: Instant) -> bool {
-        let Some(message) = self.bus.receive(unique) else {
+        let Some(message) = self.bus_with(unique).receive(unique) else {
             return false;
         };
-        let mut programs = self.programs.iter_mut().flatten();
+        let in_view = self.view.iter_mut().map(|view| &mut view.program);
+        let mut programs = self.programs.iter_mut().flatten().chain(in_view);
         if let Some(program) = programs.find(|program| program.unique == unique) {
             program.handle(message);
             return true;
@@ -277,10 +298,14 @@ impl Bridge {
     /// The connection that watches the bus reads something, if there is something; whether there was.
     pub(super) fn step_watch(&mut self, mesh: &mut Mesh, now: Instant) -> bool {
         let Some(news) = self.bus.news.pop_front() else {
-            return false;
+            return self.step_view(mesh, now);
         };
         match news {
             News::Names(names) => self.export.handle_names(names.iter().map(String::as_str)),
+            News::Activatable(names) => {
+                let names = names.iter().map(String::as_str);
+                self.export.handle_activatable(names);
+            }
             News::Owner(name, owner) => self.export.handle_owner(&name, owner.as_deref(), now),
             News::OwnerChanged(name, owner) => {
                 self.export
@@ -323,19 +348,24 @@ impl Bridge {
                 // What it has not read is read, before it ends.
                 while self.step_connection(&unique, mesh, now) {}
                 self.connections.remove(owner);
-                self.bus.disconnect(&unique);
+                self.bus_with(&unique).disconnect(&unique);
             }
         }
-        for (owner, waiting) in connecting {
+        for (owner, (on, waiting)) in connecting {
             if ending.contains(&owner) {
                 continue;
             }
-            let unique = self.bus.connect(false);
-            self.own_names.add(unique.as_str().into());
-            self.connections.insert(owner, unique.clone());
+            let Some(bus) = self.bus_of(on) else {
+                continue;
+            };
+            let unique = bus.connect(false);
             for message in waiting {
-                self.bus.send(&unique, &message);
+                bus.send(&unique, &message);
             }
+            if on == OWN_BUS {
+                self.own_names.add(unique.as_str().into());
+            }
+            self.connections.insert(owner, unique.clone());
             if let Owner::Import(import) = owner {
                 self.import.handle_connected(import, unique.into());
             }
@@ -401,3 +431,6 @@ impl Bridge {
         format!("{service}.{}", NAMES[from])
     }
 }
+
+/// The number of the bus of a bridge.
+pub(super) const OWN_BUS_NUMBER: u32 = 1;

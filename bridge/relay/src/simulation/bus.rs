@@ -1,7 +1,8 @@
 //! A bus in the simulation: names, calls that wait for replies, and what each connection has not read yet.
 //!
 //! Model: what is sent is put at once into the inboxes of who gets it; when it is read, whoever steps the simulation
-//! decides. What the bus says to the bridge that watches it is in one queue, in its order.
+//! decides. What the bus says to the bridge that watches it is in one queue, in its order. Calls of names that the bus can
+//! start a service for wait until the service is there.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -23,6 +24,8 @@ pub(super) const WATCH: &str = ":1.0";
 #[derive(Debug)]
 pub(super) enum News {
     Names(Vec<String>),
+    /// All names that the bus can start a service for.
+    Activatable(Vec<String>),
     Owner(Arc<str>, Option<String>),
     OwnerChanged(String, Option<String>),
     /// Whether a program is there.
@@ -35,8 +38,10 @@ pub(super) enum News {
 }
 
 /// See the [module](self).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Bus {
+    /// What its unique names begin with, `:1.` for 1.
+    number: u32,
     last: u32,
     /// Who owns a name, and who waits for it.
     names: BTreeMap<String, Vec<String>>,
@@ -47,14 +52,33 @@ pub(super) struct Bus {
     listeners: BTreeSet<String>,
     /// The services whose signals the bridge hears.
     listened: BTreeSet<Arc<str>>,
+    /// The names that it can start a service for, with the calls that wait for one, and who made them.
+    activatable: BTreeMap<String, Vec<(String, Message)>>,
+    /// The names of services that are to be started, since they were called.
+    starts: VecDeque<String>,
     pub(super) news: VecDeque<News>,
 }
 
 impl Bus {
+    pub(super) fn new(number: u32) -> Self {
+        Self {
+            number,
+            last: 0,
+            names: BTreeMap::new(),
+            inboxes: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            listeners: BTreeSet::new(),
+            listened: BTreeSet::new(),
+            activatable: BTreeMap::new(),
+            starts: VecDeque::new(),
+            news: VecDeque::new(),
+        }
+    }
+
     /// A new connection; its unique name.
     pub(super) fn connect(&mut self, hears_signals: bool) -> String {
         self.last += 1;
-        let unique = format!(":1.{}", self.last);
+        let unique = format!(":{}.{}", self.number, self.last);
         self.inboxes.insert(unique.clone(), VecDeque::new());
         if hears_signals {
             self.listeners.insert(unique.clone());
@@ -68,6 +92,9 @@ impl Bus {
             return;
         }
         self.listeners.remove(unique);
+        for waiting in self.activatable.values_mut() {
+            waiting.retain(|(caller, _)| caller != unique);
+        }
         let names: Vec<String> = self.names.keys().cloned().collect();
         for name in names {
             self.release(unique, &name);
@@ -109,6 +136,40 @@ impl Bus {
         names.filter_map(|(name, owners)| Some((name, owners.first()?)))
     }
 
+    /// The bus can start a service for this name, or no longer: then calls that wait for it get an error.
+    pub(super) fn set_activatable(&mut self, name: &str, is_activatable: bool) {
+        if is_activatable {
+            self.activatable.entry(name.to_owned()).or_default();
+        } else {
+            self.fail_start(name);
+            self.activatable.remove(name);
+        }
+    }
+
+    pub(super) fn activatable(&self) -> impl Iterator<Item = &String> {
+        self.activatable.keys()
+    }
+
+    /// The next name that a service is to be started for.
+    pub(super) fn next_start(&mut self) -> Option<String> {
+        while let Some(name) = self.starts.pop_front() {
+            if self.owner(&name).is_none() && self.activatable.contains_key(&name) {
+                return Some(name);
+            }
+        }
+        None
+    }
+
+    /// No service of this name starts: calls that wait for it get an error.
+    pub(super) fn fail_start(&mut self, name: &str) {
+        let waiting = self.activatable.get_mut(name).map(std::mem::take);
+        for (caller, call) in waiting.into_iter().flatten() {
+            if wants_reply(&call) {
+                self.put_error(&caller, call.primary_header().serial_num());
+            }
+        }
+    }
+
     /// The next message for a connection.
     pub(super) fn receive(&mut self, unique: &str) -> Option<Message> {
         self.inboxes.get_mut(unique)?.pop_front()
@@ -147,18 +208,17 @@ impl Bus {
     }
 
     fn call(&mut self, from: &str, to: &str, serial: NonZeroU32, message: &Message) {
-        let wants_reply = !message
-            .primary_header()
-            .flags()
-            .contains(zbus::message::Flags::NO_REPLY_EXPECTED);
         let owner = self.owner(to).map_or(to, String::as_str).to_owned();
         if !self.inboxes.contains_key(&owner) {
-            if wants_reply {
+            if let Some(waiting) = self.activatable.get_mut(to) {
+                waiting.push((from.to_owned(), message.clone()));
+                self.starts.push_back(to.to_owned());
+            } else if wants_reply(message) {
                 self.put_error(from, serial);
             }
             return;
         }
-        if wants_reply {
+        if wants_reply(message) {
             let key = (from.to_owned(), serial);
             let before = self.pending.insert(key, owner.clone());
             assert!(before.is_none(), "a serial is used twice: {message:?}");
@@ -212,6 +272,10 @@ impl Bus {
             return 2;
         }
         self.changed(name);
+        let waiting = self.activatable.get_mut(name).map(std::mem::take);
+        for (caller, call) in waiting.into_iter().flatten() {
+            self.call(&caller, name, call.primary_header().serial_num(), &call);
+        }
         1
     }
 
@@ -260,4 +324,9 @@ impl Bus {
         let error = Outgoing::build(error, &"nobody is there").expect("an error");
         self.put(to, sent_by(&error, BUS));
     }
+}
+
+fn wants_reply(call: &Message) -> bool {
+    let flags = call.primary_header().flags();
+    !flags.contains(zbus::message::Flags::NO_REPLY_EXPECTED)
 }

@@ -1,9 +1,10 @@
 //! What must hold in a simulation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
     Simulation,
+    bridge::Bridge,
     rules::{NAMES, limits},
 };
 
@@ -17,7 +18,7 @@ impl Simulation {
 
     pub(super) fn check_replies(&self) {
         for bridge in &self.bridges {
-            for program in bridge.programs.iter().flatten() {
+            for program in bridge.all_programs() {
                 let open: Vec<&String> = program.open().collect();
                 assert!(program.is_idle(), "without a reply: {open:?}");
             }
@@ -27,20 +28,12 @@ impl Simulation {
     /// What is shown is what is offered.
     pub(super) fn check_names(&self) {
         for (to, bridge) in self.bridges.iter().enumerate() {
-            let mut offered = BTreeMap::new();
-            for (from, other) in self
-                .bridges
-                .iter()
-                .enumerate()
-                .filter(|(from, _)| *from != to)
-            {
-                let programs = other.programs.iter().flatten();
-                let services = programs.filter_map(|program| program.service);
-                for (service, _) in services.filter(|(service, _)| other.may_use(service, to)) {
-                    offered.insert(bridge.shown(service, from), service);
-                }
-            }
-            let offered: BTreeSet<&String> = offered.keys().collect();
+            let others = bridge.shown_nodes();
+            let offered = others.flat_map(|from| {
+                let services = self.offered(from, to).into_iter();
+                services.map(move |service| bridge.shown(service, from))
+            });
+            let offered: BTreeSet<String> = offered.collect();
             let programs: BTreeSet<&String> = bridge
                 .programs
                 .iter()
@@ -49,9 +42,40 @@ impl Simulation {
                 .collect();
             let names = bridge.bus.names();
             let shown = names.filter(|(_, owner)| !programs.contains(owner));
-            let shown: BTreeSet<&String> = shown.map(|(name, _)| name).collect();
+            let shown: BTreeSet<String> = shown.map(|(name, _)| name.clone()).collect();
             assert_eq!(shown, offered, "on the bus of {}", NAMES[to]);
+            self.check_view(to);
         }
+    }
+
+    /// In a view the first node that has a service has its own name, and what does not run is only offered.
+    fn check_view(&self, to: usize) {
+        let bridge = &self.bridges[to];
+        let Some(view) = &bridge.view else {
+            return;
+        };
+        let mut offered = BTreeSet::new();
+        for from in bridge.shown_nodes() {
+            for service in self.offered(from, to) {
+                if !offered.insert(service.to_owned()) {
+                    offered.insert(bridge.shown(service, from));
+                }
+            }
+        }
+        let names = view.bus.names().map(|(name, _)| name);
+        let shown: BTreeSet<String> = names.chain(view.bus.activatable()).cloned().collect();
+        assert_eq!(shown, offered, "in the view of {}", NAMES[to]);
+        assert!(bridge.import.is_settled(view.id));
+    }
+
+    /// What a bridge has for another one: what runs, and what its bus can start.
+    fn offered(&self, from: usize, to: usize) -> BTreeSet<&str> {
+        let Bridge { bus, programs, .. } = &self.bridges[from];
+        let programs = programs.iter().flatten();
+        let run = programs.filter_map(|program| Some(program.service?.0));
+        let all = run.chain(bus.activatable().map(String::as_str));
+        all.filter(|service| self.bridges[from].may_use(service, to))
+            .collect()
     }
 
     /// Nothing waits any more.

@@ -6,6 +6,7 @@
 //! when a signal comes behind what its service sent to the same program after it, or when there is more of something than its limit allows;
 //! in [`Simulation::finish`], when everything was delivered, when a call has no reply, a service is shown that is not
 //! offered or is not shown although it is, or something is still kept of what is gone.
+//! Each bridge may have a view, with a program in it, and each bus may start one of the services when it is called.
 //! Not here: connections of the operating system, the tree, what is answered from memory.
 #![allow(
     clippy::expect_used,
@@ -24,18 +25,18 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 use zocp_node::PeerId;
 
 pub use self::operation::Operation;
 use self::{
-    bridge::Bridge,
+    bridge::{Bridge, OWN_BUS_NUMBER, View},
     bus::Bus,
     mesh::Mesh,
     program::{Program, Role},
-    rules::{NAMES, PROGRAMS, SERVICES},
+    rules::{ACTIVATABLE, FIRST_SERVICE, NAMES, PROGRAMS, SERVICES},
 };
 
 /// See the [module](self).
@@ -66,7 +67,7 @@ impl Simulation {
         };
         for number in 0..NAMES.len() {
             let id = simulation.next_id();
-            let mut bridge = Bridge::new(number, id, Bus::default());
+            let mut bridge = Bridge::new(number, id, Bus::new(OWN_BUS_NUMBER));
             bridge.carry_out(&mut simulation.mesh);
             simulation.bridges.push(bridge);
             simulation.toggle(number, 0);
@@ -93,7 +94,9 @@ impl Simulation {
                 bridge: number,
                 connection,
             } => {
-                let readers = self.bridges[bridge(number)].bus.readers();
+                let Bridge { bus, view, .. } = &self.bridges[bridge(number)];
+                let in_view = view.iter().flat_map(|view| view.bus.readers());
+                let readers: Vec<String> = bus.readers().into_iter().chain(in_view).collect();
                 if let Some(unique) = chosen(&readers, connection.into()) {
                     self.bridges[bridge(number)].step_connection(unique, &mut self.mesh, self.now);
                 }
@@ -117,22 +120,18 @@ impl Simulation {
                 program: callee,
                 choice,
             } => {
-                let Bridge { bus, programs, .. } = &mut self.bridges[bridge(number)];
-                let called = programs.iter_mut().flatten().filter(|it| it.is_called());
-                if let Some(program) = chosen_of(called, callee.into()) {
+                let reply = |program: &mut Program, bus: &mut Bus| {
                     program.reply(bus, choice.into());
-                }
+                };
+                self.bridges[bridge(number)].have(callee.into(), Program::is_called, reply);
             }
             Operation::Signal {
                 bridge: number,
                 program: sender,
             } => {
-                let Bridge { bus, programs, .. } = &mut self.bridges[bridge(number)];
-                let services = programs.iter_mut().flatten();
-                let services = services.filter(|program| program.service.is_some());
-                if let Some(program) = chosen_of(services, sender.into()) {
-                    program.signal(bus, None);
-                }
+                let is_service = |program: &Program| program.service.is_some();
+                let signal = |program: &mut Program, bus: &mut Bus| program.signal(bus, None);
+                self.bridges[bridge(number)].have(sender.into(), is_service, signal);
             }
             Operation::Direct {
                 bridge: number,
@@ -150,6 +149,23 @@ impl Simulation {
             }
             Operation::Rules(number, rules) => {
                 self.bridges[bridge(number)].set_policy(rules, &mut self.mesh);
+            }
+            Operation::View(number) => {
+                self.starts += 1;
+                let at = (&mut self.mesh, self.now);
+                self.bridges[bridge(number)].toggle_view(self.starts, at);
+            }
+            Operation::CallInView { bridge: at, target } => {
+                self.call_in_view(bridge(at), target.into());
+            }
+            Operation::Activatable(number) => {
+                let it = &mut self.bridges[bridge(number)];
+                let is_activatable = it.bus.activatable().next().is_some();
+                it.bus.set_activatable(ACTIVATABLE, !is_activatable);
+                it.say_activatable();
+            }
+            Operation::Start(number) => {
+                self.start(bridge(number));
             }
             Operation::Pass(seconds) => self.pass(seconds.into()),
             Operation::Settle => self.settle(),
@@ -201,35 +217,60 @@ impl Simulation {
     }
 
     fn call(&mut self, number: usize, caller: usize, target: usize) {
-        let Bridge { bus, programs, .. } = &mut self.bridges[number];
+        let Bridge { bus, .. } = &self.bridges[number];
         let names = bus.names().map(|(name, _)| name.clone());
         let mut names: Vec<String> = names.collect();
         // Imports have two more elements, of which the last is the name of a bridge.
         names.retain(|name| NAMES.iter().any(|bridge| name.ends_with(bridge)));
         names.push("org.example.Nobody".to_owned());
         let name = names.swap_remove(target % names.len());
+        let Bridge { bus, programs, .. } = &mut self.bridges[number];
         if let Some(program) = chosen_of(programs.iter_mut().flatten(), caller) {
             program.call(bus, &name, Role::Caller, !target.is_multiple_of(16));
         }
     }
 
-    fn direct(&mut self, number: usize, sender: usize, choice: usize) {
-        let Bridge { bus, programs, .. } = &mut self.bridges[number];
-        let called = programs.iter_mut().flatten().filter(|it| it.is_called());
-        let Some(program) = chosen_of(called, sender) else {
+    fn call_in_view(&mut self, number: usize, target: usize) {
+        let Some(View { bus, program, .. }) = &mut self.bridges[number].view else {
             return;
         };
-        if let Some((caller, role)) = program.caller(choice) {
-            match choice % 3 {
-                0 => program.signal(bus, Some(&caller)),
-                other => program.call(bus, &caller, role, other == 1),
-            }
+        let shown = bus.names().map(|(name, _)| name);
+        let names: BTreeSet<&String> = shown.chain(bus.activatable()).collect();
+        let mut names: Vec<String> = names.into_iter().cloned().collect();
+        names.push("org.example.Nobody".to_owned());
+        let name = names.swap_remove(target % names.len());
+        program.call(bus, &name, Role::Caller, !target.is_multiple_of(16));
+    }
+
+    /// A bus starts a service that was called; whether there was one to start.
+    fn start(&mut self, number: usize) -> bool {
+        let Some(name) = self.bridges[number].bus.next_start() else {
+            return false;
+        };
+        let service = SERVICES.iter().position(|service| *service == name);
+        let program = service.expect("a service") + FIRST_SERVICE;
+        if self.bridges[number].programs[program].is_none() {
+            self.toggle(number, program);
         }
+        true
+    }
+
+    fn direct(&mut self, number: usize, sender: usize, choice: usize) {
+        let direct = |program: &mut Program, bus: &mut Bus| {
+            if let Some((caller, role)) = program.caller(choice) {
+                match choice % 3 {
+                    0 => program.signal(bus, Some(&caller)),
+                    other => program.call(bus, &caller, role, other == 1),
+                }
+            }
+        };
+        self.bridges[number].have(sender, Program::is_called, direct);
     }
 
     fn toggle(&mut self, number: usize, program: usize) {
         self.starts += 1;
-        let service = (program >= 2).then(|| (SERVICES[program - 2], self.starts));
+        let service = program.checked_sub(FIRST_SERVICE);
+        let service = service.map(|service| (SERVICES[service], self.starts));
         let Bridge { bus, programs, .. } = &mut self.bridges[number];
         match programs[program].take() {
             Some(there) => bus.disconnect(&there.unique),
@@ -285,7 +326,14 @@ impl Simulation {
             let mut is_any = false;
             for bridge in &mut self.bridges {
                 is_any |= bridge.step_connections(&mut self.mesh, self.now);
-                for unique in bridge.bus.connections() {
+                let in_view = bridge.view.iter().flat_map(|view| view.bus.connections());
+                let connections: Vec<String> = bridge
+                    .bus
+                    .connections()
+                    .into_iter()
+                    .chain(in_view)
+                    .collect();
+                for unique in connections {
                     while bridge.step_connection(&unique, &mut self.mesh, self.now) {
                         is_any = true;
                     }
@@ -296,6 +344,7 @@ impl Simulation {
                 bridge.turn(&mut self.mesh, self.now);
             }
             for from in 0..NAMES.len() {
+                is_any |= self.start(from);
                 for to in 0..NAMES.len() {
                     is_any |= self.read_tree(from, to);
                     while self.deliver(from, to, 0) {
@@ -311,8 +360,17 @@ impl Simulation {
     }
 
     fn reply_to_all(&mut self) {
-        for Bridge { bus, programs, .. } in &mut self.bridges {
+        for bridge in &mut self.bridges {
+            let Bridge {
+                bus,
+                programs,
+                view,
+                ..
+            } = bridge;
             for program in programs.iter_mut().flatten() {
+                while program.reply(bus, 1) {}
+            }
+            if let Some(View { bus, program, .. }) = view {
                 while program.reply(bus, 1) {}
             }
         }

@@ -79,6 +79,19 @@ pub enum Operation {
     LoseBus(u8),
     /// Other rules hold.
     Rules(u8, u8),
+    /// A view begins, or ends.
+    View(u8),
+    /// The program in a view calls a service.
+    CallInView {
+        /// Of which bridge.
+        bridge: u8,
+        /// What.
+        target: u8,
+    },
+    /// A bus can start a service when it is called, or no longer.
+    Activatable(u8),
+    /// A bus starts a service that was called.
+    Start(u8),
     /// So many seconds pass.
     Pass(u8),
     /// What has come is dealt with, but no time passes.
@@ -130,6 +143,13 @@ impl Operation {
             57 => Self::LoseBus(a),
             58 => Self::Rules(a, b),
             59 => Self::Pass(a % 64),
+            60 => Self::View(a),
+            61 => Self::CallInView {
+                bridge: a,
+                target: b,
+            },
+            62 if b % 2 == 0 => Self::Activatable(a),
+            62 => Self::Start(a),
             _ => Self::Settle,
         }
     }

@@ -59,4 +59,7 @@ pub(super) const NAMES: [&str; 3] = ["left", "middle", "right"];
 pub(super) const SERVICES: [&str; 2] = ["org.example.A", "org.example.B"];
 /// The first ones only call; the others are services, too.
 pub(super) const PROGRAMS: usize = 4;
+pub(super) const FIRST_SERVICE: usize = 2;
+/// What a bus can start when it is called, if it is said that it can.
+pub(super) const ACTIVATABLE: &str = SERVICES[1];
 pub(super) const POLICIES: u8 = 4;

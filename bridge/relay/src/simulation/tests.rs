@@ -137,12 +137,86 @@ fn what_a_program_replies_as_a_caller_waits_for_none_of_its_signals_as_a_service
     simulation.finish();
 }
 
+/// The second bus can start a service, and then the first one can, too.
+#[test]
+fn a_view_has_the_name_of_a_service_once_whichever_node_comes_first() {
+    let mut simulation = Simulation::new();
+    simulation.operate(Operation::Link(0, 2));
+    for number in 0..2 {
+        simulation.operate(Operation::Activatable(number));
+    }
+    simulation.operate(Operation::View(2));
+    simulation.operate(Operation::Settle);
+    simulation.operate(Operation::Link(0, 2));
+    simulation.operate(Operation::Settle);
+    simulation.finish();
+}
+
+#[test]
+fn what_is_allowed_again_while_a_view_begins_is_on_the_bus_too() {
+    let mut simulation = settled();
+    simulation.operate(Operation::Rules(0, 2));
+    simulation.operate(Operation::Settle);
+    simulation.operate(Operation::Rules(0, 0));
+    simulation.operate(Operation::View(1));
+    simulation.finish();
+}
+
+#[test]
+fn what_can_be_started_is_offered_although_it_ended_before_it_was_known() {
+    let mut simulation = settled();
+    simulation.operate(Operation::Activatable(2));
+    let toggle = Operation::Toggle {
+        bridge: 2,
+        program: 3,
+    };
+    simulation.operate(toggle);
+    // It is asked whether it is a bridge, and has not answered.
+    simulation.operate(Operation::Settle);
+    simulation.operate(toggle);
+    simulation.finish();
+}
+
+#[test]
+fn a_call_in_a_view_starts_the_service_on_its_own_bus() {
+    let mut simulation = settled();
+    simulation.operate(Operation::Activatable(1));
+    simulation.operate(Operation::View(0));
+    simulation.operate(Operation::Settle);
+    // Behind the two of the service that runs.
+    simulation.operate(Operation::CallInView {
+        bridge: 0,
+        target: 2,
+    });
+    assert!(simulation.bridges[1].programs[3].is_none());
+    simulation.operate(Operation::Settle);
+    assert!(simulation.bridges[1].programs[3].is_some());
+    simulation.finish();
+}
+
 proptest! {
     #[test]
     fn every_call_gets_one_reply_and_nothing_is_left_of_what_is_gone(
         octets in proptest::collection::vec(any::<[u8; 4]>(), 0..250)
     ) {
         let operations: Vec<Operation> = octets.into_iter().map(Operation::of).collect();
+        run(&operations);
+    }
+
+    /// Each bridge has a view, whose program calls as often as those of the bus, and each bus starts what is called.
+    #[test]
+    fn the_same_holds_in_views_and_for_services_that_are_started(
+        octets in proptest::collection::vec(any::<[u8; 4]>(), 0..250)
+    ) {
+        let everywhere = |operation: fn(u8) -> Operation| (0..3).map(operation);
+        let begun = everywhere(Operation::View).chain(everywhere(Operation::Activatable));
+        let operations = octets.into_iter().map(|octets| match Operation::of(octets) {
+            Operation::Call { bridge, program, target } if program % 2 == 0 => {
+                Operation::CallInView { bridge, target }
+            }
+            operation => operation,
+        });
+        let operations: Vec<Operation> = begun.chain(operations).collect();
         run(&operations);
     }
 }

@@ -85,7 +85,13 @@ impl State {
         match self.offers.revision(name) {
             // What was known of it is old.
             Some((name, revision)) => self.announced(name, revision),
-            None => self.withdrawn(gone.into_iter().collect()),
+            None => {
+                self.withdrawn(gone.into_iter().collect());
+                // What the bus can start may have had an owner that was no service, or had not said whether it is one.
+                if owner.is_none() {
+                    self.offer(&name.into(), None);
+                }
+            }
         }
     }
 

@@ -358,7 +358,6 @@ impl State {
             self.say_gone(unique, [import.peer].into());
         }
         self.settle_names(import.bus, &import.service);
-        self.settle_offers(import.bus, &import.service);
         is_last
     }
 

@@ -86,7 +86,7 @@ impl State {
         }
     }
 
-    /// Has an import connect when its time has come, or be offered.
+    /// Has an import connect when its time has come, or be offered; others of its service may need other names then.
     pub(super) fn appear(&mut self, id: ImportId) {
         let Some(import) = self.imports.get_mut(&id) else {
             return;
@@ -96,7 +96,7 @@ impl State {
             self.output.push_back(Output::Connect(id, import.bus));
         }
         let (bus, service) = (import.bus, import.service.clone());
-        self.settle_offers(bus, &service);
+        self.settle_names(bus, &service);
     }
 
     /// What there is of a service on a bus is another: tells the bus which names are offered now.

@@ -182,7 +182,8 @@ impl State {
     }
 
     /// A peer's bridge says that we may do something else with a service than before. While it has not replied to what it
-    /// was asked, there is nothing to ask anew: it replies by its newest rules.
+    /// was asked, there is nothing to ask anew: it replies by its newest rules. What it refused before may be on no bus, or
+    /// on a view alone that has begun since.
     pub(crate) fn handle_revised(&mut self, peer: PeerId, service: &str, now: Instant) {
         let Some(known) = self.peers.get(&peer) else {
             return;
@@ -191,11 +192,11 @@ impl State {
             return;
         };
         let service = service.clone();
-        match known.services.get(&service) {
-            Some(subscription) if subscription.asked.is_some() => {}
-            Some(_) => self.subscribe(peer, &service),
-            None => self.import_everywhere(peer, &service, now),
+        let subscription = known.services.get(&service);
+        if subscription.is_some_and(|subscription| subscription.asked.is_none()) {
+            self.subscribe(peer, &service);
         }
+        self.import_everywhere(peer, &service, now);
     }
 
     /// Imports a service on every bus on which it is to appear.
@@ -242,7 +243,6 @@ impl State {
         if is_first {
             self.subscribe(peer, service);
         }
-        self.settle_names(bus, service);
         self.appear(id);
     }
 

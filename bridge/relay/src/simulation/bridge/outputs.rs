@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 use zbus::{Message, message::Flags};
 use zocp_node::PeerId;
 
-use super::{Bridge, Owner};
+use super::{Announced, Bridge, Owner};
 use crate::{
     export::state as export,
-    import::state as import,
+    import::state::{self as import, OWN_BUS},
     simulation::{
         bus::{News, WATCH},
         mesh::Mesh,
@@ -62,22 +62,36 @@ impl Bridge {
                 id,
                 error,
             } => self.refuse(mesh, peer, (stream, id), &error),
-            import::Output::Connect(import, _) => {
-                self.connecting.insert(Owner::Import(import), Vec::new());
+            import::Output::Connect(import, bus) => {
+                let connecting = (bus, Vec::new());
+                self.connecting.insert(Owner::Import(import), connecting);
             }
             import::Output::Disconnect(import) => self.end_connection(Owner::Import(import)),
             import::Output::Write(import, message) => self.write(Owner::Import(import), message),
             import::Output::RefuseCall(import, call, error) => {
                 self.refuse_call(Owner::Import(import), &call, &error);
             }
-            import::Output::AskCaller(_, caller) => {
-                let is_there = self.bus.is_connected(&caller);
-                self.bus.news.push_back(News::Program(caller, is_there));
+            import::Output::AskCaller(bus, caller) => {
+                if let Some(bus) = self.bus_of(bus) {
+                    let is_there = bus.is_connected(&caller);
+                    bus.news.push_back(News::Program(caller, is_there));
+                }
             }
-            // There are no views, in which alone names are offered.
-            import::Output::Offer(..)
-            | import::Output::Withdraw(..)
-            | import::Output::FailStart(..) => {}
+            import::Output::Offer(bus, name) => {
+                if let Some(bus) = self.bus_of(bus) {
+                    bus.set_activatable(&name, true);
+                }
+            }
+            import::Output::Withdraw(bus, name) => {
+                if let Some(bus) = self.bus_of(bus) {
+                    bus.set_activatable(&name, false);
+                }
+            }
+            import::Output::FailStart(bus, name, _) => {
+                if let Some(bus) = self.bus_of(bus) {
+                    bus.fail_start(&name);
+                }
+            }
             import::Output::LogTooLong(..) | import::Output::NamesChanged => {}
         }
     }
@@ -101,7 +115,8 @@ impl Bridge {
                 error,
             } => self.refuse(mesh, peer, (stream, id), &error),
             export::Output::Connect(_, caller) => {
-                self.connecting.insert(Owner::Caller(caller), Vec::new());
+                let connecting = (OWN_BUS, Vec::new());
+                self.connecting.insert(Owner::Caller(caller), connecting);
             }
             export::Output::Disconnect(caller) => self.end_connection(Owner::Caller(caller)),
             export::Output::Call(caller, call, serial) => {
@@ -119,6 +134,7 @@ impl Bridge {
                 let names = self.bus.names().map(|(name, _)| name.clone());
                 let names = names.collect();
                 self.bus.news.push_back(News::Names(names));
+                self.say_activatable();
             }
             export::Output::AskOwner(name) => {
                 let owner = self.bus.owner(&name).cloned();
@@ -132,7 +148,11 @@ impl Bridge {
             export::Output::Listen(service, question) => self.bus.listen(service, question),
             export::Output::Ignore(service) => self.bus.ignore(&service),
             export::Output::Announce(service, announced) => {
-                let announced = (announced.revision, announced.owner.is_some());
+                let announced = Announced {
+                    revision: announced.revision,
+                    runs: announced.owner.is_some(),
+                    is_activatable: announced.is_activatable,
+                };
                 self.tree.insert(service, announced);
                 self.readers.extend(self.peers.keys());
             }
@@ -147,6 +167,12 @@ impl Bridge {
         }
     }
 
+    /// The bus says what it can start services for.
+    pub(in crate::simulation) fn say_activatable(&mut self) {
+        let names = self.bus.activatable().cloned().collect();
+        self.bus.news.push_back(News::Activatable(names));
+    }
+
     fn way(&self, peer: PeerId) -> Option<(usize, usize)> {
         let mut peers = self.peers.iter();
         let (number, _) = peers.find(|(_, its)| **its == peer)?;
@@ -155,8 +181,9 @@ impl Bridge {
 
     fn write(&mut self, owner: Owner, message: Octets) {
         if let Some(unique) = self.connections.get(&owner) {
-            self.bus.send(&unique.clone(), &message);
-        } else if let Some(waiting) = self.connecting.get_mut(&owner) {
+            let unique = unique.clone();
+            self.bus_with(&unique).send(&unique, &message);
+        } else if let Some((_, waiting)) = self.connecting.get_mut(&owner) {
             waiting.push(message);
         }
     }
