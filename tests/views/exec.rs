@@ -55,6 +55,22 @@ fn the_exit_status_is_that_of_the_program() {
 }
 
 #[test]
+fn the_end_of_the_bridge_is_told_and_the_program_goes_on() {
+    isolated(async |lab: Lab| {
+        let mut venue = Venue::open(&lab, ZOCP, EXAMPLES, "").await;
+        let _lamp = venue.stage.bus.serve("lamp_service.py", LAMP).await;
+        venue.foh.bus.appears(LAMP_THERE).await;
+        let script = "echo ready; read word; exit 5";
+        let mut program = exec(&venue, &["stage"], &["sh", "-c", script]).start();
+        program.says("ready").await;
+        venue.foh.program.kill().await;
+        program.says("the bridge has ended").await;
+        program.tell("go").await;
+        assert_eq!(program.ended().await.code(), Some(5));
+    });
+}
+
+#[test]
 fn signals_reach_the_program() {
     isolated(async |lab: Lab| {
         let venue = Venue::open(&lab, ZOCP, EXAMPLES, "").await;

@@ -17,10 +17,12 @@ use crate::{
     args::ExecArgs,
     client::Client,
     exit::{Exit, Failure},
+    listener::{Listener, bridge_rule, new_bridge},
 };
 
 pub(crate) async fn run(bus: Option<String>, args: ExecArgs) -> Result<ExitCode, Failure> {
     let client = Client::open(bus.as_deref()).await?;
+    let mut changes = Listener::new(&client, &[bridge_rule()]).await?;
     let nodes = find(&client, &args).await?;
     let views = ViewsProxy::new(&client.connection).await?;
     let mut options = HashMap::new();
@@ -39,9 +41,24 @@ pub(crate) async fn run(bus: Option<String>, args: ExecArgs) -> Result<ExitCode,
     let mut child = Child::new(&args.command)?;
     child.set_bus(&address, args.system);
     child.set_bridge(client.address());
-    let status = child.run().await?;
+    let told = async {
+        if bridge_ended(&mut changes).await {
+            eprintln!("zocp: the bridge has ended, and with it the bus of the program");
+        }
+    };
+    let status = child.run(told).await?;
     let view = ViewProxy::new(&client.connection, path).await?;
     // A bridge that is gone has ended it.
     view.close().await.ok();
     Ok(status)
+}
+
+/// Waits for the end of the bridge that has opened the view. `false` when nobody can tell any more.
+async fn bridge_ended(changes: &mut Listener) -> bool {
+    while let Ok(signal) = changes.next().await {
+        if matches!(new_bridge(&signal), Ok(Some(_))) {
+            return true;
+        }
+    }
+    false
 }

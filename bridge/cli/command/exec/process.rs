@@ -7,9 +7,11 @@
 use std::{
     ffi::OsString,
     os::unix::process::ExitStatusExt,
+    pin::pin,
     process::{ExitCode, ExitStatus},
 };
 
+use futures_util::{FutureExt, future::FusedFuture};
 use rustix::process::{Pid, getpgrp, kill_process};
 use tokio::{
     process::Command,
@@ -69,16 +71,21 @@ impl Child {
         self.command.env("ZOCP_BUS", address);
     }
 
-    /// Runs it to its end.
-    pub(super) async fn run(mut self) -> Result<ExitCode, Failure> {
+    /// Runs it to its end, and does something else meanwhile.
+    pub(super) async fn run(
+        mut self,
+        meanwhile: impl Future<Output = ()>,
+    ) -> Result<ExitCode, Failure> {
         let mut child = match self.command.spawn() {
             Ok(child) => child,
             Err(error) => return Ok(not_started(&self.program, &error).into()),
         };
         let process = child.id().and_then(|id| i32::try_from(id).ok());
         let process = process.and_then(Pid::from_raw);
+        let mut meanwhile = pin!(meanwhile.fuse());
         loop {
             tokio::select! {
+                () = &mut meanwhile, if !meanwhile.is_terminated() => {}
                 status = child.wait() => return Ok(code(status?)),
                 // Cancel safe: a signal that is not taken stays.
                 signal = self.signals.next() => {
