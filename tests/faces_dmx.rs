@@ -1,4 +1,4 @@
-//! `zocp dmx` and others that speak sACN and Art-Net: PyPI's sacn and stupidArtnet, and OLA.
+//! `zocp dmx` and others that speak sACN and Art-Net: PyPI's sacn and stupidArtnet, OLA, and QLC+.
 
 #![allow(clippy::expect_used, reason = "a test's helpers fail like the test")]
 
@@ -304,6 +304,71 @@ async fn ola_both_ways(lab: &Lab, plugin: &str, protocol: &str) {
     let spot = bridge.bus.node("heard").child("spot");
     spot.becomes("dimmer", 0.4).await;
     spot.becomes("pan", 270.0).await;
+}
+
+/// A show of QLC+ that sends what it hears of universe 1 on as universe 2.
+const SHOW: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE Workspace>
+<Workspace xmlns="http://www.qlcplus.org/Workspace" CurrentWindow="SimpleDesk">
+ <Creator><Name>Q Light Controller Plus</Name><Version>4.12.6</Version><Author/></Creator>
+ <Engine>
+  <InputOutputMap>
+   <Universe Name="through" ID="0" Passthrough="True">
+    <Input Plugin="E1.31" Line="0"/>
+    <Output Plugin="E1.31" Line="0"><PluginParameters mcastIP="2" universe="2"/></Output>
+   </Universe>
+  </InputOutputMap>
+ </Engine>
+</Workspace>
+"#;
+
+/// Moves a fader of the simple desk of QLC+, by its web interface.
+const DESK: &str = "import time, websocket\n\
+    while True:\n\
+    \x20   try: desk = websocket.create_connection('ws://127.0.0.1:9999/qlcplusWS', timeout=5)\n\
+    \x20   except OSError: time.sleep(0.05)\n\
+    \x20   else: break\n\
+    desk.send('CH|11|255')\n\
+    desk.close()\n";
+
+#[test]
+fn qlc_plus_hears_a_wired_fader_and_its_desk_is_heard() {
+    isolated(async |lab: Lab| {
+        let (foh, stage, rack) = (
+            lab.host("foh").await,
+            lab.host("stage").await,
+            lab.host("rack").await,
+        );
+        let bridge = Bridge::start(ZOCP, &lab.host("bridge").await, "bridge", &[]).await;
+        let show = lab.file("show.qxw", SHOW);
+        let qlc = rack.command("qlcplus").args(["-w", "-m", "-o", &show]);
+        let _qlc = qlc
+            .env("HOME", lab.path("home"))
+            .env("QT_QPA_PLATFORM", "offscreen")
+            .start();
+        let _out = universe(&lab, &foh, "", &["--sacn", "--universe", "1"]).await;
+        let options = ["--sacn", "--universe", "2", "--name", "heard"];
+        let _in = universe(&lab, &stage, "direction = \"in\"", &options).await;
+        let fader = json!({"register": {"name": "fader", "value": 0.1, "typeHint": "flt", "access": "re", "max": 1}});
+        let mut desk = PyPeer::start(&lab.host("desk").await, "desk", &[fader]).await;
+        for name in ["dmx", "heard", "desk"] {
+            bridge
+                .bus
+                .appears(&format!("org.z25.Zocp1.Node.{name}"))
+                .await;
+        }
+        let wire = bridge
+            .bus
+            .command(ZOCP)
+            .args(["wire", "desk:fader", "dmx:spot.dimmer"]);
+        wire.run().await;
+        desk.command(json!({"emit": ["fader", 0.2]})).await;
+        let heard = bridge.bus.node("heard").child("spot");
+        heard.becomes("dimmer", 0.2).await;
+        rack.pypi_python().args(["-c", DESK]).run().await;
+        let pan = -270.0 + 540.0 * f64::from(0xff00) / 65_535.0;
+        heard.becomes("pan", pan).await;
+    });
 }
 
 #[test]

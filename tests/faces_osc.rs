@@ -1,5 +1,5 @@
 //! `zocp osc` between a Python node on one host and programs that speak OSC on others: liblo's oscsend and oscdump,
-//! python-osc, Pure Data.
+//! python-osc, Pure Data, SuperCollider.
 
 use std::time::Duration;
 
@@ -397,6 +397,32 @@ fn pure_data_moves_a_lamp() {
             .args(["-nogui", "-noaudio", "-nomidi", "-stderr", &patch])
             .start();
         rig.is_set("level", json!(0.625)).await;
+        rig.end().await;
+    });
+}
+
+#[test]
+fn supercollider_moves_a_lamp_and_hears_of_it() {
+    isolated(async |lab: Lab| {
+        let desk = lab.host("desk").await;
+        // Where its language listens.
+        let to = format!("{}:57120", desk.address_on(&lab.network));
+        let mut rig = Rig::start(&lab, &["--send", &to]).await;
+        let script = format!(
+            "OSCdef(\\level, {{ |message| (\"level\" + message[1]).postln }}, '/lamp/level');\n\
+             NetAddr(\"{}\", 9000).sendMsg('/lamp/level', 0.375);\n",
+            rig.address
+        );
+        let script = lab.file("lamp.scd", script);
+        let sclang = desk.command("sclang").arg(script);
+        let sclang = sclang
+            .env("HOME", lab.path("home"))
+            .env("QT_QPA_PLATFORM", "offscreen")
+            .env("QTWEBENGINE_DISABLE_SANDBOX", "1");
+        let sclang = sclang.start();
+        rig.is_set("level", json!(0.375)).await;
+        rig.lamp.command(json!({"emit": ["level", 0.875]})).await;
+        sclang.says("level 0.875").await;
         rig.end().await;
     });
 }

@@ -163,6 +163,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("pactl", "pulseaudio-utils"),
     ("pkg-config", "pkg-config"),
     ("ola_patch", "ola"),
+    ("qlcplus", "qlcplus"),
+    ("sclang", "supercollider-language"),
     ("ola_set_dmx", "ola"),
     ("oscdump", "liblo-tools"),
     ("oscsend", "liblo-tools"),
