@@ -185,7 +185,7 @@ impl Config {
         };
         let (mut node, srv) = self.mesh.check()?;
         let iroh = venue::apply(&mut node, self.venue, self.link)?;
-        venue::pass(&mut node, self.pass)?;
+        let pass = venue::pass(&mut node, self.pass)?;
         let mut bounds = Bounds {
             node: node.limits.clone(),
             ..Bounds::default()
@@ -197,6 +197,7 @@ impl Config {
             services: ServiceSettings {
                 export: services::exports(self.export, node.venue.as_deref())?,
                 import: services::imports(self.import, node.venue.as_deref())?,
+                pass,
                 limits: bounds.services,
             },
             node,

@@ -287,7 +287,7 @@ impl<T: FnMut(Status)> Bridge<T> {
                 }
                 // Cancel safe: what is not taken stays in the queue.
                 Some(reload) = reloads.recv() => {
-                    self.services.reload(reload.services);
+                    self.services.reload(reload.services).await;
                     self.show_import_rules();
                     if self.node.pass(reload.pass).await.is_err() {
                         break Err(RunError::MeshEnded);
@@ -324,7 +324,10 @@ impl<T: FnMut(Status)> Bridge<T> {
                 self.views.handle(&event).await;
                 self.hub.handle(&event).await;
                 self.leave(peer).await;
-            } else if let Event::Whispered { .. } | Event::ChannelRequested(_) = event {
+            } else if let Event::Whispered { .. }
+            | Event::WhisperedTo { .. }
+            | Event::ChannelRequested(_) = event
+            {
                 if !self.follow_services(&event).await {
                     self.hub.handle(&event).await;
                 }

@@ -3,8 +3,9 @@
 //! Model: a node follows another one and tells a third what that one has: its tree, then its changes as patches, states
 //! and emissions. What the third one asks of it comes as [`Request`]s. All are messages of ZOCP in the dialect between
 //! nodes with `X-ZOCP-DBUS`; this module makes and reads them, and knows no peers.
-//! Invariants: PASSING-1. What names other nodes is left out: lists of subscribers, and of an extended node the services
-//! and wires that it announces. So are streams, which the third one cannot reach. PASSING-2. A state is told as `ACK`,
+//! Invariants: PASSING-1. What names other nodes is left out: lists of subscribers, and of an extended node the wires
+//! that it announces. So are streams, which the third one cannot reach, and services, unless they pass ([`Scope`]).
+//! PASSING-2. A state is told as `ACK`,
 //! which emits nothing; what a node emits is told as an emission.
 //! Spec: docs/reference/protocol.md §10.4, §10.6.
 
@@ -137,18 +138,28 @@ fn object_of(text: &str) -> Result<ObjectPath, MessageError> {
     })
 }
 
+/// What of a node is passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    /// Whether the node has the header `X-ZOCP-DBUS`, so that some objects of its root have a meaning.
+    pub is_extended: bool,
+    /// Whether the D-Bus services that it announces are passed on, too.
+    pub with_services: bool,
+}
+
 /// The whole tree of a node, as a `MOD`.
 #[must_use]
-pub fn tree(tree: &Tree, is_extended: bool) -> Vec<u8> {
+pub fn tree(tree: &Tree, scope: Scope) -> Vec<u8> {
     let mut whole = Map::new();
     for (path, object) in tree.root().walk() {
-        if is_private(&path, is_extended) {
+        if scope.leaves_out(&path) {
             continue;
         }
         let Some(into) = object_in(&mut whole, &path) else {
             continue;
         };
-        for (name, value) in object.data.iter().filter(|(name, _)| !is_stream(name)) {
+        let data = object.data.iter();
+        for (name, value) in data.filter(|(name, _)| !scope.keeps_back(&path, name)) {
             into.insert(name.clone(), value.clone());
         }
         for (name, capability) in &object.capabilities {
@@ -174,7 +185,7 @@ pub struct Changed {
 
 /// What of the changes of a node is passed on.
 #[must_use]
-pub fn changed(changes: &[Change], is_extended: bool) -> Changed {
+pub fn changed(changes: &[Change], scope: Scope) -> Changed {
     let mut told = Changed::default();
     let mut open = Map::new();
     let close = |open: &mut Map<String, Value>, patches: &mut Vec<Vec<u8>>| {
@@ -183,7 +194,7 @@ pub fn changed(changes: &[Change], is_extended: bool) -> Changed {
         }
     };
     for change in changes {
-        if is_private(place(change), is_extended) {
+        if scope.leaves_out(place(change)) {
             continue;
         }
         match change {
@@ -221,7 +232,7 @@ pub fn changed(changes: &[Change], is_extended: bool) -> Changed {
                 object,
                 name,
                 value,
-            } if !is_stream(name) => {
+            } if !scope.keeps_back(object, name) => {
                 close(&mut open, &mut told.patches);
                 let value = value.clone().unwrap_or_default();
                 told.patches
@@ -300,15 +311,27 @@ fn description(capability: &Capability) -> Map<String, Value> {
     entries
 }
 
-/// Whether an object of the tree is about other nodes, or about what programs of the node's machine have.
-fn is_private(object: &ObjectPath, is_extended: bool) -> bool {
-    let first = object.segments().first();
-    is_extended && first.is_some_and(|name| ["services", "wires"].contains(&&**name))
+impl Scope {
+    /// Whether an object of the tree is about other nodes, or about what programs of the node's machine have.
+    fn leaves_out(self, object: &ObjectPath) -> bool {
+        let first = object.segments().first();
+        self.is_extended
+            && first.is_some_and(|name| match &**name {
+                SERVICES => !self.with_services,
+                name => name == "wires",
+            })
+    }
+
+    /// Whether a datum of an object is not passed on: a stream; or what a service lets nodes of its own venue know of it,
+    /// which others ask for.
+    fn keeps_back(self, object: &ObjectPath, name: &str) -> bool {
+        let first = object.segments().first();
+        let is_service = self.is_extended && first.is_some_and(|name| **name == *SERVICES);
+        ["sources", "sinks"].contains(&name) || is_service && name == "introspection"
+    }
 }
 
-fn is_stream(name: &str) -> bool {
-    ["sources", "sinks"].contains(&name)
-}
+const SERVICES: &str = "services";
 
 #[cfg(test)]
 mod tests;

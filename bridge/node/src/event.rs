@@ -71,6 +71,16 @@ pub enum Event {
         /// One frame at least.
         content: Content,
     },
+    /// A bridge of another venue sent a message to a node that this one passes on to it with its services, and it is not
+    /// ZOCP.
+    WhisperedTo {
+        /// The sender.
+        peer: PeerId,
+        /// The node.
+        node: PeerId,
+        /// One frame at least.
+        content: Content,
+    },
     /// A peer sent a message to a group that this node is in, and it is not ZOCP.
     Shouted {
         /// The sender.

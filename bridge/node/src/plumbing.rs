@@ -8,7 +8,7 @@ pub use zocp_zre::Header;
 
 pub use crate::channel::Request as WireRequest;
 pub use crate::kinds;
-pub use crate::passing::{PassedNodes, PassedStep};
+pub use crate::passing::{PassedNodes, PassedStep, passed_whisper};
 pub use crate::permit::{PendingOperation, Permit, Setting};
 pub use crate::tickets::Tickets;
 pub use crate::trace::{Direction, TraceEvent, TraceHook, TraceSink, TracedMessage};

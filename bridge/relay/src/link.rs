@@ -7,7 +7,7 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 use zbus::Message;
-use zocp_node::{Node, PeerInfo};
+use zocp_node::{Node, PeerId, PeerInfo};
 
 use crate::{
     context::Context,
@@ -38,19 +38,48 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// With a peer, or with a node that another peer passes on.
     pub(crate) fn new(node: &Node, info: &PeerInfo, context: &Context) -> Arc<Self> {
-        let peer = info.id;
+        let remote = Remote::new(info);
+        match info.via {
+            Some(via) => Self::about(node, (via, info.id), remote, context),
+            None => Self::with(node, (info.id, None), remote, context),
+        }
+    }
+
+    /// With a peer, about a node that one of the two passes on to the other. Descriptors are not passed on.
+    pub(crate) fn about(
+        node: &Node,
+        (peer, about): (PeerId, PeerId),
+        remote: Remote,
+        context: &Context,
+    ) -> Arc<Self> {
+        let remote = Remote {
+            channels: false,
+            is_here: false,
+            ..remote
+        };
+        Self::with(node, (peer, Some(about)), remote, context)
+    }
+
+    fn with(
+        node: &Node,
+        (peer, about): (PeerId, Option<PeerId>),
+        remote: Remote,
+        context: &Context,
+    ) -> Arc<Self> {
         let gone = CancellationToken::new();
         let limits = &context.limits;
-        let meter = context.metrics.meter(peer);
+        let meter = context.metrics.meter(remote.id);
         let sink = NodeSink {
             node: node.clone(),
             peer,
+            about,
             meter: meter.clone(),
         };
         let waiting_max = limits.now().packets_queue_max;
         Arc::new(Self {
-            remote: Arc::new(Remote::new(info)),
+            remote: Arc::new(remote),
             scheduler: Scheduler::new(sink, &context.tasks, gone.clone(), waiting_max),
             limits: limits.clone(),
             report: context.bus.report().clone(),

@@ -9,6 +9,7 @@
 //! Spec: docs/reference/protocol.md §7
 
 mod listener;
+mod passage;
 mod router;
 
 use std::{
@@ -21,7 +22,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zocp_node::{Event, Node, PeerId, model::Change};
 use zocp_policy::{ExportPolicy, ImportRule};
 
-use self::{listener::CompositeListener, router::Router};
+pub use self::passage::ServicePass;
+use self::{listener::CompositeListener, passage::Passages, router::Router};
 pub use crate::import::{ImportView, ImportViews, ViewScope, ViewService};
 pub use crate::limits::ServiceLimits;
 use crate::{
@@ -48,6 +50,8 @@ pub struct ServiceSettings {
     pub export: ExportPolicy,
     /// How services of peers appear; the first rule that fits decides.
     pub import: Vec<ImportRule>,
+    /// What bridges of other venues may use of nodes of this one.
+    pub pass: Vec<ServicePass>,
     /// The limits.
     pub limits: ServiceLimits,
 }
@@ -65,6 +69,7 @@ pub struct Services {
     links: HashMap<PeerId, Arc<Link>>,
     /// Long packets of each peer that have not come whole.
     reassemblies: HashMap<PeerId, Reassembly>,
+    passages: Passages,
     stop: CancellationToken,
 }
 
@@ -80,6 +85,7 @@ impl Services {
         let ServiceSettings {
             export,
             import,
+            pass,
             limits,
         } = settings;
         let limits = Limits::new(limits);
@@ -127,6 +133,7 @@ impl Services {
             openers,
             links: HashMap::new(),
             reassemblies: HashMap::new(),
+            passages: Passages::new(pass),
             stop,
         }
     }
@@ -145,7 +152,12 @@ impl Services {
         label: impl Fn(PeerId) -> Option<Arc<str>>,
     ) -> bool {
         match event {
-            Event::Entered(info) if info.via.is_some() => {}
+            Event::Entered(info) if info.via.is_some() => {
+                let label = label(info.id).unwrap_or_else(|| info.id.to_string().into());
+                let link = Link::new(&self.node, info, &self.context);
+                self.importer.peer_came(&link, label);
+                self.links.insert(info.id, link);
+            }
             Event::Entered(info) if info.zocp && !info.extended => {
                 self.exporter.plain_peer(info.id, true);
             }
@@ -159,6 +171,7 @@ impl Services {
             }
             Event::Exited { peer, .. } => {
                 self.exporter.plain_peer(*peer, false);
+                self.passages.peer_gone(*peer);
                 self.reassemblies.remove(peer);
                 self.context.porter.named.forget(*peer);
                 if let Some(link) = self.links.remove(peer) {
@@ -186,6 +199,19 @@ impl Services {
                 if let Some(link) = self.links.get(peer).cloned() {
                     let reassembly = self.reassemblies.entry(*peer).or_default();
                     self.router.receive(&link, reassembly, content).await;
+                }
+                return true;
+            }
+            Event::WhisperedTo {
+                peer,
+                node,
+                content,
+            } => {
+                if is_ours(content) {
+                    let place = (&self.context, &self.node);
+                    self.passages
+                        .receive(place, &self.router, (*peer, *node), content)
+                        .await;
                 }
                 return true;
             }
@@ -243,7 +269,8 @@ impl Services {
     }
 
     /// Takes all from the bus and the mesh.
-    pub fn close(self) {
+    pub fn close(mut self) {
+        self.passages.close();
         self.importer.close();
         self.stop.cancel();
         for link in self.links.into_values() {
@@ -253,12 +280,14 @@ impl Services {
     }
 
     /// The rules are others.
-    pub fn reload(&self, settings: ServiceSettings) {
+    pub async fn reload(&mut self, settings: ServiceSettings) {
         let ServiceSettings {
             export,
             import,
+            pass,
             limits,
         } = settings;
+        self.passages.set_rules(&self.node, pass, limits).await;
         self.context.limits.set(limits);
         self.exporter.reload(export, limits);
         self.importer.reload(import, limits);

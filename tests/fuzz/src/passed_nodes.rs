@@ -2,8 +2,8 @@
 //!
 //! Input: the frames of one whisper behind the octet `N`, or operations of several linked peers.
 //! Holds: what is read is written, and read again as the same. A node enters and exits in turn, and is not present while
-//! it is met itself; it has a name of 255 octets at most. What a node says and is asked comes only from a peer that tells
-//! of it, or is told of it. A node is present as long as one of the peers that tell of it is linked, as soon as that one
+//! it is met itself; it has a name of 255 octets at most. What a node says, whispers and is asked comes only from a peer
+//! that tells of it, or is told of it, with its services where it is whispered to. A node is present as long as one of the peers that tell of it is linked, as soon as that one
 //! has answered that it tells of it still. Nobody else is asked than who tells of it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +23,7 @@ enum Operation {
     Message { peer: u8, node: u8 },
     Ask { peer: u8, node: u8 },
     Raw { peer: u8, frames: Vec<Vec<u8>> },
+    Whisper { peer: u8, node: u8 },
 }
 
 /// Runs the target.
@@ -62,17 +63,23 @@ struct Bench {
     /// Of each linked peer, the nodes that it tells of.
     offers: BTreeMap<PeerId, BTreeSet<PeerId>>,
     told: BTreeMap<PeerId, BTreeSet<PeerId>>,
+    /// Those of them whose services it is told of.
+    served: BTreeMap<PeerId, BTreeSet<PeerId>>,
 }
 
 impl Bench {
     fn follow(&mut self, operation: Operation) {
         match operation {
             Operation::Link { peer, told } => {
-                let (peer, told) = (linked(peer), [id(told)]);
-                let steps = self.nodes.link(peer, told);
+                let (peer, node, with_services) = (linked(peer), id(told), told >= 128);
+                let steps = self.nodes.link(peer, [(node, with_services)]);
                 self.met.insert(peer);
                 self.offers.insert(peer, BTreeSet::new());
-                self.told.insert(peer, told.into());
+                self.told.insert(peer, [node].into());
+                self.served.remove(&peer);
+                if with_services {
+                    self.served.insert(peer, [node].into());
+                }
                 self.took(&steps);
             }
             Operation::Cut { peer } => {
@@ -81,6 +88,7 @@ impl Bench {
                 self.met.remove(&peer);
                 self.offers.remove(&peer);
                 self.told.remove(&peer);
+                self.served.remove(&peer);
                 self.took(&steps);
             }
             Operation::Meet { node } => {
@@ -130,6 +138,18 @@ impl Bench {
                 self.hear(peer, (4, node), &[]);
                 let is_told = self.told.get(&peer).is_some_and(|it| it.contains(&node));
                 assert_eq!(self.nodes.waiting(peer), usize::from(is_told));
+            }
+            Operation::Whisper { peer, node } => {
+                let (peer, node) = (linked(peer), id(node));
+                let steps = self.hear(peer, (5, node), &[b"DBUS1", b"l"]);
+                let has = |of: &BTreeMap<PeerId, BTreeSet<PeerId>>| {
+                    of.get(&peer).is_some_and(|nodes| nodes.contains(&node))
+                };
+                if steps.contains(&PassedStep::Whispered(node)) {
+                    assert!(has(&self.offers) && self.present.contains(&node));
+                }
+                let is_to = steps.contains(&PassedStep::WhisperedTo(node));
+                assert_eq!(is_to, has(&self.served));
             }
             Operation::Raw { peer, frames } => {
                 let frames = frames.into_iter().map(Bytes::from);

@@ -68,7 +68,7 @@ pub use py_peer::PyPeer;
 pub use raw::{Heard, Odd, Raw};
 pub use site::{Plan, Site};
 pub use terminal::Terminal;
-pub use venue::Venue;
+pub use venue::{Venue, play};
 pub use weather::Weather;
 
 use std::{future::Future, time::Duration};

@@ -52,17 +52,7 @@ impl Venue {
     /// # Panics
     /// When it is not.
     pub async fn play(&self, lab: &Lab) -> Program {
-        const PLUGIN: &str = "/usr/lib/mpv-mpris/mpris.so";
-        let tone = lab.file("tone.wav", silence());
-        let mpv = self.stage_host.command("mpv").needs(PLUGIN);
-        let mpv = mpv
-            .args(["--no-config", "--ao=null", "--vo=null", "--video=no"])
-            .args(["--msg-level=all=warn", "--loop"])
-            .arg(format!("--script={PLUGIN}"))
-            .arg(tone);
-        let mpv = mpv.on(&self.stage.bus).start();
-        self.stage.bus.appears("org.mpris.MediaPlayer2.mpv").await;
-        mpv
+        play(lab, &self.stage_host, &self.stage.bus).await
     }
 
     /// Starts the bridge on stage once more, after its end.
@@ -73,6 +63,24 @@ impl Venue {
         let (bus, host) = (&self.stage.bus, &self.stage_host);
         self.stage.program = Bridge::start_on(bus, &self.zocp, host, "stage", options).await;
     }
+}
+
+/// Has mpv play a minute of silence on a machine, over and over; waits until it is a player on a bus there.
+///
+/// # Panics
+/// When it is not.
+pub async fn play(lab: &Lab, host: &Host, bus: &Bus) -> Program {
+    const PLUGIN: &str = "/usr/lib/mpv-mpris/mpris.so";
+    let tone = lab.file("tone.wav", silence());
+    let mpv = host.command("mpv").needs(PLUGIN);
+    let mpv = mpv
+        .args(["--no-config", "--ao=null", "--vo=null", "--video=no"])
+        .args(["--msg-level=all=warn", "--loop"])
+        .arg(format!("--script={PLUGIN}"))
+        .arg(tone);
+    let mpv = mpv.on(bus).start();
+    bus.appears("org.mpris.MediaPlayer2.mpv").await;
+    mpv
 }
 
 impl Bus {

@@ -12,6 +12,8 @@ use std::{fmt, path::PathBuf};
 
 use serde::Deserialize;
 use zocp_node::{Config, PassRule, PublicKey, Security};
+use zocp_policy::ServicePattern;
+use zocp_relay::services::ServicePass;
 
 use super::{ConfigError, checked_endpoint, invalid};
 use crate::engine::{self, IrohLink};
@@ -90,6 +92,9 @@ pub struct PassConfig {
     pub nodes: Vec<String>,
     /// The venues whose bridges see them. Default: every one that is linked.
     pub venues: Option<Vec<String>>,
+    /// The D-Bus services of the nodes that they may use, by name or with `.*` behind. Default: none.
+    #[serde(default)]
+    pub services: Vec<String>,
 }
 
 impl fmt::Display for PassConfig {
@@ -98,14 +103,37 @@ impl fmt::Display for PassConfig {
         if let Some(venues) = &self.venues {
             write!(f, ", venues = {venues:?}")?;
         }
+        if !self.services.is_empty() {
+            write!(f, ", services = {:?}", self.services)?;
+        }
         Ok(())
     }
 }
 
-/// Puts which nodes pass into the configuration of the node.
-pub(super) fn pass(node: &mut Config, rules: Vec<PassConfig>) -> Result<(), ConfigError> {
+/// Puts which nodes pass into the configuration of the node. With the services of theirs that do.
+pub(super) fn pass(
+    node: &mut Config,
+    rules: Vec<PassConfig>,
+) -> Result<Vec<ServicePass>, ConfigError> {
+    let mut passed = Vec::new();
+    for rule in &rules {
+        let mut pass = PassRule::new(rule.nodes.clone(), rule.venues.clone());
+        let services = rule.services.iter();
+        let services = services.map(|service| {
+            ServicePattern::parse(service).map_err(|error| invalid("pass.services", &error))
+        });
+        let services = services.collect::<Result<Vec<_>, _>>()?;
+        pass.with_services = !services.is_empty();
+        node.pass.push(pass.clone());
+        if pass.with_services {
+            passed.push(ServicePass {
+                rule: pass,
+                services,
+            });
+        }
+    }
     if rules.is_empty() {
-        return Ok(());
+        return Ok(passed);
     }
     if node.venue.is_none() {
         let reason = "nodes pass to other venues: give this one a name, `[venue]` `name = \"…\"`";
@@ -124,9 +152,8 @@ pub(super) fn pass(node: &mut Config, rules: Vec<PassConfig>) -> Result<(), Conf
                 return Err(invalid("pass.venues", &reason));
             }
         }
-        node.pass.push(PassRule::new(rule.nodes, rule.venues));
     }
-    Ok(())
+    Ok(passed)
 }
 
 /// Puts what is said into the configuration of the node. With the links that need an engine.
@@ -293,6 +320,13 @@ mod tests {
             "{error}"
         );
         assert!(Config::parse("[[pass]]\nvenues = [\"a\"]").is_err());
+        let services =
+            "[[pass]]\nnodes = [\"booth\"]\nservices = [\"org.example.*\", \"org..x\"]\n";
+        let error = check(services).unwrap_err();
+        assert!(
+            error.starts_with("pass.services: \"org..x\" is neither a bus name"),
+            "{error}"
+        );
     }
 
     #[cfg(not(feature = "iroh"))]

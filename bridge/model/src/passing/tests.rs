@@ -10,6 +10,14 @@ use crate::{Access, Event, Model, NodeId, Output, PeerKind};
 const GATE: NodeId = NodeId::new([1; 16]);
 const FADER: NodeId = NodeId::new([2; 16]);
 const FAR: NodeId = NodeId::new([3; 16]);
+const SCOPE: Scope = scope(true);
+
+const fn scope(is_extended: bool) -> Scope {
+    Scope {
+        is_extended,
+        with_services: false,
+    }
+}
 
 /// A node that follows a fader, and the events that it has of it since they were looked at.
 fn follower(me: NodeId, is_extended: bool, tree: &[u8]) -> (Model, Instant) {
@@ -48,7 +56,7 @@ impl Relay {
             is_extended,
             json!({"MOD": whole}).to_string().as_bytes(),
         );
-        let told = tree(near.remote(FADER).unwrap(), is_extended);
+        let told = tree(near.remote(FADER).unwrap(), scope(is_extended));
         let (far, _) = follower(FAR, true, &told);
         Self {
             near,
@@ -67,7 +75,7 @@ impl Relay {
         for event in events(&mut self.near) {
             match event {
                 Event::Changed { changes, .. } => {
-                    let told = changed(&changes, self.is_extended);
+                    let told = changed(&changes, scope(self.is_extended));
                     for patch in told.patches {
                         self.hears(&patch);
                     }
@@ -89,7 +97,7 @@ impl Relay {
     }
 
     fn is_same(&self) {
-        let both = [&self.near, &self.far].map(|model| tree(model.remote(FADER).unwrap(), true));
+        let both = [&self.near, &self.far].map(|model| tree(model.remote(FADER).unwrap(), SCOPE));
         assert_eq!(
             String::from_utf8_lossy(&both[0]),
             String::from_utf8_lossy(&both[1])
@@ -165,7 +173,7 @@ fn a_state_emits_nothing_and_a_cause_travels_with_an_emission() {
         path: path.clone(),
         capability,
     };
-    let told = changed(&[added], true);
+    let told = changed(&[added], SCOPE);
     assert_eq!(told.states, [(path.clone(), json!(0.5))], "PASSING-2");
     assert_eq!(told.patches.len(), 1);
     assert!(!String::from_utf8_lossy(&told.patches[0]).contains("0.5"));

@@ -134,6 +134,17 @@ impl Actor {
                     self.is_zocp(now, node, &[octets]);
                 }
                 Step::Asked(node, octets) => self.asked(now, link, node, &octets),
+                Step::Whispered(peer, content) => {
+                    self.events.push(Event::Whispered { peer, content });
+                }
+                Step::WhisperedTo(node, content) => {
+                    let peer = link;
+                    self.events.push(Event::WhisperedTo {
+                        peer,
+                        node,
+                        content,
+                    });
+                }
                 Step::Refused(why) => self.reject_passed(link, &why),
             }
         }

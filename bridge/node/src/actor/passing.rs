@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tracing::{debug, warn};
-use zocp_model::passing as zocp;
+use zocp_model::passing::{self as zocp, Scope};
 use zocp_zre::{Content, PeerId, SendError};
 
 use super::Actor;
@@ -32,10 +32,10 @@ impl Actor {
         self.passing.rules = rules;
         for link in self.passing.links() {
             for (node, name) in self.own_nodes() {
-                if !self.passing.names(link, &name) {
-                    self.passing.tell_gone(link, node);
-                } else if !self.passing.is_told(link, node) {
-                    self.passing.tell(link, node);
+                match self.passing.names(link, &name) {
+                    None => self.passing.tell_gone(link, node),
+                    told if told == self.passing.told_of(link, node) => {}
+                    Some(told) => self.passing.tell(link, node, told),
                 }
             }
         }
@@ -52,8 +52,8 @@ impl Actor {
     }
 
     fn tell_of(&mut self, link: PeerId, node: PeerId, name: &str) {
-        if self.passing.names(link, name) {
-            self.passing.tell(link, node);
+        if let Some(told) = self.passing.names(link, name) {
+            self.passing.tell(link, node, told);
         }
     }
 
@@ -73,8 +73,16 @@ impl Actor {
                     return;
                 }
                 let is_extended = self.model.kind(peer).is_some_and(|kind| kind.extended);
-                let told = zocp::changed(changes, is_extended);
-                for outbox in self.passing.told(node) {
+                let changed = |with_services| {
+                    let scope = Scope {
+                        is_extended,
+                        with_services,
+                    };
+                    zocp::changed(changes, scope)
+                };
+                let (without, with) = (changed(false), changed(true));
+                for (told, outbox) in self.passing.told(node) {
+                    let told = if told.with_services { &with } else { &without };
                     for patch in &told.patches {
                         outbox.patch(node, patch.clone());
                     }
@@ -97,7 +105,7 @@ impl Actor {
                 ..
             } => {
                 let node = peer_id(*peer);
-                for outbox in self.passing.told(node) {
+                for (_, outbox) in self.passing.told(node) {
                     outbox.event(node, path.clone(), value.clone(), cause.clone());
                 }
             }
@@ -196,7 +204,7 @@ impl Actor {
                 return self.send_passed_content(now, link, content);
             }
             Item::Emission(..) => return false,
-            Item::Enter(node) => match self.introduction(node) {
+            Item::Enter(node) => match self.introduction(link, node) {
                 Some(passed) => passed,
                 None => return false,
             },
@@ -224,11 +232,14 @@ impl Actor {
         true
     }
 
-    fn introduction(&self, node: PeerId) -> Option<Passed> {
+    fn introduction(&self, link: PeerId, node: PeerId) -> Option<Passed> {
         let name = self.zre.peer(node)?.name().to_owned();
         let id = node_id(node);
-        let is_extended = self.model.kind(id)?.extended;
-        let tree = zocp::tree(self.model.remote(id)?, is_extended);
+        let scope = Scope {
+            is_extended: self.model.kind(id)?.extended,
+            with_services: self.passing.passes_services(link, node),
+        };
+        let tree = zocp::tree(self.model.remote(id)?, scope);
         Some(Passed::Enter(Introduction { name }, Bytes::from(tree)))
     }
 }

@@ -6,7 +6,7 @@
 //! Spec: docs/reference/protocol.md §10.2, §10.3.
 
 use bytes::Bytes;
-use zocp_zre::{ExitReason, PeerId};
+use zocp_zre::{Content, ExitReason, PeerId};
 
 use super::{Introduction, Offer, Passed, Passing};
 
@@ -21,6 +21,10 @@ pub(crate) enum Step {
     Said(PeerId, Bytes),
     /// The linked peer asks this of a node that is passed on to it.
     Asked(PeerId, Bytes),
+    /// A node that is present whispers this, which is not ZOCP.
+    Whispered(PeerId, Content),
+    /// The linked peer whispers this to a node that is passed on to it with its services.
+    WhisperedTo(PeerId, Content),
     /// The message is ignored, for this reason.
     Refused(&'static str),
 }
@@ -47,10 +51,16 @@ impl Passing {
             Passed::Message(octets) if self.via(node) == Some(link) => {
                 vec![Step::Said(node, octets)]
             }
-            Passed::Message(_) => Vec::new(),
+            Passed::Whisper(content) if self.passes_services(link, node) => {
+                vec![Step::WhisperedTo(node, content)]
+            }
+            Passed::Whisper(content) if self.via(node) == Some(link) => {
+                vec![Step::Whispered(node, content)]
+            }
+            Passed::Message(_) | Passed::Whisper(_) => Vec::new(),
             Passed::Ask => {
-                if self.is_told(link, node) {
-                    self.tell(link, node);
+                if let Some(told) = self.told_of(link, node) {
+                    self.tell(link, node, told);
                 }
                 Vec::new()
             }

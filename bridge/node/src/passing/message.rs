@@ -1,7 +1,7 @@
 //! What passes between two linked nodes about nodes of their venues.
 //!
 //! Model: a whisper whose first frame is [`TAG`]; then a frame with the kind, one octet, and the node, 16; then what the
-//! kind needs: an introduction and a tree, or a message of ZOCP.
+//! kind needs: an introduction and a tree, a message of ZOCP, or the frames of another whisper.
 //! Limits: [`INTRODUCTION_LEN_MAX`]; the messages have those of the model.
 //! Spec: docs/reference/protocol.md §10.2.
 
@@ -23,6 +23,8 @@ pub(crate) enum Passed {
     Message(Bytes),
     /// Asks to be told of the node anew.
     Ask,
+    /// A whisper that is not ZOCP, from the node or to it.
+    Whisper(Content),
 }
 
 /// What a node is.
@@ -49,6 +51,7 @@ fn parts(frames: &[Bytes]) -> Option<(PeerId, Passed)> {
         (LEAVE, []) => Passed::Leave,
         (MESSAGE, [message]) => Passed::Message(message.clone()),
         (ASK, []) => Passed::Ask,
+        (WHISPER, [_, ..]) => Passed::Whisper(rest.iter().cloned().collect()),
         _ => return None,
     };
     Some((node, passed))
@@ -69,7 +72,17 @@ pub(crate) fn write(node: PeerId, passed: Passed) -> Content {
         Passed::Leave => Content::from_iter([tag, head(LEAVE)]),
         Passed::Message(message) => Content::from_iter([tag, head(MESSAGE), message]),
         Passed::Ask => Content::from_iter([tag, head(ASK)]),
+        Passed::Whisper(content) => {
+            let head = [tag, head(WHISPER)].into_iter();
+            head.chain(content.iter().cloned()).collect()
+        }
     }
+}
+
+/// A whisper that is not ZOCP, from a node or to it, as it goes between two linked peers of which one passes the node on.
+#[must_use]
+pub fn passed_whisper(node: PeerId, content: Content) -> Content {
+    write(node, Passed::Whisper(content))
 }
 
 impl Introduction {
@@ -100,6 +113,7 @@ const ENTER: u8 = 1;
 const LEAVE: u8 = 2;
 const MESSAGE: u8 = 3;
 const ASK: u8 = 4;
+const WHISPER: u8 = 5;
 
 /// Octets of an introduction.
 pub(crate) const INTRODUCTION_LEN_MAX: usize = 4096;
@@ -121,6 +135,10 @@ mod tests {
             Passed::Leave,
             Passed::Message(Bytes::from_static(b"{\"SIG\": [\"a\", 1]}")),
             Passed::Ask,
+            Passed::Whisper(Content::from_iter([
+                Bytes::from_static(b"DBUS1"),
+                Bytes::from_static(b"l"),
+            ])),
         ] {
             let content = write(node, passed.clone());
             assert_eq!(read(&content), Some(Ok((node, passed))));
@@ -146,6 +164,7 @@ mod tests {
             &[TAG, &head(9)],
             &[TAG, &head(LEAVE), b"more"],
             &[TAG, &head(MESSAGE)],
+            &[TAG, &head(WHISPER)],
             &[TAG, &head(ENTER), b"{}", b"{}"],
             &[TAG, &head(ENTER), b"no JSON", b"{}"],
             &[TAG, &head(ENTER), long.as_bytes(), b"{}"],

@@ -20,7 +20,7 @@ mod rule;
 #[cfg(test)]
 mod simulation;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use zocp_model::CallId;
 use zocp_zre::{DialId, PeerId};
@@ -28,6 +28,7 @@ use zocp_zre::{DialId, PeerId};
 use crate::peer::PeerInfo;
 
 pub(crate) use self::hear::Step;
+pub use self::message::passed_whisper;
 pub(crate) use self::message::{HEADER_NODES, Introduction, Passed, read, write};
 pub use self::nodes::{PassedNodes, PassedStep};
 pub(crate) use self::outbox::{Item, Outbox};
@@ -53,7 +54,14 @@ pub(crate) struct LinkedPeer {
     /// The connection whose queue in the kernel is limited.
     pub(crate) limited: Option<DialId>,
     /// The nodes that it is told of.
-    told: BTreeSet<PeerId>,
+    told: BTreeMap<PeerId, Told>,
+}
+
+/// What a linked peer is told of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Whether of its D-Bus services, too.
+    pub(crate) with_services: bool,
 }
 
 /// A node of another venue.
@@ -87,7 +95,7 @@ impl Passing {
             venue: venue.to_owned(),
             outbox: Outbox::default(),
             limited: None,
-            told: BTreeSet::new(),
+            told: BTreeMap::new(),
         };
         self.links.insert(peer, state);
     }
@@ -116,16 +124,19 @@ impl Passing {
         waiting.map(|(peer, _)| *peer).collect()
     }
 
-    /// Whether the rules name a node of this venue for a linked peer.
-    pub(crate) fn names(&self, link: PeerId, node: &str) -> bool {
-        let venue = self.links.get(&link).map(|it| it.venue.as_str());
-        venue.is_some_and(|venue| self.rules.iter().any(|rule| rule.names(node, venue)))
+    /// What the rules say that a linked peer is told of a node of this venue; `None`: not of the node at all.
+    pub(crate) fn names(&self, link: PeerId, node: &str) -> Option<Told> {
+        let venue = &self.links.get(&link)?.venue;
+        let rules = self.rules.iter().filter(|rule| rule.names(node, venue));
+        let services = rules.map(|rule| rule.with_services);
+        let with_services = services.reduce(|one, other| one || other)?;
+        Some(Told { with_services })
     }
 
     /// Tells a linked peer of a node from now on, or anew.
-    pub(crate) fn tell(&mut self, link: PeerId, node: PeerId) {
+    pub(crate) fn tell(&mut self, link: PeerId, node: PeerId, told: Told) {
         if let Some(state) = self.links.get_mut(&link) {
-            state.told.insert(node);
+            state.told.insert(node, told);
             state.outbox.enter(node);
         }
     }
@@ -133,30 +144,38 @@ impl Passing {
     /// Tells a linked peer that a node is gone, if it was told of it.
     pub(crate) fn tell_gone(&mut self, link: PeerId, node: PeerId) {
         if let Some(state) = self.links.get_mut(&link)
-            && state.told.remove(&node)
+            && state.told.remove(&node).is_some()
         {
             state.outbox.leave(node);
         }
     }
 
+    /// What a linked peer is told of a node; `None` if it is not told of the node.
+    pub(crate) fn told_of(&self, link: PeerId, node: PeerId) -> Option<Told> {
+        self.links.get(&link)?.told.get(&node).copied()
+    }
+
     /// Whether a linked peer is told of a node.
     pub(crate) fn is_told(&self, link: PeerId, node: PeerId) -> bool {
-        self.links
-            .get(&link)
-            .is_some_and(|it| it.told.contains(&node))
+        self.told_of(link, node).is_some()
+    }
+
+    /// Whether a linked peer is told of the D-Bus services of a node.
+    pub(crate) fn passes_services(&self, link: PeerId, node: PeerId) -> bool {
+        self.told_of(link, node).is_some_and(|it| it.with_services)
     }
 
     /// What waits for the linked peers that are told of a node, without the one whose request is carried out.
-    pub(crate) fn told(&mut self, node: PeerId) -> impl Iterator<Item = &mut Outbox> {
+    pub(crate) fn told(&mut self, node: PeerId) -> impl Iterator<Item = (Told, &mut Outbox)> {
         let asking = self.asking;
-        let told = self.links.iter_mut();
-        let told = told.filter(move |(peer, it)| it.told.contains(&node) && asking != Some(**peer));
-        told.map(|(_, link)| &mut link.outbox)
+        let links = self.links.iter_mut();
+        let others = links.filter(move |(peer, _)| asking != Some(**peer));
+        others.filter_map(move |(_, link)| Some((*link.told.get(&node)?, &mut link.outbox)))
     }
 
     /// Whether anybody is told of a node.
     pub(crate) fn is_passed(&self, node: PeerId) -> bool {
-        self.links.values().any(|it| it.told.contains(&node))
+        self.links.values().any(|it| it.told.contains_key(&node))
     }
 
     /// Through whom a node of another venue is present.
@@ -309,11 +328,13 @@ mod tests {
         let mut passing = Passing::new(vec![PassRule::new(["fader"], Some(["south"]))]);
         passing.link(id(1), "south");
         passing.link(id(2), "east");
-        assert!(passing.names(id(1), "fader"));
-        assert!(!passing.names(id(1), "lamp"));
-        assert!(!passing.names(id(2), "fader"));
-        assert!(!passing.names(id(3), "fader"), "not linked");
-        passing.tell(id(1), id(9));
+        let told = passing.names(id(1), "fader").unwrap();
+        assert!(!told.with_services);
+        assert_eq!(passing.names(id(1), "lamp"), None);
+        assert_eq!(passing.names(id(2), "fader"), None);
+        assert_eq!(passing.names(id(3), "fader"), None, "not linked");
+        passing.tell(id(1), id(9), told);
+        assert!(!passing.passes_services(id(1), id(9)));
         assert_eq!(passing.told(id(9)).count(), 1);
         passing.asking = Some(id(1));
         assert_eq!(passing.told(id(9)).count(), 0);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use zocp_zre::{Content, PeerId};
 
-use super::{Passing, Step, read, write};
+use super::{Passing, Step, Told, read, write};
 
 /// What came of a message, or of a peer that came or went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub enum PassedStep {
     Said(PeerId),
     /// Something is asked of a node that is told of.
     Asked(PeerId),
+    /// A node that is present whispers something that is not ZOCP.
+    Whispered(PeerId),
+    /// Something that is not ZOCP is whispered to a node that is told of with its services.
+    WhisperedTo(PeerId),
     /// The message was refused.
     Refused,
 }
@@ -30,17 +34,17 @@ pub struct PassedNodes {
 }
 
 impl PassedNodes {
-    /// A peer of another venue comes; it is told of these nodes.
+    /// A peer of another venue comes; it is told of these nodes, with their services or without.
     pub fn link(
         &mut self,
         peer: PeerId,
-        told: impl IntoIterator<Item = PeerId>,
+        told: impl IntoIterator<Item = (PeerId, bool)>,
     ) -> Vec<PassedStep> {
         let mut steps = self.meet(peer);
         steps.extend(self.cut(peer));
         self.passing.link(peer, "north");
-        for node in told {
-            self.passing.tell(peer, node);
+        for (node, with_services) in told {
+            self.passing.tell(peer, node, Told { with_services });
         }
         self.met.insert(peer);
         steps
@@ -100,6 +104,8 @@ impl PassedNodes {
             Step::Exit(node, _) => PassedStep::Exit(node),
             Step::Said(node, _) => PassedStep::Said(node),
             Step::Asked(node, _) => PassedStep::Asked(node),
+            Step::Whispered(node, _) => PassedStep::Whispered(node),
+            Step::WhisperedTo(node, _) => PassedStep::WhisperedTo(node),
             Step::Refused(_) => PassedStep::Refused,
         });
         told.collect()

@@ -8,6 +8,8 @@ pub struct PassRule {
     pub nodes: Vec<String>,
     /// The names of the venues; `None`: every other one.
     pub venues: Option<Vec<String>>,
+    /// Whether the D-Bus services that they announce are passed on, too.
+    pub with_services: bool,
 }
 
 impl PassRule {
@@ -19,11 +21,13 @@ impl PassRule {
         Self {
             nodes: nodes.into_iter().map(Into::into).collect(),
             venues: venues.map(|venues| venues.into_iter().map(Into::into).collect()),
+            with_services: false,
         }
     }
 
     /// Whether a node with this name passes to this venue.
-    pub(crate) fn names(&self, node: &str, venue: &str) -> bool {
+    #[must_use]
+    pub fn names(&self, node: &str, venue: &str) -> bool {
         let is_for = |venues: &Vec<String>| venues.iter().any(|it| it == venue || it == "*");
         self.venues.as_ref().is_none_or(is_for)
             && self.nodes.iter().any(|pattern| matches(pattern, node))

@@ -183,8 +183,8 @@ impl Venues {
                         Some(venue) => self.link_entered(host, peer, &venue),
                         None => {
                             for link in passing.links() {
-                                if passing.names(link, &name) {
-                                    passing.tell(link, peer);
+                                if let Some(told) = passing.names(link, &name) {
+                                    passing.tell(link, peer, told);
                                 }
                             }
                         }
@@ -230,8 +230,8 @@ impl Venues {
         let passing = &mut self.linked.get_mut(&host).expect("linked").passing;
         passing.link(peer, venue);
         for (node, name) in own {
-            if passing.names(peer, &name) {
-                passing.tell(peer, node);
+            if let Some(told) = passing.names(peer, &name) {
+                passing.tell(peer, node, told);
             }
         }
     }

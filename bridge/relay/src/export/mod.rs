@@ -41,7 +41,11 @@ pub use self::{
     state::{OfferedNow, RuleInForce},
 };
 use crate::{
-    context::Context, limits::ServiceLimits, link::Link, lock::lock, transport::Control,
+    context::Context,
+    limits::ServiceLimits,
+    link::Link,
+    lock::lock,
+    transport::{Control, Stream},
     watch::Question,
 };
 use zocp_dbus::{connection::BusConnection, errors::Refusal};
@@ -57,7 +61,8 @@ pub struct Exporter {
 struct Shared {
     context: Context,
     inner: Mutex<Inner>,
-    announcer: Announcer,
+    /// `None`: peers know from elsewhere what there is, and are only told when to ask for it.
+    announcer: Option<Announcer>,
     /// Something else is offered, or may be.
     offers_changed: Notify,
     stop: CancellationToken,
@@ -84,18 +89,45 @@ impl Exporter {
         if !policy.rules.is_empty() {
             context.watch.want();
         }
-        let state = State::new(
+        let watch = context.watch.clone();
+        let announcer = Announcer::start(node.clone(), watch, &context.tasks, stop.clone());
+        let state = Self::state(&node, &context, policy);
+        Self::of(context, state, Some(announcer), stop)
+    }
+
+    /// Passes on the services of another bridge, which are on a bus of their own. Its peers know what there is.
+    pub(crate) fn of_passage(
+        node: &Node,
+        context: Context,
+        policy: ExportPolicy,
+        stop: CancellationToken,
+    ) -> Self {
+        context.watch.want();
+        let mut state = Self::state(node, &context, policy);
+        state.pass_on();
+        Self::of(context, state, None, stop)
+    }
+
+    fn state(node: &Node, context: &Context, policy: ExportPolicy) -> State {
+        State::new(
             node.name(),
             context.own_names.clone(),
             policy,
             context.limits.now(),
             context.bus.message_len_max(),
             Arc::new(context.porter.clone()),
-        );
-        let watch = context.watch.clone();
+        )
+    }
+
+    fn of(
+        context: Context,
+        state: State,
+        announcer: Option<Announcer>,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
-                announcer: Announcer::start(node, watch, &context.tasks, stop.clone()),
+                announcer,
                 context,
                 inner: Mutex::new(Inner {
                     state,
@@ -154,7 +186,9 @@ impl Exporter {
 
     /// The bus is lost.
     pub(crate) fn lost(&self) {
-        self.shared.announcer.lost();
+        if let Some(announcer) = &self.shared.announcer {
+            announcer.lost();
+        }
         self.input(State::handle_bus_lost);
     }
 
@@ -185,7 +219,9 @@ impl Exporter {
             }
             Question::Service(question) => {
                 self.input(|state| state.handle_origin(*question, answer));
-                self.shared.announcer.answered(*question, answer);
+                if let Some(announcer) = &self.shared.announcer {
+                    announcer.answered(*question, answer);
+                }
             }
             _ => {}
         }
@@ -193,10 +229,9 @@ impl Exporter {
 
     /// A signal that somebody sent to all.
     pub(crate) fn signal(&self, message: &Message) {
-        if let Some(sender) = message.header().sender() {
-            self.shared
-                .announcer
-                .handle_signal(sender.as_str(), message);
+        if let (Some(announcer), Some(sender)) = (&self.shared.announcer, message.header().sender())
+        {
+            announcer.handle_signal(sender.as_str(), message);
         }
         self.input(|state| state.handle_signal(message));
     }
@@ -217,12 +252,16 @@ impl Exporter {
 impl Exporter {
     /// A node that knows nothing of D-Bus is on the mesh, or is not any more.
     pub(crate) fn plain_peer(&self, peer: PeerId, is_there: bool) {
-        self.shared.announcer.plain(peer, is_there);
+        if let Some(announcer) = &self.shared.announcer {
+            announcer.plain(peer, is_there);
+        }
     }
 
     /// A node set a value of our tree.
     pub(crate) fn set(&self, path: &CapPath, value: &Value) {
-        self.shared.announcer.set(path, value);
+        if let Some(announcer) = &self.shared.announcer {
+            announcer.set(path, value);
+        }
     }
 
     /// A peer is here.
@@ -247,7 +286,7 @@ impl Exporter {
         let announcer = &self.shared.announcer;
         self.input(|state| {
             let knows = |service: &str, method: &Member<'_>, interface: &str| {
-                announcer.has_method(service, method, interface)
+                announcer.as_ref()?.has_method(service, method, interface)
             };
             state.handle_call(peer, packet, &knows, Instant::now());
         });
@@ -341,6 +380,17 @@ impl Exporter {
                         connection.stop();
                     }
                 }
+                Output::Announce(service, _) | Output::Withdraw(service)
+                    if self.shared.announcer.is_none() =>
+                {
+                    let revised = Control::Revised(service.to_string()).unanswered();
+                    for (link, packet) in inner.links.values().zip(std::iter::repeat(revised)) {
+                        if let Some(packet) = packet {
+                            let stream = Stream::Service(service.clone());
+                            link.scheduler.push(stream, packet);
+                        }
+                    }
+                }
                 output => self.carry_out_rare(output),
             }
         }
@@ -349,7 +399,8 @@ impl Exporter {
 
     /// What is for the watch of the bus, and for the tree.
     fn carry_out_rare(&self, output: Output) {
-        let (watch, announcer) = (&self.shared.context.watch, &self.shared.announcer);
+        let watch = &self.shared.context.watch;
+        let announcer = self.shared.announcer.as_ref();
         match output {
             Output::AskNames => {
                 watch.want();
@@ -364,9 +415,21 @@ impl Exporter {
             Output::ForgetQuestion(question) => watch.forget_question(question),
             Output::Listen(service, question) => watch.listen(&service, question),
             Output::Ignore(service) => watch.ignore(&service),
-            Output::Announce(service, announced) => announcer.announce(service, announced),
-            Output::Withdraw(service) => announcer.withdraw(&service),
-            Output::Wanted(service) => announcer.wanted(&service),
+            Output::Announce(service, announced) => {
+                if let Some(announcer) = announcer {
+                    announcer.announce(service, announced);
+                }
+            }
+            Output::Withdraw(service) => {
+                if let Some(announcer) = announcer {
+                    announcer.withdraw(&service);
+                }
+            }
+            Output::Wanted(service) => {
+                if let Some(announcer) = announcer {
+                    announcer.wanted(&service);
+                }
+            }
             Output::OffersChanged => self.shared.offers_changed.notify_one(),
             Output::LogSignal { sender, member } => {
                 let report = self.shared.context.bus.report();

@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use zocp_node::{Content, Node, NodeError, PeerId};
+use zocp_node::{Content, Node, NodeError, PeerId, plumbing::passed_whisper};
 
 use super::{
     TAG,
@@ -69,13 +69,24 @@ pub struct NodeSink {
     pub node: Node,
     /// The peer.
     pub peer: PeerId,
+    /// The node that the messages are from, or to, where one of the two passes it on to the other.
+    pub about: Option<PeerId>,
     /// What counts its packets.
     pub meter: Meter,
 }
 
+impl NodeSink {
+    fn written(&self, content: Content) -> Content {
+        match self.about {
+            Some(node) => passed_whisper(node, content),
+            None => content,
+        }
+    }
+}
+
 impl Sink for NodeSink {
     fn try_send(&self, content: Content) -> Result<(), NodeError> {
-        self.node.try_whisper(self.peer, content)
+        self.node.try_whisper(self.peer, self.written(content))
     }
 
     fn count(&self, packet: &[u8]) {
@@ -94,7 +105,7 @@ impl Sink for NodeSink {
     }
 
     async fn send(&self, content: Content) -> Result<(), NodeError> {
-        self.node.whisper(self.peer, content).await
+        self.node.whisper(self.peer, self.written(content)).await
     }
 }
 

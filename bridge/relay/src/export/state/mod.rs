@@ -149,6 +149,9 @@ pub(crate) type Knows<'a> = dyn Fn(&str, &Member<'_>, &str) -> Option<bool> + 'a
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct State {
+    /// Whether what is on the bus are services of other bridges, which are passed on: nobody is asked whether it is a
+    /// bridge, and nobody is told that it hears all signals, since we may not.
+    is_passage: bool,
     departures: Arc<dyn Departures>,
     /// Of our node.
     name: String,
@@ -191,6 +194,7 @@ impl State {
     ) -> Self {
         Self {
             departures,
+            is_passage: false,
             name: name.to_owned(),
             own_names,
             limits,
@@ -206,6 +210,11 @@ impl State {
             denied: RefusalLog::default(),
             output: VecDeque::new(),
         }
+    }
+
+    /// What is on the bus are services of other bridges, which are passed on.
+    pub(crate) fn pass_on(&mut self) {
+        self.is_passage = true;
     }
 
     /// What to do next.

@@ -116,6 +116,9 @@ impl State {
         if self.own_names.has(owner) {
             return self.withhold(name);
         }
+        if self.is_passage {
+            return self.offer(name, Some(owner));
+        }
         if self.offers.claim(name, owner) {
             self.ask_origin(name, owner, now);
         }

@@ -96,7 +96,7 @@ impl State {
     /// Agrees to a subscription.
     fn agree(&mut self, peer: PeerId, service: &str, id: NonZeroU32, grant: &Grant) {
         let offer = Offer {
-            hears_all: grant.may_remember(),
+            hears_all: grant.may_remember() && !self.is_passage,
         };
         match offer.packet(id) {
             Ok(packet) => self.output.push_back(Output::Send {
