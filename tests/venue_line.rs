@@ -199,6 +199,72 @@ async fn set(client: &mut Client, name: &str, values: Vec<Variant<'static>>) {
 }
 
 #[test]
+fn properties_of_a_service_are_coalesced_and_its_events_keep_their_order() {
+    isolated(async |lab: Lab| {
+        let venues = Venues::open(&lab, 0).await;
+        let service = venues.north.bridge.bus.connect().await;
+        service
+            .request_name("org.example.Lamp")
+            .await
+            .expect("the name");
+        venues.south.bridge.bus.appears(LAMP).await;
+        let mut client = Client::on(&venues.south.bridge.bus).await;
+        client.hear(LAMP).await;
+        let signal = |interface: &'static str, member: &'static str| {
+            Message::signal("/org/example/lamp", interface, member)
+        };
+        // Some 16 Mbit of changes: without coalescing 16 s of the line.
+        let last = 4000_u32;
+        let begin = Instant::now();
+        for number in 1..=last {
+            let label = Variant::from(format!("{number:0>500}"));
+            let changed = HashMap::from([("Label", label)]);
+            let body = (LAMP1, changed, Vec::<&str>::new());
+            let properties = "org.freedesktop.DBus.Properties";
+            let changes = signal(properties, "PropertiesChanged").build(&body);
+            service
+                .send(&changes.expect("a signal"))
+                .await
+                .expect("it is sent");
+            if number.is_multiple_of(1000) {
+                let blink = signal(LAMP1, "Blinked").build(&(number / 1000));
+                service
+                    .send(&blink.expect("a signal"))
+                    .await
+                    .expect("it is sent");
+            }
+        }
+        let near = begin.elapsed();
+        let (mut blinked, mut heard, mut newest) = (0_u32, 0, 0);
+        while newest < last || blinked < 4 {
+            let signal = client.find("a signal", |_| true).await;
+            match signal.header().member().map(|member| member.as_str()) {
+                Some("Blinked") => {
+                    blinked += 1;
+                    assert_eq!(signal.body().deserialize(), Ok(blinked));
+                }
+                Some("PropertiesChanged") => {
+                    let body = signal.body();
+                    let (_, values, _): (String, HashMap<String, Variant<'_>>, Vec<String>) =
+                        body.deserialize().expect("changes");
+                    let label = values["Label"].downcast_ref::<&str>().expect("a text");
+                    let value: u32 = label.parse().expect("a number");
+                    assert!(value > newest, "{value} after {newest}");
+                    (heard, newest) = (heard + 1, value);
+                }
+                _ => {}
+            }
+        }
+        let far = begin.elapsed();
+        eprintln!(
+            "{last} changes: sent after {near:?}; the last of {heard} in the south after {far:?}"
+        );
+        assert_eq!(blinked, 4, "none is left out");
+        assert!(far < near + Duration::from_secs(8), "{near:?} {far:?}");
+    });
+}
+
+#[test]
 fn a_call_is_not_delayed_by_a_stream_that_fills_the_line() {
     isolated(async |lab: Lab| {
         let venues = Venues::open(&lab, 0).await;

@@ -15,7 +15,7 @@ use crate::{
     limits::Limits,
     metrics::Meter,
     remote::Remote,
-    transport::{NodeSink, Scheduler, Stream},
+    transport::{NodeSink, Pace, Scheduler, Stream},
 };
 use zocp_dbus::report::Report;
 use zocp_dbus::{
@@ -78,9 +78,13 @@ impl Link {
             meter: meter.clone(),
         };
         let waiting_max = limits.now().packets_queue_max;
+        let pace = match remote.venue {
+            None => Pace::NEAR,
+            Some(_) => Pace::FAR,
+        };
         Arc::new(Self {
+            scheduler: Scheduler::new(sink, pace, &context.tasks, gone.clone(), waiting_max),
             remote: Arc::new(remote),
-            scheduler: Scheduler::new(sink, &context.tasks, gone.clone(), waiting_max),
             limits: limits.clone(),
             report: context.bus.report().clone(),
             meter,

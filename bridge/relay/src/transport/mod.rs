@@ -14,8 +14,10 @@
 //! Not here: who may do what (`zocp_policy`).
 //! Spec: docs/reference/protocol.md §7.1, §7.4
 
+mod changes;
 mod control;
 mod header;
+mod pace;
 mod reassembly;
 mod scheduler;
 #[cfg(any(test, feature = "testing"))]
@@ -36,6 +38,7 @@ use self::header::Heading;
 pub use self::header::{Waiting, waiting_for};
 pub use self::{
     control::{Control, Offer},
+    pace::Pace,
     reassembly::Reassembly,
     scheduler::{Busy, NodeSink, Scheduler, Sink, Stream},
 };

@@ -4,6 +4,8 @@
 //! once, without waking anybody. Else it is queued on its stream, and a *writer*, one task for each peer, takes turns among
 //! the streams: a short packet, or a fragment of a long one, then the next stream. It hands over only while little waits for
 //! the peer's socket, so a short packet waits for a few fragments, never for a whole long packet.
+//! To a peer of another venue, changes of properties that wait are merged (`super::changes`), where no other signal of the
+//! service came between.
 //! Invariants: SCHEDULER-1. Packets of a stream go out in the order in which they were pushed. SCHEDULER-2. A packet that is
 //! pushed with [`Scheduler::push_behind`] goes out after all that was pushed on the other stream before.
 //! Limits: `packets_queue_max` octets wait, as the limit was when the peer came. Above that calls are refused ([`Busy`]).
@@ -25,6 +27,8 @@ use zocp_node::{Content, Node, NodeError, PeerId, plumbing::passed_whisper};
 
 use super::{
     TAG,
+    changes::Changes,
+    pace::Pace,
     reassembly::{fragment, fragment_tag},
 };
 use crate::{
@@ -54,6 +58,9 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Waits until at most `octets` wait for the peer's socket.
     fn drained(&self, octets: usize) -> impl Future<Output = Result<(), NodeError>> + Send;
+
+    /// The octets that wait for the peer's socket.
+    fn queued(&self) -> usize;
 
     /// Counts a packet that was pushed.
     fn count(&self, packet: &[u8]);
@@ -100,6 +107,10 @@ impl Sink for NodeSink {
         self.meter.sent(kind, packet.len());
     }
 
+    fn queued(&self) -> usize {
+        self.node.queued(self.peer)
+    }
+
     async fn drained(&self, octets: usize) -> Result<(), NodeError> {
         self.node.drained(self.peer, octets).await
     }
@@ -130,6 +141,7 @@ impl<P> Clone for Scheduler<P> {
 #[derive(Debug)]
 struct Shared<P> {
     sink: P,
+    pace: Pace,
     queues: Mutex<Queues>,
     /// Octets that wait; read without the lock.
     waiting: AtomicUsize,
@@ -160,13 +172,22 @@ struct Waiting {
     place: u64,
     /// Not before this stream is beyond this place.
     after: Option<(Stream, u64)>,
+    /// What of it may be merged with what comes later.
+    changes: Option<Changes>,
 }
 
 impl<P: Sink> Scheduler<P> {
     /// The scheduler to a peer, with room for this many octets; its writer ends at `gone`.
-    pub fn new(sink: P, tasks: &TaskTracker, gone: CancellationToken, waiting_max: usize) -> Self {
+    pub fn new(
+        sink: P,
+        pace: Pace,
+        tasks: &TaskTracker,
+        gone: CancellationToken,
+        waiting_max: usize,
+    ) -> Self {
         let shared = Arc::new(Shared {
             sink,
+            pace,
             queues: Mutex::default(),
             waiting: AtomicUsize::new(0),
             waiting_max,
@@ -223,18 +244,32 @@ impl<P: Sink> Scheduler<P> {
     fn enqueue(&self, stream: Stream, packet: Bytes, after: Option<&Stream>) {
         self.shared.sink.count(&packet);
         let mut queues = self.shared.lock();
+        let Shared { sink, pace, .. } = &*self.shared;
         let is_idle = self.shared.waiting.load(Ordering::Acquire) == 0;
-        if is_idle && packet.len() <= FRAGMENT_LEN {
+        if is_idle
+            && packet.len() <= pace.fragment_len
+            && (!pace.merges_changes || sink.queued() <= pace.window)
+        {
             match self.shared.sink.try_send(whole(packet.clone())) {
                 Err(NodeError::Busy) => {}
                 // A peer that is gone needs nothing.
                 _ => return,
             }
         }
+        let changes = Some(&packet).filter(|_| pace.merges_changes);
+        let changes = changes.and_then(Changes::of);
+        if let Some(changes) = &changes
+            && let Some((before, now)) = queues.merge(&stream, changes)
+        {
+            // Never less than nothing: what is merged waits.
+            self.shared.waiting.fetch_add(now, Ordering::AcqRel);
+            self.shared.waiting.fetch_sub(before, Ordering::AcqRel);
+            return;
+        }
         self.shared
             .waiting
             .fetch_add(packet.len() + OVERHEAD, Ordering::AcqRel);
-        queues.add(stream, packet, after);
+        queues.add(stream, (packet, changes), after);
         drop(queues);
         self.shared.work.notify_one();
     }
@@ -246,7 +281,7 @@ impl<P: Sink> Scheduler<P> {
                 continue;
             };
             let sent = async {
-                self.shared.sink.drained(WINDOW).await?;
+                self.shared.sink.drained(self.shared.pace.window).await?;
                 self.shared.sink.send(content).await
             };
             if sent.await.is_err() {
@@ -260,7 +295,7 @@ impl<P: Sink> Scheduler<P> {
     }
 
     fn next(&self) -> Option<(Content, usize)> {
-        self.shared.lock().next()
+        self.shared.lock().next(self.shared.pace.fragment_len)
     }
 }
 
@@ -272,7 +307,28 @@ impl<P> Shared<P> {
 }
 
 impl Queues {
-    fn add(&mut self, stream: Stream, packet: Bytes, after: Option<&Stream>) {
+    /// Merges changes into ones of the same object that wait on the stream with nothing but changes behind them; how long
+    /// the packet was, and is.
+    fn merge(&mut self, stream: &Stream, changes: &Changes) -> Option<(usize, usize)> {
+        let queue = self.streams.get_mut(stream)?;
+        let mut waiting = queue.iter_mut().rev();
+        loop {
+            let place = waiting.next()?;
+            let earlier = place.changes.as_ref()?;
+            if let Some((merged, packet)) = earlier.merged(changes) {
+                let before = std::mem::replace(&mut place.packet, packet).len();
+                place.changes = Some(merged);
+                return Some((before, place.packet.len()));
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        stream: Stream,
+        (packet, changes): (Bytes, Option<Changes>),
+        after: Option<&Stream>,
+    ) {
         let after = after.filter(|other| self.streams.contains_key(*other));
         let after = after.map(|other| (other.clone(), self.pushed));
         self.pushed += 1;
@@ -285,14 +341,15 @@ impl Queues {
             sent: None,
             place: self.pushed,
             after,
+            changes,
         });
     }
 
     /// What is sent next, and how much less waits then.
-    fn next(&mut self) -> Option<(Content, usize)> {
+    fn next(&mut self, fragment_len: usize) -> Option<(Content, usize)> {
         for _ in 0..self.turns.len() {
             let stream = self.turns.pop_front()?;
-            if let Some(next) = self.step(&stream) {
+            if let Some(next) = self.step(&stream, fragment_len) {
                 return Some(next);
             }
             self.turns.push_back(stream);
@@ -301,7 +358,7 @@ impl Queues {
     }
 
     /// The next of a stream, which is then last in turn; `None` if it has to wait for another.
-    fn step(&mut self, stream: &Stream) -> Option<(Content, usize)> {
+    fn step(&mut self, stream: &Stream, fragment_len: usize) -> Option<(Content, usize)> {
         let after = &self.streams.get(stream)?.front()?.after;
         if let Some((other, place)) = after
             && let Some(first) = self.streams.get(other).and_then(VecDeque::front)
@@ -312,7 +369,7 @@ impl Queues {
         let number = self.number;
         let queue = self.streams.get_mut(stream)?;
         let waiting = queue.front_mut()?;
-        let (content, is_done) = waiting.take(number);
+        let (content, is_done) = waiting.take(number, fragment_len);
         if waiting.sent.is_some_and(|(its, _)| its == number) {
             self.number = number.wrapping_add(1);
         }
@@ -333,12 +390,12 @@ impl Queues {
 
 impl Waiting {
     /// What is sent of it now, and whether that is the rest. A long packet takes `number`.
-    fn take(&mut self, number: u32) -> (Content, bool) {
-        if self.packet.len() <= FRAGMENT_LEN {
+    fn take(&mut self, number: u32, fragment_len: usize) -> (Content, bool) {
+        if self.sent.is_none() && self.packet.len() <= fragment_len {
             return (whole(self.packet.clone()), true);
         }
         let (number, from) = self.sent.unwrap_or((number, 0));
-        let to = self.packet.len().min(from + FRAGMENT_LEN);
+        let to = self.packet.len().min(from + fragment_len);
         // A packet is never longer than 32 bits can say: the limit is checked.
         let len = u32::try_from(self.packet.len()).unwrap_or(u32::MAX);
         let frame = fragment(number, len, &self.packet[from..to]);
@@ -352,9 +409,5 @@ fn whole(packet: Bytes) -> Content {
     Content::from_iter([Bytes::from_static(TAG), packet])
 }
 
-/// What is longer travels in fragments of this length.
-pub(super) const FRAGMENT_LEN: usize = 128 << 10;
-/// Octets that may wait for the socket when the next fragment is handed over.
-const WINDOW: usize = 2 * FRAGMENT_LEN;
 /// What a packet takes beside its octets.
 const OVERHEAD: usize = 256;

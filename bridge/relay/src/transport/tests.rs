@@ -11,8 +11,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{Variant, message::Flags, wire::Endian};
 use zocp_node::NodeError;
 
-use super::{scheduler::FRAGMENT_LEN, testing::reply_with_body_of, *};
+use super::{changes::tests::packet, testing::reply_with_body_of, *};
 use zocp_dbus::{message::received::received, testbus::soon};
+
+const FRAGMENT_LEN: usize = Pace::NEAR.fragment_len;
 
 fn id(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
@@ -257,6 +259,10 @@ impl Slow {
 impl Sink for Slow {
     fn count(&self, _packet: &[u8]) {}
 
+    fn queued(&self) -> usize {
+        0
+    }
+
     fn try_send(&self, content: Content) -> Result<(), NodeError> {
         let permit = self.permits.try_acquire().map_err(|_| NodeError::Busy)?;
         permit.forget();
@@ -290,7 +296,13 @@ fn texts(sent: &[Content]) -> Vec<String> {
 #[tokio::test]
 async fn a_long_packet_does_not_hold_up_other_lanes() {
     let (sink, tasks) = (Slow::new(), TaskTracker::new());
-    let scheduler = Scheduler::new(sink.clone(), &tasks, CancellationToken::new(), 64 << 20);
+    let scheduler = Scheduler::new(
+        sink.clone(),
+        Pace::NEAR,
+        &tasks,
+        CancellationToken::new(),
+        64 << 20,
+    );
     let long = vec![b'x'; 10 * FRAGMENT_LEN - 5];
     scheduler.push(caller("a"), long.clone().into());
     scheduler.push(caller("a"), "behind".into());
@@ -312,7 +324,13 @@ async fn a_long_packet_does_not_hold_up_other_lanes() {
 #[tokio::test]
 async fn an_answer_waits_for_the_signals_before_it() {
     let (sink, tasks) = (Slow::new(), TaskTracker::new());
-    let scheduler = Scheduler::new(sink.clone(), &tasks, CancellationToken::new(), 64 << 20);
+    let scheduler = Scheduler::new(
+        sink.clone(),
+        Pace::NEAR,
+        &tasks,
+        CancellationToken::new(),
+        64 << 20,
+    );
     let signals = Stream::Service("s".into());
     let answers = Stream::Replies("s".into(), ":1.1".into());
     scheduler.push(signals.clone(), vec![b'x'; 3 * FRAGMENT_LEN].into());
@@ -327,10 +345,42 @@ async fn an_answer_waits_for_the_signals_before_it() {
 }
 
 #[tokio::test]
+async fn changes_that_wait_for_a_slow_line_are_merged_and_events_keep_their_order() {
+    let (sink, tasks) = (Slow::new(), TaskTracker::new());
+    let gone = CancellationToken::new();
+    let merging = Scheduler::new(sink.clone(), Pace::FAR, &tasks, gone.clone(), 64 << 20);
+    let other = Slow::new();
+    let plain = Scheduler::new(other.clone(), Pace::NEAR, &tasks, gone, 64 << 20);
+    let service = || Stream::Service("s".into());
+    let changed = |path: &str, value: u32| packet(path, &[("X", value)], &[], 1);
+    for scheduler in [&merging, &plain] {
+        scheduler.push(service(), "event 1".into());
+        for value in 1..=2 {
+            scheduler.push(service(), changed("/a", value));
+            scheduler.push(service(), changed("/b", value));
+        }
+        scheduler.push(service(), "event 2".into());
+        for value in 3..=1000 {
+            scheduler.push(service(), changed("/a", value));
+        }
+        scheduler.push(caller("x"), "call".into());
+    }
+    let sent = sink.let_through(6).await;
+    let mut sent: Vec<&[u8]> = sent.iter().map(|content| &content[1][..]).collect();
+    let call = sent.iter().position(|packet| *packet == b"call");
+    sent.remove(call.expect("the call"));
+    let (a2, b2, a1000) = (changed("/a", 2), changed("/b", 2), changed("/a", 1000));
+    let wanted: [&[u8]; 5] = [b"event 1", &a2, &b2, b"event 2", &a1000];
+    assert_eq!(sent, wanted);
+    assert!(merging.has_capacity());
+    assert_eq!(other.let_through(1005).await.len(), 1005);
+}
+
+#[tokio::test]
 async fn calls_are_refused_while_too_much_waits() {
     let (sink, tasks) = (Slow::new(), TaskTracker::new());
     let gone = CancellationToken::new();
-    let scheduler = Scheduler::new(sink, &tasks, gone.clone(), 10_000);
+    let scheduler = Scheduler::new(sink, Pace::NEAR, &tasks, gone.clone(), 10_000);
     let long = Bytes::from(vec![0; 5_000]);
     assert!(scheduler.try_push(caller("a"), long.clone()).is_ok());
     assert!(scheduler.try_push(caller("a"), long).is_ok());
