@@ -54,7 +54,7 @@ pub(crate) struct OfferArgs {
     #[arg(long, value_name = "FILE", requires = "stream")]
     pub(crate) sdp: Option<PathBuf>,
     /// The longest packet
-    #[arg(long, value_name = "OCTETS", requires = "stream")]
+    #[arg(long, value_name = "OCTETS", value_parser = clap::value_parser!(u32).range(1..), requires = "stream")]
     pub(crate) mtu: Option<u32>,
     /// What travels is encrypted by those who send and receive it
     #[arg(long, requires = "stream")]

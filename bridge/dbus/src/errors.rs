@@ -53,7 +53,7 @@ pub enum Refusal {
     #[error("{0} cannot be read")]
     NotReadable(String),
     /// The node is not present, or has left. The request may or may not have been carried out.
-    #[error("{0} is gone from the mesh")]
+    #[error("{0} is not on the mesh")]
     NodeGone(String),
     /// A queue is full, nothing was sent: try again later.
     #[error("{0}")]

@@ -70,6 +70,10 @@ impl Publication {
                 ("Framing", Variant::Str(name)) => framing = Some(read_framing(name.as_str())?),
                 ("Type", Variant::Str(text)) => set(&mut entry, "type", text.as_str()),
                 ("Sdp", Variant::Str(text)) => set(&mut entry, "sdp", text.as_str()),
+                ("Mtu", Variant::U32(0)) => {
+                    let text = "Mtu is the longest packet in octets: at least 1";
+                    return Err(Refusal::InvalidArgs(text.to_owned()));
+                }
                 ("Mtu", Variant::U32(mtu)) => set(&mut entry, "mtu", *mtu),
                 ("Srtp", Variant::Bool(srtp)) => set(&mut entry, "srtp", *srtp),
                 ("Object", Variant::Str(path)) => object = Some(path.to_string()),

@@ -132,6 +132,14 @@ impl Patch {
         if file.priority > PRIORITY_HIGHEST {
             return Err(invalid("a priority is from 0 to 200".to_owned()));
         }
+        if file
+            .fixture
+            .iter()
+            .all(|fixture| fixture.channel.is_empty())
+        {
+            let reason = "no channel: write a [[fixture]] with its address, and a [[fixture.channel]] with a name below it";
+            return Err(invalid(reason.to_owned()));
+        }
         let mut channels: Vec<Channel> = Vec::new();
         let mut taken = [false; SLOTS_MAX];
         for fixture in &file.fixture {
@@ -387,6 +395,11 @@ pub(crate) mod tests {
             ),
             ("priority = 201\n".to_owned(), "from 0 to 200"),
             ("colour = 1\n".to_owned(), "unknown field"),
+            (String::new(), "no channel: write a [[fixture]]"),
+            (
+                "[[fixture]]\nname = \"a\"\naddress = 1\nchannel = []\n".to_owned(),
+                "no channel",
+            ),
         ];
         for (text, reason) in wrong {
             let error = Patch::parse("p.toml", &text).unwrap_err().to_string();
