@@ -7,6 +7,7 @@
     reason = "a test's helpers fail like the test"
 )]
 
+mod faces;
 mod json;
 mod limits;
 mod machines;

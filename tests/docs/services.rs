@@ -126,6 +126,23 @@ fn a_program_is_run_on_the_services_of_a_stage_as_the_page_says() {
         }
         let there = shell(&venue.stage.bus, "playerctl -p mpv status -F").start();
         there.says("Paused").await;
+
+        // In the shell that the page starts, everything is on that bus.
+        let (_, rest) = page.split_once("\n## A shell\n").expect("a shell");
+        let (part, _) = rest.split_once("\n## Programs that use").expect("more");
+        let part = steps(part);
+        let [bash, list, status, exit] = &part[..] else {
+            panic!("four commands are shown");
+        };
+        assert_eq!((status.command, exit.command), ("playerctl status", "exit"));
+        let words = bash.command.split(' ').skip(1);
+        let mut within = venue.foh.bus.command(ZOCP).args(words).start();
+        within.tell(list.command).await;
+        within.says("org.mpris.MediaPlayer2.mpv").await;
+        within.tell(status.command).await;
+        within.says("Paused").await;
+        within.tell(exit.command).await;
+        assert!(within.ended().await.success());
     });
 }
 
