@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use zocp_faces::midi::MidiOptions;
+use zocp_faces::midi::{MidiOptions, MidiSystem};
 
 use super::face::{MeshArgs, state_folder};
 use crate::exit::Failure;
@@ -10,9 +10,12 @@ use crate::exit::Failure;
 /// What a device of MIDI takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct MidiArgs {
-    /// The name of its node on the mesh, and of the client of JACK
+    /// The name of its node on the mesh, and of the client of JACK or ALSA
     #[arg(long, default_value = "midi")]
     name: String,
+    /// Be a client of ALSA's sequencer, not of JACK
+    #[arg(long)]
+    alsa: bool,
     /// A file that says which of its controls are which capabilities
     #[arg(long, value_name = "FILE")]
     map: Option<PathBuf>,
@@ -31,6 +34,9 @@ pub(crate) struct MidiArgs {
 impl MidiArgs {
     pub(crate) fn into_options(self) -> Result<MidiOptions, Failure> {
         let mut options = MidiOptions::new(self.mesh.mesh(&self.name)?);
+        if self.alsa {
+            options.system = MidiSystem::Alsa;
+        }
         options.map = self.map;
         options.state = state_folder(self.state);
         Ok(options)

@@ -2,7 +2,7 @@
 //!
 //! Not here: all of it, which is `zocp_faces::midi`.
 
-use zocp_faces::midi::{MidiReady, run as run_device};
+use zocp_faces::midi::{MidiReady, MidiSystem, run as run_device};
 
 use crate::{args::MidiArgs, command::bridge::end_signals, exit::Failure};
 
@@ -14,5 +14,10 @@ pub(crate) async fn run(args: MidiArgs) -> Result<(), Failure> {
 
 fn told(ready: MidiReady) {
     let client = ready.client;
-    eprintln!("zocp: the ports of JACK are {client}:in and {client}:out");
+    match ready.system {
+        MidiSystem::Alsa => eprintln!(
+            "zocp: the ports of ALSA's sequencer are {client}:0, which it hears, and {client}:1, on which it sends"
+        ),
+        _ => eprintln!("zocp: the ports of JACK are {client}:in and {client}:out"),
+    }
 }

@@ -82,6 +82,7 @@ fn missing(tool: &str) -> ! {
 pub(crate) const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 /// Kept like the list in `tests/run`.
 const PACKAGES: &[(&str, &str)] = &[
+    ("/usr/include/alsa/asoundlib.h", "libasound2-dev"),
     ("/usr/include/jack/jack.h", "libjack-jackd2-dev"),
     ("/usr/bin/chromedriver", "chromium-driver"),
     ("/usr/bin/chromium", "chromium"),

@@ -1,4 +1,4 @@
-//! The loop around a device of MIDI: JACK, time, and its node.
+//! The loop around a device of MIDI: its client, time, and its node.
 
 use std::{
     path::PathBuf,
@@ -10,8 +10,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::{
     controls::Controls,
-    jack::{Message, Port},
     map::Map,
+    port::{Message, MidiSystem, Port, PortError},
 };
 use crate::{
     FaceError, file,
@@ -23,8 +23,10 @@ use crate::{
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct MidiOptions {
-    /// Its node; the client of JACK has the same name.
+    /// Its node; the client has the same name.
     pub mesh: MeshOptions,
+    /// What it is a client of.
+    pub system: MidiSystem,
     /// The file that says what its controls are.
     pub map: Option<PathBuf>,
     /// The directory for what is learned; none: it is not kept.
@@ -37,6 +39,7 @@ impl MidiOptions {
     pub fn new(mesh: MeshOptions) -> Self {
         Self {
             mesh,
+            system: MidiSystem::default(),
             map: None,
             state: None,
         }
@@ -47,7 +50,9 @@ impl MidiOptions {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct MidiReady {
-    /// The name of the client of JACK, with the ports `in` and `out`.
+    /// What it is a client of.
+    pub system: MidiSystem,
+    /// The name of the client, with the ports `in` and `out`.
     pub client: String,
 }
 
@@ -63,10 +68,11 @@ pub async fn run(
     let map = options.map.as_deref().map(Map::read).transpose();
     let map = map.map_err(|error| FaceError::Usage(error.to_string()))?;
     let path = file::learned_path(options.state.as_deref(), "midi", &options.mesh.name);
-    let port =
-        Port::open(&options.mesh.name).map_err(|error| FaceError::Device(error.to_string()))?;
+    let port = open(options.system, &options.mesh.name);
+    let port = port.map_err(|error| FaceError::Device(error.to_string()))?;
     let (mesh, events) = Mesh::start(&options.mesh).await?;
     ready(MidiReady {
+        system: options.system,
         client: options.mesh.name.clone(),
     });
     let running = Running {
@@ -82,6 +88,21 @@ pub async fn run(
     let outcome = running.run(events, shutdown).await;
     mesh.shutdown().await;
     outcome
+}
+
+/// Opens a client of this name.
+#[cfg(feature = "midi")]
+fn open(system: MidiSystem, name: &str) -> Result<Port, PortError> {
+    match system {
+        MidiSystem::Jack => super::jack::open(name),
+        MidiSystem::Alsa => super::alsa::open(name),
+    }
+}
+
+/// There is none.
+#[cfg(not(feature = "midi"))]
+const fn open(_: MidiSystem, _: &str) -> Result<Port, PortError> {
+    Err(PortError::Absent)
 }
 
 struct Running {
@@ -124,6 +145,10 @@ impl Running {
                     self.second().await;
                     if self.has_ended() {
                         return Err(FaceError::Device("JACK has ended".to_owned()));
+                    }
+                    if self.port.incoming.is_closed() {
+                        let text = "the sequencer of ALSA is not to be had any more";
+                        return Err(FaceError::Device(text.to_owned()));
                     }
                 }
             }
@@ -182,7 +207,10 @@ impl Running {
 
     /// Whether JACK has called for no period lately.
     fn has_ended(&mut self) -> bool {
-        let periods = self.port.periods.load(Ordering::Relaxed);
+        let Some(periods) = &self.port.periods else {
+            return false;
+        };
+        let periods = periods.load(Ordering::Relaxed);
         let (last, since) = self.periods;
         if periods != last {
             self.periods = (periods, Instant::now());
