@@ -74,6 +74,7 @@ impl Bench {
                 let (peer, node, with_services) = (linked(peer), id(told), told >= 128);
                 let steps = self.nodes.link(peer, [(node, with_services)]);
                 self.met.insert(peer);
+                self.lose(peer);
                 self.offers.insert(peer, BTreeSet::new());
                 self.told.insert(peer, [node].into());
                 self.served.remove(&peer);
@@ -89,6 +90,7 @@ impl Bench {
                 self.offers.remove(&peer);
                 self.told.remove(&peer);
                 self.served.remove(&peer);
+                self.lose(peer);
                 self.took(&steps);
             }
             Operation::Meet { node } => {
@@ -162,6 +164,13 @@ impl Bench {
         // Each that is present is told of by somebody who is linked.
         for node in &self.present {
             assert!(self.offers.values().any(|nodes| nodes.contains(node)));
+        }
+    }
+
+    /// A peer has left: nobody is told of it as a node any more.
+    fn lose(&mut self, peer: PeerId) {
+        for nodes in self.told.values_mut().chain(self.served.values_mut()) {
+            nodes.remove(&peer);
         }
     }
 
