@@ -134,6 +134,11 @@ fn a_link_that_is_added_lasts_says_how_it_is_and_ends_when_it_is_removed() {
             shown.contains("  down  ") && shown.contains("refused"),
             "{shown}"
         );
+        // As the page shows it.
+        let page = include_str!("../docs/how-to/venues.md");
+        let (_, on_page) = page.split_once("\n$ zocp link\n").expect("a transcript");
+        let on_page = on_page.lines().next().expect("a line");
+        assert_eq!(shape(shown.trim_end()), shape(on_page));
 
         // After a restart it is there, also without the configuration naming it.
         venues.south.program.kill().await;
@@ -229,4 +234,17 @@ fn a_program_exports_to_the_venue_that_it_names() {
         let answer = client.call(at, "Blink", &3_u32).await;
         assert_eq!(error_name(&answer), None, "{answer:?}");
     });
+}
+
+/// A line with `#` for each number.
+fn shape(line: &str) -> String {
+    let mut shape = String::new();
+    for c in line.chars() {
+        match c {
+            '0'..='9' | '.' if shape.ends_with('#') => {}
+            '0'..='9' => shape.push('#'),
+            c => shape.push(c),
+        }
+    }
+    shape
 }

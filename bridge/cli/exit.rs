@@ -234,6 +234,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_may_not_on_the_system_bus_is_told_as_the_page_has_it() {
+        let page = include_str!("../../docs/how-to/polkit.md");
+        let rejected = "Rejected send message, 1 matched rules; type=\"method_call\"";
+        let failure = denied(errors::ACCESS_DENIED, rejected).expect("it is a refusal");
+        let user = std::env::var("USER").unwrap_or_else(|_| "USER".to_owned());
+        let said = failure.message;
+        let hint = failure
+            .hint
+            .expect("a hint")
+            .replace(&format!("adduser {user}"), "adduser ada");
+        assert!(
+            page.contains(&format!("\nzocp: {said}\n  {hint}\n")),
+            "{said} {hint}"
+        );
+    }
+
+    #[test]
     fn every_code_is_in_the_table() {
         let all = [
             Exit::Failure,

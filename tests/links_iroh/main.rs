@@ -6,7 +6,10 @@ mod command;
 mod hostile;
 mod venues;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use zocp_testkit::{Cmd, Lab, Nat, isolated};
 
@@ -91,9 +94,27 @@ fn nothing_is_sent_to_anybody_who_is_not_configured_for_a_minute() {
             }}"
         );
         host.command("nft").arg(watch).run().await;
+        let calls = lab.path("calls");
+        let pid = venues.bridges[0].program.pid().expect("it runs");
+        let pid = pid.as_raw_nonzero().to_string();
+        let sends = "trace=connect,sendto,sendmsg,sendmmsg";
+        let strace = Cmd::new("strace").args(["-f", "-v", "-e", sends, "-o", &calls, "-p", &pid]);
+        let mut strace = strace.start();
+        strace.says("attached").await;
         venues.are_linked().await;
         tokio::time::sleep(Duration::from_secs(60)).await;
         venues.are_linked().await;
+        strace.interrupt();
+        strace.ended().await;
+        let calls = std::fs::read_to_string(&calls).expect("the calls");
+        let reached: BTreeSet<&str> = calls.lines().flat_map(addresses).collect();
+        assert!(reached.contains(relay.as_str()), "it counts: {reached:?}");
+        let is_allowed = |address: &&str| {
+            let is_local = ["127.0.0.1", "ff02::1", "::1"].contains(address);
+            is_local || allowed.split(", ").any(|it| it == *address)
+        };
+        let others: Vec<&&str> = reached.iter().filter(|it| !is_allowed(it)).collect();
+        assert!(others.is_empty(), "{others:?}");
         let counted = async || host.command("nft").arg("list table inet watch").run().await;
         let count = counted().await;
         assert!(count.contains("packets 0 "), "{count}");
@@ -103,6 +124,15 @@ fn nothing_is_sent_to_anybody_who_is_not_configured_for_a_minute() {
         let count = counted().await;
         assert!(count.contains("packets 1 "), "{count}");
     });
+}
+
+/// The addresses of IP in a line of strace.
+fn addresses(line: &str) -> impl Iterator<Item = &str> {
+    let before = ["inet_addr(\"", "inet_pton(AF_INET6, \""];
+    let found = before
+        .into_iter()
+        .flat_map(|before| line.split(before).skip(1));
+    found.filter_map(|rest| rest.split('"').next())
 }
 
 #[test]

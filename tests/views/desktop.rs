@@ -3,7 +3,7 @@
 use zbus::fdo::DBusProxy;
 use zocp_testkit::{Cmd, Lab, Program, Venue, isolated};
 
-use super::{EXAMPLES, LAMP, LAMP_THERE, ZOCP, exec, shown, view::connect};
+use super::{EXAMPLES, LAMP, LAMP_THERE, PAGE, ZOCP, exec, shown, view::connect};
 
 #[test]
 fn qdbus_of_both_generations_and_busctl_show_the_service_under_its_name() {
@@ -94,7 +94,10 @@ fn secret_tool_keeps_a_secret_in_the_keyring_of_the_stage() {
         let store = "printf 'open sesame' | secret-tool store --label=Lamp where stage";
         shown(&venue, &["sh", "-c", store]).await;
         let lookup = ["secret-tool", "lookup", "where", "stage"];
-        assert_eq!(shown(&venue, &lookup).await, "open sesame");
+        let secret = shown(&venue, &lookup).await;
+        assert_eq!(secret, "open sesame");
+        let command = lookup.join(" ");
+        assert!(PAGE.contains(&format!("$ zocp exec stage -- {command}\n{secret}\n")));
         let beside = venue.stage.bus.command("secret-tool").args(&lookup[1..]);
         assert_eq!(beside.run().await, "open sesame");
     });

@@ -19,6 +19,8 @@ const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 const EXAMPLES: &str = "[[export]]\nservice = 'org.example.*'\ntalk = true\n";
 /// The lamp of `tests/peers/lamp_service.py`, on stage and on the bus of front of house.
 const LAMP: &str = "org.example.Lamp";
+/// What it says of the programs here.
+const PAGE: &str = include_str!("../../docs/how-to/exec.md");
 const LAMP_THERE: &str = "org.example.Lamp.stage";
 
 /// `zocp exec` at front of house, with what goes before and what goes behind `--`.

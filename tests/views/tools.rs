@@ -2,7 +2,7 @@
 
 use zocp_testkit::{Cmd, Lab, Venue, isolated};
 
-use super::{EXAMPLES, LAMP, LAMP_THERE, ZOCP, exec, shown};
+use super::{EXAMPLES, LAMP, LAMP_THERE, PAGE, ZOCP, exec, shown};
 
 const OBJECT: [&str; 2] = ["--object-path", "/org/example/lamp"];
 
@@ -138,6 +138,16 @@ fn nmcli_shows_the_networks_of_the_stage_as_its_own() {
         assert_eq!(there, "eth7:ethernet:connected\n");
         let here = exec(&venue, &["stage", "--system"], &terse).run().await;
         assert_eq!(here, there);
+        // What the page shows of it.
+        let table = exec(&venue, &["stage", "--system"], &["nmcli", "device"])
+            .run()
+            .await;
+        let table: Vec<&str> = table.lines().map(str::trim_end).collect();
+        let shown = format!(
+            "$ zocp exec stage --system -- nmcli device\n{}\n",
+            table.join("\n")
+        );
+        assert!(PAGE.contains(&shown), "{shown}");
     });
 }
 

@@ -179,6 +179,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("tshark", "tshark"),
     ("setpriv", "util-linux"),
     ("socat", "socat"),
+    ("strace", "strace"),
     ("ss", "iproute2"),
     ("tc", "iproute2"),
     ("sox", "sox"),
