@@ -9,6 +9,7 @@
 )]
 
 mod crates;
+mod locks;
 mod modules;
 mod paths;
 

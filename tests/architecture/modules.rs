@@ -131,6 +131,12 @@ impl Modules {
         below.map(|path| path[..path.len() - 1].to_vec()).collect()
     }
 
+    /// The source of each module, by the names that lead to it from the root.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&[String], &Path)> {
+        let all = self.modules.iter();
+        all.map(|(path, module)| (path.as_slice(), module.file.as_path()))
+    }
+
     /// Follows imported names to where they come from.
     fn resolve(&self, path: &[String], depth: usize) -> Vec<String> {
         let known = (0..=path.len())
@@ -302,7 +308,7 @@ impl<'ast> Visit<'ast> for Reader {
 }
 
 /// Whether something is there for tests alone.
-fn is_of_tests(attributes: &[Attribute]) -> bool {
+pub(super) fn is_of_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let syn::Meta::List(list) = &attribute.meta else {
             return false;

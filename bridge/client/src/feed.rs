@@ -36,6 +36,7 @@ use crate::model::Model;
 /// A model that is kept up to date, and a notice of each change.
 #[derive(Debug, Clone)]
 pub struct Followed {
+    /// Locked because the connection changes the model while programs read it.
     model: Arc<Mutex<Model>>,
     version: watch::Receiver<u64>,
 }
@@ -74,6 +75,7 @@ pub fn follow(connection: Connection) -> (Followed, impl Future<Output = zbus::R
 
 struct Feed {
     connection: Connection,
+    /// Locked because it is the model of [`Followed`], which programs read meanwhile.
     model: Arc<Mutex<Model>>,
     version: watch::Sender<u64>,
     started: Instant,

@@ -41,6 +41,8 @@ struct Shared {
     mailbox: AtomicU16,
     stop: CancellationToken,
     /// The certificates of the endpoint. Held by who changes something.
+    /// Locked because an endpoint is closed and opened anew in several steps, and no other change may come in between.
+    /// Held across awaits.
     roots: tokio::sync::Mutex<Vec<CertificateDer<'static>>>,
 }
 

@@ -83,6 +83,7 @@ impl Link {
 /// See the [module](self). Locked for plain data alone.
 #[derive(Default)]
 pub(crate) struct Links {
+    /// Locked because the tasks of links change their entries while the bridge lists them.
     links: Mutex<HashMap<Id, Link>>,
     changes: watch::Sender<u64>,
 }

@@ -11,6 +11,7 @@ use crate::links::Links;
 #[derive(Default)]
 pub(crate) struct Running {
     pub(crate) links: Links,
+    /// Locked because tasks that dial take the endpoint that is open, which a change of links replaces.
     endpoint: Mutex<Option<Endpoint>>,
     pub(crate) tasks: TaskTracker,
 }

@@ -22,6 +22,7 @@ use crate::label::{label, suffixed};
 /// The present peers. Clones share one directory.
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
+    /// Locked because connection tasks look peers up while the task that follows the mesh changes them.
     present: Arc<Mutex<Present>>,
     /// The venue that the bridge is in.
     venue: Option<Arc<str>>,

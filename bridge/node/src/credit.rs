@@ -20,6 +20,8 @@ use crate::error::NodeError;
 #[derive(Debug)]
 pub(crate) struct SendCredits {
     size: usize,
+    /// Locked because handles acquire credit in the tasks of their callers while the actor adds and removes peers; a
+    /// reader holds up no other reader.
     peers: RwLock<HashMap<PeerId, Arc<SendCredit>, IdHash>>,
 }
 

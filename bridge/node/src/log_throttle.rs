@@ -32,6 +32,7 @@ impl LogThrottle {
 /// Lets one line of a kind through for each address in each [`PAUSE`]. Clones share their state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AddressLogThrottle {
+    /// Locked because tasks of all connections log through one throttle.
     last: Arc<Mutex<HashMap<IpAddr, Instant>>>,
 }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone)]
 pub(crate) struct AddressQuota {
     max: usize,
+    /// Locked because a slot is taken by the task that accepts and freed where a connection ends.
     held: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 

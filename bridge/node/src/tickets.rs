@@ -63,6 +63,7 @@ pub(crate) struct Claim {
 /// The tickets of this node, shared by the tasks of connections and the handles.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TicketTable {
+    /// Locked because handles issue tickets, and the task of whichever connection shows one redeems it.
     tickets: Arc<Mutex<Tickets<Claim>>>,
 }
 

@@ -113,6 +113,8 @@ pub trait TraceSink: Send + Sync {
 #[derive(Default)]
 pub struct TraceHook {
     is_attached: AtomicBool,
+    /// Locked because the actor and connection tasks trace while a sink is attached or detached; a reader holds up no
+    /// other reader.
     sink: RwLock<Option<Arc<dyn TraceSink>>>,
 }
 

@@ -40,6 +40,8 @@ pub struct Traffic {
     pub rejections: Counts<Rejection>,
     /// Peers that left, by the way they did.
     pub departures: Counts<Departure>,
+    /// Locked because programs read the counters while the actor adds and removes peers; a reader holds up no other
+    /// reader.
     peers: RwLock<HashMap<PeerId, Arc<PeerTraffic>, IdHash>>,
     trace: TraceHook,
 }

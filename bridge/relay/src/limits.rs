@@ -63,6 +63,8 @@ impl Default for ServiceLimits {
 }
 
 /// The limits that hold now. Clones are the same.
+/// Locked because connection tasks read the limits for each call, and a reload changes them; a reader holds up no other
+/// reader.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Limits(Arc<RwLock<ServiceLimits>>);
 

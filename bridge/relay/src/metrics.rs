@@ -58,6 +58,7 @@ pub struct Metrics {
 #[derive(Debug, Default)]
 struct Shared {
     packets: Packets,
+    /// Locked because links take their counters where a peer comes, and programs read all of them.
     peers: Mutex<HashMap<PeerId, Arc<Packets>>>,
 }
 

@@ -11,6 +11,7 @@ use std::{
 use crate::lock::lock;
 
 /// See the [module](self). Clones are the same.
+/// Locked because each connection adds and removes its own name, and the export reads all of them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OwnNames(Arc<Mutex<HashSet<Arc<str>>>>);
 

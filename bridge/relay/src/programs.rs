@@ -24,6 +24,7 @@ pub struct Programs {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Locked because connection tasks follow programs, and the connection that watches the bus reports their end.
     known: Mutex<Known>,
     changed: Notify,
 }

@@ -37,10 +37,12 @@ pub(crate) struct Watch {
 #[derive(Debug, Default)]
 struct Shared {
     connection: BusConnection,
+    /// Locked because any task asks, and the task of the connection gets the answers.
     questions: Mutex<HashMap<NonZeroU32, Question>>,
     wanted: Notify,
     barriers: AtomicU64,
     passed: AtomicU64,
+    /// Locked because the barrier belongs to the present connection, and callers' connections ask it.
     read_barrier: Mutex<Option<ReadBarrier>>,
     /// Whether the bus tells this connection that it can start other services.
     follows_activatable: AtomicBool,

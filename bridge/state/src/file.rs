@@ -21,6 +21,7 @@ use super::{ASIDE_MAX, Document, LEN_MAX, StateError};
 pub(super) struct Directory {
     path: PathBuf,
     /// The open and thereby locked lock file, once it was needed.
+    /// Locked because documents are read and written by blocking threads, of which the first opens the lock file.
     lock: Mutex<Option<File>>,
 }
 

@@ -14,6 +14,7 @@ use crate::{
 
 /// What all requests share.
 pub(crate) struct App {
+    /// Locked because each request has a task of its own, and all of them log in and out.
     pub(crate) access: Mutex<Access>,
     pub(crate) hosts: Hosts,
     pub(crate) scheme: &'static str,

@@ -88,6 +88,8 @@ struct Shared {
     listener: Listener,
     /// Saves the lasting wires.
     persister: OnceLock<Persister>,
+    /// Locked because calls, events of nodes and owners of services are inputs from several tasks, and the outputs of
+    /// one are applied before the next (WIRES-1).
     state: Mutex<EngineState>,
     /// Wakes the task that sends requests to nodes.
     requests_queued: Notify,

@@ -42,6 +42,8 @@ pub(super) struct QueueReceiver {
 
 #[derive(Debug)]
 struct Shared {
+    /// Locked because the task that follows the mesh or the bus appends values, and the worker of the wire takes them
+    /// out.
     queue: Mutex<VecDeque<Entry>>,
     arrived: Notify,
     is_stuck: AtomicBool,

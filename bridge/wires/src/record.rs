@@ -34,6 +34,7 @@ pub(super) struct Record {
 #[derive(Debug)]
 struct Shared {
     path: String,
+    /// Locked because senders and the worker count, and the connection of the bridge reads the properties.
     status: Mutex<Status>,
     due: Due,
     /// Notifies when the state changes.
@@ -62,6 +63,7 @@ type Show = fn(&Status) -> Variant<'static>;
 /// Records whose changes must be published.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Due {
+    /// Locked because all wires append their records, and one task publishes them.
     queue: Arc<Mutex<Vec<Record>>>,
     pub(super) wake: Arc<Notify>,
 }

@@ -40,6 +40,8 @@ pub enum AttachError {
 #[derive(Debug)]
 pub(super) struct LocalLink {
     backlog: Arc<Backlog>,
+    /// Locked because the bus puts messages in from the task of any sender, and the owner of the connection takes them
+    /// out.
     state: Mutex<State>,
 }
 

@@ -162,6 +162,7 @@ impl Handle {
 /// The bus and the connections, for all tasks.
 #[derive(Debug)]
 struct Shared {
+    /// Locked because the task of each connection carries out its own messages, so that a call wakes no further task.
     hub: Mutex<Hub>,
     admitted: Admitted,
     limits: Limits,

@@ -25,6 +25,7 @@ use crate::{
 pub(super) struct SocketLink {
     fd: Arc<OwnedFd>,
     backlog: Arc<Backlog>,
+    /// Locked because the task of any sender may write to this socket, and continues where another one stopped.
     state: Mutex<State>,
 }
 

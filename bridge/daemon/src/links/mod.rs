@@ -49,10 +49,13 @@ struct Shared {
     trust: Trust,
     engine: Engine,
     configured: Vec<CheckedLink>,
+    /// Locked because properties are read by the connection of the bridge while commands change the list.
     by_command: Arc<Mutex<ByCommand>>,
     keeper: Persister,
     has_venue: bool,
     /// Held by who changes something (LINKS-1).
+    /// Locked because a change is a step in the node and one on the disk, and no other change may come in between
+    /// (LINKS-1). Held across awaits.
     turn: tokio::sync::Mutex<()>,
 }
 

@@ -42,6 +42,7 @@ impl Drop for Mark<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     last: AtomicU64,
+    /// Locked because calls of programs wait for marks, which the task that follows the node reports.
     waiting: Mutex<HashMap<u64, oneshot::Sender<()>>>,
 }
 

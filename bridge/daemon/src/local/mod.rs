@@ -70,9 +70,14 @@ struct Shared {
     table: ObjectTable,
     tasks: TaskTracker,
     programs: Programs,
+    /// Locked because the connection of the bridge looks objects up while the task that follows the node changes them.
     view: Mutex<View>,
+    /// Locked because calls of programs change what is published while the task that follows programs removes what
+    /// those that left had published.
     registry: Mutex<Registry>,
     /// Who changes what is published.
+    /// Locked because a change is a step in the node, one in the registry and one on the disk, and no other change may
+    /// come in between. Held across awaits.
     turn: tokio::sync::Mutex<()>,
     marks: Marks,
     sets: SetQueue,

@@ -18,6 +18,7 @@ use super::locked;
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct SetQueue {
+    /// Locked because connection tasks append sets, and one task takes them out.
     waiting: Mutex<VecDeque<(Set, oneshot::Sender<PendingOperation>)>>,
     queued: Notify,
 }

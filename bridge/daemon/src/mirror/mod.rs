@@ -59,9 +59,14 @@ pub struct Mirrors<C> {
 struct Mirror {
     peer: PeerId,
     name: String,
+    /// Locked because the task that waits for the tree reads it when it opens the mirror, and the task of the mirrors
+    /// changes it.
     label: Mutex<Arc<str>>,
     table: ObjectTable,
+    /// Locked because the connection of the node looks objects up while the task of the mirrors changes them.
     view: Mutex<View>,
+    /// Locked because a mirror is opened by the tree or by the end of its patience, in different tasks, and the first
+    /// of them opens it.
     stage: Mutex<Stage>,
     /// Cancelled when the node leaves.
     gone: CancellationToken,
@@ -79,6 +84,7 @@ enum Stage {
 /// Changed bus names of mirrors that [`Mirrors::named`] has not returned yet: the newest for each node.
 #[derive(Debug, Default)]
 struct Names {
+    /// Locked because connections of nodes report names, and the task of the bridge takes them out.
     pending: Mutex<BTreeMap<PeerId, Option<Arc<str>>>>,
     changed: Notify,
 }

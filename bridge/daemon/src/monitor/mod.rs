@@ -57,6 +57,8 @@ pub struct Monitor {
 #[derive(Debug, Default)]
 struct Shared {
     is_watched: AtomicBool,
+    /// Locked because the actor of the node and its connection tasks put events into the queues while calls of programs
+    /// add watchers and their tasks remove them.
     watchers: Mutex<Vec<Watcher>>,
     /// The node whose trace hook is set while there are watchers, and the tracker of the tasks.
     ground: OnceLock<(Node, TaskTracker)>,

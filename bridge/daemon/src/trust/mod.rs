@@ -88,10 +88,14 @@ struct Shared {
 /// What there is on a secure mesh only.
 #[derive(Debug)]
 struct Secure {
+    /// Locked because properties are read by the connection of the bridge while commands and the node change the list.
     trusted: Arc<Mutex<TrustStore>>,
     keeper: Persister,
+    /// Locked because properties are read by the connection of the bridge while a reload changes it.
     first_use: Mutex<FirstUse>,
     /// Held by who changes something (TRUST-1).
+    /// Locked because a change is a step in the node, one on the bus and one on the disk, and no other change may come
+    /// in between (TRUST-1). Held across awaits.
     turn: tokio::sync::Mutex<()>,
 }
 

@@ -84,6 +84,7 @@ pub(super) struct Described {
 }
 
 /// Metadata that tasks share.
+/// Locked because connection tasks look capabilities up while the task that follows the node changes them.
 pub(crate) type SharedMetadata = Arc<Mutex<ObjectMetadata>>;
 
 /// A panic while the lock was held ended its task; metadata are consistent between steps.

@@ -55,7 +55,11 @@ struct Shared {
     own_bus: BusContext,
     /// Where views are shown, and how.
     shown: OnceLock<(ObjectTable, Interface)>,
+    /// Locked because calls of programs open and close views while the task that follows programs closes those of
+    /// programs that left.
     open: Mutex<BTreeMap<u32, Entry>>,
+    /// Locked because the task of the bridge gives events to the mirrors while views come and go. Held across awaits: a
+    /// mirror that a bus holds up holds up the events behind it.
     mirrors: tokio::sync::Mutex<BTreeMap<u32, ViewMirrors>>,
     stop: CancellationToken,
 }

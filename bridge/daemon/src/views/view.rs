@@ -33,6 +33,8 @@ pub(super) struct View {
     stop: CancellationToken,
     address: String,
     /// Until it is closed.
+    /// Locked because a view is closed by its opener, by the end of its opener or by the end of the bridge, and the
+    /// first of them takes the bus.
     bus: Mutex<Option<Embedded>>,
 }
 

@@ -70,6 +70,8 @@ pub struct BusConnection {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Locked because any task appends messages, so that sending needs no hand-over, and the task of the connection
+    /// writes them.
     queue: Mutex<Queue>,
     /// Wakes the event loop to write, or to call [`Handler::turn`].
     wake: Waker,

@@ -295,6 +295,8 @@ fn octets(message: Message) -> Bytes {
 struct Output {
     socket: Arc<Socket>,
     /// The message that is being written, and what a dropped write has left.
+    /// Locked because both halves write: zbus its messages, and the reader its error replies. Held across awaits, so
+    /// that a message is written whole.
     queue: Mutex<Queue>,
 }
 

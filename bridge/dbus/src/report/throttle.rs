@@ -17,6 +17,7 @@ use tokio::time::Instant;
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct LogThrottle {
+    /// Locked because tasks of all connections log through one throttle.
     subjects: Mutex<HashMap<Box<str>, Subject>>,
 }
 

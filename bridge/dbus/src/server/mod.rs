@@ -191,12 +191,15 @@ pub struct ObjectTable {
 
 #[derive(Debug)]
 struct Shared {
+    /// Locked because the connection answers calls from the table in its own task, without a hand-over, while others
+    /// change it.
     objects: Mutex<Objects>,
     /// Wakes the task to send the messages that the table has emitted.
     outgoing: Notify,
     /// Notifies when the queue of outgoing messages is no longer full.
     room: Notify,
     /// Calls that the server has made, by serial, each with the receiver of its reply.
+    /// Locked because any task makes calls, and the task of the server gets the replies.
     pending_calls: Mutex<HashMap<NonZeroU32, oneshot::Sender<Message>>>,
 }
 

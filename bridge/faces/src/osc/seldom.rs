@@ -6,6 +6,7 @@ use std::{
 };
 
 /// When something was logged last.
+/// Locked because all connections log through it.
 #[derive(Debug, Default)]
 pub(crate) struct Seldom(Mutex<Option<Instant>>);
 

@@ -50,7 +50,9 @@ pub const HEADER_CHANNEL: &str = "X-ZOCP-CHANNEL";
 pub(crate) struct Channels {
     pub(crate) slots: ChannelSlots,
     pub(crate) tickets: TicketTable,
+    /// Locked because handles ask for channels, and the actor has the peers' refusals.
     asked: Mutex<Pendings>,
+    /// Locked because the thread that carries channels is started by whichever task needs it first.
     carrier: Mutex<Option<Handle>>,
     stop: CancellationToken,
 }

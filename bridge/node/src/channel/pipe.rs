@@ -26,6 +26,7 @@ use crate::connection::{try_read_all, with_scratch};
 pub struct Channel {
     peer: PeerId,
     stream: TcpStream,
+    /// Locked because one task may send while another one receives.
     codec: Mutex<Connection>,
     /// Cancelled when the peer leaves.
     gone: CancellationToken,

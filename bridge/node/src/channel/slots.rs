@@ -15,6 +15,7 @@ use crate::error::NodeError;
 /// The slots of all present peers. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ChannelSlots {
+    /// Locked because handles and connection tasks take slots, and a channel frees its slot wherever it is dropped.
     peers: Arc<Mutex<HashMap<PeerId, PeerSlots>>>,
 }
 

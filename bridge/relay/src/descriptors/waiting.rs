@@ -45,6 +45,7 @@ pub(crate) type Named = (Form, Vec<JoinHandle<Option<Renamed>>>);
 /// The packets of one peer that wait. See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct WaitingPackets {
+    /// Locked because the task of the bridge appends packets, and a task for each caller takes them out.
     callers: Mutex<HashMap<Arc<str>, Queue>>,
     taken: Notify,
 }

@@ -60,6 +60,8 @@ pub struct Exporter {
 #[derive(Debug)]
 struct Shared {
     context: Context,
+    /// Locked because callers' connections and the task of the bridge give inputs, each in its own task, without a
+    /// hand-over to another one.
     inner: Mutex<Inner>,
     /// `None`: peers know from elsewhere what there is, and are only told when to ask for it.
     announcer: Option<Announcer>,

@@ -52,6 +52,8 @@ pub(crate) struct Importer {
 #[derive(Debug)]
 struct Shared {
     context: Context,
+    /// Locked because connections of imports and the task of the bridge give inputs, each in its own task, without a
+    /// hand-over to another one.
     inner: Mutex<Inner>,
     /// Names of services may be others.
     names_changed: Notify,

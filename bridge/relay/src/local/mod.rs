@@ -47,6 +47,7 @@ struct Shared {
     view: BusContext,
     own_watch: Watch,
     view_watch: Watch,
+    /// Locked because connections on both buses give inputs, each in its own task.
     state: Mutex<State>,
     changed: Notify,
     stop: CancellationToken,

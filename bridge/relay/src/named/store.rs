@@ -30,8 +30,10 @@ pub(crate) struct NamedFiles(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     /// Where copies are, once there was one.
+    /// Locked because the directory is made by whichever task copies the first file.
     directory: Mutex<Option<TempDir>>,
     keys: [RandomState; 2],
+    /// Locked because connection tasks enter and look up files, and blocking tasks copy them.
     tables: Mutex<Tables>,
 }
 

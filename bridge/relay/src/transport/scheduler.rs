@@ -142,6 +142,8 @@ impl<P> Clone for Scheduler<P> {
 struct Shared<P> {
     sink: P,
     pace: Pace,
+    /// Locked because any connection sends at once while nothing waits, without a hand-over; the writer takes the rest
+    /// out.
     queues: Mutex<Queues>,
     /// Octets that wait; read without the lock.
     waiting: AtomicUsize,

@@ -36,6 +36,7 @@ struct Shared {
     message_len_max: AtomicUsize,
     wanted: Notify,
     /// The receivers of replies, by the serial of the call.
+    /// Locked because workers of wires make calls, and the task of the connection gets the replies.
     pending: Mutex<HashMap<NonZeroU32, oneshot::Sender<Message>>>,
 }
 

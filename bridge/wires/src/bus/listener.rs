@@ -41,6 +41,8 @@ pub(crate) struct Listener {
 struct Shared {
     connection: BusConnection,
     wanted: Notify,
+    /// Locked because the engine says what is to be followed, and the task of the connection looks it up for each
+    /// message.
     known: Mutex<Known>,
 }
 
@@ -244,6 +246,7 @@ struct ListenerHandler {
     listener: Listener,
     on_service: Arc<OnService>,
     /// Values that wait for a full queue, in order.
+    /// Locked because the handler of the connection appends, and the future that waits for a full queue takes out.
     backlog: Arc<Mutex<VecDeque<(QueueSender, QueueItem)>>>,
     fetches: mpsc::Sender<BusEnd>,
 }

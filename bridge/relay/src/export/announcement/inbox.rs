@@ -20,6 +20,8 @@ use crate::lock::lock;
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
+    /// Locked because the connection that watches the bus and the task of the bridge append, and the publisher takes
+    /// out.
     waiting: Mutex<Waiting>,
     /// Something is to be looked at.
     pub(super) notice: Notify,

@@ -54,14 +54,20 @@ pub(super) struct Announcer {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Locked because the export enters what it offers, and the publisher reads it when it next makes the tree match.
     wanted: Mutex<BTreeMap<Arc<str>, Announced>>,
     /// Owners whose signals the publisher follows.
+    /// Locked because the publisher changes it, and the connection that watches the bus asks it for each signal.
     followed: Mutex<HashMap<Arc<str>, usize>>,
     /// Nodes that know nothing of D-Bus.
+    /// Locked because the task of the bridge changes it with the peers, and the connection that watches the bus asks it
+    /// for each signal.
     plain: Mutex<HashSet<PeerId>>,
     inbox: Inbox,
+    /// Locked because the publisher enters methods, and the task of the bridge looks them up for calls of plain nodes.
     methods: Mutex<HashMap<Arc<str>, Methods>>,
     /// What services were asked and have not replied to.
+    /// Locked because the publisher asks, and the connection that watches the bus gets the replies.
     questions: Mutex<HashMap<NonZeroU32, Detail>>,
 }
 
