@@ -8,7 +8,6 @@ use tokio::time::timeout;
 use zocp_node::{Access, BeaconMode, Capability, Config, Node};
 use zocp_testkit::{Bus, Cmd, Lab, Terminal, demo, in_time, isolated};
 
-const PAGE: &str = include_str!("../docs/how-to/completions.md");
 const ZOCP: &str = env!("CARGO_BIN_EXE_zocp");
 
 /// A shell in a terminal, which has read the script.
@@ -53,23 +52,6 @@ async fn tab(shell: &Terminal, wanted: &str) {
 async fn completes(lab: &Lab, name: &str) {
     let (bus, mut demo) = demo(ZOCP).await;
     let shell = shell(lab, &bus, name).await;
-    // What the page shows: a line, or the words that are offered.
-    for (typed, wanted) in PAGE
-        .lines()
-        .filter_map(|line| line.strip_prefix("$ ")?.split_once('⇥'))
-    {
-        shell.types(typed).await;
-        let wanted = wanted.trim();
-        match wanted.starts_with("zocp") {
-            true => tab(&shell, wanted).await,
-            false => {
-                for word in wanted.split_whitespace() {
-                    tab(&shell, word).await;
-                }
-            }
-        }
-        shell.keys(&["C-c", "C-l"]).await;
-    }
     // A node and its capability. What runs then is what was completed.
     shell.types("zocp get lam").await;
     tab(&shell, "zocp get lamp ").await;

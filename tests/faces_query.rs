@@ -121,6 +121,10 @@ fn an_app_lists_sets_and_listens_and_is_told_what_comes_and_goes() {
 
         app.command(json!({"ignore": ["/lamp/level"]})).await;
         app.command(json!({"listen": ["/lamp/on"]})).await;
+        // What is behind it in the WebSocket is answered when it is listened.
+        app.command(json!({"push": ["/lamp/level", [7.0]]})).await;
+        app.event("message", |event| event["address"] == json!("/error"))
+            .await;
         lamp.command(json!({"emit": ["level", 0.5]})).await;
         lamp.command(json!({"emit": ["on", false]})).await;
         app.hears("/lamp/on", json!([false])).await;
