@@ -66,6 +66,24 @@ impl Modules {
         module.imported.contains_key(item) || declares(&text, item)
     }
 
+    /// Whether the last name of a path is a module, or is declared in the module that the path leads to or below it.
+    pub(super) fn declares_below(&self, path: &[String]) -> bool {
+        let known = (0..=path.len())
+            .rev()
+            .find(|len| self.modules.contains_key(&path[..*len]));
+        let (Some(len), Some(name)) = (known, path.last()) else {
+            return false;
+        };
+        len == path.len()
+            || self.modules.iter().any(|(below, module)| {
+                below.starts_with(&path[..len]) && {
+                    let text = fs::read_to_string(&module.file).unwrap_or_default();
+                    // A field is declared without a word before it.
+                    declares(&text, name) || text.contains(&format!("{name}: "))
+                }
+            })
+    }
+
     fn add(&mut self, file: PathBuf, folder: PathBuf, path: ModulePath) {
         let text =
             fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));

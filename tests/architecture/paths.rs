@@ -66,6 +66,39 @@ fn modules_that_comments_name_exist() {
 }
 
 #[test]
+fn functions_that_documents_name_exist() {
+    let modules: BTreeMap<String, Modules> = crates()
+        .iter()
+        .map(|(name, it)| (name.clone(), Modules::read(&it.root)))
+        .collect();
+    let (mut missing, mut checked) = (Vec::new(), 0);
+    for file in documents() {
+        if file.ends_with(OF_THE_PAST) {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            for piece in pieces(line) {
+                let mut path: Vec<String> = piece.split("::").map(str::to_owned).collect();
+                let Some(of) = modules.get(&path.remove(0)).filter(|_| !path.is_empty()) else {
+                    continue;
+                };
+                checked += 1;
+                if !of.has(&path) || !of.declares_below(&path) {
+                    missing.push(format!("{}:{}: {piece}", file.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "documents name what does not exist:\n{}",
+        missing.join("\n")
+    );
+    assert!(checked > 80, "the documents are read: {checked}");
+}
+
+#[test]
 fn files_that_comments_and_documents_name_exist() {
     let mut texts: Vec<(PathBuf, Vec<String>)> = Vec::new();
     for folder in ["bridge", "interfaces", "tests"] {
@@ -106,6 +139,9 @@ fn files_that_comments_and_documents_name_exist() {
         missing.join("\n")
     );
 }
+
+/// The page that names functions of an earlier version.
+const OF_THE_PAST: &str = "docs/explanation/redesign.md";
 
 /// The pages of the documentation.
 fn documents() -> Vec<PathBuf> {

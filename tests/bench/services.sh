@@ -7,7 +7,8 @@
 # (as root, with sshd). TRACE=1 counts the system calls of both bridges instead (strace), for each of 1000 calls of 16
 # octets; TRACE=view those of calls through a view. FAIR=1 measures instead how long a call takes while another client
 # has 10,000 under way: on the buses, on the bus of a view, of the bridge itself, and of services through it. OPEN=1
-# measures how long a program in a view takes to start, and what a view needs of memory.
+# measures how long a program in a view takes to start, and what a view needs of memory. BEFORE names a `zocp` of another
+# version, whose bridges are measured beside these, on buses of their own with a service of their own.
 set -euo pipefail
 cd "$(dirname "$0")"
 cargo build --release --quiet
@@ -15,7 +16,7 @@ cargo build --release --quiet
 bench=${CARGO_TARGET_DIR:-$PWD/target}/release/zocp-bench
 zocp=${ZOCP:-${CARGO_TARGET_DIR:-$PWD/../../target}/release/zocp}
 examples=${CARGO_TARGET_DIR:-$PWD/../../target}/release/examples
-export bench zocp examples VIEW=${VIEW:-} SOCAT=${SOCAT:-} SSH=${SSH:-} MINIBRIDGE=${MINIBRIDGE:-} TRACE=${TRACE:-} FAIR=${FAIR:-} OPEN=${OPEN:-}
+export bench zocp examples VIEW=${VIEW:-} SOCAT=${SOCAT:-} SSH=${SSH:-} MINIBRIDGE=${MINIBRIDGE:-} TRACE=${TRACE:-} FAIR=${FAIR:-} OPEN=${OPEN:-} BEFORE=${BEFORE:-}
 # sshd has users of its own, which a namespace of one user has not.
 namespaces=(--net)
 [ "$(id -u)" = 0 ] || namespaces+=(--user --map-root-user)
@@ -24,21 +25,28 @@ exec unshare "${namespaces[@]}" bash -euc '
   ip link set lo up
   dir=$(mktemp -d)
   trap "kill \$(jobs -p) 2>/dev/null; rm -rf \$dir" EXIT
-  stage=unix:path=$dir/stage foh=unix:path=$dir/foh
   pause() { read -rt 0.05 <> <(:) || true; }
-  for bus in stage foh; do
-    dbus-daemon --session --nofork --nopidfile --address="unix:path=$dir/$bus" 2>/dev/null &
-    until [ -S "$dir/$bus" ]; do pause; done
-  done
-  "$bench" serve "$stage" &
-  mesh="[mesh]\nloopback = true\nbeacon = \"off\"\n"
-  printf "$mesh[[export]]\nservice = \"org.example.Bench\"\ntalk = true\n" > "$dir/stage.toml"
-  "$zocp" bridge --name stage --bus "$stage" --config "$dir/stage.toml" 2>"$dir/stage.log" & exporter=$!
-  until port=$(grep -om1 "mesh port [0-9]*" "$dir/stage.log"); do pause; done
-  printf "${mesh}peers = [\"tcp://127.0.0.1:%s\"]\n" "${port##* }" > "$dir/foh.toml"
-  "$zocp" bridge --name foh --bus "$foh" --config "$dir/foh.toml" 2>"$dir/foh.log" & importer=$!
-  gdbus wait --address "$foh" org.example.Bench.stage
+  # across PROGRAM NEAR FAR: the service on the bus NEAR, and on the bus FAR by way of two bridges, whose process ids are
+  # then in `exporter` and `importer`.
+  across() {
+    local program=$1 near=unix:path=$dir/$2 far=unix:path=$dir/$3 port mesh="[mesh]\nloopback = true\nbeacon = \"off\"\n"
+    for bus in "$2" "$3"; do
+      dbus-daemon --session --nofork --nopidfile --address="unix:path=$dir/$bus" 2>/dev/null &
+      until [ -S "$dir/$bus" ]; do pause; done
+    done
+    "$bench" serve "$near" &
+    printf "$mesh[[export]]\nservice = \"org.example.Bench\"\ntalk = true\n" > "$dir/$2.toml"
+    "$program" bridge --name stage --bus "$near" --config "$dir/$2.toml" 2>"$dir/$2.log" & exporter=$!
+    until port=$(grep -om1 "mesh port [0-9]*" "$dir/$2.log"); do pause; done
+    printf "${mesh}peers = [\"tcp://127.0.0.1:%s\"]\n" "${port##* }" > "$dir/$3.toml"
+    "$program" bridge --name foh --bus "$far" --config "$dir/$3.toml" 2>"$dir/$3.log" & importer=$!
+    gdbus wait --address "$far" org.example.Bench.stage
+  }
+  stage=unix:path=$dir/stage foh=unix:path=$dir/foh
+  if [ -n "$BEFORE" ]; then across "$BEFORE" stage-before foh-before; fi
+  across "$zocp" stage foh
   targets=(--target "direct|$stage|org.example.Bench" --target "zocp|$foh|org.example.Bench.stage")
+  if [ -n "$BEFORE" ]; then targets+=(--target "before|unix:path=$dir/foh-before|org.example.Bench.stage"); fi
   if [ -n "$MINIBRIDGE" ]; then
     "$MINIBRIDGE" far --bus "$stage" --dest org.example.Bench --listen 127.0.0.1:9911 >"$dir/far" &
     until [ -s "$dir/far" ]; do pause; done

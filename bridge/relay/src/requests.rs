@@ -8,7 +8,11 @@
 //! Limits: `requests_max` requests of each half, to which come the importer's subscriptions, one for each import;
 //! `caller_calls_max` of them of one program; further ones get `Busy`.
 
-use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroU32,
+    sync::Arc,
+};
 
 use crate::limits::ServiceLimits;
 use zocp_dbus::errors::Refusal;
@@ -50,7 +54,7 @@ pub(crate) trait Request {
 #[derive(Debug)]
 pub(crate) struct Requests<R> {
     last: u32,
-    open: HashMap<NonZeroU32, R>,
+    open: BTreeMap<NonZeroU32, R>,
     /// How many calls of each program here wait.
     programs: HashMap<Arc<str>, usize>,
 }
@@ -63,7 +67,7 @@ impl<R: Request> Default for Requests<R> {
                 Half::Import => 0,
                 Half::Export => u32::MAX,
             },
-            open: HashMap::new(),
+            open: BTreeMap::new(),
             programs: HashMap::new(),
         }
     }
@@ -127,8 +131,10 @@ impl<R: Request> Requests<R> {
 
     /// Takes out all requests that something holds of.
     pub(crate) fn close_all(&mut self, is_its: impl Fn(&R) -> bool) -> Vec<R> {
-        let taken = self.open.extract_if(|_, request| is_its(request));
-        let taken: Vec<R> = taken.map(|(_, request)| request).collect();
+        let all = std::mem::take(&mut self.open).into_iter();
+        let (taken, open) = all.partition(|(_, request)| is_its(request));
+        self.open = open;
+        let taken: Vec<R> = BTreeMap::into_values(taken).collect();
         for request in &taken {
             self.uncount(request);
         }

@@ -12,10 +12,7 @@ mod listener;
 mod passage;
 mod router;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::metrics::Metrics;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -66,9 +63,9 @@ pub struct Services {
     importer: Importer,
     programs: Programs,
     openers: Programs,
-    links: HashMap<PeerId, Arc<Link>>,
+    links: BTreeMap<PeerId, Arc<Link>>,
     /// Long packets of each peer that have not come whole.
-    reassemblies: HashMap<PeerId, Reassembly>,
+    reassemblies: BTreeMap<PeerId, Reassembly>,
     passages: Passages,
     stop: CancellationToken,
 }
@@ -131,8 +128,8 @@ impl Services {
             importer,
             programs,
             openers,
-            links: HashMap::new(),
-            reassemblies: HashMap::new(),
+            links: BTreeMap::new(),
+            reassemblies: BTreeMap::new(),
             passages: Passages::new(pass),
             stop,
         }

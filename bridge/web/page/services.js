@@ -23,8 +23,8 @@ function table(label, heads, rows, empty, wide = false) {
 
 function render() {
   const nodes = ordered().filter((node) => !node.left);
-  const { Exports: exports = [], Rules: rules = [], ImportRules: importRules = [] } = state.bridge.properties;
-  const exported = rules.map((rule) => [name(rule.service), name(exports.filter((it) => fits(rule.service, it)).join(", ") || "–", 400), whom(rule, rule.peers), what(rule),
+  const { Rules: rules = [], ImportRules: importRules = [] } = state.bridge.properties;
+  const exported = rules.map((rule) => [name(rule.service), name((rule.offered ?? []).join(", ") || "–", 400), whom(rule, rule.peers), what(rule),
     rule.program ? name(rule.program) : "configuration"]);
   const importing = importRules.map((rule) => [name(rule.service), whom(rule, rule.from), rule.name === false ? "never" : name(rule.name ?? "usual"), what(rule)]);
   const imported = nodes.flatMap((node) => Object.entries(node.properties.Services ?? {}).map(([theirs, ours]) => [name(node.name), name(theirs), name(ours)]));
@@ -36,13 +36,6 @@ function render() {
     table("Rules of imports", ["Services", "From", "Name here", "Allowed"], importing, "No rule: what peers export is imported under its usual name.", true),
     table("Streams", ["Node", "Name", "Kind", "Type", "Endpoint"], streams, "No node offers a stream."),
     refusals(), traffic());
-}
-
-// Whether a service is one of those that a rule names.
-function fits(pattern, service) {
-  if (pattern === "*") return true;
-  const stem = pattern.endsWith(".*") ? pattern.slice(0, -2) : null;
-  return stem === null ? pattern === service : service === stem || service.startsWith(`${stem}.`);
 }
 
 function whom({ venues = [] }, peers = []) {

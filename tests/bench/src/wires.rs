@@ -109,8 +109,10 @@ async fn latencies(desk: &Node, values: &mut mpsc::Receiver<i64>) -> Result<(f64
     let mut taken = Vec::with_capacity(TIMES);
     for number in 0..TIMES {
         let start = Instant::now();
-        desk.emit("out", i64::try_from(number)?).await?;
-        set(values).await?;
+        let number = i64::try_from(number)?;
+        desk.emit("out", number).await?;
+        // A new wire brings the value that there is, before what is emitted.
+        while set(values).await? != number + 1 {}
         taken.push(start.elapsed().as_secs_f64() * 1e6);
     }
     taken.sort_by(f64::total_cmp);

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 use zbus::OwnedVariant;
-use zocp_daemon::config::ServicePattern;
 use zocp_interfaces::ExporterProxy;
 
 use crate::{
@@ -16,9 +15,8 @@ use crate::{
 
 pub(super) async fn list(output: &Output, client: &Client) -> Result<(), Failure> {
     let exporter = ExporterProxy::new(&client.connection).await?;
-    let exports = exporter.exports().await?;
     let rules = exporter.rules().await?;
-    let rules: Vec<Map<String, Value>> = rules.iter().map(|rule| entry(rule, &exports)).collect();
+    let rules: Vec<Map<String, Value>> = rules.iter().map(entry).collect();
     if output.json {
         return Ok(output.value(&json!(rules))?);
     }
@@ -35,16 +33,13 @@ pub(super) async fn list(output: &Output, client: &Client) -> Result<(), Failure
     Ok(())
 }
 
-/// A rule as JSON, with the services that it offers now.
-fn entry(rule: &HashMap<String, OwnedVariant>, exports: &[String]) -> Map<String, Value> {
+/// A rule as JSON, with all keys that every rule has.
+fn entry(rule: &HashMap<String, OwnedVariant>) -> Map<String, Value> {
     let said = rule.iter();
     let mut entry: Map<String, Value> = said
         .map(|(key, value)| (key.clone(), to_json(value)))
         .collect();
-    let pattern = ServicePattern::parse(&text(&entry, "service"));
-    let is_its = |name: &&String| pattern.as_ref().is_ok_and(|it| it.matches(name));
-    let offered: Vec<&String> = exports.iter().filter(is_its).collect();
-    entry.insert("offered".to_owned(), json!(offered));
+    entry.entry("offered").or_insert_with(|| json!([]));
     entry.entry("program").or_insert(Value::Null);
     entry
 }

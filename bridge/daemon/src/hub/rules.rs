@@ -12,8 +12,16 @@ type Entry = BTreeMap<&'static str, Variant<'static>>;
 
 /// The rules of exports; `own` is the name of our venue.
 pub(super) fn exports(rules: &[RuleInForce], own: Option<&str>) -> Variant<'static> {
-    let entries = rules.iter().map(|RuleInForce { program, rule }| {
-        let mut entry = Entry::from([("service", Variant::new(rule.service.text()))]);
+    let entries = rules.iter().map(|it| {
+        let RuleInForce {
+            program,
+            rule,
+            offered,
+        } = it;
+        let mut entry = Entry::from([
+            ("service", Variant::new(rule.service.text())),
+            ("offered", Variant::new(offered.clone())),
+        ]);
         entry.extend(peers("peers", &rule.peers, own));
         entry.extend(grant(&rule.grant));
         let program = program.as_ref().map(|it| Variant::new(it.to_string()));

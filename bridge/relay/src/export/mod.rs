@@ -17,7 +17,7 @@ mod record;
 pub(crate) mod state;
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -76,8 +76,8 @@ struct Shared {
 #[derive(Debug)]
 struct Inner {
     state: State,
-    links: HashMap<PeerId, Arc<Link>>,
-    connections: HashMap<CallerId, Connection>,
+    links: BTreeMap<PeerId, Arc<Link>>,
+    connections: BTreeMap<CallerId, Connection>,
 }
 
 impl Exporter {
@@ -133,8 +133,8 @@ impl Exporter {
                 context,
                 inner: Mutex::new(Inner {
                     state,
-                    links: HashMap::new(),
-                    connections: HashMap::new(),
+                    links: BTreeMap::new(),
+                    connections: BTreeMap::new(),
                 }),
                 offers_changed: Notify::new(),
                 stop,

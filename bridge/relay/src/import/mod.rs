@@ -19,7 +19,7 @@ pub(crate) mod state;
 mod views;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, atomic::AtomicU32},
 };
@@ -69,10 +69,10 @@ struct Shared {
 #[derive(Debug)]
 struct Inner {
     state: State,
-    links: HashMap<PeerId, Arc<Link>>,
-    connections: HashMap<ImportId, Connection>,
-    buses: HashMap<BusId, Place>,
-    reading: HashMap<PeerId, Reading>,
+    links: BTreeMap<PeerId, Arc<Link>>,
+    connections: BTreeMap<ImportId, Connection>,
+    buses: BTreeMap<BusId, Place>,
+    reading: BTreeMap<PeerId, Reading>,
 }
 
 /// A bus on which imports are.
@@ -104,10 +104,10 @@ impl Importer {
                 context,
                 inner: Mutex::new(Inner {
                     state,
-                    links: HashMap::new(),
-                    connections: HashMap::new(),
+                    links: BTreeMap::new(),
+                    connections: BTreeMap::new(),
                     buses: [(OWN_BUS, own)].into(),
-                    reading: HashMap::new(),
+                    reading: BTreeMap::new(),
                 }),
                 names_changed: Notify::new(),
                 views_changed: Notify::new(),

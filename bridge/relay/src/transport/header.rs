@@ -57,21 +57,43 @@ impl<'a> Heading<'a> {
         let data = like.data().bytes();
         let body_len = like.primary_header().body_len();
         let body = data.get(data.len() - (body_len as usize).min(data.len())..);
-        let body = body.unwrap_or_default();
-        let is_big = matches!(like.primary_header().endian_sig(), EndianSig::Big);
+        let signature = signature_of(data, is_big(like));
+        let octets = self.write(like, (body.unwrap_or_default(), body_len), signature)?;
+        #[expect(clippy::disallowed_methods, reason = "HEADING-1 and HEADING-2")]
+        Ok(Octets::of_checked(octets.into()).with_descriptors_of(like))
+    }
+
+    /// The octets of a message with this header and no body, in another message's byte order.
+    ///
+    /// # Errors
+    /// As [`Heading::around`].
+    pub(super) fn alone(&self, like: &Message) -> zbus::Result<Vec<u8>> {
+        self.write(like, (&[], 0), &[])
+    }
+
+    fn write(
+        &self,
+        like: &Message,
+        (body, body_len): (&[u8], u32),
+        signature: &[u8],
+    ) -> zbus::Result<Vec<u8>> {
         let mut octets = Writer {
             buffer: Vec::with_capacity(body.len() + HEADER_ROOM),
-            is_big,
+            is_big: is_big(like),
         };
-        octets.buffer.extend_from_slice(&data[..1]);
+        octets.buffer.extend_from_slice(&like.data().bytes()[..1]);
         octets
             .buffer
             .extend_from_slice(&[self.kind as u8, self.flags.bits(), VERSION]);
         octets.number(body_len);
         octets.number(self.serial.get());
         octets.number(0);
-        self.fields(&mut octets, signature_of(data, is_big));
-        let descriptors = like.data().fds().len();
+        self.fields(&mut octets, signature);
+        let descriptors = if signature.is_empty() {
+            0
+        } else {
+            like.data().fds().len()
+        };
         if let Ok(count @ 1..) = u32::try_from(descriptors) {
             octets.field(UNIX_FDS, b'u');
             octets.number(count);
@@ -83,8 +105,7 @@ impl<'a> Heading<'a> {
             return Err(zbus::Error::ExcessData);
         }
         octets.buffer.extend_from_slice(body);
-        #[expect(clippy::disallowed_methods, reason = "HEADING-1 and HEADING-2")]
-        Ok(Octets::of_checked(octets.buffer.into()).with_descriptors_of(like))
+        Ok(octets.buffer)
     }
 
     fn fields(&self, octets: &mut Writer, signature: &[u8]) {
@@ -105,6 +126,10 @@ impl<'a> Heading<'a> {
             octets.buffer.push(0);
         }
     }
+}
+
+fn is_big(message: &Message) -> bool {
+    matches!(message.primary_header().endian_sig(), EndianSig::Big)
 }
 
 struct Writer {

@@ -109,18 +109,16 @@ pub fn kept(call: &Message) -> Message {
 
 fn without_body(call: &Message) -> Option<Message> {
     let header = call.header();
-    let primary = call.primary_header();
-    let mut bare = Message::method_call(header.path()?.to_owned(), header.member()?.to_owned())
-        .serial(primary.serial_num())
-        .with_flags(primary.flags());
-    if let Some(sender) = header.sender() {
-        bare = bare.sender(sender.to_owned());
-    }
-    if let Some(interface) = header.interface() {
-        bare = bare.interface(interface.to_owned());
-    }
-    #[expect(clippy::disallowed_methods, reason = "it is kept, not sent")]
-    bare.build(&()).ok()
+    let heading = Heading {
+        flags: call.primary_header().flags(),
+        path: header.path().map(|path| path.as_str()),
+        interface: header.interface().map(|name| name.as_str()),
+        member: header.member().map(|name| name.as_str()),
+        sender: header.sender().map(|name| name.as_str()),
+        ..Heading::new(Type::MethodCall, call.primary_header().serial_num())
+    };
+    let octets = heading.alone(call).ok()?;
+    received(octets, &mut Vec::new()).ok()
 }
 
 /// Whether a message carries file descriptors.

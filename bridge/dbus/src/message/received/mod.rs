@@ -17,7 +17,7 @@
 mod fields;
 mod unreadable;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use zbus::{
     Message,
@@ -66,7 +66,6 @@ pub fn received(octets: Vec<u8>, descriptors: &mut Vec<OwnedFd>) -> Result<Messa
         len => descriptors_of(&octets).min(len),
     };
     let brought: Vec<OwnedFd> = descriptors.drain(..count).collect();
-    let octets = without(&octets, |code| code > UNIX_FDS).unwrap_or(octets);
     let unreadable = |octets: &[u8], reason| Unreadable::new(octets, reason);
     let order = octets.first().copied().map(EndianSig::try_from);
     let Some(Ok(order)) = order else {
@@ -74,8 +73,13 @@ pub fn received(octets: Vec<u8>, descriptors: &mut Vec<OwnedFd>) -> Result<Messa
     };
     let context = serialized::Context::new(Endian::from(order), 0);
     let data = serialized::Data::new_fds(octets, context, brought);
-    // SAFETY: the body is checked below, the header by the function itself (RECEIVED-1).
-    let message = unsafe { Message::from_bytes(data.clone()) };
+    let message = parsed(data.clone()).or_else(|reason| {
+        // Only now, since hardly any message has a field that zbus does not know.
+        let known = without(data.bytes(), |code| code > UNIX_FDS).ok_or(reason)?;
+        let brought = data.fds().iter().map(|fd| fd.as_fd().try_clone_to_owned());
+        let brought = brought.collect::<std::io::Result<Vec<_>>>()?;
+        parsed(serialized::Data::new_fds(known, context, brought))
+    });
     let message = message.map_err(|reason| unreadable(data.bytes(), reason))?;
     let body = message.body();
     let checked = match body.len() == message.primary_header().body_len() as usize {
@@ -84,6 +88,11 @@ pub fn received(octets: Vec<u8>, descriptors: &mut Vec<OwnedFd>) -> Result<Messa
     };
     checked.map_err(|reason| unreadable(data.bytes(), reason))?;
     Ok(message)
+}
+
+fn parsed(data: serialized::Data<'static, 'static>) -> zbus::Result<Message> {
+    // SAFETY: the function itself checks the header, and `received` the body (RECEIVED-1).
+    unsafe { Message::from_bytes(data) }
 }
 
 /// The octets of a message with a header that declares no file descriptors; `None` if it declares none already.

@@ -7,7 +7,7 @@
 //! Spec: docs/reference/protocol.md §7.7
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     num::NonZeroU32,
     sync::Arc,
 };
@@ -34,12 +34,12 @@ pub(super) struct Caller {
     /// Its unique name on its own bus.
     pub(super) name: Arc<str>,
     /// Calls that wait for replies, by serial on this bus.
-    pub(super) pending: HashMap<NonZeroU32, Pending>,
+    pub(super) pending: BTreeMap<NonZeroU32, Pending>,
     pub(super) deadlines: Deadlines<NonZeroU32>,
     /// The services that were called and are still imported there.
     pub(super) called: HashSet<Arc<str>>,
     /// What services asked of the caller: the numbers of the requests.
-    pub(super) calls_back: HashSet<NonZeroU32>,
+    pub(super) calls_back: BTreeSet<NonZeroU32>,
     pub(super) call_back_deadlines: Deadlines<NonZeroU32>,
     held: Ordered<Held>,
     serials: Serials,
@@ -80,10 +80,10 @@ impl Caller {
         Self {
             peer,
             name,
-            pending: HashMap::new(),
+            pending: BTreeMap::new(),
             deadlines: Deadlines::default(),
             called: HashSet::new(),
-            calls_back: HashSet::new(),
+            calls_back: BTreeSet::new(),
             call_back_deadlines: Deadlines::default(),
             held: Ordered::default(),
             serials: Serials::default(),

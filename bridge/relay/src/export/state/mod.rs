@@ -30,7 +30,7 @@ mod rules;
 mod signals;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     num::NonZeroU32,
     sync::Arc,
 };
@@ -163,10 +163,10 @@ pub(crate) struct State {
     offers: Offers,
     /// What was given as offered last.
     offered: Vec<String>,
-    origins: HashMap<NonZeroU32, Origin>,
+    origins: BTreeMap<NonZeroU32, Origin>,
     origin_deadlines: Deadlines<NonZeroU32>,
-    peers: HashMap<PeerId, Peer>,
-    callers: HashMap<CallerId, Caller>,
+    peers: BTreeMap<PeerId, Peer>,
+    callers: BTreeMap<CallerId, Caller>,
     last: u64,
     denied: RefusalLog,
     output: VecDeque<Output>,
@@ -202,10 +202,10 @@ impl State {
             rules: Rules::new(policy),
             offers: Offers::default(),
             offered: Vec::new(),
-            origins: HashMap::new(),
+            origins: BTreeMap::new(),
             origin_deadlines: Deadlines::default(),
-            peers: HashMap::new(),
-            callers: HashMap::new(),
+            peers: BTreeMap::new(),
+            callers: BTreeMap::new(),
             last: 0,
             denied: RefusalLog::default(),
             output: VecDeque::new(),
@@ -225,11 +225,11 @@ impl State {
     /// What is offered, sorted, and the rules, each if it is something else than what was given last.
     pub(crate) fn poll_offered(&mut self) -> Option<OfferedNow> {
         let names = self.offers.names();
+        let rules = self.poll_rules(&names);
         let services = (self.offered != names).then(|| {
             self.offered.clone_from(&names);
             names
         });
-        let rules = self.poll_rules();
         (services.is_some() || rules.is_some()).then_some(OfferedNow { services, rules })
     }
 

@@ -5,7 +5,7 @@
 //! Invariants: OFFER-1. The services of an owner are those whose offer names it.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     num::NonZeroU32,
     sync::Arc,
 };
@@ -34,7 +34,7 @@ struct Service {
     owner: Option<String>,
     is_activatable: bool,
     revision: u64,
-    subscribers: HashMap<PeerId, Subscription>,
+    subscribers: BTreeMap<PeerId, Subscription>,
     listening: Listening,
 }
 
@@ -155,7 +155,7 @@ impl Offers {
                     owner: owner.map(str::to_owned),
                     is_activatable,
                     revision,
-                    subscribers: HashMap::new(),
+                    subscribers: BTreeMap::new(),
                     listening: Listening::No,
                 });
             }

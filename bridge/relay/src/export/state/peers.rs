@@ -1,6 +1,10 @@
 //! What bridges of peers say: that they subscribe to a service or no more, and which of their callers is gone.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroU32,
+    sync::Arc,
+};
 
 use zocp_node::PeerId;
 
@@ -20,7 +24,7 @@ impl State {
         let id = remote.id;
         let peer = Peer {
             remote,
-            callers: std::collections::HashMap::new(),
+            callers: HashMap::new(),
             requests: Requests::default(),
         };
         self.peers.insert(id, peer);
@@ -149,9 +153,10 @@ impl State {
     fn refuse_calls(&mut self, peer: PeerId, service: &str, error: &Refusal) {
         for caller in self.callers.values_mut().filter(|it| it.peer == peer) {
             let its = |pending: &super::caller::Pending| *pending.service == *service;
-            let taken = caller.pending.extract_if(|_, pending| its(pending));
-            let taken: Vec<_> = taken.map(|(_, pending)| pending).collect();
-            for pending in taken {
+            let all = std::mem::take(&mut caller.pending).into_iter();
+            let (taken, pending) = all.partition(|(_, pending)| its(pending));
+            caller.pending = pending;
+            for pending in BTreeMap::into_values(taken) {
                 let refused = caller.refuse(&pending, error.clone());
                 self.output.push_back(refused);
             }

@@ -26,6 +26,8 @@ pub struct RuleInForce {
     pub program: Option<Arc<str>>,
     /// What it says.
     pub rule: ExportRule,
+    /// The services that it offers now, sorted.
+    pub offered: Vec<String>,
 }
 
 /// All rules. See the [module](self).
@@ -127,13 +129,18 @@ impl Rules {
         }
     }
 
-    /// All, with the programs that added them; those of the configuration first.
-    fn described(&self) -> Vec<RuleInForce> {
+    /// All, with the programs that added them and those of the services that each offers; those of the configuration first.
+    fn described(&self, services: &[String]) -> Vec<RuleInForce> {
         let fixed = self.fixed.rules.iter().map(|rule| (None, rule));
         let added = self.added.iter();
         let added = added.map(|added| (Some(added.program.clone()), &added.rule));
         let all = fixed.chain(added).map(|(program, rule)| RuleInForce {
             program,
+            offered: services
+                .iter()
+                .filter(|it| rule.names(it))
+                .cloned()
+                .collect(),
             rule: rule.clone(),
         });
         all.collect()
@@ -148,9 +155,9 @@ impl Rules {
 
 // Who changes rules.
 impl State {
-    /// The rules, if they are others than those that were given last.
-    pub(super) fn poll_rules(&mut self) -> Option<Vec<RuleInForce>> {
-        let rules = self.rules.described();
+    /// The rules, if they are others, or offer others of these services, than those that were given last.
+    pub(super) fn poll_rules(&mut self, services: &[String]) -> Option<Vec<RuleInForce>> {
+        let rules = self.rules.described(services);
         if self.rules.given.as_ref() == Some(&rules) {
             return None;
         }
@@ -246,3 +253,39 @@ impl State {
 
 /// Records of all programs together.
 const LEARNING_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use zocp_policy::{Grant, Peers, ServicePattern};
+
+    use super::*;
+
+    #[test]
+    fn each_rule_comes_with_the_services_that_it_offers() {
+        let rule = |service| ExportRule {
+            service: ServicePattern::parse(service).unwrap(),
+            peers: Peers::default(),
+            grant: Grant::default(),
+        };
+        let fixed = ["org.mpris.MediaPlayer2.*", "org.example.Lamp"].map(rule);
+        let mut rules = Rules::new(ExportPolicy {
+            rules: fixed.into(),
+        });
+        let exact = rule("org.mpris.MediaPlayer2.playerctld");
+        rules.add(":1.7", exact, 1).unwrap();
+        let services = ["playerctld", "vlc"].map(|it| format!("org.mpris.MediaPlayer2.{it}"));
+        let offered = rules
+            .described(&services)
+            .into_iter()
+            .map(|it| (it.program.as_deref().map(str::to_owned), it.offered));
+        assert_eq!(
+            offered.collect::<Vec<_>>(),
+            [
+                // What only presents other services matches no pattern.
+                (None, vec![services[1].clone()]),
+                (None, vec![]),
+                (Some(":1.7".to_owned()), vec![services[0].clone()]),
+            ]
+        );
+    }
+}

@@ -147,7 +147,7 @@ impl State {
         let Some(import) = self.imports.get_mut(&id) else {
             return;
         };
-        for (_, call) in import.calls_back.drain() {
+        for call in std::mem::take(&mut import.calls_back).into_values() {
             self.output.push_back(Output::RefusePeer {
                 peer: import.peer,
                 stream: Stream::Caller(call.caller),

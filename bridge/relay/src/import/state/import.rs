@@ -1,7 +1,7 @@
 //! One imported service: what is known of it, and what waits for it.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     num::NonZeroU32,
     sync::Arc,
 };
@@ -154,7 +154,7 @@ pub(super) struct Import {
     /// When requests are given up.
     pub(super) deadlines: Deadlines<NonZeroU32>,
     /// Calls of programs here, by serial on its connection.
-    pub(super) calls_back: HashMap<NonZeroU32, CallBack>,
+    pub(super) calls_back: BTreeMap<NonZeroU32, CallBack>,
     pub(super) call_back_deadlines: Deadlines<NonZeroU32>,
     /// Whether somebody owns it on its bus; else a call starts it there.
     pub(super) runs: bool,
@@ -186,7 +186,7 @@ impl Import {
             hears_all: false,
             callers: HashSet::new(),
             deadlines: Deadlines::default(),
-            calls_back: HashMap::new(),
+            calls_back: BTreeMap::new(),
             call_back_deadlines: Deadlines::default(),
             runs: true,
             is_activatable: false,

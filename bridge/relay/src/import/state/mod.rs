@@ -118,9 +118,9 @@ pub(crate) struct State {
     limits: ServiceLimits,
     /// The longest message that the bus takes.
     message_len_max: usize,
-    peers: HashMap<PeerId, Peer>,
+    peers: BTreeMap<PeerId, Peer>,
     views: BTreeMap<BusId, ViewScope>,
-    imports: HashMap<ImportId, Import>,
+    imports: BTreeMap<ImportId, Import>,
     offered: Offered,
     last: u64,
     arrivals: u64,
@@ -152,7 +152,7 @@ struct Peer {
     exports: BTreeMap<Arc<str>, Export>,
     /// What is imported of it.
     services: BTreeMap<Arc<str>, Subscription>,
-    by_subscription: HashMap<NonZeroU32, Arc<str>>,
+    by_subscription: BTreeMap<NonZeroU32, Arc<str>>,
     /// What it was asked.
     requests: Requests<Request>,
     /// The names that were given last.
@@ -172,9 +172,9 @@ impl State {
             rules,
             limits,
             message_len_max,
-            peers: HashMap::new(),
+            peers: BTreeMap::new(),
             views: BTreeMap::new(),
-            imports: HashMap::new(),
+            imports: BTreeMap::new(),
             offered: Offered::default(),
             last: 0,
             arrivals: 0,
@@ -214,7 +214,7 @@ impl State {
             is_known: false,
             exports: BTreeMap::new(),
             services: BTreeMap::new(),
-            by_subscription: HashMap::new(),
+            by_subscription: BTreeMap::new(),
             requests: Requests::default(),
             names: BTreeMap::new(),
         };
