@@ -76,7 +76,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
     let done: Result<(), Failure> = match command {
         Command::Exec(args) => return Box::pin(command::exec::run(bus, args)).await,
         Command::Bridge(args) => Box::pin(command::bridge::run(args, bus)).await,
-        Command::Demo => command::demo::run(bus).await,
+        Command::Demo => Box::pin(command::demo::run(bus)).await,
         Command::List => command::list::run(&output, bus).await,
         Command::Link { change } => match change {
             None => command::link::run(&output, bus).await,

@@ -156,6 +156,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("jq", "jq"),
     ("mount", "mount"),
     ("mpv", "mpv"),
+    ("nebula", "nebula"),
+    ("nebula-cert", "nebula"),
     ("nft", "nftables"),
     ("nmcli", "network-manager"),
     ("node", "nodejs"),
