@@ -30,7 +30,7 @@ async fn nebula(
     let out = ["-out-crt", &place("crt"), "-out-key", &place("key")];
     let sign = [&sign[..], &files, &out].concat();
     if !std::path::Path::new(&place("crt")).exists() {
-        Cmd::new("nebula-cert").args(&sign).run().await;
+        Cmd::new("nebula-cert").args(sign).run().await;
     }
     let is_lighthouse = address == LIGHTHOUSE;
     let hosts = if is_lighthouse {
@@ -71,7 +71,7 @@ fn bridges_of_two_venues_meet_in_nebula_and_find_each_other_again() {
             "-out-key",
             &lab.path("ca.key"),
         ];
-        Cmd::new("nebula-cert").args(&ca).run().await;
+        Cmd::new("nebula-cert").args(ca).run().await;
         let north = Gate::open(&lab, "north-gate", Nat::Cone).await;
         let south = Gate::open(&lab, "south-gate", Nat::Cone).await;
         let stage = north.machine(&lab, "north-stage").await;
